@@ -1,0 +1,261 @@
+"""Every setting of the studio, once: validated, immutable, JSON both ways.
+
+The Train page's form, the command line's options and a run's ``config.json`` are all built from
+the fields declared here, so a setting added here appears in all three.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from tl_core.errors import ConfigError, did_you_mean
+
+ImageSize = tuple[
+    Annotated[int, Field(ge=32, le=1024)],
+    Annotated[int, Field(ge=32, le=1024)],
+]
+Resize = Literal["squash", "crop", "pad"]
+Pooling = Literal["avg", "max", "flatten"]
+
+
+class _Settings(BaseModel):
+    """A frozen group of settings whose mistakes are :class:`ConfigError`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def create(cls, values: Mapping[str, Any]) -> Self:
+        """Build the settings from a mapping, such as a form's or a JSON file's content.
+
+        Raises:
+            ConfigError: a name is unknown or a value is out of range.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise ConfigError(_explain(error, cls)) from error
+
+    def updated(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed, validated like a new one."""
+        return self.create({**self.model_dump(), **changes})
+
+    def to_json(self) -> str:
+        """Return the settings as indented JSON text that :meth:`from_json` reads back equal."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read settings written by :meth:`to_json`; fields left out take their defaults.
+
+        Raises:
+            ConfigError: the text is not a JSON object, or a setting in it is wrong.
+        """
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise ConfigError(f"Expected settings as a JSON object, but: {error}.") from error
+        if not isinstance(values, dict):
+            raise ConfigError(
+                f"Expected settings as a JSON object, received {type(values).__name__}."
+            )
+        return cls.create(values)
+
+
+class AugmentConfig(_Settings):
+    """Random changes made to training images. Everything off by default.
+
+    A number is the strongest change that may be drawn; 0 switches the transform off.
+    """
+
+    horizontal_flip: bool = Field(False, title="Flip left-right")
+    vertical_flip: bool = Field(
+        False, title="Flip upside down", description="Only where up and down do not matter."
+    )
+    rotation: float = Field(0.0, ge=0, le=180, title="Rotation", description="Up to ± degrees.")
+    zoom: float = Field(
+        0.0, ge=0, le=0.9, title="Zoom", description="Size changes by up to ± this fraction."
+    )
+    shift: float = Field(
+        0.0, ge=0, le=0.5, title="Shift", description="Moved by up to ± this fraction of a side."
+    )
+    shear: float = Field(0.0, ge=0, le=45, title="Shear", description="Slant of up to ± degrees.")
+    brightness: float = Field(
+        0.0, ge=0, le=1, title="Brightness", description="Light changes by up to ± this fraction."
+    )
+    contrast: float = Field(
+        0.0, ge=0, le=1, title="Contrast", description="Contrast changes by up to ± this fraction."
+    )
+    saturation: float = Field(
+        0.0, ge=0, le=1, title="Saturation", description="Colour strength, up to ± this fraction."
+    )
+    hue: float = Field(
+        0.0, ge=0, le=0.5, title="Hue", description="Up to ± this fraction of the colour circle."
+    )
+    blur: float = Field(
+        0.0, ge=0, le=5, title="Blur", description="Gaussian blur of up to this many pixels."
+    )
+    erasing: float = Field(
+        0.0, ge=0, le=0.5, title="Erasing", description="A patch of up to this part of the area."
+    )
+    fill: Literal["reflect", "edge", "black"] = Field(
+        "reflect", title="Fill", description="What shows where the image was moved away."
+    )
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether no transform is on, so that augmenting returns the image unchanged."""
+        return self.updated(fill="reflect") == AugmentConfig()
+
+
+AUGMENT_PRESETS: dict[str, AugmentConfig] = {
+    "none": AugmentConfig(),
+    "tutorial": AugmentConfig(horizontal_flip=True, vertical_flip=True, rotation=90, fill="edge"),
+    "photo": AugmentConfig(
+        horizontal_flip=True,
+        rotation=15,
+        zoom=0.2,
+        shift=0.1,
+        brightness=0.2,
+        contrast=0.2,
+        saturation=0.2,
+        hue=0.02,
+    ),
+    "document": AugmentConfig(
+        rotation=3, zoom=0.1, shift=0.05, shear=3, brightness=0.2, contrast=0.3, blur=1, fill="edge"
+    ),
+}
+
+
+def augment_preset(name: str) -> AugmentConfig:
+    """Return the named preset.
+
+    Raises:
+        ConfigError: no preset has that name.
+    """
+    try:
+        return AUGMENT_PRESETS[name]
+    except KeyError:
+        raise ConfigError(
+            f"Expected an augmentation preset out of {', '.join(AUGMENT_PRESETS)}, "
+            f"received '{name}'.{did_you_mean(name, AUGMENT_PRESETS)}"
+        ) from None
+
+
+class TrainConfig(_Settings):
+    """Everything that decides what a training run computes.
+
+    With the data folder, its decisions manifest and this, a run can be repeated.
+    """
+
+    backbone: str = Field(
+        "EfficientNetLite0",
+        title="Backbone",
+        description="The pretrained network whose features the new layers are trained on.",
+    )
+    image_size: ImageSize | None = Field(
+        None,
+        title="Image size",
+        description="(height, width) in pixels; empty takes the backbone's own.",
+    )
+    resize: Resize = Field(
+        "squash",
+        title="Resize",
+        description="How a photo becomes that size: squash it, crop its centre, or pad it.",
+    )
+    pooling: Pooling = Field(
+        "avg",
+        title="Pooling",
+        description="How the backbone's feature map becomes a vector; flatten is the tutorial's.",
+    )
+    augment: AugmentConfig = Field(AugmentConfig(), title="Augmentation")
+    views: int = Field(
+        1,
+        ge=1,
+        le=50,
+        title="Views",
+        description="Versions of each training image: the first as it is, the others augmented.",
+    )
+    val_fraction: float = Field(
+        0.15,
+        gt=0,
+        le=0.5,
+        title="Validation part",
+        description="Share of the images that picks the best epoch.",
+    )
+    test_fraction: float = Field(
+        0.15,
+        ge=0,
+        le=0.5,
+        title="Test part",
+        description="Share of the images kept unseen for the final figure; 0 for none.",
+    )
+    seed: int = Field(
+        0, ge=0, le=2**31 - 1, title="Seed", description="The same seed gives the same run."
+    )
+    fc_layers: tuple[Annotated[int, Field(ge=1, le=8192)], ...] = Field(
+        (256,),
+        max_length=8,
+        title="FC layers",
+        description="Widths of the fully connected layers before the softmax.",
+    )
+    dropout: float = Field(
+        0.5, ge=0, lt=1, title="Dropout", description="Share of units switched off in training."
+    )
+    learning_rate: float = Field(
+        0.001, gt=0, le=1, title="Learning rate", description="Step size of Adam."
+    )
+    epochs: int = Field(
+        20, ge=1, le=1000, title="Epochs", description="Passes over the training images."
+    )
+    batch_size: int = Field(
+        32, ge=1, le=1024, title="Batch size", description="Images between two updates."
+    )
+    shuffle: bool = Field(True, title="Shuffle", description="A new order in every epoch.")
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", title="Class weights", description="Balanced counts rare classes for more."
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, title="Label smoothing", description="Softens the targets."
+    )
+    early_stopping: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        title="Early stopping",
+        description="Stop after this many epochs without a better val_loss; 0 never does.",
+    )
+
+    @field_validator("augment", mode="before")
+    @classmethod
+    def _preset_by_name(cls, value: Any) -> Any:
+        return augment_preset(value) if isinstance(value, str) else value
+
+
+def load_config(path: str | Path) -> TrainConfig:
+    """Read a :class:`TrainConfig` from a JSON file.
+
+    Raises:
+        ConfigError: the file is missing or a setting in it is wrong.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Cannot read settings from '{path}': {error}.") from error
+    return TrainConfig.from_json(text)
+
+
+def _explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Turn pydantic's first complaint into one sentence of ours."""
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"Unknown setting '{name}'.{did_you_mean(name, model.model_fields)}"
+    if first["type"] == "value_error":  # one of our own, whole sentences already
+        return str(first["ctx"]["error"])
+    reason = first["msg"].removeprefix("Input should be ")
+    return f"Setting '{name}': expected {reason}, received {first['input']!r}."

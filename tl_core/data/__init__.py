@@ -1,0 +1,1 @@
+"""Folders of class images: reading, checking, splitting and augmenting them."""

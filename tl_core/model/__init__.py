@@ -1,0 +1,1 @@
+"""Pretrained backbones, the layers put on them, and their cached features."""

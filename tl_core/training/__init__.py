@@ -1,0 +1,1 @@
+"""Training runs: the trainer, the run directory and the job queue."""

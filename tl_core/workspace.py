@@ -1,0 +1,67 @@
+"""The one folder that holds the studio's state; nothing is written anywhere else.
+
+Paths stored inside it are relative to it, so that it can be moved or mounted elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+ENVIRONMENT_NAME = "TL_WORKSPACE"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where datasets, runs, caches, the job queue and logs live below one root folder."""
+
+    root: Path
+
+    @property
+    def datasets_dir(self) -> Path:
+        """Uploaded and sample datasets, one folder each."""
+        return self.root / "datasets"
+
+    @property
+    def runs_dir(self) -> Path:
+        """Training runs, one folder each."""
+        return self.root / "runs"
+
+    @property
+    def cache_dir(self) -> Path:
+        """What can be computed again: scans, thumbnails, converted backbones, features."""
+        return self.root / "cache"
+
+    @property
+    def queue_dir(self) -> Path:
+        """Jobs waiting for or held by the worker process."""
+        return self.root / "queue"
+
+    @property
+    def logs_dir(self) -> Path:
+        """Log files of the worker and the app."""
+        return self.root / "logs"
+
+    def relative(self, path: Path) -> str:
+        """Return ``path`` as stored: relative to the root when inside it, else absolute."""
+        absolute = path.expanduser().absolute()
+        root = self.root.absolute()
+        return (
+            absolute.relative_to(root).as_posix()
+            if absolute.is_relative_to(root)
+            else str(absolute)
+        )
+
+    def resolve(self, stored: str) -> Path:
+        """Return the path that :meth:`relative` stored."""
+        return self.root.absolute() / stored
+
+
+def default_workspace() -> Workspace:
+    """Return the workspace named by ``TL_WORKSPACE``, or ``workspace/`` beside ``app.py``."""
+    named = os.environ.get(ENVIRONMENT_NAME)
+    root = (
+        Path(named).expanduser() if named else Path(__file__).resolve().parent.parent / "workspace"
+    )
+    return Workspace(root.absolute())
