@@ -27,9 +27,7 @@ PROJECT_DIR = Path(__file__).resolve().parent.parent
 def run_json(command: list[str]) -> tuple[dict[str, Any], float]:
     """Run a command and return the JSON object on its last line of output, and its seconds."""
     started = time.perf_counter()
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=PROJECT_DIR
-    )
+    done = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT_DIR)
     seconds = time.perf_counter() - started
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
