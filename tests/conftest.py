@@ -1,0 +1,68 @@
+"""Small drawn datasets for any test that needs a folder of class images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+MakeDataset = Callable[..., Path]
+
+_COLOURS = ("tomato", "seagreen", "royalblue", "goldenrod", "orchid", "slategray")
+
+
+def draw_image(kind: int, seed: int, size: tuple[int, int] = (48, 40)) -> Image.Image:
+    """Draw a small image: colour and shape tell its kind, the seed varies place and background.
+
+    ``size`` is (width, height) in pixels. No two (kind, seed) pairs give the same pixels.
+    """
+    rng = np.random.default_rng((kind, seed))
+    background = tuple(int(value) for value in rng.integers(150, 256, 3))
+    image = Image.new("RGB", size, background)
+    width, height = size
+    side = min(size) * rng.uniform(0.45, 0.7)
+    left = rng.uniform(0, width - side)
+    top = rng.uniform(0, height - side)
+    box = (left, top, left + side, top + side)
+    draw = ImageDraw.Draw(image)
+    colour = _COLOURS[kind % len(_COLOURS)]
+    if kind % 3 == 0:
+        draw.ellipse(box, fill=colour)
+    elif kind % 3 == 1:
+        draw.rectangle(box, fill=colour)
+    else:
+        draw.polygon([(left, top + side), (left + side / 2, top), box[2:]], fill=colour)
+    return image
+
+
+@pytest.fixture
+def make_dataset(tmp_path: Path) -> MakeDataset:
+    """Return ``make_dataset(counts, root=None, size=(48, 40), suffix=".png")``.
+
+    It draws ``counts[class name]`` images into one folder a class, below ``tmp_path/"data"`` or
+    ``root``, and returns that folder. Names are ``0.png``, ``1.png``, ... A class name may hold a
+    slash, as in ``"train/cat"``; images of equal last parts then share a look, not pixels.
+    """
+
+    def make(
+        counts: Mapping[str, int],
+        root: Path | None = None,
+        size: tuple[int, int] = (48, 40),
+        suffix: str = ".png",
+    ) -> Path:
+        data_dir = tmp_path / "data" if root is None else root
+        data_dir.mkdir(parents=True, exist_ok=True)
+        kinds: dict[str, int] = {}
+        for folder_number, (name, count) in enumerate(counts.items()):
+            kind = kinds.setdefault(name.rpartition("/")[2], len(kinds))
+            folder = data_dir / name
+            folder.mkdir(parents=True, exist_ok=True)
+            for number in range(count):
+                image = draw_image(kind, 1000 * folder_number + number, size)
+                image.save(folder / f"{number}{suffix}")
+        return data_dir
+
+    return make
