@@ -1,0 +1,183 @@
+"""What happens during training, as small immutable records and as lines of ``events.jsonl``.
+
+Whoever watches (a page, a terminal, a test) receives the records while training runs here, or
+reads them back from the file, where a line torn by a kill is skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class Event:
+    """Base of all events; ``time`` is in seconds since 1970."""
+
+    time: float = field(default_factory=time.time, kw_only=True)
+
+    @property
+    def kind(self) -> str:
+        """The event's name in the file, such as ``batch_end``."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event as plain values; what is not finite becomes None, as JSON has none."""
+        values = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        return {"event": self.kind, **values}
+
+    def to_json(self) -> str:
+        """Return the event as one line of JSON, without the line's end."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
+
+
+@dataclass(frozen=True)
+class PhaseStarted(Event):
+    """A phase begins: ``features``, ``head``, later others.
+
+    ``num_steps`` counts batches of one epoch, or images in the features phase, where there are
+    no epochs.
+    """
+
+    phase: str
+    num_epochs: int
+    num_steps: int
+
+
+@dataclass(frozen=True)
+class FeatureProgress(Event):
+    """Some more images went through the frozen backbone, or came from the cache."""
+
+    stage: str
+    done: int
+    total: int
+    images_per_second: float
+    seconds_left: float | None
+
+
+@dataclass(frozen=True)
+class BatchEnd(Event):
+    """A group of batches was trained on.
+
+    ``step`` counts the epoch's batches done; loss and accuracy are means over the images since
+    the event before, with dropout on. ``seconds_left`` is for the whole phase.
+    """
+
+    phase: str
+    epoch: int
+    step: int
+    loss: float
+    accuracy: float
+    images_per_second: float
+    seconds_left: float | None
+
+
+@dataclass(frozen=True)
+class EpochEnd(Event):
+    """An epoch ended. ``is_best`` says its weights are the best so far."""
+
+    phase: str
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    learning_rate: float
+    seconds: float
+    is_best: bool
+    images_per_second: float
+    seconds_left: float | None
+
+
+@dataclass(frozen=True)
+class PhaseEnded(Event):
+    """A phase is over; ``reason`` is ``done``, ``early_stopping`` or ``stopped``."""
+
+    phase: str
+    seconds: float
+    reason: str = "done"
+
+
+@dataclass(frozen=True)
+class RunEnded(Event):
+    """The run is over; ``metrics`` is what ``metrics.json`` holds."""
+
+    state: str
+    metrics: dict[str, Any]
+    message: str = ""
+
+
+OnEvent = Callable[[Event], None]
+
+
+class EventLog:
+    """Appends events to a file, one whole line each."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("ab+", buffering=0)
+        if self._file.seek(0, os.SEEK_END) > 0:
+            self._file.seek(-1, os.SEEK_END)
+            if self._file.read(1) != b"\n":  # end the line a kill tore, lest it spoil ours
+                self._file.write(b"\n")
+
+    def append(self, event: Event) -> None:
+        """Write one event in a single call, so that readers see it whole."""
+        self._file.write(event.to_json().encode("utf-8") + b"\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_events(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+    """Read the events from ``offset`` on, for a reader that follows a growing file.
+
+    Lines that are not whole JSON objects are skipped; one without its end yet is left for the
+    next call.
+
+    Returns:
+        The events as dicts with ``event`` and ``time`` among their keys, and the offset to go
+        on from.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            offset = offset if offset <= size else 0
+            file.seek(offset)
+            data = file.read()
+    except FileNotFoundError:
+        return [], 0
+    whole = data[: data.rfind(b"\n") + 1]
+    events = []
+    for line in whole.splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict) and "event" in event:
+            events.append(event)
+    return events, offset + len(whole)
+
+
+def _plain(value: Any) -> Any:
+    """Return ``value`` made of what JSON can say; numbers that are not finite become None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
