@@ -1,0 +1,363 @@
+"""Random changes of one decoded image: geometry in one resample, colour in one matrix.
+
+Preview and training both call :func:`augment_view`, so they show and learn the same pixels.
+The work is done by Pillow, which lets go of Python's lock, so threads augment side by side.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from tl_core.config import AugmentConfig
+from tl_core.errors import ConfigError, did_you_mean
+
+Fill = Literal["reflect", "edge", "black"]
+
+TRANSFORMS = tuple(name for name in AugmentConfig.model_fields if name != "fill")
+
+# One draw each, always all of them and in this order, so that switching one transform on or
+# off leaves what the others draw as it was.
+_DRAWS = (
+    "horizontal_flip",
+    "vertical_flip",
+    "rotation",
+    "zoom",
+    "shift_x",
+    "shift_y",
+    "shear",
+    "brightness",
+    "contrast",
+    "saturation",
+    "hue",
+    "blur",
+    "erasing",
+    "erasing_aspect",
+    "erasing_x",
+    "erasing_y",
+)
+_MAX_ASPECT = 1 / 0.3
+
+_YIQ_OF_RGB = np.array(
+    [
+        [0.299, 0.587, 0.114],
+        [0.595716, -0.274453, -0.321263],
+        [0.211456, -0.522591, 0.311135],
+    ]
+)
+_RGB_OF_YIQ = np.linalg.inv(_YIQ_OF_RGB)
+
+
+@dataclass(frozen=True)
+class _Changes:
+    """What is done to one image: a configuration with the dice thrown."""
+
+    flip_x: bool
+    flip_y: bool
+    rotation: float  # degrees, counter-clockwise
+    scale: float  # of the content
+    shift_x: float  # fraction of the width, to the right
+    shift_y: float  # fraction of the height, down
+    shear: float  # degrees
+    brightness: float  # factor
+    contrast: float  # factor
+    saturation: float  # factor
+    hue: float  # fraction of the colour circle
+    blur: float  # pixels
+    erasing: float  # fraction of the area
+    erasing_aspect: float  # height over width
+    erasing_x: float  # place of the patch from 0 (left) to 1
+    erasing_y: float  # place of the patch from 0 (top) to 1
+
+    @property
+    def is_warp(self) -> bool:
+        """Whether pixels move by more than a flip."""
+        return bool(self.rotation or self.scale != 1 or self.shift_x or self.shift_y or self.shear)
+
+    @property
+    def is_colour(self) -> bool:
+        """Whether colours change."""
+        return bool(self.brightness != 1 or self.contrast != 1 or self.saturation != 1 or self.hue)
+
+
+def augment(image: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
+    """Return a randomly changed copy of an image.
+
+    Each strength in ``config`` bounds one uniform draw, in this order and to these signs:
+
+    - ``horizontal_flip``, ``vertical_flip``: each with probability 1/2.
+    - ``rotation``: in [-r, r] degrees; positive turns the content counter-clockwise.
+    - ``zoom``: content scaled by a factor in [1 - z, 1 + z]; above 1 it grows.
+    - ``shift``: in [-s, s] of the width and of the height; positive moves right and down.
+    - ``shear``: in [-s, s] degrees; positive slants the content's foot to the right.
+    - ``brightness``: all channels times a factor in [1 - b, 1 + b].
+    - ``contrast``: distance from the image's mean grey times a factor in [1 - c, 1 + c].
+    - ``saturation``: distance of each pixel from its own grey times [1 - s, 1 + s].
+    - ``hue``: in [-h, h] of the colour circle; positive turns red towards yellow and green.
+    - ``blur``: Gaussian with a standard deviation in [0, b] pixels.
+    - ``erasing``: a patch of a part in [0, e] of the area, aspect 0.3 to 3.3, becomes noise.
+
+    Flip, rotation, shear, zoom and shift act in that order about the image's centre, as one
+    matrix and one bilinear resample; flips alone only move pixels. A strong zoom out averages
+    pixels first, since bilinear sampling would skip some.
+
+    Args:
+        image: (height, width, 3) uint8 RGB.
+        config: Which transforms are on, and how strong.
+        rng: Source of the draws; the same number of them is taken whatever is on, but for
+            the noise of ``erasing``, which comes last.
+
+    Returns:
+        (height, width, 3) uint8 RGB; ``image`` itself when no transform is on.
+
+    References:
+        Hue and saturation: rotation and scaling of the I, Q plane of YIQ, as TensorFlow
+        Addons' ``adjust_hsv_in_yiq`` does. Erasing: Zhong et al. 2017, "Random Erasing Data
+        Augmentation", arXiv:1708.04896.
+    """
+    return _apply(image, _throw(config, rng.random(len(_DRAWS))), config.fill, rng)
+
+
+def augment_view(
+    image: np.ndarray, config: AugmentConfig, sha256: str, view: int, seed: int
+) -> np.ndarray:
+    """Return one numbered view of an image, the same in every process and on every machine.
+
+    Args:
+        image: (height, width, 3) uint8 RGB, decoded and resized.
+        config: Which transforms are on, and how strong.
+        sha256: Digest of the file's content, so that equal photos get equal views.
+        view: 0 is the image as it is; every other number its own change.
+        seed: The run's seed.
+
+    Returns:
+        (height, width, 3) uint8 RGB.
+    """
+    if view == 0:
+        return image
+    digest = hashlib.sha256(f"{sha256}/{view}/{seed}".encode()).digest()
+    key = int.from_bytes(digest[:16], "little")
+    return augment(image, config, np.random.Generator(np.random.Philox(key=key)))
+
+
+def strength_strip(
+    image: np.ndarray,
+    transform: str,
+    num: int = 7,
+    *,
+    strongest: float | None = None,
+    direction: Literal[1, -1] = 1,
+    fill: Fill = "reflect",
+) -> list[tuple[float, np.ndarray]]:
+    """Show one transform from off to its strongest, without chance.
+
+    Args:
+        image: (height, width, 3) uint8 RGB.
+        transform: Name of a field of :class:`AugmentConfig`, such as ``"rotation"``.
+        num: How many steps; a flip has two whatever is asked.
+        strongest: Strength of the last step; the field's upper limit when left out.
+        direction: 1 shows the positive end of the draw, -1 the negative.
+        fill: What shows where the image was moved away.
+
+    Returns:
+        (strength, image) pairs; the first is strength 0 and the image as it is.
+
+    Raises:
+        ConfigError: there is no such transform, or the strength is out of range.
+    """
+    if transform not in TRANSFORMS:
+        raise ConfigError(
+            f"Expected a transform out of {', '.join(TRANSFORMS)}, received '{transform}'."
+            f"{did_you_mean(transform, TRANSFORMS)}"
+        )
+    draws = dict.fromkeys(_DRAWS, 1.0 if direction > 0 else 0.0)
+    draws.update(blur=1.0, erasing=1.0, erasing_aspect=0.5, erasing_x=0.5, erasing_y=0.5)
+    field = AugmentConfig.model_fields[transform]
+    if field.annotation is bool:
+        draws[transform] = 0.0
+        strengths = [0.0, 1.0]
+    else:
+        limit = next(rule.le for rule in field.metadata if hasattr(rule, "le"))
+        last = limit if strongest is None else strongest
+        strengths = np.linspace(0, last, max(num, 2)).tolist()
+    strip = []
+    for strength in strengths:
+        value = bool(strength) if field.annotation is bool else strength
+        changes = _throw(AugmentConfig.create({transform: value}), list(draws.values()))
+        strip.append((strength, _apply(image, changes, fill, np.random.default_rng(0))))
+    return strip
+
+
+def _throw(config: AugmentConfig, draws: Sequence[float] | np.ndarray) -> _Changes:
+    """Turn draws in [0, 1], in the order of ``_DRAWS``, into what is done to an image."""
+    drawn = dict(zip(_DRAWS, map(float, draws), strict=True))
+    signed = {name: 2 * value - 1 for name, value in drawn.items()}
+    return _Changes(
+        flip_x=config.horizontal_flip and drawn["horizontal_flip"] < 0.5,
+        flip_y=config.vertical_flip and drawn["vertical_flip"] < 0.5,
+        rotation=config.rotation * signed["rotation"],
+        scale=1 + config.zoom * signed["zoom"],
+        shift_x=config.shift * signed["shift_x"],
+        shift_y=config.shift * signed["shift_y"],
+        shear=config.shear * signed["shear"],
+        brightness=1 + config.brightness * signed["brightness"],
+        contrast=1 + config.contrast * signed["contrast"],
+        saturation=1 + config.saturation * signed["saturation"],
+        hue=config.hue * signed["hue"],
+        blur=config.blur * drawn["blur"],
+        erasing=config.erasing * drawn["erasing"],
+        erasing_aspect=_MAX_ASPECT ** signed["erasing_aspect"],
+        erasing_x=drawn["erasing_x"],
+        erasing_y=drawn["erasing_y"],
+    )
+
+
+def _apply(
+    image: np.ndarray, changes: _Changes, fill: Fill, rng: np.random.Generator
+) -> np.ndarray:
+    is_flip = changes.flip_x or changes.flip_y
+    if is_flip or changes.is_warp or changes.is_colour or changes.blur:
+        picture = Image.fromarray(image)
+        picture = _warp(picture, changes, fill) if changes.is_warp else _flip(picture, changes)
+        if changes.is_colour:
+            picture = picture.convert("RGB", _colour_matrix(image, changes))
+        if changes.blur:
+            picture = picture.filter(ImageFilter.GaussianBlur(changes.blur))
+        result = np.array(picture)
+    elif changes.erasing:
+        result = image.copy()
+    else:
+        return image
+    if changes.erasing:
+        _erase(result, changes, rng)
+    return result
+
+
+def _flip(picture: Image.Image, changes: _Changes) -> Image.Image:
+    if changes.flip_x:
+        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if changes.flip_y:
+        picture = picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    return picture
+
+
+def _warp(picture: Image.Image, changes: _Changes, fill: Fill) -> Image.Image:
+    """Flip, rotate, shear, zoom and shift about the centre with one bilinear resample."""
+    width, height = picture.size
+    matrix = _source_matrix(width, height, changes)
+    if changes.scale <= 0.5:
+        # Bilinear sampling reads 2 x 2 pixels: below half size it would jump over some, and
+        # the canvas around them would grow without need.
+        reduction = int(1 / max(changes.scale, 0.05))
+        reduced = (max(1, round(width / reduction)), max(1, round(height / reduction)))
+        picture = picture.resize(reduced, Image.Resampling.BOX)
+        matrix = np.diag([reduced[0] / width, reduced[1] / height, 1.0]) @ matrix
+    if fill != "black":
+        corners = matrix @ [[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]]
+        left, top = (max(0, math.ceil(-low)) for low in corners[:2].min(axis=1))
+        right, bottom = (
+            max(0, math.ceil(high - side))
+            for high, side in zip(corners[:2].max(axis=1), picture.size, strict=True)
+        )
+        picture = _extend(picture, left, top, right, bottom, fill)
+        matrix[:2, 2] += left, top
+    return picture.transform(
+        (width, height),
+        Image.Transform.AFFINE,
+        matrix[:2].ravel().tolist(),
+        Image.Resampling.BILINEAR,
+    )
+
+
+def _source_matrix(width: int, height: int, changes: _Changes) -> np.ndarray:
+    """Return the (3, 3) matrix from a place (x, y, 1) in the result to its source."""
+    angle = math.radians(changes.rotation)
+    # y runs down, so this turns counter-clockwise for the eye.
+    rotation = [[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]]
+    shear = [[1, math.tan(math.radians(changes.shear))], [0, 1]]
+    flip = np.diag([-1.0 if changes.flip_x else 1.0, -1.0 if changes.flip_y else 1.0])
+    linear = changes.scale * np.array(shear) @ np.array(rotation) @ flip
+    inverse = np.linalg.inv(linear)
+    centre = np.array([width / 2, height / 2])
+    moved = centre * [1 + 2 * changes.shift_x, 1 + 2 * changes.shift_y]
+    matrix = np.eye(3)
+    matrix[:2, :2] = inverse
+    matrix[:2, 2] = centre - inverse @ moved
+    return matrix
+
+
+def _extend(
+    picture: Image.Image, left: int, top: int, right: int, bottom: int, fill: Fill
+) -> Image.Image:
+    """Add margins in pixels: the picture mirrored at its edges, or its edges drawn out."""
+    mirrored = fill == "reflect"
+    side, rise = picture.size
+    while left or top or right or bottom:
+        # A mirrored margin is at most the picture itself; where more is asked for, the canvas
+        # is extended again, which goes on with the pattern as its edge is the picture's then.
+        west, east = (min(left, side), min(right, side)) if mirrored else (left, right)
+        north, south = (min(top, rise), min(bottom, rise)) if mirrored else (top, bottom)
+        x0, y0 = west, north
+        x1, y1 = x0 + picture.width, y0 + picture.height
+        width, height = x1 + east, y1 + south
+        canvas = Image.new("RGB", (width, height))
+        canvas.paste(picture, (x0, y0))
+        flip_x, flip_y = Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.FLIP_TOP_BOTTOM
+        for size, margin, source, flip in (
+            (west, (0, y0, x0, y1), (x0, y0, x0 + (west if mirrored else 1), y1), flip_x),
+            (east, (x1, y0, width, y1), (x1 - (east if mirrored else 1), y0, x1, y1), flip_x),
+            (north, (0, 0, width, y0), (0, y0, width, y0 + (north if mirrored else 1)), flip_y),
+            (
+                south,
+                (0, y1, width, height),
+                (0, y1 - (south if mirrored else 1), width, y1),
+                flip_y,
+            ),
+        ):
+            if size:
+                strip = canvas.crop(source)
+                if mirrored:
+                    strip = strip.transpose(flip)
+                else:
+                    extent = (margin[2] - margin[0], margin[3] - margin[1])
+                    strip = strip.resize(extent, Image.Resampling.NEAREST)
+                canvas.paste(strip, margin[:2])
+        picture = canvas
+        left, right, top, bottom = left - west, right - east, top - north, bottom - south
+    return picture
+
+
+def _colour_matrix(image: np.ndarray, changes: _Changes) -> tuple[float, ...]:
+    """Return the (3, 4) matrix of all colour changes, row by row."""
+    angle = 2 * math.pi * changes.hue
+    cos, sin = changes.saturation * math.cos(angle), changes.saturation * math.sin(angle)
+    turn = np.array([[1, 0, 0], [0, cos, sin], [0, -sin, cos]])
+    linear = changes.contrast * (_RGB_OF_YIQ @ turn @ _YIQ_OF_RGB)
+    offset = 0.0
+    if changes.contrast != 1:
+        height, width = image.shape[:2]
+        columns = image.reshape(height, -1).sum(axis=0, dtype=np.uint32)
+        means = columns.reshape(-1, 3).sum(axis=0, dtype=np.uint64) / (height * width)
+        offset = (1 - changes.contrast) * float(_YIQ_OF_RGB[0] @ means)
+    matrix = changes.brightness * np.column_stack([linear, np.full(3, offset)])
+    return tuple(matrix.ravel().tolist())
+
+
+def _erase(image: np.ndarray, changes: _Changes, rng: np.random.Generator) -> None:
+    """Overwrite a patch of the image, in place, with noise."""
+    height, width = image.shape[:2]
+    area = changes.erasing * height * width
+    patch_height = min(height, round(math.sqrt(area * changes.erasing_aspect)))
+    patch_width = min(width, round(math.sqrt(area / changes.erasing_aspect)))
+    top = round(changes.erasing_y * (height - patch_height))
+    left = round(changes.erasing_x * (width - patch_width))
+    noise = np.frombuffer(rng.bytes(patch_height * patch_width * 3), np.uint8)
+    image[top : top + patch_height, left : left + patch_width] = noise.reshape(
+        patch_height, patch_width, 3
+    )
