@@ -1,0 +1,39 @@
+"""Backbones: which there are, their weights, and the Keras model of one.
+
+The face of its neighbours :mod:`backbone_table`, :mod:`weights` and :mod:`base_model`. Importing it
+loads no TensorFlow; building a model does.
+"""
+
+from __future__ import annotations
+
+from tl_core.config import TrainConfig
+from tl_core.model.backbone_table import (
+    BACKBONES,
+    Backbone,
+    check_image_size,
+    get_backbone,
+    list_backbones,
+)
+from tl_core.model.base_model import build_base_model
+from tl_core.model.weights import fetch_weights, has_weights, weights_fingerprint
+
+__all__ = [
+    "BACKBONES",
+    "Backbone",
+    "build_base_model",
+    "fetch_weights",
+    "get_backbone",
+    "has_weights",
+    "list_backbones",
+    "resolve_image_size",
+    "weights_fingerprint",
+]
+
+
+def resolve_image_size(config: TrainConfig) -> tuple[int, int]:
+    """Return (height, width): the one set, else the backbone's own.
+
+    Raises:
+        ConfigError: no backbone has that name, or a side is less than it takes.
+    """
+    return check_image_size(get_backbone(config.backbone), config.image_size)
