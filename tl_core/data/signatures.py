@@ -1,0 +1,130 @@
+"""What a file is by its first bytes: for one that no decoder takes, in words for a user."""
+
+from __future__ import annotations
+
+import struct
+
+READABLE = "JPEG, PNG, GIF, BMP and WebP"
+
+_CONVERT = "Convert it to JPEG or PNG."
+_HEIC = f"It is a HEIC photo, as iPhones save them. {_CONVERT}"
+_AVIF = f"It is an AVIF image, which is not read here. {_CONVERT}"
+_RAW = f"It is a camera RAW file. {_CONVERT}"
+_JPEG_2000 = f"It is a JPEG 2000 image, which is not read here. {_CONVERT}"
+_JPEG_XL = f"It is a JPEG XL image, which is not read here. {_CONVERT}"
+_TIFF = f"It is a TIFF or camera RAW file, which is not read here. {_CONVERT}"
+_ARCHIVE = "It is an archive under an image's name. Unpack it first."
+_VIDEO = "It is a video. Save single frames of it as JPEG."
+_WEB_PAGE = "It is a web page under an image's name. Download the picture itself."
+_SVG = f"It is an SVG drawing, which has no pixels. {_CONVERT}"
+_LFS = "It is a Git LFS pointer, not the picture itself. Run 'git lfs pull' where it came from."
+_EMPTY = "The file is empty (0 bytes). Copy or download it again."
+_ZEROS = "The file holds nothing but zeros. Copy or download it again."
+_DAMAGED = "The file is damaged: its header cannot be read. Copy or download it again."
+_UNKNOWN = f"It is not an image of a kind that is read here ({READABLE})."
+
+_STARTS: tuple[tuple[bytes, str], ...] = (
+    (b"II*\x00\x10\x00\x00\x00CR", _RAW),
+    (b"II*\x00", _TIFF),
+    (b"MM\x00*", _TIFF),
+    (b"II+\x00", _TIFF),
+    (b"MM\x00+", _TIFF),
+    (b"FUJIFILMCCD-RAW", _RAW),
+    (b"IIRO", _RAW),
+    (b"IIRS", _RAW),
+    (b"IIU\x00", _RAW),
+    (b"\x00\x00\x00\x0cjP  ", _JPEG_2000),
+    (b"\xff\x4f\xff\x51", _JPEG_2000),
+    (b"\x00\x00\x00\x0cJXL ", _JPEG_XL),
+    (b"\xff\x0a", _JPEG_XL),
+    (b"%PDF", f"It is a PDF document. {_CONVERT}"),
+    (b"%!PS", f"It is an EPS drawing, which is not read here. {_CONVERT}"),
+    (b"\xc5\xd0\xd3\xc6", f"It is an EPS drawing, which is not read here. {_CONVERT}"),
+    (b"8BPS", f"It is a Photoshop document. {_CONVERT}"),
+    (b"gimp xcf", f"It is a GIMP document. {_CONVERT}"),
+    (b"\x00\x00\x01\x00", f"It is a Windows icon, which is not read here. {_CONVERT}"),
+    (b"icns", f"It is a macOS icon, which is not read here. {_CONVERT}"),
+    (b"DDS ", f"It is a DDS texture, which is not read here. {_CONVERT}"),
+    (b"BLP", f"It is a BLP texture, which is not read here. {_CONVERT}"),
+    (b"SIMPLE  =", f"It is a FITS image, which is not read here. {_CONVERT}"),
+    (b"v/1\x01", f"It is an OpenEXR image, which is not read here. {_CONVERT}"),
+    (b"qoif", f"It is a QOI image, which is not read here. {_CONVERT}"),
+    (b"\x01\xda", f"It is an SGI image, which is not read here. {_CONVERT}"),
+    (b"PK\x03\x04", _ARCHIVE),
+    (b"PK\x05\x06", _ARCHIVE),
+    (b"Rar!", _ARCHIVE),
+    (b"7z\xbc\xaf\x27\x1c", _ARCHIVE),
+    (b"\x1f\x8b", _ARCHIVE),
+    (b"\x1aE\xdf\xa3", _VIDEO),
+    (b"version https://git-lfs", _LFS),
+)
+_READABLE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM")
+_BRANDS = {
+    b"heic": _HEIC, b"heix": _HEIC, b"heim": _HEIC, b"heis": _HEIC, b"hevc": _HEIC,
+    b"hevx": _HEIC, b"mif1": _HEIC, b"msf1": _HEIC, b"avif": _AVIF, b"avis": _AVIF,
+    b"crx ": _RAW,
+}  # fmt: skip
+
+
+def looks_readable(head: bytes) -> bool:
+    """Return whether a file that begins so (12 bytes suffice) may be read as an image."""
+    return head.startswith(_READABLE_STARTS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+
+
+def webp_size(head: bytes) -> tuple[int, int] | None:
+    """Return the (width, height) that a WebP file's first 30 bytes declare, else None."""
+    if len(head) < 30 or head[:4] != b"RIFF" or head[8:12] != b"WEBP":
+        return None
+    kind = head[12:16]
+    if kind == b"VP8X":
+        return int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
+    if kind == b"VP8L":
+        bits = int.from_bytes(head[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        width, height = struct.unpack("<HH", head[26:30])
+        return width & 0x3FFF, height & 0x3FFF
+    return None
+
+
+def explain_unknown(data: bytes) -> str:
+    """Say what a file is that no decoder took: one or two sentences."""
+    if not data:
+        return _EMPTY
+    for start, reason in _STARTS:
+        if data.startswith(start):
+            return reason
+    if data[4:8] == b"ftyp":
+        return _explain_brands(data)
+    if looks_readable(data):
+        return _DAMAGED
+    if not data.strip(b"\x00"):
+        return _ZEROS
+    return _explain_text(data)
+
+
+def _explain_brands(data: bytes) -> str:
+    """Tell apart the files of the ISO container: photos of phones and cameras, and videos."""
+    box_end = min(int.from_bytes(data[:4], "big"), 256)
+    brands = [data[start : start + 4] for start in (8, *range(16, box_end, 4))]
+    return next((_BRANDS[brand] for brand in brands if brand in _BRANDS), _VIDEO)
+
+
+def _explain_text(data: bytes) -> str:
+    """Tell apart a web page, an SVG drawing and other text; anything else is unknown."""
+    head = data[:1024]
+    if b"\x00" in head:
+        return _UNKNOWN
+    lowered = head.lower()
+    if b"<svg" in lowered:
+        return _SVG
+    if b"<html" in lowered or b"<!doctype html" in lowered:
+        return _WEB_PAGE
+    try:
+        text = head.decode("utf-8", errors="strict" if len(data) <= len(head) else "ignore")
+    except UnicodeDecodeError:
+        return _UNKNOWN
+    printable = sum(character.isprintable() or character.isspace() for character in text)
+    if printable < len(text) or len(text.encode()) < len(head) - 3:
+        return _UNKNOWN
+    return "It is a text file under an image's name. Look for the picture itself."
