@@ -1,0 +1,312 @@
+"""Which image trains, which validates and which tests: stratified, seeded, copies kept together.
+
+Works on the index alone and reads no image.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tl_core.config import TrainConfig
+from tl_core.data.dataset import DatasetIndex
+from tl_core.errors import ConfigError, DatasetError, RunError
+from tl_core.files import write_bytes
+
+PARTS = ("train", "val", "test")
+Fractions = tuple[float, float, float]
+
+_COLUMNS = ["path", "sha256", "class", "part"]
+_MAX_NAMED_CLASSES = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Positions in ``index.records`` by part: (n,) int64, ascending, each in one part."""
+
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+
+    def items(self) -> tuple[tuple[str, np.ndarray], ...]:
+        """Return (part, positions) pairs in the order train, val, test."""
+        return (("train", self.train), ("val", self.val), ("test", self.test))
+
+
+@dataclass(frozen=True)
+class SplitRow:
+    """One line of ``split.csv``."""
+
+    path: str
+    sha256: str
+    class_name: str
+    part: str
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """Images that must stay together: copies of one content, or a group of near copies."""
+
+    rank: bytes  # place in the seeded order
+    positions: tuple[int, ...]
+
+
+def stratified_split(
+    index: DatasetIndex,
+    fractions: Fractions,
+    seed: int,
+    *,
+    groups: Mapping[str, str] | None = None,
+) -> Split:
+    """Divide the images so that every class is in every part in the same proportion.
+
+    Identical images stay in one part; those that lie in more than one class go to train. The
+    order in which contents fall into parts depends on content and seed alone, so neither the
+    names nor the order of the files matter, and adding images moves few others.
+
+    Args:
+        index: The dataset; a given split in it is not looked at.
+        fractions: Shares of (train, val, test), adding up to 1; 0 leaves val or test empty.
+        seed: The same seed gives the same split.
+        groups: Optional group name by sha256; images of one group stay in one part too.
+
+    Raises:
+        ConfigError: the fractions are not shares of a whole.
+        DatasetError: a class has too few distinct images to be in each part.
+    """
+    return _split(index, range(len(index.records)), fractions, seed, groups or {})
+
+
+def split_dataset(
+    index: DatasetIndex, config: TrainConfig, *, groups: Mapping[str, str] | None = None
+) -> Split:
+    """Return the split that the folder gives, else a stratified one.
+
+    Of a given split every image stays where it is. When the folder has no validation images
+    at all, they are carved out of train with ``config.val_fraction`` (of the train images), and
+    likewise the test images with ``config.test_fraction``, where 0 leaves the test part empty.
+    Classes absent from a given val or test part, and copies across the parts, are left as they
+    are: the audit reports them.
+
+    Raises:
+        DatasetError: a class has no images in train, or too few to carve from.
+    """
+    if not index.has_given_split:
+        val_fraction, test_fraction = config.val_fraction, config.test_fraction
+        fractions = (1 - val_fraction - test_fraction, val_fraction, test_fraction)
+        return stratified_split(index, fractions, config.seed, groups=groups)
+    given: dict[str, list[int]] = {part: [] for part in PARTS}
+    for position, record in enumerate(index.records):
+        given[record.part or "train"].append(position)
+    _check_given_train(index, given["train"])
+    val_fraction = 0.0 if given["val"] else config.val_fraction
+    test_fraction = 0.0 if given["test"] else config.test_fraction
+    fractions = (1 - val_fraction - test_fraction, val_fraction, test_fraction)
+    carved = _split(index, given["train"], fractions, config.seed, groups or {})
+    return Split(
+        carved.train,
+        np.array(given["val"], np.int64) if given["val"] else carved.val,
+        np.array(given["test"], np.int64) if given["test"] else carved.test,
+    )
+
+
+def write_split(path: Path, index: DatasetIndex, split: Split) -> None:
+    """Write the split as CSV with the columns path, sha256, class and part, whole or not at all."""
+    part_of = {int(i): part for part, positions in split.items() for i in positions}
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for position in sorted(part_of):
+        record = index.records[position]
+        class_name = index.class_names[record.label]
+        writer.writerow([record.path, record.sha256, class_name, part_of[position]])
+    # File names need not be valid Unicode on every system.
+    write_bytes(path, text.getvalue().encode("utf-8", "surrogateescape"))
+
+
+def read_split(path: Path) -> list[SplitRow]:
+    """Read what :func:`write_split` wrote.
+
+    Raises:
+        RunError: the file is missing or is not such a table.
+    """
+    try:
+        text = Path(path).read_bytes().decode("utf-8", "surrogateescape")
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except (OSError, csv.Error) as error:
+        raise RunError(f"Cannot read the split from '{path}': {error}.") from error
+    if not rows or rows[0] != _COLUMNS:
+        received = ",".join(rows[0]) if rows else "nothing"
+        raise RunError(f"Expected the columns {','.join(_COLUMNS)} in '{path}', found {received}.")
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) != len(_COLUMNS) or row[-1] not in PARTS:
+            raise RunError(
+                f"Expected a path, sha256, class and one of {', '.join(PARTS)} in line {number} "
+                f"of '{path}', found {','.join(row)!r}."
+            )
+    return [SplitRow(*row) for row in rows[1:]]
+
+
+def _split(
+    index: DatasetIndex,
+    positions: Sequence[int],
+    fractions: Fractions,
+    seed: int,
+    groups: Mapping[str, str],
+) -> Split:
+    _check_fractions(fractions)
+    pure, mixed = _units_by_class(index, positions, seed, groups)
+    _check_sizes(index, pure, mixed, fractions)
+    num_val_parts = int(fractions[1] > 0)
+    chosen: dict[str, list[_Unit]] = {part: [] for part in PARTS}
+    for label in range(len(index.class_names)):
+        units, in_train = pure[label], mixed[label]
+        num_images = sum(len(unit.positions) for unit in units) + in_train
+        _, num_val, num_test = _shares(num_images, fractions)
+        train_reserve = 0 if in_train else 1
+        # Test is taken from one end of the order and val from the other, so that an image
+        # added to the set pushes another out of a part into train, not into the other part.
+        test, units = _take(units, num_test, num_val_parts + train_reserve)
+        val, units = _take(units[::-1], num_val, train_reserve)
+        chosen["train"] += units
+        chosen["val"] += val
+        chosen["test"] += test
+    evaluated = {i for part in ("val", "test") for unit in chosen[part] for i in unit.positions}
+    return Split(
+        _sorted(set(positions) - evaluated),
+        _sorted(i for unit in chosen["val"] for i in unit.positions),
+        _sorted(i for unit in chosen["test"] for i in unit.positions),
+    )
+
+
+def _units_by_class(
+    index: DatasetIndex, positions: Iterable[int], seed: int, groups: Mapping[str, str]
+) -> tuple[dict[int, list[_Unit]], dict[int, int]]:
+    """Return by label the units in seeded order, and how many images lie in mixed units."""
+    members: dict[str, list[int]] = defaultdict(list)
+    for position in positions:
+        sha256 = index.records[position].sha256
+        # A group's name and a content's digest are told apart by the letter before them.
+        members[f"g{groups[sha256]}" if sha256 in groups else f"s{sha256}"].append(position)
+    pure: dict[int, list[_Unit]] = defaultdict(list)
+    mixed: dict[int, int] = defaultdict(int)
+    for unit in members.values():
+        labels = {index.records[position].label for position in unit}
+        if len(labels) == 1:
+            # Named by a content in it, since groups may be named anew by each audit.
+            name = min(index.records[position].sha256 for position in unit)
+            rank = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+            pure[labels.pop()].append(_Unit(rank, tuple(unit)))
+        else:
+            for position in unit:
+                mixed[index.records[position].label] += 1
+    for units in pure.values():
+        units.sort(key=lambda unit: unit.rank)
+    return pure, mixed
+
+
+def _take(units: list[_Unit], target: int, reserve: int) -> tuple[list[_Unit], list[_Unit]]:
+    """Take units of ``target`` images in all, in order, and leave at least ``reserve`` units.
+
+    At least one unit is taken when the target is above 0: the smallest if none fits.
+    """
+    if target == 0:
+        return [], units
+    taken: list[_Unit] = []
+    left: list[_Unit] = []
+    room = target
+    for unit in units:
+        fits = len(unit.positions) <= room and len(units) - len(taken) > reserve
+        (taken if fits else left).append(unit)
+        room -= len(unit.positions) if fits else 0
+    if not taken:
+        smallest = min(left, key=lambda unit: len(unit.positions))
+        left.remove(smallest)
+        taken.append(smallest)
+    return taken, left
+
+
+def _shares(total: int, fractions: Fractions) -> list[int]:
+    """Divide a count by the largest remainder; a part that is wanted gets at least 1."""
+    exact = [total * fraction for fraction in fractions]
+    shares = [math.floor(share + 1e-9) for share in exact]
+    by_remainder = sorted(range(3), key=lambda part: shares[part] - exact[part])
+    for part in by_remainder[: total - sum(shares)]:
+        shares[part] += 1
+    for part, fraction in enumerate(fractions):
+        if fraction > 0 and shares[part] == 0:
+            shares[part] = 1
+    return shares
+
+
+def _check_fractions(fractions: Fractions) -> None:
+    train, val, test = fractions
+    if not math.isclose(train + val + test, 1, abs_tol=1e-6) or min(val, test) < 0:
+        raise ConfigError(
+            f"Expected shares of train, val and test that add up to 1, "
+            f"received {train:g}, {val:g} and {test:g}."
+        )
+    if train < 1e-9:
+        raise ConfigError(
+            f"The validation part ({val:g}) and the test part ({test:g}) leave nothing to train "
+            f"on: together they must be below 1."
+        )
+
+
+def _check_sizes(
+    index: DatasetIndex,
+    pure: Mapping[int, Sequence[_Unit]],
+    mixed: Mapping[int, int],
+    fractions: Fractions,
+) -> None:
+    parts = [part for part, fraction in zip(PARTS, fractions, strict=True) if fraction > 0]
+    complaints = []
+    for label, class_name in enumerate(index.class_names):
+        num_distinct = len(pure[label]) + min(1, mixed[label])
+        # One that also lies in another class can only go to train.
+        num_missing = max(len(parts) - num_distinct, len(parts) - 1 - len(pure[label]))
+        if num_missing > 0:
+            complaints.append(_complain(class_name, num_distinct, num_missing, parts))
+    if complaints:
+        named = complaints[:_MAX_NAMED_CLASSES]
+        if len(complaints) > len(named):
+            named.append(f"{len(complaints) - len(named)} more classes are too small.")
+        raise DatasetError(" ".join(named))
+
+
+def _complain(class_name: str, num_distinct: int, num_missing: int, parts: Sequence[str]) -> str:
+    needed = " and ".join(", ".join(parts).rsplit(", ", 1))
+    remedy = f"add {num_missing}"
+    if "test" in parts and num_missing == 1:
+        remedy += " or set the test part to 0"
+    images = "image" if num_distinct == 1 else "images"
+    are = "is" if len(parts) == 1 else "are"
+    return (
+        f"Class '{class_name}' has {num_distinct} distinct {images}; {len(parts)} {are} needed "
+        f"for {needed}: {remedy}."
+    )
+
+
+def _check_given_train(index: DatasetIndex, train: Sequence[int]) -> None:
+    present = {index.records[position].label for position in train}
+    missing = [name for label, name in enumerate(index.class_names) if label not in present]
+    if missing:
+        names = ", ".join(f"'{name}'" for name in missing[:_MAX_NAMED_CLASSES])
+        more = len(missing) - _MAX_NAMED_CLASSES
+        raise DatasetError(
+            f"Expected images of every class in the train folder, found none of {names}"
+            f"{f' and {more} more' if more > 0 else ''}. Add some, or take the class out of the "
+            f"other folders."
+        )
+
+
+def _sorted(positions: Iterable[int]) -> np.ndarray:
+    return np.array(sorted(positions), np.int64)
