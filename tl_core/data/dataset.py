@@ -1,0 +1,277 @@
+"""From a folder of class folders to an index of its images; faults become findings.
+
+The folder is only read. Pixels are decoded once, to know that each file can be; they come from
+``images.py`` when they are needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from tl_core.data.decode import MAX_FILE_BYTES
+from tl_core.data.findings import (
+    Finding,
+    find_animated,
+    find_empty_classes,
+    find_ignored,
+    find_twins,
+    find_unreadable,
+    find_wrapper,
+    name_some,
+)
+from tl_core.data.images import inspect_image
+from tl_core.data.layout import FoundFile, Layout, natural_key, read_layout
+from tl_core.data.progress import OnProgress, Progress, ShouldStop
+from tl_core.data.scan_store import ScannedFile, ScanStore
+from tl_core.errors import DatasetError, ImageError, Stopped
+
+__all__ = ["DatasetIndex", "Finding", "ImageRecord", "scan_dataset"]
+
+_BATCH = 256  # files between two writes to the store: what a stop or a kill can cost
+_PROGRESS_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """One readable image. ``width`` and ``height`` are those of the upright picture."""
+
+    path: str
+    label: int
+    sha256: str
+    num_bytes: int
+    mtime_ns: int
+    width: int
+    height: int
+    format: str
+    mode: str
+    exif_orientation: int
+    part: str | None
+
+
+@dataclass(frozen=True)
+class DatasetIndex:
+    """The images of a data folder, in class order, and what is wrong with it.
+
+    ``num_ignored`` counts what was left out, by the kind of finding that names it.
+    """
+
+    data_dir: Path
+    class_names: tuple[str, ...]
+    records: tuple[ImageRecord, ...]
+    findings: tuple[Finding, ...]
+    num_ignored: dict[str, int]
+
+    @property
+    def num_images(self) -> int:
+        """Number of readable images."""
+        return len(self.records)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, each with at least one image."""
+        return len(self.class_names)
+
+    @property
+    def has_given_split(self) -> bool:
+        """Whether the folder itself says which image is for train, val or test."""
+        return any(record.part is not None for record in self.records)
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Class index of each record: ``(num_images,)`` int64."""
+        labels = np.array([record.label for record in self.records], dtype=np.int64)
+        labels.setflags(write=False)
+        return labels
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over what the records say: equal for equal images in equal places."""
+        lines = sorted(
+            f"{record.path}\0{record.sha256}\0{record.label}\0{record.part or ''}\n"
+            for record in self.records
+        )
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def path_of(self, record: ImageRecord) -> Path:
+        """Return where a record's file lies."""
+        return self.data_dir / record.path
+
+    def class_counts(self) -> dict[str, int]:
+        """Return the number of images of each class, in class order."""
+        counts = np.bincount(self.labels, minlength=self.num_classes)
+        return {name: int(count) for name, count in zip(self.class_names, counts, strict=True)}
+
+
+def scan_dataset(
+    data_dir: str | os.PathLike[str],
+    *,
+    cache_dir: Path | None = None,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+    num_workers: int | None = None,
+) -> DatasetIndex:
+    """Read every image below a folder of class folders.
+
+    Args:
+        data_dir: one folder a class, images at any depth below it; or ``train/ val/ test/`` of
+            such folders, kept as the given split.
+        cache_dir: where to keep what was found, so that the next scan reads only what changed.
+        on_progress: called with stage ``"scan"`` and the files that had to be read.
+        should_stop: asked between files.
+        num_workers: threads that read; by default one for each processor.
+
+    Returns:
+        Records sorted by class and path in natural order (2 before 10).
+
+    Raises:
+        DatasetError: there is no such folder, or fewer than two classes have a readable image.
+        Stopped: ``should_stop`` said so; with ``cache_dir`` what was read is not read again.
+    """
+    root = Path(data_dir).expanduser().absolute()
+    layout = read_layout(root, should_stop)
+    _require_classes(root, layout, {file.class_name for file in layout.files})
+    store = ScanStore(cache_dir, root) if cache_dir is not None else None
+    with closing(store) if store is not None else nullcontext():
+        scanned = store.load() if store is not None else {}
+        known = set(scanned)
+        waiting = [file for file in layout.files if not _is_current(scanned.get(file.path), file)]
+        for batch in _read_files(root, waiting, on_progress, should_stop, num_workers):
+            scanned.update(batch)
+            if store is not None:
+                store.put(batch)
+        if store is not None:
+            store.prune(known - {file.path for file in layout.files})
+    return _build_index(root, layout, scanned)
+
+
+def _require_classes(root: Path, layout: Layout, class_names: set[str]) -> None:
+    if len(class_names) >= 2:
+        return
+    names = sorted(class_names, key=natural_key)
+    found = f"{len(names)}: {names}" if names else "none"
+    empty = sorted(layout.class_names - class_names, key=natural_key)
+    details = []
+    if empty:
+        details.append(f"without a readable image: {name_some(empty)}")
+    if layout.ignored["stray"]:
+        details.append(f"outside class folders: {name_some(layout.ignored['stray'])}")
+    suffix = f" ({'; '.join(details)})" if details else ""
+    raise DatasetError(
+        f"Expected at least 2 class folders in '{root}', found {found}{suffix}. "
+        "Put each class in its own folder."
+    )
+
+
+def _is_current(entry: ScannedFile | None, file: FoundFile) -> bool:
+    return (
+        entry is not None and entry.num_bytes == file.num_bytes and entry.mtime_ns == file.mtime_ns
+    )
+
+
+def _read_files(
+    root: Path,
+    files: Sequence[FoundFile],
+    on_progress: OnProgress | None,
+    should_stop: ShouldStop | None,
+    num_workers: int | None,
+) -> Iterator[dict[str, ScannedFile]]:
+    """Read files in threads (decoding runs outside Python's lock) and yield them in batches."""
+    start = reported = time.monotonic()
+    with ThreadPoolExecutor(num_workers or os.cpu_count() or 1, "scan") as pool:
+        for first in range(0, len(files), _BATCH):
+            batch: dict[str, ScannedFile] = {}
+            chunk = files[first : first + _BATCH]
+            futures = [pool.submit(_read_file, root, file) for file in chunk]
+            for file, future in zip(chunk, futures, strict=True):
+                if should_stop is not None and should_stop():
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    yield batch
+                    raise Stopped
+                batch[file.path] = future.result()
+                now = time.monotonic()
+                if on_progress is not None and now - reported >= _PROGRESS_SECONDS:
+                    reported = now
+                    on_progress(Progress("scan", first + len(batch), len(files), now - start))
+            yield batch
+    if on_progress is not None:
+        on_progress(Progress("scan", len(files), len(files), time.monotonic() - start))
+
+
+def _read_file(root: Path, file: FoundFile) -> ScannedFile:
+    """Read one file to the end; its size and time are those seen before, should it change now."""
+    sha256, reason = "", None
+    try:
+        with (root / file.path).open("rb") as stream:
+            data = stream.read(MAX_FILE_BYTES + 1)
+        sha256 = hashlib.sha256(data).hexdigest()
+        info = inspect_image(data)
+    except OSError as error:
+        reason = f"{error.strerror or error}."
+    except ImageError as error:
+        reason = str(error)
+    if reason is not None:
+        return ScannedFile(file.num_bytes, file.mtime_ns, sha256, 0, 0, "", "", 1, 0, reason)
+    return ScannedFile(
+        file.num_bytes,
+        file.mtime_ns,
+        sha256,
+        info.width,
+        info.height,
+        info.format,
+        info.mode,
+        info.exif_orientation,
+        info.frames,
+        None,
+    )
+
+
+def _build_index(root: Path, layout: Layout, scanned: dict[str, ScannedFile]) -> DatasetIndex:
+    readable = [file for file in layout.files if scanned[file.path].reason is None]
+    present = {file.class_name for file in readable}
+    _require_classes(root, layout, present)
+    class_names = tuple(sorted(present, key=natural_key))
+    label_of = {name: label for label, name in enumerate(class_names)}
+    is_split = len({file.part for file in readable}) > 1
+    records = []
+    for file in readable:
+        facts = scanned[file.path]
+        records.append(
+            ImageRecord(
+                path=file.path,
+                label=label_of[file.class_name],
+                sha256=facts.sha256,
+                num_bytes=facts.num_bytes,
+                mtime_ns=facts.mtime_ns,
+                width=facts.width,
+                height=facts.height,
+                format=facts.format,
+                mode=facts.mode,
+                exif_orientation=facts.exif_orientation,
+                part=file.part if is_split else None,
+            )
+        )
+    unreadable = {
+        file.path: reason
+        for file in layout.files
+        if (reason := scanned[file.path].reason) is not None
+    }
+    findings = (
+        *find_unreadable(unreadable),
+        *find_empty_classes(sorted(layout.class_names - present, key=natural_key), ()),
+        *find_twins(sorted(layout.class_names, key=natural_key)),
+        *find_ignored(layout.ignored),
+        *find_animated([file.path for file in readable if scanned[file.path].frames > 1]),
+        *find_wrapper(layout.wrapper),
+    )
+    num_ignored = {kind: len(paths) for kind, paths in layout.ignored.items() if paths}
+    return DatasetIndex(root, class_names, tuple(records), findings, num_ignored)

@@ -1,0 +1,150 @@
+"""What a scan has to tell about a data folder, in plain words."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning", "info"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing about a data folder that its owner should know, and the files it is about.
+
+    ``paths`` are relative to the data folder; a folder's ends in a slash.
+    """
+
+    kind: str
+    severity: Severity
+    message: str
+    paths: tuple[str, ...]
+
+
+# Why something was left out: severity, what one and what several are called, what to do.
+_IGNORED: dict[str, tuple[Severity, str, str, str]] = {
+    "stray": (
+        "warning",
+        "image or folder lies outside the class folders and is",
+        "images or folders lie outside the class folders and are",
+        "Move it into a class folder to use it.",
+    ),
+    "no_suffix": (
+        "warning",
+        "file holds an image without an image's name and is",
+        "files hold an image without an image's name and are",
+        "Give it an ending such as .jpg to use it.",
+    ),
+    "link": (
+        "warning",
+        "link leads out of the data folder, to a folder or nowhere, and is",
+        "links lead out of the data folder, to folders or nowhere, and are",
+        "Put the images themselves there to use them.",
+    ),
+    "bad_name": (
+        "warning",
+        "name is no valid Unicode and is",
+        "names are no valid Unicode and are",
+        "Rename it to use it.",
+    ),
+    "no_access": (
+        "error",
+        "folder or file may not be read and is",
+        "folders or files may not be read and are",
+        "Change its access rights to use it.",
+    ),
+    "system": ("info", "file of the operating system is", "files of the operating system are", ""),
+    "hidden": ("info", "hidden file or folder is", "hidden files or folders are", ""),
+    "other": ("info", "file that is no image is", "files that are no images are", ""),
+}
+
+
+def find_ignored(ignored: Mapping[str, Sequence[str]]) -> list[Finding]:
+    """Return one finding for each reason why something was left out."""
+    findings = []
+    for kind, (severity, one, several, advice) in _IGNORED.items():
+        paths = ignored.get(kind, ())
+        if paths:
+            message = f"{len(paths)} {one if len(paths) == 1 else several} left out. {advice}"
+            findings.append(Finding(kind, severity, message.strip(), tuple(paths)))
+    return findings
+
+
+def find_unreadable(reasons: Mapping[str, str]) -> list[Finding]:
+    """Return one finding for each reason why files could not be read as images.
+
+    Args:
+        reasons: path to reason.
+    """
+    grouped: dict[str, list[str]] = defaultdict(list)
+    for path, reason in reasons.items():
+        grouped[reason].append(path)
+    return [
+        Finding(
+            "unreadable",
+            "error",
+            f"{_count(len(paths), 'file')} cannot be read as "
+            f"{'an image' if len(paths) == 1 else 'images'}. {reason}",
+            tuple(paths),
+        )
+        for reason, paths in grouped.items()
+    ]
+
+
+def find_animated(paths: Sequence[str]) -> list[Finding]:
+    """Return the finding that of animations the first frame counts."""
+    if not paths:
+        return []
+    message = f"{_count(len(paths), 'image')} with several frames: the first one is used."
+    return [Finding("animated", "info", message, tuple(paths))]
+
+
+def find_empty_classes(names: Iterable[str], folders: Iterable[str]) -> list[Finding]:
+    """Return the finding about class folders without a single readable image."""
+    found = list(names)
+    if not found:
+        return []
+    message = (
+        f"{_count(len(found), 'class folder')} without a readable image "
+        f"{'is' if len(found) == 1 else 'are'} no class: {name_some(found)}."
+    )
+    return [Finding("empty_class", "warning", message, tuple(folders))]
+
+
+def find_twins(class_names: Iterable[str]) -> list[Finding]:
+    """Return a finding for each group of class names that a reader takes for the same."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in class_names:
+        groups[" ".join(unicodedata.normalize("NFKC", name).casefold().split())].append(name)
+    return [
+        Finding(
+            "twin_classes",
+            "warning",
+            f"The class names {name_some(names)} differ in case, spaces or accent coding only. "
+            "Merge their folders if they are the same class.",
+            (),
+        )
+        for names in groups.values()
+        if len(names) > 1
+    ]
+
+
+def find_wrapper(folder: str) -> list[Finding]:
+    """Return the finding that the classes are not the folders at the top."""
+    if not folder:
+        return []
+    message = f"The classes are the folders inside '{folder.rstrip('/')}'."
+    return [Finding("wrapper", "info", message, (folder,))]
+
+
+def name_some(names: Sequence[str], limit: int = 5) -> str:
+    """Return the first names in quotes and how many more there are."""
+    shown = ", ".join(f"'{name}'" for name in names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,145 @@
+"""What earlier scans found in each file, so that a rescan reads only what changed.
+
+One SQLite file, shared by processes. An entry holds for a path, a size and a modification time.
+What is derived from pixels rather than from a file belongs into tables of its own keyed by
+``sha256``, which outlive a move or a copy of the file.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+from filelock import FileLock
+
+_logger = logging.getLogger(__name__)
+
+_FILE_NAME = "scans.sqlite"
+_SCHEMA = 1  # raised whenever a file would be read differently: older entries then go
+_BUSY_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class ScannedFile:
+    """What reading one file gave: an image's facts, or the reason why it is none."""
+
+    num_bytes: int
+    mtime_ns: int
+    sha256: str
+    width: int
+    height: int
+    format: str
+    mode: str
+    exif_orientation: int
+    frames: int
+    reason: str | None
+
+
+_COLUMNS = tuple(field.name for field in fields(ScannedFile))
+
+
+class ScanStore:
+    """The entries of one data folder in the store. A store that fails costs time, never a scan."""
+
+    def __init__(self, cache_dir: Path, data_dir: Path) -> None:
+        self._root = os.fsencode(data_dir)
+        self._path = cache_dir / _FILE_NAME
+        self._connection: sqlite3.Connection | None = None
+        try:
+            cache_dir.mkdir(parents=True, exist_ok=True)
+            with FileLock(cache_dir / f"{_FILE_NAME}.lock", timeout=_BUSY_SECONDS):
+                self._connection = self._open()
+        except (OSError, sqlite3.Error) as error:
+            _logger.warning("Scanning without the store %s: %s", self._path, error)
+
+    def close(self) -> None:
+        """Close the file; entries put so far are kept."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def load(self) -> dict[str, ScannedFile]:
+        """Return the data folder's entries by relative path."""
+        if self._connection is None:
+            return {}
+        try:
+            rows = self._connection.execute(
+                f"SELECT path, {', '.join(_COLUMNS)} FROM files WHERE root = ?", (self._root,)
+            )
+            return {row[0]: ScannedFile(*row[1:]) for row in rows}
+        except sqlite3.Error as error:
+            self._give_up(error)
+            return {}
+
+    def put(self, entries: Mapping[str, ScannedFile]) -> None:
+        """Add or replace entries, all or none."""
+        places = ", ".join("?" * (2 + len(_COLUMNS)))
+        self._write(
+            f"INSERT OR REPLACE INTO files (root, path, {', '.join(_COLUMNS)}) VALUES ({places})",
+            [(self._root, path, *astuple(entry)) for path, entry in entries.items()],
+        )
+
+    def prune(self, vanished: Iterable[str]) -> None:
+        """Remove entries of files that are gone, and those of data folders that are gone."""
+        self._write(
+            "DELETE FROM files WHERE root = ? AND path = ?",
+            [(self._root, path) for path in vanished],
+        )
+        if self._connection is None:
+            return
+        try:
+            roots = [row[0] for row in self._connection.execute("SELECT DISTINCT root FROM files")]
+        except sqlite3.Error as error:
+            self._give_up(error)
+            return
+        self._write(
+            "DELETE FROM files WHERE root = ?",
+            [(root,) for root in roots if not Path(os.fsdecode(root)).is_dir()],
+        )
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            return self._connect()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:  # no database any more: begin a new one
+            for suffix in ("", "-wal", "-shm"):
+                with suppress(FileNotFoundError):
+                    Path(f"{self._path}{suffix}").unlink()
+            return self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            if connection.execute("PRAGMA user_version").fetchone()[0] != _SCHEMA:
+                connection.executescript(
+                    "BEGIN IMMEDIATE; DROP TABLE IF EXISTS files;"
+                    f"CREATE TABLE files (root BLOB, path TEXT, {', '.join(_COLUMNS)},"
+                    " PRIMARY KEY (root, path)) WITHOUT ROWID;"
+                    f"PRAGMA user_version = {_SCHEMA}; COMMIT"
+                )
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+    def _write(self, statement: str, rows: list[tuple]) -> None:
+        if self._connection is None or not rows:
+            return
+        try:
+            with self._connection:
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._connection.executemany(statement, rows)
+        except sqlite3.Error as error:
+            self._give_up(error)
+
+    def _give_up(self, error: sqlite3.Error) -> None:
+        _logger.warning("Scanning on without the store %s: %s", self._path, error)
+        self.close()
