@@ -1,0 +1,383 @@
+"""Composed photos of the sample set: what is on the table, how it is framed and lit.
+
+One seeded generator decides everything about a photo, so the same seed draws the same pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from tl_core.data import sample_surfaces as surfaces
+from tl_core.data.sample_burger import draw_burger, draw_burger_from_above, draw_fries
+from tl_core.data.sample_pizza import basil, make_pizza, olive, tomato, wedge
+from tl_core.data.sample_render import Light, Sheet, blob, develop, mix, moved, turned, vary
+from tl_core.data.sample_taco import draw_lime, draw_open_taco, draw_taco
+
+SIZES = ((400, 300), (384, 288), (360, 270), (320, 240), (384, 256), (320, 320), (300, 375))
+_SIZE_WEIGHTS = (5, 5, 4, 3, 3, 2, 2)
+
+
+def draw_photo(class_name: str, rng: Random, *, hard: bool = False) -> Image.Image:
+    """Draw one photo of a class ('Pizza', 'Burger', 'Taco' or 'Wall'); ``hard`` is a poor shot."""
+    size = rng.choices(SIZES, _SIZE_WEIGHTS)[0]
+    photo = _SCENES[class_name](rng, size, hard)
+    if hard and rng.random() < 0.5:
+        photo = photo.filter(ImageFilter.GaussianBlur(rng.uniform(1.2, 2.8)))
+    elif rng.random() < 0.12:
+        photo = photo.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 1.0)))
+    return photo
+
+
+def _light(rng: Random, hard: bool) -> Light:
+    light = Light(
+        angle=rng.uniform(-math.pi, 0) if rng.random() < 0.75 else rng.uniform(0, math.pi),
+        steepness=rng.uniform(0.7, 1.5),
+        ambient=rng.uniform(0.42, 0.6),
+        warmth=rng.gauss(0.15, 0.45),
+        exposure=rng.uniform(0.94, 1.16),
+        shadows=rng.uniform(0.45, 0.85),
+        slope=rng.uniform(0.05, 0.22),
+        vignette=rng.uniform(0.05, 0.32),
+    )
+    if hard:
+        light = replace(
+            light, warmth=rng.choice((-2.0, 2.4)), exposure=rng.choice((0.5, 0.7, 1.35))
+        )
+    return light
+
+
+def _from_above(rng: Random, size: tuple[int, int]) -> tuple[Sheet, float]:
+    """Lay a table seen from above, or leaning back; return it with its tilt."""
+    tilt = rng.choice((0.0, 0.0, 0.4, 0.7, 1.0))
+    sheet = Sheet(size[0] * 2, round(size[1] * 2 * (1 + 0.35 * tilt)))
+    sheet.color.paste(surfaces.table_top(sheet.size, rng))
+    return sheet, tilt
+
+
+def _center(rng: Random, sheet: Sheet, stray: float) -> tuple[float, float]:
+    width, height = sheet.size
+    return width * (0.5 + rng.uniform(-stray, stray)), height * (0.5 + rng.uniform(-stray, stray))
+
+
+_HOLDERS = (
+    surfaces.add_plate,
+    surfaces.add_plate,
+    surfaces.add_board,
+    surfaces.add_paper,
+    surfaces.add_pan,
+)
+
+
+def _pizza(rng: Random, size: tuple[int, int], hard: bool) -> Image.Image:
+    sheet, tilt = _from_above(rng, size)
+    side = min(sheet.size)
+    radius = side * (rng.uniform(0.75, 1.1) if hard else rng.choice((0.4, 0.43, 0.46, 0.55)))
+    center = _center(rng, sheet, 0.22 if hard else 0.07)
+    kind = rng.choices(("whole", "cut", "missing", "slice"), (3, 3, 4, 3))[0]
+    if kind == "slice":
+        radius = side * rng.uniform(0.62, 0.85)
+    base = 0.0
+    if rng.random() < 0.9:
+        holder = rng.choice(_HOLDERS)
+        base = holder(
+            sheet, rng, center, radius * (0.66 if kind == "slice" else rng.uniform(1.06, 1.2))
+        )
+    _litter(sheet, rng, center, radius * (0.75 if kind == "slice" else 1.15))
+    pizza, mask = make_pizza(rng, radius)
+    _serve_pizza(sheet, rng, pizza, mask, center, radius, kind, base)
+    return develop(sheet, size, _light(rng, hard), rng, tilt=tilt)
+
+
+def _serve_pizza(
+    sheet: Sheet,
+    rng: Random,
+    pizza: Sheet,
+    mask: Image.Image,
+    center: tuple[float, float],
+    radius: float,
+    kind: str,
+    base: float,
+) -> None:
+    """Lay the pizza down whole, cut, with a slice gone or pulled out, or just one slice."""
+    middle = (pizza.size[0] / 2, pizza.size[1] / 2)
+    at = (round(center[0] - middle[0]), round(center[1] - middle[1]))
+    start, sweep = rng.uniform(0, 6.3), math.pi / rng.choice((3, 4, 4))
+    piece = wedge(middle, radius, start, sweep).ravel().tolist()
+    only = Image.new("L", mask.size)
+    ImageDraw.Draw(only).polygon(piece, fill=255)
+    only = Image.composite(mask, Image.new("L", mask.size), only)
+    outward = np.array((math.cos(start + sweep / 2), math.sin(start + sweep / 2))) * radius
+    if kind == "slice":
+        shift = (-outward * 0.52).round().astype(int).tolist()
+        sheet.place(pizza, only, (at[0] + shift[0], at[1] + shift[1]), base)
+        return
+    if kind in ("cut", "missing"):
+        knife = ImageDraw.Draw(mask)
+        for cut in range(round(2 * math.pi / sweep)):
+            turn = start + cut * sweep
+            end = (
+                middle[0] + math.cos(turn) * radius * 1.1,
+                middle[1] + math.sin(turn) * radius * 1.1,
+            )
+            knife.line((*middle, *end), fill=0, width=rng.choice((3, 4, 6)))
+    if kind == "missing":
+        ImageDraw.Draw(mask).polygon(piece, fill=0)
+    sheet.place(pizza, mask, at, base)
+    if kind == "missing" and rng.random() < 0.5:
+        shift = (outward * rng.uniform(0.1, 0.3)).round().astype(int).tolist()
+        sheet.place(pizza, only, (at[0] + shift[0], at[1] + shift[1]), base)
+
+
+def _litter(sheet: Sheet, rng: Random, center: tuple[float, float], clear: float) -> None:
+    """Strew a few small things over the table, clear of the middle."""
+    if rng.random() < 0.35:
+        return
+    unit = min(sheet.size) * 0.05
+    for _ in range(rng.randint(1, 5)):
+        turn, away = rng.uniform(0, 6.3), clear * rng.uniform(1.05, 1.5)
+        x, y = center[0] + math.cos(turn) * away, center[1] + math.sin(turn) * away
+        rng.choice((basil, basil, tomato, olive))(sheet, rng, x, y, unit * rng.uniform(0.8, 1.2))
+    if rng.random() < 0.4:
+        _bowl(sheet, rng, center, clear, unit)
+    if rng.random() < 0.35:
+        _fork(sheet, rng, (center[0] + rng.choice((-1, 1)) * clear * 1.12, center[1]), unit)
+
+
+def _bowl(
+    sheet: Sheet, rng: Random, center: tuple[float, float], clear: float, unit: float
+) -> None:
+    turn = rng.uniform(0, 6.3)
+    size = unit * rng.uniform(1.8, 2.8)
+    away = clear + size * 0.8
+    spot = (center[0] + math.cos(turn) * away, center[1] + math.sin(turn) * away)
+    color = rng.choice(surfaces.PLATES)
+    profile = ((0, 8), (0.78, 8), (0.86, 30), (0.95, 34), (1.02, 14), (1.5, 0))
+    sheet.part(
+        rng,
+        blob(rng, spot, size, wobble=0, count=48),
+        ((0, color), (1, mix(color, (255, 255, 255), 0.2))),
+        profile=profile,
+        gloss=160,
+    )
+    sauce = vary(
+        rng, rng.choice(((176, 40, 26), (242, 234, 214), (110, 150, 60), (222, 160, 50))), 10
+    )
+    sheet.part(
+        rng,
+        blob(rng, spot, size * 0.82, wobble=0.01, count=40),
+        ((0, mix(sauce, (40, 10, 0), 0.2)), (1, sauce)),
+        base=18,
+        bump=5,
+        gloss=190,
+    )
+
+
+def _fork(sheet: Sheet, rng: Random, spot: tuple[float, float], unit: float) -> None:
+    angle = rng.uniform(-0.25, 0.25)
+    steel = rng.choice(((188, 190, 194), (204, 178, 120), (70, 70, 74)))
+    handle = np.array(((-0.16, -1), (0.16, -1), (0.3, 5.5), (0, 6), (-0.3, 5.5))) * unit
+    head = (
+        np.array(
+            ((-0.55, -2.6), (0.55, -2.6), (0.5, -1.4), (0.16, -0.8), (-0.16, -0.8), (-0.5, -1.4))
+        )
+        * unit
+    )
+    for shape in (handle, head):
+        sheet.paint(turned(shape, angle, spot), steel, 5, 240)
+    for tine in (-0.46, -0.15, 0.15, 0.46):
+        prong = (
+            np.array(
+                ((tine - 0.09, -4.2), (tine + 0.09, -4.2), (tine + 0.09, -2.5), (tine - 0.09, -2.5))
+            )
+            * unit
+        )
+        sheet.paint(turned(prong, angle, spot), steel, 5, 240)
+
+
+def _burger(rng: Random, size: tuple[int, int], hard: bool) -> Image.Image:
+    if hard and rng.random() < 0.5:
+        return _burger_from_above(rng, size)
+    sheet, ground, tilt = _from_the_side(rng, size)
+    width, height = sheet.size
+    radius = min(width, height) * (rng.uniform(0.42, 0.6) if hard else rng.uniform(0.26, 0.34))
+    x = width * (0.5 + rng.uniform(-0.2, 0.2) * (1.4 if hard else 0.7))
+    y = min(height * 0.93, ground + height * rng.uniform(0.24, 0.3)) * (1.05 if hard else 1)
+    two = not hard and rng.random() < 0.16
+    if two:
+        radius *= 0.74
+        other = x + radius * rng.choice((-1.9, 1.9))
+        _stand(sheet, rng, other, y - radius * 0.25, radius * 2, tilt)
+        draw_burger(sheet, rng, other, y - radius * 0.25, radius * 0.9, tilt)
+    else:
+        _stand(sheet, rng, x, y, radius * 1.35, tilt)
+    if rng.random() < 0.35:
+        side = rng.choice((-1, 1))
+        draw_fries(sheet, rng, x + side * radius * 1.35, y, radius * 0.8, 22)
+    sheet.shade_under(
+        blob(rng, (x, y + radius * tilt * 0.6), radius * 1.12, radius * (0.09 + tilt)), 26, 0.75
+    )
+    draw_burger(sheet, rng, x, y, radius, tilt)
+    return develop(sheet, size, _side_light(rng, hard), rng)
+
+
+def _from_the_side(rng: Random, size: tuple[int, int]) -> tuple[Sheet, float, float]:
+    """Set a table seen from the side; return it with its far edge's y and how far we look down."""
+    sheet = Sheet(size[0] * 2, size[1] * 2)
+    tilt = rng.choice((0.03, 0.06, 0.1, 0.16, 0.24))
+    horizon = max(0.22, rng.uniform(0.56, 0.66) - tilt * 1.3)
+    sheet.color.paste(surfaces.backdrop(sheet.size, rng, horizon))
+    return sheet, max(sheet.size[1] * horizon, sheet.size[1] * 0.58), tilt
+
+
+def _side_light(rng: Random, hard: bool) -> Light:
+    light = _light(rng, hard)
+    return replace(
+        light,
+        angle=-math.pi / 2 + rng.uniform(-1.15, 1.15),
+        steepness=rng.uniform(0.9, 1.6),
+        shadows=light.shadows * 0.75,
+    )
+
+
+def _stand(sheet: Sheet, rng: Random, x: float, y: float, radius: float, tilt: float) -> None:
+    """Put a plate, a board or a paper under what stands at (x, y), seen at ``tilt``."""
+    flat = radius * (tilt + 0.05)
+    thick = radius * 0.05
+    kind = rng.choice(("plate", "plate", "board", "board", "slate", "none"))
+    if kind == "none":
+        return
+    sheet.shade_under(
+        blob(rng, (x, y + thick + flat * 0.2), radius * 1.08, flat * 1.15 + 8), 22, 0.6
+    )
+    wide = radius * (1.15 if kind == "board" else 1.0)
+    if kind == "board":
+        stops = rng.choice(surfaces.WOODS[:3])
+    else:
+        color = (52, 54, 58) if kind == "slate" else rng.choice(surfaces.PLATES)
+        stops = (
+            (0.0, mix(color, (0, 0, 0), 0.12)),
+            (0.5, color),
+            (1.0, mix(color, (255, 255, 255), 0.15)),
+        )
+    top = blob(rng, (x, y), wide, flat, wobble=0, count=64)
+    under = mix(stops[0][1], (0, 0, 0), 0.3)
+    sheet.paint(np.concatenate((top[:33], moved(top[:33], 0, thick)[::-1])), under, 0, 60, base=0)
+    texture = "fibre" if kind == "board" else "cloud"
+    sheet.part(
+        rng, top, stops, kind=texture, rise=4, round_px=6, gloss=40 if kind == "board" else 150
+    )
+    if kind == "plate":
+        sheet.paint(
+            (top - (x, y)) * (0.74, 0.7) + (x, y), mix(stops[1][1], (0, 0, 0), 0.05), -2, 150
+        )
+
+
+def _burger_from_above(rng: Random, size: tuple[int, int]) -> Image.Image:
+    sheet, tilt = _from_above(rng, size)
+    radius = min(sheet.size) * rng.uniform(0.26, 0.4)
+    center = _center(rng, sheet, 0.1)
+    base = rng.choice(_HOLDERS)(sheet, rng, center, radius * 1.5)
+    if rng.random() < 0.5:
+        draw_fries(sheet, rng, center[0] - radius, center[1] + radius * 0.6, radius * 0.7, 24)
+    draw_burger_from_above(sheet, rng, center, radius, base)
+    return develop(sheet, size, _light(rng, False), rng, tilt=tilt)
+
+
+def _taco(rng: Random, size: tuple[int, int], hard: bool) -> Image.Image:
+    if hard and rng.random() < 0.55:
+        return _open_tacos(rng, size, 1)
+    kind = rng.choices(("side", "above", "open"), (5, 4, 1))[0]
+    if kind == "open":
+        return _open_tacos(rng, size, rng.randint(2, 3))
+    if kind == "side":
+        return _standing_tacos(rng, size, hard)
+    sheet, tilt = _from_above(rng, size)
+    count = rng.choices((1, 2, 3), (4, 4, 3))[0]
+    side = min(sheet.size)
+    radius = side * (
+        rng.uniform(0.5, 0.7) if hard else (0.36, 0.29, 0.25)[count - 1] * rng.uniform(0.9, 1.12)
+    )
+    center = _center(rng, sheet, 0.15 if hard else 0.06)
+    base = rng.choice(_HOLDERS)(sheet, rng, center, max(radius * 1.25, side * 0.42))
+    _litter(sheet, rng, center, side * 0.5)
+    lie = rng.uniform(-0.9, 0.9) if rng.random() < 0.7 else rng.uniform(0, 6.3)
+    step = np.array((math.sin(lie), -math.cos(lie))) * radius * rng.uniform(0.62, 0.8)
+    for index in range(count):
+        offset = step * ((count - 1) / 2 - index)
+        spot = (
+            center[0] - step[0] * -0.4 - offset[0] * -1,
+            center[1] + radius * 0.35 - offset[1] * -1,
+        )
+        draw_taco(sheet, rng, spot, radius, lie + rng.uniform(-0.12, 0.12), base)
+    for _ in range(rng.choice((0, 1, 1, 2))):
+        turn = rng.uniform(0, 6.3)
+        spot = (center[0] + math.cos(turn) * side * 0.4, center[1] + math.sin(turn) * side * 0.4)
+        draw_lime(sheet, rng, spot, side * 0.06, sheet.level(*spot))
+    return develop(sheet, size, _light(rng, hard), rng, tilt=tilt)
+
+
+def _standing_tacos(rng: Random, size: tuple[int, int], hard: bool) -> Image.Image:
+    sheet, ground, tilt = _from_the_side(rng, size)
+    width, height = sheet.size
+    count = rng.choices((1, 2, 3), (4, 4, 3))[0]
+    radius = (
+        min(width, height) * (0.7 if hard else (0.4, 0.34, 0.3)[count - 1]) * rng.uniform(0.9, 1.1)
+    )
+    x = width * (0.5 + rng.uniform(-0.08, 0.08) * (2 if hard else 1))
+    y = min(height * 0.9, ground + height * rng.uniform(0.2, 0.28))
+    _stand(sheet, rng, x, y, max(radius * 1.3, width * 0.33), max(tilt, 0.08))
+    lean = rng.uniform(-0.22, 0.22)
+    for index in range(count):
+        back = count - 1 - index
+        spot = (
+            x + (index - (count - 1) / 2) * radius * rng.uniform(0.42, 0.62),
+            y - back * radius * 0.16,
+        )
+        sheet.shade_under(
+            blob(rng, (spot[0], spot[1] + radius * 0.05), radius * 0.95, radius * 0.12), 22, 0.65
+        )
+        draw_taco(sheet, rng, spot, radius, lean + rng.uniform(-0.08, 0.08), index * 30.0)
+    if rng.random() < 0.5:
+        spot = (x + rng.choice((-1, 1)) * width * 0.3, y + radius * 0.1)
+        sheet.shade_under(blob(rng, (spot[0], spot[1] + 10), radius * 0.2, radius * 0.08), 12, 0.6)
+        draw_lime(sheet, rng, spot, radius * 0.16, 0)
+    return develop(sheet, size, _side_light(rng, hard), rng)
+
+
+def _open_tacos(rng: Random, size: tuple[int, int], count: int) -> Image.Image:
+    sheet, tilt = _from_above(rng, size)
+    side = min(sheet.size)
+    radius = side * (0.42, 0.28, 0.25)[count - 1]
+    center = _center(rng, sheet, 0.06)
+    base = rng.choice(_HOLDERS)(sheet, rng, center, side * 0.48)
+    start = rng.uniform(0, 6.3)
+    for index in range(count):
+        turn = start + index * 2 * math.pi / count
+        away = radius * (0.0, 0.95, 1.1)[count - 1]
+        spot = (center[0] + math.cos(turn) * away, center[1] + math.sin(turn) * away)
+        draw_open_taco(sheet, rng, spot, radius, base)
+    if rng.random() < 0.6:
+        turn = rng.uniform(0, 6.3)
+        spot = (center[0] + math.cos(turn) * side * 0.42, center[1] + math.sin(turn) * side * 0.42)
+        draw_lime(sheet, rng, spot, side * 0.065, sheet.level(*spot))
+    return develop(sheet, size, _light(rng, False), rng, tilt=tilt)
+
+
+def _wall(rng: Random, size: tuple[int, int], hard: bool) -> Image.Image:
+    sheet = Sheet(size[0] * 2, size[1] * 2)
+    surfaces.draw_wall_sheet(sheet, rng)
+    return develop(sheet, size, _light(rng, hard), rng)
+
+
+_SCENES: dict[str, Callable[[Random, tuple[int, int], bool], Image.Image]] = {
+    "Pizza": _pizza,
+    "Burger": _burger,
+    "Taco": _taco,
+    "Wall": _wall,
+}

@@ -1,0 +1,414 @@
+"""Burgers for the sample set: stacks seen from the side, from a little above, from the top."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+from PIL import Image
+
+from tl_core.data.sample_render import Color, Points, Sheet, Stops, band, blob, mix, moved, vary
+
+BUNS: tuple[tuple[Color, Color, Color], ...] = (  # top, side, crumb
+    ((178, 98, 38), (222, 154, 74), (246, 216, 158)),
+    ((204, 130, 58), (232, 176, 102), (248, 224, 172)),
+    ((146, 74, 30), (198, 126, 58), (240, 204, 146)),
+    ((214, 160, 92), (236, 200, 140), (250, 232, 192)),
+    ((52, 44, 42), (84, 72, 66), (150, 134, 118)),
+)
+GREENS: tuple[Color, ...] = ((104, 164, 56), (84, 146, 50), (136, 182, 74), (72, 126, 60))
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Where a burger stands: its axis, half width, and how far we look down on it."""
+
+    x: float
+    radius: float
+    tilt: float  # height of the ellipse that a round layer shows, as a share of its width
+
+    def slab(
+        self, rng: Random, y: float, thick: float, reach: float = 1.0, wobble: float = 0.0
+    ) -> Points:
+        """Return the outline of a round layer whose middle height is ``y``."""
+        t = np.sin(np.linspace(-math.pi / 2, math.pi / 2, 33))
+        half = thick / 2 * (1 - np.abs(t) ** 7) ** 0.5
+        rx = self.radius * reach
+        sag = np.sqrt(1 - t * t) * rx * self.tilt
+        rough = np.array([rng.uniform(-1, 1) for _ in range(66)]) * wobble * thick
+        lower = np.column_stack((self.x + t * rx, y + half + sag + rough[:33]))
+        upper = np.column_stack((self.x + t * rx, y - half - sag + rough[33:]))
+        return np.concatenate((upper, lower[::-1]))
+
+    def front(self, t: float) -> tuple[float, float]:
+        """Return x, and how much lower the near rim lies there, for ``t`` from -1 to 1."""
+        inside = max(0.0, 1 - t * t)
+        return self.x + t * self.radius, math.sqrt(inside) * self.radius * self.tilt
+
+
+def draw_burger(sheet: Sheet, rng: Random, x: float, y: float, radius: float, tilt: float) -> float:
+    """Draw a burger that stands on height ``y``; return the y of its top."""
+    stack = Stack(x, radius, tilt)
+    bun = rng.choices(BUNS, (5, 4, 3, 2, 1))[0]
+    thick = radius * rng.uniform(0.24, 0.34)
+    _bottom_bun(sheet, rng, stack, y - thick / 2, thick, bun)
+    level = y - thick
+    for layer in _filling(rng):
+        level = _LAYERS[layer](sheet, rng, stack, level)
+    top = radius * rng.uniform(0.5, 0.78)
+    _top_bun(sheet, rng, stack, level, top, bun)
+    return level - top
+
+
+def _filling(rng: Random) -> list[str]:
+    """Choose the layers from the bottom up."""
+    layers = [rng.choice(("lettuce", "sauce", "onion", "lettuce"))]
+    for _ in range(rng.choices((1, 2, 3), (6, 4, 1))[0]):
+        layers.append("patty")
+        if rng.random() < 0.8:
+            layers.append("cheese")
+    extras = ["tomato", "onion", "pickle", "lettuce", "bacon", "sauce"]
+    rng.shuffle(extras)
+    layers += extras[: rng.randint(1, 3)]
+    return layers
+
+
+def _bun_stops(bun: tuple[Color, Color, Color]) -> Stops:
+    return ((0.0, bun[0]), (0.45, mix(bun[0], bun[1], 0.55)), (0.72, bun[1]), (1.0, bun[2]))
+
+
+def _bottom_bun(
+    sheet: Sheet, rng: Random, stack: Stack, y: float, thick: float, bun: tuple[Color, Color, Color]
+) -> None:
+    stops = (
+        (0.0, bun[2]),
+        (0.25, mix(bun[1], bun[2], 0.5)),
+        (0.6, bun[1]),
+        (1.0, mix(bun[0], bun[1], 0.4)),
+    )
+    points = stack.slab(rng, y, thick, 0.97, 0.01)
+    fade = Image.linear_gradient("L")
+    sheet.part(
+        rng,
+        points,
+        stops,
+        gradient=fade,
+        weight=0.75,
+        rise=12,
+        round_px=thick * 0.5,
+        barrel=36,
+        bump=3,
+        gloss=30,
+    )
+
+
+def _top_bun(
+    sheet: Sheet, rng: Random, stack: Stack, y: float, top: float, bun: tuple[Color, Color, Color]
+) -> None:
+    t = np.sin(np.linspace(-math.pi / 2, math.pi / 2, 41))
+    round_top = rng.uniform(2.0, 2.6)
+    upper = np.column_stack(
+        (stack.x + t * stack.radius, y - top * (1 - np.abs(t) ** round_top) ** 0.52)
+    )
+    sag = np.sqrt(1 - t * t) * stack.radius * stack.tilt
+    tuck = top * 0.13 * (1 - np.abs(t) ** 9) ** 0.5
+    lower = np.column_stack((stack.x + t * stack.radius, y + tuck + sag))
+    points = np.concatenate((upper, lower[::-1]))
+    fade = Image.linear_gradient("L")
+    sheet.part(
+        rng,
+        points,
+        _bun_stops(bun),
+        gradient=fade,
+        weight=0.82,
+        base=6,
+        rise=26,
+        round_px=top * 0.62,
+        barrel=40,
+        bump=2.5,
+        gloss=rng.choice((50, 90, 150)),
+    )
+    seeds = rng.choices((0, 36, 64, 90), (2, 3, 4, 2))[0]
+    seed_color = rng.choice(((250, 236, 200), (250, 236, 200), (64, 54, 50)))
+    full = top + stack.radius * stack.tilt
+    for _ in range(seeds):
+        a, b = rng.uniform(-0.9, 0.9), rng.uniform(0.12, 0.95)
+        dome = (1 - abs(a) ** round_top) ** 0.52
+        spot = (stack.x + a * stack.radius, y - top * dome + full * dome * (1 - b) * 0.85)
+        size = stack.radius * rng.uniform(0.024, 0.034)
+        flat = 0.62 if b < 0.8 else 0.45
+        angle = rng.uniform(-0.7, 0.7) + a * 0.9
+        seed = blob(rng, spot, size, size * flat, angle=angle, wobble=0.05, count=9)
+        sheet.paint(moved(seed, 0, 1.5), mix(bun[0], (40, 20, 8), 0.35))
+        sheet.paint(seed, vary(rng, seed_color, 8), 2.2, 110)
+
+
+def _lettuce(sheet: Sheet, rng: Random, stack: Stack, y: float) -> float:
+    color = rng.choice(GREENS)
+    count = rng.randint(17, 26)
+    reach = rng.uniform(1.02, 1.13)
+    order = list(range(count))
+    rng.shuffle(order)
+    thick = stack.radius * 0.1
+    under = stack.slab(rng, y - thick / 2, thick, 1.0, 0.1)
+    dark = mix(color, (20, 50, 10), 0.5)
+    sheet.part(rng, under, ((0, dark), (1, color)), base=6, rise=8, round_px=6, barrel=30)
+    for index in order:
+        t = -1 + 2 * (index + 0.5) / count
+        x, sag = stack.front(t)
+        x = stack.x + (x - stack.x) * reach
+        drop = stack.radius * rng.uniform(0.03, 0.13)
+        center = (x, y + sag - thick * 0.35 + drop * 0.5)
+        tone = vary(rng, color, 20)
+        wide = stack.radius * rng.uniform(0.075, 0.12)
+        frill = blob(
+            rng, center, wide, drop * 0.7 + thick * 0.55, wobble=0.14, count=22, waves=(3, 5, 7)
+        )
+        height = 22 + 34 * math.sqrt(max(0, 1 - t * t)) + rng.uniform(-3, 5)
+        sheet.paint(frill, mix(tone, (214, 236, 140), 0.35), 0, 90, base=height)
+        inner = (frill - center) * 0.8 + center - (0, wide * 0.1)
+        sheet.paint(inner, tone, 2.5, 90, base=height)
+        vein = np.array(((0, -thick * 0.5), (rng.uniform(-3, 3), drop * 0.4)))
+        sheet.stroke(vein + center, mix(tone, (226, 240, 170), 0.45), 2)
+    return y - thick * 0.8
+
+
+def _patty(sheet: Sheet, rng: Random, stack: Stack, y: float) -> float:
+    thick = stack.radius * rng.uniform(0.2, 0.32)
+    color = rng.choice(((98, 56, 34), (84, 46, 30), (122, 72, 42), (150, 98, 52)))
+    stops = (
+        (0.0, mix(color, (20, 8, 4), 0.6)),
+        (0.5, color),
+        (1.0, mix(color, (206, 140, 84), 0.45)),
+    )
+    points = stack.slab(rng, y - thick / 2, thick, rng.uniform(0.98, 1.05), 0.06)
+    sheet.part(
+        rng,
+        points,
+        stops,
+        kind="grain",
+        base=8,
+        rise=14,
+        round_px=thick * 0.5,
+        barrel=34,
+        bump=11,
+        gloss=80,
+    )
+    return y - thick
+
+
+def _cheese(sheet: Sheet, rng: Random, stack: Stack, y: float) -> float:
+    thick = stack.radius * rng.uniform(0.045, 0.075)
+    color = vary(
+        rng, rng.choice(((250, 186, 46), (252, 202, 84), (246, 164, 40), (250, 226, 160))), 8
+    )
+    t = np.linspace(-1, 1, 61)
+    rx = stack.radius * rng.uniform(1.0, 1.07)
+    sag = np.sqrt(1 - t * t) * rx * stack.tilt
+    drop = np.zeros_like(t)
+    for place in rng.choice(((-0.45, 0.5), (0.0,), (-0.8, 0.05, 0.85), (-0.2, 0.75), (-0.7, 0.25))):
+        place += rng.uniform(-0.12, 0.12)
+        depth, wide = stack.radius * rng.uniform(0.14, 0.3), rng.uniform(0.24, 0.42)
+        drop = np.maximum(drop, depth * np.clip(1 - np.abs(t - place) / wide, 0, 1) ** 1.1)
+    ends = np.sqrt(1 - np.abs(t) ** 12)
+    lower = np.column_stack((stack.x + t * rx, y + (thick * 0.3 + drop) * ends + sag))
+    upper = np.column_stack((stack.x + t * rx, y - thick * 0.7 * ends - sag))
+    points = np.concatenate((upper, lower[::-1]))
+    stops = (
+        (0.0, mix(color, (206, 110, 20), 0.35)),
+        (0.4, color),
+        (1.0, mix(color, (255, 240, 190), 0.3)),
+    )
+    sheet.part(
+        rng,
+        points,
+        stops,
+        kind="broad",
+        gradient=Image.linear_gradient("L"),
+        weight=0.3,
+        base=20,
+        rise=6,
+        round_px=8,
+        barrel=38,
+        gloss=150,
+    )
+    return y - thick * 0.6
+
+
+def _tomato(sheet: Sheet, rng: Random, stack: Stack, y: float) -> float:
+    thick = stack.radius * rng.uniform(0.08, 0.13)
+    color = vary(rng, (206, 48, 36), 12)
+    reach = rng.uniform(0.45, 0.56)
+    for side in rng.choice(((-0.5, 0.5), (0.48, -0.48), (-0.62, 0.6, 0.0))):
+        part = Stack(stack.x + side * stack.radius * 0.98, stack.radius, stack.tilt * 0.8)
+        sag = stack.front(side)[1] * 0.55
+        points = part.slab(rng, y - thick / 2 + sag, thick, reach, 0.02)
+        stops = (
+            (0.0, mix(color, (110, 10, 10), 0.45)),
+            (0.5, color),
+            (1.0, mix(color, (255, 150, 120), 0.4)),
+        )
+        sheet.part(rng, points, stops, base=20, rise=10, round_px=thick * 0.5, barrel=24, gloss=210)
+    return y - thick * 0.85
+
+
+def _onion(sheet: Sheet, rng: Random, stack: Stack, y: float) -> float:
+    thick = stack.radius * 0.06
+    skin: Color = rng.choice(((158, 78, 136), (214, 206, 176)))
+    for _ in range(rng.randint(5, 8)):
+        t = rng.uniform(-0.85, 0.85)
+        x, sag = stack.front(t)
+        wide = stack.radius * rng.uniform(0.16, 0.3)
+        center = (x, y + sag - thick * rng.uniform(0.2, 0.8))
+        ring = blob(rng, center, wide, thick * 0.62, angle=rng.uniform(-0.08, 0.08), wobble=0.03)
+        height = 34 + 30 * math.sqrt(1 - t * t)
+        sheet.paint(ring, vary(rng, skin, 10), 0, 150, base=height)
+        sheet.paint((ring - center) * (0.94, 0.55) + center, (244, 236, 240), 2, 150, base=height)
+    return y - thick
+
+
+def _pickle(sheet: Sheet, rng: Random, stack: Stack, y: float) -> float:
+    thick = stack.radius * 0.075
+    color = vary(rng, (112, 134, 48), 10)
+    for t in (-0.66, -0.12, 0.42, 0.78)[: rng.randint(2, 4)]:
+        t += rng.uniform(-0.1, 0.1)
+        x, sag = stack.front(t)
+        part = Stack(x, stack.radius, stack.tilt * 0.8)
+        points = part.slab(rng, y - thick / 2 + sag * 0.8, thick, rng.uniform(0.2, 0.26), 0.03)
+        stops = (
+            (0.0, mix(color, (40, 60, 10), 0.5)),
+            (0.5, color),
+            (1.0, mix(color, (214, 220, 130), 0.5)),
+        )
+        sheet.part(
+            rng,
+            points,
+            stops,
+            kind="grain",
+            base=34 + 24 * math.sqrt(max(0, 1 - t * t)),
+            rise=8,
+            round_px=thick * 0.5,
+            gloss=170,
+        )
+    return y - thick * 0.8
+
+
+def _bacon(sheet: Sheet, rng: Random, stack: Stack, y: float) -> float:
+    thick = stack.radius * 0.075
+    t = np.linspace(-1.06, 1.06, 40)
+    wave = np.sin(t * rng.uniform(8, 13) + rng.uniform(0, 6)) * thick * 0.5
+    sag = np.sqrt(np.clip(1 - t * t, 0, 1)) * stack.radius * stack.tilt
+    middle = np.column_stack((stack.x + t * stack.radius, y - thick * 0.5 + wave + sag))
+    points = np.concatenate((middle - (0, thick * 0.55), moved(middle, 0, thick * 0.55)[::-1]))
+    stops = (
+        (0.0, (116, 36, 24)),
+        (0.45, (168, 62, 42)),
+        (0.7, (226, 150, 110)),
+        (1.0, (244, 204, 164)),
+    )
+    sheet.part(rng, points, stops, kind="fibre", base=28, rise=8, round_px=8, barrel=34, gloss=150)
+    return y - thick
+
+
+def _sauce(sheet: Sheet, rng: Random, stack: Stack, y: float) -> float:
+    color = rng.choice(((190, 36, 24), (244, 226, 178), (236, 168, 110), (226, 172, 44)))
+    thick = stack.radius * 0.06
+    t = np.linspace(-0.98, 0.98, 49)
+    drip = np.zeros_like(t)
+    for _ in range(rng.randint(2, 5)):
+        place, wide = rng.uniform(-0.8, 0.8), rng.uniform(0.05, 0.09)
+        drip += stack.radius * rng.uniform(0.05, 0.16) * np.exp(-(((t - place) / wide) ** 4))
+    sag = np.sqrt(1 - t * t) * stack.radius * stack.tilt
+    lower = np.column_stack((stack.x + t * stack.radius, y + thick * 0.5 + drip + sag))
+    upper = np.column_stack((stack.x + t * stack.radius, y - thick - sag))
+    stops = ((0.0, mix(color, (60, 10, 0), 0.12)), (1.0, mix(color, (255, 255, 255), 0.12)))
+    sheet.part(
+        rng,
+        np.concatenate((upper, lower[::-1])),
+        stops,
+        base=18,
+        rise=8,
+        round_px=7,
+        barrel=36,
+        gloss=210,
+    )
+    return y - thick * 0.6
+
+
+_LAYERS = {
+    "lettuce": _lettuce,
+    "patty": _patty,
+    "cheese": _cheese,
+    "tomato": _tomato,
+    "onion": _onion,
+    "pickle": _pickle,
+    "bacon": _bacon,
+    "sauce": _sauce,
+}
+
+
+def draw_burger_from_above(
+    sheet: Sheet, rng: Random, center: tuple[float, float], radius: float, base: float
+) -> None:
+    """Draw a burger seen from the top: the bun, with its filling peeping out around it."""
+    green = rng.choice(GREENS)
+    for _ in range(26):
+        turn = rng.uniform(0, 6.3)
+        spot = (
+            center[0] + math.cos(turn) * radius * 0.98,
+            center[1] + math.sin(turn) * radius * 0.98,
+        )
+        leaf = blob(
+            rng, spot, radius * 0.2, radius * 0.13, angle=turn + 1.57, wobble=0.16, count=20
+        )
+        sheet.paint(leaf, vary(rng, green, 24), 12 + rng.uniform(0, 4), 90, base=base)
+    for turn in (rng.uniform(0, 6.3) for _ in range(rng.randint(0, 3))):
+        spot = (
+            center[0] + math.cos(turn) * radius * 0.6,
+            center[1] + math.sin(turn) * radius * 0.6,
+        )
+        sheet.paint(blob(rng, spot, radius * 0.5), vary(rng, (202, 46, 36)), 20, 200, base=base)
+    if rng.random() < 0.6:
+        corner = (
+            np.array(((-1.06, -1.0), (1.04, -1.03), (1.02, 1.05), (-1.0, 1.02))) * radius * 0.86
+        )
+        sheet.paint(corner + center, vary(rng, (250, 184, 50), 8), 24, 140, base=base)
+    bun = rng.choices(BUNS, (5, 4, 3, 2, 1))[0]
+    profile = ((0, 74), (0.3, 71), (0.6, 62), (0.82, 48), (0.94, 34), (1.0, 18), (1.5, 10))
+    outline = blob(rng, center, radius, wobble=0.02, count=60)
+    stops = ((0.0, mix(bun[0], bun[1], 0.2)), (0.5, bun[0]), (0.85, bun[1]), (1.0, bun[2]))
+    sheet.part(
+        rng,
+        outline,
+        stops,
+        gradient=Image.radial_gradient("L"),
+        weight=0.72,
+        base=base,
+        profile=profile,
+        bump=3,
+        gloss=110,
+    )
+    for _ in range(rng.choice((0, 60, 90))):
+        turn, away = rng.uniform(0, 6.3), radius * 0.78 * math.sqrt(rng.random())
+        spot = (center[0] + math.cos(turn) * away, center[1] + math.sin(turn) * away)
+        seed = blob(rng, spot, radius * 0.036, radius * 0.022, angle=rng.uniform(0, 3), count=9)
+        sheet.paint(seed, (248, 232, 194), 2.4, 90)
+
+
+def draw_fries(
+    sheet: Sheet, rng: Random, x: float, y: float, size: float, count: int, height: float = 20.0
+) -> None:
+    """Draw a loose heap of fries around a spot."""
+    for _ in range(count):
+        center = (x + rng.gauss(0, size * 0.45), y - abs(rng.gauss(0, size * 0.16)))
+        color = vary(rng, (236, 186, 84), 16)
+        length, angle = size * rng.uniform(0.3, 0.55), rng.uniform(-0.9, 0.9)
+        fry = band(center, length * 4, size * 0.13, angle - 0.12, 0.24) - (
+            math.cos(angle) * length * 4,
+            math.sin(angle) * length * 4,
+        )
+        middle = fry.mean(axis=0)
+        sheet.paint(fry, mix(color, (150, 90, 24), 0.35), 0, 60, base=height)
+        sheet.paint((fry - middle) * 0.8 + middle, color, 3, 60, base=height)

@@ -1,0 +1,353 @@
+"""What the sample food lies on and stands before: tables, plates, boards, backdrops, walls."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from tl_core.data.sample_render import (
+    Color,
+    Points,
+    Sheet,
+    Stops,
+    blob,
+    colorize,
+    mix,
+    noise_patch,
+    turned,
+    vary,
+)
+
+WOODS: tuple[Stops, ...] = (
+    ((0.0, (92, 56, 32)), (0.5, (139, 90, 54)), (1.0, (176, 122, 78))),
+    ((0.0, (58, 36, 24)), (0.5, (86, 56, 38)), (1.0, (118, 80, 54))),
+    ((0.0, (176, 134, 90)), (0.5, (208, 168, 122)), (1.0, (228, 194, 152))),
+    ((0.0, (150, 146, 138)), (0.5, (184, 180, 172)), (1.0, (214, 210, 202))),
+    ((0.0, (44, 62, 74)), (0.5, (62, 86, 100)), (1.0, (88, 114, 126))),
+)
+PLAINS: tuple[Color, ...] = (
+    (238, 196, 92),
+    (226, 122, 98),
+    (112, 164, 160),
+    (64, 92, 108),
+    (238, 228, 212),
+    (150, 172, 132),
+    (214, 164, 164),
+    (52, 54, 62),
+    (176, 196, 214),
+    (120, 72, 82),
+)
+CLOTHS: tuple[Color, ...] = ((196, 48, 44), (52, 96, 150), (64, 128, 92), (214, 160, 60))
+PLATES: tuple[Color, ...] = (
+    (244, 242, 236),
+    (244, 242, 236),
+    (226, 218, 200),
+    (96, 128, 142),
+    (58, 60, 66),
+    (206, 220, 216),
+    (190, 112, 84),
+)
+
+
+def wood(size: tuple[int, int], rng: Random, *, upright: bool | None = None) -> Image.Image:
+    """Return planks with grain and dark joints."""
+    upright = rng.random() < 0.5 if upright is None else upright
+    width, height = (size[1], size[0]) if upright else size
+    stops = rng.choice(WOODS)
+    image = Image.new("RGB", (width, height))
+    plank = rng.randint(height // 6, height // 3)
+    top = -rng.randrange(plank)
+    pen = ImageDraw.Draw(image)
+    while top < height:
+        grain = noise_patch(rng, (width, plank), "fibre")
+        shift = rng.uniform(-0.12, 0.12)
+        shifted = tuple((min(1.0, max(0.0, at + shift)), color) for at, color in stops)
+        image.paste(colorize(grain, shifted), (0, top))
+        dark = mix(stops[0][1], (0, 0, 0), 0.55)
+        pen.line((0, top, width, top), fill=dark, width=5)
+        pen.line((0, top + 4, width, top + 4), fill=stops[2][1], width=1)
+        top += plank
+    return image.transpose(Image.Transpose.ROTATE_90) if upright else image
+
+
+def marble(size: tuple[int, int], rng: Random) -> Image.Image:
+    """Return pale or dark stone with veins."""
+    field = np.asarray(noise_patch(rng, size, "broad"), np.float32) / 255
+    slant = np.linspace(0, rng.uniform(1.5, 4), size[0], dtype=np.float32)[None, :]
+    veins = np.abs(np.sin((field * 2.4 + slant) * 3.1)) ** 0.35
+    veins = 0.75 * veins + 0.25 * field
+    grey = Image.fromarray((np.clip(veins, 0, 1) * 255).astype(np.uint8))
+    if rng.random() < 0.7:
+        return colorize(
+            grey, ((0.0, (150, 148, 150)), (0.55, (222, 220, 218)), (1, (244, 242, 238)))
+        )
+    return colorize(grey, ((0.0, (150, 142, 120)), (0.4, (58, 62, 64)), (1, (30, 33, 36))))
+
+
+def slate(size: tuple[int, int], rng: Random) -> Image.Image:
+    """Return dark or sandy stone."""
+    rough = Image.blend(noise_patch(rng, size, "cloud"), noise_patch(rng, size, "grain"), 0.35)
+    dark, light = rng.choice(
+        (
+            ((38, 42, 46), (84, 88, 92)),
+            ((120, 116, 108), (172, 166, 154)),
+            ((66, 52, 46), (110, 92, 82)),
+        )
+    )
+    return colorize(rough, ((0.0, dark), (1.0, light)))
+
+
+def cloth(size: tuple[int, int], rng: Random) -> Image.Image:
+    """Return a checked or striped cloth with a weave and soft folds."""
+    side = max(size) * 3 // 2
+    white = (242, 238, 230)
+    color = rng.choice(CLOTHS)
+    cell = rng.choice((28, 36, 48))
+    striped = rng.random() < 0.3
+    period = cell * 2 if not striped else cell * 2 + cell // 2
+    across = np.where(np.arange(side) % period < cell, 1.0, 0.0).astype(np.float32)
+    down = np.zeros(side, np.float32) if striped else across
+    grey = Image.fromarray(((across[None, :] + down[:, None]) * 127).astype(np.uint8))
+    ink = mix(white, color, 0.5)
+    image = colorize(grey, ((0.0, white), (0.5, color if striped else ink), (1.0, color)))
+    image = image.rotate(rng.choice((0, 0, 45, rng.uniform(-30, 30))), Image.Resampling.BILINEAR)
+    left, top = (side - size[0]) // 2, (side - size[1]) // 2
+    left, top = left - left // 4, top - top // 4
+    image = image.crop((left, top, left + size[0], top + size[1]))
+    return _shaded(
+        image,
+        Image.blend(noise_patch(rng, size, "broad"), noise_patch(rng, size, "grain"), 0.4),
+        0.3,
+    )
+
+
+def linen(size: tuple[int, int], rng: Random) -> Image.Image:
+    """Return plain cloth: a weave of threads in one colour."""
+    across = noise_patch(rng, size, "fibre")
+    down = noise_patch(rng, (size[1], size[0]), "fibre").transpose(Image.Transpose.ROTATE_90)
+    color = rng.choice(((212, 200, 180), (164, 156, 148), (122, 138, 148), (196, 170, 150)))
+    weave = Image.blend(across, down, 0.5)
+    return colorize(
+        weave, ((0.2, mix(color, (0, 0, 0), 0.2)), (0.8, mix(color, (255, 255, 255), 0.2)))
+    )
+
+
+def plain(size: tuple[int, int], rng: Random) -> Image.Image:
+    """Return a painted table top in one colour, sometimes fading into another."""
+    color = rng.choice(PLAINS)
+    other = vary(rng, mix(color, rng.choice(PLAINS), rng.choice((0.0, 0.0, 0.45))), 8)
+    fade = Image.linear_gradient("L").rotate(rng.choice((0, 90, 180, 270))).resize(size)
+    grey = Image.blend(fade, noise_patch(rng, size, "broad"), 0.12)
+    return colorize(grey, ((0.0, color), (1.0, other)))
+
+
+def terrazzo(size: tuple[int, int], rng: Random) -> Image.Image:
+    """Return a pale composite with coloured chips."""
+    image = Image.new("RGB", size, rng.choice(((236, 230, 222), (220, 222, 222), (60, 62, 66))))
+    pen = ImageDraw.Draw(image)
+    chips = ((196, 120, 92), (120, 140, 130), (84, 92, 104), (214, 176, 110), (240, 236, 228))
+    for _ in range(size[0] * size[1] // 2600):
+        center = (rng.randrange(size[0]), rng.randrange(size[1]))
+        chip = blob(rng, center, rng.uniform(4, 13), rng.uniform(3, 9), wobble=0.3, count=7)
+        pen.polygon(chip.ravel().tolist(), fill=vary(rng, rng.choice(chips)))
+    return image
+
+
+SURFACES = (wood, wood, wood, marble, slate, cloth, cloth, linen, plain, plain, terrazzo)
+
+
+def table_top(size: tuple[int, int], rng: Random) -> Image.Image:
+    """Return a random table top seen from above, ``size`` (width, height)."""
+    return rng.choice(SURFACES)(size, rng)
+
+
+def _shaded(image: Image.Image, grey: Image.Image, depth: float) -> Image.Image:
+    """Darken an image by up to ``depth`` where ``grey`` is dark."""
+    light = np.asarray(grey, np.float32)[..., None] * np.float32(depth / 255) + np.float32(
+        1 - depth * 0.7
+    )
+    return Image.fromarray(np.clip(np.asarray(image) * light, 0, 255).astype(np.uint8))
+
+
+def add_plate(sheet: Sheet, rng: Random, center: tuple[float, float], radius: float) -> float:
+    """Draw a round plate and return the height its middle stands at."""
+    color = rng.choice(PLATES)
+    rim = rng.uniform(0.66, 0.78)
+    outline = blob(rng, center, radius, wobble=0.0, count=72)
+    fade = Image.radial_gradient("L")
+    sheet.part(
+        rng,
+        outline,
+        ((0.0, color), (1.0, mix(color, (255, 255, 255), 0.2))),
+        gradient=fade,
+        weight=0.7,
+        profile=((0, 5), (rim, 5), (rim + 0.06, 9), (0.96, 15), (0.985, 15), (1.0, 10), (1.5, 8)),
+        gloss=150,
+    )
+    if rng.random() < 0.35:
+        ink = rng.choice(((52, 84, 140), (150, 52, 46), (60, 100, 80), (180, 140, 70)))
+        for share in rng.choice(((0.95,), (0.93, 0.89))):
+            ring = blob(rng, center, radius * share, wobble=0.0, count=72)
+            sheet.stroke(np.concatenate((ring, ring[:1])), mix(color, ink, 0.8), radius * 0.018)
+    return 5.0
+
+
+def add_board(sheet: Sheet, rng: Random, center: tuple[float, float], radius: float) -> float:
+    """Draw a round or square wooden board, sometimes with a handle; return its height."""
+    angle = rng.uniform(0, 2 * math.pi)
+    grain = wood((400, 400), rng).rotate(math.degrees(-angle), Image.Resampling.BILINEAR)
+    grain = grain.crop((60, 60, 340, 340))
+    thick = rng.uniform(9, 14)
+    shapes = []
+    if rng.random() < 0.6:
+        grip = np.array(((0.7, -0.14), (1.42, -0.11), (1.5, 0), (1.42, 0.11), (0.7, 0.14))) * radius
+        shapes.append(turned(grip, angle, center))
+    if rng.random() < 0.7:
+        shapes.append(blob(rng, center, radius, wobble=0.0, count=72))
+    else:
+        shapes.append(rounded_box(center, radius, radius * 0.92, radius * 0.12, angle))
+    mask = Image.new("L", sheet.size)
+    pen = ImageDraw.Draw(mask)
+    for shape in shapes:
+        pen.polygon(shape.ravel().tolist(), fill=255)
+        sheet.paint(shape, (0, 0, 0), thick, 35, base=0)
+    left, top, right, bottom = mask.getbbox() or (0, 0, 1, 1)
+    box = (left, top, right, bottom)
+    texture = grain.resize((right - left, bottom - top), Image.Resampling.BICUBIC)
+    sheet.color.paste(texture, (left, top), mask.crop(box))
+    return thick
+
+
+def add_paper(sheet: Sheet, rng: Random, center: tuple[float, float], radius: float) -> float:
+    """Draw a sheet of baking paper, plain or checked, a little crumpled; return its height."""
+    angle = rng.uniform(0, 2 * math.pi)
+    color = rng.choice(((236, 226, 206), (214, 184, 140), (244, 242, 238)))
+    points = rounded_box(center, radius * 1.08, radius * rng.uniform(0.85, 1.05), 6, angle)
+    stops = ((0.0, mix(color, (90, 70, 50), 0.12)), (1.0, color))
+    sheet.part(rng, points, stops, kind="broad", base=1.5, bump=12, gloss=15)
+    return 6.0
+
+
+def add_pan(sheet: Sheet, rng: Random, center: tuple[float, float], radius: float) -> float:
+    """Draw an iron pan or a steel tray seen from above; return its height."""
+    steel = rng.random() < 0.5
+    color: Color = (168, 170, 172) if steel else (44, 44, 46)
+    if not steel:
+        angle = rng.uniform(0, 2 * math.pi)
+        grip = np.array(((0.9, -0.11), (1.7, -0.08), (1.7, 0.08), (0.9, 0.11))) * radius
+        sheet.paint(turned(grip, angle, center), mix(color, (0, 0, 0), 0.2), 10, 70, base=0)
+    sheet.part(
+        rng,
+        blob(rng, center, radius, wobble=0.0, count=72),
+        ((0.0, mix(color, (0, 0, 0), 0.2)), (1.0, mix(color, (255, 255, 255), 0.12))),
+        kind="grain",
+        profile=((0, 4), (0.9, 4), (0.95, 15), (0.99, 16), (1.02, 8), (1.5, 8)),
+        gloss=90,
+    )
+    return 4.0
+
+
+def rounded_box(
+    center: tuple[float, float], half_width: float, half_height: float, corner: float, angle: float
+) -> Points:
+    """Return a rotated rectangle with round corners."""
+    corner = min(corner, half_width, half_height)
+    points = []
+    for quarter, (sx, sy) in enumerate(((1, 1), (-1, 1), (-1, -1), (1, -1))):
+        middle = (sx * (half_width - corner), sy * (half_height - corner))
+        for step in range(5):
+            turn = (quarter + step / 4) * math.pi / 2
+            points.append(
+                (middle[0] + corner * math.cos(turn), middle[1] + corner * math.sin(turn))
+            )
+    return turned(np.array(points), angle, center)
+
+
+def backdrop(size: tuple[int, int], rng: Random, horizon: float) -> Image.Image:
+    """Return a side view: a blurred room above ``horizon`` and a table top in perspective below."""
+    width, height = size
+    line = round(height * horizon)
+    small = (width // 4, height // 4)
+    room = Image.new("RGB", small)
+    color = mix(
+        rng.choice(PLAINS), rng.choice(((30, 28, 30), (236, 230, 220), (120, 100, 84))), 0.5
+    )
+    fade = Image.linear_gradient("L").resize(small)
+    room.paste(
+        colorize(
+            fade, ((0.0, mix(color, (0, 0, 0), 0.3)), (1.0, mix(color, (255, 255, 255), 0.15)))
+        )
+    )
+    pen = ImageDraw.Draw(room, "RGBA")
+    kind = rng.choice(("bokeh", "bokeh", "shapes", "shapes", "bare"))
+    if kind == "bokeh":
+        glow = rng.choice(((255, 214, 140), (255, 240, 214), (150, 196, 240), (200, 230, 160)))
+        for _ in range(rng.randint(9, 26)):
+            x, y, r = rng.uniform(0, small[0]), rng.uniform(0, line / 4), rng.uniform(3, 11)
+            pen.ellipse(
+                (x - r, y - r, x + r, y + r), fill=(*vary(rng, glow, 24), rng.randint(40, 150))
+            )
+        room = room.filter(ImageFilter.GaussianBlur(1.1))
+    elif kind == "shapes":
+        for _ in range(rng.randint(3, 7)):
+            x, w, h = rng.uniform(0, small[0]), rng.uniform(8, 34), rng.uniform(16, line / 4)
+            tone = vary(rng, mix(color, rng.choice(PLAINS), 0.6), 20)
+            pen.rounded_rectangle((x, line / 4 - h, x + w, line / 4 + 4), 5, fill=(*tone, 220))
+        room = room.filter(ImageFilter.GaussianBlur(4.5))
+    image = room.resize(size, Image.Resampling.BICUBIC)
+    flat = table_top((width, height), rng)
+    inset = width * 0.3
+    quad = (inset, 0, 0, height, width, height, width - inset, 0)
+    table = flat.transform(
+        (width, height - line), Image.Transform.QUAD, quad, Image.Resampling.BILINEAR
+    )
+    far = table.filter(ImageFilter.BoxBlur(5))
+    focus = Image.linear_gradient("L").resize(table.size)
+    image.paste(Image.composite(table, far, focus), (0, line))
+    edge = image.crop((0, line - 12, width, line + 12)).filter(ImageFilter.GaussianBlur(4))
+    image.paste(edge, (0, line - 12))
+    return image
+
+
+def draw_wall_sheet(sheet: Sheet, rng: Random) -> None:
+    """Fill a sheet with a brick, tile, plank or plaster wall."""
+    width, height = sheet.size
+    kind = rng.choice(("brick", "brick", "tile", "planks", "plaster"))
+    if kind == "planks":
+        sheet.color.paste(wood(sheet.size, rng))
+        return
+    if kind == "plaster":
+        color = rng.choice(PLAINS)
+        stops = ((0.0, mix(color, (60, 50, 44), 0.3)), (1.0, mix(color, (255, 255, 255), 0.15)))
+        everything = np.array(((0, 0), (width, 0), (width, height), (0, height)), float)
+        sheet.part(rng, everything, stops, kind="cloud", bump=26, gloss=10)
+        return
+    mortar = Image.blend(
+        noise_patch(rng, sheet.size, "grain"), noise_patch(rng, sheet.size, "cloud"), 0.5
+    )
+    sheet.color.paste(colorize(mortar, ((0.0, (150, 142, 132)), (1.0, (200, 194, 184)))))
+    brick = kind == "brick"
+    color = rng.choice(((158, 76, 56), (176, 104, 72), (214, 206, 196)) if brick else PLAINS)
+    tall = rng.randint(44, 64) if brick else rng.randint(60, 110)
+    long = tall * rng.choice((2, 3)) if brick else tall
+    for row in range(-1, height // tall + 2):
+        for column in range(-1, width // long + 2):
+            x = column * long + (long // 2 if row % 2 and brick else 0)
+            center = (x + long / 2 + rng.uniform(-2, 2), row * tall + tall / 2 + rng.uniform(-1, 1))
+            points = rounded_box(center, long / 2 - 5, tall / 2 - 5, 5, rng.uniform(-0.008, 0.008))
+            tone = vary(rng, color, 22 if brick else 8)
+            stops = ((0.0, mix(tone, (40, 24, 20), 0.3)), (1.0, mix(tone, (255, 240, 220), 0.12)))
+            sheet.part(
+                rng,
+                points,
+                stops,
+                kind="grain" if brick else "cloud",
+                base=2,
+                rise=5,
+                round_px=5,
+                bump=5 if brick else 0,
+                gloss=15 if brick else 160,
+            )
