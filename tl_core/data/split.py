@@ -19,7 +19,7 @@ import numpy as np
 from tl_core.config import TrainConfig
 from tl_core.data.dataset import DatasetIndex
 from tl_core.errors import ConfigError, DatasetError, RunError
-from tl_core.files import write_bytes
+from tl_core.files import write_text
 
 PARTS = ("train", "val", "test")
 Fractions = tuple[float, float, float]
@@ -128,8 +128,7 @@ def write_split(path: Path, index: DatasetIndex, split: Split) -> None:
         record = index.records[position]
         class_name = index.class_names[record.label]
         writer.writerow([record.path, record.sha256, class_name, part_of[position]])
-    # File names need not be valid Unicode on every system.
-    write_bytes(path, text.getvalue().encode("utf-8", "surrogateescape"))
+    write_text(path, text.getvalue())
 
 
 def read_split(path: Path) -> list[SplitRow]:
@@ -139,9 +138,9 @@ def read_split(path: Path) -> list[SplitRow]:
         RunError: the file is missing or is not such a table.
     """
     try:
-        text = Path(path).read_bytes().decode("utf-8", "surrogateescape")
-        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
-    except (OSError, csv.Error) as error:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.reader(file, strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RunError(f"Cannot read the split from '{path}': {error}.") from error
     if not rows or rows[0] != _COLUMNS:
         received = ",".join(rows[0]) if rows else "nothing"

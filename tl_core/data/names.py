@@ -1,0 +1,153 @@
+"""Names that come from outside: what may be taken from them, and the file name made of each.
+
+A name in an archive or an upload is a label to show, never a path. A path on disk is built of
+:func:`safe_component` parts only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+_MAX_DEPTH = 16
+_MAX_BYTES = 120  # of 255 that file systems allow, so that there is room for a suffix
+_MAX_SHOWN = 80
+
+# Folders and files that systems and tools leave behind, lower case.
+_DEBRIS = {
+    name.lower(): name
+    for name in (
+        *("__MACOSX", ".DS_Store", "Thumbs.db", "ehthumbs.db", "desktop.ini"),
+        *(".ipynb_checkpoints", "@eaDir", "$RECYCLE.BIN", "System Volume Information"),
+    )
+}
+_RESERVED = frozenset(
+    {"con", "prn", "aux", "nul", "conin$", "conout$"}
+    | {f"{port}{number}" for port in ("com", "lpt") for number in "0123456789¹²³"}
+)
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
+_JOINERS = "\u200c\u200d"  # part of words in some scripts, and of emoji
+
+
+class UnsafeName(ValueError):
+    """A name from outside was refused; the message says why, to follow on the name."""
+
+
+def name_parts(name: str) -> tuple[str, ...]:
+    """Return the folders and the file that a name like ``"pets/cats/1.jpg"`` lists.
+
+    Raises:
+        UnsafeName: it is empty or leads out of the folder it is to be put in, or is made to be
+            read differently by people or systems.
+    """
+    if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in name):
+        raise UnsafeName("has control characters in its name")
+    if "\\" in name:
+        raise UnsafeName("has a backslash in its name")
+    if name.startswith("/"):
+        raise UnsafeName("has an absolute path")
+    if re.match(r"[A-Za-z]:", name):
+        raise UnsafeName("names a drive")
+    if name.startswith("~"):
+        raise UnsafeName("names a home folder ('~')")
+    parts = tuple(part for part in name.split("/") if part not in ("", "."))
+    if ".." in parts:
+        raise UnsafeName("leads out of the folder ('..')")
+    if not parts:
+        raise UnsafeName("has no name")
+    if len(parts) > _MAX_DEPTH:
+        raise UnsafeName(f"lies more than {_MAX_DEPTH} folders deep")
+    return parts
+
+
+def debris_kind(parts: Iterable[str]) -> str | None:
+    """Return what kind of system or hidden file a path is, or None for an ordinary one."""
+    for part in parts:
+        if part.lower() in _DEBRIS:
+            return _DEBRIS[part.lower()]
+        if part.startswith("._"):
+            return "._*"
+        if part.startswith("."):
+            return "hidden"
+    return None
+
+
+def safe_component(part: str) -> str:
+    """Return a file or folder name that every common file system takes as it stands.
+
+    Unicode is composed (NFC), characters that some system forbids become ``_``, invisible
+    ones go, reserved names get a ``_`` before them, and long names are cut with a hash.
+    """
+    text = "".join(
+        character
+        for character in unicodedata.normalize("NFC", part)
+        if unicodedata.category(character) != "Cf" or character in _JOINERS
+    )
+    text = _FORBIDDEN.sub("_", text).encode("utf-8", "replace").decode("utf-8")
+    text = text.strip(" ").rstrip(" .") or "_"
+    if text.split(".")[0].rstrip().lower() in _RESERVED:
+        text = f"_{text}"
+    return _marked(text, part) if len(text.encode("utf-8")) > _MAX_BYTES else text
+
+
+def show_name(name: str) -> str:
+    """Return a name in quotes for a message: short, and with nothing unprintable in it."""
+    if len(name) > _MAX_SHOWN:
+        name = f"{name[: _MAX_SHOWN // 2]}…{name[-_MAX_SHOWN // 2 :]}"
+    shown = "".join(
+        character if character.isprintable() else ascii(character)[1:-1] for character in name
+    )
+    return f"'{shown}'"
+
+
+class PlaceBook:
+    """Gives every name of one intake its own place on disk.
+
+    Names that differ only in case, in how Unicode spells them or in characters that cannot be
+    kept are all kept: the later one gets a hash in its name.
+    """
+
+    def __init__(self) -> None:
+        self._names: set[tuple[str, ...]] = set()
+        self._files: set[str] = set()
+        self._folders: set[str] = set()
+
+    def place(self, parts: tuple[str, ...]) -> PurePosixPath:
+        """Return the relative path for a file with these :func:`name_parts`.
+
+        Raises:
+            UnsafeName: the same name came before, or a file and a folder share it.
+        """
+        if parts in self._names:
+            raise UnsafeName("is listed twice")
+        path = PurePosixPath(*map(safe_component, parts))
+        if _key(path) in self._files:
+            path = path.with_name(_marked(path.name, "/".join(parts)))
+        folders = {_key(folder) for folder in path.parents}
+        if _key(path) in self._folders or folders & self._files:
+            raise UnsafeName("is both a file and a folder")
+        if _key(path) in self._files:
+            raise UnsafeName("is listed twice")
+        self._names.add(parts)
+        self._files.add(_key(path))
+        self._folders |= folders
+        return path
+
+
+def _key(path: PurePosixPath) -> str:
+    """Return what two paths share that a case-insensitive file system holds for one."""
+    return unicodedata.normalize("NFC", str(path).casefold())
+
+
+def _marked(name: str, original: str) -> str:
+    """Return ``name``, cut where needed, with a hash of the original before its suffix."""
+    digest = hashlib.sha256(original.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    stem, dot, suffix = name.rpartition(".")
+    if not stem or len(suffix.encode("utf-8")) > 16:
+        stem, dot, suffix = name, "", ""
+    room = _MAX_BYTES - len(f"~{digest}{dot}{suffix}".encode())
+    stem = stem.encode("utf-8")[:room].decode("utf-8", "ignore").rstrip(" .")
+    return f"{stem}~{digest}{dot}{suffix}"
