@@ -1,0 +1,250 @@
+"""The arithmetic of head training: many batches in one compiled call, on features in memory.
+
+It computes what Keras ``fit`` would with the same layers and Adam, without a Python round for each
+batch. Every random draw is a function of the seed and the step's number, so that a run resumed at
+an epoch's end goes on as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7  # those of keras.optimizers.Adam
+_SEEDS_PER_RUN = 64  # more than there are layers, so that no two draw the same
+
+_KEEP_NUM_PARAMS = 4_000_000  # larger heads are not kept: they would hold the memory
+_KEEP_NUM_STEPS = 8
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """What may change from run to run without compiling anew."""
+
+    batch_size: int
+    learning_rate: float
+    dropout: float
+    label_smoothing: float
+    seed: int
+
+
+class HeadSteps:
+    """A head's weights and Adam state, and the compiled function that trains them.
+
+    Reusable: :meth:`start` puts in the first weights of another run with the same layers.
+    """
+
+    def __init__(self, feature_dim: int, fc_layers: Sequence[int], num_classes: int) -> None:
+        import tensorflow as tf
+
+        self._names = [
+            f"{layer}/{part}"
+            for layer in [*(f"fc_{index}" for index in range(len(fc_layers))), "predictions"]
+            for part in ("kernel", "bias")
+        ]
+        widths = [feature_dim, *fc_layers, num_classes]
+        shapes: list[tuple[int, ...]] = []
+        for inputs, outputs in itertools.pairwise(widths):
+            shapes += [(inputs, outputs), (outputs,)]
+        self.num_params = sum(int(np.prod(shape)) for shape in shapes)
+        self._weights = [tf.Variable(tf.zeros(shape)) for shape in shapes]
+        self._means = [tf.Variable(tf.zeros(shape)) for shape in shapes]
+        self._squares = [tf.Variable(tf.zeros(shape)) for shape in shapes]
+        self._num_updates = tf.Variable(0, dtype=tf.int64)
+        integer, real = tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.float32)
+        self._compiled = tf.function(
+            self._train_group,
+            autograph=False,
+            input_signature=[
+                tf.TensorSpec([None, feature_dim], tf.float32),
+                tf.TensorSpec([None], tf.int32),
+                tf.TensorSpec([num_classes], tf.float32),
+                tf.TensorSpec([None], tf.int32),
+                integer,
+                real,
+                real,
+                real,
+                tf.TensorSpec([], tf.int64),
+                tf.TensorSpec([], tf.int64),
+            ],
+        )
+
+    def start(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Take these first weights and forget all updates."""
+        for name, variable in zip(self._names, self._weights, strict=True):
+            variable.assign(weights[name])
+        for variable in (*self._means, *self._squares, self._num_updates):
+            variable.assign(np.zeros(variable.shape, variable.dtype.as_numpy_dtype))
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Return a copy of the weights, named as in :mod:`tl_core.model.head`."""
+        return self._copy(self._weights)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return everything that decides how training goes on."""
+        groups = {"head": self._weights, "adam_m": self._means, "adam_v": self._squares}
+        state = {
+            f"{group}/{name}": array
+            for group, variables in groups.items()
+            for name, array in self._copy(variables).items()
+        }
+        return {**state, "adam_step": np.array(self._num_updates.numpy())}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from a :meth:`state`."""
+        groups = {"head": self._weights, "adam_m": self._means, "adam_v": self._squares}
+        for group, variables in groups.items():
+            for name, variable in zip(self._names, variables, strict=True):
+                variable.assign(state[f"{group}/{name}"])
+        self._num_updates.assign(state["adam_step"])
+
+    def train(
+        self,
+        features: tf.Tensor,
+        labels: tf.Tensor,
+        class_weights: np.ndarray,
+        rows: np.ndarray,
+        first_step: int,
+        settings: StepSettings,
+    ) -> tuple[float, float]:
+        """Update once for each ``batch_size`` rows, in their order; the last may be fewer.
+
+        Args:
+            features: (views * n, dim) float32, view after view.
+            labels: (n,) int32.
+            class_weights: (num_classes,) float32, what each image counts for in the gradient.
+            rows: (m,) int32, which rows of ``features``.
+            first_step: how many batches the run did before; decides what dropout draws.
+            settings: the rest.
+
+        Returns:
+            The sums over the rows of the cross-entropy (plain: without weights and smoothing, so
+            that it compares with that of validation) and of correct answers.
+        """
+        loss, correct = self._compiled(
+            features,
+            labels,
+            np.asarray(class_weights, np.float32),
+            np.asarray(rows, np.int32),
+            np.int32(settings.batch_size),
+            np.float32(settings.learning_rate),
+            np.float32(settings.dropout),
+            np.float32(settings.label_smoothing),
+            np.int64(settings.seed),
+            np.int64(first_step),
+        )
+        return float(loss), float(correct)
+
+    def _copy(self, variables: Sequence[tf.Variable]) -> dict[str, np.ndarray]:
+        pairs = zip(self._names, variables, strict=True)
+        return {name: np.array(variable.numpy()) for name, variable in pairs}
+
+    def _train_group(
+        self,
+        features: Any,
+        labels: Any,
+        class_weights: Any,
+        rows: Any,
+        batch_size: Any,
+        learning_rate: Any,
+        dropout: Any,
+        label_smoothing: Any,
+        seed: Any,
+        first_step: Any,
+    ) -> Any:
+        import tensorflow as tf
+
+        num_rows, num_images = tf.shape(rows)[0], tf.shape(labels)[0]
+        num_steps = (num_rows + batch_size - 1) // batch_size
+
+        def step(number: Any, loss_sum: Any, num_correct: Any) -> Any:
+            batch = rows[number * batch_size : tf.minimum((number + 1) * batch_size, num_rows)]
+            x, y = tf.gather(features, batch), tf.gather(labels, batch % num_images)
+            with tf.GradientTape() as tape:
+                logits = self._forward(x, dropout, seed, first_step + tf.cast(number, tf.int64))
+                log_probabilities = tf.nn.log_softmax(logits)
+                losses = -tf.gather(log_probabilities, y, batch_dims=1)
+                uniform = -tf.reduce_mean(log_probabilities, axis=1)
+                smoothed = (1 - label_smoothing) * losses + label_smoothing * uniform
+                objective = tf.reduce_mean(tf.gather(class_weights, y) * smoothed)
+            self._apply_adam(tape.gradient(objective, self._weights), learning_rate)
+            hits = tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), y)
+            return (
+                number + 1,
+                loss_sum + tf.reduce_sum(losses),
+                num_correct + tf.reduce_sum(tf.cast(hits, tf.float32)),
+            )
+
+        return tf.while_loop(lambda number, *_: number < num_steps, step, (0, 0.0, 0.0))[1:]
+
+    def _forward(self, x: Any, dropout: Any, seed: Any, step: Any) -> Any:
+        import tensorflow as tf
+
+        for layer in range(len(self._weights) // 2 - 1):
+            x = tf.nn.relu(tf.matmul(x, self._weights[2 * layer]) + self._weights[2 * layer + 1])
+            draw = tf.random.stateless_uniform(
+                tf.shape(x), seed=tf.stack([seed * _SEEDS_PER_RUN + layer, step])
+            )
+            x = tf.where(draw >= dropout, x / (1 - dropout), 0.0)
+        return tf.matmul(x, self._weights[-2]) + self._weights[-1]
+
+    def _apply_adam(self, gradients: Sequence[Any], learning_rate: Any) -> None:
+        """Update as ``keras.optimizers.Adam`` does, in one fused operation a variable.
+
+        References:
+            D. Kingma and J. Ba (2015), "Adam: a method for stochastic optimization".
+        """
+        import tensorflow as tf
+
+        number = tf.cast(self._num_updates.assign_add(1), tf.float32)
+        parts = zip(self._weights, self._means, self._squares, gradients, strict=True)
+        for weight, mean, square, gradient in parts:
+            tf.raw_ops.ResourceApplyAdam(
+                var=weight.handle,
+                m=mean.handle,
+                v=square.handle,
+                beta1_power=tf.pow(_BETA_1, number),
+                beta2_power=tf.pow(_BETA_2, number),
+                lr=learning_rate,
+                beta1=_BETA_1,
+                beta2=_BETA_2,
+                epsilon=_EPSILON,
+                grad=gradient,
+            )
+
+
+_kept: dict[tuple[int, tuple[int, ...], int], list[HeadSteps]] = {}
+_kept_lock = threading.Lock()
+
+
+@contextmanager
+def borrow_steps(
+    feature_dim: int, fc_layers: Sequence[int], num_classes: int
+) -> Iterator[HeadSteps]:
+    """Lend steps for these layers to one caller, compiled already if they were lent before.
+
+    Compiling takes as long as several epochs, so the next run with the same layers saves it.
+    """
+    key = (feature_dim, tuple(fc_layers), num_classes)
+    with _kept_lock:
+        kept = _kept.get(key)
+        steps = kept.pop() if kept else None
+    steps = steps or HeadSteps(*key)
+    try:
+        yield steps
+    finally:
+        if steps.num_params <= _KEEP_NUM_PARAMS:
+            with _kept_lock:
+                _kept.pop(key, None)
+                while len(_kept) >= _KEEP_NUM_STEPS:
+                    _kept.pop(next(iter(_kept)))
+                _kept[key] = [steps]

@@ -1,0 +1,72 @@
+"""What the worker can do: one function a kind of job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tl_core.config import TrainConfig
+from tl_core.data.progress import OnProgress, ShouldStop
+from tl_core.errors import RunError
+from tl_core.training.job_queue import Job
+from tl_core.training.runs import Run
+from tl_core.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class JobContext:
+    """What a kind of job is given. ``should_stop`` is to be asked several times a second."""
+
+    workspace: Workspace
+    job: Job
+    should_stop: ShouldStop
+    report: OnProgress
+
+
+@dataclass(frozen=True)
+class JobKind:
+    """How to do a job, and whether it gives way to more urgent ones and goes on later."""
+
+    run: Callable[[JobContext], None]
+    gives_way: bool = False
+
+
+def run_train(context: JobContext) -> None:
+    """Train the queued run of the job."""
+    from tl_core.training.trainer import train_queued
+
+    if context.job.run_dir is None:
+        raise RunError("Expected a training job to name its run.")
+    run = Run(context.job.run_dir)
+    if run.state == "queued":  # otherwise it was deleted or cancelled meanwhile
+        train_queued(run, should_stop=context.should_stop, cache_dir=context.workspace.cache_dir)
+
+
+def run_features(context: JobContext) -> None:
+    """Fill the feature cache with what a training of this config and data would need."""
+    from tl_core.data.dataset import scan_dataset
+    from tl_core.data.split import split_dataset
+    from tl_core.training.feature_stage import load_features
+
+    config = TrainConfig.create(context.job.payload["config"])
+    cache_dir = context.workspace.cache_dir
+    index = scan_dataset(
+        context.workspace.resolve(context.job.payload["data_dir"]),
+        cache_dir=cache_dir,
+        on_progress=context.report,
+        should_stop=context.should_stop,
+    )
+    load_features(
+        config,
+        index,
+        split_dataset(index, config),
+        cache_dir=cache_dir,
+        on_progress=context.report,
+        should_stop=context.should_stop,
+    )
+
+
+KINDS: dict[str, JobKind] = {
+    "train": JobKind(run_train),
+    "features": JobKind(run_features, gives_way=True),
+}

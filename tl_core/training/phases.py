@@ -1,0 +1,77 @@
+"""What a phase of training is, and what it is given.
+
+A phase reads the images or features it needs, trains, and hands each epoch's result and weights to
+the checkpoints. :mod:`tl_core.training.trainer` decides which phases a run has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from tl_core.config import TrainConfig
+from tl_core.data.dataset import DatasetIndex
+from tl_core.data.progress import ShouldStop
+from tl_core.data.split import Split
+from tl_core.errors import Stopped
+from tl_core.training.background_import import BackgroundImport
+from tl_core.training.checkpoints import Checkpoints
+from tl_core.training.feature_stage import Features, load_features, num_images_to_extract
+from tl_core.training.recorder import RunRecorder
+
+
+@dataclass
+class PhaseContext:
+    """Everything a phase may use; ``seconds`` collects how long each part took."""
+
+    config: TrainConfig
+    index: DatasetIndex
+    split: Split
+    cache_dir: Path
+    recorder: RunRecorder
+    checkpoints: Checkpoints
+    tensorflow: BackgroundImport
+    should_stop: ShouldStop
+    seconds: dict[str, float] = field(default_factory=dict)
+    _features: Features | None = None
+
+    def check_stop(self) -> None:
+        """Raise :class:`Stopped` when that was asked for."""
+        if self.should_stop():
+            raise Stopped
+
+    def labels(self, part: str) -> np.ndarray:
+        """Return the labels of a part (``train``, ``val`` or ``test``), in the split's order."""
+        return self.index.labels[dict(self.split.items())[part]]
+
+    def features(self) -> Features:
+        """Return the frozen backbone's features of all parts, computed at the first call."""
+        if self._features is None:
+            self.recorder.start_phase("features", 0, num_images_to_extract(self.config, self.split))
+            self._features = load_features(
+                self.config,
+                self.index,
+                self.split,
+                cache_dir=self.cache_dir,
+                on_progress=self.recorder.report,
+                should_stop=self.should_stop,
+            )
+            self.seconds["features"] = self.recorder.end_phase()
+        return self._features
+
+
+class Phase(Protocol):
+    """One part of training with its own rules, such as head or fine_tune."""
+
+    def run(self, context: PhaseContext) -> None:
+        """Train, handing each epoch to ``context.checkpoints``.
+
+        Raises:
+            Stopped: the caller asked for it; what was handed over counts.
+        """
+
+    def probabilities(self, context: PhaseContext, part: str) -> np.ndarray:
+        """Return what the best weights say of a part's images, computed as a reload does."""

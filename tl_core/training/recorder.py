@@ -1,0 +1,129 @@
+"""Keeping the record of a run while it is trained: its state, events and log on disk.
+
+Whatever ends the training, the run directory says what it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+from tl_core.data.progress import Progress
+from tl_core.errors import RunError, Stopped, TLError
+from tl_core.training.events import (
+    Event,
+    EventLog,
+    FeatureProgress,
+    OnEvent,
+    PhaseEnded,
+    PhaseStarted,
+    RunEnded,
+)
+from tl_core.training.run_files import EVENTS_FILE, LOG_FILE, end_run, start_run, update_status
+from tl_core.training.runs import Run
+
+_log = logging.getLogger(__name__)
+
+_PROGRESS_SECONDS = 0.1
+
+
+class RunRecorder:
+    """Marks a run as running within its ``with`` block, and as what it came to at the end.
+
+    A :class:`Stopped` ends there, as state ``stopped``; other errors leave state ``failed`` and go
+    on to the caller.
+    """
+
+    def __init__(self, run: Run, on_event: OnEvent | None = None) -> None:
+        self.run = run
+        self._on_event = on_event
+        self._ended = False
+        self._next_progress = 0.0
+        self._phase: tuple[str, float] = ("", 0.0)
+
+    def __enter__(self) -> Self:
+        start_run(self.run.run_dir, "scan")
+        self._events = EventLog(self.run.run_dir / EVENTS_FILE)
+        self._handler = logging.FileHandler(self.run.run_dir / LOG_FILE, encoding="utf-8")
+        self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        self._logger = logging.getLogger("tl_core")
+        self._logger.addHandler(self._handler)
+        self._level_before = self._logger.level
+        if not self._logger.isEnabledFor(logging.INFO):
+            self._logger.setLevel(logging.INFO)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        try:
+            if error is not None and not self._ended:
+                with suppress(RunError):  # the folder may be gone: then there is nothing to mark
+                    self._end_by(error)
+        finally:
+            self._logger.setLevel(self._level_before)
+            self._logger.removeHandler(self._handler)
+            self._handler.close()
+            self._events.close()
+        return isinstance(error, Stopped)
+
+    def emit(self, event: Event) -> None:
+        """Write an event to the file, then tell whoever listens."""
+        self._events.append(event)
+        if self._on_event is not None:
+            self._on_event(event)
+
+    def report(self, progress: Progress) -> None:
+        """Emit the progress of counted work, not more often than an eye can follow."""
+        now = time.monotonic()
+        if now < self._next_progress and progress.done < progress.total:
+            return
+        self._next_progress = now + _PROGRESS_SECONDS
+        self.emit(
+            FeatureProgress(
+                stage=progress.stage,
+                done=progress.done,
+                total=progress.total,
+                images_per_second=progress.rate,
+                seconds_left=progress.seconds_left,
+            )
+        )
+
+    def start_phase(self, phase: str, num_epochs: int, num_steps: int) -> None:
+        """Say that a phase begins."""
+        _log.info("%s: %d epochs of %d", phase, num_epochs, num_steps)
+        self._phase = (phase, time.monotonic())
+        update_status(self.run.run_dir, phase=phase, epoch=None)
+        self.emit(PhaseStarted(phase, num_epochs, num_steps))
+
+    def end_phase(self, reason: str = "done") -> float:
+        """Say that the phase is over, and return the seconds it took."""
+        phase, started = self._phase
+        seconds = time.monotonic() - started
+        _log.info("%s: %s after %.2f s", phase, reason, seconds)
+        self.emit(PhaseEnded(phase, seconds, reason))
+        return seconds
+
+    def end(self, state: Any, metrics: dict[str, Any], message: str = "") -> None:
+        """Mark the run as over; everything else has been written."""
+        _log.info("run %s %s", state, message)
+        self._ended = True
+        end_run(self.run.run_dir, state, message)
+        self.emit(RunEnded(state, metrics, message))
+
+    def _end_by(self, error: BaseException) -> None:
+        if isinstance(error, Stopped | KeyboardInterrupt):
+            self.end("stopped", self.run.metrics, str(error) or "Stopped from the keyboard.")
+        elif isinstance(error, TLError):
+            _log.error("%s", error)
+            self.end("failed", self.run.metrics, str(error))
+        else:
+            _log.error("unexpected error", exc_info=error)
+            reason = f"Unexpected error: {type(error).__name__}: {error}. The log says more."
+            self.end("failed", self.run.metrics, reason)

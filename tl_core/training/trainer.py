@@ -1,0 +1,223 @@
+"""Training from a config and a dataset to a run directory; the one entry for all who train."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import logging
+import platform
+import shlex
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import tl_core
+from tl_core.config import TrainConfig
+from tl_core.data.dataset import DatasetIndex, scan_dataset
+from tl_core.data.progress import ShouldStop
+from tl_core.data.split import Split, split_dataset, write_split
+from tl_core.errors import RunError, Stopped
+from tl_core.files import write_json
+from tl_core.metrics import accuracy, log_loss, wilson_interval
+from tl_core.model.backbones import resolve_image_size, weights_fingerprint
+from tl_core.training.background_import import BackgroundImport
+from tl_core.training.checkpoints import Checkpoints
+from tl_core.training.events import OnEvent
+from tl_core.training.head_phase import HeadPhase
+from tl_core.training.phases import Phase, PhaseContext
+from tl_core.training.recorder import RunRecorder
+from tl_core.training.run_files import (
+    CLASSES_FILE,
+    CONFIG_FILE,
+    METRICS_FILE,
+    ORIGIN_FILE,
+    SPLIT_FILE,
+)
+from tl_core.training.runs import Run, create_run_at
+from tl_core.workspace import default_workspace
+
+PHASES: dict[str, type[Phase]] = {HeadPhase.name: HeadPhase}
+
+_PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "numpy", "pillow")
+
+_log = logging.getLogger(__name__)
+
+
+def train(
+    config: TrainConfig,
+    index: DatasetIndex,
+    run_dir: Path | str,
+    on_event: OnEvent | None = None,
+    should_stop: ShouldStop | None = None,
+    *,
+    cache_dir: Path | None = None,
+    scan_seconds: float = 0.0,
+) -> Run:
+    """Train on a scanned dataset and return the run, finished or stopped.
+
+    Args:
+        config: what to train.
+        index: the images, as :func:`~tl_core.data.dataset.scan_dataset` gives them.
+        run_dir: where to, a folder that is not there yet, is empty, or holds a queued run.
+        on_event: told of everything that happens, here in this thread.
+        should_stop: asked several times a second; a stop keeps the best weights.
+        cache_dir: where features are kept; by default the default workspace's.
+        scan_seconds: how long the scan took, to be told with the other seconds.
+
+    Raises:
+        ConfigError: the backbone is unknown or the image size does not suit it.
+        DatasetError: there are too few images to split.
+        RunError: ``run_dir`` holds something else.
+        TLError: training failed; the run is kept in state ``failed``.
+    """
+    resolve_image_size(config)
+    split = split_dataset(index, config)
+    run = _claim(Path(run_dir).absolute(), config, index.data_dir)
+    with RunRecorder(run, on_event) as recorder:
+        _train(recorder, config, index, split, cache_dir, should_stop, scan_seconds)
+    return run
+
+
+def train_queued(
+    run: Run,
+    on_event: OnEvent | None = None,
+    should_stop: ShouldStop | None = None,
+    *,
+    cache_dir: Path | None = None,
+) -> Run:
+    """Train a run made by :func:`~tl_core.training.runs.create_run`, scanning its data first.
+
+    Raises:
+        TLError: it failed; the run is kept in state ``failed``.
+    """
+    with RunRecorder(run, on_event) as recorder:
+        tensorflow = BackgroundImport()
+        started = time.monotonic()
+        index = scan_dataset(
+            run.data_dir,
+            cache_dir=cache_dir or default_workspace().cache_dir,
+            on_progress=recorder.report,
+            should_stop=should_stop,
+        )
+        scan_seconds = time.monotonic() - started
+        split = split_dataset(index, run.config)
+        _train(recorder, run.config, index, split, cache_dir, should_stop, scan_seconds, tensorflow)
+    return run
+
+
+def phases_of(config: TrainConfig) -> tuple[str, ...]:
+    """Return the names of the phases a config asks for, in order."""
+    return (HeadPhase.name,)
+
+
+def _claim(run_dir: Path, config: TrainConfig, data_dir: Path) -> Run:
+    run = Run(run_dir)
+    if run.state == "queued" and run.config == config:
+        return run
+    try:
+        return create_run_at(run_dir, config, data_dir)
+    except FileExistsError as error:
+        raise RunError(
+            f"Expected a new folder for the run, but '{run_dir}' is not empty. Choose another."
+        ) from error
+
+
+def _train(
+    recorder: RunRecorder,
+    config: TrainConfig,
+    index: DatasetIndex,
+    split: Split,
+    cache_dir: Path | None,
+    should_stop: ShouldStop | None,
+    scan_seconds: float,
+    tensorflow: BackgroundImport | None = None,
+) -> None:
+    started = time.monotonic()
+    _describe(recorder.run, config, index, split)
+    context = PhaseContext(
+        config=config,
+        index=index,
+        split=split,
+        cache_dir=cache_dir or default_workspace().cache_dir,
+        recorder=recorder,
+        checkpoints=Checkpoints(recorder.run.run_dir, len(split.val), {"schema": "1"}),
+        tensorflow=tensorflow or BackgroundImport(),
+        should_stop=should_stop or (lambda: False),
+        seconds={"scan": scan_seconds, "features": 0.0},
+    )
+    phases = {name: PHASES[name]() for name in phases_of(config)}
+    state, message = "finished", ""
+    try:
+        for phase in phases.values():
+            context.check_stop()
+            phase.run(context)
+    except Stopped as stopped:
+        state, message = "stopped", str(stopped)
+    finally:
+        context.checkpoints.save()
+    metrics: dict[str, Any] = {}
+    if (best := context.checkpoints.best) is not None:
+        metrics = _final_metrics(context, phases[best.phase], time.monotonic() - started)
+        write_json(recorder.run.run_dir / METRICS_FILE, metrics)
+    recorder.end(state, metrics, message)
+
+
+def _describe(run: Run, config: TrainConfig, index: DatasetIndex, split: Split) -> None:
+    """Write what the run is trained on, and with what."""
+    _log.info(
+        "%s on %d images in %d classes from %s",
+        config.backbone,
+        index.num_images,
+        index.num_classes,
+        index.data_dir,
+    )
+    _log.info("split: %s", ", ".join(f"{part} {len(rows)}" for part, rows in split.items()))
+    write_json(run.run_dir / CLASSES_FILE, list(index.class_names))
+    write_split(run.run_dir / SPLIT_FILE, index, split)
+    command = ("train", run.origin["data_dir"], "--config", f"{run.run_dir.parent.name}/{run.id}/")
+    write_json(
+        run.run_dir / ORIGIN_FILE,
+        {
+            **run.origin,
+            "fingerprint": index.fingerprint,
+            "num_images": index.num_images,
+            "backbone_weights": weights_fingerprint(config.backbone),
+            "versions": _versions(),
+            "command": shlex.join(["python", "-m", "tl_core", *command]) + CONFIG_FILE,
+        },
+    )
+
+
+def _final_metrics(context: PhaseContext, phase: Phase, train_seconds: float) -> dict[str, Any]:
+    """Return the figures of the best weights; the test part is looked at here and only here."""
+    metrics = context.checkpoints.metrics()
+    for part in ("val", "test"):
+        labels = context.labels(part)
+        if len(labels) == 0:
+            continue
+        probabilities = phase.probabilities(context, part)
+        share = accuracy(labels, probabilities)
+        metrics[f"{part}_accuracy"] = share
+        metrics[f"{part}_interval"] = list(wilson_interval(round(share * len(labels)), len(labels)))
+        metrics[f"{part}_loss"] = log_loss(labels, probabilities)
+        _log.info("%s accuracy of the best epoch: %.4f", part, share)
+    seconds = {**context.seconds, "total": context.seconds["scan"] + train_seconds}
+    num_seen = len(context.split.train) * metrics["num_epochs"]
+    busy_seconds = sum(seconds.get(name, 0.0) for name in ("features", *PHASES))
+    return {
+        **metrics,
+        "num_images": {part: len(rows) for part, rows in context.split.items()},
+        "seconds": seconds,
+        "images_per_second": num_seen / max(busy_seconds, 1e-9),
+    }
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    """Return the versions that decide what is computed."""
+    versions = {"python": platform.python_version(), "tl_core": tl_core.__version__}
+    for package in _PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return versions

@@ -1,0 +1,252 @@
+"""The worker process: loads everything slow ahead of need, then does one job after another.
+
+Started by :func:`tl_core.training.jobs.ensure_worker`; one lives for each workspace. It leaves when
+it had nothing to do for long, or when its workspace is gone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from tl_core.config import TrainConfig
+from tl_core.data.progress import OnProgress, Progress, ShouldStop
+from tl_core.errors import Stopped, TLError
+from tl_core.files import write_json
+from tl_core.training.job_kinds import KINDS, JobContext, JobKind
+from tl_core.training.job_queue import Job, JobQueue
+from tl_core.training.processes import own_identity
+from tl_core.training.run_files import end_run
+from tl_core.training.runs import Run
+from tl_core.training.worker_process import (
+    DEFAULT_IDLE_SECONDS,
+    IDLE_ENVIRONMENT_NAME,
+    WORKER_FILE,
+    spawn_lock,
+)
+from tl_core.workspace import Workspace
+
+_log = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.1
+_HEARTBEAT_SECONDS = 1.0
+_GIVE_WAY_SECONDS = 0.2
+_LOCK_SECONDS = 10.0  # how long a predecessor that was told to leave may take
+_REPORT_SECONDS = 0.5
+
+
+def run_worker(
+    workspace: Workspace,
+    *,
+    warm: bool = True,
+    idle_seconds: float | None = None,
+    kinds: Mapping[str, JobKind] | None = None,
+) -> None:
+    """Work until there was nothing to do for ``idle_seconds``; not at all if another worker does.
+
+    Args:
+        workspace: whose queue to work on.
+        warm: load TensorFlow and prepare the default backbone while waiting.
+        idle_seconds: by default ``TL_WORKER_IDLE_SECONDS`` or half an hour.
+        kinds: how to do jobs, by their kind; by default all kinds of the studio.
+    """
+    if idle_seconds is None:
+        idle_seconds = float(os.environ.get(IDLE_ENVIRONMENT_NAME, DEFAULT_IDLE_SECONDS))
+    workspace.queue_dir.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(workspace.queue_dir / "worker.lock")
+    try:
+        lock.acquire(timeout=_LOCK_SECONDS)
+    except Timeout:
+        _log.info("another worker lives; leaving")
+        return
+    try:
+        _Worker(workspace, kinds or KINDS, idle_seconds).work(warm)
+    finally:
+        lock.release()
+
+
+class _Worker:
+    def __init__(
+        self, workspace: Workspace, kinds: Mapping[str, JobKind], idle_seconds: float
+    ) -> None:
+        self._workspace = workspace
+        self._kinds = kinds
+        self._idle_seconds = idle_seconds
+        self._queue = JobQueue(workspace)
+        self._record: dict[str, Any] = {**own_identity(), "warm": False, "message": ""}
+        self._record_lock = threading.Lock()
+        self._left = threading.Event()
+
+    def work(self, warm: bool) -> None:
+        """Do jobs until it is time to leave."""
+        self._publish(state="idle", job_id=None)
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+        if warm:
+            threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
+        self._recover()
+        idle_since = time.monotonic()
+        try:
+            while self._workspace.root.is_dir():
+                if (job := self._queue.take()) is not None:
+                    self._do(job)
+                    idle_since = time.monotonic()
+                elif time.monotonic() - idle_since >= self._idle_seconds and self._may_leave():
+                    return
+                else:
+                    time.sleep(_POLL_SECONDS)
+        finally:
+            self._left.set()
+
+    def _do(self, job: Job) -> None:
+        _log.info("job %s: %s %s", job.id, job.kind, job.run_dir or "")
+        self._publish(state="busy", job_id=job.id)
+        message = ""
+        try:
+            self._kind_of(job).run(
+                JobContext(self._workspace, job, self._should_stop(job), self._report(job))
+            )
+        except Stopped:
+            if not self._queue.is_stop_requested(job.id):
+                _log.info("job %s gives way", job.id)
+                self._queue.put_back(job)
+                self._publish(state="idle", job_id=None)
+                return
+        except TLError as error:
+            message = str(error)
+            _log.warning("job %s failed: %s", job.id, error)
+        except Exception as error:  # the worker must live on for the next job
+            message = f"Unexpected error: {type(error).__name__}: {error}"
+            _log.exception("job %s failed", job.id)
+        self._close_run(job, message)
+        self._queue.finish(job.id)
+        self._publish(state="idle", job_id=None, message=message)
+
+    def _kind_of(self, job: Job) -> JobKind:
+        if job.kind not in self._kinds:
+            raise TLError(f"Jobs of kind '{job.kind}' are unknown to this version.")
+        return self._kinds[job.kind]
+
+    def _close_run(self, job: Job, message: str) -> None:
+        """See to it that a run does not wait for ever for a job that is over."""
+        if job.run_dir is None or not (run := Run(job.run_dir)).is_active:
+            return
+        if self._queue.is_stop_requested(job.id):
+            end_run(run.run_dir, "stopped", "Cancelled before it started.")
+        else:
+            end_run(run.run_dir, "failed", message or "Its job ended without training it.")
+
+    def _should_stop(self, job: Job) -> ShouldStop:
+        gives_way = self._kind_of(job).gives_way
+        next_look = 0.0
+
+        def should_stop() -> bool:
+            nonlocal next_look
+            if self._queue.is_stop_requested(job.id) or not self._workspace.root.is_dir():
+                return True
+            if not gives_way or time.monotonic() < next_look:
+                return False
+            next_look = time.monotonic() + _GIVE_WAY_SECONDS
+            return self._queue.must_give_way(job)
+
+        return should_stop
+
+    def _report(self, job: Job) -> OnProgress:
+        next_report = 0.0
+
+        def report(progress: Progress) -> None:
+            nonlocal next_report
+            if time.monotonic() >= next_report or progress.done >= progress.total:
+                next_report = time.monotonic() + _REPORT_SECONDS
+                self._queue.report(job.id, asdict(progress))
+
+        return report
+
+    def _recover(self) -> None:
+        """Deal with jobs that a worker held when it died."""
+        for job in self._queue.jobs():
+            if not job.active:
+                continue
+            run = None if job.run_dir is None else Run(job.run_dir)
+            if run is not None and run.state == "queued" and job.kind in self._kinds:
+                self._queue.put_back(job)  # it died before it began
+                continue
+            if run is not None and run.state == "interrupted":
+                end_run(run.run_dir, "interrupted", run.message)
+            _log.warning("job %s was interrupted", job.id)
+            self._queue.finish(job.id)
+
+    def _may_leave(self) -> bool:
+        """Announce leaving, unless a job came in: nobody starts a worker or asks for one now."""
+        with spawn_lock(self._workspace):
+            if self._queue.jobs():
+                return False
+            self._publish(state="exiting")
+            return True
+
+    def _warm_up(self) -> None:
+        started = time.monotonic()
+        try:
+            warm_up(self._workspace)
+        except Exception as error:  # training will meet it again, and tell the user
+            _log.warning("warming up failed: %s", error)
+            return
+        _log.info("warm after %.1f s", time.monotonic() - started)
+        self._publish(warm=True)
+
+    def _beat(self) -> None:
+        while not self._left.wait(_HEARTBEAT_SECONDS):
+            with suppress(OSError):
+                os.utime(self._workspace.queue_dir / WORKER_FILE)
+
+    def _publish(self, **changes: Any) -> None:
+        with self._record_lock:
+            self._record.update(changes)
+            if self._workspace.queue_dir.is_dir():  # writing must not bring back a workspace
+                with suppress(OSError):
+                    write_json(self._workspace.queue_dir / WORKER_FILE, self._record)
+
+
+def warm_up(workspace: Workspace) -> None:
+    """Load TensorFlow, prepare the default backbone, and compile the default head once."""
+    from tl_core.model.backbones import get_backbone, resolve_image_size
+    from tl_core.model.engine import prepare_engine
+    from tl_core.model.head import build_head, head_weights
+    from tl_core.training.background_import import BackgroundImport
+    from tl_core.training.head_steps import StepSettings, borrow_steps
+
+    BackgroundImport().wait()
+    config = TrainConfig()
+    prepare_engine(config.backbone, resolve_image_size(config), config.pooling, workspace.cache_dir)
+    dim = get_backbone(config.backbone).feature_dim
+    with borrow_steps(dim, config.fc_layers, 3) as steps:
+        steps.start(head_weights(build_head(dim, config.dropout, config.fc_layers, 3, 0)))
+        features, labels = np.zeros((2, dim), np.float32), np.zeros(2, np.int32)
+        settings = StepSettings(config.batch_size, config.learning_rate, config.dropout, 0.0, 0)
+        steps.train(features, labels, np.ones(3), np.arange(2), 0, settings)
+
+
+def main() -> None:
+    """Run the worker of the workspace named on the command line."""
+    parser = argparse.ArgumentParser(description="Train what is queued in a workspace.")
+    parser.add_argument("workspace", type=Path)
+    parser.add_argument("--cold", action="store_true", help="load nothing ahead of need")
+    arguments = parser.parse_args()
+    faulthandler.enable()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(message)s")
+    run_worker(Workspace(arguments.workspace.absolute()), warm=not arguments.cold)
+
+
+if __name__ == "__main__":
+    main()
