@@ -1,0 +1,76 @@
+"""Convert one frozen backbone to a LiteRT file. Loads TensorFlow.
+
+    python -m tl_core.model.convert BACKBONE HEIGHT WIDTH POOLING OUT_PATH
+
+is how processes that are to stay without TensorFlow have it done; an error meant for the user
+comes back as one line of JSON on standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tl_core import errors, files
+from tl_core.config import Pooling
+from tl_core.model.backbones import build_base_model
+
+
+def build_forward(
+    backbone: str, image_size: tuple[int, int], pooling: Pooling
+) -> Callable[[Any], Any]:
+    """Return the function from images (batch, height, width, 3) uint8 to features (batch, dim)."""
+    import tensorflow as tf
+
+    model = build_base_model(backbone, image_size, None if pooling == "flatten" else pooling)
+
+    def forward(images: Any) -> Any:
+        features = model(tf.cast(images, tf.float32), training=False)
+        return tf.reshape(features, (-1, features.shape[1:].num_elements()))
+
+    return forward
+
+
+def convert_backbone(
+    backbone: str, image_size: tuple[int, int], pooling: Pooling, out_path: Path
+) -> None:
+    """Write the backbone as a LiteRT file for one uint8 image, whole or not at all.
+
+    Raises:
+        ConfigError: no backbone has that name, or the image size is too small for it.
+        WeightsError: its weights cannot be had.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2,
+    )
+
+    forward = tf.function(build_forward(backbone, image_size, pooling))
+    concrete = forward.get_concrete_function(tf.TensorSpec((1, *image_size, 3), tf.uint8))
+    # Freezing before the converter does so itself is several times faster; the file is the same.
+    frozen = convert_variables_to_constants_v2(concrete)
+    content = tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert()
+    files.write_bytes(out_path, content)
+
+
+def main(arguments: list[str]) -> int:
+    """Run one conversion as a process of its own; see the module's docstring."""
+    backbone, height, width, pooling, out_path = arguments
+    try:
+        convert_backbone(
+            backbone,
+            (int(height), int(width)),
+            pooling,  # type: ignore[arg-type]
+            Path(out_path),
+        )
+    except errors.TLError as error:
+        print(json.dumps({"error": type(error).__name__, "message": str(error)}))
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

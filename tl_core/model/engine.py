@@ -1,0 +1,136 @@
+"""Frozen backbones on the CPU: LiteRT engines over files converted once per backbone.
+
+An engine takes one image at a time. On several cores the fastest arrangement measured is one
+single-threaded engine a core: an image's working set stays in the core's caches, no batch is
+padded or waited for, and no result depends on the images beside it.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from tl_core.errors import TLError
+from tl_core.model.machine import available_bytes
+from tl_core.model.prepare import engine_path, prepare_engine, start_preparing
+
+__all__ = [
+    "AnyEngine",
+    "Engine",
+    "EnginePool",
+    "engine_path",
+    "open_engines",
+    "prepare_engine",
+    "start_preparing",
+]
+
+# Measured: packed weights are a little larger than the file, activations grow with the pixels.
+_BYTES_PER_FILE_BYTE = 1.25
+_BYTES_PER_PIXEL = 400
+_SHARE_OF_MEMORY = 0.5
+
+
+class AnyEngine(Protocol):
+    """What turns images into features, here or on a GPU."""
+
+    batch_size: int
+    feature_dim: int
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        """Return features (n, dim) float32 of images (n, height, width, 3) uint8 RGB."""
+        ...
+
+
+class Engine:
+    """One converted backbone, open for use. Threads that share it take turns.
+
+    ``image_size`` is (height, width) in pixels.
+    """
+
+    batch_size = 1
+
+    def __init__(self, path: Path, num_threads: int = 1) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            self._interpreter = Interpreter(model_path=str(path), num_threads=num_threads)
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            path.unlink(missing_ok=True)
+            raise TLError(
+                f"The converted backbone '{path.name}' is damaged and was removed ({error}). "
+                "Start again; it is then converted anew."
+            ) from error
+        (inputs,) = self._interpreter.get_input_details()
+        (outputs,) = self._interpreter.get_output_details()
+        self._input = inputs["index"]
+        self._output = outputs["index"]
+        self._lock = threading.Lock()
+        self.image_size = (int(inputs["shape"][1]), int(inputs["shape"][2]))
+        self.feature_dim = int(outputs["shape"][-1])
+
+    @classmethod
+    def open(cls, path: Path, num_threads: int = 1) -> Engine:
+        """Open a file that :func:`prepare_engine` made.
+
+        Raises:
+            TLError: the file is damaged. It is removed, so that the next try converts again.
+        """
+        return cls(path, num_threads)
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        """Return features (n, dim) float32 of images (n, height, width, 3) uint8 RGB."""
+        features = np.empty((len(images), self.feature_dim), np.float32)
+        with self._lock:
+            for row, image in enumerate(images):
+                self._interpreter.set_tensor(self._input, image[None])
+                self._interpreter.invoke()
+                features[row] = self._interpreter.get_tensor(self._output)[0]
+        return features
+
+
+class EnginePool:
+    """Engines that lanes borrow: as many as fit into memory, opened when first needed."""
+
+    def __init__(self, engines: list[AnyEngine]) -> None:
+        self._free: queue.SimpleQueue[AnyEngine] = queue.SimpleQueue()
+        self.batch_size = engines[0].batch_size
+        self.feature_dim = engines[0].feature_dim
+        for engine in engines:
+            self._free.put(engine)
+
+    @contextmanager
+    def borrow(self) -> Iterator[AnyEngine]:
+        """Yield an engine that nobody else uses, waiting for one if need be."""
+        engine = self._free.get()
+        try:
+            yield engine
+        finally:
+            self._free.put(engine)
+
+
+def open_engines(path: Path, num_lanes: int) -> EnginePool:
+    """Open engines over one converted backbone for ``num_lanes`` threads.
+
+    There is one single-threaded engine a lane, or, where so many copies of the weights would take
+    more than half of the free memory, fewer with more threads each.
+
+    Raises:
+        TLError: the file is damaged.
+    """
+    first = Engine.open(path, 1)
+    height, width = first.image_size
+    each = path.stat().st_size * _BYTES_PER_FILE_BYTE + height * width * _BYTES_PER_PIXEL
+    more = int(_SHARE_OF_MEMORY * available_bytes() / each)
+    num_engines = max(1, min(num_lanes, 1 + more))
+    num_threads = max(1, num_lanes // num_engines)
+    if num_threads > 1:
+        del first
+        return EnginePool([Engine.open(path, num_threads) for _ in range(num_engines)])
+    return EnginePool([first, *(Engine.open(path, 1) for _ in range(num_engines - 1))])
