@@ -14,7 +14,14 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from tl_core.data import sample_surfaces as surfaces
-from tl_core.data.sample_burger import draw_burger, draw_burger_from_above, draw_fries
+from tl_core.data.sample_burger import (
+    choose_filling,
+    draw_burger,
+    draw_burger_from_above,
+    draw_fries,
+    draw_fry_box,
+    stack_height,
+)
 from tl_core.data.sample_pizza import basil, make_pizza, olive, tomato, wedge
 from tl_core.data.sample_render import Light, Sheet, blob, develop, mix, moved, turned, vary
 from tl_core.data.sample_taco import draw_lime, draw_open_taco, draw_taco
@@ -81,12 +88,12 @@ def _pizza(rng: Random, size: tuple[int, int], hard: bool) -> Image.Image:
     center = _center(rng, sheet, 0.22 if hard else 0.07)
     kind = rng.choices(("whole", "cut", "missing", "slice"), (3, 3, 4, 3))[0]
     if kind == "slice":
-        radius = side * rng.uniform(0.62, 0.85)
+        radius = side * rng.uniform(0.72, 0.98)
     base = 0.0
     if rng.random() < 0.9:
         holder = rng.choice(_HOLDERS)
         base = holder(
-            sheet, rng, center, radius * (0.66 if kind == "slice" else rng.uniform(1.06, 1.2))
+            sheet, rng, center, radius * (0.6 if kind == "slice" else rng.uniform(1.06, 1.2))
         )
     _litter(sheet, rng, center, radius * (0.75 if kind == "slice" else 1.15))
     pizza, mask = make_pizza(rng, radius)
@@ -118,14 +125,10 @@ def _serve_pizza(
         sheet.place(pizza, only, (at[0] + shift[0], at[1] + shift[1]), base)
         return
     if kind in ("cut", "missing"):
-        knife = ImageDraw.Draw(mask)
         for cut in range(round(2 * math.pi / sweep)):
             turn = start + cut * sweep
-            end = (
-                middle[0] + math.cos(turn) * radius * 1.1,
-                middle[1] + math.sin(turn) * radius * 1.1,
-            )
-            knife.line((*middle, *end), fill=0, width=rng.choice((3, 4, 6)))
+            end = (middle[0] + math.cos(turn) * radius, middle[1] + math.sin(turn) * radius)
+            pizza.stroke(np.array((middle, end)), (116, 58, 30), rng.choice((3, 4, 5)), -4)
     if kind == "missing":
         ImageDraw.Draw(mask).polygon(piece, fill=0)
     sheet.place(pizza, mask, at, base)
@@ -203,36 +206,66 @@ def _fork(sheet: Sheet, rng: Random, spot: tuple[float, float], unit: float) -> 
 def _burger(rng: Random, size: tuple[int, int], hard: bool) -> Image.Image:
     if hard and rng.random() < 0.5:
         return _burger_from_above(rng, size)
-    sheet, ground, tilt = _from_the_side(rng, size)
+    sheet, tilt = _from_the_side(rng, size)
     width, height = sheet.size
-    radius = min(width, height) * (rng.uniform(0.42, 0.6) if hard else rng.uniform(0.26, 0.34))
-    x = width * (0.5 + rng.uniform(-0.2, 0.2) * (1.4 if hard else 0.7))
-    y = min(height * 0.93, ground + height * rng.uniform(0.24, 0.3)) * (1.05 if hard else 1)
-    two = not hard and rng.random() < 0.16
-    if two:
-        radius *= 0.74
-        other = x + radius * rng.choice((-1.9, 1.9))
-        _stand(sheet, rng, other, y - radius * 0.25, radius * 2, tilt)
-        draw_burger(sheet, rng, other, y - radius * 0.25, radius * 0.9, tilt)
-    else:
-        _stand(sheet, rng, x, y, radius * 1.35, tilt)
-    if rng.random() < 0.35:
-        side = rng.choice((-1, 1))
-        draw_fries(sheet, rng, x + side * radius * 1.35, y, radius * 0.8, 22)
-    sheet.shade_under(
-        blob(rng, (x, y + radius * tilt * 0.6), radius * 1.12, radius * (0.09 + tilt)), 26, 0.75
+    layers = choose_filling(rng)
+    radius = min(
+        width * rng.uniform(0.24, 0.36), height * rng.uniform(0.62, 0.8) / stack_height(layers)
     )
-    draw_burger(sheet, rng, x, y, radius, tilt)
+    if hard:
+        radius *= rng.uniform(1.4, 1.9)
+    x = width * (0.5 + rng.uniform(-0.1, 0.1) * (2 if hard else 1))
+    y = height * (0.5 + rng.uniform(-0.03, 0.07)) + radius * stack_height(layers) * 0.5
+    y = min(y, height * (1.05 if hard else 0.92))
+    beside = rng.choices(("nothing", "burger", "fries", "box"), (5, 2, 2, 2))[0]
+    if beside == "burger":
+        radius *= 0.8
+    away = rng.choice((-1, 1)) * radius
+    x -= away * (0.0, 0.8, 0.35, 0.4)[("nothing", "burger", "fries", "box").index(beside)]
+    _stand(sheet, rng, x, y, radius * rng.uniform(1.25, 1.5), tilt)
+    if beside == "burger":
+        _set_burger(
+            sheet,
+            rng,
+            (x + away * 1.85, y - radius * 0.22),
+            radius * 0.92,
+            tilt,
+            choose_filling(rng, 1),
+        )
+    if beside == "box":
+        foot = (x + away * 1.5, y - radius * 0.1)
+        sheet.shade_under(blob(rng, foot, radius * 0.5, radius * 0.12), 20, 0.6)
+        draw_fry_box(sheet, rng, foot, radius * rng.uniform(0.8, 1.0))
+    if beside == "fries":
+        sheet.shade_under(blob(rng, (x + away * 1.3, y), radius * 0.7, radius * 0.2), 24, 0.5)
+        draw_fries(sheet, rng, x + away * 1.3, y, radius * 0.6, 26)
+    _set_burger(sheet, rng, (x, y), radius, tilt, layers)
     return develop(sheet, size, _side_light(rng, hard), rng)
 
 
-def _from_the_side(rng: Random, size: tuple[int, int]) -> tuple[Sheet, float, float]:
-    """Set a table seen from the side; return it with its far edge's y and how far we look down."""
+def _set_burger(
+    sheet: Sheet,
+    rng: Random,
+    foot: tuple[float, float],
+    radius: float,
+    tilt: float,
+    layers: list[str],
+) -> None:
+    """Set a burger down with its shadow."""
+    dark = blob(
+        rng, (foot[0], foot[1] + radius * tilt * 0.6), radius * 1.12, radius * (0.09 + tilt)
+    )
+    sheet.shade_under(dark, 26, 0.75)
+    draw_burger(sheet, rng, foot, radius, tilt, layers)
+
+
+def _from_the_side(rng: Random, size: tuple[int, int]) -> tuple[Sheet, float]:
+    """Set a table seen from the side; return it with how far we look down on it."""
     sheet = Sheet(size[0] * 2, size[1] * 2)
     tilt = rng.choice((0.03, 0.06, 0.1, 0.16, 0.24))
-    horizon = max(0.22, rng.uniform(0.56, 0.66) - tilt * 1.3)
+    horizon = max(0.2, rng.uniform(0.5, 0.62) - tilt * 1.3)
     sheet.color.paste(surfaces.backdrop(sheet.size, rng, horizon))
-    return sheet, max(sheet.size[1] * horizon, sheet.size[1] * 0.58), tilt
+    return sheet, tilt
 
 
 def _side_light(rng: Random, hard: bool) -> Light:
@@ -306,15 +339,14 @@ def _taco(rng: Random, size: tuple[int, int], hard: bool) -> Image.Image:
     center = _center(rng, sheet, 0.15 if hard else 0.06)
     base = rng.choice(_HOLDERS)(sheet, rng, center, max(radius * 1.25, side * 0.42))
     _litter(sheet, rng, center, side * 0.5)
+    same = rng.choice((None, 0, 1, 2, 3))
     lie = rng.uniform(-0.9, 0.9) if rng.random() < 0.7 else rng.uniform(0, 6.3)
-    step = np.array((math.sin(lie), -math.cos(lie))) * radius * rng.uniform(0.62, 0.8)
-    for index in range(count):
-        offset = step * ((count - 1) / 2 - index)
-        spot = (
-            center[0] - step[0] * -0.4 - offset[0] * -1,
-            center[1] + radius * 0.35 - offset[1] * -1,
-        )
-        draw_taco(sheet, rng, spot, radius, lie + rng.uniform(-0.12, 0.12), base)
+    up = np.array((math.sin(lie), -math.cos(lie))) * radius
+    gap = rng.uniform(0.62, 0.8)
+    for index in range(count):  # the lower ones lie over the ones behind them
+        offset = up * (((count - 1) / 2 - index) * gap - 0.4)
+        spot = (center[0] + offset[0], center[1] + offset[1])
+        draw_taco(sheet, rng, spot, radius, lie + rng.uniform(-0.12, 0.12), base, same)
     for _ in range(rng.choice((0, 1, 1, 2))):
         turn = rng.uniform(0, 6.3)
         spot = (center[0] + math.cos(turn) * side * 0.4, center[1] + math.sin(turn) * side * 0.4)
@@ -323,30 +355,30 @@ def _taco(rng: Random, size: tuple[int, int], hard: bool) -> Image.Image:
 
 
 def _standing_tacos(rng: Random, size: tuple[int, int], hard: bool) -> Image.Image:
-    sheet, ground, tilt = _from_the_side(rng, size)
+    sheet, tilt = _from_the_side(rng, size)
     width, height = sheet.size
     count = rng.choices((1, 2, 3), (4, 4, 3))[0]
-    radius = (
-        min(width, height) * (0.7 if hard else (0.4, 0.34, 0.3)[count - 1]) * rng.uniform(0.9, 1.1)
-    )
-    x = width * (0.5 + rng.uniform(-0.08, 0.08) * (2 if hard else 1))
-    y = min(height * 0.9, ground + height * rng.uniform(0.2, 0.28))
-    _stand(sheet, rng, x, y, max(radius * 1.3, width * 0.33), max(tilt, 0.08))
-    lean = rng.uniform(-0.22, 0.22)
+    radius = min(width * (0.36, 0.3, 0.26)[count - 1], height * 0.5) * rng.uniform(0.88, 1.08)
+    if hard:
+        radius *= rng.uniform(1.3, 1.7)
+    x = width * (0.5 + rng.uniform(-0.06, 0.06) * (2 if hard else 1))
+    y = min(height * 0.9, height * (0.52 + rng.uniform(-0.02, 0.08)) + radius * 0.5)
+    step = radius * rng.uniform(0.5, 0.8)
+    _stand(sheet, rng, x, y, max(radius * 1.25, radius + step * (count - 1) * 0.5), max(tilt, 0.08))
+    lean = rng.uniform(-0.2, 0.2)
+    same = rng.choice((None, 0, 1, 2, 3))
     for index in range(count):
         back = count - 1 - index
-        spot = (
-            x + (index - (count - 1) / 2) * radius * rng.uniform(0.42, 0.62),
-            y - back * radius * 0.16,
-        )
-        sheet.shade_under(
-            blob(rng, (spot[0], spot[1] + radius * 0.05), radius * 0.95, radius * 0.12), 22, 0.65
-        )
-        draw_taco(sheet, rng, spot, radius, lean + rng.uniform(-0.08, 0.08), index * 30.0)
+        spot = (x + (index - (count - 1) / 2) * step, y - back * radius * 0.14)
+        dark = blob(rng, (spot[0], spot[1] + radius * 0.12), radius * 0.95, radius * 0.12)
+        sheet.shade_under(dark, 22, 0.65)
+        turn = lean + rng.uniform(-0.07, 0.07)
+        draw_taco(sheet, rng, spot, radius, turn, index * 30.0, same)
     if rng.random() < 0.5:
-        spot = (x + rng.choice((-1, 1)) * width * 0.3, y + radius * 0.1)
-        sheet.shade_under(blob(rng, (spot[0], spot[1] + 10), radius * 0.2, radius * 0.08), 12, 0.6)
-        draw_lime(sheet, rng, spot, radius * 0.16, 0)
+        spot = (x + rng.choice((-1, 1)) * (radius + step * count * 0.5), y + radius * 0.06)
+        dark = blob(rng, (spot[0], spot[1] + 10), radius * 0.24, radius * 0.08)
+        sheet.shade_under(dark, 12, 0.6)
+        draw_lime(sheet, rng, spot, radius * 0.18, 0)
     return develop(sheet, size, _side_light(rng, hard), rng)
 
 

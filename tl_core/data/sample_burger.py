@@ -9,7 +9,18 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from tl_core.data.sample_render import Color, Points, Sheet, Stops, band, blob, mix, moved, vary
+from tl_core.data.sample_render import (
+    Color,
+    Dome,
+    Points,
+    Sheet,
+    Stops,
+    blob,
+    mix,
+    moved,
+    turned,
+    vary,
+)
 
 BUNS: tuple[tuple[Color, Color, Color], ...] = (  # top, side, crumb
     ((178, 98, 38), (222, 154, 74), (246, 216, 158)),
@@ -48,31 +59,40 @@ class Stack:
         return self.x + t * self.radius, math.sqrt(inside) * self.radius * self.tilt
 
 
-def draw_burger(sheet: Sheet, rng: Random, x: float, y: float, radius: float, tilt: float) -> float:
-    """Draw a burger that stands on height ``y``; return the y of its top."""
-    stack = Stack(x, radius, tilt)
-    bun = rng.choices(BUNS, (5, 4, 3, 2, 1))[0]
-    thick = radius * rng.uniform(0.24, 0.34)
-    _bottom_bun(sheet, rng, stack, y - thick / 2, thick, bun)
-    level = y - thick
-    for layer in _filling(rng):
-        level = _LAYERS[layer](sheet, rng, stack, level)
-    top = radius * rng.uniform(0.5, 0.78)
-    _top_bun(sheet, rng, stack, level, top, bun)
-    return level - top
-
-
-def _filling(rng: Random) -> list[str]:
-    """Choose the layers from the bottom up."""
+def choose_filling(rng: Random, num_patties: int | None = None) -> list[str]:
+    """Choose a burger's layers from the bottom up."""
     layers = [rng.choice(("lettuce", "sauce", "onion", "lettuce"))]
-    for _ in range(rng.choices((1, 2, 3), (6, 4, 1))[0]):
+    for _ in range(num_patties or rng.choices((1, 2, 3), (6, 4, 1))[0]):
         layers.append("patty")
         if rng.random() < 0.8:
             layers.append("cheese")
     extras = ["tomato", "onion", "pickle", "lettuce", "bacon", "sauce"]
     rng.shuffle(extras)
-    layers += extras[: rng.randint(1, 3)]
-    return layers
+    return layers + extras[: rng.randint(1, 3)]
+
+
+def stack_height(layers: list[str]) -> float:
+    """Return about how high a burger of these layers is, in half widths."""
+    return 0.93 + sum(0.26 if layer == "patty" else 0.08 for layer in layers)
+
+
+def draw_burger(
+    sheet: Sheet,
+    rng: Random,
+    foot: tuple[float, float],
+    radius: float,
+    tilt: float,
+    layers: list[str],
+) -> None:
+    """Draw a burger that stands with the middle of its bottom edge at ``foot``."""
+    stack = Stack(foot[0], radius, tilt)
+    bun = rng.choices(BUNS, (5, 4, 3, 2, 1))[0]
+    thick = radius * rng.uniform(0.24, 0.34)
+    _bottom_bun(sheet, rng, stack, foot[1] - thick / 2, thick, bun)
+    level = foot[1] - thick
+    for layer in layers:
+        level = _LAYERS[layer](sheet, rng, stack, level)
+    _top_bun(sheet, rng, stack, level, radius * rng.uniform(0.5, 0.78), bun)
 
 
 def _bun_stops(bun: tuple[Color, Color, Color]) -> Stops:
@@ -124,9 +144,8 @@ def _top_bun(
         gradient=fade,
         weight=0.82,
         base=6,
-        rise=26,
-        round_px=top * 0.62,
-        barrel=40,
+        rise=stack.radius * 0.42,
+        dome=Dome((stack.x, y), 0, stack.radius * 1.03, top * 1.06, (top * 0.13 + sag.max()) * 1.5),
         bump=2.5,
         gloss=rng.choice((50, 90, 150)),
     )
@@ -400,15 +419,48 @@ def draw_burger_from_above(
 def draw_fries(
     sheet: Sheet, rng: Random, x: float, y: float, size: float, count: int, height: float = 20.0
 ) -> None:
-    """Draw a loose heap of fries around a spot."""
-    for _ in range(count):
-        center = (x + rng.gauss(0, size * 0.45), y - abs(rng.gauss(0, size * 0.16)))
-        color = vary(rng, (236, 186, 84), 16)
-        length, angle = size * rng.uniform(0.3, 0.55), rng.uniform(-0.9, 0.9)
-        fry = band(center, length * 4, size * 0.13, angle - 0.12, 0.24) - (
-            math.cos(angle) * length * 4,
-            math.sin(angle) * length * 4,
+    """Draw a loose heap of fries around a spot, the far ones first."""
+    spots = sorted(
+        (y - abs(rng.gauss(0, size * 0.2)), rng.gauss(0, size * 0.5)) for _ in range(count)
+    )
+    for index, (down, across) in enumerate(spots):
+        angle = rng.choice((rng.gauss(0, 0.35), rng.gauss(0, 0.35), rng.uniform(-1.2, 1.2)))
+        _fry(sheet, rng, (x + across, down), size * rng.uniform(0.3, 0.5), angle, height + index)
+
+
+def _fry(
+    sheet: Sheet, rng: Random, spot: tuple[float, float], half: float, angle: float, height: float
+) -> None:
+    color = vary(rng, (242, 194, 92), 14)
+    thick = half * 0.2
+    bend = rng.uniform(-0.4, 0.4) * thick
+    body = np.array(
+        (
+            (-half, -thick),
+            (0, bend - thick),
+            (half, -thick),
+            (half, thick),
+            (0, bend + thick),
+            (-half, thick),
         )
-        middle = fry.mean(axis=0)
-        sheet.paint(fry, mix(color, (150, 90, 24), 0.35), 0, 60, base=height)
-        sheet.paint((fry - middle) * 0.8 + middle, color, 3, 60, base=height)
+    )
+    sheet.paint(turned(body, angle, spot), mix(color, (176, 104, 30), 0.55), 0, 50, base=height)
+    face = body * (0.96, 0.62) - (0, thick * 0.3)
+    sheet.paint(turned(face, angle, spot), color, 2.5, 60, base=height)
+
+
+def draw_fry_box(sheet: Sheet, rng: Random, foot: tuple[float, float], size: float) -> None:
+    """Draw a paper box of fries that stands at ``foot``."""
+    x, y = foot
+    color = rng.choice(((200, 42, 36), (214, 170, 120), (240, 236, 228), (60, 110, 150)))
+    for _ in range(26):
+        spot = (x + rng.gauss(0, size * 0.2), y - size * rng.uniform(0.95, 1.3))
+        lean = -math.pi / 2 + (spot[0] - x) / size * 0.9 + rng.gauss(0, 0.12)
+        _fry(sheet, rng, spot, size * rng.uniform(0.35, 0.48), lean, 16 + rng.uniform(0, 8))
+    t = np.linspace(-1, 1, 15)
+    brim = np.column_stack((x + t * size * 0.5, y - size * (1.02 - 0.16 * (1 - t * t))))
+    foot_line = np.array(((x + size * 0.36, y), (x - size * 0.36, y)))
+    stops = ((0.0, mix(color, (0, 0, 0), 0.18)), (1.0, mix(color, (255, 255, 255), 0.1)))
+    sheet.part(
+        rng, np.concatenate((brim, foot_line)), stops, kind="broad", base=30, barrel=16, gloss=50
+    )

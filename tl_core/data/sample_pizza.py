@@ -111,21 +111,27 @@ def basil(sheet: Sheet, rng: Random, x: float, y: float, r: float) -> None:
 
 
 def mozzarella(sheet: Sheet, rng: Random, x: float, y: float, r: float) -> None:
-    """A melted blob of fresh mozzarella."""
-    r *= rng.uniform(1.0, 1.6)
-    color = vary(rng, (246, 234, 206), 6)
-    turn = rng.uniform(0, 3)
-    for share, tone, lift in (
-        (1.0, 0.0, 1.2),
-        (0.9, 0.3, 1.2),
-        (0.74, 0.55, 1.0),
-        (0.5, 0.75, 0.6),
-    ):
-        melt = blob(rng, (x, y), r * share, r * share * 0.86, angle=turn, wobble=0.07)
-        sheet.paint(melt, mix(color, (255, 250, 238), tone), lift, 150)
-    for _ in range(rng.randint(0, 3)):
-        spot = (x + rng.uniform(-0.5, 0.5) * r, y + rng.uniform(-0.5, 0.5) * r)
-        sheet.paint(blob(rng, spot, r * rng.uniform(0.05, 0.14), wobble=0.2), (206, 148, 78))
+    """A melted blob of fresh mozzarella, browned here and there."""
+    r *= rng.uniform(0.85, 1.4)
+    color = vary(rng, (236, 220, 186), 6)
+    melt = blob(rng, (x, y), r, r * rng.uniform(0.75, 1), angle=rng.uniform(0, 3), wobble=0.1)
+    stops = (
+        (0.0, (214, 164, 98)),
+        (0.16, mix(color, (226, 186, 122), 0.5)),
+        (0.3, color),
+        (1.0, (247, 237, 212)),
+    )
+    sheet.part(
+        rng,
+        melt,
+        stops,
+        kind="close",
+        base=sheet.level(x, y) - 0.5,
+        rise=5.5,
+        round_px=r * 0.75,
+        bump=1.5,
+        gloss=110,
+    )
 
 
 def ham(sheet: Sheet, rng: Random, x: float, y: float, r: float) -> None:
@@ -193,13 +199,13 @@ def herbs(sheet: Sheet, rng: Random, x: float, y: float, r: float) -> None:
 
 # What is on it: (sauce, cheese colours, [(topping, pieces, size as a share of the radius)]).
 _RED: Color = (176, 46, 24)
-_GOLD: tuple[Color, Color, Color] = (((228, 164, 72)), (246, 206, 112), (252, 226, 158))
-_PALE: tuple[Color, Color, Color] = (((226, 178, 106)), (246, 224, 164), (252, 240, 204))
+_GOLD: tuple[Color, Color, Color] = ((228, 164, 72), (246, 206, 112), (252, 226, 158))
+_PALE: tuple[Color, Color, Color] = ((218, 164, 92), (240, 208, 140), (248, 230, 182))
 _GREEN, _YELLOW, _SCARLET = _pepper((70, 132, 52)), _pepper((236, 182, 44)), _pepper((206, 50, 34))
 _STYLES: tuple[tuple[tuple[Color, Color, Color], tuple[tuple[Topping, int, float], ...]], ...] = (
     (_GOLD, ((pepperoni, 15, 0.125), (herbs, 6, 0.1))),
     (_GOLD, ((pepperoni, 22, 0.1), (olive, 10, 0.1))),
-    (_GOLD, ((mozzarella, 9, 0.12), (basil, 6, 0.12))),
+    (_GOLD, ((mozzarella, 13, 0.12), (basil, 7, 0.12))),
     (_PALE, ((mozzarella, 7, 0.13), (tomato, 8, 0.095), (basil, 5, 0.12))),
     (_GOLD, ((mushroom, 12, 0.105), (onion, 7, 0.12), (_GREEN, 9, 0.12), (olive, 9, 0.1))),
     (_GOLD, ((ham, 12, 0.1), (pineapple, 11, 0.1))),
@@ -293,7 +299,7 @@ def _scatter(
 ) -> None:
     """Spread the toppings evenly but not in rows: each piece takes the freest of a few spots."""
     taken: list[tuple[float, float]] = []
-    plenty = rng.uniform(0.75, 1.2)
+    plenty = rng.uniform(0.9, 1.35)
     for topping, pieces, share in toppings:
         for _ in range(max(3, round(pieces * plenty))):
             spots = []
@@ -304,7 +310,7 @@ def _scatter(
                 spots, key=lambda spot: min((math.dist(spot, t) for t in taken), default=0.0)
             )
             taken.append(best)
-            topping(sheet, rng, *best, radius * share)
+            topping(sheet, rng, *best, radius * share * 1.12)
 
 
 def wedge(center: tuple[float, float], radius: float, start: float, sweep: float) -> np.ndarray:

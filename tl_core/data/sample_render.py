@@ -85,16 +85,26 @@ def radial(size: tuple[int, int], profile: Profile) -> Image.Image:
 
 
 @lru_cache(maxsize=64)
-def _circle(count: int) -> tuple[np.ndarray, np.ndarray]:
+def _circle(count: int) -> Points:
     turn = np.linspace(0, 2 * math.pi, count, endpoint=False)
-    return np.cos(turn), np.sin(turn)
+    return np.column_stack((np.cos(turn), np.sin(turn)))
+
+
+@lru_cache(maxsize=8192)
+def _waves(count: int, waves: tuple[int, ...], variant: int) -> Points:
+    """Return one of a stock of hand-made rims: deviations from a circle, about -1..1."""
+    rng = Random(variant)
+    turn = np.arange(count) * (2 * math.pi / count)
+    total = np.zeros(count)
+    for wave in waves:
+        total += rng.uniform(-0.7, 0.7) * np.sin(wave * turn + rng.uniform(0, 6.3))
+    return total[:, None]
 
 
 def turned(points: Points, angle: float, center: tuple[float, float] = (0, 0)) -> Points:
     """Rotate points about the origin, then move them to ``center``."""
     cos, sin = math.cos(angle), math.sin(angle)
-    x, y = points[:, 0], points[:, 1]
-    return np.column_stack((x * cos - y * sin + center[0], x * sin + y * cos + center[1]))
+    return points @ np.array(((cos, sin), (-sin, cos))) + np.array(center)
 
 
 def moved(points: Points, across: float, down: float) -> Points:
@@ -114,25 +124,28 @@ def blob(
     waves: tuple[int, ...] = (2, 3, 5),
 ) -> Points:
     """Return an ellipse with a hand-made outline: a few random waves along its rim."""
-    cos, sin = _circle(count)
-    reach = np.ones(count)
+    rim = _circle(count)
     if wobble:
-        turn = np.arange(count) * (2 * math.pi / count)
-        for wave in waves:
-            reach += wobble * rng.uniform(-0.7, 0.7) * np.sin(wave * turn + rng.uniform(0, 6.3))
-    local = np.column_stack((cos * rx * reach, sin * (rx if ry is None else ry) * reach))
-    return turned(local, angle, center)
+        rim = rim * (1 + wobble * _waves(count, waves, rng.randrange(64)))
+    return turned(rim * np.array((rx, rx if ry is None else ry)), angle, center)
+
+
+@lru_cache(maxsize=1)
+def _strip() -> tuple[Points, Points]:
+    """Return where along and how far off its middle line a strip's outline runs: 0..1, -1..1."""
+    along = np.linspace(0, 1, 12)
+    half = np.sqrt(np.clip(np.sin(np.linspace(0.12, math.pi - 0.12, 12)), 0, 1))
+    return np.concatenate((along, along[::-1])), np.concatenate((half, -half))
 
 
 def band(
     center: tuple[float, float], radius: float, width: float, start: float, sweep: float
 ) -> Points:
     """Return a curved strip: an arc of ``radius`` with a ``width`` and pointed-round ends."""
-    turn = np.linspace(start, start + sweep, 14)
-    half = width / 2 * np.sqrt(np.clip(np.sin(np.linspace(0.12, math.pi - 0.12, 14)), 0, 1))
-    outer = np.column_stack((np.cos(turn) * (radius + half), np.sin(turn) * (radius + half)))
-    inner = np.column_stack((np.cos(turn) * (radius - half), np.sin(turn) * (radius - half)))
-    return np.concatenate((outer, inner[::-1])) + np.asarray(center)
+    along, off = _strip()
+    turn = start + sweep * along
+    reach = radius + width / 2 * off
+    return np.stack((np.cos(turn) * reach + center[0], np.sin(turn) * reach + center[1]), axis=1)
 
 
 def vary(rng: Random, color: Color, amount: int = 12) -> Color:
@@ -149,6 +162,34 @@ def mix(first: Color, second: Color, share: float) -> Color:
     """Return the colour ``share`` of the way from ``first`` to ``second``."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
     return red, green, blue
+
+
+@dataclass(frozen=True)
+class Dome:
+    """A bulge over an ellipse whose upper and lower halves may differ in height."""
+
+    center: tuple[float, float]
+    angle: float
+    half_width: float
+    up: float
+    down: float
+
+    def height(self, corner: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+        """Return the bulge, 0..1, over a box of ``size`` whose top left is ``corner``."""
+        x = np.arange(size[0] // 4 + 1, dtype=np.float32) * 4 + np.float32(
+            corner[0] - self.center[0]
+        )
+        y = np.arange(size[1] // 4 + 1, dtype=np.float32) * 4 + np.float32(
+            corner[1] - self.center[1]
+        )
+        cos, sin = np.float32(math.cos(self.angle)), np.float32(math.sin(self.angle))
+        along = (x * cos)[None, :] + (y * sin)[:, None]
+        off = (y * cos)[:, None] - (x * sin)[None, :]
+        off = np.where(off < 0, off / np.float32(self.up), off / np.float32(self.down))
+        inside = 1 - (along / np.float32(self.half_width)) ** 2 - off * off
+        bulge = Image.fromarray(np.sqrt(np.clip(inside, 0, 1)))
+        box = (0, 0, size[0] / 4, size[1] / 4)
+        return np.asarray(bulge.resize(size, Image.Resampling.BILINEAR, box=box))
 
 
 class Sheet:
@@ -207,6 +248,7 @@ class Sheet:
         rise: float = 0.0,
         round_px: float = 0.0,
         profile: Profile | None = None,
+        dome: Dome | None = None,
         barrel: float = 0.0,
         bump: float = 0.0,
         gloss: int | None = None,
@@ -215,8 +257,8 @@ class Sheet:
 
         The colour runs along ``stops`` by noise of ``kind``, blended with ``gradient`` by
         ``weight``. The relief is ``base``, plus ``rise`` rounded off over ``round_px`` from the
-        outline (or ``profile`` from the centre outwards), plus ``barrel`` bulging in the middle of
-        its width, plus ``bump`` times the noise.
+        outline (or shaped like ``dome``, or ``profile`` from the centre outwards), plus ``barrel``
+        bulging in the middle of its width, plus ``bump`` times the noise.
         """
         left, top = np.floor(points.min(axis=0)).astype(int).tolist()
         right, bottom = np.ceil(points.max(axis=0)).astype(int).tolist()
@@ -230,6 +272,8 @@ class Sheet:
         self.color.paste(colorize(texture, stops), (left, top), mask)
         if profile is not None:
             relief = np.asarray(radial(size, profile)) + base
+        elif dome is not None:
+            relief = dome.height((left, top), size) * rise + base
         elif rise and round_px:
             relief = _puff(mask, round_px) * rise + base
         else:
@@ -276,6 +320,21 @@ def _puff(mask: Image.Image, round_px: float) -> np.ndarray:
     return np.asarray(image.resize(mask.size, Image.Resampling.BILINEAR, box=box))
 
 
+def leaned(image: Image.Image, size: tuple[int, int], inset: float) -> Image.Image:
+    """Return an image leaning back: its near edge shows all but ``inset`` of it on either side."""
+    width, height = image.size
+    near = 1 - 2 * inset
+    # Homography from the output rectangle to a trapezoid as wide as the image at its far edge.
+    squeeze = (1 / near - 1) / size[1]
+    down = height / size[1] / near
+    across = width / size[0]
+    middle = width / 2 * squeeze
+    coefficients = (across, middle, 0.0, 0.0, down, 0.0, 0.0, squeeze)
+    return image.transform(
+        size, Image.Transform.PERSPECTIVE, coefficients, Image.Resampling.BILINEAR
+    )
+
+
 @dataclass(frozen=True)
 class Light:
     """Where the light comes from and what it is like."""
@@ -317,17 +376,15 @@ def develop(
 ) -> Image.Image:
     """Light a sheet and take its photo of ``size`` (width, height), leaning back by ``tilt``."""
     views = []
-    for image in (sheet.color, sheet.relief, sheet.gloss):
+    for image, sharp in ((sheet.color, 1.5), (sheet.relief, 1.0), (sheet.gloss, 1.0)):
         if tilt:
-            width, height = sheet.size
-            inset = width * 0.22 * tilt
-            quad = (0, 0, inset, height, width - inset, height, width, 0)
-            image = image.transform(size, Image.Transform.QUAD, quad, Image.Resampling.BILINEAR)
-        else:
-            image = image.resize(size, Image.Resampling.BOX)
-        views.append(np.asarray(image, np.float32))
-    color, relief, gloss = views
-    relief = _smooth(relief / np.float32(2))
+            # Colour edges would step: sample them finer, then average.
+            fine = (round(size[0] * sharp), round(size[1] * sharp))
+            image = leaned(image, fine, 0.13 * tilt)
+        views.append(image.resize(size, Image.Resampling.BOX))
+    color = views[0]
+    relief = _smooth(np.asarray(views[1], np.float32) / np.float32(2))
+    gloss = np.asarray(views[2], np.float32)
 
     padded = np.pad(relief, 1, mode="edge")
     across = (padded[1:-1, 2:] - padded[1:-1, :-2]) * np.float32(0.5)
@@ -347,26 +404,34 @@ def develop(
     norm = math.sqrt(sum(part * part for part in half))
     mirror = np.clip((half[2] - across * half[0] - down * half[1]) * scale / norm, 0, 1)
     # Flat parts get next to nothing of the highlight: it sits on edges and curves.
-    shine = (mirror**24 - np.float32((half[2] / norm) ** 24) * 0.85) * gloss * (1 - shadow)
+    for _ in range(5):  # to the 32nd power
+        mirror = mirror * mirror
+    shine = (mirror - np.float32((half[2] / norm) ** 32 * 0.85)) * gloss * (1 - shadow)
     return _expose(color, bright, np.clip(shine, 0, None) * np.float32(0.55), light, rng)
 
 
 def _expose(
-    color: np.ndarray, bright: np.ndarray, shine: np.ndarray, light: Light, rng: Random
+    color: Image.Image, bright: np.ndarray, shine: np.ndarray, light: Light, rng: Random
 ) -> Image.Image:
     """Turn lit colours into a photo: tint, fall-off, vignette, tone curve and grain."""
     height, width = bright.shape
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
-    fall = 1 + light.slope * (x * math.cos(light.angle) + y * math.sin(light.angle))
-    fall = fall * (1 - light.vignette * np.clip((x * x + y * y) * 0.6, 0, 1.2) ** 1.4)
-    tint = np.array((1 + 0.09 * light.warmth, 1.0, 1 - 0.13 * light.warmth), np.float32)
-    photo = (color * bright[..., None] + shine[..., None]) * (
-        fall[..., None] * (tint * light.exposure)
-    ).astype(np.float32)
-    grain = np.asarray(noise_patch(rng, (width, height), "grain"), np.float32)
-    photo += ((grain - 127) * np.float32(rng.uniform(0.01, 0.045)))[..., None]
-    # A soft shoulder above 200 keeps highlights from clipping to flat white.
-    over = np.clip(photo - 200, 0, None)
-    photo = np.minimum(photo, 200) + 55 * over / (over + 70)
-    return Image.fromarray(np.clip(photo, 0, 255).astype(np.uint8))
+    fall = x * np.float32(light.slope * math.cos(light.angle) * light.exposure)
+    fall = fall + (y * np.float32(light.slope * math.sin(light.angle)) + 1) * light.exposure
+    corner = np.clip((x * x + y * y) * np.float32(0.6), 0, 1.2)
+    fall *= 1 - np.float32(light.vignette) * corner * corner
+    bright = bright * fall
+    noise = np.asarray(noise_patch(rng, (width, height), "grain"), np.float32)
+    extra = shine * fall + (noise - 127) * np.float32(rng.uniform(0.01, 0.045))
+    tints = (1 + 0.09 * light.warmth, 1.0, 1 - 0.13 * light.warmth)
+    planes = []
+    for plane, tint in zip(color.split(), tints, strict=True):
+        level = np.asarray(plane, np.float32) * bright
+        level += extra
+        level *= np.float32(tint)
+        # A soft shoulder above 212 keeps highlights from clipping to flat white.
+        over = np.clip(level - 212, 0, None)
+        level = np.minimum(level, 212) + 43 * over / (over + 48)
+        planes.append(Image.fromarray(np.clip(level, 0, 255).astype(np.uint8)))
+    return Image.merge("RGB", planes)

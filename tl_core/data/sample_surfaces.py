@@ -15,6 +15,7 @@ from tl_core.data.sample_render import (
     Stops,
     blob,
     colorize,
+    leaned,
     mix,
     noise_patch,
     turned,
@@ -270,46 +271,55 @@ def backdrop(size: tuple[int, int], rng: Random, horizon: float) -> Image.Image:
     """Return a side view: a blurred room above ``horizon`` and a table top in perspective below."""
     width, height = size
     line = round(height * horizon)
-    small = (width // 4, height // 4)
-    room = Image.new("RGB", small)
-    color = mix(
-        rng.choice(PLAINS), rng.choice(((30, 28, 30), (236, 230, 220), (120, 100, 84))), 0.5
-    )
-    fade = Image.linear_gradient("L").resize(small)
-    room.paste(
-        colorize(
-            fade, ((0.0, mix(color, (0, 0, 0), 0.3)), (1.0, mix(color, (255, 255, 255), 0.15)))
-        )
-    )
-    pen = ImageDraw.Draw(room, "RGBA")
-    kind = rng.choice(("bokeh", "bokeh", "shapes", "shapes", "bare"))
-    if kind == "bokeh":
-        glow = rng.choice(((255, 214, 140), (255, 240, 214), (150, 196, 240), (200, 230, 160)))
-        for _ in range(rng.randint(9, 26)):
-            x, y, r = rng.uniform(0, small[0]), rng.uniform(0, line / 4), rng.uniform(3, 11)
-            pen.ellipse(
-                (x - r, y - r, x + r, y + r), fill=(*vary(rng, glow, 24), rng.randint(40, 150))
-            )
-        room = room.filter(ImageFilter.GaussianBlur(1.1))
-    elif kind == "shapes":
-        for _ in range(rng.randint(3, 7)):
-            x, w, h = rng.uniform(0, small[0]), rng.uniform(8, 34), rng.uniform(16, line / 4)
-            tone = vary(rng, mix(color, rng.choice(PLAINS), 0.6), 20)
-            pen.rounded_rectangle((x, line / 4 - h, x + w, line / 4 + 4), 5, fill=(*tone, 220))
-        room = room.filter(ImageFilter.GaussianBlur(4.5))
-    image = room.resize(size, Image.Resampling.BICUBIC)
-    flat = table_top((width, height), rng)
-    inset = width * 0.3
-    quad = (inset, 0, 0, height, width, height, width - inset, 0)
-    table = flat.transform(
-        (width, height - line), Image.Transform.QUAD, quad, Image.Resampling.BILINEAR
-    )
-    far = table.filter(ImageFilter.BoxBlur(5))
-    focus = Image.linear_gradient("L").resize(table.size)
-    image.paste(Image.composite(table, far, focus), (0, line))
+    image = _room((width // 4, height // 4), rng, line / 4).resize(size, Image.Resampling.BICUBIC)
+    flat = table_top((width, height - height // 4), rng)
+    table = leaned(flat, (width, height - line), 0.28)
+    far = table.reduce(8).resize(table.size, Image.Resampling.BICUBIC)
+    focus = Image.linear_gradient("L").point([min(255, 3 * level) for level in range(256)])
+    image.paste(Image.composite(table, far, focus.resize(table.size)), (0, line))
     edge = image.crop((0, line - 12, width, line + 12)).filter(ImageFilter.GaussianBlur(4))
     image.paste(edge, (0, line - 12))
     return image
+
+
+def _room(size: tuple[int, int], rng: Random, line: float) -> Image.Image:
+    """Return what is out of focus behind the table, whose far edge lies at height ``line``."""
+    tone = rng.choice(((30, 28, 30), (236, 230, 220), (236, 230, 220), (120, 100, 84)))
+    color = mix(rng.choice(PLAINS), tone, 0.45)
+    glow = rng.choice(((255, 214, 140), (255, 240, 214), (150, 196, 240), (200, 230, 160)))
+    # A pool of light on the wall behind, dimmer towards the corners.
+    pool = Image.radial_gradient("L").resize((size[0] * 2, size[0] * 2))
+    left, top = rng.randrange(size[0]), rng.randrange(size[0] // 2, size[0])
+    pool = pool.crop((left, top, left + size[0], top + size[1]))
+    stops = ((0.0, mix(color, glow, 0.4)), (0.5, color), (1.0, mix(color, (0, 0, 0), 0.45)))
+    room = colorize(pool, stops)
+    pen = ImageDraw.Draw(room, "RGBA")
+    kind = rng.choice(("bokeh", "bokeh", "shelf", "shelf", "window", "bare"))
+    if kind == "window":
+        across, edge = rng.uniform(30, 60), rng.uniform(-20, size[0] - 20)
+        for column in range(2):
+            for row in range(2):
+                x, y = edge + column * (across + 5), row * (line * 0.44 + 4) - 6
+                pen.rectangle(
+                    (x, y, x + across, y + line * 0.44), fill=(*mix(glow, color, 0.1), 210)
+                )
+    if kind == "shelf":
+        x = rng.uniform(-10, 10)
+        while x < size[0]:
+            wide, tall = rng.uniform(8, 26), rng.uniform(0.25, 0.85) * line
+            ink = vary(rng, mix(color, rng.choice(PLAINS), 0.55), 20)
+            pen.rounded_rectangle((x, line - tall, x + wide, line + 4), 4, fill=(*ink, 230))
+            x += wide + rng.uniform(2, 40)
+    if kind in ("window", "shelf"):
+        room = room.filter(ImageFilter.GaussianBlur(4.0))
+    if kind == "bokeh" or rng.random() < 0.3:
+        pen = ImageDraw.Draw(room, "RGBA")
+        for _ in range(rng.randint(9, 26)):
+            x, y, r = rng.uniform(0, size[0]), rng.uniform(0, line), rng.uniform(3, 11)
+            disc = (x - r, y - r, x + r, y + r)
+            pen.ellipse(disc, fill=(*vary(rng, glow, 24), rng.randint(40, 130)))
+        room = room.filter(ImageFilter.GaussianBlur(1.1))
+    return room
 
 
 def draw_wall_sheet(sheet: Sheet, rng: Random) -> None:

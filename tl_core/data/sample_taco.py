@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from random import Random
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from tl_core.data.sample_render import (
     Color,
+    Dome,
     Points,
     Sheet,
     Stops,
@@ -63,15 +65,39 @@ SHELLS: tuple[tuple[Stops, bool], ...] = (  # colours from toasted to pale, whet
 MEATS: tuple[Color, ...] = ((112, 64, 38), (146, 84, 48), (196, 142, 92), (168, 72, 44))
 
 
-def _shell(rng: Random, radius: float, squash: float) -> Points:
-    """Return the outline of a folded shell: a half moon with its fold at the bottom."""
-    t = np.sin(np.linspace(-math.pi / 2, math.pi / 2, 33))
-    rise = (1 - np.abs(t) ** 2.2) ** 0.5 * radius * squash
-    waves = rng.uniform(0.004, 0.02) * radius * np.sin(t * rng.uniform(9, 15) + rng.uniform(0, 6))
-    top = np.column_stack((t * radius, -rise - waves * (1 - t * t)))
-    belly = radius * rng.uniform(0.06, 0.13)
-    bottom = np.column_stack((t * radius, belly * (1 - np.abs(t) ** 2.5)))
-    return np.concatenate((top, bottom[::-1]))
+@dataclass(frozen=True)
+class _Fold:
+    """Where a folded taco lies: the middle of its fold, its size and how it is turned."""
+
+    center: tuple[float, float]
+    radius: float
+    squash: float  # height of the half moon over its half width
+    angle: float
+    heap: float  # how far the filling stands out of the shell, as a share of the radius
+    base: float
+
+    def shell(self, rng: Random, grow: float, lean: float, lift: float) -> Points:
+        """Return the outline of one side of the shell: a half moon with its fold at the bottom."""
+        t = np.sin(np.linspace(-math.pi / 2, math.pi / 2, 33))
+        rise = (1 - np.abs(t) ** 2.3) ** 0.5 * self.squash
+        waves = rng.uniform(0.004, 0.018) * np.sin(t * rng.uniform(9, 15) + rng.uniform(0, 6))
+        top = np.column_stack((t, -rise - waves * (1 - t * t)))
+        belly = rng.uniform(0.1, 0.17)
+        bottom = np.column_stack((t, belly * np.sqrt(1 - t**4)))
+        outline = np.concatenate((top, bottom[::-1])) * (self.radius * grow)
+        return turned(moved(outline, lean, -lift), self.angle, self.center)
+
+    def rim(self, rng: Random, low: float, high: float) -> tuple[float, float]:
+        """Return a spot along the opening; ``low`` to ``high`` as shares of the heap's height."""
+        turn = math.pi * (1 + rng.uniform(0.07, 0.93))
+        taper = math.sqrt(abs(math.sin(turn)))
+        reach = self.radius * (0.97 + self.heap * rng.uniform(low, high) * taper)
+        return self.spot(math.cos(turn) * reach, math.sin(turn) * reach * self.squash)
+
+    def spot(self, x: float, y: float) -> tuple[float, float]:
+        """Turn a place relative to the fold into one on the sheet."""
+        x, y = turned(np.array(((x, y),)), self.angle, self.center)[0].tolist()
+        return x, y
 
 
 def draw_taco(
@@ -81,116 +107,72 @@ def draw_taco(
     radius: float,
     angle: float,
     base: float,
-    kind: int | None = None,
+    shell: int | None = None,
 ) -> None:
     """Draw a folded taco whose fold lies at ``center``, turned by ``angle``."""
-    stops, soft = SHELLS[rng.choices(range(5), (5, 5, 4, 4, 1))[0] if kind is None else kind]
-    squash = rng.uniform(0.8, 0.98)
-    gape = radius * rng.uniform(0.1, 0.2)
+    stops, soft = SHELLS[rng.choices(range(5), (5, 5, 4, 4, 1))[0] if shell is None else shell]
+    fold = _Fold(center, radius, rng.uniform(0.78, 0.95), angle, rng.uniform(0.16, 0.3), base)
     lean = rng.uniform(-0.06, 0.06) * radius
-    back = moved(_shell(rng, radius * 1.01, squash), lean, -gape)
+    back = fold.shell(rng, 1.0, lean, radius * fold.heap * rng.uniform(0.5, 0.9))
     dark = tuple((at, mix(color, (70, 34, 10), 0.3)) for at, color in stops)
-    sheet.part(
-        rng,
-        turned(back, angle, center),
-        dark,
-        kind="close",
-        base=base + 4,
-        rise=10,
-        round_px=14,
-        bump=4,
-        gloss=40,
-    )
-    _fill(sheet, rng, center, radius, angle, squash, gape, base)
-    front = turned(_shell(rng, radius, squash), angle, center)
+    sheet.part(rng, back, dark, kind="close", base=base + 4, rise=10, round_px=14, bump=4, gloss=40)
+    _fill(sheet, rng, fold)
     light = Image.radial_gradient("L")
     sheet.part(
         rng,
-        front,
+        fold.shell(rng, 1.0, 0, 0),
         stops,
         kind="cloud" if soft else "close",
         gradient=light,
         weight=0.15 if soft else 0.3,
         base=base + 34,
-        rise=30,
-        round_px=radius * 0.5,
+        rise=radius * 0.26,
+        dome=Dome(center, angle, radius * 1.08, radius * fold.squash * 1.12, radius * 0.26),
         bump=4 if soft else 6,
         gloss=25 if soft else 70,
     )
     for _ in range(rng.randint(6, 18)):  # toasted spots and blisters
-        turn, away = rng.uniform(-3.0, -0.14), radius * squash * rng.uniform(0.15, 0.92)
-        spot = turned(np.array(((math.cos(turn) * away, math.sin(turn) * away),)), angle, center)[0]
+        turn, away = rng.uniform(-3.0, -0.14), radius * fold.squash * rng.uniform(0.1, 0.9)
+        spot = fold.spot(math.cos(turn) * away, math.sin(turn) * away)
         size = radius * rng.uniform(0.012, 0.05 if soft else 0.03)
-        toast = blob(rng, (spot[0], spot[1]), size * 1.3, size, angle=angle, wobble=0.25, count=13)
-        sheet.paint(toast, mix(stops[1][1], stops[0][1], rng.uniform(0.2, 0.9)), 0.8)
-    for _ in range(rng.randint(4, 12)):  # what hangs over the edge
-        spot = _rim(rng, center, radius, angle, squash, rng.uniform(-0.02, 0.06))
-        _shred(sheet, rng, spot, radius * 0.1, angle, base + 66)
+        toast = blob(rng, spot, size * 1.3, size, angle=angle, wobble=0.25, count=13)
+        sheet.paint(toast, mix(stops[1][1], stops[0][1], rng.uniform(0.15, 0.75)), 0.8)
+    for _ in range(rng.randint(5, 14)):  # what hangs over the edge
+        spot = fold.rim(rng, -0.35, 0.1)
+        rng.choice((shred, shred, leaf))(sheet, rng, spot, radius * 0.09, base + 66)
 
 
-def _rim(
-    rng: Random,
-    center: tuple[float, float],
-    radius: float,
-    angle: float,
-    squash: float,
-    inside: float,
-) -> tuple[float, float]:
-    """Return a random spot along the open edge, ``inside`` of it by a share of the radius."""
-    turn = math.pi + rng.uniform(0.1, 0.9) * math.pi
-    reach = radius * (1 - inside)
-    local = np.array(((math.cos(turn) * reach, math.sin(turn) * reach * squash),))
-    x, y = turned(local, angle, center)[0].tolist()
-    return x, y
-
-
-def _fill(
-    sheet: Sheet,
-    rng: Random,
-    center: tuple[float, float],
-    radius: float,
-    angle: float,
-    squash: float,
-    gape: float,
-    base: float,
-) -> None:
+def _fill(sheet: Sheet, rng: Random, fold: _Fold) -> None:
     """Heap the filling between the shells: meat low, then salad, dice, cheese and cream."""
+    radius, base = fold.radius, fold.base
     meat = vary(rng, rng.choice(MEATS), 10)
-    for _ in range(46):
-        spot = _rim(rng, center, radius, angle, squash, rng.uniform(-0.04, 0.1))
-        crumb(sheet, rng, spot, radius * rng.uniform(0.05, 0.085), meat, base + rng.uniform(18, 30))
-    green = vary(rng, rng.choice(((112, 164, 58), (140, 186, 84), (84, 140, 56))), 10)
-    for _ in range(rng.randint(14, 44)):
-        spot = _rim(rng, center, radius, angle, squash, rng.uniform(-0.16, 0.04))
-        leaf(sheet, rng, spot, radius * rng.uniform(0.07, 0.13), green, base + rng.uniform(24, 38))
-    if rng.random() < 0.75:
-        for _ in range(rng.randint(8, 18)):
-            spot = _rim(rng, center, radius, angle, squash, rng.uniform(-0.13, 0.0))
-            dice(sheet, rng, spot, radius * 0.05, (206, 46, 34), base + 42)
+    bed = fold.shell(rng, 1.0, 0, radius * fold.heap * 0.35)
+    sheet.paint(bed, mix(meat, (30, 14, 8), 0.55), 14, 60, base=base)
+    for _ in range(58):
+        size = radius * rng.uniform(0.05, 0.09)
+        crumb(sheet, rng, fold.rim(rng, -0.3, 0.75), size, meat, base + rng.uniform(18, 30))
+    green = vary(rng, rng.choice(((112, 168, 58), (140, 190, 84), (84, 144, 56))), 10)
+    for _ in range(rng.randint(22, 52)):
+        size = radius * rng.uniform(0.07, 0.12)
+        leaf(sheet, rng, fold.rim(rng, 0.1, 1.05), size, base + rng.uniform(24, 40), green)
+    if rng.random() < 0.8:
+        for _ in range(rng.randint(10, 22)):
+            dice(sheet, rng, fold.rim(rng, 0.0, 0.9), radius * 0.05, (212, 44, 34), base + 42)
     if rng.random() < 0.4:
         for _ in range(rng.randint(2, 4)):
-            spot = _rim(rng, center, radius, angle, squash, rng.uniform(-0.1, 0.0))
-            avocado(sheet, rng, spot, radius * 0.2, base + 36)
+            avocado(sheet, rng, fold.rim(rng, 0.2, 0.7), radius * 0.2, base + 36)
     if rng.random() < 0.45:
-        for _ in range(rng.randint(6, 16)):
-            spot = _rim(rng, center, radius, angle, squash, rng.uniform(-0.12, 0.0))
-            dice(
-                sheet,
-                rng,
-                spot,
-                radius * 0.034,
-                rng.choice(((244, 236, 240), (166, 88, 146))),
-                base + 44,
-            )
-    if rng.random() < 0.7:
-        for _ in range(rng.randint(14, 34)):
-            spot = _rim(rng, center, radius, angle, squash, rng.uniform(-0.14, 0.0))
-            _shred(sheet, rng, spot, radius * 0.12, angle, base + 46)
-    if rng.random() < 0.45:
-        turn = np.linspace(math.pi * rng.uniform(1.1, 1.2), math.pi * rng.uniform(1.7, 1.9), 24)
-        reach = radius * (1.05 + 0.05 * np.sin(turn * rng.uniform(9, 14)))
-        line = np.column_stack((np.cos(turn) * reach, np.sin(turn) * reach * squash))
-        cream(sheet, rng, turned(line, angle, center), radius * 0.06)
+        color = rng.choice(((246, 238, 240), (170, 88, 146)))
+        for _ in range(rng.randint(8, 18)):
+            dice(sheet, rng, fold.rim(rng, 0.0, 0.9), radius * 0.034, color, base + 44)
+    if rng.random() < 0.75:
+        for _ in range(rng.randint(18, 40)):
+            shred(sheet, rng, fold.rim(rng, -0.1, 1.0), radius * 0.11, base + 46)
+    if rng.random() < 0.4:
+        turn = np.linspace(math.pi * rng.uniform(1.12, 1.2), math.pi * rng.uniform(1.7, 1.88), 24)
+        reach = radius * (1 + fold.heap * (0.45 + 0.3 * np.sin(turn * rng.uniform(9, 14))))
+        line = np.column_stack((np.cos(turn) * reach, np.sin(turn) * reach * fold.squash))
+        cream(sheet, rng, turned(line, fold.angle, fold.center), radius * 0.06)
 
 
 def crumb(
@@ -204,15 +186,19 @@ def crumb(
 
 
 def leaf(
-    sheet: Sheet, rng: Random, spot: tuple[float, float], size: float, color: Color, base: float
+    sheet: Sheet,
+    rng: Random,
+    spot: tuple[float, float],
+    size: float,
+    base: float,
+    color: Color = (112, 168, 58),
 ) -> None:
     """A curl of lettuce."""
     tone = vary(rng, color, 22)
     start, sweep = rng.uniform(0, 6.3), rng.uniform(1.2, 2.8)
-    wide = size * rng.uniform(0.35, 0.6)
-    sheet.paint(
-        band(spot, size, wide, start, sweep), mix(tone, (24, 60, 14), 0.25), 0, 90, base=base
-    )
+    wide = size * rng.uniform(0.4, 0.7)
+    edge = band(spot, size, wide, start, sweep)
+    sheet.paint(edge, mix(tone, (30, 70, 16), 0.25), 0, 90, base=base)
     inner = band(spot, size, wide * 0.55, start + 0.08, sweep - 0.16)
     sheet.paint(inner, mix(tone, (222, 240, 160), 0.3), 2, 100, base=base)
 
@@ -258,18 +244,16 @@ def cream(sheet: Sheet, rng: Random, line: Points, width: float) -> None:
     sheet.stroke(line - (0, width * 0.08), color, width * 0.72, 1.5)
 
 
-def _shred(
-    sheet: Sheet, rng: Random, spot: tuple[float, float], size: float, angle: float, base: float
-) -> None:
+def shred(sheet: Sheet, rng: Random, spot: tuple[float, float], size: float, base: float) -> None:
     """A shred of cheese."""
     color = vary(rng, rng.choice(((250, 190, 60), (252, 214, 110))), 10)
-    turn = angle + rng.uniform(-1.4, 1.4)
-    reach = size * rng.uniform(0.5, 1)
-    bend = rng.uniform(-0.25, 0.25) * reach
-    line = turned(np.array(((-reach, 0), (0, bend), (reach, 0))), turn, spot)
-    sheet.stroke(moved(line, 0, 1.5), mix(color, (150, 84, 10), 0.5), size * 0.26)
-    sheet.stroke(line, color, size * 0.22)
-    sheet.paint(band(spot, reach, size * 0.2, turn, 0.4), color, 2, 90, base=base)
+    reach, start = size * rng.uniform(1.5, 3.5), rng.uniform(0, 6.3)
+    sweep = 1.7 * size / reach
+    middle = start + sweep / 2
+    hub = (spot[0] - math.cos(middle) * reach, spot[1] - math.sin(middle) * reach)
+    edge = band(hub, reach, size * 0.34, start, sweep)
+    sheet.paint(edge, mix(color, (160, 90, 12), 0.45), 0, 80, base=base)
+    sheet.paint(band(hub, reach, size * 0.2, start, sweep), color, 2, 90, base=base)
 
 
 def draw_open_taco(
@@ -312,7 +296,7 @@ def draw_open_taco(
         )
     if rng.random() < 0.6:
         for _ in range(18):
-            leaf(sheet, rng, heap(0.2), radius * 0.1, (112, 164, 58), base + rng.uniform(22, 32))
+            leaf(sheet, rng, heap(0.2), radius * 0.1, base + rng.uniform(22, 32))
     for _ in range(rng.randint(8, 22)):
         dice(
             sheet,
@@ -324,9 +308,9 @@ def draw_open_taco(
         )
     if rng.random() < 0.5:
         for _ in range(22):
-            _shred(sheet, rng, heap(0.17), radius * 0.11, lie, base + 34)
+            shred(sheet, rng, heap(0.17), radius * 0.11, base + 34)
     for _ in range(rng.randint(4, 16)):
-        leaf(sheet, rng, heap(0.17), radius * 0.045, (52, 116, 46), base + 36)
+        leaf(sheet, rng, heap(0.17), radius * 0.045, base + 36, (52, 116, 46))
     if rng.random() < 0.4:
         t = np.linspace(-0.6, 0.6, 20)
         line = np.column_stack((t, 0.16 * np.sin(t * 16))) * radius
