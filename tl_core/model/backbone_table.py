@@ -135,7 +135,7 @@ _ROWS = (
     _keras("ConvNeXtBase", "convnext", 224, 1024, 87_566_464, 0.853),
     _keras("ConvNeXtLarge", "convnext", 224, 1536, 196_230_336, 0.863),
     _keras("ConvNeXtXLarge", "convnext", 224, 2048, 348_147_968, 0.867),
-    Backbone("tiny", "test", (32, 32), 32, "lite", 32, 14_512, 0.1, None, "", "none", hidden=True),
+    Backbone("tiny", "test", (32, 32), 32, "tf", 32, 14_512, 0.1, None, "", "none", hidden=True),
 )
 
 BACKBONES: dict[str, Backbone] = {row.name: row for row in _ROWS}

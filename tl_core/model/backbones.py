@@ -1,6 +1,6 @@
 """Backbones: which there are, their weights, and the Keras model of one.
 
-The face of its neighbours :mod:`backbone_table`, :mod:`weights` and :mod:`base_model`. Importing it
+The face of its neighbours: the table, the weights, the models, and measuring them. Importing it
 loads no TensorFlow; building a model does.
 """
 
@@ -15,6 +15,7 @@ from tl_core.model.backbone_table import (
     list_backbones,
 )
 from tl_core.model.base_model import build_base_model
+from tl_core.model.measure import measure
 from tl_core.model.weights import fetch_weights, has_weights, weights_fingerprint
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "get_backbone",
     "has_weights",
     "list_backbones",
+    "measure",
     "resolve_image_size",
     "weights_fingerprint",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tl_core.errors import ConfigError, WeightsError
@@ -39,22 +40,23 @@ def build_base_model(
         ConfigError: no backbone has that name, or the image size is too small for it.
         WeightsError: its weights cannot be had.
     """
-    import keras
-
     backbone = get_backbone(name)
     image_size = check_image_size(backbone, image_size)
+    if pooling not in ("avg", "max", "flatten", None):
+        raise ConfigError(f"Expected pooling 'avg', 'max' or 'flatten', received {pooling!r}.")
+    path = fetch_weights(name, image_size)  # before TensorFlow, so that a failure is quick
+    import keras
+
     if name in LITE_VARIANTS:
         model = build_efficientnet_lite(name, image_size)
     elif backbone.weights == "none":
         model = build_tiny(image_size)
     else:
-        model = _load_keras_application(backbone, image_size)
+        model = _load_keras_application(backbone, image_size, path)
     if pooling in ("avg", "max"):
         layers = keras.layers
         pool = layers.GlobalAveragePooling2D if pooling == "avg" else layers.GlobalMaxPooling2D
         model = keras.Model(model.input, pool(name="pool")(model.output), name=model.name)
-    elif pooling not in (None, "flatten"):
-        raise ConfigError(f"Expected pooling 'avg', 'max' or 'flatten', received {pooling!r}.")
     model.trainable = False
     return model
 
@@ -67,16 +69,19 @@ def build_keras_application(
 
     inputs = keras.Input((*image_size, 3), name="image")
     build = getattr(keras.applications, backbone.name)
-    return build(
+    model = build(
         include_top=False,
         weights=weights,
         input_tensor=_preprocess(inputs, backbone.preprocessing),
         input_shape=(*image_size, 3),
     )
+    # Keras has made its input a list of one; a plain one serves callers and exports better.
+    return keras.Model(inputs, model.output, name=model.name)
 
 
-def _load_keras_application(backbone: Backbone, image_size: tuple[int, int]) -> keras.Model:
-    path = fetch_weights(backbone.name, image_size)
+def _load_keras_application(
+    backbone: Backbone, image_size: tuple[int, int], path: Path | None
+) -> keras.Model:
     try:
         return build_keras_application(backbone, image_size, "imagenet")
     except (OSError, ValueError, KeyError) as error:

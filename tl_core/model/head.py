@@ -5,7 +5,7 @@ The whole model and the one on cached features share layer names, so weights mov
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import keras
 
 _PREDICTIONS = "predictions"
+_PARTS = ("kernel", "bias")
 
 
 def build_finetune_model(
@@ -67,19 +68,24 @@ def _add_head(
 ) -> Any:
     import keras
 
-    def seed_of(layer_index: int) -> int | None:
-        return None if seed is None else seed * 1000 + layer_index
-
+    seeds = _layer_seeds(seed, 2 * len(fc_layers) + 1)
     for index, units in enumerate(fc_layers):
-        initializer = keras.initializers.GlorotUniform(seed=seed_of(2 * index))
+        initializer = keras.initializers.GlorotUniform(seed=next(seeds))
         x = keras.layers.Dense(
             units, activation="relu", kernel_initializer=initializer, name=f"fc_{index}"
         )(x)
-        x = keras.layers.Dropout(dropout, seed=seed_of(2 * index + 1), name=f"dropout_{index}")(x)
-    initializer = keras.initializers.GlorotUniform(seed=seed_of(2 * len(fc_layers)))
+        x = keras.layers.Dropout(dropout, seed=next(seeds), name=f"dropout_{index}")(x)
+    initializer = keras.initializers.GlorotUniform(seed=next(seeds))
     return keras.layers.Dense(
         num_classes, activation="softmax", kernel_initializer=initializer, name=_PREDICTIONS
     )(x)
+
+
+def _layer_seeds(seed: int | None, count: int) -> Iterator[int | None]:
+    """Give each layer a seed of its own: equal ones would draw equal numbers."""
+    if seed is None:
+        return iter([None] * count)
+    return iter(np.random.SeedSequence(seed).generate_state(count).tolist())
 
 
 def head_weights(model: keras.Model) -> dict[str, np.ndarray]:
@@ -130,9 +136,9 @@ def head_forward(weights: Mapping[str, np.ndarray], features: np.ndarray) -> np.
     x = np.asarray(features, np.float32)
     num_fc = (len(weights) - 2) // 2
     layers = [f"fc_{index}" for index in range(num_fc)] + [_PREDICTIONS]
-    _check_names({f"{name}/{part}" for name in layers for part in ("kernel", "bias")}, set(weights))
+    _check_names({f"{name}/{part}" for name in layers for part in _PARTS}, set(weights))
     for name in layers:
-        kernel, bias = weights[f"{name}/kernel"], weights[f"{name}/bias"]
+        kernel, bias = (np.asarray(weights[f"{name}/{part}"], np.float32) for part in _PARTS)
         if x.ndim != 2 or kernel.ndim != 2 or x.shape[1:] != kernel.shape[:1]:
             raise RunError(
                 f"Expected features of width {kernel.shape[0]} for weights '{name}/kernel', "
@@ -169,6 +175,21 @@ def load_weights(path: str | Path) -> dict[str, np.ndarray]:
 
     try:
         return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"Cannot read the weights in '{path}': {error}.") from error
+
+
+def load_weights_metadata(path: str | Path) -> dict[str, str]:
+    """Read the words that :func:`save_weights` wrote beside the weights.
+
+    Raises:
+        RunError: the file is missing or is not whole.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            return file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise RunError(f"Cannot read the weights in '{path}': {error}.") from error
 

@@ -22,7 +22,7 @@ _STORAGE_DTYPES: dict[str, np.dtype[Any]] = {
     "FloatStorage": np.dtype("<f4"),
     "LongStorage": np.dtype("<i8"),
 }
-_MAX_ELEMENTS = 2**30
+_MAX_ELEMENTS = 2**28
 
 
 class _Storage:

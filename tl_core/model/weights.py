@@ -20,6 +20,7 @@ from pathlib import Path
 from tl_core import files
 from tl_core.data.progress import OnProgress, Progress, ShouldStop
 from tl_core.errors import Stopped, WeightsError
+from tl_core.model.backbone_table import get_backbone
 from tl_core.model.efficientnet_lite import LITE_VARIANTS, lite_weights_path
 from tl_core.model.tiny import TINY_VERSION
 from tl_core.model.weight_files import WEIGHT_FILES, WeightFile, weight_file
@@ -31,9 +32,14 @@ _CHUNK_BYTES = 1 << 18
 
 def keras_models_dir() -> Path:
     """Return the folder where Keras looks for weights, by its own rules."""
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras").expanduser()
+    temporary = Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())
+    if "KERAS_HOME" in os.environ:
+        home = Path(os.environ["KERAS_HOME"]).expanduser()
+    else:
+        base = Path.home()
+        home = (base if os.access(base, os.W_OK) else temporary) / ".keras"
     if home.exists() and not os.access(home, os.W_OK):
-        home = Path(tempfile.gettempdir()) / ".keras"
+        home = temporary / ".keras"
     return home / "models"
 
 
@@ -41,8 +47,10 @@ def weights_fingerprint(name: str) -> str:
     """Return a short text that changes when the backbone's weights do.
 
     Raises:
+        ConfigError: no backbone has that name.
         WeightsError: the weights come with a package that is not installed.
     """
+    get_backbone(name)
     if name in LITE_VARIANTS:
         path = lite_weights_path(name)
         status = path.stat()
@@ -92,10 +100,11 @@ def fetch_weights(
     try:
         _download(file, path, name, on_progress, should_stop)
     except (OSError, HTTPException) as error:
+        reason = getattr(error, "reason", error)  # urllib wraps the system's own words
         found = "is damaged or another file" if path.is_file() else "is not there"
         raise WeightsError(
             f"Expected the ImageNet weights of {name} in '{path}', but that file {found} and "
-            f"cannot be downloaded from {urllib.parse.urlsplit(file.url).hostname} ({error}). "
+            f"cannot be downloaded from {urllib.parse.urlsplit(file.url).hostname} ({reason}). "
             f"Connect to the internet once, put the file there yourself, or choose {BUNDLED}, "
             "whose weights are bundled."
         ) from error
