@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 
 from tl_core.data.progress import ShouldStop
 from tl_core.errors import Stopped
@@ -19,6 +20,8 @@ class BackgroundImport:
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._load, name="import-tensorflow", daemon=True)
         self._thread.start()
+        while "tensorflow" not in sys.modules and self._thread.is_alive():
+            time.sleep(0.001)  # from now on others see that it is coming and wait for it
 
     def wait(self, should_stop: ShouldStop | None = None) -> None:
         """Return once TensorFlow can be used.

@@ -22,11 +22,14 @@ from tl_core.training.run_files import (
     HISTORY_COLUMNS,
     HISTORY_FILE,
     METRICS_FILE,
+    RUN_SCHEMA,
     WEIGHTS_FILE,
     update_status,
 )
 
 Weights = Mapping[str, np.ndarray]
+
+METADATA_KEY = "tl_core"
 
 _MAX_SHARE_OF_TIME = 0.1
 
@@ -66,13 +69,12 @@ class Checkpoints:
     a kill comes at, going on from the checkpoint meets the same best epochs again.
     """
 
-    def __init__(self, run_dir: Path, num_val: int, metadata: Mapping[str, str]) -> None:
+    def __init__(self, run_dir: Path, num_val: int) -> None:
         self.history: list[EpochResult] = []
         self.best: EpochResult | None = None
         self.best_weights: Weights = {}
         self._run_dir = run_dir
         self._num_val = num_val
-        self._metadata = dict(metadata)
         self._state: Callable[[], Weights] | None = None
         self._best_is_saved = True
         self._next_save = 0.0
@@ -104,20 +106,17 @@ class Checkpoints:
         if not self._run_dir.is_dir():
             raise RunError(f"The folder of run '{self._run_dir.name}' was deleted meanwhile.")
         if not self._best_is_saved:
-            best = {"phase": self.best.phase, "epoch": str(self.best.epoch)}
-            save_weights(
-                self._run_dir / WEIGHTS_FILE, self.best_weights, {**self._metadata, **best}
-            )
+            self._write(WEIGHTS_FILE, self.best_weights, best=asdict(self.best))
             write_json(self._run_dir / METRICS_FILE, self.metrics())
             self._best_is_saved = True
         write_text(self._run_dir / HISTORY_FILE, _to_csv(self.history))
         last = self.history[-1]
-        progress = {"phase": last.phase, "num_epochs": last.epoch + 1}
-        history = json.dumps([asdict(result) for result in self.history])
-        save_weights(
-            self._run_dir / CHECKPOINT_FILE,
+        self._write(
+            CHECKPOINT_FILE,
             self._state(),
-            {**self._metadata, "progress": json.dumps(progress), "history": history},
+            phase=last.phase,
+            num_epochs=last.epoch + 1,
+            history=[asdict(result) for result in self.history],
         )
         update_status(self._run_dir, phase=last.phase, epoch=last.epoch)
         self._state = None
@@ -140,6 +139,12 @@ class Checkpoints:
             "best_epoch": self.best.epoch,
             "num_epochs": len(self.history),
         }
+
+    def _write(self, name: str, weights: Weights, **facts: Any) -> None:
+        # One entry, for safetensors writes several in random order, and equal runs shall be
+        # equal to the byte.
+        text = json.dumps({"schema": RUN_SCHEMA, **facts})
+        save_weights(self._run_dir / name, weights, {METADATA_KEY: text})
 
 
 def _to_csv(history: Sequence[EpochResult]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,8 @@ def load_features(
 ) -> Features:
     """Compute the features of all parts, or take them from the cache.
 
-    Progress counts over all parts, with stage ``"features"``.
+    Progress of stage ``"features"`` counts the image views that have to be computed, in all
+    parts together.
 
     Raises:
         Stopped: ``should_stop`` said so; what was computed is in the cache.
@@ -55,40 +56,62 @@ def load_features(
     from tl_core.model.features import FeatureSpec, extract_features
 
     spec = FeatureSpec.from_config(config)
-    total = num_images_to_extract(config, split)
-    started = time.monotonic()
+    meter = _Meter(on_progress)
 
-    def extract(indices: np.ndarray, views: int, num_before: int) -> np.ndarray:
-        def report(progress: Progress) -> None:
-            if on_progress is not None:
-                done = min(total, num_before + progress.done)
-                on_progress(
-                    replace(
-                        progress,
-                        stage=STAGE,
-                        done=done,
-                        total=total,
-                        seconds=time.monotonic() - started,
-                    )
-                )
-
+    def extract(indices: np.ndarray, views: int, num_later: int) -> np.ndarray:
+        meter.start_part(num_later)
         return extract_features(
             index,
             indices,
             spec,
             views=views,
             cache_dir=cache_dir,
-            on_progress=report,
+            on_progress=meter.report,
             should_stop=should_stop,
         )
 
     num_train, num_val = len(split.train), len(split.val)
+    rest_of_split = np.concatenate([split.val, split.test])
     views = num_views(config)
     if views == 1:
-        together = extract(np.concatenate([split.train, split.val, split.test]), 1, 0)[0]
-        train = together[None, :num_train]
-        rest = together[num_train:]
+        together = extract(np.concatenate([split.train, rest_of_split]), 1, 0)[0]
+        train, rest = together[None, :num_train], together[num_train:]
     else:
-        rest = extract(np.concatenate([split.val, split.test]), 1, 0)[0]
-        train = extract(split.train, views, len(rest))
+        rest = extract(rest_of_split, 1, num_train * views)[0]
+        train = extract(split.train, views, 0)
     return Features(train, rest[:num_val], rest[num_val:])
+
+
+class _Meter:
+    """Adds up the progress of several parts, at the pace since the first image came through.
+
+    What came before it, such as converting the backbone, would make the time left absurd.
+    """
+
+    def __init__(self, on_progress: OnProgress | None) -> None:
+        self._on_progress = on_progress
+        self._num_before = self._num_this = self._num_later = 0
+        self._first: tuple[int, float] | None = None
+
+    def start_part(self, num_later: int) -> None:
+        """Begin another part; ``num_later`` is how many may come after it."""
+        self._num_before += self._num_this
+        self._num_this, self._num_later = 0, num_later
+
+    def report(self, progress: Progress) -> None:
+        """Pass the progress of the current part on as that of all."""
+        if self._on_progress is None:
+            return
+        if progress.stage != STAGE:
+            self._on_progress(progress)
+            return
+        now = time.monotonic()
+        self._num_this = progress.total
+        done = self._num_before + progress.done
+        total = self._num_before + progress.total + self._num_later
+        if self._first is None and progress.done > 0:
+            self._first = (done, now)
+        num_first, started = self._first or (done, now)
+        rate = (done - num_first) / max(now - started, 1e-6)
+        seconds = done / rate if rate > 0 else 0.0
+        self._on_progress(Progress(STAGE, done, total, seconds))

@@ -37,7 +37,6 @@ class HeadPhase:
         """
         features = context.features()
         context.check_stop()
-        context.tensorflow.wait(context.should_stop)
         config = context.config
         feature_dim = features.train.shape[-1]
         num_classes = context.index.num_classes
@@ -45,6 +44,7 @@ class HeadPhase:
         context.recorder.start_phase(self.name, config.epochs, num_steps)
         reason = "stopped"
         try:
+            context.tensorflow.wait(context.should_stop)
             with borrow_steps(feature_dim, config.fc_layers, num_classes) as steps:
                 head = build_head(
                     feature_dim, config.dropout, config.fc_layers, num_classes, config.seed

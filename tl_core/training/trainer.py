@@ -75,7 +75,8 @@ def train(
     split = split_dataset(index, config)
     run = _claim(Path(run_dir).absolute(), config, index.data_dir)
     with RunRecorder(run, on_event) as recorder:
-        _train(recorder, config, index, split, cache_dir, should_stop, scan_seconds)
+        tensorflow = BackgroundImport()
+        _train(recorder, config, index, split, tensorflow, cache_dir, should_stop, scan_seconds)
     return run
 
 
@@ -102,7 +103,7 @@ def train_queued(
         )
         scan_seconds = time.monotonic() - started
         split = split_dataset(index, run.config)
-        _train(recorder, run.config, index, split, cache_dir, should_stop, scan_seconds, tensorflow)
+        _train(recorder, run.config, index, split, tensorflow, cache_dir, should_stop, scan_seconds)
     return run
 
 
@@ -128,10 +129,10 @@ def _train(
     config: TrainConfig,
     index: DatasetIndex,
     split: Split,
+    tensorflow: BackgroundImport,
     cache_dir: Path | None,
     should_stop: ShouldStop | None,
     scan_seconds: float,
-    tensorflow: BackgroundImport | None = None,
 ) -> None:
     started = time.monotonic()
     _describe(recorder.run, config, index, split)
@@ -141,8 +142,8 @@ def _train(
         split=split,
         cache_dir=cache_dir or default_workspace().cache_dir,
         recorder=recorder,
-        checkpoints=Checkpoints(recorder.run.run_dir, len(split.val), {"schema": "1"}),
-        tensorflow=tensorflow or BackgroundImport(),
+        checkpoints=Checkpoints(recorder.run.run_dir, len(split.val)),
+        tensorflow=tensorflow,
         should_stop=should_stop or (lambda: False),
         seconds={"scan": scan_seconds, "features": 0.0},
     )
