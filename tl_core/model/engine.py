@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -96,27 +96,43 @@ class Engine:
 
 
 class EnginePool:
-    """Engines that lanes borrow: as many as fit into memory, opened when first needed."""
+    """Engines that lanes borrow, opened when first needed."""
 
-    def __init__(self, engines: list[AnyEngine]) -> None:
+    def __init__(self, first: AnyEngine, open_more: Callable[[], AnyEngine], limit: int) -> None:
+        self.batch_size = first.batch_size
+        self.feature_dim = first.feature_dim
+        self._open_more = open_more
+        self._num_unopened = limit - 1
+        self._lock = threading.Lock()
         self._free: queue.SimpleQueue[AnyEngine] = queue.SimpleQueue()
-        self.batch_size = engines[0].batch_size
-        self.feature_dim = engines[0].feature_dim
-        for engine in engines:
-            self._free.put(engine)
+        self._free.put(first)
+
+    @classmethod
+    def of(cls, engine: AnyEngine) -> EnginePool:
+        """Return a pool of one engine."""
+        return cls(engine, lambda: engine, 1)
 
     @contextmanager
     def borrow(self) -> Iterator[AnyEngine]:
         """Yield an engine that nobody else uses, waiting for one if need be."""
-        engine = self._free.get()
+        engine = self._take()
         try:
             yield engine
         finally:
             self._free.put(engine)
 
+    def _take(self) -> AnyEngine:
+        with self._lock:
+            try:
+                return self._free.get_nowait()
+            except queue.Empty:
+                may_open = self._num_unopened > 0
+                self._num_unopened -= may_open
+        return self._open_more() if may_open else self._free.get()
+
 
 def open_engines(path: Path, num_lanes: int) -> EnginePool:
-    """Open engines over one converted backbone for ``num_lanes`` threads.
+    """Return engines over one converted backbone for ``num_lanes`` threads.
 
     There is one single-threaded engine a lane, or, where so many copies of the weights would take
     more than half of the free memory, fewer with more threads each.
@@ -124,13 +140,10 @@ def open_engines(path: Path, num_lanes: int) -> EnginePool:
     Raises:
         TLError: the file is damaged.
     """
-    first = Engine.open(path, 1)
-    height, width = first.image_size
+    probe = Engine.open(path)
+    height, width = probe.image_size
     each = path.stat().st_size * _BYTES_PER_FILE_BYTE + height * width * _BYTES_PER_PIXEL
-    more = int(_SHARE_OF_MEMORY * available_bytes() / each)
-    num_engines = max(1, min(num_lanes, 1 + more))
-    num_threads = max(1, num_lanes // num_engines)
-    if num_threads > 1:
-        del first
-        return EnginePool([Engine.open(path, num_threads) for _ in range(num_engines)])
-    return EnginePool([first, *(Engine.open(path, 1) for _ in range(num_engines - 1))])
+    limit = max(1, min(num_lanes, int(_SHARE_OF_MEMORY * available_bytes() / each)))
+    num_threads = max(1, num_lanes // limit)
+    first = probe if num_threads == 1 else Engine.open(path, num_threads)
+    return EnginePool(first, lambda: Engine.open(path, num_threads), limit)

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import queue
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -102,9 +105,13 @@ def extract_features(
                 progress.advance(len(job.views))
 
             num_lanes = _num_lanes(num_workers)
-            engines = _start_engines(spec, cache_dir, num_lanes, on_progress, should_stop)
             try:
-                run_lanes(jobs, load, make_view, engines, num_lanes, on_result, should_stop)
+                with _preparing(spec, cache_dir, num_lanes, on_progress, should_stop) as (
+                    engines,
+                    ask,
+                ):
+                    engines.add_done_callback(progress.start)
+                    run_lanes(jobs, load, make_view, engines, num_lanes, on_result, ask)
             finally:
                 table.save()
     return table.values
@@ -174,6 +181,10 @@ class _Meter:
         self._total = total
         self._on_progress = on_progress
         self._done = 0
+        self.start()
+
+    def start(self, _: object = None) -> None:
+        """Count seconds from now, when what was waited for is there."""
         self._started = self._reported = time.monotonic()
 
     def advance(self, num: int) -> None:
@@ -195,26 +206,43 @@ def _num_lanes(num_workers: int | None) -> int:
     return num_cores() if num_workers is None else max(1, num_workers)
 
 
-def _start_engines(
+@contextmanager
+def _preparing(
     spec: FeatureSpec,
     cache_dir: Path,
     num_lanes: int,
     on_progress: OnProgress | None,
     should_stop: ShouldStop | None,
-) -> Future[EnginePool]:
-    """Prepare and open engines in a thread, so that lanes can decode meanwhile."""
+) -> Iterator[tuple[Future[EnginePool], ShouldStop]]:
+    """Prepare and open engines in a thread, so that lanes can decode meanwhile.
+
+    Yields the engines to come, and what to ask instead of ``should_stop``: it also hands on the
+    thread's progress, so that the caller's functions are called in the caller's thread only.
+    """
+    reports: queue.SimpleQueue[Progress] = queue.SimpleQueue()
+    abandoned = threading.Event()
 
     def open_pool() -> EnginePool:
         if choose_device() == "gpu":
             from tl_core.model.gpu import TensorFlowEngine
 
-            return EnginePool([TensorFlowEngine(spec.backbone, spec.image_size, spec.pooling)])
+            return EnginePool.of(TensorFlowEngine(spec.backbone, spec.image_size, spec.pooling))
         path = prepare_engine(
-            spec.backbone, spec.image_size, spec.pooling, cache_dir, on_progress, should_stop
+            spec.backbone, spec.image_size, spec.pooling, cache_dir, reports.put, abandoned.is_set
         )
         return open_engines(path, num_lanes)
 
-    return in_background(open_pool, f"engines-{spec.backbone}")
+    def ask() -> bool:
+        while not reports.empty():
+            report = reports.get()
+            if on_progress is not None:
+                on_progress(report)
+        return should_stop is not None and should_stop()
+
+    try:
+        yield in_background(open_pool, f"engines-{spec.backbone}"), ask
+    finally:
+        abandoned.set()
 
 
 @functools.lru_cache(maxsize=2)

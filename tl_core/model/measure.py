@@ -41,7 +41,7 @@ def measure(
     if choose_device() == "gpu":
         from tl_core.model.gpu import TensorFlowEngine
 
-        pool = EnginePool([TensorFlowEngine(name, (height, width), "avg")])
+        pool = EnginePool.of(TensorFlowEngine(name, (height, width), "avg"))
     else:
         folder = default_workspace().cache_dir if cache_dir is None else cache_dir
         pool = open_engines(prepare_engine(name, (height, width), "avg", folder), num_lanes)
