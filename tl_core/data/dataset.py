@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
@@ -139,7 +139,7 @@ def scan_dataset(
     """
     root = Path(data_dir).expanduser().absolute()
     layout = read_layout(root, should_stop)
-    _require_classes(root, layout, {file.class_name for file in layout.files})
+    _require_classes(root, layout, {file.class_name for file in layout.files}, {})
     store = ScanStore(cache_dir, root) if cache_dir is not None else None
     with closing(store) if store is not None else nullcontext():
         scanned = store.load() if store is not None else {}
@@ -154,22 +154,32 @@ def scan_dataset(
     return _build_index(root, layout, scanned)
 
 
-def _require_classes(root: Path, layout: Layout, class_names: set[str]) -> None:
+def _require_classes(
+    root: Path, layout: Layout, class_names: set[str], unreadable: Mapping[str, str]
+) -> None:
     if len(class_names) >= 2:
         return
-    names = sorted(class_names, key=natural_key)
-    found = f"{len(names)}: {names}" if names else "none"
-    empty = sorted(layout.class_names - class_names, key=natural_key)
+    names = _in_order(class_names)
+    empty = _in_order(layout.classes.keys() - class_names)
+    stray = layout.ignored.get("stray", [])
     details = []
     if empty:
         details.append(f"without a readable image: {name_some(empty)}")
-    if layout.ignored["stray"]:
-        details.append(f"outside class folders: {name_some(layout.ignored['stray'])}")
-    suffix = f" ({'; '.join(details)})" if details else ""
+    if stray:
+        details.append(f"outside any class folder: {name_some(stray)}")
+    if unreadable:
+        path, reason = next(iter(unreadable.items()))
+        details.append(f"{len(unreadable)} unreadable, the first '{path}': {reason.rstrip('.')}")
+    in_brackets = f" ({'; '.join(details)})" if details else ""
+    found = f"{len(names)}: {names}" if names else "none"
     raise DatasetError(
-        f"Expected at least 2 class folders in '{root}', found {found}{suffix}. "
-        "Put each class in its own folder."
+        f"Expected at least 2 class folders in '{root}', found {found}"
+        f"{in_brackets}. Put each class in its own folder."
     )
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    return sorted(names, key=natural_key)
 
 
 def _is_current(entry: ScannedFile | None, file: FoundFile) -> bool:
@@ -203,7 +213,7 @@ def _read_files(
                     reported = now
                     on_progress(Progress("scan", first + len(batch), len(files), now - start))
             yield batch
-    if on_progress is not None:
+    if on_progress is not None and files:
         on_progress(Progress("scan", len(files), len(files), time.monotonic() - start))
 
 
@@ -212,7 +222,7 @@ def _read_file(root: Path, file: FoundFile) -> ScannedFile:
     sha256, reason = "", None
     try:
         with (root / file.path).open("rb") as stream:
-            data = stream.read(MAX_FILE_BYTES + 1)
+            data = stream.read(MAX_FILE_BYTES + 1)  # one more than is accepted
         sha256 = hashlib.sha256(data).hexdigest()
         info = inspect_image(data)
     except OSError as error:
@@ -235,43 +245,45 @@ def _read_file(root: Path, file: FoundFile) -> ScannedFile:
     )
 
 
-def _build_index(root: Path, layout: Layout, scanned: dict[str, ScannedFile]) -> DatasetIndex:
+def _build_index(root: Path, layout: Layout, scanned: Mapping[str, ScannedFile]) -> DatasetIndex:
     readable = [file for file in layout.files if scanned[file.path].reason is None]
-    present = {file.class_name for file in readable}
-    _require_classes(root, layout, present)
-    class_names = tuple(sorted(present, key=natural_key))
-    label_of = {name: label for label, name in enumerate(class_names)}
-    is_split = len({file.part for file in readable}) > 1
-    records = []
-    for file in readable:
-        facts = scanned[file.path]
-        records.append(
-            ImageRecord(
-                path=file.path,
-                label=label_of[file.class_name],
-                sha256=facts.sha256,
-                num_bytes=facts.num_bytes,
-                mtime_ns=facts.mtime_ns,
-                width=facts.width,
-                height=facts.height,
-                format=facts.format,
-                mode=facts.mode,
-                exif_orientation=facts.exif_orientation,
-                part=file.part if is_split else None,
-            )
-        )
     unreadable = {
         file.path: reason
         for file in layout.files
         if (reason := scanned[file.path].reason) is not None
     }
+    present = {file.class_name for file in readable}
+    _require_classes(root, layout, present, unreadable)
+    class_names = tuple(_in_order(present))
+    label_of = {name: label for label, name in enumerate(class_names)}
+    is_split = len({file.part for file in readable}) > 1
+    records = tuple(
+        _record(file, scanned[file.path], label_of[file.class_name], is_split) for file in readable
+    )
+    folders = {name: layout.classes[name] for name in _in_order(layout.classes)}
     findings = (
         *find_unreadable(unreadable),
-        *find_empty_classes(sorted(layout.class_names - present, key=natural_key), ()),
-        *find_twins(sorted(layout.class_names, key=natural_key)),
+        *find_empty_classes({name: folders[name] for name in folders if name not in present}),
+        *find_twins(folders),
         *find_ignored(layout.ignored),
         *find_animated([file.path for file in readable if scanned[file.path].frames > 1]),
         *find_wrapper(layout.wrapper),
     )
     num_ignored = {kind: len(paths) for kind, paths in layout.ignored.items() if paths}
-    return DatasetIndex(root, class_names, tuple(records), findings, num_ignored)
+    return DatasetIndex(root, class_names, records, findings, num_ignored)
+
+
+def _record(file: FoundFile, facts: ScannedFile, label: int, is_split: bool) -> ImageRecord:
+    return ImageRecord(
+        path=file.path,
+        label=label,
+        sha256=facts.sha256,
+        num_bytes=facts.num_bytes,
+        mtime_ns=facts.mtime_ns,
+        width=facts.width,
+        height=facts.height,
+        format=facts.format,
+        mode=facts.mode,
+        exif_orientation=facts.exif_orientation,
+        part=file.part if is_split else None,
+    )

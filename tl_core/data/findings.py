@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -102,22 +102,31 @@ def find_animated(paths: Sequence[str]) -> list[Finding]:
     return [Finding("animated", "info", message, tuple(paths))]
 
 
-def find_empty_classes(names: Iterable[str], folders: Iterable[str]) -> list[Finding]:
-    """Return the finding about class folders without a single readable image."""
-    found = list(names)
-    if not found:
+def find_empty_classes(folders: Mapping[str, Sequence[str]]) -> list[Finding]:
+    """Return the finding about classes without a single readable image.
+
+    Args:
+        folders: class name to its folders.
+    """
+    if not folders:
         return []
+    names = list(folders)
     message = (
-        f"{_count(len(found), 'class folder')} without a readable image "
-        f"{'is' if len(found) == 1 else 'are'} no class: {name_some(found)}."
+        f"{_count(len(names), 'class folder')} without a readable image "
+        f"{'is' if len(names) == 1 else 'are'} not counted as a class: {name_some(names)}."
     )
-    return [Finding("empty_class", "warning", message, tuple(folders))]
+    paths = tuple(path for group in folders.values() for path in group)
+    return [Finding("empty_class", "warning", message, paths)]
 
 
-def find_twins(class_names: Iterable[str]) -> list[Finding]:
-    """Return a finding for each group of class names that a reader takes for the same."""
+def find_twins(folders: Mapping[str, Sequence[str]]) -> list[Finding]:
+    """Return a finding for each group of class names that a reader takes for the same.
+
+    Args:
+        folders: class name to its folders.
+    """
     groups: dict[str, list[str]] = defaultdict(list)
-    for name in class_names:
+    for name in folders:
         groups[" ".join(unicodedata.normalize("NFKC", name).casefold().split())].append(name)
     return [
         Finding(
@@ -125,7 +134,7 @@ def find_twins(class_names: Iterable[str]) -> list[Finding]:
             "warning",
             f"The class names {name_some(names)} differ in case, spaces or accent coding only. "
             "Merge their folders if they are the same class.",
-            (),
+            tuple(path for name in names for path in folders[name]),
         )
         for names in groups.values()
         if len(names) > 1

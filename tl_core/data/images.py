@@ -48,7 +48,9 @@ class ImageInfo:
     notes: tuple[str, ...]
 
 
-def load_image(source: ImageSource, image_size: Size, resize: Resize = "squash") -> np.ndarray:
+def load_image(
+    source: ImageSource, image_size: tuple[int, int], resize: Resize = "squash"
+) -> np.ndarray:
     """Return the pixels of an image at a size.
 
     Args:
@@ -119,7 +121,9 @@ def make_thumbnail(source: ImageSource, side: int = 192) -> bytes:
     return buffer.getvalue()
 
 
-def fit_image(image: Image.Image, image_size: Size, resize: Resize = "squash") -> np.ndarray:
+def fit_image(
+    image: Image.Image, image_size: tuple[int, int], resize: Resize = "squash"
+) -> np.ndarray:
     """Resize an upright RGB picture: bilinear, each output pixel weighing all it covers.
 
     Args:
@@ -166,19 +170,20 @@ def _decode_source(source: ImageSource, least_size: LeastSize | None) -> Decoded
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         try:
-            return decode(_read(path), least_size)
+            with path.open("rb") as file:
+                return decode(_read(file), least_size)
+        except OSError as error:
+            raise ImageError(f"Cannot read '{path}': {error.strerror or error}.") from error
         except ImageError as error:
             reason = str(error)
             raise ImageError(f"Cannot read '{path}': {reason[0].lower()}{reason[1:]}") from error
     if isinstance(source, bytes):
         return decode(source, least_size)
-    source.seek(0)
-    return decode(source.read(MAX_FILE_BYTES + 1), least_size)
+    if source.seekable():
+        source.seek(0)
+    return decode(_read(source), least_size)
 
 
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise ImageError(f"{error.strerror or error}.") from error
+def _read(file: BinaryIO) -> bytes:
+    """Read one byte more than is allowed at most, so that more than allowed is told."""
+    return file.read(MAX_FILE_BYTES + 1)

@@ -52,13 +52,14 @@ class FoundFile:
 class Layout:
     """What lies below a root. Paths are relative to it, with slashes; folders end in one.
 
+    ``classes`` gives each class's folders, more than one with ``train/ val/ test/``.
     ``ignored`` has the reasons ``system``, ``hidden``, ``stray`` (an image outside any class
     folder), ``other`` (no image's name), ``no_suffix`` (an image without an image's name),
     ``link``, ``bad_name`` and ``no_access``.
     """
 
     wrapper: str = ""
-    class_names: set[str] = field(default_factory=set)
+    classes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     files: list[FoundFile] = field(default_factory=list)
     ignored: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
@@ -130,6 +131,8 @@ class _Walk:
                 layout.ignored["stray"].append(folder)
         self._stray(base)
         layout.files.sort(key=lambda file: natural_path_key(f"{file.class_name}/{file.path}"))
+        for paths in layout.ignored.values():
+            paths.sort(key=natural_path_key)
         return layout
 
     def _unwrap(self) -> str:
@@ -165,7 +168,7 @@ class _Walk:
         return parts
 
     def _take_class(self, folder: str, class_name: str, part: str | None) -> None:
-        self._layout.class_names.add(class_name)
+        self._layout.classes[class_name].append(folder)
         waiting = [folder]
         while waiting:
             current = waiting.pop()
@@ -197,7 +200,7 @@ class _Walk:
     def _entries(self, folder: str) -> Iterator[os.DirEntry[str]]:
         try:
             with os.scandir(self._root / folder) as entries:
-                yield from sorted(entries, key=lambda entry: natural_key(entry.name))
+                yield from entries
         except OSError:
             self._layout.ignored["no_access"].append(folder)
 
@@ -227,7 +230,7 @@ class _Walk:
         return "no_suffix" if not suffix and _holds_image(entry.path) else "other"
 
     def _is_file_inside(self, path: str) -> bool:
-        real = Path(path).resolve()
+        real = Path(os.path.realpath(path))  # unlike resolve(), not upset by a loop
         return real.is_relative_to(self._real_root) and real.is_file()
 
 

@@ -90,16 +90,9 @@ class ScanStore:
             "DELETE FROM files WHERE root = ? AND path = ?",
             [(self._root, path) for path in vanished],
         )
-        if self._connection is None:
-            return
-        try:
-            roots = [row[0] for row in self._connection.execute("SELECT DISTINCT root FROM files")]
-        except sqlite3.Error as error:
-            self._give_up(error)
-            return
         self._write(
             "DELETE FROM files WHERE root = ?",
-            [(root,) for root in roots if not Path(os.fsdecode(root)).is_dir()],
+            [(root,) for root in self._roots() if not Path(os.fsdecode(root)).is_dir()],
         )
 
     def _open(self) -> sqlite3.Connection:
@@ -129,6 +122,20 @@ class ScanStore:
             connection.close()
             raise
         return connection
+
+    def _roots(self) -> list[bytes]:
+        """Return each data folder once, by one step in the index each."""
+        roots: list[bytes] = []
+        if self._connection is not None:
+            try:
+                root: bytes | None = b""
+                while root is not None:
+                    statement = "SELECT min(root) FROM files WHERE root > ?"
+                    root = self._connection.execute(statement, (root,)).fetchone()[0]
+                    roots.extend([root] if root is not None else [])
+            except sqlite3.Error as error:
+                self._give_up(error)
+        return roots
 
     def _write(self, statement: str, rows: list[tuple]) -> None:
         if self._connection is None or not rows:
