@@ -26,8 +26,8 @@ from tl_core.data.sample_pizza import basil, make_pizza, olive, tomato, wedge
 from tl_core.data.sample_render import Light, Sheet, blob, develop, mix, moved, turned, vary
 from tl_core.data.sample_taco import draw_lime, draw_open_taco, draw_taco
 
-SIZES = ((400, 300), (384, 288), (360, 270), (320, 240), (384, 256), (320, 320), (300, 375))
-_SIZE_WEIGHTS = (5, 5, 4, 3, 3, 2, 2)
+SIZES = ((400, 300), (384, 288), (360, 270), (320, 240), (384, 256), (300, 300), (288, 360))
+_SIZE_WEIGHTS = (3, 4, 6, 5, 4, 2, 2)
 
 
 def draw_photo(class_name: str, rng: Random, *, hard: bool = False) -> Image.Image:

@@ -244,14 +244,16 @@ def make_pizza(rng: Random, radius: float) -> tuple[Sheet, Image.Image]:
         (1.0, cheese[2]),
     )
     if rng.random() < 0.3:  # cheese in islands, so that the sauce shows
+        patches = []
         for _ in range(34):
             turn, away = rng.uniform(0, 6.3), radius * 0.74 * math.sqrt(rng.random())
             spot = (middle[0] + math.cos(turn) * away, middle[1] + math.sin(turn) * away)
-            patch = blob(rng, spot, radius * rng.uniform(0.1, 0.19), wobble=0.12, count=24)
-            sheet.part(rng, patch, stops, base=10, rise=2.5, round_px=8, bump=2, gloss=120)
+            patches.append(blob(rng, spot, radius * rng.uniform(0.1, 0.19), wobble=0.12, count=24))
+        melt, patches = patches[0], patches[1:]
     else:
+        patches = []
         melt = blob(rng, middle, radius * 0.83, wobble=0.035, count=60, waves=(5, 8, 13))
-        sheet.part(rng, melt, stops, base=10, rise=2.5, round_px=9, bump=5, gloss=120)
+    sheet.part(rng, melt, stops, base=10, rise=3, round_px=10, bump=4, gloss=120, more=patches)
     _scatter(sheet, rng, toppings, middle, radius)
     mask = Image.new("L", sheet.size)
     ImageDraw.Draw(mask).polygon(outline.ravel().tolist(), fill=255)
@@ -297,20 +299,18 @@ def _scatter(
     middle: tuple[float, float],
     radius: float,
 ) -> None:
-    """Spread the toppings evenly but not in rows: each piece takes the freest of a few spots."""
-    taken: list[tuple[float, float]] = []
+    """Spread the toppings evenly but not in rows: along a sunflower's spiral, shaken."""
     plenty = rng.uniform(0.9, 1.35)
-    for topping, pieces, share in toppings:
-        for _ in range(max(3, round(pieces * plenty))):
-            spots = []
-            for _ in range(5):
-                turn, away = rng.uniform(0, 6.3), radius * 0.76 * math.sqrt(rng.random())
-                spots.append((middle[0] + math.cos(turn) * away, middle[1] + math.sin(turn) * away))
-            best = max(
-                spots, key=lambda spot: min((math.dist(spot, t) for t in taken), default=0.0)
-            )
-            taken.append(best)
-            topping(sheet, rng, *best, radius * share * 1.12)
+    pieces = [
+        (topping, share) for topping, count, share in toppings for _ in range(round(count * plenty))
+    ]
+    rng.shuffle(pieces)
+    start = rng.uniform(0, 6.3)
+    for index, (topping, share) in enumerate(pieces):
+        turn = start + index * 2.39996 + rng.gauss(0, 0.25)
+        away = radius * (0.77 * math.sqrt((index + 0.5) / len(pieces)) + rng.gauss(0, 0.025))
+        spot = (middle[0] + math.cos(turn) * away, middle[1] + math.sin(turn) * away)
+        topping(sheet, rng, *spot, radius * share * 1.12)
 
 
 def wedge(center: tuple[float, float], radius: float, start: float, sweep: float) -> np.ndarray:

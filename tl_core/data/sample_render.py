@@ -8,6 +8,7 @@ of a photo. What is drawn is left to the other ``sample_*`` modules.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
@@ -54,19 +55,13 @@ def noise_patch(rng: Random, size: tuple[int, int], kind: str) -> Image.Image:
     return _noise(kind).crop((left, top, left + width, top + height))
 
 
-@lru_cache(maxsize=4096)
-def _ramp_tables(stops: Stops) -> tuple[list[int], ...]:
-    at = [255 * position for position, _ in stops]
-    levels = np.arange(256)
-    return tuple(
-        np.interp(levels, at, [color[band] for _, color in stops]).round().astype(int).tolist()
-        for band in range(3)
-    )
-
-
 def colorize(grey: Image.Image, stops: Stops) -> Image.Image:
     """Turn grey levels into colours along ``stops`` of (position 0..1, colour)."""
-    return Image.merge("RGB", [grey.point(table) for table in _ramp_tables(stops)])
+    at = [255 * position for position, _ in stops]
+    bands = [np.interp(range(256), at, [color[band] for _, color in stops]) for band in range(3)]
+    tinted = grey.copy()
+    tinted.putpalette(np.column_stack(bands).round().astype(np.uint8).tobytes())
+    return tinted.convert("RGB")
 
 
 @lru_cache(maxsize=1)
@@ -252,19 +247,20 @@ class Sheet:
         barrel: float = 0.0,
         bump: float = 0.0,
         gloss: int | None = None,
+        more: Sequence[Points] = (),
     ) -> None:
-        """Fill a polygon with a textured, rounded material.
+        """Fill a polygon, and ``more`` that melt into it, with a textured, rounded material.
 
         The colour runs along ``stops`` by noise of ``kind``, blended with ``gradient`` by
         ``weight``. The relief is ``base``, plus ``rise`` rounded off over ``round_px`` from the
         outline (or shaped like ``dome``, or ``profile`` from the centre outwards), plus ``barrel``
         bulging in the middle of its width, plus ``bump`` times the noise.
         """
-        left, top = np.floor(points.min(axis=0)).astype(int).tolist()
-        right, bottom = np.ceil(points.max(axis=0)).astype(int).tolist()
-        size = (max(2, right - left + 1), max(2, bottom - top + 1))
+        left, top, size = _box(np.concatenate((points, *more)))
         mask = Image.new("L", size)
-        ImageDraw.Draw(mask).polygon((points - (left, top)).ravel().tolist(), fill=255)
+        pen = ImageDraw.Draw(mask)
+        for outline in (points, *more):
+            pen.polygon((outline - (left, top)).ravel().tolist(), fill=255)
         grey = noise_patch(rng, size, kind)
         texture = grey
         if gradient is not None:
@@ -298,16 +294,25 @@ class Sheet:
         self, points: Points, blur: float, strength: float, color: Color = (20, 12, 8)
     ) -> None:
         """Darken the colour under a soft-edged polygon: a drawn shadow, for side views."""
-        small = (self.size[0] // 4, self.size[1] // 4)
-        mask = Image.new("L", small)
-        ImageDraw.Draw(mask).polygon((points / 4).ravel().tolist(), fill=round(255 * strength))
+        margin = np.array((blur * 2, blur * 2))
+        left, top, size = _box(np.concatenate((points - margin, points + margin)))
+        mask = Image.new("L", (size[0] // 4 + 1, size[1] // 4 + 1))
+        flat = ((points - (left, top)) / 4).ravel().tolist()
+        ImageDraw.Draw(mask).polygon(flat, fill=round(255 * strength))
         soft = mask.filter(ImageFilter.GaussianBlur(blur / 4))
-        self.color.paste(color, (0, 0), soft.resize(self.size, Image.Resampling.BILINEAR))
+        self.color.paste(color, (left, top), soft.resize(size, Image.Resampling.BILINEAR))
+
+
+def _box(points: Points) -> tuple[int, int, tuple[int, int]]:
+    """Return left, top and the size of the smallest box around points."""
+    left, top = np.floor(points.min(axis=0)).astype(int).tolist()
+    right, bottom = np.ceil(points.max(axis=0)).astype(int).tolist()
+    return left, top, (max(2, right - left + 1), max(2, bottom - top + 1))
 
 
 def _puff(mask: Image.Image, round_px: float) -> np.ndarray:
     """Return 0 at a mask's outline rising like a quarter circle to 1 at ``round_px`` inside."""
-    step = 4 if round_px > 10 else 2
+    step = 4 if round_px > 6 else 2
     margin = math.ceil(round_px * 1.5 / step) + 1
     small = mask.reduce(step)
     padded = Image.new("L", (small.width + 2 * margin, small.height + 2 * margin))

@@ -103,26 +103,25 @@ def slate(size: tuple[int, int], rng: Random) -> Image.Image:
 
 def cloth(size: tuple[int, int], rng: Random) -> Image.Image:
     """Return a checked or striped cloth with a weave and soft folds."""
-    side = max(size) * 3 // 2
+    small = (size[0] // 2, size[1] // 2)
+    side = max(small) * 3 // 2
     white = (242, 238, 230)
     color = rng.choice(CLOTHS)
-    cell = rng.choice((28, 36, 48))
+    cell = rng.choice((14, 18, 24))
     striped = rng.random() < 0.3
     period = cell * 2 if not striped else cell * 2 + cell // 2
     across = np.where(np.arange(side) % period < cell, 1.0, 0.0).astype(np.float32)
     down = np.zeros(side, np.float32) if striped else across
     grey = Image.fromarray(((across[None, :] + down[:, None]) * 127).astype(np.uint8))
-    ink = mix(white, color, 0.5)
-    image = colorize(grey, ((0.0, white), (0.5, color if striped else ink), (1.0, color)))
-    image = image.rotate(rng.choice((0, 0, 45, rng.uniform(-30, 30))), Image.Resampling.BILINEAR)
-    left, top = (side - size[0]) // 2, (side - size[1]) // 2
-    left, top = left - left // 4, top - top // 4
-    image = image.crop((left, top, left + size[0], top + size[1]))
-    return _shaded(
-        image,
-        Image.blend(noise_patch(rng, size, "broad"), noise_patch(rng, size, "grain"), 0.4),
-        0.3,
+    turn = rng.choice((0, 0, 45, rng.uniform(-30, 30)))
+    left, top = (side - small[0]) // 2, (side - small[1]) // 2
+    grey = grey.rotate(turn, Image.Resampling.BILINEAR)
+    grey = grey.crop((left, top, left + small[0], top + small[1])).resize(
+        size, Image.Resampling.BICUBIC
     )
+    stops = ((0.0, white), (0.5, color if striped else mix(white, color, 0.5)), (1.0, color))
+    folds = Image.blend(noise_patch(rng, size, "broad"), noise_patch(rng, size, "grain"), 0.4)
+    return _shaded(colorize(grey, stops), folds, 0.3)
 
 
 def linen(size: tuple[int, int], rng: Random) -> Image.Image:
@@ -167,10 +166,10 @@ def table_top(size: tuple[int, int], rng: Random) -> Image.Image:
 
 def _shaded(image: Image.Image, grey: Image.Image, depth: float) -> Image.Image:
     """Darken an image by up to ``depth`` where ``grey`` is dark."""
-    light = np.asarray(grey, np.float32)[..., None] * np.float32(depth / 255) + np.float32(
-        1 - depth * 0.7
-    )
-    return Image.fromarray(np.clip(np.asarray(image) * light, 0, 255).astype(np.uint8))
+    dark = grey.point([round(255 * depth * (1 - level / 255)) for level in range(256)])
+    shaded = image.copy()
+    shaded.paste((24, 18, 16), (0, 0), dark)
+    return shaded
 
 
 def add_plate(sheet: Sheet, rng: Random, center: tuple[float, float], radius: float) -> float:
@@ -273,10 +272,11 @@ def backdrop(size: tuple[int, int], rng: Random, horizon: float) -> Image.Image:
     line = round(height * horizon)
     image = _room((width // 4, height // 4), rng, line / 4).resize(size, Image.Resampling.BICUBIC)
     flat = table_top((width, height - height // 4), rng)
-    table = leaned(flat, (width, height - line), 0.28)
-    far = table.reduce(8).resize(table.size, Image.Resampling.BICUBIC)
+    table = leaned(flat, (width // 2, (height - line) // 2), 0.28)
+    far = table.reduce(4).resize(table.size, Image.Resampling.BICUBIC)
     focus = Image.linear_gradient("L").point([min(255, 3 * level) for level in range(256)])
-    image.paste(Image.composite(table, far, focus.resize(table.size)), (0, line))
+    table = Image.composite(table, far, focus.resize(table.size))
+    image.paste(table.resize((width, height - line), Image.Resampling.BILINEAR), (0, line))
     edge = image.crop((0, line - 12, width, line + 12)).filter(ImageFilter.GaussianBlur(4))
     image.paste(edge, (0, line - 12))
     return image
