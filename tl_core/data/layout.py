@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tl_core.data.images import SUFFIXES
+from tl_core.data.names import debris_kind
 from tl_core.data.progress import ShouldStop
 from tl_core.data.signatures import looks_readable
 from tl_core.errors import DatasetError, Stopped
@@ -28,10 +29,6 @@ PART_OF_FOLDER = {
     "testing": "test",
 }
 
-_SYSTEM_NAMES = frozenset(
-    {"__macosx", ".ds_store", ".ipynb_checkpoints", "thumbs.db", "ehthumbs.db", "desktop.ini"}
-    | {"@eadir", "$recycle.bin", "system volume information", "icon\r"}
-)
 _DIGITS = re.compile(r"(\d+)")
 
 NaturalKey = tuple[tuple[str | int, ...], str]
@@ -194,7 +191,7 @@ class _Walk:
                 reason = self._sort_in(entry, folder, listing)
                 if reason is not None:
                     slash = "/" if entry.is_dir(follow_symlinks=False) else ""
-                    self._layout.ignored[reason].append(f"{folder}{entry.name}{slash}")
+                    self._layout.ignored[reason].append(_shown(f"{folder}{entry.name}{slash}"))
         return self._listings[folder]
 
     def _entries(self, folder: str) -> Iterator[os.DirEntry[str]]:
@@ -207,10 +204,9 @@ class _Walk:
     def _sort_in(self, entry: os.DirEntry[str], folder: str, listing: _Listing) -> str | None:
         """Add an entry to the listing, or return the reason why it is left out."""
         name = entry.name
-        if name.casefold() in _SYSTEM_NAMES or name.startswith("._"):
-            return "system"
-        if name.startswith("."):
-            return "hidden"
+        debris = debris_kind([name])
+        if debris is not None:
+            return "hidden" if debris == "hidden" else "system"
         if not _is_unicode(name):
             return "bad_name"
         if entry.is_symlink() and not self._is_file_inside(entry.path):
@@ -240,6 +236,11 @@ def _is_unicode(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _shown(path: str) -> str:
+    """Return a path as text that can be shown and stored, whatever bytes its names are made of."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _holds_image(path: str) -> bool:
