@@ -132,7 +132,7 @@ def _plan(entries: Iterable[ZipEntry], max_files: int, max_bytes: int) -> _Plan:
             except UnsafeName as error:
                 raise refusal(entry.name, str(error)) from None
         else:
-            plan.refused.append((entry.name, "not an image file"))
+            plan.refused.append((entry.name, "It is not an image file."))
             if suffix in _ARCHIVE_SUFFIXES:
                 nested = nested or entry
     plan.ignored.update(ignored)

@@ -86,11 +86,11 @@ def safe_component(part: str) -> str:
         for character in unicodedata.normalize("NFC", part)
         if unicodedata.category(character) != "Cf" or character in _JOINERS
     )
-    text = _FORBIDDEN.sub("_", text).encode("utf-8", "replace").decode("utf-8")
+    text = _FORBIDDEN.sub("_", text.encode("utf-8", "replace").decode("utf-8"))
     text = text.strip(" ").rstrip(" .") or "_"
     if text.split(".")[0].rstrip().lower() in _RESERVED:
         text = f"_{text}"
-    return _marked(text, part) if len(text.encode("utf-8")) > _MAX_BYTES else text
+    return _mark(text, _digest(part)) if len(text.encode("utf-8")) > _MAX_BYTES else text
 
 
 def show_name(name: str) -> str:
@@ -124,30 +124,37 @@ class PlaceBook:
         if parts in self._names:
             raise UnsafeName("is listed twice")
         path = PurePosixPath(*map(safe_component, parts))
-        if _key(path) in self._files:
-            path = path.with_name(_marked(path.name, "/".join(parts)))
-        folders = {_key(folder) for folder in path.parents}
-        if _key(path) in self._folders or folders & self._files:
+        if path_key(path) in self._files:
+            path = mark_name(path, _digest("/".join(parts)))
+        folders = {path_key(folder) for folder in path.parents}
+        if path_key(path) in self._folders or folders & self._files:
             raise UnsafeName("is both a file and a folder")
-        if _key(path) in self._files:
+        if path_key(path) in self._files:
             raise UnsafeName("is listed twice")
         self._names.add(parts)
-        self._files.add(_key(path))
+        self._files.add(path_key(path))
         self._folders |= folders
         return path
 
 
-def _key(path: PurePosixPath) -> str:
+def path_key(path: PurePosixPath) -> str:
     """Return what two paths share that a case-insensitive file system holds for one."""
     return unicodedata.normalize("NFC", str(path).casefold())
 
 
-def _marked(name: str, original: str) -> str:
-    """Return ``name``, cut where needed, with a hash of the original before its suffix."""
-    digest = hashlib.sha256(original.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+def mark_name(path: PurePosixPath, digest: str) -> PurePosixPath:
+    """Return the path with the head of a digest in its name, before the suffix."""
+    return path.with_name(_mark(path.name, digest))
+
+
+def _mark(name: str, digest: str) -> str:
     stem, dot, suffix = name.rpartition(".")
     if not stem or len(suffix.encode("utf-8")) > 16:
         stem, dot, suffix = name, "", ""
-    room = _MAX_BYTES - len(f"~{digest}{dot}{suffix}".encode())
-    stem = stem.encode("utf-8")[:room].decode("utf-8", "ignore").rstrip(" .")
-    return f"{stem}~{digest}{dot}{suffix}"
+    mark = f"~{digest[:8]}{dot}{suffix}"
+    room = _MAX_BYTES - len(mark.encode("utf-8"))
+    return stem.encode("utf-8")[:room].decode("utf-8", "ignore").rstrip(" .") + mark
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
