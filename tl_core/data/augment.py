@@ -16,9 +16,8 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from tl_core.config import AugmentConfig
+from tl_core.data.warp import Fill, warp
 from tl_core.errors import ConfigError, did_you_mean
-
-Fill = Literal["reflect", "edge", "black"]
 
 TRANSFORMS = tuple(name for name in AugmentConfig.model_fields if name != "fill")
 
@@ -224,7 +223,11 @@ def _apply(
     is_flip = changes.flip_x or changes.flip_y
     if is_flip or changes.is_warp or changes.is_colour or changes.blur:
         picture = Image.fromarray(image)
-        picture = _warp(picture, changes, fill) if changes.is_warp else _flip(picture, changes)
+        if changes.is_warp:
+            shift = (changes.shift_x * picture.width, changes.shift_y * picture.height)
+            picture = warp(picture, _linear(changes), shift, fill)
+        else:
+            picture = _flip(picture, changes)
         if changes.is_colour:
             picture = picture.convert("RGB", _colour_matrix(image, changes))
         if changes.blur:
@@ -247,90 +250,14 @@ def _flip(picture: Image.Image, changes: _Changes) -> Image.Image:
     return picture
 
 
-def _warp(picture: Image.Image, changes: _Changes, fill: Fill) -> Image.Image:
-    """Flip, rotate, shear, zoom and shift about the centre with one bilinear resample."""
-    width, height = picture.size
-    matrix = _source_matrix(width, height, changes)
-    if changes.scale <= 0.5:
-        # Bilinear sampling reads 2 x 2 pixels: below half size it would jump over some, and
-        # the canvas around them would grow without need.
-        reduction = int(1 / max(changes.scale, 0.05))
-        reduced = (max(1, round(width / reduction)), max(1, round(height / reduction)))
-        picture = picture.resize(reduced, Image.Resampling.BOX)
-        matrix = np.diag([reduced[0] / width, reduced[1] / height, 1.0]) @ matrix
-    if fill != "black":
-        corners = matrix @ [[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]]
-        left, top = (max(0, math.ceil(-low)) for low in corners[:2].min(axis=1))
-        right, bottom = (
-            max(0, math.ceil(high - side))
-            for high, side in zip(corners[:2].max(axis=1), picture.size, strict=True)
-        )
-        picture = _extend(picture, left, top, right, bottom, fill)
-        matrix[:2, 2] += left, top
-    return picture.transform(
-        (width, height),
-        Image.Transform.AFFINE,
-        matrix[:2].ravel().tolist(),
-        Image.Resampling.BILINEAR,
-    )
-
-
-def _source_matrix(width: int, height: int, changes: _Changes) -> np.ndarray:
-    """Return the (3, 3) matrix from a place (x, y, 1) in the result to its source."""
+def _linear(changes: _Changes) -> np.ndarray:
+    """Return the (2, 2) matrix of flip, rotation, shear and zoom, in that order."""
     angle = math.radians(changes.rotation)
     # y runs down, so this turns counter-clockwise for the eye.
     rotation = [[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]]
     shear = [[1, math.tan(math.radians(changes.shear))], [0, 1]]
     flip = np.diag([-1.0 if changes.flip_x else 1.0, -1.0 if changes.flip_y else 1.0])
-    linear = changes.scale * np.array(shear) @ np.array(rotation) @ flip
-    inverse = np.linalg.inv(linear)
-    centre = np.array([width / 2, height / 2])
-    moved = centre * [1 + 2 * changes.shift_x, 1 + 2 * changes.shift_y]
-    matrix = np.eye(3)
-    matrix[:2, :2] = inverse
-    matrix[:2, 2] = centre - inverse @ moved
-    return matrix
-
-
-def _extend(
-    picture: Image.Image, left: int, top: int, right: int, bottom: int, fill: Fill
-) -> Image.Image:
-    """Add margins in pixels: the picture mirrored at its edges, or its edges drawn out."""
-    mirrored = fill == "reflect"
-    side, rise = picture.size
-    while left or top or right or bottom:
-        # A mirrored margin is at most the picture itself; where more is asked for, the canvas
-        # is extended again, which goes on with the pattern as its edge is the picture's then.
-        west, east = (min(left, side), min(right, side)) if mirrored else (left, right)
-        north, south = (min(top, rise), min(bottom, rise)) if mirrored else (top, bottom)
-        x0, y0 = west, north
-        x1, y1 = x0 + picture.width, y0 + picture.height
-        width, height = x1 + east, y1 + south
-        canvas = Image.new("RGB", (width, height))
-        canvas.paste(picture, (x0, y0))
-        flip_x, flip_y = Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.FLIP_TOP_BOTTOM
-        for size, margin, source, flip in (
-            (west, (0, y0, x0, y1), (x0, y0, x0 + (west if mirrored else 1), y1), flip_x),
-            (east, (x1, y0, width, y1), (x1 - (east if mirrored else 1), y0, x1, y1), flip_x),
-            (north, (0, 0, width, y0), (0, y0, width, y0 + (north if mirrored else 1)), flip_y),
-            (
-                south,
-                (0, y1, width, height),
-                (0, y1 - (south if mirrored else 1), width, y1),
-                flip_y,
-            ),
-        ):
-            if size:
-                strip = canvas.crop(source)
-                if mirrored:
-                    strip = strip.transpose(flip)
-                else:
-                    extent = (margin[2] - margin[0], margin[3] - margin[1])
-                    strip = strip.resize(extent, Image.Resampling.NEAREST)
-                canvas.paste(strip, margin[:2])
-        picture = canvas
-        left, right, top, bottom = left - west, right - east, top - north, bottom - south
-    return picture
+    return changes.scale * np.array(shear) @ np.array(rotation) @ flip
 
 
 def _colour_matrix(image: np.ndarray, changes: _Changes) -> tuple[float, ...]:

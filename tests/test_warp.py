@@ -1,0 +1,102 @@
+"""The one resample: where pixels go, and what shows beyond the edges, by hand-made values."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tl_core.data.warp import Fill, warp
+
+EYE = np.eye(2)
+
+
+def ramp(height: int = 4, width: int = 6) -> np.ndarray:
+    """Each pixel its own value: 10 times the row plus the column."""
+    values = 10 * np.arange(height)[:, None] + np.arange(width)
+    return values.astype(np.uint8)[..., None].repeat(3, axis=2)
+
+
+def warped(
+    image: np.ndarray, linear: np.ndarray, shift: tuple[float, float], fill: Fill = "reflect"
+) -> list[list[int]]:
+    result = np.asarray(warp(Image.fromarray(image), linear, shift, fill))
+    assert result.shape == image.shape
+    return result[..., 1].tolist()
+
+
+@pytest.mark.parametrize(
+    ("fill", "expected"),
+    [
+        ("reflect", [1, 0, 0, 1, 2, 3]),
+        ("edge", [0, 0, 0, 1, 2, 3]),
+        ("black", [0, 0, 0, 1, 2, 3]),
+    ],
+)
+def test_a_shift_to_the_right_shows_its_fill_on_the_left(fill: Fill, expected: list[int]) -> None:
+    assert warped(ramp(1), EYE, (2, 0), fill)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("fill", "expected"),
+    [("reflect", [2, 3, 4, 5, 5, 4]), ("edge", [2, 3, 4, 5, 5, 5]), ("black", [2, 3, 4, 5, 0, 0])],
+)
+def test_a_shift_to_the_left_shows_its_fill_on_the_right(fill: Fill, expected: list[int]) -> None:
+    assert warped(ramp(1), EYE, (-2, 0), fill)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("fill", "shift", "expected"),
+    [
+        ("reflect", 2, [10, 0, 0, 10]),
+        ("reflect", -2, [20, 30, 30, 20]),
+        ("edge", 2, [0, 0, 0, 10]),
+        ("edge", -2, [20, 30, 30, 30]),
+        ("black", -2, [20, 30, 0, 0]),
+    ],
+)
+def test_a_shift_down_or_up_shows_its_fill(fill: Fill, shift: int, expected: list[int]) -> None:
+    assert [row[0] for row in warped(ramp(), EYE, (0, shift), fill)] == expected
+
+
+def test_half_a_pixel_is_the_mean_of_two() -> None:
+    image = np.array([[[0] * 3, [100] * 3, [200] * 3, [200] * 3]], np.uint8)
+    assert warped(image, EYE, (0.5, 0))[0] == [0, 50, 150, 200]
+
+
+def test_a_mirrored_margin_wider_than_the_picture_repeats_it() -> None:
+    # The period is 12: 0..5 and back. A shift of 14 to the right shows the columns -14..-9.
+    assert warped(ramp(1), EYE, (14, 0))[0] == [1, 0, 0, 1, 2, 3]
+    assert warped(ramp(1), EYE, (-14, 0))[0] == [2, 3, 4, 5, 5, 4]
+    assert warped(ramp(1), EYE, (-9, 0))[0] == [2, 1, 0, 0, 1, 2]
+
+
+def test_corners_are_mirrored_both_ways() -> None:
+    assert warped(ramp(), EYE, (1, 1))[0][0] == 0
+    assert warped(ramp(), EYE, (2, 2))[0][0] == 11
+
+
+def test_a_quarter_turn_is_exact() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (6, 6, 3), np.uint8)
+    turn = np.array([[0.0, 1.0], [-1.0, 0.0]])
+    assert warped(image, turn, (0, 0)) == np.rot90(image)[..., 1].tolist()
+
+
+def test_shrinking_to_a_third_averages_nine_pixels() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (18, 18, 3), np.uint8)
+    mean = image[..., 1].reshape(6, 3, 6, 3).mean(axis=(1, 3))
+    result = np.array(warped(image, EYE / 3, (0, 0)))[6:12, 6:12]
+    assert np.abs(result - mean).max() <= 1
+
+
+def test_a_turn_of_45_degrees_fills_the_corners() -> None:
+    image = np.full((20, 20, 3), 200, np.uint8)
+    cos = math.cos(math.pi / 4)
+    turn = np.array([[cos, cos], [-cos, cos]])
+    assert np.array(warped(image, turn, (0, 0), "reflect")).min() == 200
+    assert np.array(warped(image, turn, (0, 0), "edge")).min() == 200
+    black = np.array(warped(image, turn, (0, 0), "black"))
+    assert black[0, 0] == black[-1, -1] == black[0, -1] == 0
+    assert black[10, 10] == 200
