@@ -100,7 +100,7 @@ _ROWS = (
     _keras("MobileNetV3Small", "mobilenet_v3", 224, 576, 939_120, 0.681),
     _keras("MobileNetV3Large", "mobilenet_v3", 224, 960, 2_996_352, 0.756),
     _keras("NASNetMobile", "nasnet", 224, 1056, 4_269_716, 0.744),
-    _keras("NASNetLarge", "nasnet", 331, 4032, 84_887_922, 0.825),
+    _keras("NASNetLarge", "nasnet", 331, 4032, 84_916_818, 0.825),
     _keras("EfficientNetB0", "efficientnet", 224, 1280, 4_049_571, 0.771),
     _keras("EfficientNetB1", "efficientnet", 240, 1280, 6_575_239, 0.791),
     _keras("EfficientNetB2", "efficientnet", 260, 1408, 7_768_569, 0.801),

@@ -134,14 +134,19 @@ def head_forward(weights: Mapping[str, np.ndarray], features: np.ndarray) -> np.
         RunError: the weights are not a head's, or do not fit the features.
     """
     x = np.asarray(features, np.float32)
-    num_fc = (len(weights) - 2) // 2
+    num_fc = len({name.partition("/")[0] for name in weights if name.startswith("fc_")})
     layers = [f"fc_{index}" for index in range(num_fc)] + [_PREDICTIONS]
     _check_names({f"{name}/{part}" for name in layers for part in _PARTS}, set(weights))
     for name in layers:
         kernel, bias = (np.asarray(weights[f"{name}/{part}"], np.float32) for part in _PARTS)
-        if x.ndim != 2 or kernel.ndim != 2 or x.shape[1:] != kernel.shape[:1]:
+        if kernel.ndim != 2 or bias.shape != kernel.shape[1:]:
             raise RunError(
-                f"Expected features of width {kernel.shape[0]} for weights '{name}/kernel', "
+                f"Expected weights '{name}' to be a matrix and its bias, "
+                f"received shapes {kernel.shape} and {bias.shape}."
+            )
+        if x.ndim != 2 or x.shape[1] != kernel.shape[0]:
+            raise RunError(
+                f"Expected features of width {kernel.shape[0]} for weights '{name}', "
                 f"received shape {x.shape}. They belong to another backbone or image size."
             )
         x = x @ kernel + bias
