@@ -1,0 +1,288 @@
+"""The command line: the package's functions as commands, for people and, with --json, for programs.
+
+What goes wrong is turned into a message and an exit code here and nowhere else. Everything slow
+is imported by the command that needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tl_core import cli_reports
+from tl_core.cli_options import build_config, with_settings
+from tl_core.cli_terminal import print_json, working
+from tl_core.errors import Stopped, TLError
+from tl_core.workspace import ENVIRONMENT_NAME, Workspace, default_workspace
+
+EXIT_USER_ERROR = 2
+EXIT_STOPPED = 130
+
+app = typer.Typer(
+    help="From a folder of class images to a classifier that can be trusted and shared.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+DataDir = Annotated[
+    Path, typer.Argument(metavar="DATA_DIR", help="Folder with one folder of images per class.")
+]
+RunDir = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder of a run, see: runs.")]
+RunsDir = Annotated[
+    Path | None,
+    typer.Option("--runs-dir", metavar="DIR", help="Where runs are kept.  [workspace/runs]"),
+]
+WorkspaceDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--workspace",
+        metavar="DIR",
+        envvar=ENVIRONMENT_NAME,
+        help="Folder of runs and caches.  [workspace/ beside app.py]",
+    ),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave the process with its exit code.
+
+    A mistake of the user's ends with ``Error: ...`` and 2, Ctrl-C with 130, a bug with a traceback.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is loaded
+    try:
+        app(arguments, prog_name="python -m tl_core")
+    except Stopped as error:
+        print(error, file=sys.stderr)
+        sys.exit(EXIT_STOPPED)
+    except TLError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+
+
+@app.command()
+def sample(
+    out_dir: Annotated[
+        Path | None,
+        typer.Argument(metavar="OUT_DIR", help="New folder to draw into.  [the workspace's]"),
+    ] = None,
+    num_per_class: Annotated[int, typer.Option(help="Images in each class.")] = 100,
+    seed: Annotated[int, typer.Option(help="Another seed draws other images.")] = 0,
+    workspace: WorkspaceDir = None,
+    quiet: Quiet = False,
+) -> None:
+    """Draw the sample set: pizza, burgers and tacos with a few planted faults.
+
+    Without OUT_DIR it goes where the app looks for it, unless it is there already.
+    """
+    from tl_core.data.samples import SAMPLE_NAME, draw_sample_dataset
+
+    own_place = _workspace(workspace).datasets_dir / SAMPLE_NAME
+    if out_dir is None and own_place.exists():
+        print(own_place)
+        return
+    with working(quiet) as (progress, should_stop):
+        drawn = draw_sample_dataset(
+            out_dir or own_place,
+            num_per_class=num_per_class,
+            seed=seed,
+            on_progress=progress.on_progress,
+            should_stop=should_stop,
+        )
+    print(drawn)
+
+
+@app.command()
+def inspect(
+    data_dir: DataDir,
+    workspace: WorkspaceDir = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Count the images of each class and tell what is wrong with them."""
+    from tl_core.data.dataset import scan_dataset
+
+    with working(quiet, as_json) as (progress, should_stop):
+        index = scan_dataset(
+            data_dir,
+            cache_dir=_workspace(workspace).cache_dir,
+            on_progress=progress.on_progress,
+            should_stop=should_stop,
+        )
+    if as_json:
+        print_json(cli_reports.index_values(index))
+    else:
+        cli_reports.print_index(index)
+
+
+@app.command()
+def backbones(as_json: AsJson = False) -> None:
+    """List the pretrained networks to choose from."""
+    from tl_core.model.backbones import list_backbones
+
+    if as_json:
+        print_json(cli_reports.backbone_values(list_backbones()))
+    else:
+        cli_reports.print_backbones(list_backbones())
+
+
+@app.command()
+@with_settings
+def train(
+    data_dir: DataDir,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Settings as JSON, such as a run's config.json."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="A name for the run.")] = None,
+    runs_dir: RunsDir = None,
+    workspace: WorkspaceDir = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    **settings: Any,
+) -> None:
+    """Train a classifier on a folder of class images.
+
+    Every setting is an option; those given change what --config says, and single transforms change
+    what --augment says. Ctrl-C stops and keeps the best weights so far.
+    """
+    from tl_core.data.dataset import scan_dataset
+    from tl_core.data.split import split_dataset
+    from tl_core.model.backbones import resolve_image_size
+    from tl_core.training.runs import create_run
+    from tl_core.training.trainer import train as train_run
+
+    wanted = build_config(config, settings)
+    resolve_image_size(wanted)
+    place = _workspace(workspace)
+    with working(quiet, as_json) as (progress, should_stop):
+        if not wanted.augment.is_identity and wanted.views == 1:
+            progress.note("Note: nothing is augmented with one view of each image; see --views.")
+        started = time.monotonic()
+        index = scan_dataset(
+            data_dir,
+            cache_dir=place.cache_dir,
+            on_progress=progress.on_progress,
+            should_stop=should_stop,
+        )
+        scan_seconds = time.monotonic() - started
+        split_dataset(index, wanted)  # too few images leave no failed run behind
+        run = create_run(runs_dir or place.runs_dir, wanted, index.data_dir, name=name)
+        run = train_run(
+            wanted,
+            index,
+            run.run_dir,
+            on_event=progress.on_event,
+            should_stop=should_stop,
+            cache_dir=place.cache_dir,
+            scan_seconds=scan_seconds,
+        )
+    values = cli_reports.run_values(run)
+    if as_json:
+        print_json(values)
+    else:
+        cli_reports.print_run(values)
+    if run.state == "stopped":
+        raise typer.Exit(EXIT_STOPPED)
+
+
+@app.command()
+def runs(runs_dir: RunsDir = None, workspace: WorkspaceDir = None, as_json: AsJson = False) -> None:
+    """List the training runs, the newest first."""
+    from tl_core.training.runs import list_runs
+
+    listed = list_runs(runs_dir or _workspace(workspace).runs_dir)
+    if as_json:
+        print_json([cli_reports.run_row(run) for run in listed])
+    else:
+        cli_reports.print_runs(listed)
+
+
+@app.command()
+def evaluate(
+    run_dir: RunDir,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Other images than those the run kept for testing."),
+    ] = None,
+    workspace: WorkspaceDir = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure a run on the images it kept for testing, or on another folder."""
+    from tl_core.results.evaluate import evaluate_run
+
+    with working(quiet, as_json) as (progress, should_stop):
+        evaluation = evaluate_run(
+            run_dir,
+            data_dir,
+            cache_dir=_workspace(workspace).cache_dir,
+            on_progress=progress.on_progress,
+            should_stop=should_stop,
+        )
+    if as_json:
+        print_json(evaluation.to_dict())
+    else:
+        cli_reports.print_evaluation(evaluation)
+
+
+@app.command()
+def predict(
+    run_dir: RunDir,
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGE_OR_DIR...", help="Image files, or folders of them."),
+    ],
+    top_k: Annotated[int, typer.Option(min=1, help="Classes shown per image.")] = 3,
+    workspace: WorkspaceDir = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Classify images with a run. One that cannot be read gets its reason and spoils nothing."""
+    from tl_core.results.predict import find_images, load_predictor
+
+    with working(quiet, as_json) as (progress, should_stop):
+        paths = find_images(images)
+        predictor = load_predictor(run_dir, _workspace(workspace).cache_dir)
+        predictions = predictor.predict(
+            paths, top_k, on_progress=progress.on_progress, should_stop=should_stop
+        )
+    if as_json:
+        print_json([prediction.to_dict() for prediction in predictions])
+    else:
+        cli_reports.print_predictions(predictions)
+
+
+@app.command()
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Drop the stored features.")] = False,
+    workspace: WorkspaceDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the caches hold. Everything in them can be computed again."""
+    from tl_core.model.cache import open_feature_cache
+
+    cache_dir = _workspace(workspace).cache_dir
+    if clear:
+        with open_feature_cache(cache_dir) as features:
+            features.clear()
+    values = cli_reports.cache_values(cache_dir)
+    if as_json:
+        print_json(values)
+    else:
+        cli_reports.print_cache(values)
+
+
+def _workspace(root: Path | None) -> Workspace:
+    return default_workspace() if root is None else Workspace(root.expanduser().absolute())

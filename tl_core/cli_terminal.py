@@ -1,0 +1,190 @@
+"""The command line's side of the terminal: progress, tables, JSON, and Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from tl_core.cli_streams import libraries_kept_quiet
+
+if TYPE_CHECKING:
+    from tl_core.data.progress import Progress, ShouldStop
+    from tl_core.training.events import BatchEnd, EpochEnd, Event
+
+_STAGE_LABELS = {
+    "sample": "drawing",
+    "scan": "reading images",
+    "backbone": "preparing the backbone",
+    "features": "computing features",
+    "head": "training",
+}
+_SECONDS_BETWEEN = {True: 0.1, False: 5.0}  # a terminal redraws one line, a log gets new ones
+
+
+class ProgressLine:
+    """Shows progress on stderr: one line drawn anew on a terminal, few lines in a log.
+
+    Its methods are the ``on_progress`` and ``on_event`` of the core.
+    """
+
+    def __init__(self, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        self._quiet = quiet
+        self._clock = clock
+        self._in_place = sys.stderr.isatty()
+        self._stage = ""
+        self._text = ""
+        self._shown = ""
+        self._next_time = 0.0
+        self._num_epochs = 0
+
+    def on_progress(self, progress: Progress) -> None:
+        """Show a :class:`~tl_core.data.progress.Progress`."""
+        rate, left = progress.rate, progress.seconds_left
+        self._show(progress.stage, _count(progress.done, progress.total, rate, left))
+
+    def on_event(self, event: Event) -> None:
+        """Show what a training event says, if it says how far things are."""
+        from tl_core.training.events import BatchEnd, EpochEnd, FeatureProgress, PhaseStarted
+
+        if isinstance(event, PhaseStarted):
+            self._num_epochs = event.num_epochs
+        elif isinstance(event, FeatureProgress):
+            rate, left = event.images_per_second, event.seconds_left
+            self._show(event.stage, _count(event.done, event.total, rate, left))
+        elif isinstance(event, BatchEnd):
+            self._show_epoch(event, f"loss {event.loss:.3f}, accuracy {percent(event.accuracy)}")
+        elif isinstance(event, EpochEnd):
+            self._show_epoch(
+                event,
+                f"val_loss {event.val_loss:.3f}, val_accuracy {percent(event.val_accuracy)}",
+            )
+
+    def note(self, message: str) -> None:
+        """Say something that stays on the screen."""
+        if not self._quiet:
+            self.close()
+            print(message, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Leave the last state of the line on the screen and begin a new one."""
+        self._draw(self._text)
+        if self._shown and self._in_place:
+            print(file=sys.stderr, flush=True)
+        self._stage = self._text = self._shown = ""
+        self._next_time = 0.0
+
+    def _show_epoch(self, event: BatchEnd | EpochEnd, figures: str) -> None:
+        left = seconds_left(event.seconds_left)
+        self._show(event.phase, f"epoch {event.epoch + 1}/{self._num_epochs}, {figures}{left}")
+
+    def _show(self, stage: str, text: str) -> None:
+        if stage != self._stage:
+            self.close()
+            self._stage = stage
+        self._text = f"{_STAGE_LABELS.get(stage, stage)}: {text}"
+        if self._clock() >= self._next_time:
+            self._draw(self._text)
+            self._next_time = self._clock() + _SECONDS_BETWEEN[self._in_place]
+
+    def _draw(self, text: str) -> None:
+        if self._quiet or text == self._shown:
+            return
+        self._shown = text
+        if self._in_place:
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r{text[:width]}\x1b[K", end="", file=sys.stderr, flush=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def working(quiet: bool, as_json: bool = False) -> Iterator[tuple[ProgressLine, ShouldStop]]:
+    """Surround a command's long work: give it a progress line and the answer to Ctrl-C.
+
+    With ``as_json`` nothing that is printed meanwhile gets to stdout, so that what
+    :func:`print_json` prints afterwards is all there is.
+    """
+    with libraries_kept_quiet(stdout_too=as_json):
+        progress = ProgressLine(quiet)
+        with closing(progress), _stop_on_interrupt(progress) as should_stop:
+            yield progress, should_stop
+
+
+@contextmanager
+def _stop_on_interrupt(progress: ProgressLine) -> Iterator[ShouldStop]:
+    """Let Ctrl-C only set a flag, which the core looks at; a second one aborts at once."""
+    asked: list[int] = []
+
+    def interrupt(number: int, _: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        progress.note("Stopping; what is done so far is kept. Ctrl-C again aborts.")
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document on stdout."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print aligned columns on stdout: numbers and figures to the right, words to the left."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(headers, *cells, strict=True)]
+    numeric = [
+        bool(rows) and all(not isinstance(value, str) or value == "" for value in column)
+        for column in zip(*rows, strict=True)
+    ] or [False] * len(headers)
+    for row in [list(headers), *cells]:
+        parts = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        ]
+        print("  ".join(parts).rstrip())
+
+
+class Percent(float):
+    """A share in [0, 1] that a table shows in percent."""
+
+
+def percent(share: float | None) -> str:
+    """Return a share in [0, 1] as shown, ``-`` for none."""
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def seconds_left(seconds: float | None) -> str:
+    """Return ``", 12 s left"``, or nothing while nothing is known."""
+    if seconds is None:
+        return ""
+    if seconds < 100:
+        return f", {seconds:.0f} s left"
+    return f", {seconds / 60:.0f} min left" if seconds < 6000 else f", {seconds / 3600:.1f} h left"
+
+
+def _count(done: int, total: int, rate: float, left: float | None) -> str:
+    if total == 1:
+        return "done" if done else "..."
+    if done >= total:
+        return f"{done:,} of {total:,}"
+    speed = f", {rate:,.0f}/s" if rate >= 1 else ""
+    return f"{done:,} of {total:,}{speed}{seconds_left(left)}"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, Percent):
+        return percent(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
