@@ -38,7 +38,23 @@ def draw_photo(class_name: str, rng: Random, *, hard: bool = False) -> Image.Ima
         photo = photo.filter(ImageFilter.GaussianBlur(rng.uniform(1.2, 2.8)))
     elif rng.random() < 0.12:
         photo = photo.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 1.0)))
+    if class_name != "Wall" and rng.random() < (0.3 if hard else 0.07):
+        _stand_in_front(photo, rng)
     return photo
+
+
+def _stand_in_front(photo: Image.Image, rng: Random) -> None:
+    """Let something out of focus reach into the picture: a leaf, a glass, a napkin."""
+    width, height = photo.size
+    mask = Image.new("L", photo.size)
+    x, y = rng.choice((-0.02, 1.02)) * width, height * rng.uniform(0.2, 1.0)
+    reach = width * rng.uniform(0.14, 0.24)
+    shape = blob(rng, (x, y), reach, reach * rng.uniform(0.7, 1.6), wobble=0.12)
+    ImageDraw.Draw(mask).polygon(shape.ravel().tolist(), fill=rng.randint(200, 250))
+    color = rng.choice(
+        ((66, 96, 48), (226, 220, 210), (150, 40, 34), (60, 52, 48), (196, 160, 110))
+    )
+    photo.paste(vary(rng, color), (0, 0), mask.filter(ImageFilter.GaussianBlur(width * 0.022)))
 
 
 def _light(rng: Random, hard: bool) -> Light:
@@ -53,9 +69,7 @@ def _light(rng: Random, hard: bool) -> Light:
         vignette=rng.uniform(0.05, 0.32),
     )
     if hard:
-        light = replace(
-            light, warmth=rng.choice((-2.0, 2.4)), exposure=rng.choice((0.5, 0.7, 1.35))
-        )
+        light = replace(light, warmth=rng.choice((-1.9, 1.8)), exposure=rng.choice((0.5, 0.7, 1.2)))
     return light
 
 
@@ -275,6 +289,7 @@ def _side_light(rng: Random, hard: bool) -> Light:
         angle=-math.pi / 2 + rng.uniform(-1.15, 1.15),
         steepness=rng.uniform(0.9, 1.6),
         shadows=light.shadows * 0.75,
+        distant=True,
     )
 
 

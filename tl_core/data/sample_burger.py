@@ -166,31 +166,29 @@ def _top_bun(
 
 def _lettuce(sheet: Sheet, rng: Random, stack: Stack, y: float) -> float:
     color = rng.choice(GREENS)
-    count = rng.randint(17, 26)
-    reach = rng.uniform(1.02, 1.13)
-    order = list(range(count))
-    rng.shuffle(order)
+    reach = rng.uniform(1.02, 1.12)
     thick = stack.radius * 0.1
     under = stack.slab(rng, y - thick / 2, thick, 1.0, 0.1)
     dark = mix(color, (20, 50, 10), 0.5)
     sheet.part(rng, under, ((0, dark), (1, color)), base=6, rise=8, round_px=6, barrel=30)
+    count = rng.randint(22, 30)
+    order = list(range(count))
+    rng.shuffle(order)
     for index in order:
         t = -1 + 2 * (index + 0.5) / count
         x, sag = stack.front(t)
-        x = stack.x + (x - stack.x) * reach
-        drop = stack.radius * rng.uniform(0.03, 0.13)
-        center = (x, y + sag - thick * 0.35 + drop * 0.5)
-        tone = vary(rng, color, 20)
-        wide = stack.radius * rng.uniform(0.075, 0.12)
-        frill = blob(
-            rng, center, wide, drop * 0.7 + thick * 0.55, wobble=0.14, count=22, waves=(3, 5, 7)
-        )
-        height = 22 + 34 * math.sqrt(max(0, 1 - t * t)) + rng.uniform(-3, 5)
-        sheet.paint(frill, mix(tone, (214, 236, 140), 0.35), 0, 90, base=height)
-        inner = (frill - center) * 0.8 + center - (0, wide * 0.1)
-        sheet.paint(inner, tone, 2.5, 90, base=height)
-        vein = np.array(((0, -thick * 0.5), (rng.uniform(-3, 3), drop * 0.4)))
-        sheet.stroke(vein + center, mix(tone, (226, 240, 170), 0.45), 2)
+        drop = stack.radius * rng.uniform(0.02, 0.12)
+        center = (stack.x + (x - stack.x) * reach, y + sag - thick * 0.35 + drop * 0.5)
+        tone = vary(rng, color, 22)
+        wide, tall = stack.radius * rng.uniform(0.1, 0.16), drop * 0.7 + thick * 0.55
+        frill = blob(rng, center, wide, tall, wobble=0.2, count=30, waves=(4, 7, 9))
+        height = 22 + 34 * math.sqrt(max(0, 1 - t * t)) + rng.uniform(-4, 5)
+        sheet.paint(frill, mix(tone, (222, 240, 150), 0.4), 0, 70, base=height)
+        for share, dusk, lift in ((0.84, 0.0, 1.6), (0.55, 0.28, 0.8)):  # darker into the fold
+            inner = moved((frill - center) * share, center[0], center[1] - tall * (1 - share) * 0.8)
+            sheet.paint(inner, mix(tone, (30, 80, 16), dusk), lift, 70, base=height)
+        vein = np.array(((rng.uniform(-4, 4), -tall * 0.7), (rng.uniform(-6, 6), tall * 0.6)))
+        sheet.stroke(vein + center, mix(tone, (226, 240, 170), 0.4), 2)
     return y - thick * 0.8
 
 

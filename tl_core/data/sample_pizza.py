@@ -64,7 +64,7 @@ def mushroom(sheet: Sheet, rng: Random, x: float, y: float, r: float) -> None:
     )
     angle = rng.uniform(0, 6.3)
     flesh = vary(rng, (226, 206, 172), 10)
-    sheet.paint(turned(outline * r, angle, (x, y)), mix(flesh, (96, 62, 36), 0.62), 3, 30)
+    sheet.paint(turned(outline * r, angle, (x, y)), mix(flesh, (112, 74, 44), 0.6), 3, 30)
     sheet.paint(turned(outline * r * 0.86, angle, (x, y)), flesh, 0.6, 50)
     gills = np.array(((-0.62, 0.06), (-0.3, -0.12), (0, -0.16), (0.3, -0.12), (0.62, 0.06)))
     sheet.stroke(turned(gills * r, angle, (x, y)), mix(flesh, (110, 74, 46), 0.6), r * 0.13)

@@ -23,6 +23,7 @@ Points = np.ndarray[Any, np.dtype[np.float64]]
 Profile = tuple[tuple[float, float], ...]
 
 _NOISE_SIDE = 1152
+_VIVID = 1.12  # how much stronger colours come out than they were mixed
 _OCTAVES = {
     "cloud": (((7, 7), 1.0), ((16, 16), 0.6), ((40, 40), 0.35), ((100, 100), 0.18)),
     "broad": (((4, 4), 1.0), ((9, 9), 0.6), ((22, 22), 0.35), ((56, 56), 0.18)),
@@ -352,6 +353,7 @@ class Light:
     shadows: float = 0.7
     slope: float = 0.15  # how much brighter the lit side of the frame is
     vignette: float = 0.2
+    distant: bool = False  # whether the ground is too far behind to catch shadows
 
 
 def _smooth(field: np.ndarray) -> np.ndarray:
@@ -388,12 +390,15 @@ def develop(
             image = leaned(image, fine, 0.13 * tilt)
         views.append(image.resize(size, Image.Resampling.BOX))
     color = views[0]
-    relief = _smooth(np.asarray(views[1], np.float32) / np.float32(2))
+    sharp_relief = np.asarray(views[1], np.float32) * np.float32(0.5)
+    relief = _smooth(sharp_relief)
     gloss = np.asarray(views[2], np.float32)
 
     padded = np.pad(relief, 1, mode="edge")
     across = (padded[1:-1, 2:] - padded[1:-1, :-2]) * np.float32(0.5)
     down = (padded[2:, 1:-1] - padded[:-2, 1:-1]) * np.float32(0.5)
+    # Cliffs between parts would draw black and white lines; steep is steep enough at 1.4.
+    across, down = np.clip(across, -1.4, 1.4), np.clip(down, -1.4, 1.4)
     scale = 1 / np.sqrt(across * across + down * down + 1)
     flat = math.hypot(1, light.steepness)
     toward = (math.cos(light.angle) / flat, math.sin(light.angle) / flat, light.steepness / flat)
@@ -402,9 +407,16 @@ def develop(
     shadow = _cast_shadows(relief, light) * np.float32(light.shadows)
     wide = Image.fromarray(relief).resize((size[0] // 8, size[1] // 8), Image.Resampling.BOX)
     around = np.asarray(wide.resize(size, Image.Resampling.BICUBIC))
-    hollow = 1 - np.clip((around - relief) * np.float32(0.035), 0, 0.4)
+    hollow = np.clip((around - relief) * np.float32(0.03), 0, 0.36)
+    if light.distant:
+        near = np.clip(sharp_relief * np.float32(0.2), 0, 1)
+        lit = 1 + (lit - 1) * near
+        shadow *= near
+        hollow *= near
 
-    bright = light.ambient * hollow + (1 - light.ambient) * np.minimum(lit, 1.6) * (1 - shadow)
+    bright = light.ambient * (1 - hollow) + (1 - light.ambient) * np.minimum(lit, 1.45) * (
+        1 - shadow
+    )
     half = (toward[0] * 0.5, toward[1] * 0.5, (toward[2] + 1) * 0.5)
     norm = math.sqrt(sum(part * part for part in half))
     mirror = np.clip((half[2] - across * half[0] - down * half[1]) * scale / norm, 0, 1)
@@ -430,9 +442,10 @@ def _expose(
     noise = np.asarray(noise_patch(rng, (width, height), "grain"), np.float32)
     extra = shine * fall + (noise - 127) * np.float32(rng.uniform(0.01, 0.045))
     tints = (1 + 0.09 * light.warmth, 1.0, 1 - 0.13 * light.warmth)
+    grey = np.asarray(color.convert("L"), np.float32) * np.float32(1 - _VIVID)
     planes = []
     for plane, tint in zip(color.split(), tints, strict=True):
-        level = np.asarray(plane, np.float32) * bright
+        level = (np.asarray(plane, np.float32) * np.float32(_VIVID) + grey) * bright
         level += extra
         level *= np.float32(tint)
         # A soft shoulder above 212 keeps highlights from clipping to flat white.

@@ -284,8 +284,8 @@ def backdrop(size: tuple[int, int], rng: Random, horizon: float) -> Image.Image:
 
 def _room(size: tuple[int, int], rng: Random, line: float) -> Image.Image:
     """Return what is out of focus behind the table, whose far edge lies at height ``line``."""
-    tone = rng.choice(((30, 28, 30), (236, 230, 220), (236, 230, 220), (120, 100, 84)))
-    color = mix(rng.choice(PLAINS), tone, 0.45)
+    tone = rng.choice(((36, 30, 32), (244, 238, 228), (244, 238, 228), (150, 110, 80)))
+    color = mix(rng.choice(PLAINS), tone, 0.4)
     glow = rng.choice(((255, 214, 140), (255, 240, 214), (150, 196, 240), (200, 230, 160)))
     # A pool of light on the wall behind, dimmer towards the corners.
     pool = Image.radial_gradient("L").resize((size[0] * 2, size[0] * 2))

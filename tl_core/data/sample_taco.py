@@ -125,9 +125,9 @@ def draw_taco(
         kind="cloud" if soft else "close",
         gradient=light,
         weight=0.15 if soft else 0.3,
-        base=base + 34,
+        base=base + 26,
         rise=radius * 0.26,
-        dome=Dome(center, angle, radius * 1.08, radius * fold.squash * 1.12, radius * 0.26),
+        dome=Dome(center, angle, radius * 1.08, radius * fold.squash * 1.12, radius * 0.34),
         bump=4 if soft else 6,
         gloss=25 if soft else 70,
     )
@@ -285,15 +285,14 @@ def draw_open_taco(
         return x, y
 
     meat = vary(rng, rng.choice(MEATS), 10)
-    for _ in range(70):
-        crumb(
-            sheet,
-            rng,
-            heap(0.2),
-            radius * rng.uniform(0.06, 0.11),
-            meat,
-            base + rng.uniform(14, 24),
-        )
+    bed = blob(rng, center, radius * 0.62, radius * 0.36, angle=lie, wobble=0.14)
+    dark = mix(meat, (30, 14, 8), 0.5)
+    sheet.part(
+        rng, bed, ((0, dark), (1, meat)), kind="grain", base=base + 8, rise=10, round_px=18, bump=8
+    )
+    for _ in range(90):
+        size = radius * rng.uniform(0.05, 0.1)
+        crumb(sheet, rng, heap(0.19), size, meat, base + rng.uniform(16, 28))
     if rng.random() < 0.6:
         for _ in range(18):
             leaf(sheet, rng, heap(0.2), radius * 0.1, base + rng.uniform(22, 32))
