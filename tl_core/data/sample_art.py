@@ -13,18 +13,20 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from tl_core.data import sample_surfaces as surfaces
 from tl_core.data.sample_burger import (
     choose_filling,
     draw_burger,
     draw_burger_from_above,
-    draw_fries,
-    draw_fry_box,
     stack_height,
 )
-from tl_core.data.sample_pizza import basil, make_pizza, olive, tomato, wedge
-from tl_core.data.sample_render import Light, Sheet, blob, develop, mix, moved, turned, vary
-from tl_core.data.sample_taco import draw_lime, draw_open_taco, draw_taco
+from tl_core.data.sample_light import Light, develop
+from tl_core.data.sample_pizza import basil, make_pizza, olive, tomato
+from tl_core.data.sample_shapes import blob, vary, wedge
+from tl_core.data.sample_sheet import Sheet
+from tl_core.data.sample_sides import draw_fries, draw_fry_box, draw_lime
+from tl_core.data.sample_surfaces import backdrop, draw_wall_sheet, table_top
+from tl_core.data.sample_tableware import HOLDERS, add_bowl, add_fork, add_stand
+from tl_core.data.sample_taco import draw_open_taco, draw_taco
 
 SIZES = ((400, 300), (384, 288), (360, 270), (320, 240), (384, 256), (300, 300), (288, 360))
 _SIZE_WEIGHTS = (3, 4, 6, 5, 4, 2, 2)
@@ -77,22 +79,13 @@ def _from_above(rng: Random, size: tuple[int, int]) -> tuple[Sheet, float]:
     """Lay a table seen from above, or leaning back; return it with its tilt."""
     tilt = rng.choice((0.0, 0.0, 0.4, 0.7, 1.0))
     sheet = Sheet(size[0] * 2, round(size[1] * 2 * (1 + 0.35 * tilt)))
-    sheet.color.paste(surfaces.table_top(sheet.size, rng))
+    sheet.color.paste(table_top(sheet.size, rng))
     return sheet, tilt
 
 
 def _center(rng: Random, sheet: Sheet, stray: float) -> tuple[float, float]:
     width, height = sheet.size
     return width * (0.5 + rng.uniform(-stray, stray)), height * (0.5 + rng.uniform(-stray, stray))
-
-
-_HOLDERS = (
-    surfaces.add_plate,
-    surfaces.add_plate,
-    surfaces.add_board,
-    surfaces.add_paper,
-    surfaces.add_pan,
-)
 
 
 def _pizza(rng: Random, size: tuple[int, int], hard: bool) -> Image.Image:
@@ -105,7 +98,7 @@ def _pizza(rng: Random, size: tuple[int, int], hard: bool) -> Image.Image:
         radius = side * rng.uniform(0.72, 0.98)
     base = 0.0
     if rng.random() < 0.9:
-        holder = rng.choice(_HOLDERS)
+        holder = rng.choice(HOLDERS)
         base = holder(
             sheet, rng, center, radius * (0.6 if kind == "slice" else rng.uniform(1.06, 1.2))
         )
@@ -161,60 +154,9 @@ def _litter(sheet: Sheet, rng: Random, center: tuple[float, float], clear: float
         x, y = center[0] + math.cos(turn) * away, center[1] + math.sin(turn) * away
         rng.choice((basil, basil, tomato, olive))(sheet, rng, x, y, unit * rng.uniform(0.8, 1.2))
     if rng.random() < 0.4:
-        _bowl(sheet, rng, center, clear, unit)
+        add_bowl(sheet, rng, center, clear, unit)
     if rng.random() < 0.35:
-        _fork(sheet, rng, (center[0] + rng.choice((-1, 1)) * clear * 1.12, center[1]), unit)
-
-
-def _bowl(
-    sheet: Sheet, rng: Random, center: tuple[float, float], clear: float, unit: float
-) -> None:
-    turn = rng.uniform(0, 6.3)
-    size = unit * rng.uniform(1.8, 2.8)
-    away = clear + size * 0.8
-    spot = (center[0] + math.cos(turn) * away, center[1] + math.sin(turn) * away)
-    color = rng.choice(surfaces.PLATES)
-    profile = ((0, 8), (0.78, 8), (0.86, 30), (0.95, 34), (1.02, 14), (1.5, 0))
-    sheet.part(
-        rng,
-        blob(rng, spot, size, wobble=0, count=48),
-        ((0, color), (1, mix(color, (255, 255, 255), 0.2))),
-        profile=profile,
-        gloss=160,
-    )
-    sauce = vary(
-        rng, rng.choice(((176, 40, 26), (242, 234, 214), (110, 150, 60), (222, 160, 50))), 10
-    )
-    sheet.part(
-        rng,
-        blob(rng, spot, size * 0.82, wobble=0.01, count=40),
-        ((0, mix(sauce, (40, 10, 0), 0.2)), (1, sauce)),
-        base=18,
-        bump=5,
-        gloss=190,
-    )
-
-
-def _fork(sheet: Sheet, rng: Random, spot: tuple[float, float], unit: float) -> None:
-    angle = rng.uniform(-0.25, 0.25)
-    steel = rng.choice(((188, 190, 194), (204, 178, 120), (70, 70, 74)))
-    handle = np.array(((-0.16, -1), (0.16, -1), (0.3, 5.5), (0, 6), (-0.3, 5.5))) * unit
-    head = (
-        np.array(
-            ((-0.55, -2.6), (0.55, -2.6), (0.5, -1.4), (0.16, -0.8), (-0.16, -0.8), (-0.5, -1.4))
-        )
-        * unit
-    )
-    for shape in (handle, head):
-        sheet.paint(turned(shape, angle, spot), steel, 5, 240)
-    for tine in (-0.46, -0.15, 0.15, 0.46):
-        prong = (
-            np.array(
-                ((tine - 0.09, -4.2), (tine + 0.09, -4.2), (tine + 0.09, -2.5), (tine - 0.09, -2.5))
-            )
-            * unit
-        )
-        sheet.paint(turned(prong, angle, spot), steel, 5, 240)
+        add_fork(sheet, rng, (center[0] + rng.choice((-1, 1)) * clear * 1.12, center[1]), unit)
 
 
 def _burger(rng: Random, size: tuple[int, int], hard: bool) -> Image.Image:
@@ -236,7 +178,7 @@ def _burger(rng: Random, size: tuple[int, int], hard: bool) -> Image.Image:
         radius *= 0.8
     away = rng.choice((-1, 1)) * radius
     x -= away * (0.0, 0.8, 0.35, 0.4)[("nothing", "burger", "fries", "box").index(beside)]
-    _stand(sheet, rng, x, y, radius * rng.uniform(1.25, 1.5), tilt)
+    add_stand(sheet, rng, x, y, radius * rng.uniform(1.25, 1.5), tilt)
     if beside == "burger":
         _set_burger(
             sheet,
@@ -278,7 +220,7 @@ def _from_the_side(rng: Random, size: tuple[int, int]) -> tuple[Sheet, float]:
     sheet = Sheet(size[0] * 2, size[1] * 2)
     tilt = rng.choice((0.03, 0.06, 0.1, 0.16, 0.24))
     horizon = max(0.2, rng.uniform(0.5, 0.62) - tilt * 1.3)
-    sheet.color.paste(surfaces.backdrop(sheet.size, rng, horizon))
+    sheet.color.paste(backdrop(sheet.size, rng, horizon))
     return sheet, tilt
 
 
@@ -293,44 +235,11 @@ def _side_light(rng: Random, hard: bool) -> Light:
     )
 
 
-def _stand(sheet: Sheet, rng: Random, x: float, y: float, radius: float, tilt: float) -> None:
-    """Put a plate, a board or a paper under what stands at (x, y), seen at ``tilt``."""
-    flat = radius * (tilt + 0.05)
-    thick = radius * 0.05
-    kind = rng.choice(("plate", "plate", "board", "board", "slate", "none"))
-    if kind == "none":
-        return
-    sheet.shade_under(
-        blob(rng, (x, y + thick + flat * 0.2), radius * 1.08, flat * 1.15 + 8), 22, 0.6
-    )
-    wide = radius * (1.15 if kind == "board" else 1.0)
-    if kind == "board":
-        stops = rng.choice(surfaces.WOODS[:3])
-    else:
-        color = (52, 54, 58) if kind == "slate" else rng.choice(surfaces.PLATES)
-        stops = (
-            (0.0, mix(color, (0, 0, 0), 0.12)),
-            (0.5, color),
-            (1.0, mix(color, (255, 255, 255), 0.15)),
-        )
-    top = blob(rng, (x, y), wide, flat, wobble=0, count=64)
-    under = mix(stops[0][1], (0, 0, 0), 0.3)
-    sheet.paint(np.concatenate((top[:33], moved(top[:33], 0, thick)[::-1])), under, 0, 60, base=0)
-    texture = "fibre" if kind == "board" else "cloud"
-    sheet.part(
-        rng, top, stops, kind=texture, rise=4, round_px=6, gloss=40 if kind == "board" else 150
-    )
-    if kind == "plate":
-        sheet.paint(
-            (top - (x, y)) * (0.74, 0.7) + (x, y), mix(stops[1][1], (0, 0, 0), 0.05), -2, 150
-        )
-
-
 def _burger_from_above(rng: Random, size: tuple[int, int]) -> Image.Image:
     sheet, tilt = _from_above(rng, size)
     radius = min(sheet.size) * rng.uniform(0.26, 0.4)
     center = _center(rng, sheet, 0.1)
-    base = rng.choice(_HOLDERS)(sheet, rng, center, radius * 1.5)
+    base = rng.choice(HOLDERS)(sheet, rng, center, radius * 1.5)
     if rng.random() < 0.5:
         draw_fries(sheet, rng, center[0] - radius, center[1] + radius * 0.6, radius * 0.7, 24)
     draw_burger_from_above(sheet, rng, center, radius, base)
@@ -352,7 +261,7 @@ def _taco(rng: Random, size: tuple[int, int], hard: bool) -> Image.Image:
         rng.uniform(0.5, 0.7) if hard else (0.36, 0.29, 0.25)[count - 1] * rng.uniform(0.9, 1.12)
     )
     center = _center(rng, sheet, 0.15 if hard else 0.06)
-    base = rng.choice(_HOLDERS)(sheet, rng, center, max(radius * 1.25, side * 0.42))
+    base = rng.choice(HOLDERS)(sheet, rng, center, max(radius * 1.25, side * 0.42))
     _litter(sheet, rng, center, side * 0.5)
     same = rng.choice((None, 0, 1, 2, 3))
     lie = rng.uniform(-0.9, 0.9) if rng.random() < 0.7 else rng.uniform(0, 6.3)
@@ -379,7 +288,9 @@ def _standing_tacos(rng: Random, size: tuple[int, int], hard: bool) -> Image.Ima
     x = width * (0.5 + rng.uniform(-0.06, 0.06) * (2 if hard else 1))
     y = min(height * 0.9, height * (0.52 + rng.uniform(-0.02, 0.08)) + radius * 0.5)
     step = radius * rng.uniform(0.5, 0.8)
-    _stand(sheet, rng, x, y, max(radius * 1.25, radius + step * (count - 1) * 0.5), max(tilt, 0.08))
+    add_stand(
+        sheet, rng, x, y, max(radius * 1.25, radius + step * (count - 1) * 0.5), max(tilt, 0.08)
+    )
     lean = rng.uniform(-0.2, 0.2)
     same = rng.choice((None, 0, 1, 2, 3))
     for index in range(count):
@@ -402,7 +313,7 @@ def _open_tacos(rng: Random, size: tuple[int, int], count: int) -> Image.Image:
     side = min(sheet.size)
     radius = side * (0.42, 0.28, 0.25)[count - 1]
     center = _center(rng, sheet, 0.06)
-    base = rng.choice(_HOLDERS)(sheet, rng, center, side * 0.48)
+    base = rng.choice(HOLDERS)(sheet, rng, center, side * 0.48)
     start = rng.uniform(0, 6.3)
     for index in range(count):
         turn = start + index * 2 * math.pi / count
@@ -418,7 +329,7 @@ def _open_tacos(rng: Random, size: tuple[int, int], count: int) -> Image.Image:
 
 def _wall(rng: Random, size: tuple[int, int], hard: bool) -> Image.Image:
     sheet = Sheet(size[0] * 2, size[1] * 2)
-    surfaces.draw_wall_sheet(sheet, rng)
+    draw_wall_sheet(sheet, rng)
     return develop(sheet, size, _light(rng, hard), rng)
 
 

@@ -9,7 +9,8 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tl_core.data.sample_render import Color, Sheet, band, blob, mix, turned, vary
+from tl_core.data.sample_shapes import Color, band, blob, mix, turned, vary
+from tl_core.data.sample_sheet import Sheet
 
 Topping = Callable[[Sheet, Random, float, float, float], None]
 
@@ -311,10 +312,3 @@ def _scatter(
         away = radius * (0.77 * math.sqrt((index + 0.5) / len(pieces)) + rng.gauss(0, 0.025))
         spot = (middle[0] + math.cos(turn) * away, middle[1] + math.sin(turn) * away)
         topping(sheet, rng, *spot, radius * share * 1.12)
-
-
-def wedge(center: tuple[float, float], radius: float, start: float, sweep: float) -> np.ndarray:
-    """Return a slice-shaped polygon that reaches beyond ``radius``."""
-    turn = np.linspace(start, start + sweep, 12)
-    arc = np.column_stack((np.cos(turn), np.sin(turn))) * radius * 1.3
-    return np.concatenate((np.zeros((1, 2)), arc)) + np.asarray(center)

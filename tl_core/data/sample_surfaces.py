@@ -1,26 +1,15 @@
-"""What the sample food lies on and stands before: tables, plates, boards, backdrops, walls."""
+"""Surfaces of the sample set: table tops, the room behind a table, walls."""
 
 from __future__ import annotations
 
-import math
 from random import Random
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from tl_core.data.sample_render import (
-    Color,
-    Points,
-    Sheet,
-    Stops,
-    blob,
-    colorize,
-    leaned,
-    mix,
-    noise_patch,
-    turned,
-    vary,
-)
+from tl_core.data.sample_light import leaned
+from tl_core.data.sample_shapes import Color, blob, mix, rounded_box, vary
+from tl_core.data.sample_sheet import Sheet, Stops, colorize, noise_patch
 
 WOODS: tuple[Stops, ...] = (
     ((0.0, (92, 56, 32)), (0.5, (139, 90, 54)), (1.0, (176, 122, 78))),
@@ -42,15 +31,6 @@ PLAINS: tuple[Color, ...] = (
     (120, 72, 82),
 )
 CLOTHS: tuple[Color, ...] = ((196, 48, 44), (52, 96, 150), (64, 128, 92), (214, 160, 60))
-PLATES: tuple[Color, ...] = (
-    (244, 242, 236),
-    (244, 242, 236),
-    (226, 218, 200),
-    (96, 128, 142),
-    (58, 60, 66),
-    (206, 220, 216),
-    (190, 112, 84),
-)
 
 
 def wood(size: tuple[int, int], rng: Random, *, upright: bool | None = None) -> Image.Image:
@@ -170,100 +150,6 @@ def _shaded(image: Image.Image, grey: Image.Image, depth: float) -> Image.Image:
     shaded = image.copy()
     shaded.paste((24, 18, 16), (0, 0), dark)
     return shaded
-
-
-def add_plate(sheet: Sheet, rng: Random, center: tuple[float, float], radius: float) -> float:
-    """Draw a round plate and return the height its middle stands at."""
-    color = rng.choice(PLATES)
-    rim = rng.uniform(0.66, 0.78)
-    outline = blob(rng, center, radius, wobble=0.0, count=72)
-    fade = Image.radial_gradient("L")
-    sheet.part(
-        rng,
-        outline,
-        ((0.0, color), (1.0, mix(color, (255, 255, 255), 0.2))),
-        gradient=fade,
-        weight=0.7,
-        profile=((0, 5), (rim, 5), (rim + 0.06, 9), (0.96, 15), (0.985, 15), (1.0, 10), (1.5, 8)),
-        gloss=150,
-    )
-    if rng.random() < 0.35:
-        ink = rng.choice(((52, 84, 140), (150, 52, 46), (60, 100, 80), (180, 140, 70)))
-        for share in rng.choice(((0.95,), (0.93, 0.89))):
-            ring = blob(rng, center, radius * share, wobble=0.0, count=72)
-            sheet.stroke(np.concatenate((ring, ring[:1])), mix(color, ink, 0.8), radius * 0.018)
-    return 5.0
-
-
-def add_board(sheet: Sheet, rng: Random, center: tuple[float, float], radius: float) -> float:
-    """Draw a round or square wooden board, sometimes with a handle; return its height."""
-    angle = rng.uniform(0, 2 * math.pi)
-    grain = wood((400, 400), rng).rotate(math.degrees(-angle), Image.Resampling.BILINEAR)
-    grain = grain.crop((60, 60, 340, 340))
-    thick = rng.uniform(9, 14)
-    shapes = []
-    if rng.random() < 0.6:
-        grip = np.array(((0.7, -0.14), (1.42, -0.11), (1.5, 0), (1.42, 0.11), (0.7, 0.14))) * radius
-        shapes.append(turned(grip, angle, center))
-    if rng.random() < 0.7:
-        shapes.append(blob(rng, center, radius, wobble=0.0, count=72))
-    else:
-        shapes.append(rounded_box(center, radius, radius * 0.92, radius * 0.12, angle))
-    mask = Image.new("L", sheet.size)
-    pen = ImageDraw.Draw(mask)
-    for shape in shapes:
-        pen.polygon(shape.ravel().tolist(), fill=255)
-        sheet.paint(shape, (0, 0, 0), thick, 35, base=0)
-    left, top, right, bottom = mask.getbbox() or (0, 0, 1, 1)
-    box = (left, top, right, bottom)
-    texture = grain.resize((right - left, bottom - top), Image.Resampling.BICUBIC)
-    sheet.color.paste(texture, (left, top), mask.crop(box))
-    return thick
-
-
-def add_paper(sheet: Sheet, rng: Random, center: tuple[float, float], radius: float) -> float:
-    """Draw a sheet of baking paper, plain or checked, a little crumpled; return its height."""
-    angle = rng.uniform(0, 2 * math.pi)
-    color = rng.choice(((236, 226, 206), (214, 184, 140), (244, 242, 238)))
-    points = rounded_box(center, radius * 1.08, radius * rng.uniform(0.85, 1.05), 6, angle)
-    stops = ((0.0, mix(color, (90, 70, 50), 0.12)), (1.0, color))
-    sheet.part(rng, points, stops, kind="broad", base=1.5, bump=12, gloss=15)
-    return 6.0
-
-
-def add_pan(sheet: Sheet, rng: Random, center: tuple[float, float], radius: float) -> float:
-    """Draw an iron pan or a steel tray seen from above; return its height."""
-    steel = rng.random() < 0.5
-    color: Color = (168, 170, 172) if steel else (44, 44, 46)
-    if not steel:
-        angle = rng.uniform(0, 2 * math.pi)
-        grip = np.array(((0.9, -0.11), (1.7, -0.08), (1.7, 0.08), (0.9, 0.11))) * radius
-        sheet.paint(turned(grip, angle, center), mix(color, (0, 0, 0), 0.2), 10, 70, base=0)
-    sheet.part(
-        rng,
-        blob(rng, center, radius, wobble=0.0, count=72),
-        ((0.0, mix(color, (0, 0, 0), 0.2)), (1.0, mix(color, (255, 255, 255), 0.12))),
-        kind="grain",
-        profile=((0, 4), (0.9, 4), (0.95, 15), (0.99, 16), (1.02, 8), (1.5, 8)),
-        gloss=90,
-    )
-    return 4.0
-
-
-def rounded_box(
-    center: tuple[float, float], half_width: float, half_height: float, corner: float, angle: float
-) -> Points:
-    """Return a rotated rectangle with round corners."""
-    corner = min(corner, half_width, half_height)
-    points = []
-    for quarter, (sx, sy) in enumerate(((1, 1), (-1, 1), (-1, -1), (1, -1))):
-        middle = (sx * (half_width - corner), sy * (half_height - corner))
-        for step in range(5):
-            turn = (quarter + step / 4) * math.pi / 2
-            points.append(
-                (middle[0] + corner * math.cos(turn), middle[1] + corner * math.sin(turn))
-            )
-    return turned(np.array(points), angle, center)
 
 
 def backdrop(size: tuple[int, int], rng: Random, horizon: float) -> Image.Image:

@@ -9,19 +9,8 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from tl_core.data.sample_render import (
-    Color,
-    Dome,
-    Points,
-    Sheet,
-    Stops,
-    band,
-    blob,
-    mix,
-    moved,
-    turned,
-    vary,
-)
+from tl_core.data.sample_shapes import Color, Points, band, blob, mix, moved, turned, vary
+from tl_core.data.sample_sheet import Dome, Sheet, Stops
 
 SHELLS: tuple[tuple[Stops, bool], ...] = (  # colours from toasted to pale, whether it is soft
     (
@@ -314,26 +303,3 @@ def draw_open_taco(
         t = np.linspace(-0.6, 0.6, 20)
         line = np.column_stack((t, 0.16 * np.sin(t * 16))) * radius
         cream(sheet, rng, turned(line, lie, center), radius * 0.07)
-
-
-def draw_lime(
-    sheet: Sheet, rng: Random, center: tuple[float, float], radius: float, base: float
-) -> None:
-    """Draw a wedge or a half of lime."""
-    color = vary(rng, (122, 172, 56), 10)
-    angle = rng.uniform(0, 6.3)
-    full = rng.random() < 0.4
-    turn = np.linspace(0, 2 * math.pi if full else math.pi, 25)
-    rim = np.column_stack((np.cos(turn), np.sin(turn))) * radius
-    sheet.paint(turned(rim * 1.0, angle, center), mix(color, (40, 80, 16), 0.4), 14, 150, base=base)
-    sheet.paint(turned(rim * 0.92, angle, center), (226, 236, 180), 15, 120, base=base)
-    pieces = 8 if full else 4
-    for piece in range(pieces):
-        start = (piece + 0.08) * turn[-1] / pieces
-        stop = (piece + 0.92) * turn[-1] / pieces
-        arc = np.linspace(start, stop, 6)
-        segment = np.column_stack((np.cos(arc), np.sin(arc))) * radius * 0.84
-        middle = (start + stop) / 2
-        root = np.array(((math.cos(middle), math.sin(middle)),)) * radius * 0.14
-        pulp = turned(np.concatenate((root, segment)), angle, center)
-        sheet.paint(pulp, vary(rng, (176, 208, 96), 8), 14, 220, base=base)
