@@ -106,7 +106,9 @@ class Checkpoints:
         if not self._run_dir.is_dir():
             raise RunError(f"The folder of run '{self._run_dir.name}' was deleted meanwhile.")
         if not self._best_is_saved:
-            self._write(WEIGHTS_FILE, self.best_weights, best=asdict(self.best))
+            self._write(
+                WEIGHTS_FILE, self.best_weights, phase=self.best.phase, epoch=self.best.epoch
+            )
             write_json(self._run_dir / METRICS_FILE, self.metrics())
             self._best_is_saved = True
         write_text(self._run_dir / HISTORY_FILE, _to_csv(self.history))
@@ -141,8 +143,8 @@ class Checkpoints:
         }
 
     def _write(self, name: str, weights: Weights, **facts: Any) -> None:
-        # One entry, for safetensors writes several in random order, and equal runs shall be
-        # equal to the byte.
+        # One entry, for safetensors writes several in random order, and the weights of equal runs
+        # shall be equal to the byte.
         text = json.dumps({"schema": RUN_SCHEMA, **facts})
         save_weights(self._run_dir / name, weights, {METADATA_KEY: text})
 

@@ -205,7 +205,6 @@ class _Training:
                 f"The loss is no longer a number in epoch {epoch + 1}. "
                 f"Lower the learning rate, which is {self._config.learning_rate:g}."
             )
-        is_best = context.checkpoints.add(result, weights, self._steps.state)
         _log.info(
             "head epoch %d: loss %.4f accuracy %.4f val_loss %.4f val_accuracy %.4f",
             epoch,
@@ -214,6 +213,7 @@ class _Training:
             result.val_loss,
             result.val_accuracy,
         )
+        is_best = context.checkpoints.add(result, weights, self._steps.state)
         context.recorder.emit(
             EpochEnd(
                 phase=HeadPhase.name,

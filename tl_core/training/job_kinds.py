@@ -6,10 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tl_core.config import TrainConfig
+from tl_core.data.dataset import scan_dataset
 from tl_core.data.progress import OnProgress, ShouldStop
+from tl_core.data.split import split_dataset
 from tl_core.errors import RunError
+from tl_core.training.feature_stage import load_features
 from tl_core.training.job_queue import Job
 from tl_core.training.runs import Run
+from tl_core.training.trainer import train_queued
 from tl_core.workspace import Workspace
 
 
@@ -33,8 +37,6 @@ class JobKind:
 
 def run_train(context: JobContext) -> None:
     """Train the queued run of the job."""
-    from tl_core.training.trainer import train_queued
-
     if context.job.run_dir is None:
         raise RunError("Expected a training job to name its run.")
     run = Run(context.job.run_dir)
@@ -44,10 +46,6 @@ def run_train(context: JobContext) -> None:
 
 def run_features(context: JobContext) -> None:
     """Fill the feature cache with what a training of this config and data would need."""
-    from tl_core.data.dataset import scan_dataset
-    from tl_core.data.split import split_dataset
-    from tl_core.training.feature_stage import load_features
-
     config = TrainConfig.create(context.job.payload["config"])
     cache_dir = context.workspace.cache_dir
     index = scan_dataset(
