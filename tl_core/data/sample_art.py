@@ -11,7 +11,7 @@ from dataclasses import replace
 from random import Random
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from tl_core.data.sample_burger import (
     choose_filling,
@@ -103,33 +103,38 @@ def _pizza(rng: Random, size: tuple[int, int], hard: bool) -> Image.Image:
             sheet, rng, center, radius * (0.6 if kind == "slice" else rng.uniform(1.06, 1.2))
         )
     _litter(sheet, rng, center, radius * (0.75 if kind == "slice" else 1.15))
-    pizza, mask = make_pizza(rng, radius)
-    _serve_pizza(sheet, rng, pizza, mask, center, radius, kind, base)
+    _serve_pizza(sheet, rng, center, radius, kind, base)
     return develop(sheet, size, _light(rng, hard), rng, tilt=tilt)
 
 
 def _serve_pizza(
     sheet: Sheet,
     rng: Random,
-    pizza: Sheet,
-    mask: Image.Image,
     center: tuple[float, float],
     radius: float,
     kind: str,
     base: float,
 ) -> None:
-    """Lay the pizza down whole, cut, with a slice gone or pulled out, or just one slice."""
-    middle = (pizza.size[0] / 2, pizza.size[1] / 2)
-    at = (round(center[0] - middle[0]), round(center[1] - middle[1]))
+    """Lay a pizza down whole, cut, with a slice gone or pulled out, or just one slice."""
     start, sweep = rng.uniform(0, 6.3), math.pi / rng.choice((3, 4, 4))
+    outward = np.array((math.cos(start + sweep / 2), math.sin(start + sweep / 2))) * radius
+    reach = radius * 1.1
+    if kind == "slice":  # only the part around the slice is drawn, and laid around the centre
+        center = (center[0] - outward[0] * 0.52, center[1] - outward[1] * 0.52)
+        corners = wedge((0, 0), radius * 0.85, start, sweep)
+        low, high = corners.min(axis=0), corners.max(axis=0)
+    else:
+        low, high = -np.array(center), np.array(sheet.size) - center
+    left, top = np.floor(np.clip(low, -reach, reach - 2)).astype(int).tolist()
+    right, bottom = np.ceil(np.clip(high, (left + 2, top + 2), reach)).astype(int).tolist()
+    pizza, mask, middle = make_pizza(rng, radius, (left, top, right, bottom))
+    at = (round(center[0]) + left, round(center[1]) + top)
     piece = wedge(middle, radius, start, sweep).ravel().tolist()
     only = Image.new("L", mask.size)
     ImageDraw.Draw(only).polygon(piece, fill=255)
-    only = Image.composite(mask, Image.new("L", mask.size), only)
-    outward = np.array((math.cos(start + sweep / 2), math.sin(start + sweep / 2))) * radius
+    only = ImageChops.darker(only, mask)
     if kind == "slice":
-        shift = (-outward * 0.52).round().astype(int).tolist()
-        sheet.place(pizza, only, (at[0] + shift[0], at[1] + shift[1]), base)
+        sheet.place(pizza, only, at, base)
         return
     if kind in ("cut", "missing"):
         for cut in range(round(2 * math.pi / sweep)):

@@ -9,7 +9,7 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tl_core.data.sample_shapes import Color, band, blob, mix, turned, vary
+from tl_core.data.sample_shapes import Color, Points, band, blob, mix, turned, vary
 from tl_core.data.sample_sheet import Sheet
 
 Topping = Callable[[Sheet, Random, float, float, float], None]
@@ -219,14 +219,20 @@ _STYLES: tuple[tuple[tuple[Color, Color, Color], tuple[tuple[Topping, int, float
 )
 
 
-def make_pizza(rng: Random, radius: float) -> tuple[Sheet, Image.Image]:
-    """Draw one whole pizza in the middle of its own sheet; return it with its mask."""
-    side = round(radius * 2.2)
-    middle = (side / 2, side / 2)
-    sheet = Sheet(side, side)
+def make_pizza(
+    rng: Random, radius: float, window: tuple[int, int, int, int]
+) -> tuple[Sheet, Image.Image, tuple[float, float]]:
+    """Draw a pizza, or the part of it in ``window`` (left, top, right, bottom about its middle).
+
+    Returns:
+        Its own sheet, the mask of the pizza on it, and where on it the pizza's middle is.
+    """
+    left, top, right, bottom = window
+    middle = (float(-left), float(-top))
+    sheet = Sheet(right - left, bottom - top)
     cheese, toppings = rng.choice(_STYLES)
     outline = blob(rng, middle, radius, wobble=0.022, count=72, waves=(2, 3, 5, 8))
-    _crust(sheet, rng, outline, radius)
+    _crust(sheet, rng, outline, middle, radius)
     sauce = vary(rng, _RED, 14)
     inside = blob(rng, middle, radius * 0.87, wobble=0.02, count=60, waves=(3, 5, 9))
     sheet.part(
@@ -258,10 +264,12 @@ def make_pizza(rng: Random, radius: float) -> tuple[Sheet, Image.Image]:
     _scatter(sheet, rng, toppings, middle, radius)
     mask = Image.new("L", sheet.size)
     ImageDraw.Draw(mask).polygon(outline.ravel().tolist(), fill=255)
-    return sheet, mask
+    return sheet, mask, middle
 
 
-def _crust(sheet: Sheet, rng: Random, outline: np.ndarray, radius: float) -> None:
+def _crust(
+    sheet: Sheet, rng: Random, outline: Points, middle: tuple[float, float], radius: float
+) -> None:
     """Lay the dough: a golden rim, baked darker in places."""
     bake = rng.uniform(0, 0.45)
     pale, gold, brown = (238, 200, 140), (214, 148, 76), (150, 86, 38)
@@ -283,7 +291,6 @@ def _crust(sheet: Sheet, rng: Random, outline: np.ndarray, radius: float) -> Non
         (1.5, 0),
     )
     sheet.part(rng, outline, stops, kind="close", profile=profile, bump=7, gloss=45)
-    middle = (sheet.size[0] / 2, sheet.size[1] / 2)
     for _ in range(rng.randint(3, 16)):  # bubbles and char on the rim
         turn, away = rng.uniform(0, 6.3), radius * rng.uniform(0.9, 0.975)
         spot = (middle[0] + math.cos(turn) * away, middle[1] + math.sin(turn) * away)
@@ -311,4 +318,7 @@ def _scatter(
         turn = start + index * 2.39996 + rng.gauss(0, 0.25)
         away = radius * (0.77 * math.sqrt((index + 0.5) / len(pieces)) + rng.gauss(0, 0.025))
         spot = (middle[0] + math.cos(turn) * away, middle[1] + math.sin(turn) * away)
-        topping(sheet, rng, *spot, radius * share * 1.12)
+        size = radius * share * 1.12
+        inside = -2 * size < spot[0] < sheet.size[0] + 2 * size
+        if inside and -2 * size < spot[1] < sheet.size[1] + 2 * size:
+            topping(sheet, rng, *spot, size)

@@ -58,7 +58,7 @@ def blob(
     """Return an ellipse with a hand-made outline: a few random waves along its rim."""
     rim = _circle(count)
     if wobble:
-        rim = rim * (1 + wobble * _waves(count, waves, rng.randrange(64)))
+        rim = rim * (1 + wobble * _waves(count, waves, int(rng.random() * 64)))
     return turned(rim * np.array((rx, rx if ry is None else ry)), angle, center)
 
 
@@ -105,15 +105,22 @@ def wedge(center: tuple[float, float], radius: float, start: float, sweep: float
 
 def vary(rng: Random, color: Color, amount: int = 12) -> Color:
     """Return a colour near ``color``: lighter or darker, and a little off in each channel."""
-    lightness = rng.randint(-amount, amount)
-    red, green, blue = (
-        max(0, min(255, part + lightness + rng.randint(-amount // 3, amount // 3)))
-        for part in color
+    step = (2 * rng.random() - 1) * amount
+    off = amount * 2 / 3
+    red = color[0] + step + (rng.random() - 0.5) * off
+    green = color[1] + step + (rng.random() - 0.5) * off
+    blue = color[2] + step + (rng.random() - 0.5) * off
+    return (
+        max(0, min(255, round(red))),
+        max(0, min(255, round(green))),
+        max(0, min(255, round(blue))),
     )
-    return red, green, blue
 
 
 def mix(first: Color, second: Color, share: float) -> Color:
     """Return the colour ``share`` of the way from ``first`` to ``second``."""
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
-    return red, green, blue
+    return (
+        round(first[0] + (second[0] - first[0]) * share),
+        round(first[1] + (second[1] - first[1]) * share),
+        round(first[2] + (second[2] - first[2]) * share),
+    )

@@ -18,6 +18,7 @@ from tl_core.data.sample_shapes import Color, Points
 
 Stops = tuple[tuple[float, Color], ...]
 Profile = tuple[tuple[float, float], ...]
+Box = tuple[int, int, int, int]
 _NOISE_SIDE = 1152
 _OCTAVES = {
     "cloud": (((7, 7), 1.0), ((16, 16), 0.6), ((40, 40), 0.35), ((100, 100), 0.18)),
@@ -67,12 +68,10 @@ def _radius_map() -> np.ndarray:
     return np.hypot(axis[:, None], axis[None, :]).astype(np.float32)
 
 
-def radial(size: tuple[int, int], profile: Profile) -> Image.Image:
-    """Return a float image of ``size`` that follows ``profile`` from the centre outwards."""
+def _radial(profile: Profile) -> Image.Image:
+    """Return a small square float image that follows ``profile`` from its centre outwards."""
     places, values = zip(*profile, strict=True)
-    return Image.fromarray(np.interp(_radius_map(), places, values).astype(np.float32)).resize(
-        size, Image.Resampling.BILINEAR
-    )
+    return Image.fromarray(np.interp(_radius_map(), places, values).astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -172,32 +171,45 @@ class Sheet:
         outline (or shaped like ``dome``, or ``profile`` from the centre outwards), plus ``barrel``
         bulging in the middle of its width, plus ``bump`` times the noise.
         """
-        left, top, size = _box(np.concatenate((points, *more)))
+        whole = _box(np.concatenate((points, *more)))
+        seen = self._clip(whole)
+        if seen is None:
+            return
+        left, top, right, bottom = seen
+        corner, size = (left, top), (right - left, bottom - top)
         mask = Image.new("L", size)
         pen = ImageDraw.Draw(mask)
         for outline in (points, *more):
-            pen.polygon((outline - (left, top)).ravel().tolist(), fill=255)
+            pen.polygon((outline - corner).ravel().tolist(), fill=255)
         grey = noise_patch(rng, size, kind)
         texture = grey
         if gradient is not None:
-            texture = Image.blend(grey, gradient.resize(size, Image.Resampling.BILINEAR), weight)
-        self.color.paste(colorize(texture, stops), (left, top), mask)
+            texture = Image.blend(grey, _cut(gradient, whole, seen), weight)
+        self.color.paste(colorize(texture, stops), corner, mask)
         if profile is not None:
-            relief = np.asarray(radial(size, profile)) + base
+            relief = np.asarray(_cut(_radial(profile), whole, seen)) + base
         elif dome is not None:
-            relief = dome.height((left, top), size) * rise + base
+            relief = dome.height(corner, size) * rise + base
         elif rise and round_px:
             relief = _puff(mask, round_px) * rise + base
         else:
             relief = np.full((size[1], size[0]), base + rise, np.float32)
         if barrel:
-            across = np.linspace(-1, 1, size[0], dtype=np.float32)
-            relief = relief + np.sqrt(1 - across * across) * np.float32(barrel)
+            half = (whole[2] - whole[0]) / 2
+            across = (np.arange(left, right, dtype=np.float32) - (whole[0] + half)) / half
+            relief = relief + np.sqrt(np.clip(1 - across * across, 0, 1)) * np.float32(barrel)
         if bump:
             relief = relief + np.asarray(grey, np.float32) * (bump / 255)
-        self.relief.paste(Image.fromarray(relief.astype(np.float32)), (left, top), mask)
+        self.relief.paste(Image.fromarray(relief.astype(np.float32, copy=False)), corner, mask)
         if gloss is not None:
-            self.gloss.paste(gloss, (left, top), mask)
+            self.gloss.paste(gloss, corner, mask)
+
+    def _clip(self, box: Box) -> Box | None:
+        """Return the part of a box on the sheet and a little around it; None when there is none."""
+        around = 24  # so that what is cut off by the frame is not rounded off there
+        left, top = max(box[0], -around), max(box[1], -around)
+        right, bottom = min(box[2], self.size[0] + around), min(box[3], self.size[1] + around)
+        return (left, top, right, bottom) if right - left > 1 and bottom - top > 1 else None
 
     def place(self, other: Sheet, mask: Image.Image, at: tuple[int, int], base: float) -> None:
         """Lay another sheet on this one where ``mask`` (only 0 and 255) allows, on ``base``."""
@@ -211,7 +223,11 @@ class Sheet:
     ) -> None:
         """Darken the colour under a soft-edged polygon: a drawn shadow, for side views."""
         margin = np.array((blur * 2, blur * 2))
-        left, top, size = _box(np.concatenate((points - margin, points + margin)))
+        seen = self._clip(_box(np.concatenate((points - margin, points + margin))))
+        if seen is None:
+            return
+        left, top, right, bottom = seen
+        size = (right - left, bottom - top)
         mask = Image.new("L", (size[0] // 4 + 1, size[1] // 4 + 1))
         flat = ((points - (left, top)) / 4).ravel().tolist()
         ImageDraw.Draw(mask).polygon(flat, fill=round(255 * strength))
@@ -219,11 +235,25 @@ class Sheet:
         self.color.paste(color, (left, top), soft.resize(size, Image.Resampling.BILINEAR))
 
 
-def _box(points: Points) -> tuple[int, int, tuple[int, int]]:
-    """Return left, top and the size of the smallest box around points."""
+def _box(points: Points) -> Box:
+    """Return the smallest box (left, top, right, bottom) around points."""
     left, top = np.floor(points.min(axis=0)).astype(int).tolist()
     right, bottom = np.ceil(points.max(axis=0)).astype(int).tolist()
-    return left, top, (max(2, right - left + 1), max(2, bottom - top + 1))
+    return left, top, max(left + 2, right + 1), max(top + 2, bottom + 1)
+
+
+def _cut(image: Image.Image, whole: Box, seen: Box) -> Image.Image:
+    """Stretch an image over the box ``whole`` and return what of it lies in the box ``seen``."""
+    across = image.width / (whole[2] - whole[0])
+    down = image.height / (whole[3] - whole[1])
+    box = (
+        max(0.0, (seen[0] - whole[0]) * across),
+        max(0.0, (seen[1] - whole[1]) * down),
+        min(float(image.width), (seen[2] - whole[0]) * across),
+        min(float(image.height), (seen[3] - whole[1]) * down),
+    )
+    size = (seen[2] - seen[0], seen[3] - seen[1])
+    return image.resize(size, Image.Resampling.BILINEAR, box=box)
 
 
 def _puff(mask: Image.Image, round_px: float) -> np.ndarray:
