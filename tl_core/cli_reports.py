@@ -128,7 +128,8 @@ def print_run(values: dict[str, Any]) -> None:
     for part in ("val", "test"):
         if (share := values.get(f"{part}_accuracy")) is not None:
             interval = _interval(values[f"{part}_interval"])
-            print(f"{part} accuracy  {percent(share)} {interval} on {values['num_images'][part]:,} images")
+            num_images = values["num_images"][part]
+            print(f"{part} accuracy  {percent(share)} {interval} on {num_images:,} images")
     if seconds := values["seconds"]:
         parts = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
         print(f"seconds  {parts}")
