@@ -1,0 +1,41 @@
+"""The Classify page: a run, photos, and its answers."""
+
+import streamlit as st
+
+from ui import words
+from ui.bootstrap import bootstrap
+from ui.layout import empty_state, page_header
+from ui.next_step import TRAIN_PAGE
+from ui.photos import gather_photos
+from ui.predictions import draw_predictions, draw_table, predict
+from ui.runs import loadable_runs, select_run
+
+with bootstrap("Classify", ":material/image_search:") as studio:
+    page_header("Classify", "Photos in, answers out. They are not kept.")
+    runs = loadable_runs(studio.workspace)
+    if not runs:
+        empty_state(
+            ":material/model_training:",
+            "There is no trained model yet. The first takes under a minute.",
+            TRAIN_PAGE,
+            "Train a classifier",
+        )
+        st.stop()
+    chooser, source = st.columns([1, 2], gap="large")
+    with chooser:
+        run = select_run(runs, "Model") or runs[0]
+        if told := words.headline(run.metrics):
+            st.caption(" ".join(told) + ".")
+        top_k = st.slider(
+            "Classes shown",
+            1,
+            max(2, len(run.class_names)),
+            min(3, len(run.class_names)),
+            key="top_k",
+        )
+    with source:
+        photos = gather_photos(run)
+    if photos:
+        predictions = predict(studio.workspace, run, photos)
+        draw_predictions(photos, predictions, run.class_names, top_k)
+        draw_table(predictions, run.class_names, run)

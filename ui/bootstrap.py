@@ -1,0 +1,70 @@
+"""What every page begins with: page set-up, workspace, sidebar, worker, one error banner.
+
+with bootstrap("Train", ":material/model_training:") as studio:
+    ...
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import streamlit as st
+
+from tl_core.data.dataset import DatasetIndex
+from tl_core.training import jobs
+from tl_core.workspace import Workspace, default_workspace
+from ui import keys
+from ui.brand import LOGO, TITLE
+from ui.datasets import DatasetRef, load_index
+from ui.errors import error_banner, log_to
+from ui.sample import ensure_sample
+from ui.sidebar import draw_sidebar
+
+MODE_ENVIRONMENT_NAME = "TL_MODE"
+
+
+@dataclass(frozen=True)
+class Studio:
+    """What a page works on: the workspace and the dataset chosen in the sidebar."""
+
+    workspace: Workspace
+    mode: str
+    dataset: DatasetRef | None
+
+    @property
+    def may_open_folders(self) -> bool:
+        """Whether folders of this machine may be opened by path; not when strangers use it."""
+        return self.mode == "studio"
+
+    def index(self) -> DatasetIndex | None:
+        """Return the scan of the chosen dataset, with progress shown; None when none is chosen.
+
+        Raises:
+            DatasetError: its folder is gone or has no images in class folders.
+        """
+        return None if self.dataset is None else load_index(self.workspace, self.dataset)
+
+
+@contextmanager
+def bootstrap(title: str, icon: str) -> Iterator[Studio]:
+    """Set a page up, yield what it works on, and show what goes wrong as a banner."""
+    st.set_page_config(
+        page_title=TITLE if title == TITLE else f"{title} · {TITLE}",
+        page_icon=icon,
+        layout="wide",
+    )
+    st.logo(LOGO, size="large")
+    with error_banner():
+        workspace = default_workspace()
+        log_to(str(workspace.logs_dir))
+        ensure_sample(workspace)
+        jobs.ensure_worker(workspace)
+        studio = Studio(
+            workspace, os.environ.get(MODE_ENVIRONMENT_NAME, "studio"), draw_sidebar(workspace)
+        )
+        if notice := st.session_state.pop(keys.NOTICE, None):
+            st.toast(notice, icon=":material/check:")
+        yield studio

@@ -1,0 +1,209 @@
+"""Which datasets there are, which one the person looks at, and its scan.
+
+Datasets are the folders of the workspace and, in studio mode, folders of this machine opened by
+path. The latter are remembered in ``datasets/opened.json`` and never written to.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from tl_core.data.dataset import DatasetIndex, scan_dataset
+from tl_core.data.progress import Progress
+from tl_core.data.samples import SAMPLE_NAME
+from tl_core.errors import DatasetError, did_you_mean
+from tl_core.files import read_json, write_json
+from tl_core.workspace import Workspace
+from ui import keys
+
+SAMPLE_TITLE = "Sample set: pizza, burger, taco"
+NUM_KEPT_SCANS = 6
+
+
+@dataclass(frozen=True)
+class DatasetRef:
+    """A dataset that can be chosen; ``id`` is its path as stored in the workspace."""
+
+    id: str
+    title: str
+    path: Path
+    is_ours: bool
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether this is the drawn sample set."""
+        return self.is_ours and self.path.name == SAMPLE_NAME
+
+
+def list_datasets(workspace: Workspace) -> list[DatasetRef]:
+    """Return the sample set, the workspace's own datasets and the opened folders, in that order."""
+    own = [
+        DatasetRef(
+            workspace.relative(path),
+            SAMPLE_TITLE if path.name == SAMPLE_NAME else path.name,
+            path,
+            True,
+        )
+        for path in sorted(workspace.datasets_dir.glob("*"))
+        if path.is_dir() and not path.name.startswith(".")
+    ]
+    opened = [
+        DatasetRef(str(path), f"{path.name} (in {path.parent})", path, False)
+        for path in map(Path, _read_opened(workspace))
+        if path.is_dir()
+    ]
+    return sorted(own, key=lambda dataset: not dataset.is_sample) + opened
+
+
+def open_folder(workspace: Workspace, text: str) -> DatasetRef:
+    """Remember a folder of this machine as a dataset and return it.
+
+    Raises:
+        DatasetError: there is no such folder.
+    """
+    path = Path(text.strip()).expanduser()
+    if not path.is_absolute():
+        raise DatasetError(f"Expected a full path such as '/home/me/photos', received '{text}'.")
+    if not path.is_dir():
+        raise DatasetError(f"There is no folder '{path}' on this machine.{_similar(path)}")
+    path = path.resolve()
+    known = {dataset.path: dataset for dataset in list_datasets(workspace)}
+    if path in known:
+        return known[path]
+    write_json(_opened_path(workspace), [*_read_opened(workspace), str(path)])
+    return DatasetRef(str(path), path.name, path, False)
+
+
+def forget_folder(workspace: Workspace, dataset: DatasetRef) -> None:
+    """Take an opened folder off the list; the folder itself is left alone."""
+    rest = [path for path in _read_opened(workspace) if path != dataset.id]
+    write_json(_opened_path(workspace), rest)
+
+
+def choose_dataset(dataset_id: str) -> None:
+    """Make a dataset the current one from the next run of the page on."""
+    st.session_state[keys.DATASET_NEXT] = dataset_id
+
+
+def select_dataset(workspace: Workspace) -> DatasetRef | None:
+    """Draw the select box of the sidebar and return the dataset chosen in it."""
+    datasets = {dataset.id: dataset for dataset in list_datasets(workspace)}
+    if not datasets:
+        return None
+    wanted = st.session_state.pop(keys.DATASET_NEXT, None)
+    if wanted in datasets:
+        st.session_state[keys.DATASET] = wanted
+    elif st.session_state.get(keys.DATASET) not in datasets:
+        st.session_state.pop(keys.DATASET, None)
+    chosen = st.selectbox(
+        "Dataset",
+        list(datasets),
+        format_func=lambda dataset_id: datasets[dataset_id].title,
+        key=keys.DATASET,
+        bind="query-params",
+    )
+    return datasets[chosen or next(iter(datasets))]
+
+
+def load_index(workspace: Workspace, dataset: DatasetRef) -> DatasetIndex:
+    """Return the scan of a dataset; a changed folder is read again, with its progress shown.
+
+    Raises:
+        DatasetError: the folder is gone or has no images in class folders.
+    """
+    kept = _kept_scans()
+    stamp = folder_stamp(dataset.path)
+    index = kept.get(dataset.path, stamp)
+    if index is None:
+        place = st.empty()
+        with place.container():
+            bar = st.progress(0.0, text=f"Reading {dataset.title}")
+
+            def show(progress: Progress) -> None:
+                share = progress.done / max(1, progress.total)
+                bar.progress(min(1.0, share), text=_progress_text(progress))
+
+            index = scan_dataset(dataset.path, cache_dir=workspace.cache_dir, on_progress=show)
+        place.empty()
+        kept.put(dataset.path, stamp, index)
+    return index
+
+
+def folder_stamp(data_dir: Path) -> tuple[int, int]:
+    """Return what changes when files below ``data_dir`` come or go: its folders and their times."""
+    count, newest = 0, 0
+    pending = [data_dir]
+    while pending:
+        folder = pending.pop()
+        try:
+            newest = max(newest, folder.stat().st_mtime_ns)
+            pending.extend(Path(entry) for entry in _subfolders(folder))
+        except OSError:  # a folder that vanished or may not be read is the scan's to report
+            continue
+        count += 1
+    return count, newest
+
+
+class _Scans:
+    """The last few scans, shared by all sessions; the disk store behind them makes a miss cheap."""
+
+    def __init__(self, max_entries: int) -> None:
+        self._entries: OrderedDict[Path, tuple[tuple[int, int], DatasetIndex]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._max_entries = max_entries
+
+    def get(self, path: Path, stamp: tuple[int, int]) -> DatasetIndex | None:
+        with self._lock:
+            kept = self._entries.get(path)
+            return kept[1] if kept and kept[0] == stamp else None
+
+    def put(self, path: Path, stamp: tuple[int, int], index: DatasetIndex) -> None:
+        with self._lock:
+            self._entries[path] = (stamp, index)
+            self._entries.move_to_end(path)
+            while len(self._entries) > self._max_entries:
+                self._entries.popitem(last=False)
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _kept_scans() -> _Scans:
+    return _Scans(NUM_KEPT_SCANS)
+
+
+def _progress_text(progress: Progress) -> str:
+    return f"{progress.stage.capitalize()}: {progress.done:,} of {progress.total:,}"
+
+
+def _subfolders(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [
+            entry.path
+            for entry in entries
+            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
+        ]
+
+
+def _opened_path(workspace: Workspace) -> Path:
+    return workspace.datasets_dir / "opened.json"
+
+
+def _read_opened(workspace: Workspace) -> list[str]:
+    try:
+        paths = read_json(_opened_path(workspace))
+    except (OSError, ValueError):
+        return []
+    return [path for path in paths if isinstance(path, str)] if isinstance(paths, list) else []
+
+
+def _similar(path: Path) -> str:
+    try:
+        siblings = [entry.name for entry in path.parent.iterdir() if entry.is_dir()]
+    except OSError:
+        return ""
+    return did_you_mean(path.name, siblings)

@@ -1,0 +1,181 @@
+"""Widgets built from the fields of our settings: label, help, bounds and type exist once, there.
+
+Each widget lives under the session key ``<prefix>.<field>`` and keeps its value across pages.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import streamlit as st
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from tl_core.errors import ConfigError
+
+WHOLE_NUMBERS = r"^\s*(\d+(\s*[,x× ]\s*\d+)*)?\s*$"
+
+
+def draw_fields(
+    model: type[BaseModel],
+    names: Iterable[str],
+    prefix: str,
+    initial: Mapping[str, Any],
+    *,
+    num_columns: int = 2,
+) -> dict[str, Any]:
+    """Draw one widget per named field, in columns, and return their values by field name.
+
+    Args:
+        model: the settings class whose fields describe the widgets.
+        names: the fields to draw, in order.
+        prefix: of the session keys.
+        initial: values to start from, by field name.
+        num_columns: how many stand side by side in a wide window.
+
+    Raises:
+        ConfigError: a text cannot be read as the numbers that it should hold.
+    """
+    values = {}
+    chosen = list(names)
+    for start in range(0, len(chosen), num_columns):
+        for name, column in zip(
+            chosen[start : start + num_columns], st.columns(num_columns), strict=False
+        ):
+            with column:
+                values[name] = draw_field(model, name, prefix, initial[name])
+    return values
+
+
+def draw_field(model: type[BaseModel], name: str, prefix: str, initial: Any) -> Any:
+    """Draw the widget that fits one field and return its value.
+
+    Raises:
+        ConfigError: a text cannot be read as the numbers that it should hold.
+    """
+    field = model.model_fields[name]
+    key = f"{prefix}.{name}"
+    kind = _inner_type(field.annotation)
+    st.session_state.setdefault(key, kind(initial) if kind in (int, float) else to_widget(initial))
+    shared: dict[str, Any] = {
+        "label": field.title or name,
+        "key": key,
+        "help": field.description,
+        "persist_state": "session",
+    }
+    if kind is bool:
+        return st.toggle(**shared)
+    if typing.get_origin(kind) is Literal:
+        return st.selectbox(**shared, options=typing.get_args(kind), format_func=str.capitalize)
+    if kind in (int, float):
+        return _draw_number(field, kind, shared)
+    text = st.text_input(
+        **shared,
+        placeholder="The backbone's own" if initial is None else "None",
+        validate=WHOLE_NUMBERS,
+    )
+    return _parse_tuple(text, field)
+
+
+def to_widget(value: Any) -> Any:
+    """Return a field's value as its widget holds it: tuples of numbers are shown as text."""
+    if value is None:
+        return ""
+    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else value
+
+
+def set_fields(prefix: str, values: Mapping[str, Any]) -> None:
+    """Put values into widgets that are not drawn yet in this run, as in a callback."""
+    for name, value in values.items():
+        st.session_state[f"{prefix}.{name}"] = to_widget(value)
+
+
+def parse_whole_numbers(text: str) -> tuple[int, ...]:
+    """Read ``"256, 128"`` or ``"224 x 320"`` as whole numbers; an empty text holds none.
+
+    Raises:
+        ConfigError: there is something else in it.
+    """
+    if not re.match(WHOLE_NUMBERS, text):
+        raise ConfigError(f"Expected whole numbers such as '256, 128', received '{text}'.")
+    return tuple(int(part) for part in re.findall(r"\d+", text))
+
+
+def bounds_of(field: FieldInfo) -> tuple[float | None, float | None, bool, bool]:
+    """Return a number field's (low, high, low is excluded, high is excluded)."""
+    low = high = None
+    open_low = open_high = False
+    for limit in field.metadata:
+        for name in ("ge", "gt"):
+            if (value := getattr(limit, name, None)) is not None:
+                low, open_low = value, name == "gt"
+        for name in ("le", "lt"):
+            if (value := getattr(limit, name, None)) is not None:
+                high, open_high = value, name == "lt"
+    return low, high, open_low, open_high
+
+
+def slider_step(low: float, high: float) -> float:
+    """Return a round step (1, 2 or 5 times a power of ten), about a hundredth of the range."""
+    rough = (high - low) / 100
+    power = 10.0 ** math.floor(math.log10(rough))
+    return max(step * power for step in (1, 2, 5) if step * power <= rough * 1.0001)
+
+
+def _draw_number(field: FieldInfo, kind: type, shared: dict[str, Any]) -> float:
+    """Draw a slider for a share or strength, a box for a count or a very small number."""
+    low, high, open_low, open_high = bounds_of(field)
+    default = field.default if isinstance(field.default, int | float) else 0
+    if kind is int or low is None or high is None:
+        return st.number_input(
+            **shared,
+            min_value=None if low is None else kind(low),
+            max_value=None if high is None else kind(high),
+            step=kind(1),
+        )
+    if 0 < default < 0.01 * (high - low):  # a slider could not be aimed at it
+        return st.number_input(
+            **shared,
+            min_value=1e-6 if open_low else float(low),
+            max_value=float(high),
+            step=default / 2,
+            format="%g",
+        )
+    step = slider_step(low, high)
+    return st.slider(
+        **shared,
+        min_value=float(low + step if open_low else low),
+        max_value=float(high - step if open_high else high),
+        step=step,
+        format=_number_format(field, high),
+    )
+
+
+def _number_format(field: FieldInfo, high: float) -> str:
+    if high <= 1:
+        return "percent"
+    unit = next((word for word in ("degrees", "pixels") if word in (field.description or "")), "")
+    return {"degrees": "%g°", "pixels": "%g px"}.get(unit, "%g")
+
+
+def _parse_tuple(text: str, field: FieldInfo) -> tuple[int, ...] | None:
+    """Read a text field; where nothing is allowed, none is None and one number is a square."""
+    numbers = parse_whole_numbers(text)
+    if type(None) in typing.get_args(field.annotation):
+        return None if not numbers else numbers * 2 if len(numbers) == 1 else numbers
+    return numbers
+
+
+def _inner_type(annotation: Any) -> Any:
+    """Return the type inside ``X | None`` and ``Annotated[X, ...]``."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        inner = [part for part in typing.get_args(annotation) if part is not type(None)]
+        return _inner_type(inner[0])
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _inner_type(typing.get_args(annotation)[0])
+    return annotation

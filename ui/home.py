@@ -1,0 +1,102 @@
+"""Parts of the home page: a look at the pictures, and the three steps with their state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+
+from tl_core.data.dataset import DatasetIndex, ImageRecord
+from tl_core.training.runs import Run
+from ui import words
+from ui.bootstrap import Studio
+from ui.next_step import CLASSIFY_PAGE, DATA_PAGE, TRAIN_PAGE
+from ui.thumbnails import thumbnails
+
+NUM_PICTURES = 12
+
+
+def draw_pictures(studio: Studio, index: DatasetIndex) -> None:
+    """Draw some pictures of the chosen dataset, the classes taking turns."""
+    records = spread_over_classes(index, NUM_PICTURES)
+    with st.grid("auto", min_column_width=110, gap="small"):
+        for record, data in zip(records, thumbnails(studio.workspace, index, records), strict=True):
+            if data is not None:
+                name = index.class_names[record.label]
+                st.image(data, width="stretch", alt=name, caption=name)
+
+
+def draw_steps(studio: Studio, index: DatasetIndex | None, runs: Sequence[Run]) -> None:
+    """Draw the three steps as cards: what each is for and how far it is."""
+    for column, (icon, title, state, told, page, label) in zip(
+        st.columns(3), _steps(index, runs), strict=True
+    ):
+        with column.container(border=True, height="stretch", gap="xsmall"):
+            st.markdown(f"#### {icon} {title}")
+            st.markdown(f"**{state}**")
+            st.caption(told)
+            st.space("stretch")
+            st.page_link(page, label=label, icon=":material/arrow_forward:")
+
+
+def spread_over_classes(index: DatasetIndex, count: int) -> list[ImageRecord]:
+    """Return up to ``count`` images, one of each class in turn, evenly spread within a class."""
+    by_class = [
+        [record for record in index.records if record.label == label]
+        for label in range(index.num_classes)
+    ]
+    per_class = -(-count // max(1, len(by_class)))
+    chosen = []
+    for records in by_class:
+        places = np.linspace(0, max(0, len(records) - 1), min(per_class, len(records)))
+        chosen.append([records[int(place)] for place in places])
+    turns = max((len(records) for records in chosen), default=0)
+    return [r[turn] for turn in range(turns) for r in chosen if turn < len(r)][:count]
+
+
+def _steps(
+    index: DatasetIndex | None, runs: Sequence[Run]
+) -> list[tuple[str, str, str, str, str, str]]:
+    finished = [run for run in runs if run.is_loadable]
+    active = any(run.is_active for run in runs)
+    best = words.headline(finished[0].metrics) if finished else None
+    return [
+        (
+            ":material/photo_library:",
+            "Data",
+            "No pictures yet"
+            if index is None
+            else f"{words.number_of(index.num_images, 'photo')} in "
+            f"{words.number_of(index.num_classes, 'class', 'classes')}",
+            "See the classes, what is wrong with the files, and what augmentation does to them."
+            if index is None or not index.findings
+            else f"{words.number_of(len(index.findings), 'finding')} to look at before you train.",
+            DATA_PAGE,
+            "Look at the pictures",
+        ),
+        (
+            ":material/model_training:",
+            "Train",
+            "Training now"
+            if active
+            else words.number_of(len(runs), "run")
+            if runs
+            else "No run yet",
+            f"Last result: {best[0]} {best[1]}."
+            if best
+            else "A pretrained network and a few new layers; a first model takes under a minute.",
+            TRAIN_PAGE,
+            "Watch it train" if active else "Train a classifier",
+        ),
+        (
+            ":material/image_search:",
+            "Classify",
+            words.number_of(len(finished), "model") + " ready" if finished else "No model yet",
+            "Give it photos it has never seen and get its answers as a table."
+            if finished
+            else "Comes after the first run.",
+            CLASSIFY_PAGE,
+            "Classify photos",
+        ),
+    ]

@@ -1,0 +1,19 @@
+"""Session keys that more than one file uses; a widget's value dies on a page change, these do not.
+
+Widgets built from settings are keyed ``<prefix>.<field>``, see ``ui/forms.py``.
+"""
+
+DATASET = "dataset"  # the sidebar's select box, also ?dataset= in the address
+DATASET_NEXT = "dataset_next"  # what that select box shall show from the next run of the page on
+RUN = "run"  # the run that Train and Classify look at, also ?run=
+RUN_NEXT = "run_next"
+AUGMENT = "augment"  # plain dict of AugmentConfig, set on Data and used on Train
+USE_AUGMENT = "use_augment"  # whether training uses it
+TRAIN = "train"  # prefix of the training settings
+TRAIN_VIEW = "train_view"  # what stands beside the settings
+PREDICTIONS = "predictions"  # (key, answers) for the photos last classified
+WARMED = "warmed"  # for what features were last asked in advance
+INTAKE_REPORT = "intake_report"  # (dataset, number added, left out) of the last intake
+INTAKE_ROUND = "intake_round"  # counts intakes, so that each begins with an empty uploader
+NOTICE = "notice"  # one line to show after the next rerun
+SEEN_DATA = "seen_data"  # whether the Data page was open in this session

@@ -1,0 +1,37 @@
+"""The frame of a page: its heading with the page's main action beside it, and empty states."""
+
+from __future__ import annotations
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+
+def page_header(title: str, caption: str) -> DeltaGenerator:
+    """Draw a page's title and one line about it; return the place for its main action.
+
+    The action stands right of the title, below it in a narrow window. It can be filled after
+    the rest of the page was drawn.
+    """
+    words, action = st.columns([3, 1], vertical_alignment="bottom", gap="medium")
+    with words:
+        st.title(title, anchor=False)
+        st.markdown(f":gray[{caption}]")
+    return action.container()
+
+
+def section(title: str, caption: str = "") -> None:
+    """Draw the heading of a part of a page."""
+    st.subheader(title, anchor=False)
+    if caption:
+        st.caption(caption)
+
+
+def empty_state(icon: str, message: str, page: str, label: str) -> None:
+    """Draw what is missing and the one step that brings it."""
+    with st.container(border=True, horizontal_alignment="center"):
+        st.space("small")
+        st.markdown(f"## {icon}", text_alignment="center")
+        st.markdown(message, text_alignment="center")
+        if st.button(label, key="empty_state_next", type="primary"):
+            st.switch_page(page)
+        st.space("small")

@@ -1,0 +1,83 @@
+"""A run while it trains: how far it is, its curves, time left, and the button to stop it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from tl_core import charts
+from tl_core.training.jobs import queue_position, stop_run, worker_state
+from tl_core.training.runs import Run, load_run
+from tl_core.workspace import Workspace
+from ui import words
+from ui.errors import guarded
+from ui.feed import Feed, follow
+
+POLL_SECONDS = 1.0
+STAGE_TITLES = {
+    "scan": "Reading the photos",
+    "features": "Running the backbone",
+    "head": "Training the new layers",
+    "fine_tune": "Fine-tuning",
+}
+
+
+@st.fragment(run_every=POLL_SECONDS)
+@guarded
+def draw_live(workspace: Workspace, run: Run) -> None:
+    """Draw a waiting or running run and draw it again until it ends; then rerun the page once."""
+    if not run.is_active:
+        st.rerun()
+    feed = follow(run)
+    _draw_progress(workspace, run, feed)
+    epochs, batches = feed.epochs(), feed.batches()
+    if epochs.empty and batches.empty:
+        return
+    for metric, column in zip(("accuracy", "loss"), st.columns(2), strict=True):
+        column.altair_chart(
+            charts.history_chart(epochs, metric, batches, feed.num_epochs),
+            key=f"live_{metric}",
+            alt=f"{metric} so far, train and val",
+        )
+
+
+def _draw_progress(workspace: Workspace, run: Run, feed: Feed) -> None:
+    if run.state == "queued":
+        st.progress(0.0, text=_waiting_text(workspace, run))
+    else:
+        st.progress(feed.share_done, text=progress_text(feed))
+    stopping = f"stopping_{run.id}"
+    if st.button(
+        "Stopping" if st.session_state.get(stopping) else "Stop",
+        key="stop_run",
+        icon=":material/stop:",
+        disabled=bool(st.session_state.get(stopping)),
+        help="Keeps the best weights so far.",
+    ):
+        st.session_state[stopping] = True
+        stop_run(workspace, load_run(run.run_dir))
+        st.rerun(scope="fragment")
+
+
+def progress_text(feed: Feed) -> str:
+    """Say what a run is doing: stage, how far, how fast, how long still."""
+    title = STAGE_TITLES.get(feed.phase, "Starting")
+    latest = feed.latest
+    parts = [title]
+    if feed.phase in ("", "features") and feed.features:
+        parts.append(f"{feed.features['done']:,} of {feed.features['total']:,} photos")
+    elif "epoch" in latest:
+        parts.append(f"epoch {latest['epoch'] + 1} of {feed.num_epochs}")
+    if latest.get("images_per_second"):
+        parts.append(f"{latest['images_per_second']:,.0f} photos/s")
+    if latest.get("seconds_left") is not None:
+        parts.append(f"{words.seconds(latest['seconds_left'])} left")
+    return " · ".join(parts)
+
+
+def _waiting_text(workspace: Workspace, run: Run) -> str:
+    position = queue_position(workspace, run)
+    if position:
+        return f"Waiting: {words.number_of(position, 'job')} before it"
+    if not worker_state(workspace).warm:
+        return "Starting: the training engine warms up"
+    return "Starting"

@@ -1,0 +1,86 @@
+"""The settings of a training run: the few that matter first, all others behind an expander.
+
+Which widgets there are, and their words and bounds, comes from the fields of ``TrainConfig``: a
+field added there appears here by itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from tl_core.config import AugmentConfig, TrainConfig
+from tl_core.errors import ConfigError
+from tl_core.workspace import Workspace
+from ui import keys
+from ui.augmenting import current_augment, draw_use_toggle
+from ui.backbones import draw_picker
+from ui.forms import draw_fields, set_fields
+
+FIRST = ("fc_layers", "dropout", "learning_rate", "epochs", "batch_size", "early_stopping")
+DRAWN_APART = ("backbone", "augment", "views")
+VIEWS_KEY = f"{keys.TRAIN}.views"
+DEFAULT_VIEWS = 3
+
+
+def draw_form(workspace: Workspace) -> TrainConfig | None:
+    """Draw the settings and return them, or None with the reason shown when they do not fit."""
+    initial = TrainConfig().model_dump()
+    rest = [name for name in initial if name not in (*FIRST, *DRAWN_APART)]
+    values: dict[str, Any] = {"backbone": draw_picker(workspace, initial["backbone"])}
+    try:
+        values |= draw_fields(TrainConfig, FIRST, keys.TRAIN, initial)
+        values |= _draw_augment()
+        with st.expander("More settings", icon=":material/tune:"):
+            values |= draw_fields(TrainConfig, rest, keys.TRAIN, initial)
+        return TrainConfig.create(values)
+    except ConfigError as error:
+        st.error(str(error), icon=":material/tune:")
+        return None
+
+
+def _draw_augment() -> dict[str, Any]:
+    """Draw whether augmented views are trained on, and how many; return the two fields."""
+    field = TrainConfig.model_fields["views"]
+    st.session_state.setdefault(VIEWS_KEY, DEFAULT_VIEWS)
+    used = draw_use_toggle()
+    if not used:
+        return {"augment": AugmentConfig(), "views": 1}
+    views = st.number_input(
+        field.title or "Views",
+        min_value=2,
+        max_value=50,
+        key=VIEWS_KEY,
+        help=field.description,
+        persist_state="session",
+    )
+    return {"augment": current_augment().model_dump(), "views": views}
+
+
+def stored_config() -> TrainConfig:
+    """Return the settings as they were left on the Train page, without drawing them.
+
+    What cannot be read there counts as not set: it is the form's to complain.
+    """
+    values: dict[str, Any] = {}
+    for name in ("backbone", "resize", "seed"):
+        if f"{keys.TRAIN}.{name}" in st.session_state:
+            values[name] = st.session_state[f"{keys.TRAIN}.{name}"]
+    try:
+        return TrainConfig.create(values)
+    except ConfigError:
+        return TrainConfig()
+
+
+def take_over(config: TrainConfig) -> None:
+    """Fill the form with the settings of a run; for a button's callback."""
+    values = config.model_dump()
+    augment = AugmentConfig.create(values.pop("augment"))
+    views = values.pop("views")
+    set_fields(keys.TRAIN, values)
+    st.session_state[keys.USE_AUGMENT] = views > 1 and not augment.is_identity
+    if st.session_state[keys.USE_AUGMENT]:
+        st.session_state[VIEWS_KEY] = views
+        st.session_state[keys.AUGMENT] = augment.model_dump()
+        set_fields("augment", augment.model_dump())

@@ -1,0 +1,91 @@
+"""How figures, times and states are said on the pages: one wording for one thing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from tl_core.charts import percent
+from tl_core.training.runs import Run
+
+STATE_BADGES = {
+    "queued": (":material/schedule:", "gray", "Waiting"),
+    "running": (":material/play_circle:", "blue", "Training"),
+    "finished": (":material/check_circle:", "green", "Finished"),
+    "stopped": (":material/stop_circle:", "orange", "Stopped"),
+    "failed": (":material/error:", "red", "Failed"),
+    "interrupted": (":material/power_off:", "orange", "Interrupted"),
+    "damaged": (":material/broken_image:", "red", "Damaged"),
+}
+
+
+def seconds(value: float | None) -> str:
+    """Return a duration: ``"under 1 s"``, ``"8 s"``, ``"2 min 5 s"``, ``"1 h 20 min"``."""
+    if value is None:
+        return "unknown"
+    if value < 1:
+        return "under 1 s"
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def number_of(count: int, singular: str, plural: str | None = None) -> str:
+    """Return a count with its noun: ``"1 photo"``, ``"1,204 photos"``."""
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
+
+
+def ago(moment: datetime) -> str:
+    """Return how long ago something was: ``"just now"``, ``"5 min ago"``, or the date."""
+    past = (datetime.now(UTC) - moment.astimezone(UTC)).total_seconds()
+    if past < 60:
+        return "just now"
+    if past < 3600:
+        return f"{past // 60:.0f} min ago"
+    if past < 24 * 3600:
+        return f"{past // 3600:.0f} h ago"
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def headline(metrics: dict[str, Any]) -> tuple[str, str] | None:
+    """Return the run's figure and what it was measured on, or None while there is none.
+
+    The test photos count when there are any: the validation photos also picked the best epoch,
+    so the figure on them flatters.
+    """
+    for part, told in (
+        ("test", "the model has not seen"),
+        ("val", "of the validation part, which also picked the best epoch"),
+    ):
+        accuracy, measured = metrics.get(f"{part}_accuracy"), metrics.get(f"{part}_interval")
+        if accuracy is None:
+            continue
+        figure = percent(accuracy)
+        if measured:
+            figure += f" ({interval(measured)})"
+        count = (metrics.get("num_images") or {}).get(part)
+        return figure, f"on {number_of(count, 'photo')} {told}" if count else f"on photos {told}"
+    return None
+
+
+def interval(bounds: Sequence[float]) -> str:
+    """Return an interval of shares in [0, 1] in percent: ``"88.1 to 94.3"``."""
+    low, high = bounds
+    return f"{100 * low:.1f} to {100 * high:.1f}"
+
+
+def run_title(run: Run) -> str:
+    """Return a run's name for lists: its own, or backbone and time as its folder says them."""
+    if run.name != run.id:
+        return run.name
+    stamp, _, backbone = run.id.partition("_")
+    try:
+        moment = datetime.strptime(stamp, "%Y%m%d-%H%M%S")
+    except ValueError:
+        return run.id
+    return f"{backbone}, {moment:%d %b %H:%M:%S}"
