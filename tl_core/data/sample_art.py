@@ -22,7 +22,7 @@ from tl_core.data.sample_burger import (
 from tl_core.data.sample_light import Light, develop
 from tl_core.data.sample_pizza import basil, make_pizza, olive, tomato
 from tl_core.data.sample_shapes import blob, vary, wedge
-from tl_core.data.sample_sheet import Sheet
+from tl_core.data.sample_sheet import Sheet, doubled
 from tl_core.data.sample_sides import draw_fries, draw_fry_box, draw_lime
 from tl_core.data.sample_surfaces import backdrop, draw_wall_sheet, table_top
 from tl_core.data.sample_tableware import HOLDERS, add_bowl, add_fork, add_stand
@@ -78,8 +78,9 @@ def _light(rng: Random, hard: bool) -> Light:
 def _from_above(rng: Random, size: tuple[int, int]) -> tuple[Sheet, float]:
     """Lay a table seen from above, or leaning back; return it with its tilt."""
     tilt = rng.choice((0.0, 0.0, 0.4, 0.7, 1.0))
-    sheet = Sheet(size[0] * 2, round(size[1] * 2 * (1 + 0.35 * tilt)))
-    sheet.color.paste(table_top(sheet.size, rng))
+    deep = round(size[1] * (1 + 0.35 * tilt))
+    sheet = Sheet(size[0] * 2, deep * 2)
+    sheet.color.paste(doubled(table_top((size[0], deep), rng)))
     return sheet, tilt
 
 
@@ -225,7 +226,7 @@ def _from_the_side(rng: Random, size: tuple[int, int]) -> tuple[Sheet, float]:
     sheet = Sheet(size[0] * 2, size[1] * 2)
     tilt = rng.choice((0.03, 0.06, 0.1, 0.16, 0.24))
     horizon = max(0.2, rng.uniform(0.5, 0.62) - tilt * 1.3)
-    sheet.color.paste(backdrop(sheet.size, rng, horizon))
+    sheet.color.paste(doubled(backdrop(size, rng, horizon)))
     return sheet, tilt
 
 

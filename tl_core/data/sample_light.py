@@ -54,7 +54,11 @@ def develop(
             # Colour edges would step: sample them finer, then average.
             fine = (round(size[0] * sharp), round(size[1] * sharp))
             image = leaned(image, fine, 0.13 * tilt)
-        views.append(image.resize(size, Image.Resampling.BOX))
+        views.append(
+            image.reduce(2)
+            if image.width == 2 * size[0]
+            else image.resize(size, Image.Resampling.BOX)
+        )
     color = views[0]
     sharp_relief = np.asarray(views[1], np.float32) * np.float32(0.5)
     relief = _smooth(sharp_relief)
@@ -69,7 +73,7 @@ def develop(
     flat = math.hypot(1, light.steepness)
     toward = (math.cos(light.angle) / flat, math.sin(light.angle) / flat, light.steepness / flat)
     facing = (toward[2] - across * toward[0] - down * toward[1]) * scale
-    lit = np.clip(facing, 0, None) / np.float32(toward[2])
+    lit = _smooth(np.clip(facing / np.float32(toward[2]), 0.1, 1.45))
     shadow = _cast_shadows(relief, light) * np.float32(light.shadows)
     wide = Image.fromarray(relief).resize((size[0] // 8, size[1] // 8), Image.Resampling.BOX)
     around = np.asarray(wide.resize(size, Image.Resampling.BICUBIC))
@@ -80,9 +84,7 @@ def develop(
         shadow *= near
         hollow *= near
 
-    bright = light.ambient * (1 - hollow) + (1 - light.ambient) * np.minimum(lit, 1.45) * (
-        1 - shadow
-    )
+    bright = light.ambient * (1 - hollow) + (1 - light.ambient) * lit * (1 - shadow)
     half = (toward[0] * 0.5, toward[1] * 0.5, (toward[2] + 1) * 0.5)
     norm = math.sqrt(sum(part * part for part in half))
     mirror = np.clip((half[2] - across * half[0] - down * half[1]) * scale / norm, 0, 1)

@@ -20,12 +20,12 @@ Stops = tuple[tuple[float, Color], ...]
 Profile = tuple[tuple[float, float], ...]
 Box = tuple[int, int, int, int]
 _NOISE_SIDE = 1152
-_OCTAVES = {
-    "cloud": (((7, 7), 1.0), ((16, 16), 0.6), ((40, 40), 0.35), ((100, 100), 0.18)),
-    "broad": (((4, 4), 1.0), ((9, 9), 0.6), ((22, 22), 0.35), ((56, 56), 0.18)),
-    "close": (((14, 14), 1.0), ((30, 30), 0.6), ((80, 80), 0.4), ((190, 190), 0.25)),
-    "grain": (((44, 44), 0.6), ((120, 120), 1.0), ((290, 290), 0.7), ((1152, 1152), 0.25)),
-    "fibre": (((4, 60), 0.8), ((6, 170), 0.8), ((9, 460), 0.5), ((44, 1152), 0.25)),
+_OCTAVES = {  # ((cells across, cells down), weight) over the whole side
+    "broad": (((8, 8), 1.0), ((18, 18), 0.6), ((44, 44), 0.35), ((112, 112), 0.18)),
+    "cloud": (((14, 14), 1.0), ((32, 32), 0.6), ((80, 80), 0.35), ((200, 200), 0.18)),
+    "close": (((28, 28), 1.0), ((60, 60), 0.6), ((160, 160), 0.4), ((380, 380), 0.25)),
+    "grain": (((88, 88), 0.6), ((240, 240), 1.0), ((580, 580), 0.7), ((1152, 1152), 0.3)),
+    "fibre": (((8, 120), 0.8), ((12, 340), 0.8), ((18, 920), 0.5), ((88, 1152), 0.25)),
 }
 
 
@@ -68,6 +68,11 @@ def _radius_map() -> np.ndarray:
     return np.hypot(axis[:, None], axis[None, :]).astype(np.float32)
 
 
+def doubled(image: Image.Image) -> Image.Image:
+    """Turn each pixel into four, the undoing of which is averaging them."""
+    return image.resize((image.width * 2, image.height * 2), Image.Resampling.NEAREST)
+
+
 def _radial(profile: Profile) -> Image.Image:
     """Return a small square float image that follows ``profile`` from its centre outwards."""
     places, values = zip(*profile, strict=True)
@@ -85,20 +90,17 @@ class Dome:
     down: float
 
     def height(self, corner: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-        """Return the bulge, 0..1, over a box of ``size`` whose top left is ``corner``."""
-        x = np.arange(size[0] // 4 + 1, dtype=np.float32) * 4 + np.float32(
-            corner[0] - self.center[0]
-        )
-        y = np.arange(size[1] // 4 + 1, dtype=np.float32) * 4 + np.float32(
-            corner[1] - self.center[1]
-        )
+        """Return the bulge, 0..1, from a sheet's ``corner`` on, for ``size`` final pixels."""
+        steps = (size[0] // 2 + 1, size[1] // 2 + 1)
+        x = np.arange(steps[0], dtype=np.float32) * 4 + np.float32(corner[0] - self.center[0])
+        y = np.arange(steps[1], dtype=np.float32) * 4 + np.float32(corner[1] - self.center[1])
         cos, sin = np.float32(math.cos(self.angle)), np.float32(math.sin(self.angle))
         along = (x * cos)[None, :] + (y * sin)[:, None]
         off = (y * cos)[:, None] - (x * sin)[None, :]
         off = np.where(off < 0, off / np.float32(self.up), off / np.float32(self.down))
         inside = 1 - (along / np.float32(self.half_width)) ** 2 - off * off
         bulge = Image.fromarray(np.sqrt(np.clip(inside, 0, 1)))
-        box = (0, 0, size[0] / 4, size[1] / 4)
+        box = (0, 0, size[0] / 2, size[1] / 2)
         return np.asarray(bulge.resize(size, Image.Resampling.BILINEAR, box=box))
 
 
@@ -181,34 +183,38 @@ class Sheet:
         pen = ImageDraw.Draw(mask)
         for outline in (points, *more):
             pen.polygon((outline - corner).ravel().tolist(), fill=255)
-        grey = noise_patch(rng, size, kind)
+        # Only outlines need the double size; what fills them is made in final pixels.
+        half = (size[0] // 2, size[1] // 2)
+        grey = noise_patch(rng, half, kind)
         texture = grey
         if gradient is not None:
             texture = Image.blend(grey, _cut(gradient, whole, seen), weight)
-        self.color.paste(colorize(texture, stops), corner, mask)
+        self.color.paste(doubled(colorize(texture, stops)), corner, mask)
         if profile is not None:
-            relief = np.asarray(_cut(_radial(profile), whole, seen)) + base
+            relief = np.asarray(_cut(_radial(profile), whole, seen)) + np.float32(base)
         elif dome is not None:
-            relief = dome.height(corner, size) * rise + base
+            relief = dome.height(corner, half) * np.float32(rise) + np.float32(base)
         elif rise and round_px:
-            relief = _puff(mask, round_px) * rise + base
+            relief = _puff(mask, round_px) * np.float32(rise) + np.float32(base)
         else:
-            relief = np.full((size[1], size[0]), base + rise, np.float32)
+            relief = np.full((half[1], half[0]), base + rise, np.float32)
         if barrel:
-            half = (whole[2] - whole[0]) / 2
-            across = (np.arange(left, right, dtype=np.float32) - (whole[0] + half)) / half
+            reach = (whole[2] - whole[0]) / 2
+            across = (np.arange(left, right, 2, dtype=np.float32) - (whole[0] + reach)) / reach
             relief = relief + np.sqrt(np.clip(1 - across * across, 0, 1)) * np.float32(barrel)
         if bump:
-            relief = relief + np.asarray(grey, np.float32) * (bump / 255)
-        self.relief.paste(Image.fromarray(relief.astype(np.float32, copy=False)), corner, mask)
+            relief = relief + np.asarray(grey, np.float32) * np.float32(bump / 255)
+        relief = relief.astype(np.float32, copy=False)
+        self.relief.paste(doubled(Image.fromarray(relief)), corner, mask)
         if gloss is not None:
             self.gloss.paste(gloss, corner, mask)
 
     def _clip(self, box: Box) -> Box | None:
-        """Return the part of a box on the sheet and a little around it; None when there is none."""
+        """Return the part of a box on or near the sheet, in whole final pixels; None if empty."""
         around = 24  # so that what is cut off by the frame is not rounded off there
-        left, top = max(box[0], -around), max(box[1], -around)
-        right, bottom = min(box[2], self.size[0] + around), min(box[3], self.size[1] + around)
+        left, top = max(box[0], -around) // 2 * 2, max(box[1], -around) // 2 * 2
+        right = (min(box[2], self.size[0] + around) + 1) // 2 * 2
+        bottom = (min(box[3], self.size[1] + around) + 1) // 2 * 2
         return (left, top, right, bottom) if right - left > 1 and bottom - top > 1 else None
 
     def place(self, other: Sheet, mask: Image.Image, at: tuple[int, int], base: float) -> None:
@@ -243,7 +249,7 @@ def _box(points: Points) -> Box:
 
 
 def _cut(image: Image.Image, whole: Box, seen: Box) -> Image.Image:
-    """Stretch an image over the box ``whole`` and return what of it lies in the box ``seen``."""
+    """Stretch an image over the box ``whole`` and return what ``seen`` shows, at half size."""
     across = image.width / (whole[2] - whole[0])
     down = image.height / (whole[3] - whole[1])
     box = (
@@ -252,12 +258,15 @@ def _cut(image: Image.Image, whole: Box, seen: Box) -> Image.Image:
         min(float(image.width), (seen[2] - whole[0]) * across),
         min(float(image.height), (seen[3] - whole[1]) * down),
     )
-    size = (seen[2] - seen[0], seen[3] - seen[1])
-    return image.resize(size, Image.Resampling.BILINEAR, box=box)
+    half = ((seen[2] - seen[0]) // 2, (seen[3] - seen[1]) // 2)
+    return image.resize(half, Image.Resampling.BILINEAR, box=box)
 
 
 def _puff(mask: Image.Image, round_px: float) -> np.ndarray:
-    """Return 0 at a mask's outline rising like a quarter circle to 1 at ``round_px`` inside."""
+    """Return 0 at a mask's outline rising like a quarter circle to 1 at ``round_px`` inside.
+
+    The result has half the mask's size.
+    """
     step = 4 if round_px > 6 else 2
     margin = math.ceil(round_px * 1.5 / step) + 1
     small = mask.reduce(step)
@@ -267,5 +276,6 @@ def _puff(mask: Image.Image, round_px: float) -> np.ndarray:
     depth = np.clip(np.asarray(soft, np.float32) / 127.5 - 1, 0, 1)
     height = np.sqrt(np.clip(1 - (1 - depth) ** 2, 0, 1))
     box = (margin, margin, margin + mask.width / step, margin + mask.height / step)
-    image = Image.fromarray(height.astype(np.float32))
-    return np.asarray(image.resize(mask.size, Image.Resampling.BILINEAR, box=box))
+    half = (mask.width // 2, mask.height // 2)
+    image = Image.fromarray(height.astype(np.float32, copy=False))
+    return np.asarray(image.resize(half, Image.Resampling.BILINEAR, box=box))

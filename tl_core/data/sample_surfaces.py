@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from tl_core.data.sample_light import leaned
 from tl_core.data.sample_shapes import Color, blob, mix, rounded_box, vary
-from tl_core.data.sample_sheet import Sheet, Stops, colorize, noise_patch
+from tl_core.data.sample_sheet import Sheet, Stops, colorize, doubled, noise_patch
 
 WOODS: tuple[Stops, ...] = (
     ((0.0, (92, 56, 32)), (0.5, (139, 90, 54)), (1.0, (176, 122, 78))),
@@ -48,8 +48,8 @@ def wood(size: tuple[int, int], rng: Random, *, upright: bool | None = None) -> 
         shifted = tuple((min(1.0, max(0.0, at + shift)), color) for at, color in stops)
         image.paste(colorize(grain, shifted), (0, top))
         dark = mix(stops[0][1], (0, 0, 0), 0.55)
-        pen.line((0, top, width, top), fill=dark, width=5)
-        pen.line((0, top + 4, width, top + 4), fill=stops[2][1], width=1)
+        pen.line((0, top, width, top), fill=dark, width=3)
+        pen.line((0, top + 2, width, top + 2), fill=stops[2][1], width=1)
         top += plank
     return image.transpose(Image.Transpose.ROTATE_90) if upright else image
 
@@ -83,8 +83,7 @@ def slate(size: tuple[int, int], rng: Random) -> Image.Image:
 
 def cloth(size: tuple[int, int], rng: Random) -> Image.Image:
     """Return a checked or striped cloth with a weave and soft folds."""
-    small = (size[0] // 2, size[1] // 2)
-    side = max(small) * 3 // 2
+    side = max(size) * 3 // 2
     white = (242, 238, 230)
     color = rng.choice(CLOTHS)
     cell = rng.choice((14, 18, 24))
@@ -94,11 +93,9 @@ def cloth(size: tuple[int, int], rng: Random) -> Image.Image:
     down = np.zeros(side, np.float32) if striped else across
     grey = Image.fromarray(((across[None, :] + down[:, None]) * 127).astype(np.uint8))
     turn = rng.choice((0, 0, 45, rng.uniform(-30, 30)))
-    left, top = (side - small[0]) // 2, (side - small[1]) // 2
+    left, top = (side - size[0]) // 2, (side - size[1]) // 2
     grey = grey.rotate(turn, Image.Resampling.BILINEAR)
-    grey = grey.crop((left, top, left + small[0], top + small[1])).resize(
-        size, Image.Resampling.BICUBIC
-    )
+    grey = grey.crop((left, top, left + size[0], top + size[1]))
     stops = ((0.0, white), (0.5, color if striped else mix(white, color, 0.5)), (1.0, color))
     folds = Image.blend(noise_patch(rng, size, "broad"), noise_patch(rng, size, "grain"), 0.4)
     return _shaded(colorize(grey, stops), folds, 0.3)
@@ -129,9 +126,9 @@ def terrazzo(size: tuple[int, int], rng: Random) -> Image.Image:
     image = Image.new("RGB", size, rng.choice(((236, 230, 222), (220, 222, 222), (60, 62, 66))))
     pen = ImageDraw.Draw(image)
     chips = ((196, 120, 92), (120, 140, 130), (84, 92, 104), (214, 176, 110), (240, 236, 228))
-    for _ in range(size[0] * size[1] // 2600):
+    for _ in range(size[0] * size[1] // 650):
         center = (rng.randrange(size[0]), rng.randrange(size[1]))
-        chip = blob(rng, center, rng.uniform(4, 13), rng.uniform(3, 9), wobble=0.3, count=7)
+        chip = blob(rng, center, rng.uniform(2, 6.5), rng.uniform(1.5, 4.5), wobble=0.3, count=7)
         pen.polygon(chip.ravel().tolist(), fill=vary(rng, rng.choice(chips)))
     return image
 
@@ -140,7 +137,7 @@ SURFACES = (wood, wood, wood, marble, slate, cloth, cloth, linen, plain, plain, 
 
 
 def table_top(size: tuple[int, int], rng: Random) -> Image.Image:
-    """Return a random table top seen from above, ``size`` (width, height)."""
+    """Return a random table top seen from above, ``size`` (width, height) in final pixels."""
     return rng.choice(SURFACES)(size, rng)
 
 
@@ -153,18 +150,20 @@ def _shaded(image: Image.Image, grey: Image.Image, depth: float) -> Image.Image:
 
 
 def backdrop(size: tuple[int, int], rng: Random, horizon: float) -> Image.Image:
-    """Return a side view: a blurred room above ``horizon`` and a table top in perspective below."""
+    """Return a side view: a blurred room above ``horizon`` and a table top in perspective below.
+
+    ``size`` is (width, height) in final pixels.
+    """
     width, height = size
     line = round(height * horizon)
-    image = _room((width // 4, height // 4), rng, line / 4).resize(size, Image.Resampling.BICUBIC)
-    flat = table_top((width, height - height // 4), rng)
-    table = leaned(flat, (width // 2, (height - line) // 2), 0.28)
+    image = _room((width // 2, height // 2), rng, line / 2).resize(size, Image.Resampling.BICUBIC)
+    flat = table_top((width * 3 // 2, height * 9 // 8), rng)
+    table = leaned(flat, (width, height - line), 0.28)
     far = table.reduce(4).resize(table.size, Image.Resampling.BICUBIC)
     focus = Image.linear_gradient("L").point([min(255, 3 * level) for level in range(256)])
-    table = Image.composite(table, far, focus.resize(table.size))
-    image.paste(table.resize((width, height - line), Image.Resampling.BILINEAR), (0, line))
-    edge = image.crop((0, line - 12, width, line + 12)).filter(ImageFilter.GaussianBlur(4))
-    image.paste(edge, (0, line - 12))
+    image.paste(Image.composite(table, far, focus.resize(table.size)), (0, line))
+    edge = image.crop((0, line - 6, width, line + 6)).filter(ImageFilter.GaussianBlur(2))
+    image.paste(edge, (0, line - 6))
     return image
 
 
@@ -211,9 +210,10 @@ def _room(size: tuple[int, int], rng: Random, line: float) -> Image.Image:
 def draw_wall_sheet(sheet: Sheet, rng: Random) -> None:
     """Fill a sheet with a brick, tile, plank or plaster wall."""
     width, height = sheet.size
+    half = (width // 2, height // 2)
     kind = rng.choice(("brick", "brick", "tile", "planks", "plaster"))
     if kind == "planks":
-        sheet.color.paste(wood(sheet.size, rng))
+        sheet.color.paste(doubled(wood(half, rng)))
         return
     if kind == "plaster":
         color = rng.choice(PLAINS)
@@ -221,10 +221,9 @@ def draw_wall_sheet(sheet: Sheet, rng: Random) -> None:
         everything = np.array(((0, 0), (width, 0), (width, height), (0, height)), float)
         sheet.part(rng, everything, stops, kind="cloud", bump=26, gloss=10)
         return
-    mortar = Image.blend(
-        noise_patch(rng, sheet.size, "grain"), noise_patch(rng, sheet.size, "cloud"), 0.5
-    )
-    sheet.color.paste(colorize(mortar, ((0.0, (150, 142, 132)), (1.0, (200, 194, 184)))))
+    mortar = Image.blend(noise_patch(rng, half, "grain"), noise_patch(rng, half, "cloud"), 0.5)
+    stops = ((0.0, (150, 142, 132)), (1.0, (200, 194, 184)))
+    sheet.color.paste(doubled(colorize(mortar, stops)))
     brick = kind == "brick"
     color = rng.choice(((158, 76, 56), (176, 104, 72), (214, 206, 196)) if brick else PLAINS)
     tall = rng.randint(44, 64) if brick else rng.randint(60, 110)

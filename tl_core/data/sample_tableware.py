@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from tl_core.data.sample_shapes import Color, blob, mix, moved, rounded_box, turned, vary
-from tl_core.data.sample_sheet import Sheet
+from tl_core.data.sample_sheet import Sheet, doubled
 from tl_core.data.sample_surfaces import WOODS, wood
 
 PLATES: tuple[Color, ...] = (
@@ -49,8 +49,8 @@ def add_plate(sheet: Sheet, rng: Random, center: tuple[float, float], radius: fl
 def add_board(sheet: Sheet, rng: Random, center: tuple[float, float], radius: float) -> float:
     """Draw a round or square wooden board, sometimes with a handle; return its height."""
     angle = rng.uniform(0, 2 * math.pi)
-    grain = wood((400, 400), rng).rotate(math.degrees(-angle), Image.Resampling.BILINEAR)
-    grain = grain.crop((60, 60, 340, 340))
+    grain = wood((300, 300), rng).rotate(math.degrees(-angle), Image.Resampling.BILINEAR)
+    grain = grain.crop((44, 44, 256, 256))
     thick = rng.uniform(9, 14)
     shapes = []
     if rng.random() < 0.6:
@@ -67,8 +67,9 @@ def add_board(sheet: Sheet, rng: Random, center: tuple[float, float], radius: fl
         sheet.paint(shape, (0, 0, 0), thick, 35, base=0)
     left, top, right, bottom = mask.getbbox() or (0, 0, 1, 1)
     box = (left, top, right, bottom)
-    texture = grain.resize((right - left, bottom - top), Image.Resampling.BICUBIC)
-    sheet.color.paste(texture, (left, top), mask.crop(box))
+    half = ((right - left + 1) // 2, (bottom - top + 1) // 2)
+    texture = doubled(grain.resize(half, Image.Resampling.BILINEAR))
+    sheet.color.paste(texture.crop((0, 0, right - left, bottom - top)), (left, top), mask.crop(box))
     return thick
 
 
