@@ -37,7 +37,7 @@ def sample_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def quick_photos(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw noise instead of food, for the tests about files and folders."""
 
-    def draw(class_name: str, rng: Random, *, hard: bool = False) -> Image.Image:
+    def draw(class_name: str, rng: Random, *, look: str = "usual") -> Image.Image:
         return Image.frombytes("RGB", (40, 30), rng.randbytes(3600))
 
     monkeypatch.setattr(samples, "draw_photo", draw)
@@ -169,7 +169,7 @@ def test_rotated_photo_carries_its_orientation(sample_dir: Path) -> None:
 def test_wrong_label_is_a_burger_among_the_tacos(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[str] = []
 
-    def note(class_name: str, rng: object, *, hard: bool = False) -> Image.Image:
+    def note(class_name: str, rng: object, *, look: str = "usual") -> Image.Image:
         drawn.append(class_name)
         return Image.new("RGB", (320, 240))
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
@@ -20,27 +21,34 @@ from tl_core.data.sample_burger import (
     stack_height,
 )
 from tl_core.data.sample_light import Light, develop
-from tl_core.data.sample_pizza import basil, make_pizza, olive, tomato
+from tl_core.data.sample_pizza import make_pizza
 from tl_core.data.sample_shapes import blob, vary, wedge
 from tl_core.data.sample_sheet import Sheet, doubled
 from tl_core.data.sample_sides import draw_fries, draw_fry_box, draw_lime
 from tl_core.data.sample_surfaces import backdrop, draw_wall_sheet, table_top
-from tl_core.data.sample_tableware import HOLDERS, add_bowl, add_fork, add_stand
+from tl_core.data.sample_tableware import HOLDERS, add_litter, add_stand
 from tl_core.data.sample_taco import draw_open_taco, draw_taco
 
+Look = Literal["easy", "usual", "hard"]
 SIZES = ((400, 300), (384, 288), (360, 270), (320, 240), (384, 256), (300, 300), (288, 360))
 _SIZE_WEIGHTS = (3, 4, 6, 5, 4, 2, 2)
 
 
-def draw_photo(class_name: str, rng: Random, *, hard: bool = False) -> Image.Image:
-    """Draw one photo of a class ('Pizza', 'Burger', 'Taco' or 'Wall'); ``hard`` is a poor shot."""
-    size = rng.choices(SIZES, _SIZE_WEIGHTS)[0]
-    photo = _SCENES[class_name](rng, size, hard)
+def draw_photo(class_name: str, rng: Random, *, look: Look = "usual") -> Image.Image:
+    """Draw one photo of a class: 'Pizza', 'Burger', 'Taco' or 'Wall'.
+
+    A hard one is a poor shot or an unusual view; an easy one shows its subject clearly.
+    """
+    size = SIZES[0] if look == "easy" else rng.choices(SIZES, _SIZE_WEIGHTS)[0]
+    photo = _SCENES[class_name](rng, size, look)
+    if look == "easy" or class_name == "Wall":
+        return photo
+    hard = look == "hard"
     if hard and rng.random() < 0.5:
         photo = photo.filter(ImageFilter.GaussianBlur(rng.uniform(1.2, 2.8)))
     elif rng.random() < 0.12:
         photo = photo.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 1.0)))
-    if class_name != "Wall" and rng.random() < (0.3 if hard else 0.07):
+    if rng.random() < (0.3 if hard else 0.07):
         _stand_in_front(photo, rng)
     return photo
 
@@ -89,12 +97,15 @@ def _center(rng: Random, sheet: Sheet, stray: float) -> tuple[float, float]:
     return width * (0.5 + rng.uniform(-stray, stray)), height * (0.5 + rng.uniform(-stray, stray))
 
 
-def _pizza(rng: Random, size: tuple[int, int], hard: bool) -> Image.Image:
+def _pizza(rng: Random, size: tuple[int, int], look: Look) -> Image.Image:
+    hard = look == "hard"
     sheet, tilt = _from_above(rng, size)
     side = min(sheet.size)
     radius = side * (rng.uniform(0.75, 1.1) if hard else rng.choice((0.4, 0.43, 0.46, 0.55)))
     center = _center(rng, sheet, 0.22 if hard else 0.07)
-    kind = rng.choices(("whole", "cut", "missing", "slice"), (3, 3, 4, 3))[0]
+    kind = rng.choices(("whole", "cut", "missing", "slice"), (3, 3, 4, 0 if look == "easy" else 3))[
+        0
+    ]
     if kind == "slice":
         radius = side * rng.uniform(0.72, 0.98)
     base = 0.0
@@ -103,7 +114,7 @@ def _pizza(rng: Random, size: tuple[int, int], hard: bool) -> Image.Image:
         base = holder(
             sheet, rng, center, radius * (0.6 if kind == "slice" else rng.uniform(1.06, 1.2))
         )
-    _litter(sheet, rng, center, radius * (0.75 if kind == "slice" else 1.15))
+    add_litter(sheet, rng, center, radius * (0.75 if kind == "slice" else 1.15))
     _serve_pizza(sheet, rng, center, radius, kind, base)
     return develop(sheet, size, _light(rng, hard), rng, tilt=tilt)
 
@@ -150,22 +161,8 @@ def _serve_pizza(
         sheet.place(pizza, only, (at[0] + shift[0], at[1] + shift[1]), base)
 
 
-def _litter(sheet: Sheet, rng: Random, center: tuple[float, float], clear: float) -> None:
-    """Strew a few small things over the table, clear of the middle."""
-    if rng.random() < 0.35:
-        return
-    unit = min(sheet.size) * 0.05
-    for _ in range(rng.randint(1, 5)):
-        turn, away = rng.uniform(0, 6.3), clear * rng.uniform(1.05, 1.5)
-        x, y = center[0] + math.cos(turn) * away, center[1] + math.sin(turn) * away
-        rng.choice((basil, basil, tomato, olive))(sheet, rng, x, y, unit * rng.uniform(0.8, 1.2))
-    if rng.random() < 0.4:
-        add_bowl(sheet, rng, center, clear, unit)
-    if rng.random() < 0.35:
-        add_fork(sheet, rng, (center[0] + rng.choice((-1, 1)) * clear * 1.12, center[1]), unit)
-
-
-def _burger(rng: Random, size: tuple[int, int], hard: bool) -> Image.Image:
+def _burger(rng: Random, size: tuple[int, int], look: Look) -> Image.Image:
+    hard = look == "hard"
     if hard and rng.random() < 0.5:
         return _burger_from_above(rng, size)
     sheet, tilt = _from_the_side(rng, size)
@@ -252,14 +249,15 @@ def _burger_from_above(rng: Random, size: tuple[int, int]) -> Image.Image:
     return develop(sheet, size, _light(rng, False), rng, tilt=tilt)
 
 
-def _taco(rng: Random, size: tuple[int, int], hard: bool) -> Image.Image:
+def _taco(rng: Random, size: tuple[int, int], look: Look) -> Image.Image:
+    hard = look == "hard"
     if hard and rng.random() < 0.55:
         return _open_tacos(rng, size, 1)
-    kind = rng.choices(("side", "above", "open"), (5, 4, 1))[0]
+    kind = rng.choices(("side", "above", "open"), (5, 4, 0 if look == "easy" else 1))[0]
     if kind == "open":
         return _open_tacos(rng, size, rng.randint(2, 3))
     if kind == "side":
-        return _standing_tacos(rng, size, hard)
+        return _standing_tacos(rng, size, look)
     sheet, tilt = _from_above(rng, size)
     count = rng.choices((1, 2, 3), (4, 4, 3))[0]
     side = min(sheet.size)
@@ -268,7 +266,7 @@ def _taco(rng: Random, size: tuple[int, int], hard: bool) -> Image.Image:
     )
     center = _center(rng, sheet, 0.15 if hard else 0.06)
     base = rng.choice(HOLDERS)(sheet, rng, center, max(radius * 1.25, side * 0.42))
-    _litter(sheet, rng, center, side * 0.5)
+    add_litter(sheet, rng, center, side * 0.5)
     same = rng.choice((None, 0, 1, 2, 3))
     lie = rng.uniform(-0.9, 0.9) if rng.random() < 0.7 else rng.uniform(0, 6.3)
     up = np.array((math.sin(lie), -math.cos(lie))) * radius
@@ -284,7 +282,8 @@ def _taco(rng: Random, size: tuple[int, int], hard: bool) -> Image.Image:
     return develop(sheet, size, _light(rng, hard), rng, tilt=tilt)
 
 
-def _standing_tacos(rng: Random, size: tuple[int, int], hard: bool) -> Image.Image:
+def _standing_tacos(rng: Random, size: tuple[int, int], look: Look) -> Image.Image:
+    hard = look == "hard"
     sheet, tilt = _from_the_side(rng, size)
     width, height = sheet.size
     count = rng.choices((1, 2, 3), (4, 4, 3))[0]
@@ -333,13 +332,13 @@ def _open_tacos(rng: Random, size: tuple[int, int], count: int) -> Image.Image:
     return develop(sheet, size, _light(rng, False), rng, tilt=tilt)
 
 
-def _wall(rng: Random, size: tuple[int, int], hard: bool) -> Image.Image:
+def _wall(rng: Random, size: tuple[int, int], look: Look) -> Image.Image:
     sheet = Sheet(size[0] * 2, size[1] * 2)
     draw_wall_sheet(sheet, rng)
-    return develop(sheet, size, _light(rng, hard), rng)
+    return develop(sheet, size, _light(rng, look == "hard"), rng)
 
 
-_SCENES: dict[str, Callable[[Random, tuple[int, int], bool], Image.Image]] = {
+_SCENES: dict[str, Callable[[Random, tuple[int, int], Look], Image.Image]] = {
     "Pizza": _pizza,
     "Burger": _burger,
     "Taco": _taco,

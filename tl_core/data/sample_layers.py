@@ -65,7 +65,7 @@ def _lettuce(sheet: Sheet, rng: Random, stack: Stack, y: float) -> float:
         sheet.paint(frill, mix(tone, (222, 240, 150), 0.4), 0, 70, base=height)
         for share, dusk, lift in ((0.84, 0.0, 1.6), (0.55, 0.28, 0.8)):  # darker into the fold
             inner = moved((frill - center) * share, center[0], center[1] - tall * (1 - share) * 0.8)
-            sheet.paint(inner, mix(tone, (30, 80, 16), dusk), lift, 70, base=height)
+            sheet.paint(inner, mix(tone, (30, 80, 16), dusk), lift, base=height)
         vein = np.array(((rng.uniform(-4, 4), -tall * 0.7), (rng.uniform(-6, 6), tall * 0.6)))
         sheet.stroke(vein + center, mix(tone, (226, 240, 170), 0.4), 2)
     return y - thick * 0.8

@@ -41,7 +41,7 @@ def _fry(
     )
     sheet.paint(turned(body, angle, spot), mix(color, (176, 104, 30), 0.55), 0, 50, base=height)
     face = body * (0.96, 0.62) - (0, thick * 0.3)
-    sheet.paint(turned(face, angle, spot), color, 2.5, 60, base=height)
+    sheet.paint(turned(face, angle, spot), color, 2.5, base=height)
 
 
 def draw_fry_box(sheet: Sheet, rng: Random, foot: tuple[float, float], size: float) -> None:

@@ -8,6 +8,7 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageDraw
 
+from tl_core.data.sample_pizza import basil, olive, tomato
 from tl_core.data.sample_shapes import Color, blob, mix, moved, rounded_box, turned, vary
 from tl_core.data.sample_sheet import Sheet, doubled
 from tl_core.data.sample_surfaces import WOODS, wood
@@ -144,7 +145,7 @@ def add_stand(sheet: Sheet, rng: Random, x: float, y: float, radius: float, tilt
         )
 
 
-def add_bowl(
+def _bowl(
     sheet: Sheet, rng: Random, center: tuple[float, float], clear: float, unit: float
 ) -> None:
     turn = rng.uniform(0, 6.3)
@@ -173,7 +174,7 @@ def add_bowl(
     )
 
 
-def add_fork(sheet: Sheet, rng: Random, spot: tuple[float, float], unit: float) -> None:
+def _fork(sheet: Sheet, rng: Random, spot: tuple[float, float], unit: float) -> None:
     angle = rng.uniform(-0.25, 0.25)
     steel = rng.choice(((188, 190, 194), (204, 178, 120), (70, 70, 74)))
     handle = np.array(((-0.16, -1), (0.16, -1), (0.3, 5.5), (0, 6), (-0.3, 5.5))) * unit
@@ -193,3 +194,18 @@ def add_fork(sheet: Sheet, rng: Random, spot: tuple[float, float], unit: float) 
             * unit
         )
         sheet.paint(turned(prong, angle, spot), steel, 5, 240)
+
+
+def add_litter(sheet: Sheet, rng: Random, center: tuple[float, float], clear: float) -> None:
+    """Strew a few small things over the table, clear of the middle."""
+    if rng.random() < 0.35:
+        return
+    unit = min(sheet.size) * 0.05
+    for _ in range(rng.randint(1, 5)):
+        turn, away = rng.uniform(0, 6.3), clear * rng.uniform(1.05, 1.5)
+        x, y = center[0] + math.cos(turn) * away, center[1] + math.sin(turn) * away
+        rng.choice((basil, basil, tomato, olive))(sheet, rng, x, y, unit * rng.uniform(0.8, 1.2))
+    if rng.random() < 0.4:
+        _bowl(sheet, rng, center, clear, unit)
+    if rng.random() < 0.35:
+        _fork(sheet, rng, (center[0] + rng.choice((-1, 1)) * clear * 1.12, center[1]), unit)

@@ -171,7 +171,7 @@ def crumb(
     shape = blob(rng, spot, size, size * 0.75, angle=rng.uniform(0, 3), wobble=0.2, count=13)
     tone = vary(rng, color, 14)
     sheet.paint(shape, mix(tone, (40, 16, 8), 0.4), 0, 70, base=base)
-    sheet.paint((shape - spot) * 0.72 + spot, tone, 2, 90, base=base)
+    sheet.paint((shape - spot) * 0.72 + spot, tone, 2, base=base)
 
 
 def leaf(
@@ -189,7 +189,7 @@ def leaf(
     edge = band(spot, size, wide, start, sweep)
     sheet.paint(edge, mix(tone, (30, 70, 16), 0.25), 0, 90, base=base)
     inner = band(spot, size, wide * 0.55, start + 0.08, sweep - 0.16)
-    sheet.paint(inner, mix(tone, (222, 240, 160), 0.3), 2, 100, base=base)
+    sheet.paint(inner, mix(tone, (222, 240, 160), 0.3), 2, base=base)
 
 
 def dice(
@@ -223,7 +223,7 @@ def avocado(sheet: Sheet, rng: Random, spot: tuple[float, float], size: float, b
         base=base,
     )
     inner = band(spot, size * 0.76, size * 0.4, start + 0.1, sweep - 0.2)
-    sheet.paint(inner, (214, 216, 120), 3, 130, base=base)
+    sheet.paint(inner, (214, 216, 120), 3, base=base)
 
 
 def cream(sheet: Sheet, rng: Random, line: Points, width: float) -> None:
@@ -242,7 +242,7 @@ def shred(sheet: Sheet, rng: Random, spot: tuple[float, float], size: float, bas
     hub = (spot[0] - math.cos(middle) * reach, spot[1] - math.sin(middle) * reach)
     edge = band(hub, reach, size * 0.34, start, sweep)
     sheet.paint(edge, mix(color, (160, 90, 12), 0.45), 0, 80, base=base)
-    sheet.paint(band(hub, reach, size * 0.2, start, sweep), color, 2, 90, base=base)
+    sheet.paint(band(hub, reach, size * 0.2, start, sweep), color, 2, base=base)
 
 
 def draw_open_taco(

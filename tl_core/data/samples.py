@@ -140,12 +140,12 @@ def draw_example(class_name: str, seed: int = 0) -> Image.Image:
             f"Expected a class out of {', '.join(CLASS_NAMES)}, received '{class_name}'."
             f"{did_you_mean(class_name, CLASS_NAMES)}"
         )
-    return draw_photo(class_name, Random(f"example {class_name} {seed}"))
+    return draw_photo(class_name, Random(f"example {class_name} {seed}"), look="easy")
 
 
 def draw_wall(seed: int = 0) -> Image.Image:
     """Draw a photo of a wall: none of the sample set's classes."""
-    return draw_photo("Wall", Random(f"wall {seed}"))
+    return draw_photo("Wall", Random(f"wall {seed}"), look="easy")
 
 
 def _path(class_name: str, number: int) -> str:
@@ -184,8 +184,8 @@ def _draw_files(
 
 def _photo(path: str, seed: int, class_name: str | None = None) -> Image.Image:
     rng = Random(f"sample {seed} {path}")
-    hard = rng.random() < _HARD_SHARE
-    return draw_photo(class_name or path.partition("/")[0], rng, hard=hard and class_name is None)
+    hard = rng.random() < _HARD_SHARE and class_name is None
+    return draw_photo(class_name or path.partition("/")[0], rng, look="hard" if hard else "usual")
 
 
 def _plain_file(path: str, seed: int) -> bytes:
