@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Severity = Literal["error", "warning", "info"]
+Action = Literal["exclude", "relabel", "ignore"]
 
 
 @dataclass(frozen=True)
@@ -16,12 +17,22 @@ class Finding:
     """One thing about a data folder that its owner should know, and the files it is about.
 
     ``paths`` are relative to the data folder; a folder's ends in a slash.
+
+    Attributes:
+        action: what is proposed to be done about it.
+        action_paths: those of ``paths`` that the action is for.
+        target: the class that they are proposed to move to.
+        groups: ``paths`` in groups of images that belong together, such as copies.
     """
 
     kind: str
     severity: Severity
     message: str
     paths: tuple[str, ...]
+    action: Action = "ignore"
+    action_paths: tuple[str, ...] = ()
+    target: str | None = None
+    groups: tuple[tuple[str, ...], ...] = ()
 
 
 # Why something was left out: severity, what one and what several are called, what to do.
