@@ -9,7 +9,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # A module imports from its own layer and from those above it in this list, never from below.
 LAYERS = [
-    ["tl_core.errors", "tl_core.config", "tl_core.files", "tl_core.workspace", "tl_core.metrics"],
+    [
+        "tl_core.errors",
+        "tl_core.config",
+        "tl_core.audit_config",
+        "tl_core.files",
+        "tl_core.workspace",
+        "tl_core.metrics",
+    ],
     ["tl_core.data"],
     ["tl_core.model"],
     ["tl_core.training"],

@@ -1,0 +1,98 @@
+"""What counts as a fault in a data folder: the thresholds of the audit."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from tl_core.config import _Settings
+
+
+class AuditConfig(_Settings):
+    """Thresholds of the audit; the defaults are quiet on ordinary photos.
+
+    Brightness and the like run from 0 to 1.
+    """
+
+    dark: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        title="Dark",
+        description="A photo is too dark when 95 % of it is darker than this.",
+    )
+    bright: float = Field(
+        0.85,
+        ge=0,
+        le=1,
+        title="Bright",
+        description="A photo is too bright when 95 % of it is brighter than this.",
+    )
+    sharpness: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        title="Sharpness",
+        description="A photo is blurry below this; it is judged at the size a network sees.",
+    )
+    contrast: float = Field(
+        0.02,
+        ge=0,
+        le=1,
+        title="Contrast",
+        description="A photo is nearly uniform when its light varies by less than this.",
+    )
+    min_side: int = Field(
+        48, ge=0, title="Smallest side", description="A photo with a shorter side is tiny."
+    )
+    max_aspect: float = Field(
+        3.0,
+        ge=1,
+        title="Longest shape",
+        description="How many times longer than wide a photo may be.",
+    )
+    greyscale_share: float = Field(
+        0.2,
+        ge=0,
+        le=0.5,
+        title="Greyscale share",
+        description="Grey photos are a fault as long as no more than this share are grey.",
+    )
+    common_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        title="Common share",
+        description="What more than this share of the photos have is how the set is, no fault.",
+    )
+    copy_similarity: float = Field(
+        0.9,
+        gt=0,
+        le=1,
+        title="Copy similarity",
+        description="How well two photos must match in detail to be copies of one.",
+    )
+    imbalance: float = Field(
+        5.0,
+        ge=1,
+        title="Imbalance",
+        description="How many times larger than the smallest class the largest may be.",
+    )
+    min_class_images: int = Field(
+        10,
+        ge=3,
+        title="Smallest class",
+        description="A class with fewer distinct photos is too small to be judged.",
+    )
+    outlier: float = Field(
+        6.0,
+        gt=0,
+        title="Outlier",
+        description="How many deviations further from its class than usual a photo may lie.",
+    )
+    label_margin: float = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        title="Label margin",
+        description="By how much another class must be more probable than the given one.",
+    )
