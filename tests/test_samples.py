@@ -212,6 +212,18 @@ def test_a_folder_that_holds_something_is_kept_untouched(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("quick_photos")
+def test_a_folder_filled_meanwhile_is_kept_and_no_half_set_stays(tmp_path: Path) -> None:
+    (tmp_path / "food").mkdir()
+
+    def fill(progress: Progress) -> None:
+        (tmp_path / "food" / "mine.txt").write_text("keep me")
+
+    with pytest.raises(DatasetError, match="holds something already"):
+        draw_sample_dataset(tmp_path / "food", num_per_class=NUM, on_progress=fill)
+    assert [path.name for path in tmp_path.rglob("*")] == ["food", "mine.txt"]
+
+
+@pytest.mark.usefixtures("quick_photos")
 def test_an_empty_folder_and_missing_parents_will_do(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for target in (tmp_path / "empty", tmp_path / "not" / "there" / "yet"):

@@ -85,8 +85,8 @@ class _Fold:
 
     def spot(self, x: float, y: float) -> tuple[float, float]:
         """Turn a place relative to the fold into one on the sheet."""
-        x, y = turned(np.array(((x, y),)), self.angle, self.center)[0].tolist()
-        return x, y
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        return self.center[0] + x * cos - y * sin, self.center[1] + x * sin + y * cos
 
 
 def draw_taco(
@@ -137,7 +137,7 @@ def _fill(sheet: Sheet, rng: Random, fold: _Fold) -> None:
     meat = vary(rng, rng.choice(MEATS), 10)
     bed = fold.shell(rng, 1.0, 0, radius * fold.heap * 0.35)
     sheet.paint(bed, mix(meat, (30, 14, 8), 0.55), 14, 60, base=base)
-    for _ in range(58):
+    for _ in range(46):
         size = radius * rng.uniform(0.05, 0.09)
         crumb(sheet, rng, fold.rim(rng, -0.3, 0.75), size, meat, base + rng.uniform(18, 30))
     green = vary(rng, rng.choice(((112, 168, 58), (140, 190, 84), (84, 144, 56))), 10)
@@ -170,7 +170,7 @@ def crumb(
     """A crumble of meat."""
     shape = blob(rng, spot, size, size * 0.75, angle=rng.uniform(0, 3), wobble=0.2, count=13)
     tone = vary(rng, color, 14)
-    sheet.paint(shape, mix(tone, (40, 16, 8), 0.4), 0, 70, base=base)
+    sheet.paint(shape, mix(tone, (40, 16, 8), 0.4), 0, base=base)
     sheet.paint((shape - spot) * 0.72 + spot, tone, 2, base=base)
 
 
@@ -187,7 +187,7 @@ def leaf(
     start, sweep = rng.uniform(0, 6.3), rng.uniform(1.2, 2.8)
     wide = size * rng.uniform(0.4, 0.7)
     edge = band(spot, size, wide, start, sweep)
-    sheet.paint(edge, mix(tone, (30, 70, 16), 0.25), 0, 90, base=base)
+    sheet.paint(edge, mix(tone, (30, 70, 16), 0.25), 0, base=base)
     inner = band(spot, size, wide * 0.55, start + 0.08, sweep - 0.16)
     sheet.paint(inner, mix(tone, (222, 240, 160), 0.3), 2, base=base)
 
@@ -241,7 +241,7 @@ def shred(sheet: Sheet, rng: Random, spot: tuple[float, float], size: float, bas
     middle = start + sweep / 2
     hub = (spot[0] - math.cos(middle) * reach, spot[1] - math.sin(middle) * reach)
     edge = band(hub, reach, size * 0.34, start, sweep)
-    sheet.paint(edge, mix(color, (160, 90, 12), 0.45), 0, 80, base=base)
+    sheet.paint(edge, mix(color, (160, 90, 12), 0.45), 0, base=base)
     sheet.paint(band(hub, reach, size * 0.2, start, sweep), color, 2, base=base)
 
 

@@ -10,8 +10,9 @@ import io
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -103,13 +104,7 @@ def draw_sample_dataset(
     """
     out_dir = Path(out_dir)
     faults = planted_faults(num_per_class)
-    if out_dir.is_dir() and not any(out_dir.iterdir()):
-        out_dir.rmdir()
-    if out_dir.exists():
-        raise DatasetError(
-            f"Expected a new or empty folder for the sample set, but '{out_dir}' holds something "
-            "already. Choose another folder, or move that one away."
-        )
+    _check_free(out_dir)
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     temporary = out_dir.with_name(f".{out_dir.name}.{uuid.uuid4().hex}.tmp")
     try:
@@ -117,16 +112,31 @@ def draw_sample_dataset(
             (temporary / class_name).mkdir(parents=True)
         started = time.monotonic()
         total = num_per_class * len(CLASS_NAMES)
-        for done, (path, data) in enumerate(_draw_files(num_per_class, seed, faults), start=1):
-            (temporary / path).write_bytes(data)
-            if on_progress is not None:
-                on_progress(Progress("sample", done, total, time.monotonic() - started))
-            if should_stop is not None and should_stop():
-                raise Stopped
+        with closing(_draw_files(num_per_class, seed, faults)) as files:
+            for done, (path, data) in enumerate(files, start=1):
+                (temporary / path).write_bytes(data)
+                if on_progress is not None:
+                    on_progress(Progress("sample", done, total, time.monotonic() - started))
+                if should_stop is not None and should_stop():
+                    raise Stopped
+        _check_free(out_dir)  # somebody else may have been quicker
+        if out_dir.exists():
+            out_dir.rmdir()
         temporary.rename(out_dir)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return out_dir
+
+
+def _check_free(out_dir: Path) -> None:
+    """Refuse to draw over something that is there."""
+    if out_dir.is_dir() and not any(out_dir.iterdir()):
+        return
+    if out_dir.exists():
+        raise DatasetError(
+            f"Expected a new or empty folder for the sample set, but '{out_dir}' holds something "
+            "already. Choose another folder, or move that one away."
+        )
 
 
 def draw_example(class_name: str, seed: int = 0) -> Image.Image:
@@ -163,7 +173,7 @@ def _jpeg(image: Image.Image, quality: int = _QUALITY, exif: Image.Exif | None =
 
 def _draw_files(
     num_per_class: int, seed: int, faults: tuple[PlantedFault, ...]
-) -> Iterator[tuple[str, bytes]]:
+) -> Generator[tuple[str, bytes], None, None]:
     """Yield each file's relative path and content, in order, drawn ahead by a few threads."""
     by_path = {fault.paths[-1]: fault for fault in faults}
 
