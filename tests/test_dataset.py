@@ -8,6 +8,7 @@ import io
 import os
 import unicodedata
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from PIL import Image
 from tl_core.data import dataset
 from tl_core.data.dataset import DatasetIndex, Finding, scan_dataset
 from tl_core.data.progress import Progress
+from tl_core.data.scan_store import ScanStore
 from tl_core.errors import DatasetError, Stopped
 
 MakeDataset = Callable[..., Path]
@@ -106,7 +108,10 @@ def test_classes_named_like_parts_stay_classes(make_dataset: MakeDataset) -> Non
     vehicles = make_dataset({"train": 2, "bus": 1})
     exams = make_dataset({"test": 1, "training": 1}, root=vehicles.parent / "exams")
 
+    trains = make_dataset({"train/steam": 1, "test/run": 1, "bus": 1}, root=vehicles.parent / "t")
+
     assert scan_dataset(vehicles).class_names == ("bus", "train")
+    assert scan_dataset(trains).class_names == ("bus", "test", "train")
     assert scan_dataset(exams).class_names == ("test", "training")
 
 
@@ -465,6 +470,8 @@ def test_a_rescan_reads_only_what_changed(
     assert len(read) == 2
     assert changed.class_counts() == {"cat": 4, "dog": 4}
     assert changed == scan_dataset(data_dir)
+    with closing(ScanStore(cache_dir, data_dir)) as store:
+        assert store.load().keys() == {*paths(changed), "dog/broken.jpg"}
 
 
 def test_progress_counts_the_files_that_are_read(

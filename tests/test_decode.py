@@ -10,7 +10,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFile, PngImagePlugin
+from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 from tl_core.data import decode as decode_module
 from tl_core.data.decode import decode
@@ -310,6 +310,35 @@ def test_warnings_set_to_raise_stay_inside() -> None:
         warnings.simplefilter("error")
         with pytest.raises(ImageError, match=r"100(\.0)? megapixels"):
             load_image(png_header(10000, 10000), (32, 32))
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        UnidentifiedImageError("cannot identify"),
+        OSError("broken data stream"),
+        ValueError("not enough image data"),
+        TypeError("no chunk"),
+        SyntaxError("broken PNG file"),
+        IndexError("index out of range"),
+        EOFError(),
+        MemoryError(),
+        Image.DecompressionBombError("Image size (200000000 pixels) exceeds limit"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_a_decoder_raises_becomes_an_image_error(
+    raised: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(file: ImageFile.ImageFile) -> None:
+        raise raised
+
+    data = encode(photo())
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", fail)
+
+    with pytest.raises(ImageError) as caught:
+        load_image(data, (32, 32))
+    assert caught.value.__cause__ is raised
 
 
 def test_any_damage_gives_an_image_or_an_image_error_and_inspect_agrees_with_load() -> None:

@@ -102,10 +102,14 @@ def test_pad_keeps_the_aspect_between_black_bars() -> None:
     white = encode(Image.new("RGB", (100, 50), "white"))
 
     pixels = load_image(white, (64, 64), "pad")
+    beside = load_image(white, (32, 96), "pad")
 
     assert (pixels[:16] == 0).all()
     assert (pixels[16:48] == 255).all()
     assert (pixels[48:] == 0).all()
+    assert (beside[:, :16] == 0).all()
+    assert (beside[:, 16:80] == 255).all()
+    assert (beside[:, 80:] == 0).all()
 
 
 @pytest.mark.parametrize("resize", ["squash", "crop", "pad"])

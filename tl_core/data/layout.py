@@ -158,7 +158,7 @@ class _Walk:
         classes: dict[str, set[str]] = defaultdict(set)
         for name, part in parts.items():
             classes[part].update(self._list(f"{base}{name}/").folders)
-        if len(set(parts.values())) < 2 or not classes["train"]:
+        if not classes["train"]:
             return None
         if len(parts) < len(folders) and not classes["train"] & (classes["val"] | classes["test"]):
             return None
