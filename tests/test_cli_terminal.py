@@ -19,37 +19,36 @@ class Terminal(io.StringIO):
         return True
 
 
-def show_three(monkeypatch, stream, quiet=False):
-    """Show 1, 2 and 100 of 100, the first two within a moment; return what was written."""
+def show_four(monkeypatch, stream, quiet=False):
+    """Show 1 and 2 in one moment, 50 and 100 in a later one; return what was written."""
     monkeypatch.setattr(sys, "stderr", stream)
-    moments = iter([0.0, 0.0, 0.01, 9.0, 9.0])
+    moments = iter([0.0, 0.0, 0.01, 9.0, 9.0, 9.01])
     line = ProgressLine(quiet, clock=lambda: next(moments))
-    for done in (1, 2, 100):
+    for done in (1, 2, 50, 100):
         line.on_progress(Progress("scan", done, 100, seconds=done / 10))
     line.close()
     return stream.getvalue()
 
 
 def test_a_terminal_gets_one_line_drawn_anew(monkeypatch):
-    written = show_three(monkeypatch, Terminal())
-    assert written == (
-        "\rreading images: 1 of 100, 10/s, 10 s left\x1b[K\rreading images: 100 of 100\x1b[K\n"
-    )
+    written = show_four(monkeypatch, Terminal())
+    shown = ["1 of 100, 10/s, 10 s left", "50 of 100, 10/s, 5 s left", "100 of 100"]
+    assert written == "".join(f"\rreading images: {text}\x1b[K" for text in shown) + "\n"
 
 
 def test_a_log_gets_few_whole_lines(monkeypatch):
-    written = show_three(monkeypatch, io.StringIO())
-    expected = ["reading images: 1 of 100, 10/s, 10 s left", "reading images: 100 of 100"]
-    assert written.splitlines() == expected
+    written = show_four(monkeypatch, io.StringIO())
+    shown = ["1 of 100, 10/s, 10 s left", "50 of 100, 10/s, 5 s left", "100 of 100"]
+    assert written.splitlines() == [f"reading images: {text}" for text in shown]
 
 
 def test_quiet_shows_nothing(monkeypatch):
-    assert show_three(monkeypatch, Terminal(), quiet=True) == ""
+    assert show_four(monkeypatch, Terminal(), quiet=True) == ""
 
 
 def test_a_narrow_terminal_gets_no_second_line(monkeypatch):
     monkeypatch.setenv("COLUMNS", "20")
-    assert "\rreading images: 1 o\x1b[K" in show_three(monkeypatch, Terminal())
+    assert "\rreading images: 1 o\x1b[K" in show_four(monkeypatch, Terminal())
 
 
 def test_training_events_become_progress(monkeypatch):
@@ -117,8 +116,9 @@ def test_a_bug_shows_its_traceback_and_what_libraries_said():
     assert "ZeroDivisionError" in finished.stderr
 
 
-def test_logging_is_as_before_when_the_work_is_done():
+def test_logging_is_as_before_when_the_work_is_done(monkeypatch):
     own = logging.getLogger("tl_core")
+    monkeypatch.setattr(own, "propagate", True)
     before = own.propagate, list(own.handlers), os.fstat(1).st_ino, os.fstat(2).st_ino
     with working(quiet=True, as_json=True):
         assert os.fstat(1).st_ino != before[2]
