@@ -19,7 +19,7 @@ from tl_core.data import dataset
 from tl_core.data.dataset import DatasetIndex, Finding, scan_dataset
 from tl_core.data.progress import Progress
 from tl_core.data.scan_store import ScanStore
-from tl_core.errors import DatasetError, Stopped
+from tl_core.errors import DatasetError, ImageError, Stopped
 
 MakeDataset = Callable[..., Path]
 
@@ -472,6 +472,32 @@ def test_a_rescan_reads_only_what_changed(
     assert changed == scan_dataset(data_dir)
     with closing(ScanStore(cache_dir, data_dir)) as store:
         assert store.load().keys() == {*paths(changed), "dog/broken.jpg"}
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), MemoryError()])
+def test_a_fault_that_may_pass_is_not_kept(
+    make_dataset: MakeDataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+) -> None:
+    data_dir, cache_dir = make_dataset({"cat": 2, "dog": 2}), tmp_path / "cache"
+    locked = (data_dir / "cat/0.png").read_bytes()
+    inspect = dataset.inspect_image
+
+    def fail(data: bytes) -> object:
+        if data != locked:
+            return inspect(data)
+        if isinstance(error, OSError):
+            raise error
+        raise ImageError("There is not enough memory to decode it.") from error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(dataset, "inspect_image", fail)
+        first = scan_dataset(data_dir, cache_dir=cache_dir)
+
+    assert finding(first, "unreadable").paths == ("cat/0.png",)
+    assert scan_dataset(data_dir, cache_dir=cache_dir).num_images == 4
 
 
 def test_progress_counts_the_files_that_are_read(

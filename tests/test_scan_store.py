@@ -90,7 +90,17 @@ def test_a_store_that_cannot_be_written_is_done_without(
     store.prune({"cat/1.jpg"})
 
     assert store.load() == {}
-    assert "Scanning without the store" in caplog.text
+    assert "Scanning without a store" in caplog.text
+
+
+def test_without_a_cache_folder_nothing_is_kept(tmp_path: Path) -> None:
+    store = ScanStore(None, tmp_path)
+    store.put({"cat/1.jpg": CAT})
+    store.prune({"cat/1.jpg"})
+    store.close()
+
+    assert store.load() == {}
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_store_that_fails_underway_is_given_up(

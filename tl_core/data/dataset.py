@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -140,17 +140,14 @@ def scan_dataset(
     root = Path(data_dir).expanduser().absolute()
     layout = read_layout(root, should_stop)
     _require_classes(root, layout, {file.class_name for file in layout.files}, {})
-    store = ScanStore(cache_dir, root) if cache_dir is not None else None
-    with closing(store) if store is not None else nullcontext():
-        scanned = store.load() if store is not None else {}
+    with closing(ScanStore(cache_dir, root)) as store:
+        scanned = store.load()
         known = set(scanned)
         waiting = [file for file in layout.files if not _is_current(scanned.get(file.path), file)]
         for batch in _read_files(root, waiting, on_progress, should_stop, num_workers):
             scanned.update(batch)
-            if store is not None:
-                store.put(batch)
-        if store is not None:
-            store.prune(known - {file.path for file in layout.files})
+            store.put({path: entry for path, entry in batch.items() if entry.sha256})
+        store.prune(known - {file.path for file in layout.files})
     return _build_index(root, layout, scanned)
 
 
@@ -218,19 +215,21 @@ def _read_files(
 
 
 def _read_file(root: Path, file: FoundFile) -> ScannedFile:
-    """Read one file to the end; its size and time are those seen before, should it change now."""
-    sha256, reason = "", None
+    """Read one file to the end; its size and time are those seen before, should it change now.
+
+    The entry has no ``sha256`` when the same file may well be read the next time.
+    """
+    sha256 = ""
     try:
         with (root / file.path).open("rb") as stream:
             data = stream.read(MAX_FILE_BYTES + 1)  # one more than is accepted
         sha256 = hashlib.sha256(data).hexdigest()
         info = inspect_image(data)
     except OSError as error:
-        reason = f"{error.strerror or error}."
+        return _failed(file, "", f"{error.strerror or error}.")
     except ImageError as error:
-        reason = str(error)
-    if reason is not None:
-        return ScannedFile(file.num_bytes, file.mtime_ns, sha256, 0, 0, "", "", 1, 0, reason)
+        is_lasting = not isinstance(error.__cause__, MemoryError)
+        return _failed(file, sha256 if is_lasting else "", str(error))
     return ScannedFile(
         file.num_bytes,
         file.mtime_ns,
@@ -243,6 +242,10 @@ def _read_file(root: Path, file: FoundFile) -> ScannedFile:
         info.frames,
         None,
     )
+
+
+def _failed(file: FoundFile, sha256: str, reason: str) -> ScannedFile:
+    return ScannedFile(file.num_bytes, file.mtime_ns, sha256, 0, 0, "", "", 1, 0, reason)
 
 
 def _build_index(root: Path, layout: Layout, scanned: Mapping[str, ScannedFile]) -> DatasetIndex:

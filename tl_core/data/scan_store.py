@@ -44,18 +44,22 @@ _COLUMNS = tuple(field.name for field in fields(ScannedFile))
 
 
 class ScanStore:
-    """The entries of one data folder in the store. A store that fails costs time, never a scan."""
+    """The entries of one data folder in the store.
 
-    def __init__(self, cache_dir: Path, data_dir: Path) -> None:
+    Without a ``cache_dir``, or with one that fails, nothing is kept: that costs time, never a scan.
+    """
+
+    def __init__(self, cache_dir: Path | None, data_dir: Path) -> None:
         self._root = os.fsencode(data_dir)
-        self._path = cache_dir / _FILE_NAME
         self._connection: sqlite3.Connection | None = None
+        if cache_dir is None:
+            return
         try:
             cache_dir.mkdir(parents=True, exist_ok=True)
             with FileLock(cache_dir / f"{_FILE_NAME}.lock", timeout=_BUSY_SECONDS):
-                self._connection = self._open()
+                self._connection = _open(cache_dir / _FILE_NAME)
         except (OSError, sqlite3.Error) as error:
-            _logger.warning("Scanning without the store %s: %s", self._path, error)
+            _logger.warning("Scanning without a store in %s: %s", cache_dir, error)
 
     def close(self) -> None:
         """Close the file; entries put so far are kept."""
@@ -95,34 +99,6 @@ class ScanStore:
             [(root,) for root in self._roots() if not Path(os.fsdecode(root)).is_dir()],
         )
 
-    def _open(self) -> sqlite3.Connection:
-        try:
-            return self._connect()
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError:  # no database any more: begin a new one
-            for suffix in ("", "-wal", "-shm"):
-                with suppress(FileNotFoundError):
-                    Path(f"{self._path}{suffix}").unlink()
-            return self._connect()
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            if connection.execute("PRAGMA user_version").fetchone()[0] != _SCHEMA:
-                connection.executescript(
-                    "BEGIN IMMEDIATE; DROP TABLE IF EXISTS files;"
-                    f"CREATE TABLE files (root BLOB, path TEXT, {', '.join(_COLUMNS)},"
-                    " PRIMARY KEY (root, path)) WITHOUT ROWID;"
-                    f"PRAGMA user_version = {_SCHEMA}; COMMIT"
-                )
-        except sqlite3.Error:
-            connection.close()
-            raise
-        return connection
-
     def _roots(self) -> list[bytes]:
         """Return each data folder once, by one step in the index each."""
         roots: list[bytes] = []
@@ -148,5 +124,35 @@ class ScanStore:
             self._give_up(error)
 
     def _give_up(self, error: sqlite3.Error) -> None:
-        _logger.warning("Scanning on without the store %s: %s", self._path, error)
+        _logger.warning("Scanning on without the store: %s", error)
         self.close()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        return _connect(path)
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError:  # no database any more: begin a new one
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                Path(f"{path}{suffix}").unlink()
+        return _connect(path)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        if connection.execute("PRAGMA user_version").fetchone()[0] != _SCHEMA:
+            connection.executescript(
+                "BEGIN IMMEDIATE; DROP TABLE IF EXISTS files;"
+                f"CREATE TABLE files (root BLOB, path TEXT, {', '.join(_COLUMNS)},"
+                " PRIMARY KEY (root, path)) WITHOUT ROWID;"
+                f"PRAGMA user_version = {_SCHEMA}; COMMIT"
+            )
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
