@@ -402,3 +402,4 @@ ensure_worker(Workspace(pathlib.Path(sys.argv[1])))
     wait_until(lambda: not waiting.is_active)
     assert waiting.state == "finished"
     assert Run(broken.run_dir).state == "interrupted"
+    wait_until(lambda: worker_state(studio).warm, 120)

@@ -7,6 +7,7 @@ import pytest
 
 from tl_core.config import TrainConfig
 from tl_core.data.dataset import scan_dataset
+from tl_core.data.progress import Progress
 from tl_core.data.split import split_dataset
 from tl_core.errors import DatasetError, RunError, TLError
 from tl_core.model.features import FeatureSpec, extract_features
@@ -14,6 +15,7 @@ from tl_core.model.head import head_forward, load_weights
 from tl_core.training import checkpoints as checkpoints_module
 from tl_core.training import head_phase, trainer
 from tl_core.training.checkpoints import Checkpoints, EpochResult, has_stalled
+from tl_core.training.feature_stage import load_features
 from tl_core.training.head_phase import balanced_weights, epoch_rows
 from tl_core.training.head_steps import HeadSteps, StepSettings, borrow_steps
 from tl_core.training.run_files import end_run
@@ -143,6 +145,26 @@ def test_a_queued_run_is_scanned_and_trained(index, cache_dir, tmp_path):
     train_queued(run, cache_dir=cache_dir)
     assert (run.state, run.name) == ("finished", "mine")
     assert run.metrics["seconds"]["scan"] > 0
+
+
+def test_progress_counts_the_images_of_all_parts_together(index, cache_dir, monkeypatch):
+    def extract(index, indices, spec, *, views, on_progress, **_):
+        total = len(indices) * views - 1  # one is cached
+        on_progress(Progress("backbone", 0, 1, 0.0))
+        for done in (1, total):
+            on_progress(Progress("features", done, total, 0.0))
+        return np.zeros((views, len(indices), 2), np.float32)
+
+    monkeypatch.setattr("tl_core.model.features.extract_features", extract)
+    config = CONFIG.updated(augment="photo", views=2)
+    told = []
+    split = split_dataset(index, config)
+    features = load_features(config, index, split, cache_dir=cache_dir, on_progress=told.append)
+    assert features.train.shape == (2, 42, 2)
+    assert (len(features.val), len(features.test)) == (9, 9)
+    counts = [(event.done, event.total) for event in told if event.stage == "features"]
+    assert counts == [(1, 17 + 84), (17, 17 + 84), (18, 17 + 83), (17 + 83, 17 + 83)]
+    assert told[0].stage == "backbone"
 
 
 # What can go wrong
@@ -334,16 +356,10 @@ def test_steps_train_as_keras_fit_with_adam_does(smoothing):
 def test_an_uneven_last_batch_changes_no_metric(batch_size):
     features, labels = make_batch()
     weights = first_weights()
-    steps = HeadSteps(6, (5,), 3)
-    steps.start(weights)
-    loss, correct = steps.train(
-        features,
-        labels,
-        np.ones(3),
-        np.arange(37),
-        0,
-        settings(batch_size=batch_size, learning_rate=0.0),
-    )
+    setting = settings(batch_size=batch_size, learning_rate=0.0)
+    with borrow_steps(6, (5,), 3) as steps:
+        steps.start(weights)
+        loss, correct = steps.train(features, labels, np.ones(3), np.arange(37), 0, setting)
     probabilities = head_forward(weights, features)
     assert loss == pytest.approx(-np.log(probabilities[np.arange(37), labels]).sum(), rel=1e-5)
     assert correct == (probabilities.argmax(axis=1) == labels).sum()

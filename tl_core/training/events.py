@@ -53,7 +53,10 @@ class PhaseStarted(Event):
 
 @dataclass(frozen=True)
 class FeatureProgress(Event):
-    """Some more images went through the frozen backbone, or came from the cache."""
+    """Counted work came further.
+
+    ``stage`` is ``scan``, ``backbone`` (made ready, once), ``features``, or a download's.
+    """
 
     stage: str
     done: int

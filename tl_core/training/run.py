@@ -1,0 +1,206 @@
+"""One run directory as an object: every question is answered from its files.
+
+:mod:`tl_core.training.runs` makes, lists and deletes runs, and says what the files are.
+"""
+
+from __future__ import annotations
+
+import functools
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tl_core.config import TrainConfig
+from tl_core.errors import RunError, TLError
+from tl_core.training.events import read_events
+from tl_core.training.run_files import (
+    CLASSES_FILE,
+    CONFIG_FILE,
+    EVENTS_FILE,
+    HISTORY_COLUMNS,
+    HISTORY_FILE,
+    LOG_FILE,
+    META_FILE,
+    METRICS_FILE,
+    ORIGIN_FILE,
+    SPLIT_FILE,
+    WEIGHTS_FILE,
+    RunState,
+    read_file,
+    read_status,
+    state_of,
+    tail,
+)
+from tl_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tl_core.data.split import SplitRow
+
+_INTERRUPTED_MESSAGE = "The process that trained it ended unexpectedly."
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run directory, read anew at each question, so that it is never out of date."""
+
+    run_dir: Path
+
+    @property
+    def id(self) -> str:
+        """The folder's name, unique among the runs beside it."""
+        return self.run_dir.name
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The content of ``status.json``.
+
+        Raises:
+            RunError: it is missing, unreadable or of a newer schema.
+        """
+        return read_status(self.run_dir)
+
+    @property
+    def state(self) -> RunState:
+        """What the run is at: never raises, a run that :func:`load_run` refuses is ``damaged``."""
+        try:
+            _ = self.config
+            return state_of(self.status)
+        except RunError:
+            return "damaged"
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the run waits or is being trained, so that its files may still change."""
+        return self.state in ("queued", "running")
+
+    @property
+    def message(self) -> str:
+        """Why the run is in its state, in words for the user; often empty."""
+        try:
+            _ = self.config
+            message = str(self.status.get("message") or "")
+        except RunError as error:
+            return str(error)
+        return message or (_INTERRUPTED_MESSAGE if self.state == "interrupted" else "")
+
+    @property
+    def created(self) -> datetime:
+        """When the run was asked for; for a damaged run the folder's time."""
+        with suppress(TLError, KeyError, TypeError, ValueError):
+            return datetime.fromisoformat(self.status["created"])
+        with suppress(OSError):
+            return datetime.fromtimestamp(self.run_dir.stat().st_mtime, UTC)
+        return datetime.fromtimestamp(0, UTC)
+
+    @functools.cached_property
+    def config(self) -> TrainConfig:
+        """The settings of the run.
+
+        Raises:
+            RunError: ``config.json`` is missing or wrong.
+        """
+        try:
+            return TrainConfig.from_json((self.run_dir / CONFIG_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"Run '{self.id}' has no readable {CONFIG_FILE}: {error}") from error
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes in the order of the labels; empty until the data was read."""
+        if not (self.run_dir / CLASSES_FILE).exists():
+            return ()
+        return tuple(str(name) for name in read_file(self.run_dir, CLASSES_FILE, list))
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Data folder, its fingerprint, package versions: what the settings do not say.
+
+        Raises:
+            RunError: ``origin.json`` is missing or unreadable.
+        """
+        return read_file(self.run_dir, ORIGIN_FILE, dict)
+
+    @property
+    def data_dir(self) -> Path:
+        """The folder the run was trained on."""
+        return workspace_of(self.run_dir).resolve(str(self.origin.get("data_dir", "")))
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The command line that repeats the run, as a list of arguments."""
+        config = str(self.run_dir / CONFIG_FILE)
+        return "python", "-m", "tl_core", "train", str(self.data_dir), "--config", config
+
+    @property
+    def name(self) -> str:
+        """The name given by the user, or the folder's."""
+        return str(self.meta.get("name") or self.id)
+
+    @property
+    def notes(self) -> str:
+        """What the user wrote about the run."""
+        return str(self.meta.get("notes") or "")
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The figures of the best epoch; empty until there is one.
+
+        Raises:
+            RunError: ``metrics.json`` is unreadable.
+        """
+        if not (self.run_dir / METRICS_FILE).exists():
+            return {}
+        return read_file(self.run_dir, METRICS_FILE, dict)
+
+    @property
+    def is_loadable(self) -> bool:
+        """Whether the run can classify: it is readable and has weights, finished or not."""
+        needed = (CONFIG_FILE, CLASSES_FILE, WEIGHTS_FILE)
+        return self.state != "damaged" and all((self.run_dir / name).exists() for name in needed)
+
+    def history(self) -> pd.DataFrame:
+        """Return the table of epochs, with the columns of ``HISTORY_COLUMNS``.
+
+        Raises:
+            RunError: ``history.csv`` is unreadable.
+        """
+        import pandas as pd
+
+        path = self.run_dir / HISTORY_FILE
+        if not path.exists():
+            return pd.DataFrame(columns=list(HISTORY_COLUMNS))
+        try:
+            return pd.read_csv(path, float_precision="round_trip")
+        except (OSError, ValueError) as error:
+            raise RunError(f"Run '{self.id}' has no readable {HISTORY_FILE}: {error}") from error
+
+    def events(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+        """Return the events from ``offset`` on, and the offset for the next call."""
+        return read_events(self.run_dir / EVENTS_FILE, offset)
+
+    def split(self) -> list[SplitRow]:
+        """Return which image was in which part; empty until the data was split."""
+        from tl_core.data.split import read_split
+
+        path = self.run_dir / SPLIT_FILE
+        return read_split(path) if path.exists() else []
+
+    def log_tail(self, num_lines: int = 20) -> list[str]:
+        """Return the last lines of the run's log."""
+        return tail(self.run_dir / LOG_FILE, num_lines)
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """The content of ``meta.json``; empty when it cannot be read."""
+        with suppress(RunError):
+            return read_file(self.run_dir, META_FILE, dict)
+        return {}
+
+
+def workspace_of(run_dir: Path) -> Workspace:
+    """The workspace a run lies in, by the layout ``workspace/runs/run``."""
+    return Workspace(run_dir.absolute().parent.parent)
