@@ -197,8 +197,15 @@ def test_a_stop_leaves_nothing(tmp_path: Path) -> None:
 def test_a_folder_in_use_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine.jpg").write_bytes(b"x")
+    asked = []
+
+    def ask() -> bool:
+        asked.append("to stop")
+        return False
+
     with pytest.raises(DatasetError, match="'out' is there already"):
-        extract_archive(make_zip(PETS), tmp_path / "out")
+        extract_archive(make_zip(PETS), tmp_path / "out", should_stop=ask)
+    assert asked == []  # said before the work, not after it
     assert files_below(tmp_path) == {"out/mine.jpg": b"x"}
 
 

@@ -39,6 +39,11 @@ def test_a_folder_upload_becomes_class_folders_without_its_own_name(tmp_path: Pa
     assert all(outcome.is_stored for outcome in outcomes)
 
 
+def test_a_folder_of_one_class_folder_gives_that_class(tmp_path: Path) -> None:
+    store_uploads([("ds/cats/1.png", photo(1))], tmp_path / "pets")
+    assert list(files_below(tmp_path / "pets")) == ["cats/1.png"]
+
+
 def test_a_class_folder_uploaded_alone_keeps_its_name(tmp_path: Path) -> None:
     store_uploads([("cats/1.png", photo(1)), ("cats/old/2.png", photo(2))], tmp_path / "pets")
     assert list(files_below(tmp_path / "pets")) == ["cats/1.png", "cats/old/2.png"]

@@ -180,6 +180,13 @@ def test_many_copies_of_one_image_leave_the_others_for_val_and_test() -> None:
         assert found["one"] | found["two"] == {"val", "test"}
 
 
+def test_the_image_of_fewest_copies_is_taken_where_none_fits_its_share() -> None:
+    index = index_of({"cat": ["three"] * 3 + ["two"] * 2 + ["pair"] * 2})
+    for seed in range(10):
+        found = part_of_content(index, stratified_split(index, DEFAULT, seed))
+        assert found["three"] == {"train"}
+
+
 def test_a_test_share_of_0_leaves_the_test_part_empty() -> None:
     index = index_of({"cat": distinct("cat", 10), "dog": distinct("dog", 2)})
     split = stratified_split(index, (0.8, 0.2, 0.0), seed=0)

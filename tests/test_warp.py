@@ -64,6 +64,7 @@ def test_a_shift_down_or_up_shows_its_fill(fill: Fill, shift: int, expected: lis
 def test_half_a_pixel_is_the_mean_of_two() -> None:
     image = np.array([[[0] * 3, [100] * 3, [200] * 3, [200] * 3]], np.uint8)
     assert warped(image, EYE, (0.5, 0))[0] == [0, 50, 150, 200]
+    assert warped(image, EYE, (1.5, 0))[0] == [50, 0, 50, 150]
 
 
 def test_a_mirrored_margin_wider_than_the_picture_repeats_it() -> None:

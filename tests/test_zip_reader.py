@@ -72,7 +72,7 @@ def unpack(file: io.BytesIO) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     "method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2], ids=str
 )
-@pytest.mark.parametrize("size", [0, 1, 300_000, 256 * 1024], ids=str)
+@pytest.mark.parametrize("size", [0, 1, 300_000, 256 * 1024, 256 * 1024 + 1], ids=str)
 def test_content_is_unpacked_as_the_standard_library_does(method: int, size: int) -> None:
     data = (b"0123456789abcdef" * (size // 16 + 1))[:size]
     file = make_zip(Entry(data=data, method=method), Entry(name=b"dogs/1.jpg", method=method))
@@ -168,6 +168,14 @@ def test_an_archive_is_refused_by_its_list_naming_the_entry(entry: Entry, messag
     for file in (make_zip(entry, GOOD), make_zip(GOOD, entry)):
         with pytest.raises(ArchiveError, match=message):
             read_entries(file, 10)
+
+
+def test_an_offset_before_the_file_begins_is_refused() -> None:
+    raw = bytearray(make_zip(Entry()).getvalue())
+    (start,) = struct.unpack_from("<L", raw, len(raw) - 6)
+    struct.pack_into("<L", raw, len(raw) - 6, start + 10)
+    with pytest.raises(ArchiveError, match="is not where the list of entries says"):
+        read_entries(io.BytesIO(bytes(raw)), 10)
 
 
 def test_entries_that_share_data_are_refused() -> None:

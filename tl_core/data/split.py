@@ -170,11 +170,10 @@ def _split(
         units, in_train = pure[label], mixed[label]
         num_images = sum(len(unit.positions) for unit in units) + in_train
         _, num_val, num_test = _shares(num_images, fractions)
-        train_reserve = 0 if in_train else 1
         # Test is taken from one end of the order and val from the other, so that an image
         # added to the set pushes another out of a part into train, not into the other part.
-        test, units = _take(units, num_test, num_val_parts + train_reserve)
-        val, units = _take(units[::-1], num_val, train_reserve)
+        test, units = _take(units, num_test, num_val_parts + 1)
+        val, units = _take(units[::-1], num_val, 1)
         chosen["train"] += units
         chosen["val"] += val
         chosen["test"] += test
@@ -269,9 +268,9 @@ def _check_sizes(
     parts = [part for part, fraction in zip(PARTS, fractions, strict=True) if fraction > 0]
     complaints = []
     for label, class_name in enumerate(index.class_names):
+        # Those that lie in another class too can only go to train: they fill one part.
         num_distinct = len(pure[label]) + min(1, mixed[label])
-        # One that also lies in another class can only go to train.
-        num_missing = max(len(parts) - num_distinct, len(parts) - 1 - len(pure[label]))
+        num_missing = len(parts) - num_distinct
         if num_missing > 0:
             complaints.append(_complain(class_name, num_distinct, num_missing, parts))
     if complaints:
