@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -185,8 +186,35 @@ def test_a_stop_keeps_what_was_computed(
         assert 20 <= cache.num_rows < 99
 
 
+def test_a_kill_costs_no_more_than_the_last_seconds(
+    index: DatasetIndex, cache_dir: Path, computed: list[int]
+) -> None:
+    script = (
+        "import sys, time; from pathlib import Path\n"
+        "from tl_core.config import AUGMENT_PRESETS\n"
+        "from tl_core.data.dataset import scan_dataset\n"
+        "from tl_core.model import features\n"
+        "features.augment_view = lambda image, *_: time.sleep(0.01) or image\n"
+        "spec = features.FeatureSpec('tiny', (32, 32), augment=AUGMENT_PRESETS['photo'], seed=3)\n"
+        "index, cache_dir = scan_dataset(sys.argv[1]), Path(sys.argv[2])\n"
+        "features.extract_features(index, range(11), spec, views=50, cache_dir=cache_dir)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(index.data_dir), str(cache_dir)], cwd=PROJECT_DIR
+    )
+    with open_feature_cache(cache_dir) as cache:
+        while cache.num_rows < 100 and process.poll() is None:
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+        num_kept = cache.num_rows
+    assert 100 <= num_kept < 550
+    extract_features(index, range(11), SPEC, views=50, cache_dir=cache_dir)
+    assert sum(computed) == 550 - num_kept
+
+
 def _after(seconds: float, image: np.ndarray) -> np.ndarray:
-    threading.Event().wait(seconds)
+    time.sleep(seconds)
     return image
 
 
