@@ -59,7 +59,7 @@ def bootstrap(title: str, icon: str) -> Iterator[Studio]:
     st.logo(LOGO, size="large")
     with error_banner():
         workspace = default_workspace()
-        log_to(str(workspace.logs_dir))
+        log_to(workspace.logs_dir)
         ensure_sample(workspace)
         jobs.ensure_worker(workspace)
         studio = Studio(

@@ -51,12 +51,12 @@ def guarded(function: Callable[P, Any]) -> Callable[P, None]:
     return inside_banner
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
-def log_to(logs_dir: str) -> logging.Handler:
-    """Send the studio's log records to ``app.log`` in the workspace, once per process."""
-    path = Path(logs_dir) / "app.log"
+def log_to(logs_dir: Path) -> None:
+    """Send the studio's log records to ``app.log`` in ``logs_dir``, once for each process."""
+    path = (logs_dir / "app.log").absolute()
+    if any(getattr(handler, "baseFilename", None) == str(path) for handler in logger.handlers):
+        return  # kept on the logger, as a source edit would forget a variable of this module
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = RotatingFileHandler(path, maxBytes=2_000_000, backupCount=2, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger.addHandler(handler)
-    return handler

@@ -45,17 +45,12 @@ def _draw_progress(workspace: Workspace, run: Run, feed: Feed) -> None:
         st.progress(0.0, text=_waiting_text(workspace, run))
     else:
         st.progress(feed.share_done, text=progress_text(feed))
-    stopping = f"stopping_{run.id}"
     if st.button(
-        "Stopping" if st.session_state.get(stopping) else "Stop",
-        key="stop_run",
-        icon=":material/stop:",
-        disabled=bool(st.session_state.get(stopping)),
-        help="Keeps the best weights so far.",
+        "Stop", key="stop_run", icon=":material/stop:", help="Keeps the best weights so far."
     ):
-        st.session_state[stopping] = True
-        stop_run(workspace, load_run(run.run_dir))
-        st.rerun(scope="fragment")
+        with st.spinner("Stopping, and keeping the best weights so far"):
+            stop_run(workspace, load_run(run.run_dir))
+        st.rerun()
 
 
 def progress_text(feed: Feed) -> str:

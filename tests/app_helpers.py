@@ -1,0 +1,96 @@
+"""The app in a temporary workspace, without a worker process and without waiting for drawings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tl_core.config import TrainConfig
+from tl_core.data.samples import SAMPLE_NAME
+from tl_core.files import write_bytes, write_json, write_text
+from tl_core.training import jobs
+from tl_core.training.run_files import (
+    CLASSES_FILE,
+    HISTORY_FILE,
+    METRICS_FILE,
+    WEIGHTS_FILE,
+    end_run,
+)
+from tl_core.training.runs import Run, create_run
+from tl_core.workspace import ENVIRONMENT_NAME, Workspace
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA, TRAIN, CLASSIFY = (f"pages/{name}.py" for name in ("1_Data", "2_Train", "3_Classify"))
+
+
+def make_workspace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workspace:
+    """Return an empty workspace that the app will use; no worker is started in it."""
+    workspace = Workspace(tmp_path / "workspace")
+    workspace.datasets_dir.mkdir(parents=True)
+    monkeypatch.setenv(ENVIRONMENT_NAME, str(workspace.root))
+    monkeypatch.setattr(jobs, "ensure_worker", lambda *args, **kwargs: None)
+    return workspace
+
+
+def sample_folder(workspace: Workspace) -> Path:
+    """Return where the app expects the sample set; a test puts a small one there."""
+    return workspace.datasets_dir / SAMPLE_NAME
+
+
+def open_page(page: str | None = None, **session: object) -> AppTest:
+    """Run the home page, then the page asked for, with ``session`` as it was left elsewhere."""
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    for key, value in session.items():
+        at.session_state[key] = value
+    at.run()
+    if page is not None:
+        at.switch_page(page).run()
+    return at
+
+
+def assert_sound(at: AppTest) -> None:
+    """Assert that the page neither crashed nor shows the banner of a mistake or a bug."""
+    assert not at.exception
+    assert [error.value for error in at.error] == []
+
+
+def texts(at: AppTest) -> str:
+    """Return everything that is said on the page in Markdown, captions and headings."""
+    parts = [*at.markdown, *at.caption, *at.subheader, *at.title]
+    return "\n".join(part.value for part in parts)
+
+
+def finished_run(
+    workspace: Workspace,
+    data_dir: Path,
+    *,
+    class_names: tuple[str, ...] = ("cat", "dog"),
+    name: str | None = None,
+    test_accuracy: float | None = 0.9,
+    num_epochs: int = 2,
+    **settings: object,
+) -> Run:
+    """Return a finished run with figures and curves, but weights that are no weights."""
+    config = TrainConfig.create({"backbone": "tiny", **settings})
+    run = create_run(workspace.runs_dir, config, data_dir, name=name)
+    write_json(run.run_dir / CLASSES_FILE, list(class_names))
+    write_bytes(run.run_dir / WEIGHTS_FILE, b"")
+    write_json(
+        run.run_dir / METRICS_FILE,
+        {
+            "val_accuracy": 0.8,
+            "val_interval": [0.6, 0.92],
+            "test_accuracy": test_accuracy,
+            "test_interval": None if test_accuracy is None else [0.755, 0.968],
+            "best_epoch": 1,
+            "num_images": {"train": 80, "val": 20, "test": 0 if test_accuracy is None else 40},
+            "seconds": {"total": 3.2},
+        },
+    )
+    lines = ["phase,epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds"]
+    lines += [f"head,{epoch},0.{9 - epoch},0.7,0.5,0.8,0.001,0.1" for epoch in range(num_epochs)]
+    write_text(run.run_dir / HISTORY_FILE, "\n".join(lines) + "\n")
+    end_run(run.run_dir, "finished")
+    return run

@@ -1,0 +1,231 @@
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from app_helpers import (
+    DATA,
+    assert_sound,
+    make_workspace,
+    open_page,
+    sample_folder,
+    texts,
+)
+from conftest import draw_image
+from PIL import Image
+
+from tl_core.config import AUGMENT_PRESETS, AugmentConfig
+from tl_core.data.augment import augment_view
+from tl_core.data.dataset import scan_dataset
+from tl_core.data.images import load_image
+from tl_core.training.jobs import JobQueue
+from ui import augmenting
+from ui.thumbnails import PAGE_SIZE, thumbnail_path
+
+AUGMENTATION = {"data_tabs": "Augmentation"}
+ADD = {"data_tabs": "Add pictures"}
+
+
+@pytest.fixture
+def workspace(monkeypatch, tmp_path):
+    return make_workspace(monkeypatch, tmp_path)
+
+
+@pytest.fixture
+def dataset(workspace, make_dataset):
+    return make_dataset({"cat": 30, "dog": 20}, sample_folder(workspace))
+
+
+def png(kind: int, seed: int) -> bytes:
+    buffer = io.BytesIO()
+    draw_image(kind, seed).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_counts_and_a_first_page_of_thumbnails_are_shown(workspace, dataset):
+    at = open_page(DATA)
+    assert_sound(at)
+    assert "50 photos in 2 classes" in texts(at)
+    assert len(at.get("vega_lite_chart")) == 1
+    assert len(at.image) == PAGE_SIZE
+
+
+def test_the_gallery_can_be_turned_to_the_rest(workspace, dataset):
+    at = open_page(DATA, **{"gallery_page_All classes": 2})
+    assert_sound(at)
+    assert len(at.image) == 50 - PAGE_SIZE
+    assert "Pictures 37 to 50 of 50." in texts(at)
+
+
+def test_the_gallery_shows_one_class_alone(workspace, dataset):
+    at = open_page(DATA, gallery_class="dog")
+    assert_sound(at)
+    assert len(at.image) == 20
+
+
+def test_thumbnails_are_kept_by_content(workspace, dataset):
+    open_page(DATA)
+    for record in scan_dataset(dataset).records[:PAGE_SIZE]:
+        with Image.open(thumbnail_path(workspace.cache_dir, record.sha256)) as tile:
+            assert tile.size == (240, 180)
+
+
+def test_a_file_that_cannot_be_read_is_told_in_plain_words(workspace, dataset):
+    (dataset / "cat" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    at = open_page(DATA)
+    assert_sound(at)
+    titles = [expander.label for expander in at.expander]
+    assert any("1 file cannot be read as an image" in title for title in titles)
+    assert "`cat/broken.png`" in texts(at)
+
+
+def test_a_folder_without_findings_says_that_too(workspace, dataset):
+    assert "Nothing wrong was found" in texts(open_page(DATA))
+
+
+def test_features_are_computed_ahead_while_the_person_looks(workspace, dataset):
+    at = open_page(DATA)
+    at.run()
+    assert [job.kind for job in JobQueue(workspace).jobs()] == ["features"]
+
+
+def test_each_transform_has_a_control_with_its_bounds(workspace, dataset):
+    at = open_page(DATA, **AUGMENTATION)
+    assert_sound(at)
+    drawn = {widget.key for widget in [*at.slider, *at.toggle, *at.selectbox]}
+    assert {f"augment.{name}" for name in AugmentConfig.model_fields} <= drawn
+    rotation = at.slider(key="augment.rotation")
+    assert (rotation.min, rotation.max, rotation.value) == (0.0, 180.0, 15.0)
+
+
+def test_a_preset_sets_every_control(workspace, dataset):
+    at = open_page(DATA, **AUGMENTATION)
+    at.get_by_key("augment_preset").set_value("tutorial").run()
+    assert_sound(at)
+    assert at.slider(key="augment.rotation").value == 90.0
+    assert at.slider(key="augment.zoom").value == 0.0
+    assert at.toggle(key="augment.vertical_flip").value is True
+    assert at.session_state["augment"] == AUGMENT_PRESETS["tutorial"].model_dump()
+
+
+def test_moving_a_control_leaves_the_preset_and_is_kept_for_training(workspace, dataset):
+    at = open_page(DATA, **AUGMENTATION)
+    at.slider(key="augment.rotation").set_value(40.0).run()
+    assert_sound(at)
+    at.run()
+    assert at.session_state["augment_preset"] == "custom"
+    assert at.session_state["augment"]["rotation"] == 40.0
+
+
+def test_the_pictures_are_the_pixels_that_training_sees(workspace, dataset, monkeypatch):
+    shown = []
+    monkeypatch.setattr(augmenting, "to_jpeg", lambda image: shown.append(image) or png(0, 0))
+    assert_sound(open_page(DATA, **AUGMENTATION))
+    index = scan_dataset(dataset)
+    record = index.records[0]
+    photo = load_image(index.path_of(record), (224, 224))
+    expected = [
+        augment_view(photo, AUGMENT_PRESETS["photo"], record.sha256, view, 0)
+        for view in range(augmenting.NUM_VIEWS + 1)
+    ]
+    assert len(shown) == len(expected)
+    for drawn, trained in zip(shown, expected, strict=True):
+        np.testing.assert_array_equal(drawn, trained)
+
+
+def test_several_photos_show_a_row_of_views_each(workspace, dataset):
+    at = open_page(DATA, augment_show="Several photos", **AUGMENTATION)
+    assert_sound(at)
+    assert len(at.image) == augmenting.NUM_PHOTOS * (augmenting.NUM_PHOTO_VIEWS + 1)
+
+
+def test_a_zip_becomes_the_current_dataset(workspace, dataset):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in ("red", "green"):
+            for seed in range(3):
+                archive.writestr(f"{name}/{seed}.png", png(len(name), seed))
+        archive.writestr("notes.txt", "no image")
+    at = open_page(DATA, **ADD)
+    at.file_uploader(key="intake_zip_0").upload("shapes.zip", buffer.getvalue()).run()
+    assert_sound(at)
+    at.button(key="add_zip").click().run()
+    assert_sound(at)
+    assert at.session_state["dataset"] == "datasets/shapes"
+    assert "6 pictures added to" in at.success[0].value
+    assert list(at.dataframe[0].value["File"]) == ["notes.txt"]
+
+
+def test_a_refused_zip_names_the_reason_and_changes_nothing(workspace, dataset):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("../evil.png", png(0, 0))
+    at = open_page(DATA, **ADD)
+    at.file_uploader(key="intake_zip_0").upload("evil.zip", buffer.getvalue()).run()
+    at.button(key="add_zip").click().run()
+    assert not at.exception
+    assert "leads out of the folder" in at.error[0].value
+    assert [path.name for path in workspace.datasets_dir.iterdir()] == ["sample"]
+
+
+def test_photos_go_into_the_class_that_is_named(workspace, dataset):
+    at = open_page(DATA, intake_way="Photos", **ADD)
+    at.file_uploader(key="intake_photos_0").upload("new.png", png(5, 1)).upload("bad.png", b"no")
+    at.run()
+    at.selectbox(key="intake_class_photos").set_value("dog").run()
+    at.button(key="add_photos").click().run()
+    assert_sound(at)
+    assert (dataset / "dog" / "new.png").is_file()
+    assert "1 picture added to" in at.success[0].value
+    assert list(at.dataframe[0].value["File"]) == ["bad.png"]
+
+
+def test_an_uploaded_folder_becomes_a_new_dataset_with_its_classes(workspace, dataset):
+    at = open_page(DATA, intake_way="Folder", **ADD)
+    uploader = at.file_uploader(key="intake_folder_0")
+    for seed, name in enumerate(("pets/cat/1.png", "pets/cat/2.png", "pets/dog/1.png")):
+        uploader.upload(name, png(0, seed))
+    at.run()
+    assert_sound(at)
+    at.button(key="add_folder").click().run()
+    assert_sound(at)
+    folder = workspace.datasets_dir / "pets"
+    assert sorted(path.name for path in folder.rglob("*.png")) == ["1.png", "1.png", "2.png"]
+
+
+def test_a_camera_picture_goes_into_its_class_and_the_next_can_follow(workspace, dataset):
+    at = open_page(DATA, intake_way="Camera", **ADD)
+    buffer = io.BytesIO()
+    draw_image(2, 7).save(buffer, "JPEG")
+    at.camera_input(key="intake_camera_0").upload("shot.jpg", buffer.getvalue()).run()
+    at.selectbox(key="intake_class_camera").set_value("cat").run()
+    at.button(key="add_shot").click().run()
+    assert_sound(at)
+    assert (dataset / "cat" / "camera_0000.jpg").is_file()
+    assert at.camera_input(key="intake_camera_1").value is None
+
+
+def test_a_folder_of_the_machine_is_opened_and_not_written_to(workspace, dataset, make_dataset):
+    outside = make_dataset({"cup": 4, "jar": 4})
+    before = sorted(outside.rglob("*"))
+    at = open_page(DATA, intake_way="Folder on this machine", **ADD)
+    at.text_input(key="intake_path").set_value(str(outside)).run()
+    at.button(key="open_folder").click().run()
+    assert_sound(at)
+    assert at.session_state["dataset"] == str(outside)
+    assert sorted(outside.rglob("*")) == before
+
+
+def test_a_wrong_path_is_answered_with_what_to_do(workspace, dataset):
+    at = open_page(DATA, intake_way="Folder on this machine", **ADD)
+    at.text_input(key="intake_path").set_value("photos").run()
+    at.button(key="open_folder").click().run()
+    assert "Expected a full path" in at.error[0].value
+
+
+def test_strangers_may_not_open_folders_of_the_machine(workspace, dataset, monkeypatch):
+    monkeypatch.setenv("TL_MODE", "demo")
+    at = open_page(DATA, **ADD)
+    assert_sound(at)
+    options = at.get_by_key("intake_way").options
+    assert not any("Folder on this machine" in option for option in options)
