@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tl_core.data.warp import Fill, warp
+from tl_core.data.warp import Fill, Linear, warp
 
-EYE = np.eye(2)
+EYE = ((1.0, 0.0), (0.0, 1.0))
 
 
 def ramp(height: int = 4, width: int = 6) -> np.ndarray:
@@ -20,7 +20,7 @@ def ramp(height: int = 4, width: int = 6) -> np.ndarray:
 
 
 def warped(
-    image: np.ndarray, linear: np.ndarray, shift: tuple[float, float], fill: Fill = "reflect"
+    image: np.ndarray, linear: Linear, shift: tuple[float, float], fill: Fill = "reflect"
 ) -> list[list[int]]:
     result = np.asarray(warp(Image.fromarray(image), linear, shift, fill))
     assert result.shape == image.shape
@@ -81,21 +81,21 @@ def test_corners_are_mirrored_both_ways() -> None:
 
 def test_a_quarter_turn_is_exact() -> None:
     image = np.random.default_rng(0).integers(0, 256, (6, 6, 3), np.uint8)
-    turn = np.array([[0.0, 1.0], [-1.0, 0.0]])
+    turn = ((0.0, 1.0), (-1.0, 0.0))
     assert warped(image, turn, (0, 0)) == np.rot90(image)[..., 1].tolist()
 
 
 def test_shrinking_to_a_third_averages_nine_pixels() -> None:
     image = np.random.default_rng(0).integers(0, 256, (18, 18, 3), np.uint8)
     mean = image[..., 1].reshape(6, 3, 6, 3).mean(axis=(1, 3))
-    result = np.array(warped(image, EYE / 3, (0, 0)))[6:12, 6:12]
+    result = np.array(warped(image, ((1 / 3, 0.0), (0.0, 1 / 3)), (0, 0)))[6:12, 6:12]
     assert np.abs(result - mean).max() <= 1
 
 
 def test_a_turn_of_45_degrees_fills_the_corners() -> None:
     image = np.full((20, 20, 3), 200, np.uint8)
     cos = math.cos(math.pi / 4)
-    turn = np.array([[cos, cos], [-cos, cos]])
+    turn = ((cos, cos), (-cos, cos))
     assert np.array(warped(image, turn, (0, 0), "reflect")).min() == 200
     assert np.array(warped(image, turn, (0, 0), "edge")).min() == 200
     black = np.array(warped(image, turn, (0, 0), "black"))

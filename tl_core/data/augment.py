@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from tl_core.config import AugmentConfig
-from tl_core.data.warp import Fill, warp
+from tl_core.data.warp import Fill, Linear, warp
 from tl_core.errors import ConfigError, did_you_mean
 
 TRANSFORMS = tuple(name for name in AugmentConfig.model_fields if name != "fill")
@@ -250,14 +250,14 @@ def _flip(picture: Image.Image, changes: _Changes) -> Image.Image:
     return picture
 
 
-def _linear(changes: _Changes) -> np.ndarray:
-    """Return the (2, 2) matrix of flip, rotation, shear and zoom, in that order."""
+def _linear(changes: _Changes) -> Linear:
+    """Return the matrix of flip, rotation, shear and zoom, in that order."""
     angle = math.radians(changes.rotation)
+    cos, sin, slant = math.cos(angle), math.sin(angle), math.tan(math.radians(changes.shear))
+    x = -changes.scale if changes.flip_x else changes.scale
+    y = -changes.scale if changes.flip_y else changes.scale
     # y runs down, so this turns counter-clockwise for the eye.
-    rotation = [[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]]
-    shear = [[1, math.tan(math.radians(changes.shear))], [0, 1]]
-    flip = np.diag([-1.0 if changes.flip_x else 1.0, -1.0 if changes.flip_y else 1.0])
-    return changes.scale * np.array(shear) @ np.array(rotation) @ flip
+    return (x * (cos - slant * sin), y * (sin + slant * cos)), (-x * sin, y * cos)
 
 
 def _colour_matrix(image: np.ndarray, changes: _Changes) -> tuple[float, ...]:
@@ -272,8 +272,8 @@ def _colour_matrix(image: np.ndarray, changes: _Changes) -> tuple[float, ...]:
         columns = image.reshape(height, -1).sum(axis=0, dtype=np.uint32)
         means = columns.reshape(-1, 3).sum(axis=0, dtype=np.uint64) / (height * width)
         offset = (1 - changes.contrast) * float(_YIQ_OF_RGB[0] @ means)
-    matrix = changes.brightness * np.column_stack([linear, np.full(3, offset)])
-    return tuple(matrix.ravel().tolist())
+    rows = (changes.brightness * linear).tolist()
+    return tuple(value for row in rows for value in (*row, changes.brightness * offset))
 
 
 def _erase(image: np.ndarray, changes: _Changes, rng: np.random.Generator) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-import numpy as np
 from PIL import Image
 
 Fill = Literal["reflect", "edge", "black"]
+Linear = tuple[tuple[float, float], tuple[float, float]]
 
 
 def warp(
-    picture: Image.Image, linear: np.ndarray, shift: tuple[float, float], fill: Fill
+    picture: Image.Image, linear: Linear, shift: tuple[float, float], fill: Fill
 ) -> Image.Image:
     """Map the content about the centre with one bilinear resample, at the same size.
 
@@ -21,45 +21,41 @@ def warp(
 
     Args:
         picture: RGB.
-        linear: (2, 2) matrix from a place in the picture to its place in the result, (x, y) in
-            pixels from the centre, y down.
+        linear: Rows of the (2, 2) matrix from a place in the picture to its place in the result,
+            (x, y) in pixels from the centre, y down.
         shift: (x, y) in pixels, added after it.
         fill: What lies outside: the picture mirrored at its edges, its edge pixels, or black.
     """
     width, height = picture.size
-    matrix = _source_matrix(width, height, linear, shift)
-    reduction = int(1 / math.sqrt(abs(np.linalg.det(linear))) + 1e-9)
+    (a, b), (c, d) = linear
+    determinant = a * d - b * c
+    # From a place in the result to its source: x = xx x' + xy y' + x0, y = yx x' + yy y' + y0.
+    xx, xy, yx, yy = d / determinant, -b / determinant, -c / determinant, a / determinant
+    moved_x, moved_y = width / 2 + shift[0], height / 2 + shift[1]
+    x0 = width / 2 - xx * moved_x - xy * moved_y
+    y0 = height / 2 - yx * moved_x - yy * moved_y
+    reduction = int(1 / math.sqrt(abs(determinant)) + 1e-9)
     if reduction > 1:
-        reduced = (max(1, round(width / reduction)), max(1, round(height / reduction)))
-        picture = picture.resize(reduced, Image.Resampling.BOX)
-        matrix = np.diag([reduced[0] / width, reduced[1] / height, 1.0]) @ matrix
+        size = (max(1, round(width / reduction)), max(1, round(height / reduction)))
+        picture = picture.resize(size, Image.Resampling.BOX)
+        by_x, by_y = size[0] / width, size[1] / height
+        xx, xy, x0, yx, yy, y0 = xx * by_x, xy * by_x, x0 * by_x, yx * by_y, yy * by_y, y0 * by_y
     if fill != "black":
-        corners = matrix @ [[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]]
-        left, top = (max(0, math.ceil(-low)) for low in corners[:2].min(axis=1))
-        right, bottom = (
-            max(0, math.ceil(high - side))
-            for high, side in zip(corners[:2].max(axis=1), picture.size, strict=True)
-        )
+        # The corners of the result lie farthest out in the source.
+        across_x, down_x, across_y, down_y = xx * width, xy * height, yx * width, yy * height
+        left = math.ceil(-(x0 + min(0, across_x) + min(0, down_x)))
+        top = math.ceil(-(y0 + min(0, across_y) + min(0, down_y)))
+        right = math.ceil(x0 + max(0, across_x) + max(0, down_x) - picture.width)
+        bottom = math.ceil(y0 + max(0, across_y) + max(0, down_y) - picture.height)
+        left, top, right, bottom = (max(0, margin) for margin in (left, top, right, bottom))
         picture = _extend(picture, left, top, right, bottom, fill)
-        matrix[:2, 2] += left, top
+        x0, y0 = x0 + left, y0 + top
     return picture.transform(
         (width, height),
         Image.Transform.AFFINE,
-        matrix[:2].ravel().tolist(),
+        (xx, xy, x0, yx, yy, y0),
         Image.Resampling.BILINEAR,
     )
-
-
-def _source_matrix(
-    width: int, height: int, linear: np.ndarray, shift: tuple[float, float]
-) -> np.ndarray:
-    """Return the (3, 3) matrix from a place (x, y, 1) in the result to its source."""
-    inverse = np.linalg.inv(linear)
-    centre = np.array([width / 2, height / 2])
-    matrix = np.eye(3)
-    matrix[:2, :2] = inverse
-    matrix[:2, 2] = centre - inverse @ (centre + shift)
-    return matrix
 
 
 def _extend(
