@@ -120,16 +120,24 @@ def working(quiet: bool, as_json: bool = False) -> Iterator[tuple[ProgressLine, 
 def _stop_on_interrupt(progress: ProgressLine) -> Iterator[ShouldStop]:
     """Let Ctrl-C only set a flag, which the core looks at; a second one aborts at once."""
     asked: list[int] = []
+    said = False
 
     def interrupt(number: int, _: object) -> None:
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
-        progress.note("Stopping; what is done so far is kept. Ctrl-C again aborts.")
+
+    def should_stop() -> bool:
+        # Not said by the handler: it may come in the middle of another print, which cannot nest.
+        nonlocal said
+        if asked and not said:
+            said = True
+            progress.note("Stopping; what is done so far is kept. Ctrl-C again aborts.")
+        return bool(asked)
 
     before = signal.signal(signal.SIGINT, interrupt)
     try:
-        yield lambda: bool(asked)
+        yield should_stop
     finally:
         signal.signal(signal.SIGINT, before)
 
