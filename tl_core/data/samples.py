@@ -1,7 +1,7 @@
 """The sample set: pizza, burgers and tacos drawn by this project, with a few planted faults.
 
 It needs no download, is the same byte for byte for the same seed and Pillow version, and holds
-one of each fault that the Data page finds. How the photos are drawn is ``sample_art``'s matter.
+one of each fault that the Data page finds. How the photos are drawn is ``art.py``'s matter.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from random import Random
 from PIL import Image
 
 from tl_core.data.progress import OnProgress, Progress, ShouldStop
-from tl_core.data.sample_art import draw_photo
+from tl_core.data.sample_art.photo import draw_photo
 from tl_core.errors import ConfigError, DatasetError, Stopped, did_you_mean
 
 SAMPLE_NAME = "sample"
