@@ -121,20 +121,41 @@ def inspect(
             should_stop=should_stop,
         )
     if as_json:
-        print_json(cli_reports.index_values(index))
+        print_json(cli_reports.index_values(index, index.findings))
     else:
-        cli_reports.print_index(index)
+        cli_reports.print_index(index, index.findings)
 
 
 @app.command()
-def backbones(as_json: AsJson = False) -> None:
+def backbones(
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Show this one alone, with its images per second on this machine. Repeatable.",
+        ),
+    ] = None,
+    workspace: WorkspaceDir = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
     """List the pretrained networks to choose from."""
-    from tl_core.model.backbones import list_backbones
+    from tl_core.model import backbones as models
 
+    rates: dict[str, float] = {}
+    chosen = [models.get_backbone(name) for name in measure or ()]
+    with working(quiet, as_json) as (progress, should_stop):
+        for backbone in chosen:
+            if should_stop():
+                raise Stopped
+            progress.note(f"measuring {backbone.name}")
+            cache_dir = _workspace(workspace).cache_dir
+            rates[backbone.name] = models.measure(backbone.name, cache_dir=cache_dir)
+    listed = chosen or models.list_backbones()
     if as_json:
-        print_json(cli_reports.backbone_values(list_backbones()))
+        print_json(cli_reports.backbone_values(listed, rates))
     else:
-        cli_reports.print_backbones(list_backbones())
+        cli_reports.print_backbones(listed, rates)
 
 
 @app.command()

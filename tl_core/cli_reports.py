@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from tl_core.cli_terminal import Percent, percent, print_table
 from tl_core.errors import RunError
 
 if TYPE_CHECKING:
-    from tl_core.data.dataset import DatasetIndex
+    from tl_core.data.dataset import DatasetIndex, Finding
     from tl_core.model.backbones import Backbone
     from tl_core.results.evaluate import Evaluation
     from tl_core.results.predict import Prediction
@@ -21,7 +22,7 @@ _MAX_PATHS = 5
 _MAX_CONFUSIONS = 5
 
 
-def index_values(index: DatasetIndex) -> dict[str, Any]:
+def index_values(index: DatasetIndex, findings: Sequence[Finding]) -> dict[str, Any]:
     """Return what ``inspect --json`` prints."""
     return {
         "data_dir": str(index.data_dir),
@@ -31,19 +32,11 @@ def index_values(index: DatasetIndex) -> dict[str, Any]:
         "has_given_split": index.has_given_split,
         "num_ignored": index.num_ignored,
         "fingerprint": index.fingerprint,
-        "findings": [
-            {
-                "kind": finding.kind,
-                "severity": finding.severity,
-                "message": finding.message,
-                "paths": list(finding.paths),
-            }
-            for finding in index.findings
-        ],
+        "findings": [asdict(finding) for finding in findings],
     }
 
 
-def print_index(index: DatasetIndex) -> None:
+def print_index(index: DatasetIndex, findings: Sequence[Finding]) -> None:
     """Print the classes of a data folder, then its findings with the files they are about."""
     print(f"{index.num_images:,} images in {index.num_classes} classes in {index.data_dir}\n")
     share = {
@@ -53,7 +46,7 @@ def print_index(index: DatasetIndex) -> None:
     print_table(("class", "images", "share"), rows)
     if index.has_given_split:
         print("\nThe folder itself says which image is for train, val and test.")
-    for finding in index.findings:
+    for finding in findings:
         print(f"\n{finding.severity}: {finding.message}")
         for path in finding.paths[:_MAX_PATHS]:
             print(f"  {path}")
@@ -61,26 +54,17 @@ def print_index(index: DatasetIndex) -> None:
             print(f"  and {num_more:,} more (--json lists all)")
 
 
-def backbone_values(backbones: Sequence[Backbone]) -> list[dict[str, Any]]:
-    """Return what ``backbones --json`` prints."""
+def backbone_values(
+    backbones: Sequence[Backbone], rates: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Return what ``backbones --json`` prints; ``rates`` are measured images per second."""
     return [
-        {
-            "name": backbone.name,
-            "family": backbone.family,
-            "image_size": list(backbone.image_size),
-            "min_size": backbone.min_size,
-            "feature_dim": backbone.feature_dim,
-            "num_params": backbone.num_params,
-            "weights_mb": backbone.weights_mb,
-            "top1": backbone.top1,
-            "top1_source": backbone.top1_source,
-            "weights": backbone.weights,
-        }
+        {**asdict(backbone), "images_per_second": rates.get(backbone.name)}
         for backbone in backbones
     ]
 
 
-def print_backbones(backbones: Sequence[Backbone]) -> None:
+def print_backbones(backbones: Sequence[Backbone], rates: Mapping[str, float]) -> None:
     """Print the backbones as a table; ``top-1`` is the published accuracy on ImageNet."""
     rows = [
         (
@@ -91,11 +75,12 @@ def print_backbones(backbones: Sequence[Backbone]) -> None:
             f"{backbone.weights_mb:.0f} MB",
             None if backbone.top1 is None else Percent(backbone.top1),
             backbone.weights,
+            *([round(rates[backbone.name])] if rates else []),
         )
         for backbone in backbones
     ]
-    headers = ("backbone", "image size", "features", "params", "weights", "top-1", "from")
-    print_table(headers, rows)
+    headers = ["backbone", "image size", "features", "params", "weights", "top-1", "from"]
+    print_table([*headers, *(["images/s here"] if rates else [])], rows)
 
 
 def run_values(run: Run) -> dict[str, Any]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _STAGE_LABELS = {
     "sample": "drawing",
     "scan": "reading images",
+    "audit": "checking images",
     "backbone": "preparing the backbone",
     "features": "computing features",
     "head": "training",
