@@ -24,7 +24,6 @@ from tl_core.model.engine import EnginePool
 _POLL_SECONDS = 0.1
 _JOIN_SECONDS = 1.0  # a large backbone may be in the midst of an image; it ends unheard
 _AHEAD_BYTES = 256 * 2**20  # of pixels decoded while the engines are not ready yet
-_RESULTS_WAITING = 256
 
 
 @dataclass(frozen=True)
@@ -103,9 +102,8 @@ class _Crew:
         engines: Future[EnginePool],
         num_lanes: int,
     ) -> None:
-        self.results: queue.Queue[tuple[Job, np.ndarray | BaseException | None]] = queue.Queue(
-            _RESULTS_WAITING
-        )
+        self.results: queue.SimpleQueue[tuple[Job, np.ndarray | BaseException | None]]
+        self.results = queue.SimpleQueue()
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         for job in jobs:
             self._jobs.put(job)
@@ -144,7 +142,7 @@ class _Crew:
                     return
                 pixels = self._load(job)
                 if pixels is None:
-                    self._hand_over(job, None)
+                    self.results.put((job, None))
                     continue
                 loaded.append((job, pixels))
                 num_bytes += pixels.nbytes
@@ -157,7 +155,7 @@ class _Crew:
                     self._compute(loaded)
                     num_bytes = num_views = 0
         except BaseException as error:
-            self._hand_over(job or Job(-1), error)
+            self.results.put((job or Job(-1), error))
 
     def _compute(self, loaded: deque[tuple[Job, np.ndarray]]) -> None:
         """Compute and hand over what is loaded, a batch or one job at a time."""
@@ -178,7 +176,7 @@ class _Crew:
                     rows.append(engine.run(batch))
             features = np.concatenate(rows)
             for job in jobs:
-                self._hand_over(job, features[: len(job.views)])
+                self.results.put((job, features[: len(job.views)]))
                 features = features[len(job.views) :]
 
     def _wait_for_engines(self) -> EnginePool | None:
@@ -189,11 +187,3 @@ class _Crew:
                 if self._engines.done():
                     raise  # not the wait's but the preparation's own
         return None
-
-    def _hand_over(self, job: Job, outcome: np.ndarray | BaseException | None) -> None:
-        while not self._stopping.is_set():
-            try:
-                self.results.put((job, outcome), timeout=_POLL_SECONDS)
-            except queue.Full:
-                continue
-            return
