@@ -1,10 +1,12 @@
 import io
+import tomllib
 import zipfile
 
 import numpy as np
 import pytest
 from app_helpers import (
     DATA,
+    ROOT,
     assert_sound,
     make_workspace,
     open_page,
@@ -112,31 +114,65 @@ def test_moving_a_control_leaves_the_preset_and_is_kept_for_training(workspace, 
     at = open_page(DATA, **AUGMENTATION)
     at.slider(key="augment.rotation").set_value(40.0).run()
     assert_sound(at)
-    at.run()
     assert at.session_state["augment_preset"] == "custom"
     assert at.session_state["augment"]["rotation"] == 40.0
 
 
-def test_the_pictures_are_the_pixels_that_training_sees(workspace, dataset, monkeypatch):
+def sheets_shown(monkeypatch):
+    """Have the explorer's tiles noted; return the list of them."""
     shown = []
-    monkeypatch.setattr(augmenting, "to_jpeg", lambda image: shown.append(image) or png(0, 0))
+    draw = augmenting.contact_sheet
+    monkeypatch.setattr(
+        augmenting, "contact_sheet", lambda tiles, *rest: shown.append(tiles) or draw(tiles, *rest)
+    )
+    return shown
+
+
+def test_the_pictures_are_the_pixels_that_training_sees(workspace, dataset, monkeypatch):
+    shown = sheets_shown(monkeypatch)
     assert_sound(open_page(DATA, **AUGMENTATION))
     index = scan_dataset(dataset)
     record = index.records[0]
     photo = load_image(index.path_of(record), (224, 224))
-    expected = [
-        augment_view(photo, AUGMENT_PRESETS["photo"], record.sha256, view, 0)
-        for view in range(augmenting.NUM_VIEWS + 1)
-    ]
-    assert len(shown) == len(expected)
-    for drawn, trained in zip(shown, expected, strict=True):
-        np.testing.assert_array_equal(drawn, trained)
+    for view, tile in enumerate(shown[-1]):
+        expected = augment_view(photo, AUGMENT_PRESETS["photo"], record.sha256, view, 0)
+        np.testing.assert_array_equal(tile, expected)
+    assert len(shown[-1]) == 1 + augmenting.NUM_VIEWS
 
 
-def test_several_photos_show_a_row_of_views_each(workspace, dataset):
-    at = open_page(DATA, augment_show="Several photos", **AUGMENTATION)
+def test_a_moved_control_redraws_the_pictures_with_it(workspace, dataset, monkeypatch):
+    shown = sheets_shown(monkeypatch)
+    at = open_page(DATA, **AUGMENTATION)
+    at.slider(key="augment.rotation").set_value(40.0).run()
+    record = scan_dataset(dataset).records[0]
+    photo = load_image(dataset / record.path, (224, 224))
+    config = AUGMENT_PRESETS["photo"].updated(rotation=40.0)
+    np.testing.assert_array_equal(shown[-1][3], augment_view(photo, config, record.sha256, 3, 0))
+
+
+def test_several_photos_show_a_row_of_views_each(workspace, dataset, monkeypatch):
+    shown = sheets_shown(monkeypatch)
+    at = open_page(DATA, augment_show=augmenting.SEVERAL, **AUGMENTATION)
     assert_sound(at)
-    assert len(at.image) == augmenting.NUM_PHOTOS * (augmenting.NUM_PHOTO_VIEWS + 1)
+    assert len(shown[-1]) == augmenting.NUM_PHOTOS * (augmenting.NUM_PHOTO_VIEWS + 1)
+
+
+def test_a_contact_sheet_sets_its_tiles_in_rows_on_the_pages_colour():
+    tiles = [np.full((40, 60, 3), level, np.uint8) for level in (0, 90, 180, 250)]
+    with Image.open(io.BytesIO(augmenting.contact_sheet(tiles, 3, 30, "#FF0000"))) as sheet:
+        assert sheet.size == (3 * 30 + 2 * augmenting.GAP, 2 * 20 + augmenting.GAP)
+        pixels = np.asarray(sheet).astype(int)
+    np.testing.assert_allclose(pixels[10, 15], 0, atol=6)
+    np.testing.assert_allclose(pixels[10, 95], 180, atol=6)
+    np.testing.assert_allclose(pixels[40, 15], 250, atol=6)
+    np.testing.assert_allclose(pixels[40, 95], (255, 0, 0), atol=12)
+
+
+def test_the_gaps_of_a_sheet_have_the_colours_of_the_theme():
+    with (ROOT / ".streamlit" / "config.toml").open("rb") as file:
+        theme = tomllib.load(file)["theme"]
+    for name, color in augmenting.BACKGROUNDS.items():
+        assert theme[name]["backgroundColor"] == color
 
 
 def test_a_zip_becomes_the_current_dataset(workspace, dataset):

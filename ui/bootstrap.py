@@ -20,6 +20,7 @@ from ui import keys
 from ui.brand import LOGO, TITLE
 from ui.datasets import DatasetRef, load_index
 from ui.errors import error_banner, log_to
+from ui.memory import set_imports_aside
 from ui.sample import ensure_sample
 from ui.sidebar import draw_sidebar
 
@@ -68,3 +69,4 @@ def bootstrap(title: str, icon: str) -> Iterator[Studio]:
         if notice := st.session_state.pop(keys.NOTICE, None):
             st.toast(notice, icon=":material/check:")
         yield studio
+    set_imports_aside()

@@ -9,7 +9,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import streamlit as st
@@ -52,8 +52,24 @@ def draw_fields(
     return values
 
 
-def draw_field(model: type[BaseModel], name: str, prefix: str, initial: Any) -> Any:
+def draw_field(
+    model: type[BaseModel],
+    name: str,
+    prefix: str,
+    initial: Any,
+    *,
+    on_change: Callable[..., None] | None = None,
+    args: tuple[Any, ...] = (),
+) -> Any:
     """Draw the widget that fits one field and return its value.
+
+    Args:
+        model: the settings class whose field describes the widget.
+        name: the field.
+        prefix: of the session key.
+        initial: the value to start from.
+        on_change: called with ``args`` when the person changes it.
+        args: what ``on_change`` is called with.
 
     Raises:
         ConfigError: a text cannot be read as the numbers that it should hold.
@@ -67,6 +83,8 @@ def draw_field(model: type[BaseModel], name: str, prefix: str, initial: Any) -> 
         "key": key,
         "help": field.description,
         "persist_state": "session",
+        "on_change": on_change,
+        "args": args,
     }
     if kind is bool:
         return st.toggle(**shared)

@@ -8,6 +8,7 @@ DATASET_NEXT = "dataset_next"  # what that select box shall show from the next r
 RUN = "run"  # the run that Train and Classify look at, also ?run=
 RUN_NEXT = "run_next"
 AUGMENT = "augment"  # plain dict of AugmentConfig, set on Data and used on Train
+AUGMENT_PHOTO = "augment_photo"  # number of the photo that the explorer shows
 USE_AUGMENT = "use_augment"  # whether training uses it
 TRAIN = "train"  # prefix of the training settings
 TRAIN_VIEW = "train_view"  # what stands beside the settings

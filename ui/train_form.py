@@ -14,7 +14,7 @@ from tl_core.config import AugmentConfig, TrainConfig
 from tl_core.errors import ConfigError
 from tl_core.workspace import Workspace
 from ui import keys
-from ui.augmenting import current_augment, draw_use_toggle
+from ui.augment_state import current_augment, draw_use_toggle, set_augment
 from ui.backbones import draw_picker
 from ui.forms import draw_fields, set_fields
 
@@ -82,5 +82,4 @@ def take_over(config: TrainConfig) -> None:
     st.session_state[keys.USE_AUGMENT] = views > 1 and not augment.is_identity
     if st.session_state[keys.USE_AUGMENT]:
         st.session_state[VIEWS_KEY] = views
-        st.session_state[keys.AUGMENT] = augment.model_dump()
-        set_fields("augment", augment.model_dump())
+        set_augment(augment)
