@@ -111,12 +111,12 @@ def inspect(
     quiet: Quiet = False,
 ) -> None:
     """Count the images of each class and tell what is wrong with them."""
-    from tl_core.data.dataset import scan_dataset
+    from tl_core.data.decisions import load_dataset
 
     with working(quiet, as_json) as (progress, should_stop):
-        index = scan_dataset(
+        index = load_dataset(
             data_dir,
-            cache_dir=_workspace(workspace).cache_dir,
+            _workspace(workspace),
             on_progress=progress.on_progress,
             should_stop=should_stop,
         )
@@ -178,7 +178,7 @@ def train(
     Every setting is an option; those given change what --config says, and single transforms change
     what --augment says. Ctrl-C stops and keeps the best weights so far.
     """
-    from tl_core.data.dataset import scan_dataset
+    from tl_core.data.decisions import load_dataset
     from tl_core.data.split import split_dataset
     from tl_core.model.backbones import resolve_image_size
     from tl_core.training.runs import create_run
@@ -191,9 +191,9 @@ def train(
         if not wanted.augment.is_identity and wanted.views == 1:
             progress.note("Note: nothing is augmented with one view of each image; see --views.")
         started = time.monotonic()
-        index = scan_dataset(
+        index = load_dataset(
             data_dir,
-            cache_dir=place.cache_dir,
+            place,
             on_progress=progress.on_progress,
             should_stop=should_stop,
         )

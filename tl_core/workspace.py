@@ -24,6 +24,11 @@ class Workspace:
         return self.root / "datasets"
 
     @property
+    def decisions_dir(self) -> Path:
+        """What was decided about single images, one file a data folder."""
+        return self.root / "decisions"
+
+    @property
     def runs_dir(self) -> Path:
         """Training runs, one folder each."""
         return self.root / "runs"

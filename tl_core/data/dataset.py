@@ -63,6 +63,7 @@ class DatasetIndex:
     """The images of a data folder, in class order, and what is wrong with it.
 
     ``num_ignored`` counts what was left out, by the kind of finding that names it.
+    ``decisions_fingerprint`` names the decisions that were applied; empty for none.
     """
 
     data_dir: Path
@@ -70,6 +71,7 @@ class DatasetIndex:
     records: tuple[ImageRecord, ...]
     findings: tuple[Finding, ...]
     num_ignored: dict[str, int]
+    decisions_fingerprint: str = ""
 
     @property
     def num_images(self) -> int:

@@ -12,10 +12,12 @@ import numpy as np
 
 from tl_core import metrics
 from tl_core.data.dataset import DatasetIndex, scan_dataset
+from tl_core.data.decisions import apply_decisions, load_decisions
 from tl_core.data.progress import OnProgress, ShouldStop
 from tl_core.errors import DatasetError, RunError, did_you_mean
 from tl_core.model.head import head_forward
 from tl_core.results.predict import load_head
+from tl_core.training.run import workspace_of
 from tl_core.training.runs import Run, load_run
 from tl_core.workspace import default_workspace
 
@@ -175,6 +177,7 @@ def evaluate_run(
         on_progress=on_progress,
         should_stop=should_stop,
     )
+    index = apply_decisions(index, load_decisions(workspace_of(run.run_dir), index.data_dir))
     if data_dir is None:
         part, chosen = _choose_part(run, index, part)
     else:
@@ -199,7 +202,10 @@ def evaluate_run(
 
 
 def _choose_part(run: Run, index: DatasetIndex, part: str) -> tuple[str, _Chosen]:
-    """Find the images of the run's own split again, by content, under the label they had then."""
+    """Find the images of the run's own split again, by content.
+
+    Their label is the one they had then, unless a decision has changed it since.
+    """
     rows = run.split()
     present = {row.part for row in rows}
     if part == "test" and part not in present:
@@ -216,14 +222,18 @@ def _choose_part(run: Run, index: DatasetIndex, part: str) -> tuple[str, _Chosen
     for row in rows:
         if row.part != part:
             continue
-        position = by_path.get(row.path)
+        position, name = by_path.get(row.path), row.class_name
+        if position is not None and index.decisions_fingerprint:
+            name = index.class_names[index.records[position].label]
         if position is None or index.records[position].sha256 != row.sha256:
             position = by_content.get(row.sha256)
         if position is None:
-            chosen.skipped[row.path] = "changed or gone since the run was trained"
+            chosen.skipped[row.path] = "excluded, changed or gone since the run was trained"
+        elif name not in label_of:
+            chosen.skipped[row.path] = f"the run has no class '{name}'"
         else:
             chosen.positions.append(position)
-            chosen.labels.append(label_of[row.class_name])
+            chosen.labels.append(label_of[name])
     if not chosen.positions:
         raise DatasetError(
             f"Expected the {len(chosen.skipped)} {part} images of run '{run.name}' in "

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tl_core.config import TrainConfig
-from tl_core.data.dataset import scan_dataset
+from tl_core.data.decisions import load_dataset
 from tl_core.data.progress import OnProgress, ShouldStop
 from tl_core.data.split import split_dataset
 from tl_core.errors import RunError
@@ -48,9 +48,9 @@ def run_features(context: JobContext) -> None:
     """Fill the feature cache with what a training of this config and data would need."""
     config = TrainConfig.create(context.job.payload["config"])
     cache_dir = context.workspace.cache_dir
-    index = scan_dataset(
+    index = load_dataset(
         context.workspace.resolve(context.job.payload["data_dir"]),
-        cache_dir=cache_dir,
+        context.workspace,
         on_progress=context.report,
         should_stop=context.should_stop,
     )

@@ -15,6 +15,7 @@ from typing import Any
 import tl_core
 from tl_core.config import TrainConfig
 from tl_core.data.dataset import DatasetIndex, scan_dataset
+from tl_core.data.decisions import apply_decisions, load_decisions
 from tl_core.data.progress import ShouldStop
 from tl_core.data.split import Split, split_dataset, write_split
 from tl_core.errors import RunError, Stopped
@@ -27,6 +28,7 @@ from tl_core.training.events import OnEvent
 from tl_core.training.head_phase import HeadPhase
 from tl_core.training.phases import Phase, PhaseContext
 from tl_core.training.recorder import RunRecorder
+from tl_core.training.run import workspace_of
 from tl_core.training.run_files import (
     CLASSES_FILE,
     CONFIG_FILE,
@@ -101,6 +103,8 @@ def train_queued(
             on_progress=recorder.report,
             should_stop=should_stop,
         )
+        decisions = load_decisions(workspace_of(run.run_dir), run.data_dir)
+        index = apply_decisions(index, decisions)
         scan_seconds = time.monotonic() - started
         split = split_dataset(index, run.config)
         _train(recorder, run.config, index, split, tensorflow, cache_dir, should_stop, scan_seconds)
@@ -182,6 +186,7 @@ def _describe(run: Run, config: TrainConfig, index: DatasetIndex, split: Split) 
         {
             **run.origin,
             "fingerprint": index.fingerprint,
+            "decisions_fingerprint": index.decisions_fingerprint,
             "num_images": index.num_images,
             "backbone_weights": weights_fingerprint(config.backbone),
             "versions": _versions(),
