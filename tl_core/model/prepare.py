@@ -92,10 +92,10 @@ def prepare_engine(
             watch.look()
     try:
         if not path.exists():
+            watch.look()
             if "tensorflow" in sys.modules:
                 from tl_core.model.convert import convert_backbone
 
-                watch.look()
                 convert_backbone(backbone, image_size, pooling, path)
             else:
                 _convert_in_child(backbone, image_size, pooling, path, watch)
