@@ -91,6 +91,17 @@ def test_rotation_turns_counter_clockwise_about_the_centre() -> None:
     assert_near(at_most("rotation", image, 90, direction=-1), np.rot90(image, -1))
 
 
+def test_flips_come_before_the_other_moves() -> None:
+    image = noise_image()
+    flips = AugmentConfig(horizontal_flip=True, vertical_flip=True)
+    moves = AugmentConfig(rotation=50, shear=20, zoom=0.2, shift=0.1)
+    both = AugmentConfig.create({**moves.model_dump(), **flips.model_dump(exclude_defaults=True)})
+    for view in range(1, 9):
+        flipped = augment_view(image, flips, SHA, view, 0)
+        moved = augment_view(flipped, moves, SHA, view, 0)
+        assert_near(augment_view(image, both, SHA, view, 0), moved)
+
+
 def test_shift_moves_right_and_down_and_mirrors_what_was_left() -> None:
     image = noise_image(40, 60)
     result = at_most("shift", image, 0.5)

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from tl_core.data.warp import Fill, Linear, warp
@@ -90,6 +92,67 @@ def test_shrinking_to_a_third_averages_nine_pixels() -> None:
     mean = image[..., 1].reshape(6, 3, 6, 3).mean(axis=(1, 3))
     result = np.array(warped(image, ((1 / 3, 0.0), (0.0, 1 / 3)), (0, 0)))[6:12, 6:12]
     assert np.abs(result - mean).max() <= 1
+
+
+def test_shrinking_is_right_along_both_sides_of_a_picture_that_does_not_divide() -> None:
+    image = (
+        np.arange(0, 180, 10, dtype=np.uint8)[:, None, None].repeat(31, axis=1).repeat(3, axis=2)
+    )
+    rows = np.array(warped(image, ((1 / 3, 0.0), (0.0, 1 / 3)), (0, 0)))[6:12, 15]
+    assert rows.tolist() == [10, 40, 70, 100, 130, 160]
+
+
+def reference(
+    image: np.ndarray, linear: Linear, shift: tuple[float, float], fill: Fill
+) -> np.ndarray:
+    """The same map written out: every pixel from its four neighbours, wherever they are."""
+    height, width = image.shape[:2]
+    y, x = np.mgrid[:height, :width] + 0.5
+    away = np.stack([x - width / 2 - shift[0], y - height / 2 - shift[1]])
+    x, y = np.einsum("ij,jhw->ihw", np.linalg.inv(linear), away)
+    x, y = x + width / 2 - 0.5, y + height / 2 - 0.5
+    left, top = np.floor(x).astype(int), np.floor(y).astype(int)
+
+    def pixels(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        inside = []
+        for place, size in ((rows, height), (columns, width)):
+            if fill == "edge":
+                inside.append(place.clip(0, size - 1))
+            else:
+                around = place % (2 * size)
+                inside.append(np.minimum(around, 2 * size - 1 - around))
+        return image[inside[0], inside[1], 1].astype(float)
+
+    right, down = x - left, y - top
+    upper = pixels(top, left) * (1 - right) + pixels(top, left + 1) * right
+    lower = pixels(top + 1, left) * (1 - right) + pixels(top + 1, left + 1) * right
+    return upper * (1 - down) + lower * down
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    angle=st.floats(-180, 180),
+    slant=st.floats(-1, 1),
+    scale=st.floats(0.55, 2),
+    mirror=st.sampled_from([-1, 1]),
+    shift=st.tuples(st.floats(-20, 20), st.floats(-20, 20)),
+    fill=st.sampled_from(["reflect", "edge"]),
+)
+def test_any_map_agrees_with_the_same_map_written_out(
+    angle: float,
+    slant: float,
+    scale: float,
+    mirror: int,
+    shift: tuple[float, float],
+    fill: Fill,
+) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (24, 37, 3), np.uint8)
+    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    rotation, flip = [[cos, sin], [-sin, cos]], [[mirror, 0], [0, 1]]
+    (a, b), (c, d) = (scale * np.array([[1, slant], [0, 1]]) @ rotation @ flip).tolist()
+    result = np.array(warped(image, ((a, b), (c, d)), shift, fill))
+    difference = np.abs(result - reference(image, ((a, b), (c, d)), shift, fill))
+    assert difference.max() < 1.01  # Pillow cuts fractions off
 
 
 def test_a_turn_of_45_degrees_fills_the_corners() -> None:
