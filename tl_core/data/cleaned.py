@@ -1,0 +1,94 @@
+"""A copy of a dataset as it counts: without what was left out, every image in its class folder.
+
+The files are copied byte for byte. A folder or a zip appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from tl_core.data.dataset import DatasetIndex
+from tl_core.data.incoming import check_is_new, incoming_folder, move_in_place
+from tl_core.data.names import mark_name, path_key, safe_component
+from tl_core.data.progress import OnProgress, Progress, ShouldStop
+from tl_core.errors import DatasetError, Stopped
+
+
+def export_cleaned_copy(
+    index: DatasetIndex,
+    out_path: str | os.PathLike[str],
+    *,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Path:
+    """Copy the images of an index to ``out_path/<class>/<file>``, or into a zip of that layout.
+
+    A given split stays: ``out_path/<part>/<class>/<file>``. Files of one name that come from
+    different folders get different names.
+
+    Args:
+        index: what to copy, with decisions already applied.
+        out_path: a folder that is missing or empty; with the ending ``.zip`` the archive to write.
+        on_progress: called with stage ``"copy"`` and the number of files.
+        should_stop: asked between files.
+
+    Returns:
+        ``out_path`` as an absolute path.
+
+    Raises:
+        DatasetError: ``out_path`` is taken, lies inside the dataset, or a file has gone.
+        Stopped: ``should_stop`` said so; nothing is left behind.
+    """
+    out = Path(out_path).expanduser().absolute()
+    if out.is_relative_to(index.data_dir.absolute()):
+        raise DatasetError(
+            f"Expected a place outside '{index.data_dir}' for the copy, received '{out}'."
+        )
+    check_is_new(out)
+    with incoming_folder(out) as incoming:
+        if out.suffix.lower() == ".zip":
+            part = incoming / out.name
+            with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:  # photos are packed
+                for source, target in _copies(index, on_progress, should_stop):
+                    archive.write(source, target.as_posix())
+            with suppress(OSError):
+                out.rmdir()  # an empty folder of that name gives way, as for a folder copy
+            part.replace(out)
+        else:
+            folder = incoming / "copy"
+            for source, target in _copies(index, on_progress, should_stop):
+                place = folder / target
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, place)
+            move_in_place(folder, out)
+    return out
+
+
+def _copies(
+    index: DatasetIndex, on_progress: OnProgress | None, should_stop: ShouldStop | None
+) -> Iterator[tuple[Path, PurePosixPath]]:
+    """Yield each file with its place in the copy, telling progress and naming one that has gone."""
+    started = time.monotonic()
+    taken: set[str] = set()
+    for number, record in enumerate(index.records):
+        if should_stop is not None and should_stop():
+            raise Stopped
+        if on_progress is not None:
+            on_progress(Progress("copy", number, index.num_images, time.monotonic() - started))
+        source = index.path_of(record)
+        if not source.is_file():
+            raise DatasetError(f"Expected the image '{source}', but it has gone. Scan again.")
+        folders = (record.part,) if record.part else ()
+        name = safe_component(Path(record.path).name)
+        target = PurePosixPath(*folders, safe_component(index.class_names[record.label]), name)
+        if path_key(target) in taken:
+            target = mark_name(target, hashlib.sha256(record.path.encode()).hexdigest())
+        taken.add(path_key(target))
+        yield source, target
