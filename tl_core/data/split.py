@@ -165,24 +165,19 @@ def _split(
     pure, mixed = _units_by_class(index, positions, seed, groups)
     _check_sizes(index, pure, mixed, fractions)
     num_val_parts = int(fractions[1] > 0)
-    chosen: dict[str, list[_Unit]] = {part: [] for part in PARTS}
+    val: list[int] = []
+    test: list[int] = []
     for label in range(len(index.class_names)):
-        units, in_train = pure[label], mixed[label]
-        num_images = sum(len(unit.positions) for unit in units) + in_train
+        units = pure[label]
+        num_images = sum(len(unit.positions) for unit in units) + mixed[label]
         _, num_val, num_test = _shares(num_images, fractions)
         # Test is taken from one end of the order and val from the other, so that an image
         # added to the set pushes another out of a part into train, not into the other part.
-        test, units = _take(units, num_test, num_val_parts + 1)
-        val, units = _take(units[::-1], num_val, 1)
-        chosen["train"] += units
-        chosen["val"] += val
-        chosen["test"] += test
-    evaluated = {i for part in ("val", "test") for unit in chosen[part] for i in unit.positions}
-    return Split(
-        _sorted(set(positions) - evaluated),
-        _sorted(i for unit in chosen["val"] for i in unit.positions),
-        _sorted(i for unit in chosen["test"] for i in unit.positions),
-    )
+        for_test, units = _take(units, num_test, num_val_parts + 1)
+        for_val, _ = _take(units[::-1], num_val, 1)
+        test += [position for unit in for_test for position in unit.positions]
+        val += [position for unit in for_val for position in unit.positions]
+    return Split(_sorted(set(positions) - {*val, *test}), _sorted(val), _sorted(test))
 
 
 def _units_by_class(
