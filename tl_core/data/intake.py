@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from tl_core.data.archive import MAX_BYTES, MAX_FILES
+from tl_core.data.class_folders import class_folder_name
 from tl_core.data.decode import MAX_FILE_BYTES
 from tl_core.data.images import SUFFIXES, inspect_image
 from tl_core.data.incoming import incoming_folder
@@ -81,7 +82,7 @@ def store_uploads(
             than the limits allow; nothing was changed.
         Stopped: ``should_stop`` said so; nothing was changed.
     """
-    class_folder = None if class_name is None else _class_folder(class_name)
+    class_folder = None if class_name is None else class_folder_name(class_name)
     uploads = list(files)
     if len(uploads) > max_files:
         raise DatasetError(
@@ -226,24 +227,6 @@ def _parts(name: str) -> tuple[tuple[str, ...] | None, str | None]:
     if PurePosixPath(parts[-1]).suffix.lower() not in SUFFIXES:
         return None, "It is not an image file."
     return parts, None
-
-
-def _class_folder(class_name: str) -> str:
-    reason = None
-    try:
-        parts = name_parts(class_name.strip())
-    except UnsafeName as error:
-        reason = str(error)
-    else:
-        if len(parts) > 1:
-            reason = "has a slash in its name"
-        elif debris_kind(parts) is not None:
-            reason = "is the name of a hidden or system folder"
-    if reason is not None:
-        raise DatasetError(
-            f"Expected a plain class name such as 'cat', but {show_name(class_name)} {reason}."
-        )
-    return safe_component(class_name)
 
 
 def _read(content: BinaryIO) -> bytes:
