@@ -181,6 +181,7 @@ def train(
     from tl_core.data.decisions import load_dataset
     from tl_core.data.split import split_dataset
     from tl_core.model.backbones import resolve_image_size
+    from tl_core.training.background_import import BackgroundImport
     from tl_core.training.runs import create_run
     from tl_core.training.trainer import train as train_run
 
@@ -190,6 +191,7 @@ def train(
     with working(quiet, as_json) as (progress, should_stop):
         if not wanted.augment.is_identity and wanted.views == 1:
             progress.note("Note: nothing is augmented with one view of each image; see --views.")
+        BackgroundImport()  # takes as long as many scans; the trainer finds it under way
         started = time.monotonic()
         index = load_dataset(
             data_dir,
