@@ -11,10 +11,12 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import streamlit as st
 
 from tl_core.data.dataset import DatasetIndex, scan_dataset
+from tl_core.data.decisions import Decisions, apply_decisions, decisions_path, load_decisions
 from tl_core.data.progress import Progress
 from tl_core.data.samples import SAMPLE_NAME
 from tl_core.errors import DatasetError, did_you_mean
@@ -22,6 +24,7 @@ from tl_core.files import read_json, write_json
 from tl_core.workspace import Workspace
 from ui import keys
 
+FOLDERS_ENVIRONMENT_NAME = "TL_FOLDERS"
 SAMPLE_TITLE = "Sample set: pizza, burger, taco"
 NUM_KEPT_SCANS = 6
 
@@ -56,23 +59,34 @@ def list_datasets(workspace: Workspace) -> list[DatasetRef]:
     opened = [
         DatasetRef(str(path), f"{path.name} (in {path.parent})", path, False)
         for path in map(Path, _read_opened(workspace))
-        if path.is_dir()
+        if path.is_dir() and path.is_relative_to(allowed_folder())
     ]
     return sorted(own, key=lambda dataset: not dataset.is_sample) + opened
+
+
+def allowed_folder() -> Path:
+    """Return the folder inside which folders may be opened: ``TL_FOLDERS``, or the home folder."""
+    named = os.environ.get(FOLDERS_ENVIRONMENT_NAME)
+    return Path(named).expanduser().resolve() if named else Path.home().resolve()
 
 
 def open_folder(workspace: Workspace, text: str) -> DatasetRef:
     """Remember a folder of this machine as a dataset and return it.
 
     Raises:
-        DatasetError: there is no such folder.
+        DatasetError: there is no such folder, or it lies outside of the allowed one.
     """
     path = Path(text.strip()).expanduser()
     if not path.is_absolute():
         raise DatasetError(f"Expected a full path such as '/home/me/photos', received '{text}'.")
+    path, allowed = path.resolve(), allowed_folder()
+    if not path.is_relative_to(allowed):
+        raise DatasetError(
+            f"Expected a folder inside '{allowed}', received '{text}'. The setting "
+            f"{FOLDERS_ENVIRONMENT_NAME} names the folder inside which others may be opened."
+        )
     if not path.is_dir():
         raise DatasetError(f"There is no folder '{path}' on this machine.{_similar(path)}")
-    path = path.resolve()
     known = {dataset.path: dataset for dataset in list_datasets(workspace)}
     if path in known:
         return known[path]
@@ -112,6 +126,43 @@ def select_dataset(workspace: Workspace) -> DatasetRef | None:
 
 
 def load_index(workspace: Workspace, dataset: DatasetRef) -> DatasetIndex:
+    """Return a dataset as it counts: its scan under the decisions about single images.
+
+    Raises:
+        DatasetError: the folder is gone or has no images in class folders, or the decisions
+            leave fewer than two classes.
+    """
+    return load_decided(workspace, dataset).index
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A dataset as it lies on disk, what was decided about it, and what comes of both."""
+
+    raw: DatasetIndex
+    decisions: Decisions
+    index: DatasetIndex
+
+
+def load_decided(workspace: Workspace, dataset: DatasetRef) -> Decided:
+    """Return the scan, kept until the folder changes, and the decisions applied on top.
+
+    Raises:
+        DatasetError: as :func:`load_index`.
+    """
+    raw = load_raw(workspace, dataset)
+    kept = _kept_decided()
+    path = decisions_path(workspace, dataset.path)
+    stamp = (id(raw), *_file_stamp(path))
+    decided = kept.get(path, stamp)
+    if decided is None:
+        decisions = load_decisions(workspace, dataset.path)
+        decided = Decided(raw, decisions, apply_decisions(raw, decisions))
+        kept.put(path, stamp, decided)
+    return decided
+
+
+def load_raw(workspace: Workspace, dataset: DatasetRef) -> DatasetIndex:
     """Return the scan of a dataset; a changed folder is read again, with its progress shown.
 
     Raises:
@@ -150,30 +201,46 @@ def folder_stamp(data_dir: Path) -> tuple[int, int]:
     return count, newest
 
 
-class _Scans:
-    """The last few scans, shared by all sessions; the disk store behind them makes a miss cheap."""
+T = TypeVar("T")
+
+
+class _Kept(Generic[T]):
+    """The last few of something, shared by all sessions, each good for one stamp."""
 
     def __init__(self, max_entries: int) -> None:
-        self._entries: OrderedDict[Path, tuple[tuple[int, int], DatasetIndex]] = OrderedDict()
+        self._entries: OrderedDict[Path, tuple[tuple[int, ...], T]] = OrderedDict()
         self._lock = threading.Lock()
         self._max_entries = max_entries
 
-    def get(self, path: Path, stamp: tuple[int, int]) -> DatasetIndex | None:
+    def get(self, path: Path, stamp: tuple[int, ...]) -> T | None:
         with self._lock:
             kept = self._entries.get(path)
             return kept[1] if kept and kept[0] == stamp else None
 
-    def put(self, path: Path, stamp: tuple[int, int], index: DatasetIndex) -> None:
+    def put(self, path: Path, stamp: tuple[int, ...], value: T) -> None:
         with self._lock:
-            self._entries[path] = (stamp, index)
+            self._entries[path] = (stamp, value)
             self._entries.move_to_end(path)
             while len(self._entries) > self._max_entries:
                 self._entries.popitem(last=False)
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
-def _kept_scans() -> _Scans:
-    return _Scans(NUM_KEPT_SCANS)
+def _kept_scans() -> _Kept[DatasetIndex]:
+    return _Kept(NUM_KEPT_SCANS)
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _kept_decided() -> _Kept[Decided]:
+    return _Kept(NUM_KEPT_SCANS)
+
+
+def _file_stamp(path: Path) -> tuple[int, int]:
+    try:
+        facts = path.stat()
+    except OSError:
+        return 0, 0
+    return facts.st_mtime_ns, facts.st_ino
 
 
 def _progress_text(progress: Progress) -> str:

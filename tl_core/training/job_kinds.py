@@ -6,10 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tl_core.config import TrainConfig
+from tl_core.data.dataset import DatasetIndex, scan_dataset
 from tl_core.data.decisions import load_dataset
 from tl_core.data.progress import OnProgress, ShouldStop
 from tl_core.data.split import split_dataset
-from tl_core.errors import RunError
+from tl_core.errors import RunError, Stopped, TLError
+from tl_core.model.feature_spec import FeatureSpec
+from tl_core.training.explore import explore, measure_curve
+from tl_core.training.explore_files import ExploreFiles
 from tl_core.training.feature_stage import load_features
 from tl_core.training.job_queue import Job
 from tl_core.training.runs import Run
@@ -64,7 +68,52 @@ def run_features(context: JobContext) -> None:
     )
 
 
+def run_explore(context: JobContext) -> None:
+    """Look at a data folder as it is on disk, with the backbone's features."""
+    index = scan_dataset(
+        context.workspace.resolve(context.job.payload["data_dir"]),
+        cache_dir=context.workspace.cache_dir,
+        on_progress=context.report,
+        should_stop=context.should_stop,
+    )
+    _find_out(context, "explore", index)
+
+
+def run_curve(context: JobContext) -> None:
+    """Measure the learning curve of a data folder under the decisions about it."""
+    index = load_dataset(
+        context.workspace.resolve(context.job.payload["data_dir"]),
+        context.workspace,
+        on_progress=context.report,
+        should_stop=context.should_stop,
+    )
+    _find_out(context, "curve", index)
+
+
+def _find_out(context: JobContext, kind: str, index: DatasetIndex) -> None:
+    """Run :func:`explore` or :func:`measure_curve`; keep the reason when it cannot be done."""
+    config = TrainConfig.create(context.job.payload["config"])
+    cache_dir = context.workspace.cache_dir
+    work = explore if kind == "explore" else measure_curve
+    try:
+        work(
+            index,
+            config,
+            cache_dir,
+            on_progress=context.report,
+            should_stop=context.should_stop,
+        )
+    except Stopped:
+        raise
+    except Exception as error:
+        told = str(error) if isinstance(error, TLError) else "Something went wrong in the worker."
+        ExploreFiles(cache_dir, index, FeatureSpec.from_config(config)).write_failure(kind, told)
+        raise
+
+
 KINDS: dict[str, JobKind] = {
     "train": JobKind(run_train),
     "features": JobKind(run_features, gives_way=True),
+    "explore": JobKind(run_explore, gives_way=True),
+    "curve": JobKind(run_curve, gives_way=True),
 }
