@@ -47,6 +47,54 @@ def confusion_matrix(
     return matrix
 
 
+def top_k_accuracy(
+    labels: NDArray[np.integer], probabilities: NDArray[np.floating], k: int
+) -> float:
+    """Return the share of rows whose label is among the ``k`` most probable; NaN for no rows.
+
+    Of equal probabilities the class that comes first counts as the more probable, as in
+    :func:`accuracy`.
+    """
+    if len(labels) == 0:
+        return math.nan
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+    return float(np.mean(np.any(order == np.asarray(labels)[:, None], axis=1)))
+
+
+def macro_f1(matrix: NDArray[np.integer]) -> float:
+    """Return the mean F1 of the classes that have images or answers; NaN when none has.
+
+    Args:
+        matrix: counts as :func:`confusion_matrix` gives them.
+    """
+    weights = matrix.sum(axis=0) + matrix.sum(axis=1)
+    known = weights > 0
+    if not known.any():
+        return math.nan
+    return float(np.mean(2 * matrix.diagonal()[known] / weights[known]))
+
+
+def exact_mcnemar(num_only_first: int, num_only_second: int) -> float:
+    """Return the two-sided p-value of McNemar's exact test.
+
+    Args:
+        num_only_first: images that the first classifier alone got right.
+        num_only_second: images that the second alone got right.
+
+    Returns:
+        How probable a split at least as uneven is when both are equally good; 1 when they
+        never differ.
+
+    References:
+        Q. McNemar (1947), "Note on the sampling error of the difference between correlated
+        proportions or percentages", Psychometrika 12.
+    """
+    num_different = num_only_first + num_only_second
+    fewer = min(num_only_first, num_only_second)
+    ways = sum(math.comb(num_different, k) for k in range(fewer + 1))
+    return min(1.0, 2 * ways / 2**num_different)  # whole numbers: exact at any size
+
+
 def wilson_interval(num_correct: int, num_total: int, z: float = 1.959964) -> tuple[float, float]:
     """Return the Wilson score interval of a proportion, 95 % unless ``z`` says otherwise.
 
