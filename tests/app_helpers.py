@@ -30,6 +30,7 @@ def make_workspace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workspace
     workspace = Workspace(tmp_path / "workspace")
     workspace.datasets_dir.mkdir(parents=True)
     monkeypatch.setenv(ENVIRONMENT_NAME, str(workspace.root))
+    monkeypatch.setenv("TL_FOLDERS", str(tmp_path))
     monkeypatch.setattr(jobs, "ensure_worker", lambda *args, **kwargs: None)
     return workspace
 

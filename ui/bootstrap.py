@@ -20,7 +20,7 @@ from ui import keys
 from ui.brand import LOGO, TITLE
 from ui.datasets import DatasetRef, load_index
 from ui.errors import error_banner, log_to
-from ui.memory import set_imports_aside
+from ui.memory import keep_small, set_imports_aside
 from ui.sample import ensure_sample
 from ui.sidebar import draw_sidebar
 
@@ -61,6 +61,7 @@ def bootstrap(title: str, icon: str) -> Iterator[Studio]:
     with error_banner():
         workspace = default_workspace()
         log_to(workspace.logs_dir)
+        keep_small()
         ensure_sample(workspace)
         jobs.ensure_worker(workspace)
         studio = Studio(

@@ -17,6 +17,7 @@ from tl_core.results.predict import Prediction, Predictor, load_predictor
 from tl_core.training.runs import Run
 from tl_core.workspace import Workspace
 from ui import keys
+from ui.memory import give_back
 from ui.photos import Photo
 from ui.words import number_of
 
@@ -48,6 +49,7 @@ def predict(workspace: Workspace, run: Run, photos: Sequence[Photo]) -> list[Pre
         names=[photo.name for photo in photos],
     )
     bar.empty()
+    give_back()
     st.session_state[keys.PREDICTIONS] = (key, predictions)
     return predictions
 

@@ -13,6 +13,7 @@ from tl_core.data.progress import Progress
 from tl_core.data.samples import SAMPLE_NAME, draw_sample_dataset
 from tl_core.workspace import Workspace
 from ui.errors import BUG_MESSAGE, guarded, logger
+from ui.memory import give_back
 
 POLL_SECONDS = 0.7
 
@@ -86,3 +87,4 @@ def _draw(drawing: Drawing) -> None:
     except Exception:
         logger.exception("The sample set could not be drawn")
         drawing.error = BUG_MESSAGE
+    give_back()

@@ -1,0 +1,152 @@
+"""The app as people see it: a server on a free port, a real chromium, and waiting for both."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tl_core.setup import find_chromium
+from tl_core.training.jobs import end_worker
+from tl_core.workspace import ENVIRONMENT_NAME, Workspace
+
+ROOT = Path(__file__).resolve().parent.parent
+ARTIFACTS = ROOT / "artifacts"
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-component-update",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+]
+START_SECONDS = 60
+SCRIPT_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running app, its workspace and its process."""
+
+    url: str
+    workspace: Workspace
+    process: psutil.Process
+
+    @property
+    def megabytes(self) -> float:
+        """Resident memory of the web process, in 10^6 bytes."""
+        return float(self.process.memory_info().rss) / 1e6
+
+
+@contextmanager
+def run_app(workspace: Workspace) -> Iterator[Server]:
+    """Serve the app on a free port; at the end neither the server nor its worker is left."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py"]
+    command += [f"--server.port={port}", "--server.address=127.0.0.1", "--server.headless=true"]
+    command += ["--server.fileWatcherType=none"]
+    workspace.logs_dir.mkdir(parents=True, exist_ok=True)
+    with (workspace.logs_dir / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, ENVIRONMENT_NAME: str(workspace.root)},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_healthy(url, process)
+        yield Server(url, workspace, psutil.Process(process.pid))
+    finally:
+        process.terminate()
+        process.wait(20)
+        end_worker(workspace)
+
+
+@contextmanager
+def open_chromium() -> Iterator[Browser]:
+    """Start the installed chromium without a window."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=find_chromium() or shutil.which("chromium"), args=CHROMIUM_ARGUMENTS
+        )
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def open_page(browser: Browser, url: str, width: int = 1280, theme: str = "light") -> Page:
+    """Open an address in a window of its own and wait until its script has run."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+    page = context.new_page()
+    page.goto(url)
+    settle(page)
+    return page
+
+
+def settle(page: Page) -> None:
+    """Wait until the page's script has run and what it drew is in place."""
+    page.wait_for_selector("[data-testid=stApp]", timeout=START_SECONDS * 1000)
+    page.wait_for_function(
+        """() => {
+            const app = document.querySelector('[data-testid=stApp]');
+            const waiting = document.querySelector('[data-testid=stSkeleton], [data-stale=true]');
+            const images = [...document.querySelectorAll('[data-testid=stImage] img')];
+            return app.dataset.testScriptState === 'notRunning' && !waiting
+                && document.querySelector('h1') && images.every(image => image.complete);
+        }""",
+        timeout=SCRIPT_SECONDS * 1000,
+    )
+    page.wait_for_timeout(400)  # charts draw themselves a moment after the script has ended
+
+
+def click(page: Page, key: str) -> None:
+    """Click the button of that key, and wait for what follows."""
+    page.locator(f".st-key-{key} button").first.click()
+    settle(page)
+
+
+def go_to(page: Page, title: str) -> None:
+    """Follow the link of the sidebar to a page, and wait for it."""
+    page.get_by_test_id("stSidebar").get_by_role("link", name=title).click()
+    page.wait_for_selector(f"h1:has-text('{title}')")
+    settle(page)
+
+
+def keep_screenshot(page: Page, name: str) -> None:
+    """Keep a picture of the whole page among the artefacts."""
+    ARTIFACTS.mkdir(exist_ok=True)
+    viewport = page.viewport_size or {"width": 1280, "height": 900}
+    height = page.locator("[data-testid=stMainBlockContainer]").evaluate("e => e.scrollHeight")
+    page.set_viewport_size({"width": viewport["width"], "height": min(max(height, 900), 4000)})
+    page.wait_for_timeout(300)
+    page.screenshot(path=ARTIFACTS / f"{name}.png")
+    page.set_viewport_size(viewport)
+
+
+def _wait_until_healthy(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=2):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise RuntimeError(f"The app did not come up at {url}; exit code {process.poll()}.")

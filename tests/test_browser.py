@@ -1,0 +1,204 @@
+"""The journey of the first minutes in a real browser: sample set, training, an own photo."""
+
+from __future__ import annotations
+
+import json
+import statistics
+
+import pytest
+from browser_helpers import (
+    ARTIFACTS,
+    Server,
+    click,
+    go_to,
+    keep_screenshot,
+    open_chromium,
+    open_page,
+    run_app,
+    settle,
+)
+from playwright.sync_api import Locator, Page, expect
+
+from tl_core.data.samples import draw_example
+from tl_core.training.runs import list_runs
+from tl_core.workspace import Workspace
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+
+DRAW_SECONDS, TRAIN_SECONDS = 180, 400
+MAX_WEB_MEGABYTES = 300
+
+# Resolves with the milliseconds from sending the new value to having all new pictures decoded.
+TIME_REDRAW = """count => {
+    const images = () => [...document.querySelectorAll('[data-testid=stImage] img')];
+    const before = images().map(image => image.src);
+    const send = WebSocket.prototype.send;
+    let sent = 0;
+    WebSocket.prototype.send = function (...what) {
+        sent = sent || performance.now();
+        return send.apply(this, what);
+    };
+    window.redrawn = new Promise(resolve => {
+        const look = () => {
+            const now = images();
+            const changed = now.filter((image, place) => image.src !== before[place]).length;
+            if (!sent || changed < count || !now.every(image => image.complete)) {
+                setTimeout(look, 4);
+            } else {
+                WebSocket.prototype.send = send;
+                resolve(performance.now() - sent);
+            }
+        };
+        look();
+    });
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with open_chromium() as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with run_app(Workspace(tmp_path_factory.mktemp("studio") / "workspace")) as running:
+        yield running
+
+
+def assert_no_banner(page: Page) -> None:
+    assert page.get_by_test_id("stAlertContentError").all_inner_texts() == []
+    assert page.get_by_test_id("stException").count() == 0
+
+
+def number_box(page: Page, label: str) -> Locator:
+    return page.get_by_role("spinbutton", name=label)
+
+
+def chosen_backbone(page: Page) -> str:
+    return page.locator(".st-key-train-backbone").inner_text()
+
+
+def keep_figures(**figures: float) -> None:
+    path = ARTIFACTS / "figures.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    path.write_text(json.dumps({**known, **figures}, indent=2) + "\n", encoding="utf-8")
+
+
+def test_from_the_sample_set_to_a_classified_photo(browser, server: Server, tmp_path):
+    page = open_page(browser, server.url)
+    next_step = page.locator(".st-key-next_step button").first
+    next_step.wait_for(timeout=DRAW_SECONDS * 1000)
+    settle(page)
+    assert_no_banner(page)
+    keep_screenshot(page, "1_home")
+
+    next_step.click()
+    page.wait_for_selector("h1:has-text('Data')")
+    settle(page)
+    expect(page.get_by_text("photos in 3 classes")).to_be_visible()
+    assert page.get_by_test_id("stImage").count() >= 24
+    assert_no_banner(page)
+    keep_screenshot(page, "2_data")
+
+    page.get_by_role("tab", name="Augmentation").click()
+    settle(page)
+    keep_screenshot(page, "3_augmentation")
+    keep_figures(augmentation_redraw_seconds=time_redraws(page))
+
+    click(page, "go_train")
+    page.wait_for_selector("h1:has-text('Train')")
+    settle(page)
+    number_box(page, "Epochs").fill("5")
+    number_box(page, "Epochs").press("Enter")
+    settle(page)
+    page.locator(".st-key-start_training button").first.click()
+    page.locator(".st-key-stop_run button").first.wait_for(timeout=30_000)
+    keep_screenshot(page, "4_train_live")
+    page.locator(".st-key-go_classify button").first.wait_for(timeout=TRAIN_SECONDS * 1000)
+    settle(page)
+    expect(page.get_by_text("photos the model has not seen").first).to_be_visible()
+    assert_no_banner(page)
+    keep_screenshot(page, "5_train_done")
+    (run,) = list_runs(server.workspace.runs_dir)
+    assert run.state == "finished"
+    assert run.config.epochs == 5
+
+    click(page, "go_classify")
+    page.wait_for_selector("h1:has-text('Classify')")
+    settle(page)
+    page.get_by_text("taco example.jpg").first.wait_for(timeout=60_000)
+    settle(page)
+    keep_screenshot(page, "6_classify_examples")
+    photo = tmp_path / "my lunch.jpg"
+    draw_example("Pizza", seed=11).save(photo)
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no photo")
+    page.get_by_text("Upload", exact=True).click()
+    settle(page)
+    page.locator("input[type=file]").set_input_files([photo, broken])
+    page.locator(".st-key-answer_0").wait_for(timeout=60_000)
+    settle(page)
+    expect(page.locator(".st-key-answer_0")).to_contain_text("Pizza")
+    expect(page.locator(".st-key-answer_0").get_by_test_id("stVegaLiteChart")).to_be_visible()
+    expect(page.locator(".st-key-answer_1")).to_contain_text("broken.jpg")
+    assert_no_banner(page)
+    keep_screenshot(page, "7_classify_upload")
+    keep_figures(web_process_megabytes=round(server.megabytes, 1))
+    assert server.megabytes < MAX_WEB_MEGABYTES
+
+
+def time_redraws(page: Page) -> float:
+    """Return the median seconds in which the pictures answer a slider."""
+    slider = page.get_by_role("slider").first
+    slider.focus()
+    times = []
+    for _ in range(7):
+        page.evaluate(TIME_REDRAW, 1)
+        slider.press("ArrowRight")
+        times.append(page.evaluate("window.redrawn") / 1000)
+        page.wait_for_timeout(300)
+    return round(statistics.median(times), 3)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("title", ["Home", "Data", "Train", "Classify"])
+def test_pages_fit_a_narrow_window(browser, server: Server, title, theme):
+    address = "" if title == "Home" else title
+    page = open_page(browser, f"{server.url}/{address}", width=480, theme=theme)
+    settle(page)
+    assert_no_banner(page)
+    overflow = page.locator("[data-testid=stMain]").evaluate("e => e.scrollWidth - e.clientWidth")
+    assert overflow <= 0
+    keep_screenshot(page, f"narrow_{title.lower()}_{theme}")
+    page.context.close()
+
+
+def test_what_was_chosen_survives_a_look_at_another_page(browser, server: Server):
+    page = open_page(browser, f"{server.url}/Train")
+    number_box(page, "Batch size").fill("16")
+    number_box(page, "Batch size").press("Enter")
+    settle(page)
+    go_to(page, "Data")
+    go_to(page, "Train")
+    expect(number_box(page, "Batch size")).to_have_value("16")
+    page.context.close()
+
+
+def test_a_click_on_a_dot_chooses_the_backbone(browser, server: Server):
+    page = open_page(browser, f"{server.url}/Train")
+    page.get_by_text("Backbones", exact=True).click()
+    settle(page)
+    chart = page.locator(".st-key-backbone_chart canvas").first
+    box = chart.bounding_box()
+    assert box is not None
+    before = chosen_backbone(page)
+    # The dot farthest right is the largest backbone; look for it from the right edge inwards.
+    for step in range(4, 60, 4):
+        chart.click(position={"x": box["width"] - 6 - step, "y": box["height"] * 0.2})
+        settle(page)
+        if chosen_backbone(page) != before:
+            break
+    else:
+        pytest.fail("no click in the chart chose another backbone")
+    page.context.close()
