@@ -69,6 +69,13 @@ def test_half_a_pixel_is_the_mean_of_two() -> None:
     assert warped(image, EYE, (1.5, 0))[0] == [50, 0, 50, 150]
 
 
+def test_the_fill_reaches_the_edge_where_the_content_is_enlarged() -> None:
+    # The first pixel's centre lies at -0.75 in the source: a quarter of pixel -2, which mirrors
+    # pixel 1, and three quarters of pixel -1, which mirrors pixel 0.
+    image = np.array([[[0] * 3, [100] * 3, [200] * 3, [200] * 3]], np.uint8)
+    assert warped(image, ((2.0, 0.0), (0.0, 2.0)), (4, 0))[0] == [25, 0, 0, 25]
+
+
 def test_a_mirrored_margin_wider_than_the_picture_repeats_it() -> None:
     # The period is 12: 0..5 and back. A shift of 14 to the right shows the columns -14..-9.
     assert warped(ramp(1), EYE, (14, 0))[0] == [1, 0, 0, 1, 2, 3]

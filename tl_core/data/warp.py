@@ -41,12 +41,13 @@ def warp(
         by_x, by_y = size[0] / width, size[1] / height
         xx, xy, x0, yx, yy, y0 = xx * by_x, xy * by_x, x0 * by_x, yx * by_y, yy * by_y, y0 * by_y
     if fill != "black":
-        # The corners of the result lie farthest out in the source.
+        # The corners of the result lie farthest out in the source, and bilinear sampling reads
+        # half a pixel further.
         across_x, down_x, across_y, down_y = xx * width, xy * height, yx * width, yy * height
-        left = math.ceil(-(x0 + min(0, across_x) + min(0, down_x)))
-        top = math.ceil(-(y0 + min(0, across_y) + min(0, down_y)))
-        right = math.ceil(x0 + max(0, across_x) + max(0, down_x) - picture.width)
-        bottom = math.ceil(y0 + max(0, across_y) + max(0, down_y) - picture.height)
+        left = math.ceil(0.5 - (x0 + min(0, across_x) + min(0, down_x)))
+        top = math.ceil(0.5 - (y0 + min(0, across_y) + min(0, down_y)))
+        right = math.ceil(0.5 + x0 + max(0, across_x) + max(0, down_x) - picture.width)
+        bottom = math.ceil(0.5 + y0 + max(0, across_y) + max(0, down_y) - picture.height)
         left, top, right, bottom = (max(0, margin) for margin in (left, top, right, bottom))
         picture = _extend(picture, left, top, right, bottom, fill)
         x0, y0 = x0 + left, y0 + top
