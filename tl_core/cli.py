@@ -288,6 +288,38 @@ def predict(
 
 
 @app.command()
+def explain(
+    run_dir: RunDir,
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.")],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="Where the picture with its heat map goes.")
+    ] = Path("overlay.png"),
+    class_name: Annotated[
+        str | None,
+        typer.Option("--class", metavar="NAME", help="What to explain.  [the answer]"),
+    ] = None,
+    method: Annotated[str, typer.Option(help="grad_cam or grad_cam++.")] = "grad_cam",
+    opacity: Annotated[float, typer.Option(help="Of the hottest place, 0 to 1.")] = 0.6,
+    workspace: WorkspaceDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show where in a photo a run looked, and which training images are nearest to it."""
+    from tl_core.results.explain import explain_with, overlay, save_picture
+    from tl_core.results.neighbours import nearest_with
+    from tl_core.results.predict import load_predictor
+
+    predictor = load_predictor(run_dir, _workspace(workspace).cache_dir)
+    explanation = explain_with(predictor, image, class_name, method)
+    save_picture(overlay(explanation, opacity), out)
+    (neighbours,) = nearest_with(predictor, [image])
+    values = cli_reports.explanation_values(explanation, neighbours, out)
+    if as_json:
+        print_json(values)
+    else:
+        cli_reports.print_explanation(values)
+
+
+@app.command()
 def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Drop the stored features.")] = False,
     workspace: WorkspaceDir = None,

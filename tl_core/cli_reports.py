@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tl_core.data.dataset import DatasetIndex, Finding
     from tl_core.model.backbones import Backbone
     from tl_core.results.evaluate import Evaluation
+    from tl_core.results.explain import Explanation
+    from tl_core.results.neighbours import Neighbour
     from tl_core.results.predict import Prediction
     from tl_core.training.runs import Run
 
@@ -159,8 +161,19 @@ def print_evaluation(evaluation: Evaluation) -> None:
     where = {"all": "of the folder"}.get(evaluation.part, f"of the run's {evaluation.part} part")
     print(
         f"accuracy  {percent(evaluation.accuracy)} {_interval(evaluation.interval)} on "
-        f"{len(evaluation.labels):,} images {where}\nlog loss  {evaluation.log_loss:.4f}\n"
+        f"{len(evaluation.labels):,} images {where}\n"
+        f"macro F1  {percent(evaluation.macro_f1)}\nlog loss  {evaluation.log_loss:.4f}"
     )
+    for k, share in evaluation.top_k.items():
+        print(f"top {k}  {percent(share)}")
+    if evaluation.calibration.is_known:
+        print(
+            f"calibration error  {evaluation.ece:.3f} after scaling by temperature "
+            f"{evaluation.calibration.temperature:.2f}, {evaluation.ece_before:.3f} before"
+        )
+    if evaluation.thresholds is not None:
+        print(f"none of these  {int(evaluation.is_none_of_these.sum()):,} images")
+    print()
     rows = [
         (one.class_name, _share(one.precision), _share(one.recall), _share(one.f1), one.support)
         for one in evaluation.per_class
@@ -182,7 +195,38 @@ def print_predictions(predictions: Sequence[Prediction]) -> None:
     width = max((len(prediction.name) for prediction in predictions), default=0)
     for prediction in predictions:
         answer = "  ".join(f"{name} {percent(share)}" for name, share in prediction.top)
+        if prediction.is_none_of_these:
+            answer = f"none of these (nearest: {answer}): {' '.join(prediction.reasons)}"
         print(prediction.error or f"{prediction.name.ljust(width)}  {answer}")
+
+
+def explanation_values(
+    explanation: Explanation, neighbours: Sequence[Neighbour], out: Path
+) -> dict[str, Any]:
+    """Return what ``explain --json`` prints."""
+    return {
+        "overlay": str(out),
+        "class": explanation.class_name,
+        "probability": explanation.probability,
+        "method": explanation.method,
+        "none_of_these": explanation.prediction.is_none_of_these,
+        "reasons": list(explanation.prediction.reasons),
+        "nearest": [asdict(neighbour) for neighbour in neighbours],
+    }
+
+
+def print_explanation(values: dict[str, Any]) -> None:
+    """Print what was explained, from :func:`explanation_values`."""
+    print(f"{values['class']}  {percent(values['probability'])}")
+    if values["none_of_these"]:
+        print(f"none of these: {' '.join(values['reasons'])}")
+    rows = [
+        (one["path"], one["class_name"], f"{one['similarity']:.2f}") for one in values["nearest"]
+    ]
+    if rows:
+        print("\nnearest training images")
+        print_table(("image", "class", "alike"), rows)
+    print(f"\noverlay  {values['overlay']}")
 
 
 def cache_values(cache_dir: Path) -> dict[str, Any]:
