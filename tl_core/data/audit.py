@@ -136,10 +136,9 @@ def _near_groups(
             first_with.setdefault(record.sha256, place)
     contents = list(first_with)
     groups = find_near_duplicates(
-        [stats[first_with[sha256]].phash for sha256 in contents],
-        [stats[first_with[sha256]].thumbnail for sha256 in contents],
-        config.copy_similarity,
-        should_stop,
+        [stats[first_with[sha256]].fingerprint for sha256 in contents],
+        similarity=config.copy_similarity,
+        should_stop=should_stop,
     )
     return [
         tuple(sorted(place for number in group for place in places_with[contents[number]]))

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from tl_core.data.dataset import DatasetIndex, ImageRecord
-from tl_core.data.fingerprints import make_luminance_thumbnail, perceptual_hash
+from tl_core.data.fingerprints import make_fingerprint
 from tl_core.data.images import ImageSource, open_image
 from tl_core.data.progress import OnProgress, Progress, ShouldStop
 from tl_core.data.stats_store import StatsStore
@@ -29,9 +29,11 @@ from tl_core.errors import DatasetError, ImageError, Stopped
 STAGE = "audit"
 _SIDE = 256  # about what a network sees: a photo that looks sharp at this size is sharp enough
 _BLUR_WIDTH = 9
+_TAIL = 0.05
 _BATCH = 256  # images between two writes to the store: what a stop or a kill can cost
 _PROGRESS_SECONDS = 0.1
-_LAYOUT = struct.Struct("<10fQ")
+_LAYOUT = struct.Struct("<10f")
+_COLOUR_SIDE = 64  # colours are judged on a reduced picture: they are coarse, and it is quick
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,7 @@ class ImageStats:
         colourfulness: 0 for a grey picture, above 0.3 for a vivid one.
         entropy: bits of the luminance histogram, 0 to 8.
         mean_rgb: mean red, green and blue.
-        phash: 64 bits, nearly the same for copies of one picture.
-        thumbnail: 32 x 32 bytes of luminance, squashed.
+        fingerprint: what :mod:`~tl_core.data.near_duplicates` finds copies by.
     """
 
     brightness: float
@@ -59,8 +60,7 @@ class ImageStats:
     colourfulness: float
     entropy: float
     mean_rgb: tuple[float, float, float]
-    phash: int
-    thumbnail: bytes
+    fingerprint: bytes
 
 
 def measure_image(source: ImageSource) -> ImageStats:
@@ -166,25 +166,21 @@ def _measure(picture: Image.Image) -> ImageStats:
     histogram = np.array(grey.histogram(), np.float64) / (grey.width * grey.height)
     levels = np.arange(256) / 255
     brightness = float(histogram @ levels)
-    cumulated = np.cumsum(histogram)
-    shadows, highlights = (
-        float(levels[min(255, int(np.searchsorted(cumulated, share)))]) for share in (0.05, 0.95)
-    )
-    used: np.ndarray = histogram[histogram > 0]
-    rgb = np.asarray(picture, np.float32) / 255
-    thumbnail = make_luminance_thumbnail(grey)
+    below = np.cumsum(histogram)
+    used = histogram[histogram > 0]
+    reduced = picture.reduce(max(1, max(picture.size) // _COLOUR_SIDE))
+    rgb = np.asarray(reduced, np.float32) / 255
     red, green, blue = (float(value) for value in rgb.mean(axis=(0, 1)))
     return ImageStats(
         brightness=brightness,
-        shadows=shadows,
-        highlights=highlights,
-        contrast=float(np.sqrt(max(0.0, histogram @ (levels - brightness) ** 2))),
+        shadows=float(levels[np.argmax(below >= _TAIL)]),
+        highlights=float(levels[np.argmax(below >= 1 - _TAIL)]),
+        contrast=float(np.sqrt(histogram @ (levels - brightness) ** 2)),
         sharpness=_sharpness(np.asarray(grey, np.float32)),
         colourfulness=_colourfulness(rgb),
-        entropy=float(-(used * np.log2(used)).sum()),
+        entropy=float(np.sum(-used * np.log2(used))),
         mean_rgb=(red, green, blue),
-        phash=perceptual_hash(thumbnail),
-        thumbnail=thumbnail.tobytes(),
+        fingerprint=make_fingerprint(picture),
     )
 
 
@@ -198,24 +194,19 @@ def _sharpness(grey: np.ndarray) -> float:
         Crete et al. 2007, "The Blur Effect: Perception and Estimation with a New No-Reference
         Perceptual Blur Metric".
     """
-    lost = []
-    for axis in (0, 1):
-        variation = np.abs(np.diff(grey, axis=axis))
-        blurred = np.abs(np.diff(_running_mean(grey, axis), axis=axis))
-        total = float(variation.sum())
-        kept = float(np.maximum(variation - blurred, 0).sum())
-        lost.append(kept / total if total > 0 else 0.0)
-    return min(lost)
+    return min(_lost_variation(grey), _lost_variation(np.ascontiguousarray(grey.T)))
 
 
-def _running_mean(values: np.ndarray, axis: int) -> np.ndarray:
+def _lost_variation(grey: np.ndarray) -> float:
+    """Return what share of the variation between rows a blur across them takes away."""
     half = _BLUR_WIDTH // 2
-    widths = [(0, 0), (0, 0)]
-    widths[axis] = (half + 1, half)
-    sums = np.cumsum(np.pad(values, widths, mode="edge"), axis=axis, dtype=np.float64)
-    num = values.shape[axis]
-    late = sums.take(range(_BLUR_WIDTH, _BLUR_WIDTH + num), axis)
-    return (late - sums.take(range(num), axis)) / _BLUR_WIDTH
+    sums = np.cumsum(np.pad(grey, [(half + 1, half), (0, 0)], mode="edge"), axis=0)
+    blurred = (sums[_BLUR_WIDTH:] - sums[:-_BLUR_WIDTH]) / _BLUR_WIDTH
+    variation = np.abs(grey[1:] - grey[:-1])
+    total = float(variation.sum())
+    variation -= np.abs(blurred[1:] - blurred[:-1])
+    lost = float(np.maximum(variation, 0, out=variation).sum())
+    return lost / total if total > 0 else 0.0
 
 
 def _colourfulness(rgb: np.ndarray) -> float:
@@ -231,23 +222,24 @@ def _colourfulness(rgb: np.ndarray) -> float:
 
 
 def _pack(stats: ImageStats) -> bytes:
-    return (
-        _LAYOUT.pack(
-            stats.brightness,
-            stats.shadows,
-            stats.highlights,
-            stats.contrast,
-            stats.sharpness,
-            stats.colourfulness,
-            stats.entropy,
-            *stats.mean_rgb,
-            stats.phash,
-        )
-        + stats.thumbnail
+    light = (
+        *(stats.brightness, stats.shadows, stats.highlights, stats.contrast),
+        *(stats.sharpness, stats.colourfulness, stats.entropy),
     )
+    return _LAYOUT.pack(*light, *stats.mean_rgb) + stats.fingerprint
 
 
 def _unpack(facts: bytes) -> ImageStats:
-    *light, red, green, blue, phash = _LAYOUT.unpack_from(facts)
-    thumbnail = facts[_LAYOUT.size :]
-    return ImageStats(*light, (red, green, blue), phash, thumbnail)
+    values = _LAYOUT.unpack_from(facts)
+    brightness, shadows, highlights, contrast, sharpness, colourfulness, entropy = values[:7]
+    return ImageStats(
+        brightness,
+        shadows,
+        highlights,
+        contrast,
+        sharpness,
+        colourfulness,
+        entropy,
+        mean_rgb=values[7:],
+        fingerprint=facts[_LAYOUT.size :],
+    )

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 _logger = logging.getLogger(__name__)
 
 _FILE_NAME = "stats.sqlite"
-_SCHEMA = 1  # raised whenever an image would be measured differently: older entries then go
+_SCHEMA = 2  # raised whenever an image would be measured differently: older entries then go
 _BUSY_SECONDS = 30
 _MAX_ROWS = 200_000  # about 250 MB
 _CHUNK = 500
