@@ -229,6 +229,90 @@ class TrainConfig(_Settings):
         title="Early stopping",
         description="Stop after this many epochs without a better val_loss; 0 never does.",
     )
+    weight_decay: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        title="Weight decay",
+        description="Pulls weights towards zero (AdamW); 0 is plain Adam.",
+    )
+    clip_norm: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        title="Clip gradients",
+        description="Longest step of one batch, as the norm of its gradient; 0 for any.",
+    )
+    sampling: Literal["shuffled", "balanced"] = Field(
+        "shuffled",
+        title="Sampling",
+        description="Balanced shows images of every class equally often in an epoch.",
+    )
+    mixup: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        title="Mixup",
+        description="Trains on blends of two images, more even the higher; 0 does not.",
+    )
+    cutmix: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        title="CutMix",
+        description="Fine-tunes on images with a patch of another, larger the higher; 0 does not.",
+    )
+    fine_tune_blocks: int = Field(
+        0,
+        ge=0,
+        le=200,
+        title="Fine-tuned blocks",
+        description="Blocks of the backbone, from the top, that are trained on; 0 keeps it frozen.",
+    )
+    fine_tune_epochs: int = Field(
+        10,
+        ge=1,
+        le=1000,
+        title="Fine-tuning epochs",
+        description="Passes over the training images after the head's own epochs.",
+    )
+    fine_tune_learning_rate: float = Field(
+        0.0003,
+        gt=0,
+        le=1,
+        title="Fine-tuning learning rate",
+        description="Highest step size of fine-tuning; it rises to it, then falls to zero.",
+    )
+    fine_tune_warmup_epochs: int = Field(
+        1,
+        ge=0,
+        le=100,
+        title="Fine-tuning warm-up",
+        description="Epochs over which the step size rises; 0 begins at the highest.",
+    )
+    fine_tune_layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        title="Fine-tuning rate by depth",
+        description="Each block below the top learns at this share of the rate above it; 1 is off.",
+    )
+    fine_tune_views: int = Field(
+        0,
+        ge=0,
+        le=50,
+        title="Fine-tuning views",
+        description="Augmented versions of each image; fewer than epochs are reused from memory, "
+        "0 draws a fresh one in every epoch.",
+    )
+    mixed_precision: Literal["auto", "off", "on"] = Field(
+        "auto",
+        title="Mixed precision",
+        description="Fine-tunes in 16-bit numbers; auto does so on GPUs that gain by it.",
+    )
+    tensorboard: bool = Field(
+        False, title="TensorBoard log", description="Also writes the curves for TensorBoard."
+    )
 
     @field_validator("augment", mode="before")
     @classmethod

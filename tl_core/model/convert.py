@@ -23,9 +23,14 @@ def build_forward(
     backbone: str, image_size: tuple[int, int], pooling: Pooling
 ) -> Callable[[Any], Any]:
     """Return the function from images (batch, height, width, 3) uint8 to features (batch, dim)."""
-    import tensorflow as tf
+    import tensorflow  # noqa: F401  before Keras: another thread may be importing it as well
 
-    model = build_base_model(backbone, image_size, None if pooling == "flatten" else pooling)
+    return forward_of(build_base_model(backbone, image_size, pooling))
+
+
+def forward_of(model: Any) -> Callable[[Any], Any]:
+    """Return a Keras model from pixels as a function of uint8 images that gives flat rows."""
+    import tensorflow as tf
 
     def forward(images: Any) -> Any:
         features = model(tf.cast(images, tf.float32), training=False)
@@ -43,17 +48,23 @@ def convert_backbone(
         ConfigError: no backbone has that name, or the image size is too small for it.
         WeightsError: its weights cannot be had.
     """
+    forward = build_forward(backbone, image_size, pooling)
+    files.write_bytes(out_path, convert_forward(forward, image_size))
+
+
+def convert_forward(forward: Callable[[Any], Any], image_size: tuple[int, int]) -> bytes:
+    """Return a function of uint8 images as the content of a LiteRT file for one image."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import (
         convert_variables_to_constants_v2,
     )
 
-    forward = tf.function(build_forward(backbone, image_size, pooling))
-    concrete = forward.get_concrete_function(tf.TensorSpec((1, *image_size, 3), tf.uint8))
+    concrete = tf.function(forward).get_concrete_function(
+        tf.TensorSpec((1, *image_size, 3), tf.uint8)
+    )
     # Freezing before the converter does so itself is several times faster; the file is the same.
     frozen = convert_variables_to_constants_v2(concrete)
-    content = tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert()
-    files.write_bytes(out_path, content)
+    return tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert()
 
 
 def main(arguments: list[str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 from tl_core.config import AugmentConfig, Pooling, Resize, TrainConfig
 from tl_core.model.backbones import resolve_image_size, weights_fingerprint
@@ -18,7 +19,10 @@ _NO_AUGMENT = AugmentConfig()
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """Everything that decides the features of an image view. ``image_size`` is (height, width)."""
+    """Everything that decides the features of an image view. ``image_size`` is (height, width).
+
+    ``engine_file`` is the converted backbone of a fine-tuned run; None means the pretrained one.
+    """
 
     backbone: str
     image_size: tuple[int, int]
@@ -26,6 +30,7 @@ class FeatureSpec:
     pooling: Pooling = "avg"
     augment: AugmentConfig = _NO_AUGMENT
     seed: int = 0
+    engine_file: Path | None = None
 
     @classmethod
     def from_config(cls, config: TrainConfig) -> FeatureSpec:
@@ -57,7 +62,7 @@ class FeatureSpec:
         """
         identity: dict[str, object] = {
             "backbone": self.backbone,
-            "weights": weights_fingerprint(self.backbone),
+            "weights": self._weights_fingerprint(),
             "engine": ENGINE_VERSION,
             "pixels": PIXEL_VERSION,
             "image_size": self.image_size,
@@ -71,3 +76,8 @@ class FeatureSpec:
             identity["view"] = view
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
         return f"{self.backbone}/{digest}"
+
+    def _weights_fingerprint(self) -> str:
+        if self.engine_file is None:
+            return weights_fingerprint(self.backbone)
+        return hashlib.sha256(self.engine_file.read_bytes()).hexdigest()

@@ -94,7 +94,7 @@ def extract_features(
             progress = _Meter(sum(len(job.views) for job in jobs), on_progress)
 
             def load(job: Job) -> np.ndarray:
-                return _load_record(index, first_with[keys[job.number]], spec)
+                return load_record(index, first_with[keys[job.number]], spec)
 
             def make_view(job: Job, image: np.ndarray, view: int) -> np.ndarray:
                 return augment_view(image, spec.augment, keys[job.number], view, spec.seed)
@@ -143,9 +143,7 @@ def extract_images(
         WeightsError: the backbone's weights cannot be had.
         Stopped: ``should_stop`` said so.
     """
-    path = prepare_engine(
-        spec.backbone, spec.image_size, spec.pooling, cache_dir, on_progress, should_stop
-    )
+    path = _prepare_engine(spec, cache_dir, on_progress, should_stop)
     num_lanes = _num_lanes(num_workers)
     pool = _open_shared(path, num_lanes)
     errors: list[str | None] = [None] * len(images)
@@ -223,13 +221,11 @@ def _preparing(
     abandoned = threading.Event()
 
     def open_pool() -> EnginePool:
-        if choose_device() == "gpu":
+        if choose_device() == "gpu" and spec.engine_file is None:
             from tl_core.model.gpu import TensorFlowEngine
 
             return EnginePool.of(TensorFlowEngine(spec.backbone, spec.image_size, spec.pooling))
-        path = prepare_engine(
-            spec.backbone, spec.image_size, spec.pooling, cache_dir, reports.put, abandoned.is_set
-        )
+        path = _prepare_engine(spec, cache_dir, reports.put, abandoned.is_set)
         return open_engines(path, num_lanes)
 
     def ask() -> bool:
@@ -245,12 +241,31 @@ def _preparing(
         abandoned.set()
 
 
+def _prepare_engine(
+    spec: FeatureSpec,
+    cache_dir: Path,
+    on_progress: OnProgress | None,
+    should_stop: ShouldStop | None,
+) -> Path:
+    """Return the file to compute with: a fine-tuned run's own, or the pretrained backbone's."""
+    if spec.engine_file is not None:
+        return spec.engine_file
+    return prepare_engine(
+        spec.backbone, spec.image_size, spec.pooling, cache_dir, on_progress, should_stop
+    )
+
+
 @functools.lru_cache(maxsize=2)
 def _open_shared(path: Path, num_lanes: int) -> EnginePool:
     return open_engines(path, num_lanes)
 
 
-def _load_record(index: DatasetIndex, record: ImageRecord, spec: FeatureSpec) -> np.ndarray:
+def load_record(index: DatasetIndex, record: ImageRecord, spec: FeatureSpec) -> np.ndarray:
+    """Return a record's pixels as the backbone takes them, if the file is still the one scanned.
+
+    Raises:
+        DatasetError: it is gone, was changed, or cannot be decoded.
+    """
     try:
         data = index.path_of(record).read_bytes()
     except OSError as error:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any, Self
 
 import numpy as np
 
@@ -22,6 +24,16 @@ class TensorFlowEngine:
     """
 
     def __init__(self, backbone: str, image_size: tuple[int, int], pooling: Pooling) -> None:
+        self._open(lambda: build_forward(backbone, image_size, pooling), image_size)
+
+    @classmethod
+    def of(cls, forward: Callable[[Any], Any], image_size: tuple[int, int]) -> Self:
+        """Return an engine of a function from uint8 images to rows of numbers."""
+        engine = cls.__new__(cls)
+        engine._open(lambda: forward, image_size)
+        return engine
+
+    def _open(self, build: Callable[[], Callable[[Any], Any]], image_size: tuple[int, int]) -> None:
         import tensorflow as tf
 
         for device in tf.config.list_physical_devices("GPU"):
@@ -30,7 +42,7 @@ class TensorFlowEngine:
         # TensorFloat-32 rounds the inputs of products to 10 bits, off by 1e-3.
         tf.config.experimental.enable_tensor_float_32_execution(False)
         self._tf = tf
-        self._forward = tf.function(build_forward(backbone, image_size, pooling))
+        self._forward = tf.function(build())
         self._lock = threading.Lock()
         height, width = image_size
         self.batch_size = max(1, min(_BATCH_SIZE, _BATCH_PIXELS // (height * width)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,12 @@ from tl_core.data.names import debris_kind
 from tl_core.data.progress import OnProgress, ShouldStop
 from tl_core.errors import DatasetError, RunError
 from tl_core.model.features import FeatureSpec, extract_images
+from tl_core.model.fine_tuned import split_weights
 from tl_core.model.head import head_forward, load_weights
+from tl_core.results.open_set import why_none_of_these
+from tl_core.results.trust import Trust, load_trust
 from tl_core.training.run_files import WEIGHTS_FILE
+from tl_core.training.run_weights import feature_spec_of
 from tl_core.training.runs import Run, load_run
 from tl_core.workspace import default_workspace
 
@@ -30,20 +34,29 @@ class Prediction:
     """What a run says about one image.
 
     ``name`` is the path or the name given. ``probabilities`` is (num_classes,) float32 in class
-    order, ``top`` the most probable classes with their probabilities. An image that cannot be
-    read has None and no top, and ``error`` says why.
+    order, calibrated; ``top`` the most probable classes with their probabilities. An image that
+    cannot be read has None and no top, and ``error`` says why. ``is_none_of_these`` says that the
+    run takes it for none of its classes, and ``reasons`` why, in words; ``top`` then holds what
+    comes nearest.
     """
 
     name: str
     probabilities: np.ndarray | None
     top: tuple[tuple[str, float], ...]
     error: str | None = None
+    is_none_of_these: bool = False
+    reasons: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return values that JSON can say: ``path`` with ``top`` or ``error``."""
+        """Return values that JSON can say: ``path`` with the answer, or with ``error``."""
         if self.error is not None:
             return {"path": self.name, "error": self.error}
-        return {"path": self.name, "top": [list(pair) for pair in self.top]}
+        return {
+            "path": self.name,
+            "top": [list(pair) for pair in self.top],
+            "none_of_these": self.is_none_of_these,
+            "reasons": list(self.reasons),
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +68,7 @@ class Predictor:
     spec: FeatureSpec
     weights: Mapping[str, np.ndarray]
     cache_dir: Path
+    trust: Trust = field(default_factory=Trust)
 
     def predict(
         self,
@@ -91,12 +105,24 @@ class Predictor:
             on_progress=on_progress,
             should_stop=should_stop,
         )
-        probabilities = head_forward(self.weights, features)
         return [
-            Prediction(name, None, (), errors[row])
-            if errors[row] is not None
-            else Prediction(name, probabilities[row], self._top(probabilities[row], top_k))
-            for row, name in enumerate(named)
+            Prediction(name, None, (), error) if error is not None else replace(answer, name=name)
+            for name, error, answer in zip(named, errors, self.answer(features, top_k), strict=True)
+        ]
+
+    def answer(self, features: np.ndarray, top_k: int = 3) -> list[Prediction]:
+        """Classify by features (n, dim) float32 of the run's own backbone; names are empty."""
+        probabilities = self.trust.calibration.apply(head_forward(self.weights, features))
+        reasons = why_none_of_these(self.trust.known, features, probabilities, self.class_names)
+        return [
+            Prediction(
+                "",
+                probabilities[row],
+                self._top(probabilities[row], top_k),
+                is_none_of_these=bool(reasons[row]),
+                reasons=reasons[row],
+            )
+            for row in range(len(probabilities))
         ]
 
     def _top(self, probabilities: np.ndarray, top_k: int) -> tuple[tuple[str, float], ...]:
@@ -117,12 +143,14 @@ def load_predictor(
         RunError: there is no such run, it has no weights yet, or it is damaged.
     """
     run = load_run(Path(run_dir))
+    weights = load_head(run)
     return Predictor(
         run_dir=run.run_dir,
         class_names=run.class_names,
-        spec=FeatureSpec.from_config(run.config),
-        weights=load_head(run),
+        spec=feature_spec_of(run),
+        weights=weights,
         cache_dir=Path(cache_dir) if cache_dir is not None else default_workspace().cache_dir,
+        trust=load_trust(run, weights),
     )
 
 
@@ -137,7 +165,7 @@ def load_head(run: Run) -> dict[str, np.ndarray]:
             f"Run '{run.name}' is {run.state} and has no weights yet, so it cannot classify. "
             "Let its training finish at least one epoch."
         )
-    weights = load_weights(run.run_dir / WEIGHTS_FILE)
+    weights, _ = split_weights(load_weights(run.run_dir / WEIGHTS_FILE))
     bias = weights.get("predictions/bias")
     if bias is None or bias.shape != (len(run.class_names),):
         raise RunError(

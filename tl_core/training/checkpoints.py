@@ -16,7 +16,8 @@ import numpy as np
 from tl_core.errors import RunError
 from tl_core.files import write_json, write_text
 from tl_core.metrics import wilson_interval
-from tl_core.model.head import save_weights
+from tl_core.model.fine_tuned import remove_backbone_files, split_weights
+from tl_core.model.head import load_weights, load_weights_metadata, save_weights
 from tl_core.training.run_files import (
     CHECKPOINT_FILE,
     HISTORY_COLUMNS,
@@ -31,6 +32,7 @@ Weights = Mapping[str, np.ndarray]
 
 METADATA_KEY = "tl_core"
 
+_BEST = "best/"
 _MAX_SHARE_OF_TIME = 0.1
 
 
@@ -62,22 +64,104 @@ def has_stalled(history: Sequence[EpochResult], patience: int) -> bool:
     return len(losses) - 1 - int(np.argmin(losses)) >= patience
 
 
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """Everything that training goes on from, after ``num_epochs`` whole epochs of ``phase``.
+
+    It holds the best weights as well, so that it is whole without any other file. A phase that
+    starts anew has no ``state``.
+    """
+
+    phase: str
+    num_epochs: int
+    history: tuple[EpochResult, ...]
+    best: EpochResult
+    best_weights: Weights
+    state: Weights
+    seconds: Mapping[str, float]
+
+    def save(self, run_dir: Path) -> None:
+        """Write it into a run's folder, whole or not at all."""
+        facts = {
+            "phase": self.phase,
+            "num_epochs": self.num_epochs,
+            "history": [asdict(result) for result in self.history],
+            "best": asdict(self.best),
+            "seconds": dict(self.seconds),
+        }
+        best = {f"{_BEST}{name}": array for name, array in self.best_weights.items()}
+        _write(run_dir / CHECKPOINT_FILE, {**self.state, **best}, **facts)
+
+
+def load_checkpoint(run_dir: Path) -> Checkpoint | None:
+    """Return what a run's training goes on from; None when no epoch of it was saved.
+
+    Raises:
+        RunError: the file is damaged, or of an earlier version that did not hold everything.
+    """
+    path = run_dir / CHECKPOINT_FILE
+    if not path.exists():
+        return None
+    arrays = load_weights(path)
+    try:
+        facts = json.loads(load_weights_metadata(path)[METADATA_KEY])
+        return Checkpoint(
+            phase=str(facts["phase"]),
+            num_epochs=int(facts["num_epochs"]),
+            history=tuple(EpochResult(**row) for row in facts["history"]),
+            best=EpochResult(**facts["best"]),
+            best_weights={
+                name.removeprefix(_BEST): array
+                for name, array in arrays.items()
+                if name.startswith(_BEST)
+            },
+            state={name: array for name, array in arrays.items() if not name.startswith(_BEST)},
+            seconds=dict(facts["seconds"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"Run '{run_dir.name}' cannot be resumed: its {CHECKPOINT_FILE} does not hold what an "
+            f"exact continuation needs ({error!r}). Start a new run with its settings."
+        ) from error
+
+
 class Checkpoints:
     """Keeps the best weights, and writes what a kill must not lose.
 
-    Files are written weights first, last the checkpoint that resuming starts from: whatever moment
-    a kill comes at, going on from the checkpoint meets the same best epochs again.
+    Files are written weights first, last the checkpoint that resuming starts from. The checkpoint
+    is whole by itself: whatever moment a kill comes at, going on from it meets the same epochs
+    again.
+
+    Args:
+        run_dir: the run's folder.
+        num_val: number of validation images.
+        resumed: what training goes on from.
+        write_backbone: converts a fine-tuned backbone and returns its file's name.
+        seconds: how long each part took so far, filled by whoever trains.
     """
 
-    def __init__(self, run_dir: Path, num_val: int) -> None:
-        self.history: list[EpochResult] = []
-        self.best: EpochResult | None = None
-        self.best_weights: Weights = {}
+    def __init__(
+        self,
+        run_dir: Path,
+        num_val: int,
+        resumed: Checkpoint | None = None,
+        write_backbone: Callable[[Weights], str] | None = None,
+        seconds: Mapping[str, float] | None = None,
+    ) -> None:
+        self.history: list[EpochResult] = list(resumed.history) if resumed else []
+        self.best: EpochResult | None = resumed.best if resumed else None
+        self.best_weights: Weights = resumed.best_weights if resumed else {}
         self._run_dir = run_dir
         self._num_val = num_val
-        self._state: Callable[[], Weights] | None = None
-        self._best_is_saved = True
+        self._write_backbone = write_backbone
+        self._seconds = seconds or {}
+        self._state: Weights | None = None
+        self._best_is_saved = resumed is None
         self._next_save = 0.0
+
+    def history_of(self, phase: str) -> list[EpochResult]:
+        """Return the epochs of one phase so far."""
+        return [result for result in self.history if result.phase == phase]
 
     def add(self, result: EpochResult, weights: Weights, state: Callable[[], Weights]) -> bool:
         """Take an epoch's result and weights; ``state`` gives what resuming needs beside them.
@@ -89,7 +173,7 @@ class Checkpoints:
         is_best = result.is_better_than(self.best)
         if is_best:
             self.best, self.best_weights, self._best_is_saved = result, weights, False
-        self._state = state
+        self._state = state()  # now, for a stop may come in the midst of the next epoch
         if time.monotonic() >= self._next_save:
             self.save()
         return is_best
@@ -100,30 +184,39 @@ class Checkpoints:
         Raises:
             RunError: the run's folder is gone.
         """
-        if self._state is None or self.best is None:
+        if self.best is None or (self._state is None and self._best_is_saved):
             return
         started = time.monotonic()
         if not self._run_dir.is_dir():
             raise RunError(f"The folder of run '{self._run_dir.name}' was deleted meanwhile.")
         if not self._best_is_saved:
-            self._write(
-                WEIGHTS_FILE, self.best_weights, phase=self.best.phase, epoch=self.best.epoch
-            )
-            write_json(self._run_dir / METRICS_FILE, self.metrics())
-            self._best_is_saved = True
+            self._save_best(self.best)
         write_text(self._run_dir / HISTORY_FILE, _to_csv(self.history))
-        last = self.history[-1]
-        self._write(
-            CHECKPOINT_FILE,
-            self._state(),
-            phase=last.phase,
-            num_epochs=last.epoch + 1,
-            history=[asdict(result) for result in self.history],
-        )
-        update_status(self._run_dir, phase=last.phase, epoch=last.epoch)
-        self._state = None
+        if self._state is not None:
+            last = self.history[-1]
+            Checkpoint(
+                phase=last.phase,
+                num_epochs=last.epoch + 1,
+                history=tuple(self.history),
+                best=self.best,
+                best_weights=self.best_weights,
+                state=self._state,
+                seconds=self._seconds,
+            ).save(self._run_dir)
+            update_status(self._run_dir, phase=last.phase, epoch=last.epoch)
+            self._state = None
         ended = time.monotonic()
         self._next_save = ended + (ended - started) * (1 / _MAX_SHARE_OF_TIME - 1)
+
+    def _save_best(self, best: EpochResult) -> None:
+        facts: dict[str, Any] = {"phase": best.phase, "epoch": best.epoch}
+        _, backbone = split_weights(self.best_weights)
+        if backbone and self._write_backbone is not None:
+            facts["backbone"] = self._write_backbone(backbone)
+        _write(self._run_dir / WEIGHTS_FILE, self.best_weights, **facts)
+        remove_backbone_files(self._run_dir, keep=facts.get("backbone"))
+        write_json(self._run_dir / METRICS_FILE, self.metrics())
+        self._best_is_saved = True
 
     def metrics(self) -> dict[str, Any]:
         """Return the figures known before the run is over: those of the best epoch."""
@@ -142,11 +235,11 @@ class Checkpoints:
             "num_epochs": len(self.history),
         }
 
-    def _write(self, name: str, weights: Weights, **facts: Any) -> None:
-        # One entry, for safetensors writes several in random order, and the weights of equal runs
-        # shall be equal to the byte.
-        text = json.dumps({"schema": RUN_SCHEMA, **facts})
-        save_weights(self._run_dir / name, weights, {METADATA_KEY: text})
+
+def _write(path: Path, weights: Weights, **facts: Any) -> None:
+    # One entry, for safetensors writes several in random order, and the weights of equal runs
+    # shall be equal to the byte.
+    save_weights(path, weights, {METADATA_KEY: json.dumps({"schema": RUN_SCHEMA, **facts})})
 
 
 def _to_csv(history: Sequence[EpochResult]) -> str:

@@ -50,7 +50,10 @@ class HeadPhase:
                     feature_dim, config.dropout, config.fc_layers, num_classes, config.seed
                 )
                 steps.start(head_weights(head))
-                reason = _Training(context, steps).run()
+                resumed = context.take_resumed(self.name)
+                if resumed is not None:
+                    steps.restore(resumed.state)
+                reason = _Training(context, steps).run(resumed.num_epochs if resumed else 0)
         finally:
             context.seconds[self.name] = context.recorder.end_phase(reason)
 
@@ -60,7 +63,7 @@ class HeadPhase:
 
 
 @dataclass
-class _Pace:
+class Pace:
     """How fast it goes, for the size of groups and the time left."""
 
     num_images_left: int
@@ -110,15 +113,22 @@ class _Training:
             dropout=config.dropout,
             label_smoothing=config.label_smoothing,
             seed=config.seed,
+            weight_decay=config.weight_decay,
+            clip_norm=config.clip_norm,
+            mixup=config.mixup,
         )
-        self._pace = _Pace(num_images_left=config.epochs * self._num_images)
+        self._balanced = labels if config.sampling == "balanced" else None
+        self._pace = Pace(num_images_left=config.epochs * self._num_images)
         self._group_steps = 1
         self._next_event = 0.0
 
-    def run(self) -> str:
+    def run(self, first_epoch: int) -> str:
         """Train and return why it ended."""
-        history: list[EpochResult] = []
-        for epoch in range(self._config.epochs):
+        history = self._context.checkpoints.history_of(HeadPhase.name)
+        self._pace.num_images_left -= first_epoch * self._num_images
+        if has_stalled(history, self._config.early_stopping):
+            return "early_stopping"
+        for epoch in range(first_epoch, self._config.epochs):
             started = time.monotonic()
             loss, train_accuracy = self._train_epoch(epoch)
             result = self._validate(epoch, loss, train_accuracy, started)
@@ -135,6 +145,7 @@ class _Training:
             self._num_images,
             self._num_views,
             shuffle=self._config.shuffle,
+            labels=self._balanced,
         )
         size = self._config.batch_size
         num_steps = math.ceil(len(rows) / size)
@@ -233,16 +244,38 @@ class _Training:
 
 
 def epoch_rows(
-    seed: int, epoch: int, num_images: int, num_views: int, *, shuffle: bool
+    seed: int,
+    epoch: int,
+    num_images: int,
+    num_views: int,
+    *,
+    shuffle: bool,
+    labels: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the rows of one epoch (num_images,): each image once, in the view drawn for it.
 
+    With ``labels`` every class comes equally often instead, its images as evenly as that allows.
     A function of seed and epoch alone, so that an epoch repeated is the same.
     """
     rng = np.random.default_rng([seed, epoch])
-    order = rng.permutation(num_images) if shuffle else np.arange(num_images)
+    if labels is not None:
+        order = _balanced_order(labels, rng)
+    else:
+        order = rng.permutation(num_images) if shuffle else np.arange(num_images)
     views = rng.integers(0, num_views, num_images)
     return (views * num_images + order).astype(np.int32)
+
+
+def _balanced_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return as many images as there are, from all classes alike, in random order."""
+    classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    shares = np.full(len(classes), len(labels) // len(classes))
+    shares[rng.permutation(len(classes))[: len(labels) % len(classes)]] += 1
+    drawn = []
+    for images, share in zip(classes, shares, strict=True):
+        rounds = [rng.permutation(images) for _ in range(-(-share // len(images)))]
+        drawn.append(np.concatenate([images[:0], *rounds])[:share])
+    return rng.permutation(np.concatenate(drawn))
 
 
 def balanced_weights(labels: np.ndarray, num_classes: int) -> np.ndarray:

@@ -7,6 +7,7 @@ an epoch's end goes on as if it had never stopped.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +36,14 @@ class StepSettings:
     dropout: float
     label_smoothing: float
     seed: int
+    weight_decay: float = 0.0
+    clip_norm: float = 0.0
+    mixup: float = 0.0
+
+    @property
+    def extras(self) -> tuple[bool, bool, bool]:
+        """Which of weight decay, clipping and mixup are on: each costs time, so is compiled in."""
+        return self.weight_decay > 0, self.clip_norm > 0, self.mixup > 0
 
 
 class HeadSteps:
@@ -61,22 +70,17 @@ class HeadSteps:
         self._squares = [tf.Variable(tf.zeros(shape)) for shape in shapes]
         self._num_updates = tf.Variable(0, dtype=tf.int64)
         integer, real = tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.float32)
-        self._compiled = tf.function(
-            self._train_group,
-            autograph=False,
-            input_signature=[
-                tf.TensorSpec([None, feature_dim], tf.float32),
-                tf.TensorSpec([None], tf.int32),
-                tf.TensorSpec([num_classes], tf.float32),
-                tf.TensorSpec([None], tf.int32),
-                integer,
-                real,
-                real,
-                real,
-                tf.TensorSpec([], tf.int64),
-                tf.TensorSpec([], tf.int64),
-            ],
-        )
+        self._signature = [
+            tf.TensorSpec([None, feature_dim], tf.float32),
+            tf.TensorSpec([None], tf.int32),
+            tf.TensorSpec([num_classes], tf.float32),
+            tf.TensorSpec([None], tf.int32),
+            integer,
+            *[real] * 6,
+            tf.TensorSpec([], tf.int64),
+            tf.TensorSpec([], tf.int64),
+        ]
+        self._compiled: dict[tuple[bool, bool, bool], Any] = {}
 
     def start(self, weights: Mapping[str, np.ndarray]) -> None:
         """Take these first weights and forget all updates."""
@@ -130,7 +134,7 @@ class HeadSteps:
             The sums over the rows of the cross-entropy (plain: without weights and smoothing, so
             that it compares with that of validation) and of correct answers.
         """
-        loss, correct = self._compiled(
+        loss, correct = self._compile(settings.extras)(
             features,
             labels,
             np.asarray(class_weights, np.float32),
@@ -139,6 +143,9 @@ class HeadSteps:
             np.float32(settings.learning_rate),
             np.float32(settings.dropout),
             np.float32(settings.label_smoothing),
+            np.float32(settings.weight_decay),
+            np.float32(settings.clip_norm),
+            np.float32(settings.mixup),
             np.int64(settings.seed),
             np.int64(first_step),
         )
@@ -148,8 +155,20 @@ class HeadSteps:
         pairs = zip(self._names, variables, strict=True)
         return {name: np.array(variable.numpy()) for name, variable in pairs}
 
+    def _compile(self, extras: tuple[bool, bool, bool]) -> Any:
+        import tensorflow as tf
+
+        if extras not in self._compiled:
+            self._compiled[extras] = tf.function(
+                functools.partial(self._train_group, extras),
+                autograph=False,
+                input_signature=self._signature,
+            )
+        return self._compiled[extras]
+
     def _train_group(
         self,
+        extras: tuple[bool, bool, bool],
         features: Any,
         labels: Any,
         class_weights: Any,
@@ -158,25 +177,45 @@ class HeadSteps:
         learning_rate: Any,
         dropout: Any,
         label_smoothing: Any,
+        weight_decay: Any,
+        clip_norm: Any,
+        mixup: Any,
         seed: Any,
         first_step: Any,
     ) -> Any:
         import tensorflow as tf
 
+        decays, clips, mixes = extras
         num_rows, num_images = tf.shape(rows)[0], tf.shape(labels)[0]
         num_steps = (num_rows + batch_size - 1) // batch_size
 
         def step(number: Any, loss_sum: Any, num_correct: Any) -> Any:
             batch = rows[number * batch_size : tf.minimum((number + 1) * batch_size, num_rows)]
             x, y = tf.gather(features, batch), tf.gather(labels, batch % num_images)
+            step_number = first_step + tf.cast(number, tf.int64)
+            image_weights = tf.gather(class_weights, y)
+            if mixes:
+                share = _draw_share(mixup, seed, step_number)
+                x = share * x + (1 - share) * tf.roll(x, 1, axis=0)
+                others = tf.roll(image_weights, 1, axis=0)
+                image_weights = share * image_weights + (1 - share) * others
             with tf.GradientTape() as tape:
-                logits = self._forward(x, dropout, seed, first_step + tf.cast(number, tf.int64))
+                logits = head_logits(self._weights, x, dropout, seed, step_number)
                 log_probabilities = tf.nn.log_softmax(logits)
                 losses = -tf.gather(log_probabilities, y, batch_dims=1)
+                if mixes:
+                    other = -tf.gather(log_probabilities, tf.roll(y, 1, axis=0), batch_dims=1)
+                    losses = share * losses + (1 - share) * other
                 uniform = -tf.reduce_mean(log_probabilities, axis=1)
                 smoothed = (1 - label_smoothing) * losses + label_smoothing * uniform
-                objective = tf.reduce_mean(tf.gather(class_weights, y) * smoothed)
-            self._apply_adam(tape.gradient(objective, self._weights), learning_rate)
+                objective = tf.reduce_mean(image_weights * smoothed)
+            gradients = tape.gradient(objective, self._weights)
+            if clips:
+                gradients, _ = tf.clip_by_global_norm(gradients, clip_norm)
+            if decays:
+                for weight in self._weights[::2]:  # kernels, not biases
+                    weight.assign_sub(learning_rate * weight_decay * weight)
+            self._apply_adam(gradients, learning_rate)
             hits = tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), y)
             return (
                 number + 1,
@@ -185,17 +224,6 @@ class HeadSteps:
             )
 
         return tf.while_loop(lambda number, *_: number < num_steps, step, (0, 0.0, 0.0))[1:]
-
-    def _forward(self, x: Any, dropout: Any, seed: Any, step: Any) -> Any:
-        import tensorflow as tf
-
-        for layer in range(len(self._weights) // 2 - 1):
-            x = tf.nn.relu(tf.matmul(x, self._weights[2 * layer]) + self._weights[2 * layer + 1])
-            draw = tf.random.stateless_uniform(
-                tf.shape(x), seed=tf.stack([seed * _SEEDS_PER_RUN + layer, step])
-            )
-            x = tf.where(draw >= dropout, x / (1 - dropout), 0.0)
-        return tf.matmul(x, self._weights[-2]) + self._weights[-1]
 
     def _apply_adam(self, gradients: Sequence[Any], learning_rate: Any) -> None:
         """Update as ``keras.optimizers.Adam`` does, in one fused operation a variable.
@@ -220,6 +248,35 @@ class HeadSteps:
                 epsilon=_EPSILON,
                 grad=gradient,
             )
+
+
+def head_logits(weights: Sequence[Any], x: Any, dropout: Any, seed: Any, step: Any) -> Any:
+    """Compute the logits of a head in training, from kernels and biases in turn.
+
+    What dropout draws is a function of the seed and the step's number.
+    """
+    import tensorflow as tf
+
+    for layer in range(len(weights) // 2 - 1):
+        x = tf.nn.relu(tf.matmul(x, weights[2 * layer]) + weights[2 * layer + 1])
+        draw = tf.random.stateless_uniform(
+            tf.shape(x), seed=tf.stack([seed * _SEEDS_PER_RUN + layer, step])
+        )
+        x = tf.where(draw >= dropout, x / (1 - dropout), 0.0)
+    return tf.matmul(x, weights[-2]) + weights[-1]
+
+
+def _draw_share(mixup: Any, seed: Any, step: Any) -> Any:
+    """Draw from Beta(mixup, mixup) what remains of each image of a step."""
+    import tensorflow as tf
+
+    first, second = (
+        tf.random.stateless_gamma(
+            [], tf.stack([seed * _SEEDS_PER_RUN + _SEEDS_PER_RUN - number, step]), alpha=mixup
+        )
+        for number in (1, 2)
+    )
+    return first / tf.maximum(first + second, 1e-20)
 
 
 _kept: dict[tuple[int, tuple[int, ...], int], list[HeadSteps]] = {}

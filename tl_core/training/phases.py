@@ -18,7 +18,7 @@ from tl_core.data.progress import ShouldStop
 from tl_core.data.split import Split
 from tl_core.errors import Stopped
 from tl_core.training.background_import import BackgroundImport
-from tl_core.training.checkpoints import Checkpoints
+from tl_core.training.checkpoints import Checkpoint, Checkpoints
 from tl_core.training.feature_stage import Features, load_features, num_images_to_extract
 from tl_core.training.recorder import RunRecorder
 
@@ -36,7 +36,15 @@ class PhaseContext:
     tensorflow: BackgroundImport
     should_stop: ShouldStop
     seconds: dict[str, float] = field(default_factory=dict)
+    resumed: Checkpoint | None = None
     _features: Features | None = None
+
+    def take_resumed(self, phase: str) -> Checkpoint | None:
+        """Return, once, what the phase goes on from; None when it starts anew."""
+        if self.resumed is None or self.resumed.phase != phase or not self.resumed.state:
+            return None
+        resumed, self.resumed = self.resumed, None
+        return resumed
 
     def check_stop(self) -> None:
         """Raise :class:`Stopped` when that was asked for."""

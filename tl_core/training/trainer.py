@@ -8,6 +8,7 @@ import logging
 import platform
 import shlex
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ from tl_core.files import write_json
 from tl_core.metrics import accuracy, log_loss, wilson_interval
 from tl_core.model.backbones import resolve_image_size, weights_fingerprint
 from tl_core.training.background_import import BackgroundImport
-from tl_core.training.checkpoints import Checkpoints
+from tl_core.training.checkpoints import Checkpoint, Checkpoints
 from tl_core.training.events import OnEvent
+from tl_core.training.fine_tune_phase import FineTunePhase
 from tl_core.training.head_phase import HeadPhase
 from tl_core.training.phases import Phase, PhaseContext
 from tl_core.training.recorder import RunRecorder
@@ -37,9 +39,10 @@ from tl_core.training.run_files import (
     SPLIT_FILE,
 )
 from tl_core.training.runs import Run, create_run_at
+from tl_core.training.trust import record_trust
 from tl_core.workspace import default_workspace
 
-PHASES: dict[str, type[Phase]] = {HeadPhase.name: HeadPhase}
+PHASES: dict[str, type[Phase]] = {HeadPhase.name: HeadPhase, FineTunePhase.name: FineTunePhase}
 
 _PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "numpy", "pillow")
 
@@ -113,7 +116,9 @@ def train_queued(
 
 def phases_of(config: TrainConfig) -> tuple[str, ...]:
     """Return the names of the phases a config asks for, in order."""
-    return (HeadPhase.name,)
+    if config.fine_tune_blocks == 0:
+        return (HeadPhase.name,)
+    return HeadPhase.name, FineTunePhase.name
 
 
 def _claim(run_dir: Path, config: TrainConfig, data_dir: Path) -> Run:
@@ -137,8 +142,12 @@ def _train(
     cache_dir: Path | None,
     should_stop: ShouldStop | None,
     scan_seconds: float,
+    resumed: Checkpoint | None = None,
 ) -> None:
     started = time.monotonic()
+    seconds = {"scan": scan_seconds, "features": 0.0}
+    if resumed is not None:
+        seconds = {**seconds, **resumed.seconds}
     _describe(recorder.run, config, index, split)
     context = PhaseContext(
         config=config,
@@ -146,17 +155,27 @@ def _train(
         split=split,
         cache_dir=cache_dir or default_workspace().cache_dir,
         recorder=recorder,
-        checkpoints=Checkpoints(recorder.run.run_dir, len(split.val)),
+        checkpoints=Checkpoints(
+            recorder.run.run_dir,
+            len(split.val),
+            resumed,
+            functools.partial(_write_backbone, config, recorder.run.run_dir),
+            seconds,
+        ),
         tensorflow=tensorflow,
         should_stop=should_stop or (lambda: False),
-        seconds={"scan": scan_seconds, "features": 0.0},
+        seconds=seconds,
+        resumed=resumed,
     )
-    phases = {name: PHASES[name]() for name in phases_of(config)}
+    names = phases_of(config)
+    phases = {name: PHASES[name]() for name in names}
+    first = names.index(resumed.phase) if resumed is not None else 0
     state, message = "finished", ""
     try:
-        for phase in phases.values():
+        for name in names[first:]:
             context.check_stop()
-            phase.run(context)
+            phases[name].run(context)
+            context.checkpoints.save()
     except Stopped as stopped:
         state, message = "stopped", str(stopped)
     finally:
@@ -165,7 +184,18 @@ def _train(
     if (best := context.checkpoints.best) is not None:
         metrics = _final_metrics(context, phases[best.phase], time.monotonic() - started)
         write_json(recorder.run.run_dir / METRICS_FILE, metrics)
+        record_trust(context, phases[best.phase])
     recorder.end(state, metrics, message)
+
+
+def _write_backbone(config: TrainConfig, run_dir: Path, weights: Mapping[str, Any]) -> str:
+    """Convert a fine-tuned backbone into the run's folder and return the file's name."""
+    from tl_core.model.fine_tuned import build_fine_tuned_base, write_backbone_file
+
+    base_model = build_fine_tuned_base(
+        config.backbone, resolve_image_size(config), config.pooling, weights
+    )
+    return write_backbone_file(base_model, run_dir).name
 
 
 def _describe(run: Run, config: TrainConfig, index: DatasetIndex, split: Split) -> None:

@@ -1,0 +1,339 @@
+"""The fine-tuning phase: the top blocks of the backbone and the head, trained on images.
+
+It starts from the best head. An epoch counts as better only if validation says so, so a
+fine-tuning that does not help leaves the run as it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tl_core.data.augment import augment_view
+from tl_core.data.progress import Progress
+from tl_core.errors import TLError
+from tl_core.metrics import accuracy, log_loss
+from tl_core.model.backbones import resolve_image_size
+from tl_core.model.features import FeatureSpec, extract_features, load_record
+from tl_core.model.fine_tuned import build_fine_tuned_base, split_weights, variable_names
+from tl_core.model.finetune import depth_of_variables, split_at
+from tl_core.model.head import head_forward
+from tl_core.model.machine import num_cores
+from tl_core.model.trunk import open_trunk
+from tl_core.training.activations import ActivationSource, ActivationStore, Sample
+from tl_core.training.checkpoints import EpochResult, has_stalled
+from tl_core.training.events import BatchEnd, EpochEnd
+from tl_core.training.fine_tune_steps import (
+    FineTuneSettings,
+    FineTuneSteps,
+    choose_strategy,
+    use_mixed_precision,
+)
+from tl_core.training.head_phase import Pace, balanced_weights, epoch_rows
+from tl_core.training.mixing import Mix, draw_mix
+from tl_core.training.phases import PhaseContext
+from tl_core.training.run_weights import engine_file_of
+from tl_core.training.schedules import warmup_cosine
+
+if TYPE_CHECKING:
+    from tl_core.config import TrainConfig
+
+_log = logging.getLogger(__name__)
+
+_MIN_EVENT_SECONDS = 0.1
+_VAL_BATCH_SIZE = 64
+
+
+class FineTunePhase:
+    """Trains the top ``fine_tune_blocks`` blocks with the head, on fresh views of the images."""
+
+    name = "fine_tune"
+
+    def run(self, context: PhaseContext) -> None:
+        """Train until the epochs are done, validation stalls, or a stop is asked for.
+
+        Raises:
+            Stopped: a stop was asked for.
+            TLError: the loss is no longer a number.
+        """
+        config = context.config
+        num_steps = math.ceil(len(context.split.train) / config.batch_size)
+        context.recorder.start_phase(self.name, config.fine_tune_epochs, num_steps)
+        reason = "stopped"
+        try:
+            context.tensorflow.wait(context.should_stop)
+            reason = _Training(context).run()
+        finally:
+            seconds = context.recorder.end_phase(reason)
+            context.seconds[self.name] = context.seconds.get(self.name, 0.0) + seconds
+
+    def probabilities(self, context: PhaseContext, part: str) -> np.ndarray:
+        """Return (n, num_classes) of the best weights: the same path as a reloaded run's."""
+        head, _ = split_weights(context.checkpoints.best_weights)
+        spec = dataclasses.replace(
+            FeatureSpec.from_config(context.config),
+            engine_file=engine_file_of(context.recorder.run.run_dir),
+        )
+        features = extract_features(
+            context.index,
+            dict(context.split.items())[part],
+            spec,
+            cache_dir=context.cache_dir,
+            should_stop=None,
+        )
+        return head_forward(head, features[0])
+
+
+class _Training:
+    """One fine-tuning phase under way."""
+
+    def __init__(self, context: PhaseContext) -> None:
+        self._context, self._config = context, context.config
+        self._labels = context.labels("train")
+        self._num_images = len(self._labels)
+        self._num_steps = math.ceil(self._num_images / self._config.batch_size)
+        self._class_weights = np.ones(context.index.num_classes, np.float32)
+        if self._config.class_weights == "balanced":
+            self._class_weights = balanced_weights(self._labels, context.index.num_classes)
+        context.recorder.report(Progress("backbone", 0, 1, 0.0))
+        started = time.monotonic()
+        self._build()
+        context.recorder.report(Progress("backbone", 1, 1, time.monotonic() - started))
+        self._pace = Pace(num_images_left=self._config.fine_tune_epochs * self._num_images)
+        self._next_event = 0.0
+
+    def _build(self) -> None:
+        """Cut the backbone, open its frozen part in the lanes, and compile the other."""
+        import contextlib
+
+        context, config = self._context, self._config
+        head, self._changed = split_weights(context.checkpoints.best_weights)
+        strategy = choose_strategy()
+        with strategy.scope() if strategy is not None else contextlib.nullcontext():
+            base_model = build_fine_tuned_base(
+                config.backbone, resolve_image_size(config), config.pooling, self._changed
+            )
+        trunk, top = split_at(base_model, config.fine_tune_blocks)
+        named = variable_names(base_model)
+        trainable = {id(variable) for variable in top.trainable_variables}
+        below = {
+            name: array for name, array in self._changed.items() if id(named[name]) not in trainable
+        }
+        num_lanes = num_cores()
+        pool = open_trunk(trunk, config.backbone, below, context.cache_dir, num_lanes)
+        if use_mixed_precision(config.mixed_precision):
+            for layer in top.layers:
+                layer.dtype_policy = "mixed_bfloat16"
+        depths = depth_of_variables(base_model)
+        rates = {
+            name: config.fine_tune_layer_decay ** (depths[id(variable)] + 1)
+            for name, variable in named.items()
+            if id(variable) in trainable
+        }
+        settings = FineTuneSettings(
+            dropout=config.dropout,
+            label_smoothing=config.label_smoothing,
+            weight_decay=config.weight_decay,
+            clip_norm=config.clip_norm,
+            seed=config.seed,
+            rates=rates,
+        )
+        names = {id(variable): name for name, variable in named.items()}
+        self._steps = FineTuneSteps(top, names, head, settings, strategy)
+        self._num_views = _num_views(config)
+        num_kept = self._num_views if not self._mixes else 0
+        self._train_source = self._source("train", num_kept, pool, num_lanes)
+        self._val_source = self._source("val", 1, pool, num_lanes)
+
+    @property
+    def _mixes(self) -> bool:
+        return self._config.mixup > 0 or self._config.cutmix > 0
+
+    def _source(self, part: str, num_views: int, pool: Any, num_lanes: int) -> ActivationSource:
+        """Return where a part's activations come from; ``num_views`` of each are kept."""
+        context = self._context
+        spec = FeatureSpec.from_config(self._config)
+        records = [context.index.records[int(i)] for i in dict(context.split.items())[part]]
+
+        def load_pixels(image: int) -> np.ndarray:
+            return load_record(context.index, records[image], spec)
+
+        def make_view(image: int, pixels: np.ndarray, view: int) -> np.ndarray:
+            return augment_view(pixels, spec.augment, records[image].sha256, view, spec.seed)
+
+        store = None
+        if num_views > 0:
+            scratch = context.cache_dir / "scratch"
+            scratch.mkdir(parents=True, exist_ok=True)
+            store = ActivationStore(len(records), num_views, pool.feature_dim, scratch)
+        return ActivationSource(load_pixels, make_view, pool, num_lanes, store)
+
+    def run(self) -> str:
+        """Train and return why it ended."""
+        first_epoch = 0
+        if (resumed := self._context.take_resumed(FineTunePhase.name)) is not None:
+            self._steps.restore(resumed.state)
+            first_epoch = resumed.num_epochs
+        self._pace.num_images_left -= first_epoch * self._num_images
+        for epoch in range(first_epoch, self._config.fine_tune_epochs):
+            history = self._context.checkpoints.history_of(FineTunePhase.name)
+            if has_stalled(history, self._config.early_stopping):
+                return "early_stopping"
+            started = time.monotonic()
+            loss, train_accuracy, learning_rate = self._train_epoch(epoch)
+            self._validate(epoch, loss, train_accuracy, learning_rate, started)
+        return "done"
+
+    def _train_epoch(self, epoch: int) -> tuple[float, float, float]:
+        """Do one pass; returns mean loss and accuracy over the images, and the last step's rate."""
+        context, config = self._context, self._config
+        samples = self._draw_samples(epoch)
+        size = config.batch_size
+        epoch_loss = epoch_correct = group_loss = group_correct = 0.0
+        group_images = 0
+        learning_rate = 0.0
+        batches = self._train_source.batches(samples, size, context.check_stop)
+        for step, activations in enumerate(batches):
+            context.check_stop()
+            batch = samples[step * size : (step + 1) * size]
+            number = epoch * self._num_steps + step
+            learning_rate = warmup_cosine(
+                number,
+                config.fine_tune_epochs * self._num_steps,
+                config.fine_tune_warmup_epochs * self._num_steps,
+                config.fine_tune_learning_rate,
+            )
+            loss, correct = self._steps.train(
+                activations, *self._targets(batch), learning_rate, number
+            )
+            self._pace.add(len(batch))
+            if not self._pace.started:
+                self._pace.start()  # compiling says nothing about the speed
+            epoch_loss, epoch_correct = epoch_loss + loss, epoch_correct + correct
+            group_loss, group_correct = group_loss + loss, group_correct + correct
+            group_images += len(batch)
+            if time.monotonic() >= self._next_event:
+                self._next_event = time.monotonic() + _MIN_EVENT_SECONDS
+                context.recorder.emit(
+                    BatchEnd(
+                        phase=FineTunePhase.name,
+                        epoch=epoch,
+                        step=step + 1,
+                        loss=group_loss / group_images,
+                        accuracy=group_correct / group_images,
+                        images_per_second=self._pace.rate,
+                        seconds_left=self._pace.seconds_left,
+                    )
+                )
+                group_loss, group_correct, group_images = 0.0, 0.0, 0
+        return epoch_loss / len(samples), epoch_correct / len(samples), learning_rate
+
+    def _draw_samples(self, epoch: int) -> list[Sample]:
+        """Return the image views of one epoch in order, a function of seed and epoch alone."""
+        config = self._config
+        # Another stream than the head's epochs, whose numbers these epochs share.
+        rng = np.random.default_rng([config.seed, epoch, 1])
+        rows = epoch_rows(
+            int(rng.integers(2**31)),
+            epoch,
+            self._num_images,
+            1,
+            shuffle=config.shuffle,
+            labels=self._labels if config.sampling == "balanced" else None,
+        )
+        first_views = np.random.default_rng([config.seed, 2]).integers(0, 50, self._num_images)
+        views = [self._view_of(first_views, int(row), epoch) for row in rows]
+        samples = [Sample(int(row), view) for row, view in zip(rows, views, strict=True)]
+        if not self._mixes:
+            return samples
+        for start in range(0, len(samples), config.batch_size):
+            batch = samples[start : start + config.batch_size]
+            share, box = draw_mix(config.mixup, config.cutmix, rng)
+            others = [batch[other] for other in rng.permutation(len(batch))]
+            samples[start : start + len(batch)] = [
+                dataclasses.replace(one, mix=Mix(other.image, other.view, share, box))
+                for one, other in zip(batch, others, strict=True)
+            ]
+        return samples
+
+    def _view_of(self, first_views: np.ndarray, image: int, epoch: int) -> int:
+        """Return the view of an image in an epoch: a fresh one, or the kept ones in turn."""
+        if self._num_views == 0:
+            return epoch + 1
+        return int(first_views[image] + epoch) % self._num_views
+
+    def _targets(self, batch: list[Sample]) -> tuple[np.ndarray, np.ndarray]:
+        """Return targets (n, num_classes) and what each image counts for (n,), both float32."""
+        one_hot = np.eye(self._context.index.num_classes, dtype=np.float32)
+        labels = self._labels[[sample.image for sample in batch]]
+        targets, weights = one_hot[labels], self._class_weights[labels]
+        if batch[0].mix is not None:
+            others = [sample.mix.image for sample in batch if sample.mix is not None]
+            shares = [sample.mix.share for sample in batch if sample.mix is not None]
+            share = np.asarray(shares, np.float32)
+            other = self._labels[others]
+            targets = share[:, None] * targets + (1 - share)[:, None] * one_hot[other]
+            weights = share * weights + (1 - share) * self._class_weights[other]
+        return targets, weights
+
+    def _validate(
+        self,
+        epoch: int,
+        loss: float,
+        train_accuracy: float,
+        learning_rate: float,
+        started: float,
+    ) -> None:
+        context = self._context
+        labels = context.labels("val")
+        samples = [Sample(image) for image in range(len(labels))]
+        batches = self._val_source.batches(samples, _VAL_BATCH_SIZE, context.check_stop)
+        probabilities = np.concatenate([self._steps.probabilities(batch) for batch in batches])
+        result = EpochResult(
+            phase=FineTunePhase.name,
+            epoch=epoch,
+            loss=loss,
+            accuracy=train_accuracy,
+            val_loss=log_loss(labels, probabilities),
+            val_accuracy=accuracy(labels, probabilities),
+            learning_rate=learning_rate,
+            seconds=time.monotonic() - started,
+        )
+        if not math.isfinite(result.loss + result.val_loss):
+            raise TLError(
+                f"The loss is no longer a number in epoch {epoch + 1} of fine-tuning. Lower the "
+                f"fine-tuning learning rate, which is {self._config.fine_tune_learning_rate:g}."
+            )
+        _log.info(
+            "fine_tune epoch %d: loss %.4f accuracy %.4f val_loss %.4f val_accuracy %.4f",
+            epoch,
+            result.loss,
+            result.accuracy,
+            result.val_loss,
+            result.val_accuracy,
+        )
+        weights: Mapping[str, np.ndarray] = {**self._changed, **self._steps.weights()}
+        is_best = context.checkpoints.add(result, weights, self._steps.state)
+        figures = dataclasses.asdict(result)
+        context.recorder.emit(
+            EpochEnd(
+                **figures,
+                is_best=is_best,
+                images_per_second=self._num_images / max(result.seconds, 1e-9),
+                seconds_left=self._pace.seconds_left,
+            )
+        )
+
+
+def _num_views(config: TrainConfig) -> int:
+    """Return how many views of each image are trained on in turn; 0 for ever fresh ones."""
+    if config.augment.is_identity:
+        return 1
+    views = config.fine_tune_views
+    return 0 if views >= config.fine_tune_epochs else views
