@@ -1,37 +1,38 @@
-"""The Data page: the pictures and what is wrong with them, augmentation, and adding pictures."""
+"""The Data page: what is in the folders, what is wrong with it, and what training makes of it."""
 
-import pandas as pd
 import streamlit as st
 
-from tl_core import charts
 from ui import keys
 from ui.augmenting import draw_explorer
 from ui.bootstrap import bootstrap
-from ui.findings import draw_findings
+from ui.data_export import draw_export
+from ui.data_map import draw_map
+from ui.data_overview import draw_overview
+from ui.data_split import draw_split
+from ui.findings import draw_counts, draw_findings
 from ui.gallery import draw_gallery
 from ui.intake import draw_intake
-from ui.layout import page_header, section
+from ui.layout import page_header
+from ui.looking import ask_for_features, open_view
 from ui.next_step import TRAIN_PAGE
 from ui.train_form import stored_config
 from ui.warmup import prepare_quietly
-from ui.words import number_of
 
-PICTURES, AUGMENTATION, ADD = "Pictures", "Augmentation", "Add pictures"
+PARTS = ("Pictures", "Findings", "Map", "Split", "Augmentation", "Add pictures")
 
 with bootstrap("Data", ":material/photo_library:") as studio:
     action = page_header(
         "Data", "What is in the folders, what is wrong with it, and what training will make of it."
     )
     st.session_state[keys.SEEN_DATA] = True
-    pictures, augmentation, add = st.tabs(
-        [PICTURES, AUGMENTATION, ADD], key="data_tabs", on_change="rerun"
+    pictures, findings, on_map, split, augmentation, add = st.tabs(
+        PARTS, key=keys.DATA_TABS, on_change="rerun"
     )
     if add.open:
         with add:
             draw_intake(studio)
         st.stop()
-    index = studio.index()
-    if index is None:
+    if studio.dataset is None:
         st.caption("No dataset yet. Add pictures, or wait for the sample set to be drawn.")
         st.stop()
     with action:
@@ -43,25 +44,26 @@ with bootstrap("Data", ":material/photo_library:") as studio:
             width="stretch",
         ):
             st.switch_page(TRAIN_PAGE)
+    config = stored_config()
+    view = open_view(studio.workspace, studio.dataset, config)
+    with st.sidebar:
+        draw_counts(view)
     if pictures.open:
         with pictures:
-            counts, findings = st.columns([3, 2], gap="large")
-            with counts:
-                section(
-                    f"{number_of(index.num_images, 'photo')} in "
-                    f"{number_of(index.num_classes, 'class', 'classes')}"
-                )
-                table = pd.DataFrame(index.class_counts().items(), columns=["class", "images"])
-                st.altair_chart(
-                    charts.class_counts_chart(table, index.class_names),
-                    key="class_counts",
-                    alt="Photos in each class",
-                )
-            with findings:
-                section("Findings")
-                draw_findings(studio.workspace, index)
-            draw_gallery(studio.workspace, index)
+            draw_overview(view)
+            draw_gallery(view)
+    if findings.open:
+        with findings:
+            draw_findings(view)
+            draw_export(view)
+    if on_map.open:
+        with on_map:
+            draw_map(view)
+    if split.open:
+        with split:
+            draw_split(view)
     if augmentation.open:
         with augmentation:
-            draw_explorer(index, stored_config())
-    prepare_quietly(studio, stored_config())
+            draw_explorer(view.index, config)
+    prepare_quietly(studio, config)
+    ask_for_features(view)

@@ -48,7 +48,7 @@ def test_counts_and_a_first_page_of_thumbnails_are_shown(workspace, dataset):
     at = open_page(DATA)
     assert_sound(at)
     assert "50 photos in 2 classes" in texts(at)
-    assert len(at.get("vega_lite_chart")) == 1
+    assert len(at.get("vega_lite_chart")) == 2
     assert len(at.image) == PAGE_SIZE
 
 

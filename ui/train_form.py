@@ -64,7 +64,7 @@ def stored_config() -> TrainConfig:
     What cannot be read there counts as not set: it is the form's to complain.
     """
     values: dict[str, Any] = {}
-    for name in ("backbone", "resize", "seed"):
+    for name in ("backbone", "resize", "seed", "val_fraction", "test_fraction"):
         if f"{keys.TRAIN}.{name}" in st.session_state:
             values[name] = st.session_state[f"{keys.TRAIN}.{name}"]
     try:

@@ -8,7 +8,7 @@ from tl_core.config import TrainConfig
 from tl_core.training.jobs import prepare_features
 from ui import keys
 from ui.bootstrap import Studio
-from ui.datasets import folder_stamp
+from ui.datasets import folder_stamp, load_decided
 
 
 def prepare_quietly(studio: Studio, config: TrainConfig) -> None:
@@ -22,6 +22,7 @@ def prepare_quietly(studio: Studio, config: TrainConfig) -> None:
     wanted = (
         studio.dataset.id,
         folder_stamp(studio.dataset.path),
+        load_decided(studio.workspace, studio.dataset).decisions.fingerprint,
         config.backbone,
         config.image_size,
         config.resize,

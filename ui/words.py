@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -89,3 +90,8 @@ def run_title(run: Run) -> str:
     except ValueError:
         return run.id
     return f"{backbone}, {moment:%d %b %H:%M:%S}"
+
+
+def plain(text: str) -> str:
+    """Return text as it stands for a place that reads Markdown, such as a file's name."""
+    return re.sub(r"([\\`*_{}\[\]()#+!|<>~$:-])", r"\\\1", text)

@@ -1,0 +1,121 @@
+"""Taking decisions along: as a file, from a file, or as a cleaned copy of the dataset."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import streamlit as st
+
+from tl_core.data.cleaned import export_cleaned_copy
+from tl_core.data.decisions import Decisions, apply_decisions, edit_decisions
+from tl_core.data.names import safe_component
+from tl_core.data.progress import Progress
+from tl_core.errors import DatasetError, TLError
+from ui import keys
+from ui.datasets import choose_dataset
+from ui.errors import guarded
+from ui.looking import View
+from ui.words import number_of
+
+MAX_ZIP_BYTES = 2_000_000_000
+
+
+def draw_export(view: View) -> None:
+    """Draw the ways to keep, fetch and apply decisions."""
+    held = view.decisions.current
+    num_excluded = sum(decision.action == "exclude" for decision in held.values())
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(
+            f"{number_of(num_excluded, 'photo')} excluded, "
+            f"{len(held) - num_excluded:,} moved. No file was touched."
+        )
+        st.download_button(
+            "Save decisions",
+            data=view.decisions.to_json(),
+            file_name=f"decisions_{view.dataset.path.name}.json",
+            mime="application/json",
+            key="export_decisions",
+            icon=":material/download:",
+            disabled=not view.decisions.steps,
+            on_click="ignore",
+        )
+        with st.popover("Load decisions", icon=":material/upload:", key="import_popover"):
+            _draw_import(view)
+        with st.popover("Cleaned copy", icon=":material/cleaning_services:", key="copy_popover"):
+            _draw_copy(view)
+
+
+@guarded
+def _draw_import(view: View) -> None:
+    round_number = st.session_state.get(keys.IMPORT_ROUND, 0)
+    file = st.file_uploader("Decisions", type=["json"], key=f"import_decisions_{round_number}")
+    st.caption("Those about photos that are not here, or are others by now, do not hold.")
+    if st.button("Load", key="import_now", type="primary", disabled=file is None) and file:
+        try:
+            text = file.getvalue().decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise DatasetError(
+                f"Expected decisions as JSON, but '{file.name}' is no text."
+            ) from error
+        loaded = Decisions.from_json(text)
+
+        def change(before: Decisions) -> Decisions:
+            after = before
+            for step in loaded.steps:
+                after = after.decide(step.label, step.decisions)
+            apply_decisions(view.raw, after)
+            return after
+
+        edit_decisions(view.workspace, view.dataset.path, change)
+        st.session_state[keys.IMPORT_ROUND] = round_number + 1
+        st.session_state[keys.NOTICE] = f"{number_of(len(loaded.steps), 'step')} loaded"
+        st.rerun()
+
+
+@guarded
+def _draw_copy(view: View) -> None:
+    st.caption("What counts, each photo in the folder of its class, byte for byte.")
+    name = st.text_input(
+        "Name of the new dataset",
+        value=f"{view.dataset.path.name}-cleaned",
+        key=f"copy_name_{view.dataset.id}",
+        max_chars=80,
+    )
+    if st.button("Make a dataset of it", key="copy_now", type="primary", disabled=not name.strip()):
+        out = view.workspace.datasets_dir / safe_component(name.strip())
+        bar = st.progress(0.0, text="Copying")
+        st.button("Cancel", key="copy_cancel")  # any click ends this run; nothing is left behind
+
+        def show(progress: Progress) -> None:
+            if progress.done % 20 == 0:
+                share = progress.done / max(1, progress.total)
+                bar.progress(share, text=f"Copying: {progress.done:,} of {progress.total:,}")
+
+        export_cleaned_copy(view.index, out, on_progress=show)
+        choose_dataset(view.workspace.relative(out))
+        st.session_state[keys.NOTICE] = f"'{out.name}' was made and is open now"
+        st.rerun()
+    num_bytes = sum(record.num_bytes for record in view.index.records)
+    if num_bytes <= MAX_ZIP_BYTES:
+        st.download_button(
+            f"Download as a zip ({num_bytes / 1e6:,.0f} MB)",
+            data=lambda: _zipped(view),
+            file_name=f"{view.dataset.path.name}-cleaned.zip",
+            mime="application/zip",
+            key="copy_zip",
+            icon=":material/folder_zip:",
+            on_click="ignore",
+        )
+
+
+def _zipped(view: View) -> bytes:
+    """Return the cleaned copy as a zip."""
+    view.workspace.cache_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=view.workspace.cache_dir) as folder:
+        try:
+            path = export_cleaned_copy(view.index, Path(folder) / f"{time.time_ns()}.zip")
+        except TLError as error:
+            return str(error).encode()
+        return path.read_bytes()

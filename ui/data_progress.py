@@ -1,0 +1,99 @@
+"""How far looking at a dataset is: shown in place of what is not there yet, and polled."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from tl_core.training import explore_jobs
+from tl_core.training.explore_files import ExploreFiles
+from tl_core.training.explore_jobs import ExploreKind
+from tl_core.training.jobs import worker_state
+from ui.errors import guarded
+from ui.looking import View, ensure_look
+from ui.words import seconds
+
+POLL_SECONDS = 1.0
+STAGES = {
+    "scan": "Reading the photos",
+    "backbone": "Preparing the backbone",
+    "features": "Running the backbone",
+    "neighbours": "Comparing the photos",
+    "audit": "Looking at each photo",
+    "map": "Laying out the map",
+    "learning curve": "Training on growing parts",
+}
+
+
+def draw_look(view: View) -> None:
+    """Draw how far the look without features is; the page is drawn anew when it is over."""
+    looking = ensure_look(view.workspace, view.raw)
+    if looking is not None and looking.error:
+        st.warning(looking.error, icon=":material/warning:")
+    elif looking is not None:
+        _poll_look(view)
+
+
+def draw_job(view: View, kind: ExploreKind, what: str, files: ExploreFiles | None = None) -> None:
+    """Draw how far the worker is with ``what``; the page is drawn anew when it is over.
+
+    ``files`` is where it will leave its result; by default those of the scan.
+    """
+    files = files or view.features
+    if files is None:
+        st.info(f"{what} needs the backbone, and its weights are not here.")
+        return
+    failure = files.read_failure(kind)
+    if failure is not None:
+        st.warning(f"{what} cannot be had. {failure}", icon=":material/warning:")
+        if st.button("Try again", key=f"retry_{kind}", icon=":material/refresh:"):
+            files.forget_failure(kind)
+            explore_jobs.request(view.workspace, kind, view.config, view.dataset.path)
+            st.rerun()
+        return
+    _poll_job(view, kind, what)
+
+
+@st.fragment(run_every=POLL_SECONDS)
+@guarded
+def _poll_look(view: View) -> None:
+    looking = ensure_look(view.workspace, view.raw)
+    if looking is None or looking.error:
+        st.rerun()
+    progress = looking.progress if looking is not None else None
+    share = progress.done / max(1, progress.total) if progress else 0.0
+    told = (
+        f"Looking at each photo: {progress.done:,} of {progress.total:,}"
+        if progress
+        else "Looking at each photo"
+    )
+    st.progress(min(1.0, share), text=told)
+
+
+@st.fragment(run_every=POLL_SECONDS)
+@guarded
+def _poll_job(view: View, kind: ExploreKind, what: str) -> None:
+    state = explore_jobs.state_of(view.workspace, kind, view.config, view.dataset.path)
+    if state is None:
+        if st.session_state.pop(_waiting_key(kind), False):
+            st.rerun()
+        st.progress(0.0, text=f"{what} comes when the training engine has time for it.")
+        return
+    st.session_state[_waiting_key(kind)] = True
+    stage, done, total = (state.progress.get(name) for name in ("stage", "done", "total"))
+    if not state.is_active:
+        worker = worker_state(view.workspace)
+        told = "The training engine is busy" if worker.warm else "The training engine warms up"
+        st.progress(0.0, text=f"{what}: {told}; this comes next.")
+        return
+    told = f"{what}: {STAGES.get(str(stage), 'starting').lower()}"
+    share = 0.0
+    if done is not None and total and total > 1:
+        share = min(1.0, done / total)
+        told += f", {done:,} of {total:,}"
+        if spent := state.progress.get("seconds"):
+            told += f", {seconds(spent * (total - done) / max(1, done))} left"
+    st.progress(share, text=told)
+
+
+def _waiting_key(kind: ExploreKind) -> str:
+    return f"waiting_for_{kind}"

@@ -1,0 +1,151 @@
+"""Decisions about single images from the pages: exclude, move, bring back, ignore, undo, redo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from typing import Literal
+
+import streamlit as st
+
+from tl_core.data.decisions import Decision, Decisions, apply_decisions, edit_decisions
+from ui import keys
+from ui.looking import View
+from ui.words import number_of
+
+
+def exclude(view: View, paths: Iterable[str], reason: str = "") -> None:
+    """Leave images out of everything; their files stay where they are.
+
+    Raises:
+        DatasetError: fewer than two classes would be left.
+    """
+    chosen = list(paths)
+    label = f"{number_of(len(chosen), 'picture')} excluded"
+    _decide(view, label, [_decision(view, path, "exclude", None, reason) for path in chosen])
+
+
+def move(view: View, paths: Iterable[str], class_name: str, reason: str = "") -> None:
+    """Count images to another class; their files stay where they are.
+
+    Raises:
+        DatasetError: fewer than two classes would be left.
+    """
+    chosen = list(paths)
+    label = f"{number_of(len(chosen), 'picture')} moved to {class_name}"
+    decisions = [_decision(view, path, "relabel", class_name, reason) for path in chosen]
+    _decide(view, label, decisions)
+
+
+def bring_back(view: View, paths: Iterable[str]) -> None:
+    """Count images as their folders say again."""
+    chosen = list(paths)
+    label = f"{number_of(len(chosen), 'picture')} brought back"
+    _decide(view, label, [_decision(view, path, "keep", None, "") for path in chosen])
+
+
+def ignore(view: View, paths: Iterable[str], kind: str) -> None:
+    """Note that a kind of finding about these images is not to be brought up again.
+
+    What was decided about an image for another reason still holds.
+    """
+    decisions = []
+    for path in dict.fromkeys(paths):
+        held = view.decisions.current.get(path)
+        if held is None:
+            decisions.append(_decision(view, path, "keep", None, kind))
+        else:
+            decisions.append(_decision(view, path, held.action, held.class_name, kind))
+    _decide(view, f"{number_of(len(decisions), 'picture')} kept as is", decisions)
+
+
+def settled(decisions: Decisions) -> Callable[[str, str], bool]:
+    """Return what tells whether ``(kind, path)`` of a finding was decided about."""
+    ignored: set[tuple[str, str]] = set()
+    for step in decisions.steps:
+        for decision in step.decisions:
+            if decision.reason:
+                ignored.add((decision.reason, decision.path))
+            elif decision.action == "keep":  # brought back: its findings count again
+                ignored = {pair for pair in ignored if pair[1] != decision.path}
+    current = decisions.current
+
+    def is_settled(kind: str, path: str) -> bool:
+        return (kind, path) in ignored or (
+            path in current and (current[path].action == "exclude" or current[path].reason == kind)
+        )
+
+    return is_settled
+
+
+def draw_history(view: View, prefix: str) -> None:
+    """Draw undo and redo, each with what it would take back."""
+    steps, undone = view.decisions.steps, view.decisions.undone
+    if st.button(
+        "Undo",
+        key=f"{prefix}_undo",
+        icon=":material/undo:",
+        type="tertiary",
+        disabled=not steps,
+        help=f"Take back: {steps[-1].label}" if steps else "Nothing was decided yet",
+    ):
+        take_step(view, "undo")
+    if st.button(
+        "Redo",
+        key=f"{prefix}_redo",
+        icon=":material/redo:",
+        type="tertiary",
+        disabled=not undone,
+        help=f"Again: {undone[-1].label}" if undone else "Nothing was taken back",
+    ):
+        take_step(view, "redo")
+
+
+def take_step(view: View, direction: Literal["undo", "redo"]) -> None:
+    """Take the last step back, or make it again, and draw the page anew."""
+
+    def change(decisions: Decisions) -> Decisions:
+        changed = decisions.undo() if direction == "undo" else decisions.redo()
+        apply_decisions(view.raw, changed)
+        return changed
+
+    steps = view.decisions.steps if direction == "undo" else view.decisions.undone
+    edit_decisions(view.workspace, view.dataset.path, change)
+    if steps:
+        told = "Taken back" if direction == "undo" else "Again"
+        st.session_state[keys.NOTICE] = f"{told}: {steps[-1].label}"
+    st.rerun()
+
+
+def forget_picked(paths: Collection[str] | None = None) -> None:
+    """Pick no picture any more, or none of ``paths``."""
+    picked: set[str] = st.session_state.setdefault(keys.PICKED, set())
+    gone = set(picked) if paths is None else picked.intersection(paths)
+    picked.difference_update(gone)
+    st.session_state[keys.PICK_ROUND] = st.session_state.get(keys.PICK_ROUND, 0) + 1
+
+
+def _decide(view: View, label: str, decisions: list[Decision]) -> None:
+    """Note one step, which must leave a dataset that can be trained on; draw the page anew."""
+
+    def change(before: Decisions) -> Decisions:
+        after = before.decide(label, decisions)
+        apply_decisions(view.raw, after)
+        return after
+
+    edit_decisions(view.workspace, view.dataset.path, change)
+    forget_picked([decision.path for decision in decisions])
+    st.session_state[keys.NOTICE] = label
+    st.rerun()
+
+
+def _decision(
+    view: View,
+    path: str,
+    action: Literal["exclude", "relabel", "keep"],
+    class_name: str | None,
+    reason: str,
+) -> Decision:
+    record = view.raw.records[view.raw_place[path]]
+    if action == "relabel" and class_name == view.raw.class_names[record.label]:
+        action, class_name = "keep", None  # back where its folder has it
+    return Decision(path, record.sha256, action, class_name, reason)

@@ -1,0 +1,155 @@
+"""Pictures that can be ticked, and what can be done with those that are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+
+import streamlit as st
+
+from tl_core.data.dataset import ImageRecord
+from ui import keys
+from ui.deciding import bring_back, draw_history, exclude, forget_picked, move
+from ui.looking import View
+from ui.thumbnails import thumbnails
+from ui.words import plain
+
+TILE_WIDTH = 128
+
+
+def picked_of(view: View) -> set[str]:
+    """Return the paths of the ticked pictures; another dataset begins with none."""
+    if st.session_state.get(keys.PICKED_DATASET) != view.dataset.id:
+        st.session_state[keys.PICKED_DATASET] = view.dataset.id
+        st.session_state[keys.PICKED] = set()
+    picked: set[str] = st.session_state.setdefault(keys.PICKED, set())
+    return picked
+
+
+def draw_tiles(
+    view: View,
+    records: Sequence[ImageRecord],
+    prefix: str,
+    notes: Mapping[str, str] | None = None,
+    tile_width: int = TILE_WIDTH,
+) -> None:
+    """Draw pictures in a grid, each with a box to tick it that bears its name.
+
+    Args:
+        view: whose pictures they are.
+        records: which.
+        prefix: of the session keys.
+        notes: a line under a picture, by path.
+        tile_width: in pixels; the grid has as many columns as fit.
+    """
+    picked = picked_of(view)
+    round_number = st.session_state.get(keys.PICK_ROUND, 0)
+    grid = st.grid("auto", min_column_width=tile_width, gap="small")
+    tiles = thumbnails(view.workspace, view.raw, records)
+    for record, data in zip(records, tiles, strict=True):
+        name = PurePosixPath(record.path).name
+        with grid.cell(), st.container(gap="xxsmall"):
+            if data is None:
+                st.caption(f":material/broken_image: {plain(name)} cannot be read any more")
+                continue
+            class_name = view.class_of(record.path)
+            st.image(data, width="stretch", alt=f"{class_name}: {name}")
+            st.checkbox(
+                plain(name),
+                value=record.path in picked,
+                key=f"{prefix}_tick_{round_number}_{view.raw_place[record.path]}",
+                on_change=_toggle,
+                args=(record.path,),
+                wrap=False,
+                help=None,
+                width="stretch",
+            )
+            if notes and record.path in notes:
+                st.caption(notes[record.path])
+
+
+def draw_actions(
+    view: View, shown: Sequence[ImageRecord], prefix: str, *, are_excluded: bool = False
+) -> None:
+    """Draw the bar: tick all shown, exclude, move to a class or bring back, undo and redo."""
+    picked = picked_of(view)
+    paths = sorted(picked)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        all_ticked = bool(shown) and all(record.path in picked for record in shown)
+        if st.button(
+            "Untick all" if picked and all_ticked else "Tick all shown",
+            key=f"{prefix}_tick_all",
+            icon=":material/deselect:" if picked and all_ticked else ":material/select_all:",
+            type="tertiary",
+            disabled=not shown,
+            on_click=_tick_all,
+            args=(tuple(record.path for record in shown), all_ticked),
+        ):
+            pass
+        if picked and not all_ticked:
+            st.button(
+                f"Untick {len(picked):,}",
+                key=f"{prefix}_untick",
+                icon=":material/deselect:",
+                type="tertiary",
+                on_click=forget_picked,
+            )
+        if are_excluded:
+            if st.button(
+                _counted("Bring back", picked),
+                key=f"{prefix}_bring_back",
+                icon=":material/restore_from_trash:",
+                disabled=not picked,
+            ):
+                bring_back(view, paths)
+        elif st.button(
+            _counted("Exclude", picked),
+            key=f"{prefix}_exclude",
+            icon=":material/block:",
+            disabled=not picked,
+            help="They no longer count anywhere. Their files stay where they are.",
+        ):
+            exclude(view, paths)
+        with st.popover(
+            _counted("Move to class", picked),
+            icon=":material/drive_file_move:",
+            disabled=not picked,
+            key=f"{prefix}_move",
+        ):
+            _draw_move(view, paths, prefix)
+        draw_history(view, prefix)
+
+
+def _draw_move(view: View, paths: Sequence[str], prefix: str) -> None:
+    target = st.selectbox(
+        "Class",
+        view.classes,
+        index=None,
+        accept_new_options=True,
+        key=f"{prefix}_move_target",
+        placeholder="Choose a class or type a new one",
+        help="They count for this class from now on. Their files stay where they are.",
+    )
+    if (
+        st.button("Move", key=f"{prefix}_move_now", type="primary", disabled=not (target and paths))
+        and target
+    ):
+        move(view, paths, target.strip())
+
+
+def _counted(label: str, picked: set[str]) -> str:
+    return f"{label} ({len(picked):,})" if picked else label
+
+
+def _toggle(path: str) -> None:
+    picked: set[str] = st.session_state[keys.PICKED]
+    picked.symmetric_difference_update([path])
+
+
+def _tick_all(paths: Sequence[str], all_ticked: bool) -> None:
+    picked: set[str] = st.session_state.setdefault(keys.PICKED, set())
+    if all_ticked:
+        forget_picked()
+    else:
+        picked.update(paths)
+        st.session_state[keys.PICK_ROUND] = st.session_state.get(keys.PICK_ROUND, 0) + 1
