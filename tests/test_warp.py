@@ -70,10 +70,14 @@ def test_half_a_pixel_is_the_mean_of_two() -> None:
 
 
 def test_the_fill_reaches_the_edge_where_the_content_is_enlarged() -> None:
-    # The first pixel's centre lies at -0.75 in the source: a quarter of pixel -2, which mirrors
-    # pixel 1, and three quarters of pixel -1, which mirrors pixel 0.
-    image = np.array([[[0] * 3, [100] * 3, [200] * 3, [200] * 3]], np.uint8)
-    assert warped(image, ((2.0, 0.0), (0.0, 2.0)), (4, 0))[0] == [25, 0, 0, 25]
+    # The last pixel's centre lies 0.75 outside: three quarters of the first mirrored pixel, which
+    # is 0, and a quarter of the second, which is 100.
+    row = np.array([[[0] * 3, [100] * 3, [100] * 3, [0] * 3]], np.uint8)
+    double = ((2.0, 0.0), (0.0, 2.0))
+    for shift in (4, -4):
+        assert warped(row, double, (shift, 0))[0] == [25, 0, 0, 25]
+        column = warped(row.transpose(1, 0, 2), double, (0, shift))
+        assert [value for [value] in column] == [25, 0, 0, 25]
 
 
 def test_a_mirrored_margin_wider_than_the_picture_repeats_it() -> None:
