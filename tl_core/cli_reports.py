@@ -169,7 +169,8 @@ def print_evaluation(evaluation: Evaluation) -> None:
     if evaluation.calibration.is_known:
         print(
             f"calibration error  {evaluation.ece:.3f} after scaling by temperature "
-            f"{evaluation.calibration.temperature:.2f}, {evaluation.ece_before:.3f} before"
+            f"{evaluation.calibration.temperature:.2f}, {evaluation.ece_before:.3f} before, "
+            f"{evaluation.ece_by_chance:.3f} by chance alone"
         )
     if evaluation.thresholds is not None:
         print(f"none of these  {int(evaluation.is_none_of_these.sum()):,} images")

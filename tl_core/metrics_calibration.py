@@ -127,7 +127,7 @@ def expected_calibration_error(
 ) -> float:
     """Return the mean distance of claim and truth over the bins, weighted by images; NaN for none.
 
-    A perfect model does not reach 0 on few images: chance alone moves each bin.
+    A perfect model does not reach 0 on few images: see :func:`calibration_error_by_chance`.
     """
     if len(labels) == 0:
         return math.nan
@@ -137,3 +137,23 @@ def expected_calibration_error(
         if one.confidence is not None and one.accuracy is not None
     ]
     return float(sum(gaps) / len(labels))
+
+
+def calibration_error_by_chance(
+    probabilities: NDArray[np.floating], num_bins: int = NUM_BINS, num_draws: int = 100
+) -> float:
+    """Return the calibration error to expect on so many images if every probability were true.
+
+    Labels are drawn from the probabilities, the same ones at every call; an error below this says
+    nothing more. NaN for no images.
+    """
+    if len(probabilities) == 0:
+        return math.nan
+    rng = np.random.default_rng(0)
+    bounds = np.cumsum(probabilities, axis=1, dtype=np.float64)
+    errors = []
+    for _ in range(num_draws):
+        places = rng.random((len(probabilities), 1)) * bounds[:, -1:]
+        labels = np.sum(places > bounds, axis=1)
+        errors.append(expected_calibration_error(labels, probabilities, num_bins))
+    return float(np.mean(errors))

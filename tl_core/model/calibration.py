@@ -26,7 +26,7 @@ CALIBRATION_SCHEMA = 1
 
 FEW_IMAGES = 100
 # What a temperature of 1 may be worth, in images; the last leaves it at 1.
-_PRIORS = (math.inf, 80.0, 20.0, 5.0)
+_PRIORS = (math.inf, 16.0, 4.0, 1.0)
 _NUM_FOLDS = 5
 _HEAD_NAMES = ("fc_", "predictions/")
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from tl_core import metrics
 from tl_core.errors import ConfigError
-from tl_core.metrics_calibration import expected_calibration_error
+from tl_core.metrics_calibration import calibration_error_by_chance, expected_calibration_error
 from tl_core.metrics_curves import (
     PrecisionRecallCurve,
     RocCurve,
@@ -157,6 +157,11 @@ class Evaluation:
         return expected_calibration_error(self.labels, self.uncalibrated)
 
     @cached_property
+    def ece_by_chance(self) -> float:
+        """The calibration error that perfect probabilities would show on so few images."""
+        return calibration_error_by_chance(self.probabilities)
+
+    @cached_property
     def confusion_matrix(self) -> np.ndarray:
         """Counts (num_classes, num_classes) int64: row the true class, column the answer."""
         return metrics.confusion_matrix(self.labels, self.predicted, len(self.class_names))
@@ -291,6 +296,7 @@ class Evaluation:
             "scaled_log_loss": self.scaled_log_loss,
             "ece_before": self.ece_before,
             "ece": self.ece,
+            "ece_by_chance": self.ece_by_chance,
             "temperature": self.calibration.temperature,
             "coverage": float(accepted.mean()) if is_known else None,
             "covered_accuracy": _ratio(right, int(accepted.sum())) if is_known else None,
