@@ -117,7 +117,12 @@ def test_predictions_as_json_have_top_or_error(predictor, data_dir):
     good, bad = predictor.predict([data_dir / "cat" / "0.png", b"no image"], 1)
     values = json.loads(json.dumps([good.to_dict(), bad.to_dict()]))
     assert values == [
-        {"path": good.name, "top": [["cat", good.top[0][1]]]},
+        {
+            "path": good.name,
+            "top": [["cat", good.top[0][1]]],
+            "none_of_these": False,
+            "reasons": [],
+        },
         {"path": "image 2", "error": bad.error},
     ]
 
