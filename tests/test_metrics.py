@@ -72,3 +72,37 @@ def test_with_no_images_nothing_is_known():
 def test_more_images_make_the_interval_narrower():
     few, many = metrics.wilson_interval(9, 10), metrics.wilson_interval(900, 1000)
     assert few[0] < many[0] < 0.9 < many[1] < few[1]
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_top_k_accuracy_is_scikit_learns(k):
+    rng = np.random.default_rng(5)
+    labels = rng.integers(0, 4, 60)
+    probabilities = rng.dirichlet(np.ones(4), 60)
+    expected = sklearn.metrics.top_k_accuracy_score(labels, probabilities, k=k)
+    assert metrics.top_k_accuracy(labels, probabilities, k) == pytest.approx(expected)
+
+
+def test_of_equal_probabilities_the_first_class_counts_as_more_probable():
+    even = np.full((2, 3), 1 / 3)
+    assert metrics.top_k_accuracy(np.array([0, 2]), even, 1) == 0.5
+    assert metrics.top_k_accuracy(np.array([1, 2]), even, 2) == 0.5
+
+
+def test_macro_f1_is_scikit_learns_also_with_classes_never_seen_or_said():
+    labels, predicted = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 1, 1, 1, 0, 4])
+    matrix = metrics.confusion_matrix(labels, predicted, 6)  # 3 and 5 do not occur at all
+    expected = sklearn.metrics.f1_score(labels, predicted, average="macro")
+    assert metrics.macro_f1(matrix) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 0), (1, 0), (3, 9), (9, 3), (20, 20), (0, 12)])
+def test_mcnemars_exact_test_is_scipys_binomial_test(first, second):
+    num = first + second
+    expected = scipy.stats.binomtest(first, num).pvalue if num else 1.0
+    assert metrics.exact_mcnemar(first, second) == pytest.approx(expected)
+
+
+def test_mcnemars_test_holds_for_thousands_of_images():
+    expected = scipy.stats.binomtest(2100, 4000).pvalue
+    assert metrics.exact_mcnemar(2100, 1900) == pytest.approx(expected)
