@@ -9,6 +9,7 @@ import logging
 
 import numpy as np
 
+from tl_core.errors import Stopped
 from tl_core.model.backbones import get_backbone
 from tl_core.model.calibration import (
     Calibration,
@@ -30,7 +31,10 @@ def record_trust(context: PhaseContext, phase: Phase) -> None:
     run, weights = context.recorder.run, context.checkpoints.best_weights
     labels, probabilities = context.labels("val"), phase.probabilities(context, "val")
     calibration = write_calibration(run, labels, probabilities, weights_digest(weights))
-    train_features, val_features = _features(context, run)
+    try:
+        train_features, val_features = _features(context, run)
+    except Stopped:
+        return  # computed when the run is first evaluated
     write_known(
         run,
         calibration,
@@ -40,7 +44,11 @@ def record_trust(context: PhaseContext, phase: Phase) -> None:
 
 
 def _features(context: PhaseContext, run: Run) -> tuple[np.ndarray, np.ndarray]:
-    """Return the features (n, dim) of train and val, by the backbone that the head belongs on."""
+    """Return the features (n, dim) of train and val, by the backbone that the head belongs on.
+
+    Raises:
+        Stopped: a stop was asked for while those of a fine-tuned backbone were computed.
+    """
     spec = feature_spec_of(run)
     if spec.engine_file is None:
         features = context.features()
@@ -51,6 +59,7 @@ def _features(context: PhaseContext, run: Run) -> tuple[np.ndarray, np.ndarray]:
         np.concatenate([context.split.train, context.split.val]),
         spec,
         cache_dir=context.cache_dir,
+        should_stop=context.should_stop,
     )[0]
     return together[:num_train], together[num_train:]
 
