@@ -18,6 +18,7 @@ PAGES = (
     ("pages/1_Data.py", "Data", ":material/photo_library:"),
     ("pages/2_Train.py", "Train", ":material/model_training:"),
     ("pages/3_Classify.py", "Classify", ":material/image_search:"),
+    ("pages/4_Evaluate.py", "Evaluate", ":material/analytics:"),
 )
 POLL_SECONDS = 2.0
 

@@ -1,0 +1,58 @@
+"""The Evaluate page: how good a run is, what it confuses, and how far it can be trusted."""
+
+import streamlit as st
+
+from ui.bootstrap import bootstrap
+from ui.evaluate_closer import draw_closer
+from ui.evaluate_compute import look
+from ui.evaluate_confusion import draw_confusion
+from ui.evaluate_downloads import draw_downloads
+from ui.evaluate_elsewhere import draw_elsewhere
+from ui.evaluate_mistakes import draw_mistakes
+from ui.evaluate_source import choose_source
+from ui.evaluate_state import (
+    CONFUSION_TAB,
+    FOLDER_TAB,
+    MISTAKES_TAB,
+    SUMMARY_TAB,
+    TABS,
+    TRUST_TAB,
+)
+from ui.evaluate_summary import draw_summary
+from ui.evaluate_trust import draw_trust
+from ui.layout import empty_state, page_header
+from ui.next_step import TRAIN_PAGE
+from ui.runs import loadable_runs
+
+SECTIONS = {
+    SUMMARY_TAB: draw_summary,
+    CONFUSION_TAB: draw_confusion,
+    MISTAKES_TAB: draw_mistakes,
+    TRUST_TAB: draw_trust,
+    FOLDER_TAB: draw_elsewhere,
+}
+
+with bootstrap("Evaluate", ":material/analytics:") as studio:
+    action = page_header("Evaluate", "How good it is, what it confuses, and when to believe it.")
+    runs = [run for run in loadable_runs(studio.workspace) if not run.is_active]
+    if not runs:
+        empty_state(
+            ":material/model_training:",
+            "There is no trained model to evaluate yet. The first takes under a minute.",
+            TRAIN_PAGE,
+            "Train a classifier",
+        )
+        st.stop()
+    run, source = choose_source(studio, runs)
+    if source is None:
+        st.caption("Choose a folder whose class folders have the names of this run's classes.")
+        st.stop()
+    looked = look(studio.workspace, run, source)
+    with action:
+        draw_downloads(looked)
+    tabs = st.tabs(list(SECTIONS), key=TABS, on_change="rerun")
+    for tab, draw in zip(tabs, SECTIONS.values(), strict=True):
+        if tab.open:
+            with tab:
+                draw(looked)
+    draw_closer(looked)

@@ -1,0 +1,320 @@
+"""Charts of an evaluation: a DataFrame in, an ``altair`` chart out, in the studio's colours.
+
+Apart from :mod:`tl_core.charts`, whose colours they share. Altair is imported on first use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tl_core.charts import ACCENT, CLASS_COLORS, QUIET, class_color, percent, thin_out
+
+if TYPE_CHECKING:
+    import altair as alt
+    import pandas as pd
+
+WRONG = CLASS_COLORS[0]
+MAX_WRITTEN_CLASSES = 15  # with more, the cells are too small for their figures
+
+_INK = {"light": "#1F2421", "dark": "#E9ECE8"}
+_FAINT = 0.05  # how much of its colour a cell without images keeps, so that the grid is seen
+_CURVES = {
+    "roc": ("False positive rate", "True positive rate"),
+    "precision_recall": ("Recall", "Precision"),
+}
+
+
+def confusion_chart(
+    cells: pd.DataFrame, class_names: Sequence[str], *, by_share: bool, theme: str = "light"
+) -> alt.LayerChart:
+    """Draw a confusion matrix: right answers in one colour, mistakes in another.
+
+    A click picks a cell: the selection is named ``cell`` and holds ``true`` and ``answer``.
+
+    Args:
+        cells: columns ``true``, ``answer``, ``images``, ``share`` (of its row, in [0, 1]) and
+            ``is_chosen``, for the one whose photos are shown.
+        class_names: in the order of rows and columns.
+        by_share: write the share of the row instead of the number of images.
+        theme: ``"light"`` or ``"dark"``, for the figures on pale cells.
+    """
+    import altair as alt
+
+    table = cells.assign(
+        kind=[
+            "right" if t == a else "wrong" for t, a in zip(cells.true, cells.answer, strict=True)
+        ],
+        depth=cells["share"].fillna(0.0).clip(_FAINT, 1.0),
+        told=[percent(share) if share == share else "no images" for share in cells["share"]],
+        text=[
+            _cell_text(images, share, by_share)
+            for images, share in zip(cells["images"], cells["share"], strict=True)
+        ],
+    )
+    band = alt.Scale(paddingInner=0.04, paddingOuter=0)
+    names, ink = list(class_names), _INK.get(theme, _INK["light"])
+    base = alt.Chart(table).encode(
+        x=alt.X("answer:N", sort=names, title="Answer", scale=band, axis=_name_axis(len(names))),
+        y=alt.Y("true:N", sort=names, title="True class", scale=band, axis=_name_axis(0)),
+        tooltip=[
+            alt.Tooltip("true:N", title="True class"),
+            alt.Tooltip("answer:N", title="Answer"),
+            alt.Tooltip("images:Q", title="Photos"),
+            alt.Tooltip("told:N", title="Of this class"),
+        ],
+    )
+    cells_layer = (
+        base.mark_rect(cornerRadius=5, strokeWidth=2.5, cursor="pointer")
+        .encode(
+            color=alt.Color(
+                "kind:N",
+                scale=alt.Scale(domain=["right", "wrong"], range=[ACCENT, WRONG]),
+                legend=None,
+            ),
+            opacity=alt.Opacity(
+                "depth:Q", scale=alt.Scale(domain=[0, 1], range=[0, 1]), legend=None
+            ),
+            stroke=alt.condition(
+                "datum.is_chosen",
+                alt.value(ink),
+                alt.value("transparent"),
+            ),
+        )
+        .add_params(alt.selection_point(name="cell", fields=["true", "answer"]))
+    )
+    size = 34 if len(names) > 10 else 44 if len(names) > 5 else 64
+    layers = [cells_layer]
+    if len(names) <= MAX_WRITTEN_CLASSES:
+        layers.append(
+            base.mark_text(fontWeight=600, fontSize=13 if len(names) <= 10 else 10).encode(
+                text="text:N",
+                color=alt.condition("datum.depth > 0.55", alt.value("#FFFFFF"), alt.value(ink)),
+                opacity=alt.condition("datum.images > 0", alt.value(1), alt.value(0.35)),
+            )
+        )
+    return alt.layer(*layers).properties(height=min(720, size * len(names) + 40))
+
+
+def curves_chart(points: pd.DataFrame, class_names: Sequence[str], kind: str) -> alt.LayerChart:
+    """Draw one curve a class against all others, over the whole of [0, 1].
+
+    Args:
+        points: columns ``class``, ``x``, ``y`` and ``area``, in the order along the curve.
+        class_names: in class order, for the colours.
+        kind: ``"roc"`` or ``"precision_recall"``.
+    """
+    import altair as alt
+    import pandas as pd
+
+    x_title, y_title = _CURVES[kind]
+    drawn = [name for name in class_names if name in set(points["class"])]
+    thin = pd.concat(
+        [points[:0], *(thin_out(points[points["class"] == name], 300) for name in drawn)]
+    )
+    thin = thin.assign(order=range(len(thin)))
+    lines = (
+        alt.Chart(thin)
+        .mark_line(
+            strokeWidth=2.5, opacity=0.9, interpolate="linear" if kind == "roc" else "step-before"
+        )
+        .encode(
+            x=alt.X("x:Q", title=x_title, scale=_whole(), axis=_share_axis(grid=True)),
+            y=alt.Y("y:Q", title=y_title, scale=_whole(), axis=_share_axis(grid=True)),
+            order="order:Q",
+            color=alt.Color(
+                "class:N",
+                title=None,
+                scale=alt.Scale(
+                    domain=drawn,
+                    range=[class_color(list(class_names).index(name)) for name in drawn],
+                ),
+                legend=None
+                if len(drawn) > MAX_WRITTEN_CLASSES
+                else alt.Legend(orient="top", symbolType="stroke", symbolStrokeWidth=3),
+            ),
+            tooltip=[
+                alt.Tooltip("class:N", title="Class"),
+                alt.Tooltip("area:Q", title="Area under it", format=".3f"),
+                alt.Tooltip("x:Q", title=x_title, format=".2f"),
+                alt.Tooltip("y:Q", title=y_title, format=".2f"),
+            ],
+        )
+    )
+    layers = [_diagonal(), lines] if kind == "roc" else [lines]
+    return alt.layer(*layers).properties(height=300)
+
+
+def reliability_chart(rows: pd.DataFrame) -> alt.LayerChart:
+    """Draw what was claimed against what was right; on the diagonal the two agree.
+
+    Args:
+        rows: columns ``stage`` (``"before"``, ``"after"``), ``confidence``, ``accuracy`` and
+            ``num_images``; rows without images are left out.
+    """
+    import altair as alt
+
+    known = rows.dropna(subset=["confidence", "accuracy"])
+    color = alt.Color(
+        "stage:N",
+        title=None,
+        scale=alt.Scale(domain=["before", "after"], range=[CLASS_COLORS[1], ACCENT]),
+        legend=alt.Legend(orient="top", symbolOpacity=1, symbolType="circle"),
+    )
+    base = alt.Chart(known).encode(
+        x=alt.X("confidence:Q", title="Probability given", scale=_whole(), axis=_share_axis()),
+        y=alt.Y("accuracy:Q", title="Share that was right", scale=_whole(), axis=_share_axis()),
+        color=color,
+        tooltip=[
+            alt.Tooltip("stage:N", title="Scaling"),
+            alt.Tooltip("confidence:Q", title="Probability given", format=".1%"),
+            alt.Tooltip("accuracy:Q", title="Right", format=".1%"),
+            alt.Tooltip("num_images:Q", title="Photos"),
+        ],
+    )
+    lines = base.mark_line(strokeWidth=1.5, opacity=0.6)
+    dots = base.mark_circle(opacity=0.9, clip=False).encode(
+        size=alt.Size("num_images:Q", scale=alt.Scale(range=[50, 420], zero=True), legend=None)
+    )
+    return alt.layer(_diagonal(), lines, dots).properties(height=320)
+
+
+def coverage_chart(rows: pd.DataFrame) -> alt.LayerChart:
+    """Draw how right the answers are when only the surest share of the photos gets one.
+
+    Args:
+        rows: columns ``coverage``, ``accuracy``, ``num_answered`` and ``is_chosen``.
+    """
+    import altair as alt
+
+    least = float(rows["accuracy"].min()) if len(rows) else 0.0
+    low = max(0.0, min(0.9, 0.1 * int(10 * least)))
+    base = alt.Chart(rows).encode(
+        x=alt.X("coverage:Q", title="Share of photos answered", scale=_whole(), axis=_share_axis()),
+        y=alt.Y(
+            "accuracy:Q",
+            title="Right among them",
+            scale=alt.Scale(domain=[low, 1], nice=False),
+            axis=_share_axis(),
+        ),
+        tooltip=[
+            alt.Tooltip("coverage:Q", title="Answered", format=".1%"),
+            alt.Tooltip("num_answered:Q", title="Photos"),
+            alt.Tooltip("accuracy:Q", title="Right among them", format=".1%"),
+        ],
+    )
+    line = base.mark_line(color=ACCENT, strokeWidth=2.5, interpolate="step-after")
+    here = base.transform_filter("datum.is_chosen")
+    rule = here.mark_rule(color=QUIET, strokeDash=[4, 4]).encode(y=alt.Y())
+    dot = here.mark_circle(color=CLASS_COLORS[0], size=160, opacity=1)
+    return alt.layer(line, rule, dot).properties(height=320)
+
+
+def intervals_chart(rows: pd.DataFrame, colors: Sequence[str]) -> alt.LayerChart:
+    """Draw accuracies with their intervals under each other.
+
+    Args:
+        rows: columns ``name``, ``accuracy``, ``low`` and ``high`` in [0, 1].
+        colors: one a row.
+    """
+    import altair as alt
+
+    table = rows.assign(
+        told=[percent(value) for value in rows["accuracy"]],
+        between=[
+            f"{100 * low:.1f} to {100 * high:.1f} %"
+            for low, high in zip(rows["low"], rows["high"], strict=True)
+        ],
+    )
+    names = list(table["name"])
+    base = alt.Chart(table).encode(
+        y=alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=190, labelPadding=8)),
+        color=alt.Color("name:N", scale=alt.Scale(domain=names, range=list(colors)), legend=None),
+        tooltip=[
+            alt.Tooltip("name:N", title=" "),
+            alt.Tooltip("told:N", title="Accuracy"),
+            alt.Tooltip("between:N", title="95 % interval"),
+        ],
+    )
+    x = alt.X("low:Q", title="Accuracy, 95 % interval", scale=_whole(), axis=_share_axis(grid=True))
+    bar = base.mark_rule(strokeWidth=5, opacity=0.45, strokeCap="round").encode(x=x, x2="high:Q")
+    dot = base.mark_circle(size=170, opacity=1).encode(x=alt.X("accuracy:Q", scale=_whole()))
+    return alt.layer(bar, dot).properties(height=46 * len(names) + 40)
+
+
+def recall_chart(
+    rows: pd.DataFrame, class_names: Sequence[str], places: Sequence[str]
+) -> alt.Chart:
+    """Draw the share found of each class, once for each of two sets of photos.
+
+    Args:
+        rows: columns ``class``, ``place``, ``recall`` in [0, 1] and ``images``.
+        class_names: in class order.
+        places: names of the two sets, the run's own first.
+    """
+    import altair as alt
+
+    return (
+        alt.Chart(rows.dropna(subset=["recall"]))
+        .mark_bar(cornerRadiusEnd=4)
+        .encode(
+            y=alt.Y(
+                "class:N",
+                sort=list(class_names),
+                title=None,
+                axis=alt.Axis(labelLimit=150, labelPadding=8),
+            ),
+            yOffset=alt.YOffset("place:N", sort=list(places)),
+            x=alt.X("recall:Q", title="Share found", scale=_whole(), axis=_share_axis(grid=True)),
+            color=alt.Color(
+                "place:N",
+                title=None,
+                scale=alt.Scale(domain=list(places), range=[QUIET, ACCENT]),
+                legend=alt.Legend(orient="top", columns=1, labelLimit=300),
+            ),
+            tooltip=[
+                alt.Tooltip("class:N", title="Class"),
+                alt.Tooltip("place:N", title="Photos from"),
+                alt.Tooltip("recall:Q", title="Found", format=".1%"),
+                alt.Tooltip("images:Q", title="Photos"),
+            ],
+        )
+        .properties(height=44 * len(class_names) + 50)
+    )
+
+
+def _cell_text(images: int, share: float, by_share: bool) -> str:
+    if not by_share:
+        return str(images)
+    return "" if share != share else f"{100 * share:.0f} %"
+
+
+def _diagonal() -> alt.Chart:
+    import altair as alt
+    import pandas as pd
+
+    ends = pd.DataFrame({"x": [0.0, 1.0], "y": [0.0, 1.0]})
+    line = alt.Chart(ends).mark_line(color=QUIET, strokeDash=[4, 4], strokeWidth=1.5, tooltip=None)
+    return line.encode(x=alt.X("x:Q", scale=_whole()), y=alt.Y("y:Q", scale=_whole()))
+
+
+def _whole() -> Any:
+    import altair as alt
+
+    return alt.Scale(domain=[0, 1], nice=False)
+
+
+def _share_axis(*, grid: bool = False) -> Any:
+    import altair as alt
+
+    return alt.Axis(format=".0%", tickCount=5, grid=grid)
+
+
+def _name_axis(num_below: int) -> Any:
+    """Names of classes; below the chart they are turned once they would not fit side by side."""
+    import altair as alt
+
+    angle = {"labelAngle": -40} if num_below > 5 else {"labelAngle": 0} if num_below else {}
+    return alt.Axis(
+        labelLimit=110, labelFlush=False, ticks=False, domain=False, labelPadding=8, **angle
+    )

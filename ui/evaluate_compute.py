@@ -1,0 +1,84 @@
+"""Evaluates a run with its progress shown; asked again for the same it remembers."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import streamlit as st
+
+from tl_core.data.decisions import decisions_path
+from tl_core.data.progress import Progress
+from tl_core.model.calibration import CALIBRATION_FILE
+from tl_core.model.known import KNOWN_FILE
+from tl_core.results.evaluate import evaluate_run
+from tl_core.results.evaluation import Evaluation
+from tl_core.training.runs import Run
+from tl_core.workspace import Workspace
+from ui.datasets import DatasetRef, folder_stamp, load_decided
+from ui.evaluate_source import dataset_of
+from ui.evaluate_state import KEPT, Looked, Source
+from ui.memory import give_back
+from ui.predictions import weights_stamp
+
+NUM_KEPT = 4
+STAGES = {"scan": "Reading the photos", "features": "Running the backbone"}
+
+
+def look(workspace: Workspace, run: Run, source: Source) -> Looked:
+    """Return what a run says about some photos.
+
+    Raises:
+        DatasetError: the photos are gone, or have none of the run's classes.
+        RunError: the run cannot be read.
+    """
+    dataset = source.folder or dataset_of(workspace, run)
+    kept: OrderedDict[tuple[str, ...], tuple[tuple[int, ...], Evaluation]]
+    kept = st.session_state.setdefault(KEPT, OrderedDict())
+    slot = (run.id, source.part, dataset.id)
+    stamp = _stamp(workspace, run, dataset)
+    if slot not in kept or kept[slot][0] != stamp:
+        evaluation = _evaluate(workspace, run, source)
+        # Stamped afterwards: a run without temperature gets one from its first evaluation.
+        kept[slot] = (_stamp(workspace, run, dataset), evaluation)
+    kept.move_to_end(slot)
+    while len(kept) > NUM_KEPT:
+        kept.popitem(last=False)
+    return Looked(workspace, run, source, kept[slot][1], load_decided(workspace, dataset))
+
+
+def run_stamp(workspace: Workspace, run: Run) -> tuple[int, ...]:
+    """Return what changes when a run's weights, its own photos or decisions about them do."""
+    return _stamp(workspace, run, dataset_of(workspace, run))
+
+
+def _evaluate(workspace: Workspace, run: Run, source: Source) -> Evaluation:
+    place = st.empty()
+    bar = place.progress(0.0, text="Opening the model")
+
+    def show(progress: Progress) -> None:
+        share = progress.done / max(1, progress.total)
+        title = STAGES.get(progress.stage, progress.stage.capitalize())
+        text = f"{title}: {progress.done:,} of {progress.total:,}"
+        bar.progress(min(1.0, share), text=text)
+
+    evaluation = evaluate_run(
+        run.run_dir,
+        source.folder.path if source.folder else None,
+        part=source.part,
+        cache_dir=workspace.cache_dir,
+        on_progress=show,
+    )
+    place.empty()
+    give_back()
+    return evaluation
+
+
+def _stamp(workspace: Workspace, run: Run, dataset: DatasetRef) -> tuple[int, ...]:
+    """Return what changes when weights, trust, files or decisions do."""
+    files = [
+        run.run_dir / CALIBRATION_FILE,
+        run.run_dir / KNOWN_FILE,
+        decisions_path(workspace, dataset.path),
+    ]
+    times = [path.stat().st_mtime_ns if path.exists() else 0 for path in files]
+    return (weights_stamp(run), *folder_stamp(dataset.path), *times)

@@ -1,0 +1,78 @@
+"""Photos of an evaluation as tiles; a click on one opens it from near."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from ui.evaluate_state import PHOTO, Looked
+from ui.thumbnails import thumbnails
+from ui.words import number_of, plain
+
+TILE_WIDTH = 132
+
+
+def page_of(positions: Sequence[int], prefix: str, page_size: int) -> Sequence[int]:
+    """Draw the page picker when there are several pages, and return those of the chosen one."""
+    num_pages = -(-len(positions) // page_size)
+    if num_pages <= 1:
+        return positions
+    with st.container(horizontal_alignment="center"):
+        page = min(num_pages, st.pagination(num_pages, key=f"{prefix}_page"))
+    return positions[(page - 1) * page_size : page * page_size]
+
+
+def tiles_of(looked: Looked, positions: Sequence[int]) -> dict[int, bytes | None]:
+    """Return the thumbnails of images by position; None for one that cannot be read."""
+    records = {place: looked.record(place) for place in positions}
+    there = {place: record for place, record in records.items() if record is not None}
+    made = thumbnails(looked.workspace, looked.decided.raw, list(there.values()))
+    return {**dict.fromkeys(positions), **dict(zip(there, made, strict=True))}
+
+
+def draw_tile(looked: Looked, position: int, data: bytes | None) -> None:
+    """Draw one thumbnail, or what is in its place."""
+    path = looked.evaluation.paths[position]
+    true = looked.evaluation.class_names[looked.evaluation.labels[position]]
+    if data is None:
+        st.caption(f":material/broken_image: {plain(path)} cannot be read any more")
+    else:
+        st.image(data, width="stretch", alt=f"{true}: {path}")
+
+
+def draw_photos(
+    looked: Looked, positions: Sequence[int], notes: Sequence[str], *, prefix: str, page_size: int
+) -> None:
+    """Draw tiles whose label opens the photo from near."""
+    if not positions:
+        st.caption("No photos here.")
+        return
+    note_of = dict(zip(positions, notes, strict=True))
+    shown = page_of(positions, prefix, page_size)
+    tiles = tiles_of(looked, shown)
+    grid = st.grid("auto", min_column_width=TILE_WIDTH, gap="small")
+    for position in shown:
+        with grid.cell(), st.container(gap="xxsmall"):
+            draw_tile(looked, position, tiles[position])
+            draw_opener(looked, position, plain(note_of[position]), prefix)
+    if len(shown) < len(positions):
+        st.caption(f"{number_of(len(positions), 'photo')} in all.")
+
+
+def draw_opener(looked: Looked, position: int, label: str, prefix: str) -> None:
+    """Draw the button that opens a photo from near."""
+    path = looked.evaluation.paths[position]
+    st.button(
+        label,
+        key=f"{prefix}_open_{path}",
+        icon=":material/zoom_in:",
+        type="tertiary",
+        on_click=_open,
+        args=(path,),
+        help="Look closer: where the model looked, and the training photos most like it",
+    )
+
+
+def _open(path: str) -> None:
+    st.session_state[PHOTO] = path

@@ -1,0 +1,72 @@
+"""What to evaluate: a run, and its own photos or those of another folder."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from tl_core.training.runs import Run
+from tl_core.workspace import Workspace
+from ui.bootstrap import Studio
+from ui.datasets import DatasetRef, list_datasets, open_folder
+from ui.evaluate_state import ELSEWHERE, FOLDER, PART, TEST, VAL, Source
+from ui.runs import select_run
+
+TITLES = {TEST: "Test photos", VAL: "Validation photos", ELSEWHERE: "Another folder"}
+
+
+def choose_source(studio: Studio, runs: list[Run]) -> tuple[Run, Source | None]:
+    """Draw the choice of run and photos; the source is None while no folder is named."""
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        run = select_run(runs, "Run") or runs[0]
+    with right:
+        part = (
+            st.segmented_control(
+                "Photos",
+                list(TITLES),
+                format_func=TITLES.__getitem__,
+                default=TEST,
+                key=PART,
+                required=True,
+                persist_state="session",
+                help="Test photos were set aside before training and count most. Validation "
+                "photos chose the best epoch, so the figure on them flatters.",
+            )
+            or TEST
+        )
+        if part != ELSEWHERE:
+            return run, Source(part)
+        folder = _choose_folder(studio, run)
+    return run, Source(ELSEWHERE, folder) if folder else None
+
+
+def ask_for_folder() -> None:
+    """Have the page ask for a folder; for a button's callback."""
+    st.session_state[PART] = ELSEWHERE
+
+
+def dataset_of(workspace: Workspace, run: Run) -> DatasetRef:
+    """Return the dataset that a run was trained on."""
+    path = run.data_dir
+    return DatasetRef(workspace.relative(path), path.name, path, False)
+
+
+def _choose_folder(studio: Studio, run: Run) -> DatasetRef | None:
+    known = {one.id: one for one in list_datasets(studio.workspace) if one.path != run.data_dir}
+    may_type = studio.may_open_folders
+    if st.session_state.get(FOLDER) not in known and not may_type:
+        st.session_state.pop(FOLDER, None)
+    chosen = st.selectbox(
+        "Folder with the same class names",
+        list(known),
+        index=None,
+        format_func=lambda one: known[one].title if one in known else one,
+        accept_new_options=may_type,
+        placeholder="Choose a dataset or type a full path" if may_type else "Choose a dataset",
+        key=FOLDER,
+        persist_state="session",
+        help=f"Class folders named {', '.join(run.class_names[:6])}. Nothing in them is changed.",
+    )
+    if not chosen:
+        return None
+    return known.get(chosen) or open_folder(studio.workspace, chosen)
