@@ -38,6 +38,7 @@ __all__ = ["FeatureSpec", "ImageFeatures", "extract_features", "extract_images"]
 
 STAGE = "features"
 _REPORT_SECONDS = 0.2
+_IMAGES_A_LANE = 8  # an engine takes some 30 MB and a moment to open: not for a few images
 
 
 class ImageFeatures(NamedTuple):
@@ -165,6 +166,7 @@ def extract_images(
     engines: Future[EnginePool] = Future()
     engines.set_result(pool)
     jobs = [Job(number) for number in range(len(images))]
+    num_lanes = min(num_lanes, max(1, len(images) // _IMAGES_A_LANE))
     run_lanes(jobs, load, _same_view, engines, num_lanes, on_result, should_stop)
     features = np.zeros((len(images), pool.feature_dim), np.float32)
     for number, row in found.items():
