@@ -79,8 +79,8 @@ def sizes_chart(
     )
     label = (
         alt.Chart(box)
-        .mark_text(align="right", baseline="top", dx=-6, dy=6, color=ACCENT, fontWeight=600)
-        .encode(x="x2:Q", y="y2:Q", text="told:N")
+        .mark_text(align="left", baseline="bottom", dx=2, dy=-6, color=ACCENT, fontWeight=600)
+        .encode(x="x:Q", y="y2:Q", text="told:N")
     )
     return (points + frame + label).properties(height=HEIGHT)
 
@@ -207,7 +207,7 @@ def split_chart(parts: pd.DataFrame, class_names: Sequence[str]) -> alt.Chart:
             legend=alt.Legend(orient="top", symbolType="square"),
         )
     )
-    return bars.properties(height=34 * len(class_names) + 60)
+    return bars.properties(height=34 * len(class_names) + 110)
 
 
 def curve_chart(points: pd.DataFrame, fit: pd.DataFrame) -> alt.Chart:

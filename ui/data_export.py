@@ -28,8 +28,10 @@ def draw_export(view: View) -> None:
     num_excluded = sum(decision.action == "exclude" for decision in held.values())
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(
-            f"{number_of(num_excluded, 'photo')} excluded, "
-            f"{len(held) - num_excluded:,} moved. No file was touched."
+            f"{number_of(num_excluded, 'photo')} excluded, {len(held) - num_excluded:,} moved. "
+            "The files are as they were."
+            if held
+            else "Nothing is excluded or moved."
         )
         st.download_button(
             "Save decisions",

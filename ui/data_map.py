@@ -66,11 +66,6 @@ def draw_map(view: View) -> None:
             st.caption(f"The first {len(shown)} of {len(records):,}.")
 
 
-def show_neighbours(path: str) -> None:
-    """Have the map show the neighbours of a picture from the next run on; for a callback."""
-    st.session_state[keys.MAP_PICTURE] = path
-
-
 def _pick_kind(maps: dict[str, Map]) -> str:
     options = list(maps)
     if st.session_state.get("map_kind") not in options:

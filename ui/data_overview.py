@@ -118,7 +118,8 @@ def _draw_brightness(view: View) -> None:
         alt="How bright the photos are",
     )
     st.caption(
-        "Click a bar to see those photos below. One class all dark is a hint it could cheat."
+        "Click a bar to see those photos below. If one class is darker than the others, a model "
+        "may go by the light instead of the subject."
     )
 
 

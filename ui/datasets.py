@@ -247,6 +247,14 @@ def _progress_text(progress: Progress) -> str:
     return f"{progress.stage.capitalize()}: {progress.done:,} of {progress.total:,}"
 
 
+def subfolders(folder: Path) -> list[str]:
+    """Return the names of the folders in a folder, sorted; none when it may not be read."""
+    try:
+        return sorted((Path(path).name for path in _subfolders(folder)), key=str.casefold)
+    except OSError:
+        return []
+
+
 def _subfolders(folder: Path) -> list[str]:
     with os.scandir(folder) as entries:
         return [

@@ -86,7 +86,7 @@ def draw_finding(view: View, one: Open) -> None:
     shown = one.items[(min(page, num_pages) - 1) * size :][:size]
     if is_grouped:
         for item in shown:
-            _draw_group(view, finding, item)
+            _draw_group(view, finding, item, is_only=len(one.items) == 1)
     else:
         _draw_singles(view, finding, shown)
 
@@ -118,7 +118,7 @@ def _draw_counts(view: View, is_busy: bool) -> None:
     st.caption("Findings: " + (" &nbsp; ".join(parts) if parts else "none open"))
 
 
-def _draw_group(view: View, finding: Finding, item: Item) -> None:
+def _draw_group(view: View, finding: Finding, item: Item, *, is_only: bool) -> None:
     """Draw pictures that belong together side by side, with what is proposed for them."""
     with st.container(border=True):
         records = [view.raw.records[view.raw_place[path]] for path in item.paths]
@@ -126,19 +126,33 @@ def _draw_group(view: View, finding: Finding, item: Item) -> None:
             _draw_pictures(view, records[:MAX_IN_GROUP], item)
         if len(records) > MAX_IN_GROUP:
             st.caption(f"and {len(records) - MAX_IN_GROUP:,} more")
+        place = view.raw_place[item.paths[0]]
         with st.container(horizontal=True):
+            if finding.kind.endswith("two_classes"):
+                _draw_classes_to_keep(view, finding, item)
+            if is_only:
+                return  # the buttons above are for it already
             if item.proposed and st.button(
                 _all_label(finding, len(item.proposed)),
-                key=f"fix_{finding.kind}_{view.raw_place[item.paths[0]]}",
+                key=f"fix_{finding.kind}_{place}",
                 icon=":material/block:",
             ):
                 _propose(view, finding, item.proposed)
-            if st.button(
-                "Keep as they are",
-                key=f"ignore_{finding.kind}_{view.raw_place[item.paths[0]]}",
-                type="tertiary",
-            ):
+            if st.button("Keep as they are", key=f"ignore_{finding.kind}_{place}", type="tertiary"):
                 ignore(view, item.paths, finding.kind)
+
+
+def _draw_classes_to_keep(view: View, finding: Finding, item: Item) -> None:
+    """Draw a button for each class that copies in several could belong to: the others go."""
+    for class_name in dict.fromkeys(view.class_of(path) for path in item.paths):
+        others = [path for path in item.paths if view.class_of(path) != class_name]
+        if st.button(
+            f"It is {plain(class_name)}",
+            key=f"keep_{class_name}_{finding.kind}_{view.raw_place[item.paths[0]]}",
+            icon=":material/check:",
+            help="Excludes what lies in the other class.",
+        ):
+            exclude(view, others, finding.kind)
 
 
 def _draw_singles(view: View, finding: Finding, items: Sequence[Item]) -> None:

@@ -76,16 +76,15 @@ def draw_actions(
     paths = sorted(picked)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         all_ticked = bool(shown) and all(record.path in picked for record in shown)
-        if st.button(
-            "Untick all" if picked and all_ticked else "Tick all shown",
+        st.button(
+            "Untick all" if all_ticked else "Tick all shown",
             key=f"{prefix}_tick_all",
-            icon=":material/deselect:" if picked and all_ticked else ":material/select_all:",
+            icon=":material/deselect:" if all_ticked else ":material/select_all:",
             type="tertiary",
             disabled=not shown,
             on_click=_tick_all,
             args=(tuple(record.path for record in shown), all_ticked),
-        ):
-            pass
+        )
         if picked and not all_ticked:
             st.button(
                 f"Untick {len(picked):,}",
@@ -117,6 +116,17 @@ def draw_actions(
             key=f"{prefix}_move",
         ):
             _draw_move(view, paths, prefix)
+        if len(paths) == 1 and prefix != "map":
+            if st.button(
+                "Similar",
+                key=f"{prefix}_similar",
+                icon=":material/scatter_plot:",
+                type="tertiary",
+                on_click=_show_similar,
+                args=(paths[0],),
+                help="Shows on the map what the backbone finds most like it",
+            ):
+                st.rerun()  # all of the page: another of its parts is open now
         draw_history(view, prefix)
 
 
@@ -139,6 +149,11 @@ def _draw_move(view: View, paths: Sequence[str], prefix: str) -> None:
 
 def _counted(label: str, picked: set[str]) -> str:
     return f"{label} ({len(picked):,})" if picked else label
+
+
+def _show_similar(path: str) -> None:
+    st.session_state[keys.MAP_PICTURE] = path
+    st.session_state[keys.DATA_TABS] = "Map"
 
 
 def _toggle(path: str) -> None:
