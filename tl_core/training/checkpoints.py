@@ -80,6 +80,13 @@ class Checkpoint:
     state: Weights
     seconds: Mapping[str, float]
 
+    def seconds_spent(self) -> dict[str, float]:
+        """Return how long each part took up to here; what came after is done again."""
+        seconds = {name: self.seconds.get(name, 0.0) for name in ("features",)}
+        for result in self.history:
+            seconds[result.phase] = seconds.get(result.phase, 0.0) + result.seconds
+        return seconds
+
     def save(self, run_dir: Path) -> None:
         """Write it into a run's folder, whole or not at all."""
         facts = {

@@ -52,6 +52,18 @@ class PhaseStarted(Event):
 
 
 @dataclass(frozen=True)
+class RunResumed(Event):
+    """A run goes on from ``num_epochs`` whole epochs of ``phase``.
+
+    ``history`` is the table of epochs so far; epochs told of before and not in it are done again.
+    """
+
+    phase: str
+    num_epochs: int
+    history: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
 class FeatureProgress(Event):
     """Counted work came further.
 

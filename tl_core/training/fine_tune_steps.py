@@ -70,7 +70,7 @@ class FineTuneSteps:
         self._strategy = strategy or tf.distribute.get_strategy()
         self._activation_shape = tuple(int(side) for side in top.input.shape[1:])
         with self._strategy.scope():
-            self._head = {name: tf.Variable(array) for name, array in head.items()}
+            self._head = {name: tf.Variable(head[name]) for name in _in_order(head)}
             self._head_list = list(self._head.values())
             self._num_updates = tf.Variable(0, dtype=tf.int64)
             named = {names[id(v)]: v.value for v in top.trainable_variables} | self._head
@@ -151,7 +151,7 @@ class FineTuneSteps:
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on from a :meth:`state`."""
-        self._num_updates.assign(state["adam_step"])
+        self._num_updates.assign(state["adam_step"].reshape(()))
         for trained in self._trained:
             trained.weight.assign(state[f"weights/{trained.name}"])
             trained.mean.assign(state[f"adam_m/{trained.name}"])
@@ -267,6 +267,13 @@ def choose_strategy() -> tf.distribute.Strategy | None:
 
     gpus = tf.config.list_logical_devices("GPU")
     return tf.distribute.MirroredStrategy() if len(gpus) > 1 else None
+
+
+def _in_order(head: Mapping[str, np.ndarray]) -> list[str]:
+    """Return the names of a head's weights from the first layer on, kernel before bias."""
+    num_fc = len(head) // 2 - 1
+    layers = [*(f"fc_{number}" for number in range(num_fc)), "predictions"]
+    return [f"{layer}/{part}" for layer in layers for part in ("kernel", "bias")]
 
 
 def _copy(variable: Any) -> np.ndarray:

@@ -55,7 +55,8 @@ class HeadPhase:
                     steps.restore(resumed.state)
                 reason = _Training(context, steps).run(resumed.num_epochs if resumed else 0)
         finally:
-            context.seconds[self.name] = context.recorder.end_phase(reason)
+            seconds = context.recorder.end_phase(reason)
+            context.seconds[self.name] = context.seconds.get(self.name, 0.0) + seconds
 
     def probabilities(self, context: PhaseContext, part: str) -> np.ndarray:
         """Return (n, num_classes) of the best weights: the same path as a reloaded run's."""

@@ -109,7 +109,7 @@ class HeadSteps:
         for group, variables in groups.items():
             for name, variable in zip(self._names, variables, strict=True):
                 variable.assign(state[f"{group}/{name}"])
-        self._num_updates.assign(state["adam_step"])
+        self._num_updates.assign(state["adam_step"].reshape(()))
 
     def train(
         self,
@@ -219,11 +219,13 @@ class HeadSteps:
             hits = tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), y)
             return (
                 number + 1,
-                loss_sum + tf.reduce_sum(losses),
+                loss_sum + tf.cast(tf.reduce_sum(losses), tf.float64),
                 num_correct + tf.reduce_sum(tf.cast(hits, tf.float32)),
             )
 
-        return tf.while_loop(lambda number, *_: number < num_steps, step, (0, 0.0, 0.0))[1:]
+        # Doubles add up the same however the steps are grouped, which speed decides.
+        first = (0, tf.constant(0.0, tf.float64), 0.0)
+        return tf.while_loop(lambda number, *_: number < num_steps, step, first)[1:]
 
     def _apply_adam(self, gradients: Sequence[Any], learning_rate: Any) -> None:
         """Update as ``keras.optimizers.Adam`` does, in one fused operation a variable.

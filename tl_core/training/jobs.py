@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tl_core.config import TrainConfig
 from tl_core.errors import DatasetError, RunError
+from tl_core.training.continuing import continue_run, queue_again
 from tl_core.training.job_queue import Job, JobQueue
 from tl_core.training.run_files import end_run
 from tl_core.training.runs import Run, create_run
@@ -28,10 +31,12 @@ __all__ = [
     "Job",
     "JobQueue",
     "WorkerState",
+    "continue_training",
     "end_worker",
     "ensure_worker",
     "prepare_features",
     "queue_position",
+    "resume_training",
     "start_training",
     "stop_run",
     "worker_log_tail",
@@ -58,6 +63,32 @@ def start_training(
     JobQueue(workspace).submit("train", {}, run_dir=run.run_dir)
     ensure_worker(workspace)
     return run
+
+
+def resume_training(workspace: Workspace, run: Run) -> None:
+    """Queue a run that was stopped, failed or was interrupted; it goes on where it was.
+
+    Raises:
+        RunError: it is finished, waits already, or is being trained.
+    """
+    queue_again(run)
+    JobQueue(workspace).submit("train", {}, run_dir=run.run_dir)
+    ensure_worker(workspace)
+
+
+def continue_training(
+    workspace: Workspace, run: Run, changes: Mapping[str, Any], name: str | None = None
+) -> Run:
+    """Queue a new run that fine-tunes from a run's best weights, and return it at once.
+
+    Raises:
+        ConfigError: the changes ask for other layers or another split, or leave all frozen.
+        RunError: the run cannot be started from.
+    """
+    new = continue_run(run, changes, name=name)
+    JobQueue(workspace).submit("train", {}, run_dir=new.run_dir)
+    ensure_worker(workspace)
+    return new
 
 
 def prepare_features(workspace: Workspace, config: TrainConfig, data_dir: Path | str) -> Job:

@@ -67,7 +67,8 @@ class PhaseContext:
                 on_progress=self.recorder.report,
                 should_stop=self.should_stop,
             )
-            self.seconds["features"] = self.recorder.end_phase()
+            seconds = self.recorder.end_phase()
+            self.seconds["features"] = self.seconds.get("features", 0.0) + seconds
         return self._features
 
 

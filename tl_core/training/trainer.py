@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.metadata
 import logging
@@ -24,8 +25,9 @@ from tl_core.files import write_json
 from tl_core.metrics import accuracy, log_loss, wilson_interval
 from tl_core.model.backbones import resolve_image_size, weights_fingerprint
 from tl_core.training.background_import import BackgroundImport
-from tl_core.training.checkpoints import Checkpoint, Checkpoints
-from tl_core.training.events import OnEvent
+from tl_core.training.checkpoints import Checkpoint, Checkpoints, load_checkpoint
+from tl_core.training.continuing import check_same_images, queue_again
+from tl_core.training.events import OnEvent, RunResumed
 from tl_core.training.fine_tune_phase import FineTunePhase
 from tl_core.training.head_phase import HeadPhase
 from tl_core.training.phases import Phase, PhaseContext
@@ -38,7 +40,7 @@ from tl_core.training.run_files import (
     ORIGIN_FILE,
     SPLIT_FILE,
 )
-from tl_core.training.runs import Run, create_run_at
+from tl_core.training.runs import Run, create_run_at, load_run
 from tl_core.training.trust import record_trust
 from tl_core.workspace import default_workspace
 
@@ -94,6 +96,8 @@ def train_queued(
 ) -> Run:
     """Train a run made by :func:`~tl_core.training.runs.create_run`, scanning its data first.
 
+    A run that has a checkpoint goes on from it: see :mod:`tl_core.training.continuing`.
+
     Raises:
         TLError: it failed; the run is kept in state ``failed``.
     """
@@ -110,8 +114,42 @@ def train_queued(
         index = apply_decisions(index, decisions)
         scan_seconds = time.monotonic() - started
         split = split_dataset(index, run.config)
-        _train(recorder, run.config, index, split, tensorflow, cache_dir, should_stop, scan_seconds)
+        resumed = load_checkpoint(run.run_dir)
+        if resumed is not None:
+            check_same_images(run, index, split)
+        _train(
+            recorder,
+            run.config,
+            index,
+            split,
+            tensorflow,
+            cache_dir,
+            should_stop,
+            scan_seconds,
+            resumed,
+        )
     return run
+
+
+def resume_run(
+    run_dir: Path | str,
+    on_event: OnEvent | None = None,
+    should_stop: ShouldStop | None = None,
+    *,
+    cache_dir: Path | None = None,
+) -> Run:
+    """Go on with a run that was stopped, failed or was interrupted, as if it never had been.
+
+    Weights, optimizer, schedule, random draws, history, best values and early stopping continue
+    from the last epoch that was saved. A run that has none begins anew.
+
+    Raises:
+        RunError: it is finished, or its images have changed.
+        TLError: training failed; the run is kept in state ``failed``.
+    """
+    run = load_run(run_dir)
+    queue_again(run)
+    return train_queued(run, on_event, should_stop, cache_dir=cache_dir)
 
 
 def phases_of(config: TrainConfig) -> tuple[str, ...]:
@@ -147,7 +185,15 @@ def _train(
     started = time.monotonic()
     seconds = {"scan": scan_seconds, "features": 0.0}
     if resumed is not None:
-        seconds = {**seconds, **resumed.seconds}
+        seconds |= resumed.seconds_spent()
+        recorder.emit(
+            RunResumed(
+                resumed.phase,
+                resumed.num_epochs,
+                [dataclasses.asdict(result) for result in resumed.history],
+            )
+        )
+    seconds_before = sum(seconds.values()) - scan_seconds
     _describe(recorder.run, config, index, split)
     context = PhaseContext(
         config=config,
@@ -182,7 +228,8 @@ def _train(
         context.checkpoints.save()
     metrics: dict[str, Any] = {}
     if (best := context.checkpoints.best) is not None:
-        metrics = _final_metrics(context, phases[best.phase], time.monotonic() - started)
+        total_seconds = seconds_before + time.monotonic() - started
+        metrics = _final_metrics(context, phases[best.phase], total_seconds)
         write_json(recorder.run.run_dir / METRICS_FILE, metrics)
         record_trust(context, phases[best.phase])
     recorder.end(state, metrics, message)
