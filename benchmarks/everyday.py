@@ -22,7 +22,7 @@ import psutil
 from benchmarks.photos import draw_photos
 from tl_core.config import AUGMENT_PRESETS, TrainConfig
 from tl_core.data.samples import draw_example, draw_sample_dataset
-from tl_core.training.jobs import ensure_worker, start_training, stop_worker, worker_state
+from tl_core.training.jobs import end_worker, ensure_worker, start_training, worker_state
 from tl_core.training.runs import Run, load_run
 from tl_core.workspace import Workspace
 
@@ -61,7 +61,7 @@ def measure_sample(folder: Path, wait: bool) -> dict[str, float]:
         _, first = timed_run(workspace, BASE, data_dir)
         _, second = timed_run(workspace, BASE.updated(fc_layers=(128,), dropout=0.3), data_dir)
     finally:
-        stop_worker(workspace)
+        end_worker(workspace)
     return {"first": first, "second": second}
 
 
@@ -78,7 +78,7 @@ def measure_retraining(folder: Path, data_dir: Path) -> tuple[dict[str, float], 
         ]
         results = [timed_run(workspace, config, data_dir) for config in changed]
     finally:
-        stop_worker(workspace)
+        end_worker(workspace)
     again = sorted(seconds for _, seconds in results)
     return {"first": first, "again_median": again[1], "again_slowest": again[2]}, results[0][0]
 
