@@ -23,6 +23,7 @@ from ui.evaluate_trust import draw_trust
 from ui.layout import empty_state, page_header
 from ui.next_step import TRAIN_PAGE
 from ui.runs import loadable_runs
+from ui.words import plain
 
 SECTIONS = {
     SUMMARY_TAB: draw_summary,
@@ -44,8 +45,9 @@ with bootstrap("Evaluate", ":material/analytics:") as studio:
         )
         st.stop()
     run, source = choose_source(studio, runs)
+    st.session_state[TABS] = st.session_state.get(TABS, SUMMARY_TAB)  # outlives a run without tabs
     if source is None:
-        st.caption("Choose a folder whose class folders have the names of this run's classes.")
+        st.caption(f"Its class folders need the names {', '.join(map(plain, run.class_names))}.")
         st.stop()
     looked = look(studio.workspace, run, source)
     with action:

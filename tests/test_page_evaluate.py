@@ -24,7 +24,7 @@ from tl_core.training.run_files import WEIGHTS_FILE
 from tl_core.training.runs import create_run, list_runs
 from ui import evaluate_compare, evaluate_compute, evaluate_mend
 from ui.evaluate_confusion import confusion_cells, pair_words
-from ui.evaluate_downloads import predictions_csv
+from ui.evaluate_downloads import predictions_csv, report_json
 from ui.evaluate_elsewhere import shift_words
 from ui.evaluate_summary import class_table, curve_points
 from ui.evaluate_trust import reliability_words
@@ -237,9 +237,7 @@ def test_a_run_of_other_settings_or_the_same_photos_is_no_retraining(workspace, 
         finished_run(workspace, dataset),
     ]
     mended = later[-1]
-    write_json(
-        mended.run_dir / "origin.json", {**mended.origin, "decisions_fingerprint": "mended"}
-    )
+    write_json(mended.run_dir / "origin.json", {**mended.origin, "decisions_fingerprint": "mended"})
     assert evaluate_mend.retrained_from(run, list_runs(workspace.runs_dir)) == mended
     assert evaluate_mend.retrained_from(run, later[:-1]) is None
 
@@ -314,10 +312,11 @@ def test_another_folder_is_asked_for_and_then_compared(workspace, run, asked, ma
     at = open_tab("Another folder")
     assert_sound(at)
     at.button(key="ask_for_folder").click().run()
-    assert "Choose a folder whose class folders" in texts(at)
+    assert "need the names cat, dog" in texts(at)
     at.selectbox(key="evaluate_folder").set_value("datasets/elsewhere").run()
     assert_sound(at)
-    assert asked[-2:] == [(folder, "elsewhere"), (None, "test")]
+    assert asked == [(None, "test"), (folder, "test")]
+    assert at.session_state["evaluate_tabs"] == "Another folder"
     assert "25.0 points worse than at home; the intervals overlap" in texts(at)
 
 
@@ -339,9 +338,7 @@ def test_the_predictions_hold_every_probability():
     assert lines[2].endswith("0.25,0.75")
 
 
-def test_the_report_holds_figures_and_settings(run, asked):
-    at = open_page(EVALUATE)
-    assert_sound(at)
-    report = json.loads(at.download_button(key="download_report").click().run().value)
+def test_the_report_holds_figures_and_settings(run):
+    report = json.loads(report_json(run, by_hand(ONE_WRONG)))
     assert report["accuracy"] == 0.75
     assert report["config"]["backbone"] == "tiny"

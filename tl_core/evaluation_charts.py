@@ -239,7 +239,7 @@ def intervals_chart(rows: pd.DataFrame, colors: Sequence[str]) -> alt.LayerChart
     x = alt.X("low:Q", title="Accuracy, 95 % interval", scale=_whole(), axis=_share_axis(grid=True))
     bar = base.mark_rule(strokeWidth=5, opacity=0.45, strokeCap="round").encode(x=x, x2="high:Q")
     dot = base.mark_circle(size=170, opacity=1).encode(x=alt.X("accuracy:Q", scale=_whole()))
-    return alt.layer(bar, dot).properties(height=46 * len(names) + 40)
+    return alt.layer(bar, dot).properties(height=46 * len(names) + 70)
 
 
 def recall_chart(
@@ -279,7 +279,7 @@ def recall_chart(
                 alt.Tooltip("images:Q", title="Photos"),
             ],
         )
-        .properties(height=44 * len(class_names) + 50)
+        .properties(height=44 * len(class_names) + 140)
     )
 
 

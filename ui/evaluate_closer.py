@@ -48,16 +48,18 @@ def _drawer(looked: Looked, position: int) -> None:
         return
     names = evaluation.class_names
     true, answer = names[evaluation.labels[position]], names[evaluation.predicted[position]]
-    _draw_heat(looked, looked.decided.raw.path_of(record), record.sha256, true, answer)
-    is_right = true == answer
-    st.markdown(
-        f"**{plain(answer)}**, {percent(float(evaluation.confidence[position]))}, is right."
-        if is_right
-        else f"Says **{plain(answer)}**, is filed under **{plain(true)}**."
-    )
-    st.caption(plain(record.path))
-    if bool(evaluation.is_none_of_these[position]):
-        st.caption(":material/help: As it is set now, the run says “none of these” to this photo.")
+    path = looked.decided.raw.path_of(record)
+    sure = percent(float(evaluation.confidence[position]))
+    with st.container(gap="xxsmall"):
+        st.markdown(
+            f"Answers **{plain(answer)}**, {sure}. "
+            + ("That is right." if true == answer else f"Filed under **{plain(true)}**.")
+        )
+        st.caption(plain(record.path))
+        if bool(evaluation.is_none_of_these[position]):
+            st.caption(":material/help: As set now, the run says “none of these” to this photo.")
+    draw_mending(looked, position, prefix="closer")
+    _draw_heat(looked, path, record.sha256, true, answer)
     table = pd.DataFrame({"class": names, "probability": evaluation.probabilities[position]})
     table = table.sort_values("probability", ascending=False, kind="stable")
     st.altair_chart(
@@ -65,22 +67,20 @@ def _drawer(looked: Looked, position: int) -> None:
         key="closer_probabilities",
         alt=f"Probabilities: {answer} first",
     )
-    draw_mending(looked, position, prefix="closer")
-    _draw_neighbours(looked, looked.decided.raw.path_of(record), record.sha256)
+    _draw_neighbours(looked, path, record.sha256)
 
 
 def _draw_heat(looked: Looked, path: Path, sha256: str, true: str, answer: str) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        classes = list(dict.fromkeys([answer, true]))
-        shown = st.segmented_control(
-            "Where it looked for",
-            classes,
-            default=answer,
-            key="closer_class",
-            required=True,
-            help="The brighter a place, the more it speaks for that class (Grad-CAM).",
-        )
-    opacity = st.slider("Heat", 0, 100, 60, step=5, format="%d %%", key="closer_opacity")
+    classes, strength = st.columns(2, gap="medium")
+    shown = classes.segmented_control(
+        "Where it looked for",
+        list(dict.fromkeys([answer, true])),
+        default=answer,
+        key=f"closer_class_{sha256}",
+        required=True,
+        help="The brighter a place, the more it speaks for that class (Grad-CAM).",
+    )
+    opacity = strength.slider("Heat", 0, 100, 60, step=5, format="%d %%", key="closer_opacity")
     picture = st.empty()
     with picture, st.spinner("Looking again"):
         try:

@@ -16,7 +16,7 @@ from tl_core.training.runs import Run
 from tl_core.workspace import Workspace
 from ui.datasets import DatasetRef, folder_stamp, load_decided
 from ui.evaluate_source import dataset_of
-from ui.evaluate_state import KEPT, Looked, Source
+from ui.evaluate_state import KEPT, TEST, Looked, Source
 from ui.memory import give_back
 from ui.predictions import weights_stamp
 
@@ -64,7 +64,7 @@ def _evaluate(workspace: Workspace, run: Run, source: Source) -> Evaluation:
     evaluation = evaluate_run(
         run.run_dir,
         source.folder.path if source.folder else None,
-        part=source.part,
+        part=TEST if source.folder else source.part,
         cache_dir=workspace.cache_dir,
         on_progress=show,
     )

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from tl_core.results.evaluation import Evaluation
+from tl_core.training.runs import Run
 from ui.evaluate_state import Looked
 
 
@@ -30,7 +31,7 @@ def draw_downloads(looked: Looked) -> None:
         )
         st.download_button(
             "Report (JSON)",
-            lambda: report_json(looked).encode("utf-8"),
+            lambda: report_json(looked.run, looked.evaluation).encode("utf-8"),
             file_name=f"{stem}_report.json",
             mime="application/json",
             key="download_report",
@@ -49,11 +50,11 @@ def predictions_csv(evaluation: Evaluation) -> str:
     return table.to_csv(index=False)
 
 
-def report_json(looked: Looked) -> str:
+def report_json(run: Run, evaluation: Evaluation) -> str:
     """Return all figures and the run's settings."""
     report = {
-        "run": looked.run.id,
-        "config": looked.run.config.model_dump(mode="json"),
-        **looked.evaluation.to_dict(),
+        "run": run.id,
+        "config": run.config.model_dump(mode="json"),
+        **evaluation.to_dict(),
     }
     return json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

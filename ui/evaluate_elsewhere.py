@@ -85,7 +85,7 @@ def shift_table(own: Evaluation, there: Evaluation, name: str) -> pd.DataFrame:
             "Accuracy": percent(one.accuracy),
             "95 % interval": words.interval(one.interval),
             "Macro F1": percent(one.macro_f1),
-            "Mean surety": percent(float(one.confidence.mean())),
+            "Mean probability": percent(float(one.confidence.mean())),
             "Calibration error": f"{100 * one.ece:.1f} points",
         }
         if one.unfamiliarity is not None:

@@ -48,7 +48,7 @@ def draw_mistakes(looked: Looked) -> None:
     tiles = tiles_of(looked, shown)
     with st.grid("auto", min_column_width=CARD_WIDTH, gap="medium"):
         for position in shown:
-            with st.container(border=True, height="stretch", gap="small"):
+            with st.container(border=True, height="stretch", gap="xsmall"):
                 _draw_card(looked, position, tiles[position])
 
 

@@ -6,6 +6,7 @@ import streamlit as st
 
 from tl_core.training.runs import Run
 from tl_core.workspace import Workspace
+from ui import words
 from ui.bootstrap import Studio
 from ui.datasets import DatasetRef, list_datasets, open_folder
 from ui.evaluate_state import ELSEWHERE, FOLDER, PART, TEST, VAL, Source
@@ -20,12 +21,12 @@ def choose_source(studio: Studio, runs: list[Run]) -> tuple[Run, Source | None]:
     with left:
         run = select_run(runs, "Run") or runs[0]
     with right:
+        st.session_state.setdefault(PART, TEST)
         part = (
             st.segmented_control(
                 "Photos",
                 list(TITLES),
                 format_func=TITLES.__getitem__,
-                default=TEST,
                 key=PART,
                 required=True,
                 persist_state="session",
@@ -35,6 +36,9 @@ def choose_source(studio: Studio, runs: list[Run]) -> tuple[Run, Source | None]:
             or TEST
         )
         if part != ELSEWHERE:
+            st.caption(
+                f"From {words.plain(str(run.data_dir.name))}, set apart when it was trained."
+            )
             return run, Source(part)
         folder = _choose_folder(studio, run)
     return run, Source(ELSEWHERE, folder) if folder else None

@@ -1,4 +1,4 @@
-"""Parts of the home page: a look at the pictures, and the three steps with their state."""
+"""Parts of the home page: a look at the pictures, and the steps with their state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tl_core.data.dataset import DatasetIndex, ImageRecord
 from tl_core.training.runs import Run
 from ui import words
 from ui.bootstrap import Studio
-from ui.next_step import CLASSIFY_PAGE, DATA_PAGE, TRAIN_PAGE
+from ui.next_step import CLASSIFY_PAGE, DATA_PAGE, EVALUATE_PAGE, TRAIN_PAGE
 from ui.thumbnails import thumbnails
 
 NUM_PICTURES = 12
@@ -28,16 +28,15 @@ def draw_pictures(studio: Studio, index: DatasetIndex) -> None:
 
 
 def draw_steps(studio: Studio, index: DatasetIndex | None, runs: Sequence[Run]) -> None:
-    """Draw the three steps as cards: what each is for and how far it is."""
-    for column, (icon, title, state, told, page, label) in zip(
-        st.columns(3), _steps(index, runs), strict=True
-    ):
-        with column.container(border=True, height="stretch", gap="xsmall"):
-            st.markdown(f"#### {icon} {title}")
-            st.markdown(f"**{state}**")
-            st.caption(told)
-            st.space("stretch")
-            st.page_link(page, label=label, icon=":material/arrow_forward:")
+    """Draw the steps as cards: what each is for and how far it is."""
+    with st.grid(4, min_column_width=190, gap="small"):
+        for icon, title, state, told, page, label in _steps(index, runs):
+            with st.container(border=True, height="stretch", gap="xsmall"):
+                st.markdown(f"#### {icon} {title}")
+                st.markdown(f"**{state}**")
+                st.caption(told)
+                st.space("stretch")
+                st.page_link(page, label=label, icon=":material/arrow_forward:")
 
 
 def spread_over_classes(index: DatasetIndex, count: int) -> list[ImageRecord]:
@@ -98,5 +97,15 @@ def _steps(
             else "Comes after the first run.",
             CLASSIFY_PAGE,
             "Classify photos",
+        ),
+        (
+            ":material/analytics:",
+            "Evaluate",
+            best[0] if best else "No figures yet",
+            "See what it confuses, mend wrong labels, and choose when it says “none of these”."
+            if finished
+            else "Comes after the first run.",
+            EVALUATE_PAGE,
+            "Find its mistakes",
         ),
     ]

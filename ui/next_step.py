@@ -10,6 +10,7 @@ from tl_core.training.runs import Run
 DATA_PAGE = "pages/1_Data.py"
 TRAIN_PAGE = "pages/2_Train.py"
 CLASSIFY_PAGE = "pages/3_Classify.py"
+EVALUATE_PAGE = "pages/4_Evaluate.py"
 
 
 @dataclass(frozen=True)
