@@ -7,13 +7,15 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tl_core.cli import main
 from tl_core.config import AugmentConfig, TrainConfig
 from tl_core.training.runs import list_runs, load_run
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ["sample", "inspect", "backbones", "train", "runs", "evaluate", "predict", "cache"]
+COMMANDS = ["sample", "inspect", "backbones", "train", "runs", "evaluate", "predict"]
+COMMANDS += ["explain", "cache"]
 FIELDS = [*TrainConfig.model_fields, *AugmentConfig.model_fields]
 
 
@@ -121,6 +123,37 @@ def test_predicting_prints_a_list_with_top_or_error(trained, cli):
     _, out, _ = cli(*words)
     assert f"{name} {100 * probability:.1f} %" in out.splitlines()[0]
     assert "truncated" in out
+
+
+def test_explaining_writes_the_overlay_and_names_the_nearest_images(trained, cli, tmp_path):
+    data_dir, workspace, finished = trained
+    run_dir = json.loads(finished.stdout)["run_dir"]
+    out_path = tmp_path / "overlay.png"
+    words = ("explain", run_dir, data_dir / "Taco" / "taco_001.jpg", "--out", out_path)
+    code, out, _ = cli(*words, "--workspace", workspace, "--class", "Pizza", "--json")
+    values = json.loads(out)
+    assert code == 0
+    assert (values["class"], values["method"]) == ("Pizza", "grad_cam")
+    assert 0 <= values["probability"] <= 1
+    assert len(values["nearest"]) == 5
+    with Image.open(out_path) as overlay, Image.open(data_dir / "Taco" / "taco_001.jpg") as photo:
+        assert overlay.size == photo.size
+    code, out, _ = cli(*words, "--workspace", workspace, "--method", "grad_cam++")
+    assert code == 0
+    assert "nearest training images" in out
+    assert str(out_path) in out
+
+
+def test_explaining_tells_a_wrong_class_or_file_name(trained, cli, tmp_path):
+    data_dir, workspace, finished = trained
+    image = data_dir / "Taco" / "taco_001.jpg"
+    words = ("explain", json.loads(finished.stdout)["run_dir"], image, "--workspace", workspace)
+    code, _, err = cli(*words, "--class", "Tacos")
+    assert code == 2
+    assert "Did you mean 'Taco'" in err
+    code, _, err = cli(*words, "--out", tmp_path / "overlay.gif")
+    assert code == 2
+    assert "ending in .png or .jpg" in err
 
 
 def test_predicting_and_helping_load_no_tensorflow(trained):

@@ -12,6 +12,7 @@ from PIL import Image
 
 from tl_core.config import Resize
 from tl_core.data.images import ImageSource, load_image, open_image
+from tl_core.data.progress import OnProgress, ShouldStop
 from tl_core.errors import ConfigError, did_you_mean
 from tl_core.files import write_bytes
 from tl_core.model.backbones import get_backbone
@@ -94,8 +95,15 @@ def explain_with(
     image: ImageSource,
     class_name: str | None = None,
     method: str = "grad_cam",
+    *,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
 ) -> Explanation:
-    """Do as :func:`explain` does with a predictor that is open already."""
+    """Do as :func:`explain` does with a predictor that is open already.
+
+    ``on_progress`` is told, and ``should_stop`` asked, while the backbone is converted for the
+    first time.
+    """
     if method not in METHODS:
         raise ConfigError(f"Expected a method out of {', '.join(METHODS)}, received '{method}'.")
     if class_name is not None and class_name not in predictor.class_names:
@@ -108,7 +116,12 @@ def explain_with(
     pixels = load_image(source, spec.image_size, spec.resize)  # as predicting reads it
     picture = open_image(source, MAX_SIDE)
     path = spec.engine_file or prepare_engine(
-        spec.backbone, spec.image_size, spec.pooling, predictor.cache_dir
+        spec.backbone,
+        spec.image_size,
+        spec.pooling,
+        predictor.cache_dir,
+        on_progress,
+        should_stop,
     )
     engine = open_map_engine(path, get_backbone(spec.backbone).feature_dim)
     feature_map = engine.run(pixels)
