@@ -11,15 +11,18 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tl_core import cli_reports
 from tl_core.cli_options import build_config, with_settings
 from tl_core.cli_terminal import print_json, working
-from tl_core.errors import Stopped, TLError
+from tl_core.errors import ConfigError, Stopped, TLError
 from tl_core.workspace import ENVIRONMENT_NAME, Workspace, default_workspace
+
+if TYPE_CHECKING:
+    from tl_core.training.runs import Run
 
 EXIT_USER_ERROR = 2
 EXIT_STOPPED = 130
@@ -111,19 +114,24 @@ def inspect(
     quiet: Quiet = False,
 ) -> None:
     """Count the images of each class and tell what is wrong with them."""
+    from tl_core.data.audit import audit_dataset
     from tl_core.data.decisions import load_dataset
 
+    place = _workspace(workspace)
     with working(quiet, as_json) as (progress, should_stop):
         index = load_dataset(
-            data_dir,
-            _workspace(workspace),
+            data_dir, place, on_progress=progress.on_progress, should_stop=should_stop
+        )
+        audit = audit_dataset(
+            index,
+            cache_dir=place.cache_dir,
             on_progress=progress.on_progress,
             should_stop=should_stop,
         )
     if as_json:
-        print_json(cli_reports.index_values(index, index.findings))
+        print_json(cli_reports.index_values(index, audit.findings))
     else:
-        cli_reports.print_index(index, index.findings)
+        cli_reports.print_index(index, audit.findings)
 
 
 @app.command()
@@ -161,12 +169,27 @@ def backbones(
 @app.command()
 @with_settings
 def train(
-    data_dir: DataDir,
+    data_dir: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[DATA_DIR]",
+            help="Folder with one folder of images per class; not with --resume or --from-run.",
+            show_default=False,
+        ),
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Settings as JSON, such as a run's config.json."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="A name for the run.")] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN_DIR", help="Go on with a run that ended before it was through."),
+    ] = None,
+    from_run: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN_DIR", help="Fine-tune from the best weights of a run."),
+    ] = None,
     runs_dir: RunsDir = None,
     workspace: WorkspaceDir = None,
     as_json: AsJson = False,
@@ -176,20 +199,37 @@ def train(
     """Train a classifier on a folder of class images.
 
     Every setting is an option; those given change what --config says, and single transforms change
-    what --augment says. Ctrl-C stops and keeps the best weights so far.
+    what --augment says. Ctrl-C stops and keeps the best weights so far; --resume goes on from
+    there as if it had not been stopped.
     """
+    from tl_core.cli_train import train_from
+
+    if resume is not None or from_run is not None:
+        if data_dir is not None or config is not None:
+            raise ConfigError("A run knows its data and settings: give neither of them with it.")
+        place = _workspace(workspace)
+        with working(quiet, as_json) as (progress, should_stop):
+            run = train_from(
+                resume, from_run, settings, name, runs_dir, place.cache_dir, progress, should_stop
+            )
+        _tell(run, as_json)
+        return
+    if data_dir is None:
+        raise ConfigError("Expected DATA_DIR, a folder with one folder of images per class.")
     from tl_core.data.decisions import load_dataset
     from tl_core.data.split import split_dataset
     from tl_core.model.backbones import resolve_image_size
+    from tl_core.model.block_table import check_fine_tuning
     from tl_core.training.background_import import BackgroundImport
     from tl_core.training.runs import create_run
     from tl_core.training.trainer import train as train_run
 
     wanted = build_config(config, settings)
     resolve_image_size(wanted)
+    check_fine_tuning(wanted)
     place = _workspace(workspace)
     with working(quiet, as_json) as (progress, should_stop):
-        if not wanted.augment.is_identity and wanted.views == 1:
+        if not (wanted.augment.is_identity or wanted.views > 1 or wanted.fine_tune_blocks):
             progress.note("Note: nothing is augmented with one view of each image; see --views.")
         BackgroundImport()  # takes as long as many scans; the trainer finds it under way
         started = time.monotonic()
@@ -211,13 +251,7 @@ def train(
             cache_dir=place.cache_dir,
             scan_seconds=scan_seconds,
         )
-    values = cli_reports.run_values(run)
-    if as_json:
-        print_json(values)
-    else:
-        cli_reports.print_run(values)
-    if run.state == "stopped":
-        raise typer.Exit(EXIT_STOPPED)
+    _tell(run, as_json)
 
 
 @app.command()
@@ -346,6 +380,17 @@ def cache(
         print_json(values)
     else:
         cli_reports.print_cache(values)
+
+
+def _tell(run: Run, as_json: bool) -> None:
+    """Print how a training went, and leave with its exit code."""
+    values = cli_reports.run_values(run)
+    if as_json:
+        print_json(values)
+    else:
+        cli_reports.print_run(values)
+    if run.state == "stopped":
+        raise typer.Exit(EXIT_STOPPED)
 
 
 def _workspace(root: Path | None) -> Workspace:
