@@ -75,7 +75,11 @@ def run_app(workspace: Workspace) -> Iterator[Server]:
         yield Server(url, workspace, psutil.Process(process.pid))
     finally:
         process.terminate()
-        process.wait(20)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
         end_worker(workspace)
 
 
