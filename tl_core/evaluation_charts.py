@@ -228,7 +228,12 @@ def intervals_chart(rows: pd.DataFrame, colors: Sequence[str]) -> alt.LayerChart
     )
     names = list(table["name"])
     base = alt.Chart(table).encode(
-        y=alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=190, labelPadding=8)),
+        y=alt.Y(
+            "name:N",
+            sort=names,
+            title=None,
+            axis=alt.Axis(labelLimit=190, labelFlush=False, labelPadding=8),
+        ),
         color=alt.Color("name:N", scale=alt.Scale(domain=names, range=list(colors)), legend=None),
         tooltip=[
             alt.Tooltip("name:N", title=" "),
@@ -262,7 +267,7 @@ def recall_chart(
                 "class:N",
                 sort=list(class_names),
                 title=None,
-                axis=alt.Axis(labelLimit=150, labelPadding=8),
+                axis=alt.Axis(labelLimit=150, labelFlush=False, labelPadding=8),
             ),
             yOffset=alt.YOffset("place:N", sort=list(places)),
             x=alt.X("recall:Q", title="Share found", scale=_whole(), axis=_share_axis(grid=True)),

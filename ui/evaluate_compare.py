@@ -54,21 +54,17 @@ def draw_difference(workspace: Workspace, before: Run, after: Run) -> None:
 
 def difference_words(test: PairedTest) -> str:
     """Say what changed between the two runs, and whether it is more than chance."""
-    p = "under 0.001" if test.p_value < 0.001 else f"{test.p_value:.2g}"
     points = 100 * (test.second_accuracy - test.first_accuracy)
-    change = "as good as before" if points == 0 else f"{abs(points):.1f} points "
-    if points:
-        change += "better" if points > 0 else "worse"
-    verdict = (
-        "That is more than chance"
-        if test.is_more_than_chance
-        else "That is no more than chance would bring"
+    told = (
+        f"on {words.number_of(test.num_images, 'photo')} that both kept for testing: "
+        f"{test.num_only_second} newly right, {test.num_only_first} newly wrong."
     )
-    return (
-        f"**{change[0].upper() + change[1:]}** on {words.number_of(test.num_images, 'photo')} that "
-        f"both kept for testing: {test.num_only_second} newly right, {test.num_only_first} newly "
-        f"wrong. {verdict} (p = {p})."
-    ).replace("p = under", "p under")
+    if points == 0:
+        return f"**As good as before** {told}"
+    p = "p < 0.001" if test.p_value < 0.001 else f"p = {test.p_value:.2g}"
+    verdict = "more than chance" if test.is_more_than_chance else "no more than chance would bring"
+    change = f"{abs(points):.1f} points {'better' if points > 0 else 'worse'}"
+    return f"**{change}** {told} That is {verdict} ({p})."
 
 
 def interval_rows(test: PairedTest) -> pd.DataFrame:

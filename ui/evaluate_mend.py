@@ -43,9 +43,11 @@ def draw_mending(looked: Looked, position: int, prefix: str) -> None:
 
 def draw_aftermath(looked: Looked) -> None:
     """Draw what was decided since the run was trained, and the run that came of it."""
-    retrained = retrained_from(looked.run, list_runs(looked.workspace.runs_dir))
     since = steps_since(looked.run, looked.decided.decisions)
-    if looked.source.part == ELSEWHERE or not (since or retrained):
+    retrained = None
+    if looked.source.part != ELSEWHERE:
+        retrained = retrained_from(looked.run, list_runs(looked.workspace.runs_dir))
+    if not since and retrained is None:
         return
     with st.container(border=True):
         if since:
@@ -95,7 +97,8 @@ def _draw_steps(looked: Looked, since: Sequence[str], retrained: Run | None) -> 
             st.session_state[keys.NOTICE] = f"Taken back: {since[-1]}"
             st.rerun()
         is_busy = retrained is not None and retrained.is_active
-        if not covered and st.button(
+        may_retrain = looked.source.part != ELSEWHERE and not covered
+        if may_retrain and st.button(
             "Retrain and compare",
             key="mend_retrain",
             type="primary",
