@@ -15,6 +15,7 @@ from app_helpers import (
 from tl_core.config import TrainConfig
 from tl_core.data.dataset import scan_dataset
 from tl_core.data.decisions import Decision, edit_decisions, load_decisions
+from tl_core.errors import DatasetError
 from tl_core.files import write_bytes, write_json
 from tl_core.model.calibration import Calibration
 from tl_core.model.known import describe_known, load_known, save_known
@@ -341,6 +342,24 @@ def test_another_folder_is_asked_for_and_then_compared(workspace, run, asked, ma
     assert asked == [(None, "test"), (folder, "test")]
     assert at.session_state["evaluate_tabs"] == "Another folder"
     assert "25.0 points worse than at home; the intervals overlap" in texts(at)
+
+
+def test_a_run_whose_own_photos_are_gone_still_shows_another_folder(
+    workspace, run, asked, make_dataset, monkeypatch
+):
+    make_dataset({"cat": 2, "dog": 2}, workspace.datasets_dir / "elsewhere")
+    answer = evaluate_compute.evaluate_run
+
+    def evaluate(run_dir, data_dir, **settings):
+        if data_dir is None:
+            raise DatasetError("The photos are gone.")
+        return answer(run_dir, data_dir, **settings)
+
+    monkeypatch.setattr(evaluate_compute, "evaluate_run", evaluate)
+    session = {"evaluate_part": "elsewhere", "evaluate_folder": "datasets/elsewhere"}
+    at = open_tab("Another folder", **session)
+    assert_sound(at)
+    assert "nothing to compare it with. The photos are gone" in texts(at)
 
 
 def test_a_drop_beyond_the_intervals_is_called_one():

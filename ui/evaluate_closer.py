@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from tl_core.charts import percent, probability_chart
-from tl_core.errors import ImageError
+from tl_core.errors import DatasetError, ImageError
 from tl_core.results.explain import Explanation, explain_with, overlay
 from tl_core.results.neighbours import Neighbour, nearest_with
 from tl_core.results.predict import Predictor, load_predictor
@@ -105,16 +105,17 @@ def _draw_heat(looked: Looked, path: Path, sha256: str, true: str, answer: str) 
 def _draw_neighbours(looked: Looked, path: Path, sha256: str) -> None:
     st.markdown("**Training photos most like it**")
     try:
-        found = _neighbours(
-            str(looked.run.run_dir),
-            weights_stamp(looked.run),
-            sha256,
-            path,
-            looked.workspace.cache_dir,
-        )
-    except ImageError:
-        found = []
-    raw = load_decided(looked.workspace, dataset_of(looked.workspace, looked.run)).raw
+        raw = load_decided(looked.workspace, dataset_of(looked.workspace, looked.run)).raw
+    except DatasetError as error:
+        st.caption(plain(str(error)))
+        return
+    found = _neighbours(
+        str(looked.run.run_dir),
+        weights_stamp(looked.run),
+        sha256,
+        path,
+        looked.workspace.cache_dir,
+    )
     by_content = {record.sha256: record for record in raw.records}
     there = [one for one in found if one.sha256 in by_content]
     if not there:

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from tl_core.charts import ACCENT, QUIET, percent
+from tl_core.errors import DatasetError
 from tl_core.evaluation_charts import intervals_chart, recall_chart
 from tl_core.results.evaluation import Evaluation
 from ui import words
@@ -33,9 +34,14 @@ def draw_elsewhere(looked: Looked) -> None:
             )
             st.space("small")
         return
-    own = look(looked.workspace, looked.run, Source(TEST)).evaluation
     there = looked.evaluation
     name = there.data_dir.name
+    try:
+        own = look(looked.workspace, looked.run, Source(TEST)).evaluation
+    except DatasetError as error:
+        section(f"{words.plain(name)}: {looked.headline}")
+        st.caption(f"There is nothing to compare it with. {words.plain(str(error))}")
+        return
     section("Elsewhere and at home", shift_words(own, there))
     left, right = st.columns(2, gap="large")
     rows = [
