@@ -165,7 +165,7 @@ def test_markdown_signs_in_a_file_name_are_shown_as_they_are(workspace, dataset,
     at = open_page(CLASSIFY, **UPLOAD)
     at.file_uploader(key="photo_upload").upload("my_dog [1] *.jpg", jpeg(1)).run()
     assert_sound(at)
-    assert r"my\_dog \[1\] \*\.jpg" in texts(at)
+    assert r"my\_dog \[1\] \*.jpg" in texts(at)
 
 
 def test_the_model_says_how_good_it_is(workspace, dataset, opened):

@@ -132,7 +132,7 @@ def test_a_finished_run_tells_its_figure_on_unseen_photos(workspace, dataset):
     assert_sound(at)
     assert "## 90.0 % (75.5 to 96.8)" in texts(at)
     assert "on 40 photos the model has not seen." in texts(at)
-    assert at.button(key="go_classify").label == "Classify photos with it"
+    assert at.button(key="go_classify").label == "Classify photos"
 
 
 def test_without_a_test_part_the_validation_figure_says_what_it_is(workspace, dataset):

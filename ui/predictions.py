@@ -19,7 +19,7 @@ from tl_core.workspace import Workspace
 from ui import keys
 from ui.memory import give_back
 from ui.photos import Photo
-from ui.words import number_of
+from ui.words import number_of, plain
 
 PAGE_SIZE = 12
 PREVIEW_SIDE = 320
@@ -148,12 +148,12 @@ def _draw_answer(
     if preview is not None:
         st.image(preview, width="stretch", alt=photo.name)
     if prediction.error is not None:
-        st.markdown(f"**{_escaped(photo.name)}**")
+        st.markdown(f"**{plain(photo.name)}**")
         st.warning(prediction.error, icon=":material/broken_image:")
         return
     best, probability = prediction.top[0]
-    st.markdown(f"**{_escaped(best)}**, {charts.percent(probability)}")
-    st.caption(_escaped(photo.name))
+    st.markdown(f"**{plain(best)}**, {charts.percent(probability)}")
+    st.caption(plain(photo.name))
     top = pd.DataFrame(prediction.top[:top_k], columns=["class", "probability"])
     st.altair_chart(
         charts.probability_chart(top, class_names),
@@ -163,8 +163,3 @@ def _draw_answer(
 
 def _told(progress: Progress) -> str:
     return f"{progress.stage.capitalize()}: {progress.done:,} of {progress.total:,} photos"
-
-
-def _escaped(text: str) -> str:
-    """Return a name as it is: file and class names may hold Markdown signs."""
-    return "".join(f"\\{sign}" if sign in r"\`*_{}[]()#+-.!$|~:<>" else sign for sign in text)

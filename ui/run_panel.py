@@ -26,12 +26,12 @@ def draw_run(workspace: Workspace, run: Run, runs: Sequence[Run]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         draw_badge(run)
         if run.is_loadable and st.button(
-            "Classify photos with it", key="go_classify", icon=":material/image_search:"
+            "Classify photos", key="go_classify", icon=":material/image_search:"
         ):
             st.switch_page(CLASSIFY_PAGE)
         if state != "damaged":
             st.button(
-                "Use these settings",
+                "Reuse settings",
                 key="take_over",
                 icon=":material/settings_backup_restore:",
                 on_click=take_over,

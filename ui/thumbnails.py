@@ -1,4 +1,4 @@
-"""Thumbnails: made once per content, kept as JPEG files in the cache, shown in a grid."""
+"""Thumbnails: made once per content, kept as JPEG files in the cache."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import streamlit as st
 from PIL import Image, ImageOps
 
 from tl_core.data.dataset import DatasetIndex, ImageRecord
@@ -62,21 +61,3 @@ def thumbnails(
     """Return the thumbnails of several images; missing ones are made side by side."""
     with ThreadPoolExecutor(max_workers=4) as pool:
         return list(pool.map(lambda record: thumbnail(workspace, index, record), records))
-
-
-def draw_grid(
-    workspace: Workspace,
-    index: DatasetIndex,
-    records: Sequence[ImageRecord],
-    *,
-    tile_width: int = 128,
-) -> None:
-    """Draw images with their names in a grid of as many columns as the window is wide."""
-    with st.grid("auto", min_column_width=tile_width, gap="small"):
-        for record, data in zip(records, thumbnails(workspace, index, records), strict=True):
-            name = Path(record.path).name
-            if data is None:
-                st.caption(f":material/broken_image: {name} cannot be read any more")
-                continue
-            class_name = index.class_names[record.label]
-            st.image(data, caption=name, width="stretch", alt=f"{class_name}: {name}")
