@@ -24,6 +24,7 @@ _STAGE_LABELS = {
     "backbone": "preparing the backbone",
     "features": "computing features",
     "head": "training",
+    "fine_tune": "fine-tuning",
 }
 _SECONDS_BETWEEN = {True: 0.1, False: 5.0}  # a terminal redraws one line, a log gets new ones
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tl_core.errors import ConfigError
+from tl_core.model.block_table import Block
 
 if TYPE_CHECKING:
     import keras
@@ -26,19 +27,6 @@ _BLOCK_NAMES = (
     re.compile(r"^(mixed_?\d+[ab]?)"),  # Inception
     re.compile(r"^(stem|top|pool\d+|post)_"),
 )
-
-
-@dataclass(frozen=True)
-class Block:
-    """A part of a backbone that is trained or frozen as a whole.
-
-    ``num_params`` counts its trainable numbers; ``input_size`` the numbers of one image's
-    activations that enter it.
-    """
-
-    name: str
-    num_params: int
-    input_size: int
 
 
 @dataclass(frozen=True)
@@ -57,11 +45,7 @@ class _Segment:
 def list_blocks(base_model: keras.Model) -> list[Block]:
     """Return the blocks of a backbone, the topmost first."""
     return [
-        Block(
-            name=str(segment.name),
-            num_params=segment.num_params,
-            input_size=_size(segment.entry),
-        )
+        Block(str(segment.name), segment.num_params)
         for segment in reversed(_named_segments(base_model))
     ]
 

@@ -85,6 +85,9 @@ def continue_training(
         ConfigError: the changes ask for other layers or another split, or leave all frozen.
         RunError: the run cannot be started from.
     """
+    from tl_core.model.block_table import check_fine_tuning
+
+    check_fine_tuning(run.config.updated(**changes))
     new = continue_run(run, changes, name=name)
     JobQueue(workspace).submit("train", {}, run_dir=new.run_dir)
     ensure_worker(workspace)
@@ -168,9 +171,11 @@ def _stop_message(run: Run) -> str:
 def _check(config: TrainConfig, data_dir: Path) -> None:
     """Refuse at once what could only fail in the worker."""
     from tl_core.model.backbones import get_backbone, resolve_image_size
+    from tl_core.model.block_table import check_fine_tuning
 
     get_backbone(config.backbone)
     resolve_image_size(config)
+    check_fine_tuning(config)
     if not data_dir.is_dir():
         raise DatasetError(f"Expected a folder of class folders at '{data_dir}', found none.")
     with os.scandir(data_dir) as entries:

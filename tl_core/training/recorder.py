@@ -24,6 +24,7 @@ from tl_core.training.events import (
 )
 from tl_core.training.run_files import EVENTS_FILE, LOG_FILE, end_run, start_run, update_status
 from tl_core.training.runs import Run
+from tl_core.training.tensorboard_log import TensorBoardLog
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class RunRecorder:
     def __init__(self, run: Run, on_event: OnEvent | None = None) -> None:
         self.run = run
         self._on_event = on_event
+        self._tensorboard: TensorBoardLog | None = None
         self._ended = False
         self._next_progress = 0.0
         self._phase: tuple[str, float] = ("", 0.0)
@@ -71,13 +73,21 @@ class RunRecorder:
             self._logger.removeHandler(self._handler)
             self._handler.close()
             self._events.close()
+            if self._tensorboard is not None:
+                self._tensorboard.close()
         return isinstance(error, Stopped)
 
     def emit(self, event: Event) -> None:
         """Write an event to the file, then tell whoever listens."""
         self._events.append(event)
+        if self._tensorboard is not None:
+            self._tensorboard.write(event)
         if self._on_event is not None:
             self._on_event(event)
+
+    def write_tensorboard(self, epochs_before: int) -> None:
+        """Also write a TensorBoard log from now on, after so many epochs of an earlier session."""
+        self._tensorboard = TensorBoardLog(self.run.run_dir, epochs_before)
 
     def report(self, progress: Progress) -> None:
         """Emit the progress of counted work, not more often than an eye can follow."""

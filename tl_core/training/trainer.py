@@ -24,6 +24,7 @@ from tl_core.errors import RunError, Stopped
 from tl_core.files import write_json
 from tl_core.metrics import accuracy, log_loss, wilson_interval
 from tl_core.model.backbones import resolve_image_size, weights_fingerprint
+from tl_core.model.block_table import check_fine_tuning
 from tl_core.training.background_import import BackgroundImport
 from tl_core.training.checkpoints import Checkpoint, Checkpoints, load_checkpoint
 from tl_core.training.continuing import check_same_images, queue_again
@@ -79,6 +80,7 @@ def train(
         TLError: training failed; the run is kept in state ``failed``.
     """
     resolve_image_size(config)
+    check_fine_tuning(config)
     split = split_dataset(index, config)
     run = _claim(Path(run_dir).absolute(), config, index.data_dir)
     with RunRecorder(run, on_event) as recorder:
@@ -193,6 +195,8 @@ def _train(
                 [dataclasses.asdict(result) for result in resumed.history],
             )
         )
+    if config.tensorboard:
+        recorder.write_tensorboard(len(resumed.history) if resumed is not None else 0)
     seconds_before = sum(seconds.values()) - scan_seconds
     _describe(recorder.run, config, index, split)
     context = PhaseContext(

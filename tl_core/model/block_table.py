@@ -1,0 +1,110 @@
+"""How many blocks each backbone has and how large they are, without loading TensorFlow.
+
+    python -m tl_core.model.block_table
+
+builds every backbone and writes the table anew; a test holds it to the models.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from tl_core.config import TrainConfig
+from tl_core.errors import ConfigError
+from tl_core.files import write_text
+from tl_core.model.backbone_table import get_backbone, list_backbones
+
+_PATH = Path(__file__).with_name("block_table.json")
+_WORTHWHILE_SHARE = 0.6
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of a backbone that is trained or frozen as a whole; ``num_params`` may be trained."""
+
+    name: str
+    num_params: int
+
+
+def block_table(backbone: str) -> tuple[Block, ...]:
+    """Return the blocks of a backbone, the topmost first.
+
+    Raises:
+        ConfigError: no backbone has that name.
+    """
+    return tuple(Block(name, count) for name, count in _read()[get_backbone(backbone).name])
+
+
+def num_trainable(backbone: str, num_blocks: int) -> int:
+    """Return how many numbers of a backbone are trained when its top blocks are.
+
+    Raises:
+        ConfigError: no backbone has that name.
+    """
+    return sum(block.num_params for block in block_table(backbone)[:num_blocks])
+
+
+def recommended_blocks(backbone: str) -> int:
+    """Return how many blocks to fine-tune when nothing else is known.
+
+    It is the fewest from the top that hold most of the backbone's weights: what is specific to
+    ImageNet lies there, and the costly large feature maps below stay out of training.
+
+    Raises:
+        ConfigError: no backbone has that name.
+    """
+    blocks = block_table(backbone)
+    wanted = _WORTHWHILE_SHARE * num_trainable(backbone, len(blocks))
+    return next(n for n in range(1, len(blocks) + 1) if num_trainable(backbone, n) >= wanted)
+
+
+def check_fine_tuning(config: TrainConfig) -> None:
+    """See that the backbone has as many blocks as are to be fine-tuned.
+
+    Raises:
+        ConfigError: it has fewer, or no backbone has that name.
+    """
+    if config.fine_tune_blocks == 0:
+        return
+    num_blocks = len(block_table(config.backbone))
+    if config.fine_tune_blocks > num_blocks:
+        raise ConfigError(
+            f"Setting 'fine_tune_blocks': expected 0 to {num_blocks} for {config.backbone}, "
+            f"received {config.fine_tune_blocks}."
+        )
+
+
+@functools.cache
+def _read() -> dict[str, list[tuple[str, int]]]:
+    table: dict[str, list[tuple[str, int]]] = json.loads(_PATH.read_text(encoding="utf-8"))
+    return table
+
+
+def main() -> None:
+    """Build every backbone, without its weights, and write the table."""
+    import keras
+
+    from tl_core.model.base_model import build_base_model, build_keras_application
+    from tl_core.model.finetune import list_blocks
+
+    table = json.loads(_PATH.read_text(encoding="utf-8")) if _PATH.exists() else {}
+    for backbone in list_backbones(include_hidden=True):
+        if backbone.name in table:
+            continue
+        if backbone.weights == "imagenet":
+            with keras.StatelessScope():  # leaves the variables without values
+                model = build_keras_application(backbone, backbone.image_size, None)
+                blocks = list_blocks(model)
+        else:
+            blocks = list_blocks(build_base_model(backbone.name))
+        table[backbone.name] = [[block.name, block.num_params] for block in blocks]
+        print(backbone.name, len(blocks), flush=True)
+        rows = [f"  {json.dumps(name)}: {json.dumps(rows)}" for name, rows in table.items()]
+        write_text(_PATH, "{\n" + ",\n".join(rows) + "\n}\n")
+
+
+if __name__ == "__main__":
+    main()
