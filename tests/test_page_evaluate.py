@@ -293,7 +293,7 @@ def test_the_calibration_is_told_before_and_after():
     )
     # Before: three right at 0.8, 0.8 and 0.6, one wrong at 0.9. After: all 0.5, two right.
     assert reliability_words(scaled) == (
-        "Off by 42.5 points on average before scaling, by **0.0 points** after it."
+        "Off by 42.5 points on average before scaling, **0.0** after."
     )
 
 

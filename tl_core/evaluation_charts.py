@@ -18,7 +18,8 @@ WRONG = CLASS_COLORS[0]
 MAX_WRITTEN_CLASSES = 15  # with more, the cells are too small for their figures
 
 _INK = {"light": "#1F2421", "dark": "#E9ECE8"}
-_FAINT = 0.05  # how much of its colour a cell without images keeps, so that the grid is seen
+_FAINT = 0.06  # how much of its colour a cell without images keeps, so that the grid is seen
+_SEEN = 0.22  # and at least one with images, so that a single mistake is seen
 _CURVES = {
     "roc": ("False positive rate", "True positive rate"),
     "precision_recall": ("Recall", "Precision"),
@@ -45,7 +46,10 @@ def confusion_chart(
         kind=[
             "right" if t == a else "wrong" for t, a in zip(cells.true, cells.answer, strict=True)
         ],
-        depth=cells["share"].fillna(0.0).clip(_FAINT, 1.0),
+        depth=[
+            max(share, _SEEN) if images else _FAINT
+            for images, share in zip(cells["images"], cells["share"], strict=True)
+        ],
         told=[percent(share) if share == share else "no images" for share in cells["share"]],
         text=[
             _cell_text(images, share, by_share)
@@ -72,7 +76,7 @@ def confusion_chart(
                 scale=alt.Scale(domain=["right", "wrong"], range=[ACCENT, WRONG]),
                 legend=None,
             ),
-            opacity=alt.Opacity(
+            fillOpacity=alt.FillOpacity(
                 "depth:Q", scale=alt.Scale(domain=[0, 1], range=[0, 1]), legend=None
             ),
             stroke=alt.condition(

@@ -17,7 +17,7 @@ TITLES = {TEST: "Test photos", VAL: "Validation photos", ELSEWHERE: "Another fol
 
 def choose_source(studio: Studio, runs: list[Run]) -> tuple[Run, Source | None]:
     """Draw the choice of run and photos; the source is None while no folder is named."""
-    left, right = st.columns([2, 3], gap="large")
+    left, right = st.columns([2, 3], gap="medium")
     with left:
         run = select_run(runs, "Run") or runs[0]
     with right:

@@ -37,7 +37,7 @@ def reliability_words(evaluation: Evaluation) -> str:
     told = f"Off by {before:.1f} points on average"
     if not evaluation.calibration.is_known:
         return f"{told}; not scaled."
-    return f"{told} before scaling, by **{after:.1f} points** after it."
+    return f"{told} before scaling, **{after:.1f}** after."
 
 
 def threshold_words(thresholds: Thresholds) -> str:
