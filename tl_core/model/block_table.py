@@ -33,9 +33,15 @@ def block_table(backbone: str) -> tuple[Block, ...]:
     """Return the blocks of a backbone, the topmost first.
 
     Raises:
-        ConfigError: no backbone has that name.
+        ConfigError: no backbone has that name, or its blocks are not recorded.
     """
-    return tuple(Block(name, count) for name, count in _read()[get_backbone(backbone).name])
+    rows = _read().get(get_backbone(backbone).name)
+    if rows is None:
+        raise ConfigError(
+            f"The blocks of {backbone} are not recorded, so it can only be used frozen. "
+            "'python -m tl_core.model.block_table' records them."
+        )
+    return tuple(Block(name, count) for name, count in rows)
 
 
 def num_trainable(backbone: str, num_blocks: int) -> int:
