@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from tl_core.errors import DatasetError
 from ui import keys
 from ui.augmenting import draw_explorer
 from ui.bootstrap import bootstrap
@@ -9,6 +10,7 @@ from ui.data_export import draw_export
 from ui.data_map import draw_map
 from ui.data_overview import draw_overview
 from ui.data_split import draw_split
+from ui.deciding import draw_way_out
 from ui.findings import draw_counts, draw_findings
 from ui.gallery import draw_gallery
 from ui.intake import draw_intake
@@ -45,7 +47,11 @@ with bootstrap("Data", ":material/photo_library:") as studio:
         ):
             st.switch_page(TRAIN_PAGE)
     config = stored_config()
-    view = open_view(studio.workspace, studio.dataset, config)
+    try:
+        view = open_view(studio.workspace, studio.dataset, config)
+    except DatasetError:
+        draw_way_out(studio.workspace, studio.dataset)
+        raise
     with st.sidebar:
         draw_counts(view)
     if pictures.open:

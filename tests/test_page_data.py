@@ -20,6 +20,7 @@ from tl_core.config import AUGMENT_PRESETS, AugmentConfig
 from tl_core.data.augment import augment_view
 from tl_core.data.dataset import scan_dataset
 from tl_core.data.images import load_image
+from tl_core.training.explore import look
 from tl_core.training.jobs import JobQueue
 from ui import augmenting
 from ui.thumbnails import PAGE_SIZE, thumbnail_path
@@ -74,7 +75,7 @@ def test_thumbnails_are_kept_by_content(workspace, dataset):
 
 def test_a_file_that_cannot_be_read_is_told_in_plain_words(workspace, dataset):
     (dataset / "cat" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    at = open_page(DATA)
+    at = open_page(DATA, data_tabs="Findings")
     assert_sound(at)
     titles = [expander.label for expander in at.expander]
     assert any("1 file cannot be read as an image" in title for title in titles)
@@ -82,13 +83,17 @@ def test_a_file_that_cannot_be_read_is_told_in_plain_words(workspace, dataset):
 
 
 def test_a_folder_without_findings_says_that_too(workspace, dataset):
-    assert "Nothing wrong was found" in texts(open_page(DATA))
+    for number, path in enumerate(sorted(dataset.rglob("*.png"))):
+        pixels = np.random.default_rng(number).integers(0, 256, (8, 10, 3), np.uint8)
+        Image.fromarray(pixels).resize((100, 80), Image.Resampling.NEAREST).save(path)
+    look(scan_dataset(dataset), workspace.cache_dir)
+    assert "Nothing wrong was found" in texts(open_page(DATA, data_tabs="Findings"))
 
 
 def test_features_are_computed_ahead_while_the_person_looks(workspace, dataset):
     at = open_page(DATA)
     at.run()
-    assert [job.kind for job in JobQueue(workspace).jobs()] == ["features"]
+    assert [job.kind for job in JobQueue(workspace).jobs()] == ["features", "explore"]
 
 
 def test_each_transform_has_a_control_with_its_bounds(workspace, dataset):
@@ -189,7 +194,7 @@ def test_a_zip_becomes_the_current_dataset(workspace, dataset):
     assert_sound(at)
     assert at.session_state["dataset"] == "datasets/shapes"
     assert "6 pictures added to" in at.success[0].value
-    assert list(at.dataframe[0].value["File"]) == ["notes.txt"]
+    assert at.dataframe[0].value.values.tolist() == [["notes.txt", "It is not an image file."]]
 
 
 def test_a_refused_zip_names_the_reason_and_changes_nothing(workspace, dataset):
@@ -213,7 +218,9 @@ def test_photos_go_into_the_class_that_is_named(workspace, dataset):
     assert_sound(at)
     assert (dataset / "dog" / "new.png").is_file()
     assert "1 picture added to" in at.success[0].value
-    assert list(at.dataframe[0].value["File"]) == ["bad.png"]
+    told = at.dataframe[0].value.values.tolist()
+    assert [row[0] for row in told] == ["bad.png", "new.png"]
+    assert told[1][1] == "added as dog/new.png"
 
 
 def test_an_uploaded_folder_becomes_a_new_dataset_with_its_classes(workspace, dataset):
@@ -231,30 +238,67 @@ def test_an_uploaded_folder_becomes_a_new_dataset_with_its_classes(workspace, da
 
 def test_a_camera_picture_goes_into_its_class_and_the_next_can_follow(workspace, dataset):
     at = open_page(DATA, intake_way="Camera", **ADD)
-    buffer = io.BytesIO()
-    draw_image(2, 7).save(buffer, "JPEG")
-    at.camera_input(key="intake_camera_0").upload("shot.jpg", buffer.getvalue()).run()
     at.selectbox(key="intake_class_camera").set_value("cat").run()
-    at.button(key="add_shot").click().run()
-    assert_sound(at)
-    assert (dataset / "cat" / "camera_0000.jpg").is_file()
-    assert at.camera_input(key="intake_camera_1").value is None
+    for number in range(2):
+        buffer = io.BytesIO()
+        draw_image(2, 7 + number).save(buffer, "JPEG")
+        at.camera_input(key=f"intake_camera_{number}").upload("shot.jpg", buffer.getvalue()).run()
+        assert_sound(at)
+    assert len(list((dataset / "cat").glob("camera_*.jpg"))) == 2
+    assert "2 pictures added in this session" in texts(at)
+    assert at.camera_input(key="intake_camera_2").value is None
 
 
-def test_a_folder_of_the_machine_is_opened_and_not_written_to(workspace, dataset, make_dataset):
+@pytest.fixture
+def allowed(monkeypatch, tmp_path):
+    monkeypatch.setenv("TL_FOLDERS", str(tmp_path))
+    return tmp_path
+
+
+def path_box(at):
+    return next(box for box in at.text_input if (box.key or "").startswith("intake_path_"))
+
+
+def test_a_folder_of_the_machine_is_opened_and_not_written_to(
+    workspace, dataset, make_dataset, allowed
+):
     outside = make_dataset({"cup": 4, "jar": 4})
     before = sorted(outside.rglob("*"))
     at = open_page(DATA, intake_way="Folder on this machine", **ADD)
-    at.text_input(key="intake_path").set_value(str(outside)).run()
+    path_box(at).set_value(str(outside)).run()
     at.button(key="open_folder").click().run()
     assert_sound(at)
     assert at.session_state["dataset"] == str(outside)
     assert sorted(outside.rglob("*")) == before
 
 
+def test_the_picker_walks_into_folders_and_back_but_not_out(
+    workspace, dataset, make_dataset, allowed
+):
+    make_dataset({"cup": 4, "jar": 4}, allowed / "sets" / "kitchen")
+    at = open_page(DATA, intake_way="Folder on this machine", **ADD)
+    assert at.button(key="folder_up").disabled
+    at.selectbox(key="folder_into_0").set_value("sets").run()
+    at.selectbox(key="folder_into_1").set_value("kitchen").run()
+    assert_sound(at)
+    assert path_box(at).value == str(allowed / "sets" / "kitchen")
+    assert "2 folders and 0 files in it: cup, jar" in texts(at)
+    at.button(key="folder_up").click().run()
+    assert at.selectbox(key="folder_into_3").options == ["kitchen"]
+
+
+def test_a_folder_outside_of_the_allowed_one_is_refused(workspace, dataset, allowed):
+    (allowed / "way_out").symlink_to("/usr")
+    at = open_page(DATA, intake_way="Folder on this machine", **ADD)
+    for path in ("/usr", str(allowed / ".." / ".."), str(allowed / "way_out" / "share")):
+        path_box(at).set_value(path).run()
+        at.button(key="open_folder").click().run()
+        assert "Expected a folder inside" in at.error[0].value
+
+
 def test_a_wrong_path_is_answered_with_what_to_do(workspace, dataset):
     at = open_page(DATA, intake_way="Folder on this machine", **ADD)
-    at.text_input(key="intake_path").set_value("photos").run()
+    path_box(at).set_value("photos").run()
     at.button(key="open_folder").click().run()
     assert "Expected a full path" in at.error[0].value
 

@@ -7,8 +7,16 @@ from typing import Literal
 
 import streamlit as st
 
-from tl_core.data.decisions import Decision, Decisions, apply_decisions, edit_decisions
+from tl_core.data.decisions import (
+    Decision,
+    Decisions,
+    apply_decisions,
+    edit_decisions,
+    load_decisions,
+)
+from tl_core.workspace import Workspace
 from ui import keys
+from ui.datasets import DatasetRef
 from ui.looking import View
 from ui.words import number_of
 
@@ -114,6 +122,16 @@ def take_step(view: View, direction: Literal["undo", "redo"]) -> None:
         told = "Taken back" if direction == "undo" else "Again"
         st.session_state[keys.NOTICE] = f"{told}: {steps[-1].label}"
     st.rerun()
+
+
+def draw_way_out(workspace: Workspace, dataset: DatasetRef) -> None:
+    """Draw undo alone: for a dataset that, under its decisions, is none any more."""
+    steps = load_decisions(workspace, dataset.path).steps
+    if steps and st.button(
+        f"Take back: {steps[-1].label}", key="way_out", icon=":material/undo:", type="primary"
+    ):
+        edit_decisions(workspace, dataset.path, Decisions.undo)
+        st.rerun()
 
 
 def forget_picked(paths: Collection[str] | None = None) -> None:

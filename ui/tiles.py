@@ -61,7 +61,6 @@ def draw_tiles(
                 on_change=_toggle,
                 args=(record.path,),
                 wrap=False,
-                help=None,
                 width="stretch",
             )
             if notes and record.path in notes:
@@ -116,8 +115,10 @@ def draw_actions(
             key=f"{prefix}_move",
         ):
             _draw_move(view, paths, prefix)
-        if len(paths) == 1 and prefix != "map":
-            if st.button(
+        if (
+            len(paths) == 1
+            and prefix != "map"
+            and st.button(
                 "Similar",
                 key=f"{prefix}_similar",
                 icon=":material/scatter_plot:",
@@ -125,8 +126,9 @@ def draw_actions(
                 on_click=_show_similar,
                 args=(paths[0],),
                 help="Shows on the map what the backbone finds most like it",
-            ):
-                st.rerun()  # all of the page: another of its parts is open now
+            )
+        ):
+            st.rerun()  # all of the page: another of its parts is open now
         draw_history(view, prefix)
 
 
