@@ -162,7 +162,7 @@ def test_the_matrix_has_a_row_a_cell_with_its_share():
 
 def test_a_pair_is_told_in_plain_words():
     told = pair_words(by_hand(ONE_WRONG), "cat", "dog", 1)
-    assert told == "1 of 2 **cat** taken for **dog**"
+    assert told == "**cat** taken for **dog**: 1 of 2"
 
 
 def test_a_click_on_a_pair_shows_its_photos(run, asked):
@@ -173,7 +173,7 @@ def test_a_click_on_a_pair_shows_its_photos(run, asked):
     assert_sound(at)
     assert "cat taken for dog" in texts(at)
     assert len(at.image) == 1
-    assert labels_of(at)["cell_open_cat/1.png"] == r"90.0 % dog"
+    assert labels_of(at)["cell_open_cat/1.png"] == "dog, 90.0 %"
 
 
 def test_the_mistakes_come_worst_first_and_the_unsure_by_their_margin(run, asked):

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 WRONG = CLASS_COLORS[0]
 MAX_WRITTEN_CLASSES = 15  # with more, the cells are too small for their figures
 
+_CHARACTERS_ACROSS = 40  # of class names below a chart in a narrow window
+
 _INK = {"light": "#1F2421", "dark": "#E9ECE8"}
 _FAINT = 0.06  # how much of its colour a cell without images keeps, so that the grid is seen
 _SEEN = 0.22  # and at least one with images, so that a single mistake is seen
@@ -59,8 +61,10 @@ def confusion_chart(
     band = alt.Scale(paddingInner=0.04, paddingOuter=0)
     names, ink = list(class_names), _INK.get(theme, _INK["light"])
     base = alt.Chart(table).encode(
-        x=alt.X("answer:N", sort=names, title="Answer", scale=band, axis=_name_axis(len(names))),
-        y=alt.Y("true:N", sort=names, title="True class", scale=band, axis=_name_axis(0)),
+        x=alt.X(
+            "answer:N", sort=names, title="Answer", scale=band, axis=_name_axis(_needs_turn(names))
+        ),
+        y=alt.Y("true:N", sort=names, title="True class", scale=band, axis=_name_axis(None)),
         tooltip=[
             alt.Tooltip("true:N", title="True class"),
             alt.Tooltip("answer:N", title="Answer"),
@@ -135,7 +139,9 @@ def curves_chart(points: pd.DataFrame, class_names: Sequence[str], kind: str) ->
                 ),
                 legend=None
                 if len(drawn) > MAX_WRITTEN_CLASSES
-                else alt.Legend(orient="top", symbolType="stroke", symbolStrokeWidth=3),
+                else alt.Legend(
+                    orient="top", symbolType="stroke", symbolStrokeWidth=3, columns=5, labelLimit=90
+                ),
             ),
             tooltip=[
                 alt.Tooltip("class:N", title="Class"),
@@ -319,11 +325,16 @@ def _share_axis(*, grid: bool = False) -> Any:
     return alt.Axis(format=".0%", tickCount=5, grid=grid)
 
 
-def _name_axis(num_below: int) -> Any:
-    """Names of classes; below the chart they are turned once they would not fit side by side."""
+def _needs_turn(names: Sequence[str]) -> bool:
+    """Whether names would not fit side by side below the chart."""
+    return len(names) * max(map(len, names), default=0) > _CHARACTERS_ACROSS
+
+
+def _name_axis(is_turned: bool | None) -> Any:
+    """Names of classes; None for those beside the chart, which need no turning."""
     import altair as alt
 
-    angle = {"labelAngle": -40} if num_below > 5 else {"labelAngle": 0} if num_below else {}
+    angle = {} if is_turned is None else {"labelAngle": -40 if is_turned else 0}
     return alt.Axis(
         labelLimit=110, labelFlush=False, ticks=False, domain=False, labelPadding=8, **angle
     )

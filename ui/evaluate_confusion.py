@@ -74,7 +74,7 @@ def confusion_cells(evaluation: Evaluation, chosen: tuple[str, str] | None = Non
 def pair_words(evaluation: Evaluation, true: str, answer: str, count: int) -> str:
     """Say how often a class is taken for another."""
     total = int(evaluation.confusion_matrix[evaluation.class_names.index(true)].sum())
-    return f"{count} of {total} **{words.plain(true)}** taken for **{words.plain(answer)}**"
+    return f"**{words.plain(true)}** taken for **{words.plain(answer)}**: {count} of {total}"
 
 
 def _draw_pairs(evaluation: Evaluation) -> None:
@@ -109,7 +109,7 @@ def _draw_cell(looked: Looked, true: str, answer: str) -> None:
         else f"{words.plain(true)} taken for {words.plain(answer)}"
     )
     section(title, f"{words.number_of(len(positions), 'photo')}, the surest answer first.")
-    notes = [f"{percent(float(evaluation.confidence[place]))} {answer}" for place in positions]
+    notes = [f"{answer}, {percent(float(evaluation.confidence[place]))}" for place in positions]
     draw_photos(looked, positions, notes, prefix="cell", page_size=PAGE_SIZE)
 
 
