@@ -172,27 +172,25 @@ def draw_batch(top, num_images=6):
 
 def test_the_steps_are_those_of_keras_with_adamw():
     import keras
+    import tensorflow as tf
 
-    _, top, steps, head = make_steps(weight_decay=0.2, clip_norm=0.5)
-    batch = draw_batch(top)
+    _, top, steps, _ = make_steps(weight_decay=0.2, clip_norm=0.5)
+    activations, targets, weights = draw_batch(top)
     _, other_top, _, _ = make_steps()
-    x = other_top(other_top.input, training=False)
-    x = keras.layers.Dense(8, activation="relu", name="fc_0")(x)
-    outputs = keras.layers.Dense(3, activation="softmax", name="predictions")(x)
-    model = keras.Model(other_top.input, outputs)
-    for layer in ("fc_0", "predictions"):
-        weights = [head[f"{layer}/kernel"], head[f"{layer}/bias"]]
-        model.get_layer(layer).set_weights(weights)
+    head = build_head(32, 0.0, (8,), 3, seed=0)
+    variables = other_top.trainable_variables + head.trainable_variables
     optimizer = keras.optimizers.AdamW(0.01, weight_decay=0.2, global_clipnorm=0.5)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    loss = keras.losses.CategoricalCrossentropy(label_smoothing=0.1, reduction="sum")
-    model.compile(optimizer, loss)
-    activations, targets, weights = batch
     images = activations.reshape(-1, *top.input.shape[1:])
     for step in range(3):
-        steps.train(*batch, learning_rate=0.01, step=step)
-        # Keras' mean divides by the sum of weights; ours by the number of images
-        model.train_on_batch(images, targets, sample_weight=weights / len(weights))
+        steps.train(activations, targets, weights, learning_rate=0.01, step=step)
+        with tf.GradientTape() as tape:
+            probabilities = head(other_top(images, training=False))
+            losses = keras.losses.categorical_crossentropy(
+                targets, probabilities, label_smoothing=0.1
+            )
+            objective = tf.reduce_mean(weights * losses)
+        optimizer.apply(tape.gradient(objective, variables), variables)
     for mine, theirs in zip(top.variables, other_top.variables, strict=True):
         np.testing.assert_allclose(mine, theirs, atol=2e-4, err_msg=mine.path)
 
