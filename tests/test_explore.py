@@ -1,13 +1,22 @@
+import shutil
+
 import numpy as np
 import pytest
 
 from tl_core.config import TrainConfig
 from tl_core.data.dataset import scan_dataset
 from tl_core.data.projection import nearest
-from tl_core.errors import Stopped
+from tl_core.errors import DatasetError, Stopped
 from tl_core.model.feature_spec import FeatureSpec
 from tl_core.training import explore as module
-from tl_core.training.explore import explore, look, mean_images, nearest_of_all, spread_rows
+from tl_core.training.explore import (
+    explore,
+    look,
+    look_apart,
+    mean_images,
+    nearest_of_all,
+    spread_rows,
+)
 from tl_core.training.explore_files import ExploreFiles
 
 TINY = TrainConfig(backbone="tiny")
@@ -39,6 +48,22 @@ def test_a_look_keeps_findings_and_what_each_image_is_like(index, tmp_path):
     assert not measured.has_features
     assert measured.columns["brightness"].shape == (16,)
     assert ExploreFiles(tmp_path, index).read_means().shape == (2, 64, 64, 3)
+
+
+def test_a_look_in_a_process_of_its_own_finds_the_same(index, tmp_path):
+    told = []
+    look(index, tmp_path / "here")
+    look_apart(index, tmp_path / "apart", on_progress=told.append)
+    here, apart = (ExploreFiles(tmp_path / name, index).read_audit() for name in ("here", "apart"))
+    assert apart.findings == here.findings
+    np.testing.assert_array_equal(apart.columns["sharpness"], here.columns["sharpness"])
+    assert told[-1].done == told[-1].total == 16
+
+
+def test_the_process_says_why_it_failed(index, tmp_path):
+    shutil.rmtree(index.data_dir)
+    with pytest.raises(DatasetError, match="Expected"):
+        look_apart(index, tmp_path / "apart")
 
 
 def test_findings_come_back_as_they_were(make_dataset, tmp_path):

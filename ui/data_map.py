@@ -26,6 +26,7 @@ KINDS = {"pca": "Overview (PCA)", "tsne": "Groups (t-SNE)"}
 CHART = "map_chart"
 MAX_POINTS = 6000
 NUM_LISTED = 24
+LIST_HEIGHT = 480
 
 
 @st.fragment(key=MAP)
@@ -61,7 +62,8 @@ def draw_map(view: View) -> None:
         shown = records[:NUM_LISTED]
         if shown:
             draw_actions(view, shown, "map")
-            draw_tiles(view, shown, "map", tile_width=104)
+            with st.container(height=LIST_HEIGHT, border=False):
+                draw_tiles(view, shown, "map", tile_width=104)
         if len(records) > len(shown):
             st.caption(f"The first {len(shown)} of {len(records):,}.")
 

@@ -1,7 +1,8 @@
 """What a page knows about a dataset: files, decisions, and what looking at it has found so far.
 
 Looking without features takes seconds and runs in a thread of the web process, one dataset at a
-time; what needs features is the worker's. Both leave files, which are read here.
+time; for many images that thread has a process of its own do it. What needs features is the
+worker's. All leave files, which are read here.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from tl_core.data.progress import Progress
 from tl_core.errors import TLError
 from tl_core.model.feature_spec import FeatureSpec
 from tl_core.training import explore_jobs
-from tl_core.training.explore import look
+from tl_core.training.explore import look, look_apart
 from tl_core.training.explore_files import ExploreFiles, Map, Measured
 from tl_core.workspace import Workspace
 from ui.datasets import DatasetRef, load_decided
 from ui.errors import BUG_MESSAGE, logger
 from ui.memory import give_back
+
+MAX_LOOKED_AT_HERE = 600  # images; more take a process of their own, so that pages stay quick
 
 
 @dataclass(frozen=True)
@@ -192,7 +195,8 @@ def _look(workspace: Workspace, raw: DatasetIndex, looks: _Looks, key: Path) -> 
 
     try:
         with looks.turn:
-            look(raw, workspace.cache_dir, on_progress=note)
+            is_large = raw.num_images > MAX_LOOKED_AT_HERE
+            (look_apart if is_large else look)(raw, workspace.cache_dir, on_progress=note)
     except TLError as error:
         looks.by_key[key].error = str(error)
     except Exception:

@@ -7,21 +7,26 @@ piece, and what is there already is not computed again.
 
 from __future__ import annotations
 
+import json
 import multiprocessing
+import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from tl_core.config import TrainConfig
 from tl_core.data.audit import audit_dataset
-from tl_core.data.dataset import DatasetIndex, ImageRecord
+from tl_core.data.dataset import DatasetIndex, ImageRecord, scan_dataset
 from tl_core.data.images import load_image
 from tl_core.data.learning_curve import learning_curve
 from tl_core.data.progress import OnProgress, Progress, ShouldStop
 from tl_core.data.projection import pca_2d, tsne_2d
-from tl_core.errors import DatasetError, ImageError, Stopped
+from tl_core.errors import DatasetError, ImageError, Stopped, TLError
 from tl_core.model.feature_spec import FeatureSpec
 from tl_core.training.explore_files import ExploreFiles
 
@@ -32,6 +37,7 @@ _MAX_IN_MEAN = 60  # images a class: the mean changes little beyond
 _MAX_IN_MEANS = 1200
 _CHUNK = 512
 _POLL_SECONDS = 0.1
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 def look(
@@ -56,6 +62,28 @@ def look(
         files.prune()
     if files.read_means() is None:
         files.write_means(mean_images(index))
+
+
+def look_apart(
+    index: DatasetIndex, cache_dir: Path, *, on_progress: OnProgress | None = None
+) -> None:
+    """Do as :func:`look` in a process of its own and of low priority, and wait for it.
+
+    A web server that looked at many thousand images itself would answer nobody meanwhile.
+
+    Raises:
+        DatasetError: it failed; the message is the process's own.
+    """
+    command = [sys.executable, "-m", __name__, str(index.data_dir), str(cache_dir)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=_ROOT
+    ) as child:
+        for line in child.stdout or ():
+            if on_progress is not None:
+                on_progress(Progress(**json.loads(line)))
+        complaint = child.stderr.read() if child.stderr else ""
+    if child.returncode:
+        raise DatasetError(complaint.strip().rpartition("\n")[2] or "Looking at it ended early.")
 
 
 def explore(
@@ -230,3 +258,22 @@ def _tsne_in_child(features: np.ndarray, should_stop: ShouldStop | None) -> np.n
 def _send_tsne(features: np.ndarray, sending) -> None:  # type: ignore[no-untyped-def]
     sending.send(tsne_2d(features))
     sending.close()
+
+
+def main() -> None:
+    """Look at the data folder that is named first; the second name is the cache folder."""
+    data_dir, cache_dir = map(Path, sys.argv[1:])
+    if hasattr(os, "nice"):
+        os.nice(10)
+
+    def tell(progress: Progress) -> None:
+        print(json.dumps(asdict(progress)), flush=True)
+
+    try:
+        look(scan_dataset(data_dir, cache_dir=cache_dir), cache_dir, on_progress=tell)
+    except TLError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
