@@ -65,7 +65,7 @@ class AuditConfig(_Settings):
         description="What more than this share of the photos have is how the set is, no fault.",
     )
     copy_similarity: float = Field(
-        0.88,
+        0.97,
         gt=0,
         le=1,
         title="Copy similarity",
