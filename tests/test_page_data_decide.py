@@ -3,7 +3,7 @@ from app_helpers import DATA, TRAIN, assert_sound, make_workspace, open_page, sa
 from PIL import Image
 
 from tl_core.data.dataset import scan_dataset
-from tl_core.data.decisions import load_dataset, load_decisions
+from tl_core.data.decisions import Decision, edit_decisions, load_dataset, load_decisions
 from tl_core.training.explore import look
 from ui.data_filter import Filter
 from ui.gallery import EXCLUDED
@@ -67,18 +67,23 @@ def test_undo_brings_pictures_back_and_redo_takes_them_out(workspace, dataset):
     assert at.button(key="gallery_redo").disabled
 
 
-def test_ticked_pictures_move_to_a_class_old_or_new(workspace, dataset):
+def test_ticked_pictures_move_to_a_class(workspace, dataset):
     at = tick(open_page(DATA, gallery_class="cat"), 1)
     at.selectbox(key="gallery_move_target").set_value("dog").run()
     at.button(key="gallery_move_now").click().run()
     assert_sound(at)
     assert load_dataset(dataset, workspace).class_counts() == {"cat": 11, "dog": 9}
-    at = tick(at, 0)
-    at.session_state["gallery_move_target"] = "lynx"
-    at.run()
-    at.button(key="gallery_move_now").click().run()
+
+
+def test_a_class_that_only_decisions_made_is_a_class_like_others(workspace, dataset):
+    record = scan_dataset(dataset).records[0]
+    moved = Decision(record.path, record.sha256, "relabel", "lynx")
+    edit_decisions(workspace, dataset, lambda before: before.decide("1 moved", [moved]))
+    at = open_page(DATA, gallery_class="lynx")
     assert_sound(at)
-    assert load_dataset(dataset, workspace).class_counts() == {"cat": 10, "dog": 9, "lynx": 1}
+    assert "20 photos in 3 classes" in texts(at)
+    assert names(at) == ["0.png"]
+    assert "from cat" in texts(at)
 
 
 def test_excluded_pictures_are_shown_and_brought_back(workspace, dataset):
