@@ -13,6 +13,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping
+
 import numpy as np
 
 from tl_core.config import Pooling
