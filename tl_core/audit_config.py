@@ -10,29 +10,22 @@ from tl_core.config import _Settings
 class AuditConfig(_Settings):
     """Thresholds of the audit; the defaults are quiet on ordinary photos.
 
-    Brightness and the like run from 0 to 1.
+    Light and sharpness run from 0 to 1.
     """
 
     dark: float = Field(
-        0.2,
+        0.25,
         ge=0,
         le=1,
         title="Dark",
-        description="A photo is too dark when 95 % of it is darker than this.",
+        description="Too dark is a photo of little contrast of which 95 % is darker than this.",
     )
     bright: float = Field(
-        0.85,
+        0.7,
         ge=0,
         le=1,
         title="Bright",
-        description="A photo is too bright when 95 % of it is brighter than this.",
-    )
-    sharpness: float = Field(
-        0.2,
-        ge=0,
-        le=1,
-        title="Sharpness",
-        description="A photo is blurry below this; it is judged at the size a network sees.",
+        description="Too bright is a photo of little contrast of which 95 % is brighter than this.",
     )
     contrast: float = Field(
         0.02,
@@ -41,6 +34,13 @@ class AuditConfig(_Settings):
         title="Contrast",
         description="A photo is nearly uniform when its light varies by less than this.",
     )
+    sharpness: float = Field(
+        0.6,
+        ge=0,
+        le=1,
+        title="Sharpness",
+        description="A photo is blurry when it has less than this share of the usual sharpness.",
+    )
     min_side: int = Field(
         48, ge=0, title="Smallest side", description="A photo with a shorter side is tiny."
     )
@@ -48,25 +48,25 @@ class AuditConfig(_Settings):
         3.0,
         ge=1,
         title="Longest shape",
-        description="How many times longer than wide a photo may be.",
+        description="How many times longer than wide, or wider than long, a photo may be.",
     )
     greyscale_share: float = Field(
         0.2,
         ge=0,
         le=0.5,
-        title="Greyscale share",
-        description="Grey photos are a fault as long as no more than this share are grey.",
+        title="Grey share",
+        description="Grey photos are told of as long as no more than this share is grey.",
     )
     common_share: float = Field(
         0.5,
         ge=0,
         le=1,
         title="Common share",
-        description="What more than this share of the photos have is how the set is, no fault.",
+        description="What more than this share of the photos has is how they are, no fault.",
     )
     copy_similarity: float = Field(
         0.97,
-        gt=0,
+        ge=0.9,
         le=1,
         title="Copy similarity",
         description="How well two photos must match in detail to be copies of one.",
@@ -81,13 +81,13 @@ class AuditConfig(_Settings):
         10,
         ge=3,
         title="Smallest class",
-        description="A class with fewer distinct photos is too small to be judged.",
+        description="A class with fewer different photos is too small to be judged.",
     )
     outlier: float = Field(
-        6.0,
+        1.6,
         gt=0,
         title="Outlier",
-        description="How many deviations further from its class than usual a photo may lie.",
+        description="How many times further from its class than 95 % of it a photo may lie.",
     )
     label_margin: float = Field(
         0.5,

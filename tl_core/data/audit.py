@@ -15,12 +15,15 @@ import numpy as np
 
 from tl_core.audit_config import AuditConfig
 from tl_core.data.audit_copies import exact_groups, find_copies
+from tl_core.data.audit_labels import find_outliers, find_wrong_labels
 from tl_core.data.audit_rules import find_class_sizes, find_grey, find_image_faults
 from tl_core.data.dataset import DatasetIndex
 from tl_core.data.findings import Finding
-from tl_core.data.near_duplicates import find_near_duplicates
+from tl_core.data.label_errors import check_labels, unlikeness
+from tl_core.data.near_duplicates import Group, find_near_duplicates
 from tl_core.data.progress import OnProgress, ShouldStop
 from tl_core.data.stats import ImageStats, measure_dataset
+from tl_core.errors import DatasetError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,64 +94,106 @@ def audit_dataset(
         config: what counts as a fault.
         cache_dir: where to keep what was measured of each image.
         features: ``(num_images, dim)`` in the order of the index's records, for the findings
-            that need them: outliers, probable wrong labels.
-        on_progress: called with stage ``"audit"`` and the images that had to be decoded.
+            that need them: probable wrong labels, outliers, strongly cropped copies.
+        on_progress: called with stage ``"audit"`` and the images that had to be decoded; with
+            features, with stage ``"labels"`` and the probes trained.
         should_stop: asked often.
 
     Raises:
-        DatasetError: a file is gone or is not the one that was scanned.
+        DatasetError: a file is gone or is not the one that was scanned, or the features are not
+            of these images.
         Stopped: ``should_stop`` said so.
     """
     config = config or AuditConfig()
+    given = None if features is None else _check_features(index, features)
     stats = measure_dataset(index, cache_dir, on_progress, should_stop)
     exact = exact_groups(index)
-    near = _near_groups(index, stats, config, should_stop)
+    near = _near_groups(index, stats, config, given, should_stop)
+    check = None
+    if given is not None:
+        check = check_labels(
+            given,
+            index.labels,
+            index.num_classes,
+            groups=_number_groups(len(index.records), (*exact, *near)),
+            on_progress=on_progress,
+            should_stop=should_stop,
+        )
+    probabilities = None if check is None else check.probabilities
     findings = [
         *index.findings,
-        *find_copies(index, exact, is_exact=True),
-        *find_copies(index, near, is_exact=False),
+        *find_copies(index, exact, is_exact=True, probabilities=probabilities),
+        *find_copies(index, near, is_exact=False, probabilities=probabilities),
         *find_image_faults(index, stats, config),
         *find_grey(index, stats, config),
         *find_class_sizes(index, config),
     ]
+    scores: dict[str, np.ndarray] = {}
+    if given is not None and check is not None:
+        scores = {"outlier": unlikeness(given, index.labels), "wrong_label": check.scores}
+        in_two = [finding for finding in findings if finding.kind.endswith("two_classes")]
+        wrong = find_wrong_labels(index, check, config, _paths_of(in_two))
+        findings += wrong
+        findings += find_outliers(index, scores["outlier"], config, _paths_of(in_two + wrong))
     return Audit(
         index=index,
-        findings=tuple(sorted(findings, key=lambda f: _SEVERITIES.index(f.severity))),
+        findings=tuple(sorted(findings, key=lambda one: _SEVERITIES.index(one.severity))),
         stats=tuple(stats),
-        scores={},
-        suggested=None,
+        scores=scores,
+        suggested=None if check is None else check.suggested,
         groups=_name_groups(index, near),
     )
+
+
+def _check_features(index: DatasetIndex, features: np.ndarray) -> np.ndarray:
+    if features.ndim != 2 or len(features) != len(index.records):
+        raise DatasetError(
+            f"Expected features of {len(index.records):,} images, one row each, received an array "
+            f"of shape {features.shape}. Compute them for this dataset."
+        )
+    return features
 
 
 def _near_groups(
     index: DatasetIndex,
     stats: Sequence[ImageStats],
     config: AuditConfig,
+    features: np.ndarray | None,
     should_stop: ShouldStop | None,
-) -> list[tuple[int, ...]]:
-    """Return groups of positions of at least two contents each."""
-    first_with: dict[str, int] = {}
+) -> list[Group]:
+    """Return groups of positions that show the same picture in at least two files' bytes.
+
+    Even surfaces are left out: they have nothing to be the same in.
+    """
     places_with: dict[str, list[int]] = {}
     for place, record in enumerate(index.records):
-        places_with.setdefault(record.sha256, []).append(place)
         if stats[place].contrast >= config.contrast:
-            first_with.setdefault(record.sha256, place)
-    contents = list(first_with)
+            places_with.setdefault(record.sha256, []).append(place)
+    copies = list(places_with.values())
     groups = find_near_duplicates(
-        [stats[first_with[sha256]].fingerprint for sha256 in contents],
+        [stats[places[0]].fingerprint for places in copies],
+        features=None if features is None else features[[places[0] for places in copies]],
         similarity=config.copy_similarity,
         should_stop=should_stop,
     )
-    return [
-        tuple(sorted(place for number in group for place in places_with[contents[number]]))
-        for group in groups
-    ]
+    return [tuple(sorted(place for one in group for place in copies[one])) for group in groups]
 
 
-def _name_groups(index: DatasetIndex, groups: Sequence[Sequence[int]]) -> dict[str, str]:
+def _number_groups(num: int, groups: Sequence[Group]) -> np.ndarray:
+    """Return a number for each position, the same for those in one group: (num,) int64."""
+    numbers = np.arange(num)
+    for group in groups:  # near groups come last and hold whole exact ones
+        numbers[list(group)] = group[0]
+    return numbers
+
+
+def _name_groups(index: DatasetIndex, groups: Sequence[Group]) -> dict[str, str]:
     names: dict[str, str] = {}
     for group in groups:
-        contents = sorted({index.records[place].sha256 for place in group})
-        names |= dict.fromkeys(contents, contents[0])
+        contents = {index.records[place].sha256 for place in group}
+        names |= dict.fromkeys(contents, min(contents))
     return names
+
+
+def _paths_of(findings: Sequence[Finding]) -> set[str]:
+    return {path for finding in findings for path in finding.paths}
