@@ -65,7 +65,7 @@ class AuditConfig(_Settings):
         description="What more than this share of the photos has is how they are, no fault.",
     )
     copy_similarity: float = Field(
-        0.97,
+        0.98,
         ge=0.9,
         le=1,
         title="Copy similarity",

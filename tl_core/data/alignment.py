@@ -77,6 +77,12 @@ def detail_similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return _dot(one, other) / np.maximum(lengths, 1e-6)
 
 
+def contrast_ratio(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return by how much the second pictures ``(n, side, side)`` have more contrast: ``(n,)``."""
+    shown, target = _centred(first), _centred(second)
+    return _dot(shown, target) / np.maximum(_dot(shown, shown), 1e-6)
+
+
 def worst_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return how much the most different spot of pictures ``(n, side, side)`` differs: ``(n,)``.
 
@@ -84,8 +90,7 @@ def worst_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     differ little everywhere; photos by a fixed camera differ much where something moved.
     """
     shown, target = (_centred(pictures[:, 2:-2, 2:-2]) for pictures in (first, second))
-    contrast = _dot(shown, target) / np.maximum(_dot(shown, shown), 1e-6)
-    squares = (contrast[:, None, None] * shown - target) ** 2
+    squares = (contrast_ratio(shown, target)[:, None, None] * shown - target) ** 2
     num_spots = squares.shape[1] // _SPOT
     spots = squares.reshape(-1, num_spots, _SPOT, num_spots, _SPOT).mean(axis=(2, 4))
     return np.sqrt(spots.max(axis=(1, 2))) / np.maximum(target.std(axis=(1, 2)), 1e-6)

@@ -17,6 +17,7 @@ from tl_core.audit_config import AuditConfig
 from tl_core.data.audit_copies import exact_groups, find_copies
 from tl_core.data.audit_labels import find_outliers, find_wrong_labels
 from tl_core.data.audit_rules import find_class_sizes, find_grey, find_image_faults
+from tl_core.data.audit_summary import summarise
 from tl_core.data.dataset import DatasetIndex
 from tl_core.data.findings import Finding
 from tl_core.data.label_errors import check_labels, unlikeness
@@ -55,6 +56,11 @@ class Audit:
     scores: dict[str, np.ndarray]
     suggested: np.ndarray | None
     groups: dict[str, str]
+
+    @property
+    def summary(self) -> str:
+        """Such as "4 duplicates, 1 photo in two classes, 2 very dark"; "" for nothing of note."""
+        return summarise(self.findings)
 
     def table(self) -> pd.DataFrame:
         """Return one row an image: path, class, part, size, light and scores."""

@@ -81,10 +81,12 @@ def check_labels(
     labels = np.asarray(labels, np.int64)
     groups = np.arange(len(labels)) if groups is None else groups
     sizes = np.array([len(np.unique(groups[labels == label])) for label in range(num_classes)])
-    judged = np.isin(labels, np.flatnonzero(sizes >= _MIN_IMAGES))
+    known = np.flatnonzero(sizes >= _MIN_IMAGES)
+    known = known if len(known) >= 2 else known[:0]
+    judged = np.isin(labels, known)
     probabilities = np.zeros((len(labels), num_classes), np.float32)
     rows = np.flatnonzero(judged)
-    if len(np.unique(labels[rows])) >= 2:
+    if len(rows):
         probabilities[rows] = _out_of_fold(
             np.asarray(features)[rows],
             labels[rows],
@@ -94,15 +96,10 @@ def check_labels(
             on_progress,
             should_stop,
         )
-    else:
-        judged = np.zeros(len(labels), bool)
     own = probabilities[np.arange(len(labels)), labels]
-    thresholds = np.array(
-        [
-            own[judged & (labels == label)].mean() if sizes[label] >= _MIN_IMAGES else np.inf
-            for label in range(num_classes)
-        ]
-    )
+    thresholds = np.full(num_classes, np.inf)
+    for label in known:
+        thresholds[label] = own[labels == label].mean()
     reached = np.where(probabilities >= thresholds, probabilities, 0)
     is_confident = judged & (reached.max(axis=1) > 0)
     return LabelCheck(

@@ -11,7 +11,13 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from tl_core.data.alignment import align, cut_out, detail_similarity, worst_difference
+from tl_core.data.alignment import (
+    align,
+    contrast_ratio,
+    cut_out,
+    detail_similarity,
+    worst_difference,
+)
 from tl_core.data.fingerprints import (
     MIRROR_BITS,
     MIRROR_SIGNS,
@@ -30,10 +36,12 @@ Group = tuple[int, ...]
 
 # Measured on recompressed, resized, cropped, mirrored, lighter and darker copies of 500 photos,
 # against all pairs of 3,300 others, hands before one background among them.
-SIMILARITY = 0.97  # of detail; copies 0.98 and more, others 0.956 and less
+SIMILARITY = 0.98  # of detail; copies 0.982 and more, others 0.956 and less
 _MIN_CORRELATION = 0.95  # of frequencies, hashes being close; copies 0.975 and more
 _MAX_DIFFERENCE = 0.75  # of one spot; copies 0.66 and less
-_MAX_COLOUR_DIFFERENCE = 12  # of 255; copies 9 and less
+_CONTRASTS = (0.7, 1.4)  # copies 0.83 to 1.17
+_MAX_COLOUR_DIFFERENCE = 6  # of 255; copies 4.7 and less
+_TINT_STRENGTHS = (0.8, 1.25)
 _GREY = 2  # of 128: mean tint below which there is no colour to compare
 
 _MIN_COSINE = 0.7  # of features; a third cropped off, copies reach about 0.8
@@ -203,14 +211,17 @@ def _are_copies(
     second = light[pairs.second].astype(np.float32)
     boxes = align(first, second, mirror_boxes(pairs.box, pairs.is_mirrored))
     shown = cut_out(first, boxes)
-    tints = [colour[places].astype(np.float32) - 128 for places in (pairs.first, pairs.second)]
+    contrast = contrast_ratio(shown, second)
+    tints, others = (
+        colour[places].astype(np.float32) - 128 for places in (pairs.first, pairs.second)
+    )
+    tints = _mirror(tints, pairs.is_mirrored)
     return (
         (detail_similarity(shown, second) >= similarity)
         & (worst_difference(shown, second) <= _MAX_DIFFERENCE)
-        & (
-            _colour_difference(_mirror(tints[0], pairs.is_mirrored), tints[1], boxes)
-            <= _MAX_COLOUR_DIFFERENCE
-        )
+        & (contrast >= _CONTRASTS[0])
+        & (contrast <= _CONTRASTS[1])
+        & (_colour_difference(tints, others, boxes) <= _MAX_COLOUR_DIFFERENCE)
     )
 
 
@@ -220,8 +231,13 @@ def _mirror(pictures: np.ndarray, is_mirrored: np.ndarray) -> np.ndarray:
 
 
 def _colour_difference(first: np.ndarray, second: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Return the mean difference of tints (n, 2, side, side); 0 where one picture is grey."""
+    """Return the mean difference of tints (n, 2, side, side); 0 where one picture is grey.
+
+    Light makes tints stronger or weaker; that much is allowed for.
+    """
     shown = np.stack([cut_out(first[:, tint], boxes) for tint in range(2)], axis=1)
-    differences = np.abs(shown - second).mean(axis=(1, 2, 3))
-    strengths = [np.abs(tints).mean(axis=(1, 2, 3)) for tints in (first, second)]
-    return np.where(np.minimum(*strengths) < _GREY, 0, differences)
+    products = [np.einsum("ntij,ntij->n", shown, tints) for tints in (second, shown)]
+    strength = (products[0] / np.maximum(products[1], 1e-6)).clip(*_TINT_STRENGTHS)
+    differences = np.abs(strength[:, None, None, None] * shown - second).mean(axis=(1, 2, 3))
+    colours = [np.abs(tints).mean(axis=(1, 2, 3)) for tints in (first, second)]
+    return np.where(np.minimum(*colours) < _GREY, 0, differences)
