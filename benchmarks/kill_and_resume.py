@@ -38,11 +38,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         train = ["train", str(options.data_dir.resolve()), *(options.option or DEFAULT_OPTIONS)]
         alone, seconds = _finish(train, Path(folder) / "alone")
+        print(f"left alone it takes {seconds:.1f} s, test accuracy {_accuracy(alone):.4f}\n")
         rows = [
             _kill_once(train, Path(folder) / f"kill{number}", moments.uniform(0, seconds), alone)
             for number in range(options.kills)
         ]
-    print(f"a run left alone takes {seconds:.1f} s, test accuracy {_accuracy(alone)}\n")
     headers = ("killed after s", "state", "epochs", "opens", "weights", "test accuracy")
     print_table(headers, [row[:-1] for row in rows])
     failures = sum(not row[-1] for row in rows)
