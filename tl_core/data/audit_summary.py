@@ -10,10 +10,10 @@ from tl_core.data.findings import Finding
 _WORDS = {
     "unreadable": ("paths", "unreadable file", "unreadable files"),
     "two_classes": ("groups", "photo in two classes", "photos in two classes"),
-    "across_parts": ("groups", "photo in train and test", "photos in train and test"),
+    "across_parts": ("groups", "photo in two parts", "photos in two parts"),
     "duplicate": ("action_paths", "duplicate", "duplicates"),
     "near_two_classes": ("groups", "near copy in two classes", "near copies in two classes"),
-    "near_across_parts": ("groups", "near copy in train and test", "near copies in train and test"),
+    "near_across_parts": ("groups", "near copy in two parts", "near copies in two parts"),
     "near_duplicate": ("action_paths", "near duplicate", "near duplicates"),
     "wrong_label": ("paths", "probably wrong label", "probably wrong labels"),
     "dark": ("paths", "very dark", "very dark"),

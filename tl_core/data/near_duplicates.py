@@ -40,7 +40,7 @@ SIMILARITY = 0.98  # of detail; copies 0.982 and more, others 0.956 and less
 _MIN_CORRELATION = 0.95  # of frequencies, hashes being close; copies 0.975 and more
 _MAX_DIFFERENCE = 0.75  # of one spot; copies 0.66 and less
 _CONTRASTS = (0.7, 1.4)  # copies 0.83 to 1.17
-_MAX_COLOUR_DIFFERENCE = 6  # of 255; copies 4.7 and less
+_MAX_COLOUR_DIFFERENCE = 5  # of 255; copies 4.1 and less
 _TINT_STRENGTHS = (0.8, 1.25)
 _GREY = 2  # of 128: mean tint below which there is no colour to compare
 
@@ -238,6 +238,8 @@ def _colour_difference(first: np.ndarray, second: np.ndarray, boxes: np.ndarray)
     shown = np.stack([cut_out(first[:, tint], boxes) for tint in range(2)], axis=1)
     products = [np.einsum("ntij,ntij->n", shown, tints) for tints in (second, shown)]
     strength = (products[0] / np.maximum(products[1], 1e-6)).clip(*_TINT_STRENGTHS)
-    differences = np.abs(strength[:, None, None, None] * shown - second).mean(axis=(1, 2, 3))
+    differences = strength[:, None, None, None] * shown - second
+    side = second.shape[2] // 2  # neighbours are taken together: edges do not fall alike
+    differences = differences.reshape(-1, 2, side, 2, side, 2).mean(axis=(3, 5))
     colours = [np.abs(tints).mean(axis=(1, 2, 3)) for tints in (first, second)]
-    return np.where(np.minimum(*colours) < _GREY, 0, differences)
+    return np.where(np.minimum(*colours) < _GREY, 0, np.abs(differences).mean(axis=(1, 2, 3)))
