@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
+import json
+import subprocess
+import sys
 from pathlib import Path
 
+from tl_core.errors import WeightsError
 from tl_core.files import read_json, write_json
-from tl_core.model.backbones import measure
 from tl_core.workspace import Workspace
+
+_PROJECT_DIR = Path(__file__).resolve().parent.parent
 
 
 def known_speeds(workspace: Workspace) -> dict[str, float]:
@@ -23,14 +26,20 @@ def known_speeds(workspace: Workspace) -> dict[str, float]:
 def measure_here(workspace: Workspace, backbone: str) -> float:
     """Measure a backbone and remember the result.
 
-    In a process of its own, so that neither a large backbone nor TensorFlow, which converts it
-    the first time, stays in the memory of the web server.
+    By the command line, so that neither a large backbone nor TensorFlow, which converts it the
+    first time, stays in the memory of the web server. A child of ``multiprocessing`` would run
+    the page again: Streamlit makes it the main module.
 
     Raises:
-        WeightsError: its weights cannot be had.
+        WeightsError: its weights cannot be had, or it does not fit into memory.
     """
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        speed = pool.submit(measure, backbone, cache_dir=workspace.cache_dir).result()
+    command = [sys.executable, "-m", "tl_core", "backbones", "--measure", backbone, "--json"]
+    command += ["--workspace", str(workspace.root)]
+    done = subprocess.run(command, cwd=_PROJECT_DIR, capture_output=True, text=True)
+    if done.returncode != 0:
+        reason = done.stderr.strip().rpartition("Error: ")[2].strip()
+        raise WeightsError(reason or f"Measuring {backbone} ended early; memory may be short.")
+    speed = float(json.loads(done.stdout)[0]["images_per_second"])
     write_json(_path(workspace), {**known_speeds(workspace), backbone: round(speed, 1)})
     return speed
 
