@@ -163,3 +163,18 @@ def test_large_classes_are_compared_with_a_sample(monkeypatch):
     scores = unlikeness(features, labels)
     assert scores.argmax() == 7
     assert scores[7] > 1.6
+
+
+@pytest.mark.parametrize("most", [1000, 60], ids=["all", "a sample"])
+def test_distances_are_those_to_the_nearest_others(monkeypatch, most):
+    monkeypatch.setattr(label_errors, "_MAX_REFERENCES", most)
+    rows = np.random.default_rng(0).standard_normal((120, 6))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    references = np.unique(np.linspace(0, 119, min(120, most)).astype(int))
+    nearest = 10 if most > 120 else 5  # half of the class, half of the ten
+
+    expected = []
+    for place in range(120):
+        others = rows[[other for other in references if other != place]]
+        expected.append(np.sort(1 - others @ rows[place])[:nearest].mean())
+    assert np.allclose(label_errors._distances(rows), expected, atol=1e-5)

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 from made_photos import crop, draw_scene, fingerprint_of
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageDraw, ImageEnhance
 
 from tl_core.data.near_duplicates import find_near_duplicates
 from tl_core.errors import Stopped
@@ -65,15 +65,21 @@ def test_copies_of_copies_make_one_group():
 
 
 def test_two_things_before_one_background_are_no_copies():
-    rng = np.random.default_rng(0)
     scenes = []
-    for _ in range(6):
+    for left, top in ((20, 20), (90, 30), (60, 70), (130, 90)):
         image = draw_scene(3)
-        left, top = (int(value) for value in rng.integers(20, 80, 2))
-        image.paste(draw_scene(100 + left).resize((36, 30)), (left, top))
+        ImageDraw.Draw(image).ellipse((left, top, left + 19, top + 14), fill="white")
         scenes.append(fingerprint_of(image))
 
     assert find_near_duplicates(scenes) == []
+
+
+def test_something_soft_before_one_background_makes_no_copy():
+    rows, columns = np.mgrid[:120, :160]
+    shade = 60 * np.exp(-((columns - 90) ** 2 + (rows - 60) ** 2) / (2 * 25**2))
+    shaded = np.clip(np.asarray(ORIGINAL) - shade[..., None], 0, 255).astype(np.uint8)
+
+    assert find_near_duplicates([SCENES[3], fingerprint_of(Image.fromarray(shaded))]) == []
 
 
 def test_one_thing_in_two_colours_is_no_copy():

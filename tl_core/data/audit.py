@@ -167,14 +167,10 @@ def _near_groups(
     features: np.ndarray | None,
     should_stop: ShouldStop | None,
 ) -> list[Group]:
-    """Return groups of positions that show the same picture in at least two files' bytes.
-
-    Even surfaces are left out: they have nothing to be the same in.
-    """
+    """Return groups of positions that show the same picture in at least two files' bytes."""
     places_with: dict[str, list[int]] = {}
     for place, record in enumerate(index.records):
-        if stats[place].contrast >= config.contrast:
-            places_with.setdefault(record.sha256, []).append(place)
+        places_with.setdefault(record.sha256, []).append(place)
     copies = list(places_with.values())
     groups = find_near_duplicates(
         [stats[places[0]].fingerprint for places in copies],
