@@ -76,7 +76,7 @@ def test_two_things_before_one_background_are_no_copies():
 
 def test_something_soft_before_one_background_makes_no_copy():
     rows, columns = np.mgrid[:120, :160]
-    shade = 60 * np.exp(-((columns - 90) ** 2 + (rows - 60) ** 2) / (2 * 25**2))
+    shade = 45 * np.exp(-((columns - 90) ** 2 + (rows - 60) ** 2) / (2 * 18**2))
     shaded = np.clip(np.asarray(ORIGINAL) - shade[..., None], 0, 255).astype(np.uint8)
 
     pair = [SCENES[3], fingerprint_of(Image.fromarray(shaded))]
