@@ -14,6 +14,8 @@ __version__ = "0.1.0"
 _HOME_OF = {
     "AUGMENT_PRESETS": "tl_core.config",
     "AugmentConfig": "tl_core.config",
+    "AuditConfig": "tl_core.audit_config",
+    "audit_dataset": "tl_core.data.audit",
     "TrainConfig": "tl_core.config",
     "load_config": "tl_core.config",
     "DatasetIndex": "tl_core.data.dataset",

@@ -10,7 +10,7 @@ import hashlib
 import os
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from tl_core.data.fingerprints import make_fingerprint
 from tl_core.data.images import ImageSource, open_image
 from tl_core.data.progress import OnProgress, Progress, ShouldStop
 from tl_core.data.stats_store import StatsStore
-from tl_core.errors import DatasetError, ImageError, Stopped
+from tl_core.errors import DatasetError, ImageError, Stopped, TLError
 
 STAGE = "audit"
 _SIDE = 256  # about what a network sees: a photo that looks sharp at this size is sharp enough
@@ -98,20 +98,21 @@ def measure_dataset(
         kept = store.get_many(list(first_with)) if store is not None else {}
         known = {sha256: _unpack(facts) for sha256, facts in kept.items()}
         waiting = [record for sha256, record in first_with.items() if sha256 not in known]
-        _measure_records(index, waiting, known, store, on_progress, should_stop, num_workers)
+        for batch in _measure_records(index, waiting, on_progress, should_stop, num_workers):
+            known.update(batch)
+            if store is not None:
+                store.put_many({sha256: _pack(stats) for sha256, stats in batch.items()})
     return [known[record.sha256] for record in index.records]
 
 
 def _measure_records(
     index: DatasetIndex,
     records: Sequence[ImageRecord],
-    known: dict[str, ImageStats],
-    store: StatsStore | None,
     on_progress: OnProgress | None,
     should_stop: ShouldStop | None,
     num_workers: int | None,
-) -> None:
-    """Measure records in threads and add what was found to ``known`` and to the store."""
+) -> Iterator[dict[str, ImageStats]]:
+    """Measure records in threads and yield what was found by sha256, in batches."""
     start = reported = time.monotonic()
     done = 0
     with ThreadPoolExecutor(num_workers or os.cpu_count() or 1, "stats") as pool:
@@ -126,18 +127,15 @@ def _measure_records(
                     batch[record.sha256] = future.result()
                     done += 1
                     now = time.monotonic()
-                    if on_progress is not None and (
-                        now - reported >= _PROGRESS_SECONDS or done == len(records)
-                    ):
+                    is_due = now - reported >= _PROGRESS_SECONDS or done == len(records)
+                    if on_progress is not None and is_due:
                         reported = now
                         on_progress(Progress(STAGE, done, len(records), now - start))
-            finally:
-                pool_is_idle = len(batch) == len(chunk)
-                if not pool_is_idle:
-                    pool.shutdown(wait=False, cancel_futures=True)
-                known.update(batch)
-                if store is not None:
-                    store.put_many({sha256: _pack(stats) for sha256, stats in batch.items()})
+            except TLError:  # a stop, or a file that is gone: what was measured is kept
+                pool.shutdown(wait=False, cancel_futures=True)
+                yield batch
+                raise
+            yield batch
 
 
 def _measure_record(index: DatasetIndex, record: ImageRecord) -> ImageStats:
