@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -36,6 +37,8 @@ from tl_core.data.scan_store import ScannedFile, ScanStore
 from tl_core.errors import DatasetError, ImageError, Stopped
 
 __all__ = ["DatasetIndex", "Finding", "ImageRecord", "scan_dataset"]
+
+Decoded = TypeVar("Decoded")
 
 _BATCH = 256  # files between two writes to the store: what a stop or a kill can cost
 _PROGRESS_SECONDS = 0.1
@@ -107,6 +110,32 @@ class DatasetIndex:
     def path_of(self, record: ImageRecord) -> Path:
         """Return where a record's file lies."""
         return self.data_dir / record.path
+
+    def decode(self, record: ImageRecord, decode: Callable[[bytes], Decoded]) -> Decoded:
+        """Return ``decode`` of a record's bytes, if its file is still the one that was scanned.
+
+        Raises:
+            DatasetError: the file is gone, was changed, or ``decode`` raises an ``ImageError``.
+        """
+        try:
+            data = self.path_of(record).read_bytes()
+        except OSError as error:
+            raise DatasetError(
+                f"'{record.path}' cannot be read ({error.strerror or error}). "
+                "Scan the folder again, then start anew."
+            ) from error
+        if hashlib.sha256(data).hexdigest() != record.sha256:
+            raise DatasetError(
+                f"'{record.path}' has changed since the folder was scanned. "
+                "Scan the folder again, then start anew."
+            )
+        try:
+            return decode(data)
+        except ImageError as error:
+            raise DatasetError(
+                f"'{record.path}' cannot be decoded: {error} "
+                "Scan the folder again, then start anew."
+            ) from error
 
     def class_counts(self) -> dict[str, int]:
         """Return the number of images of each class, in class order."""

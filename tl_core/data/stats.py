@@ -6,7 +6,6 @@ next audit costs nothing.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
 import time
@@ -24,7 +23,7 @@ from tl_core.data.fingerprints import make_fingerprint
 from tl_core.data.images import ImageSource, open_image
 from tl_core.data.progress import OnProgress, Progress, ShouldStop
 from tl_core.data.stats_store import StatsStore
-from tl_core.errors import DatasetError, ImageError, Stopped, TLError
+from tl_core.errors import Stopped, TLError
 
 STAGE = "audit"
 _SIDE = 256  # about what a network sees: a photo that looks sharp at this size is sharp enough
@@ -119,7 +118,7 @@ def _measure_records(
         for first in range(0, len(records), _BATCH):
             batch: dict[str, ImageStats] = {}
             chunk = records[first : first + _BATCH]
-            futures = [pool.submit(_measure_record, index, record) for record in chunk]
+            futures = [pool.submit(index.decode, record, measure_image) for record in chunk]
             try:
                 for record, future in zip(chunk, futures, strict=True):
                     if should_stop is not None and should_stop():
@@ -136,27 +135,6 @@ def _measure_records(
                 yield batch
                 raise
             yield batch
-
-
-def _measure_record(index: DatasetIndex, record: ImageRecord) -> ImageStats:
-    try:
-        data = index.path_of(record).read_bytes()
-    except OSError as error:
-        raise DatasetError(
-            f"'{record.path}' cannot be read ({error.strerror or error}). "
-            "Scan the folder again, then start anew."
-        ) from error
-    if hashlib.sha256(data).hexdigest() != record.sha256:
-        raise DatasetError(
-            f"'{record.path}' has changed since the folder was scanned. "
-            "Scan the folder again, then start anew."
-        )
-    try:
-        return measure_image(data)
-    except ImageError as error:
-        raise DatasetError(
-            f"'{record.path}' cannot be decoded: {error} Scan the folder again, then start anew."
-        ) from error
 
 
 def _measure(picture: Image.Image) -> ImageStats:

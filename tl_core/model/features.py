@@ -7,7 +7,6 @@ missing goes through the lanes. Nothing here loads TensorFlow unless there is a 
 from __future__ import annotations
 
 import functools
-import hashlib
 import queue
 import threading
 import time
@@ -22,7 +21,7 @@ import numpy as np
 from tl_core.data.augment import augment_view
 from tl_core.data.images import ImageSource, load_image
 from tl_core.data.progress import OnProgress, Progress, ShouldStop
-from tl_core.errors import DatasetError, ImageError
+from tl_core.errors import ImageError
 from tl_core.model.cache import open_feature_cache
 from tl_core.model.engine import EnginePool, open_engines, prepare_engine
 from tl_core.model.feature_spec import FeatureSpec
@@ -268,21 +267,4 @@ def load_record(index: DatasetIndex, record: ImageRecord, spec: FeatureSpec) -> 
     Raises:
         DatasetError: it is gone, was changed, or cannot be decoded.
     """
-    try:
-        data = index.path_of(record).read_bytes()
-    except OSError as error:
-        raise DatasetError(
-            f"'{record.path}' cannot be read ({error.strerror or error}). "
-            "Scan the folder again, then start anew."
-        ) from error
-    if hashlib.sha256(data).hexdigest() != record.sha256:
-        raise DatasetError(
-            f"'{record.path}' has changed since the folder was scanned. "
-            "Scan the folder again, then start anew."
-        )
-    try:
-        return load_image(data, spec.image_size, spec.resize)
-    except ImageError as error:
-        raise DatasetError(
-            f"'{record.path}' cannot be decoded: {error} Scan the folder again, then start anew."
-        ) from error
+    return index.decode(record, lambda data: load_image(data, spec.image_size, spec.resize))
