@@ -7,21 +7,16 @@ What is derived from pixels rather than from a file belongs into tables of its o
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from filelock import FileLock
-
-_logger = logging.getLogger(__name__)
+from tl_core.data.sqlite_store import SqliteStore
 
 _FILE_NAME = "scans.sqlite"
 _SCHEMA = 1  # raised whenever a file would be read differently: older entries then go
-_BUSY_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -41,9 +36,14 @@ class ScannedFile:
 
 
 _COLUMNS = tuple(field.name for field in fields(ScannedFile))
+_CREATE = (
+    "DROP TABLE IF EXISTS files;"
+    f"CREATE TABLE files (root BLOB, path TEXT, {', '.join(_COLUMNS)},"
+    " PRIMARY KEY (root, path)) WITHOUT ROWID;"
+)
 
 
-class ScanStore:
+class ScanStore(SqliteStore):
     """The entries of one data folder in the store.
 
     Without a ``cache_dir``, or with one that fails, nothing is kept: that costs time, never a scan.
@@ -51,21 +51,8 @@ class ScanStore:
 
     def __init__(self, cache_dir: Path | None, data_dir: Path) -> None:
         self._root = os.fsencode(data_dir)
-        self._connection: sqlite3.Connection | None = None
-        if cache_dir is None:
-            return
-        try:
-            cache_dir.mkdir(parents=True, exist_ok=True)
-            with FileLock(cache_dir / f"{_FILE_NAME}.lock", timeout=_BUSY_SECONDS):
-                self._connection = _open(cache_dir / _FILE_NAME)
-        except (OSError, sqlite3.Error) as error:
-            _logger.warning("Scanning without a store in %s: %s", cache_dir, error)
-
-    def close(self) -> None:
-        """Close the file; entries put so far are kept."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        path = None if cache_dir is None else cache_dir / _FILE_NAME
+        super().__init__(path, _SCHEMA, _CREATE, "Scanning", f"a store in {cache_dir}")
 
     def load(self) -> dict[str, ScannedFile]:
         """Return the data folder's entries by relative path."""
@@ -112,47 +99,3 @@ class ScanStore:
             except sqlite3.Error as error:
                 self._give_up(error)
         return roots
-
-    def _write(self, statement: str, rows: list[tuple]) -> None:
-        if self._connection is None or not rows:
-            return
-        try:
-            with self._connection:
-                self._connection.execute("BEGIN IMMEDIATE")
-                self._connection.executemany(statement, rows)
-        except sqlite3.Error as error:
-            self._give_up(error)
-
-    def _give_up(self, error: sqlite3.Error) -> None:
-        _logger.warning("Scanning on without the store: %s", error)
-        self.close()
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    try:
-        return _connect(path)
-    except sqlite3.OperationalError:
-        raise
-    except sqlite3.DatabaseError:  # no database any more: begin a new one
-        for suffix in ("", "-wal", "-shm"):
-            with suppress(FileNotFoundError):
-                Path(f"{path}{suffix}").unlink()
-        return _connect(path)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        if connection.execute("PRAGMA user_version").fetchone()[0] != _SCHEMA:
-            connection.executescript(
-                "BEGIN IMMEDIATE; DROP TABLE IF EXISTS files;"
-                f"CREATE TABLE files (root BLOB, path TEXT, {', '.join(_COLUMNS)},"
-                " PRIMARY KEY (root, path)) WITHOUT ROWID;"
-                f"PRAGMA user_version = {_SCHEMA}; COMMIT"
-            )
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection
