@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -37,12 +36,6 @@ def draw_image(kind: int, seed: int, size: tuple[int, int] = (48, 40)) -> Image.
     else:
         draw.polygon([(left, top + side), (left + side / 2, top), box[2:]], fill=colour)
     return image
-
-
-@pytest.fixture(autouse=True)
-def same_main_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put the main module back: AppTest makes the page it, and a spawned child would run that."""
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 @pytest.fixture

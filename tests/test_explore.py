@@ -1,14 +1,18 @@
 import shutil
+import sys
+import types
 
 import numpy as np
 import pytest
 
+from tl_core.audit_config import AuditConfig
 from tl_core.config import TrainConfig
 from tl_core.data.dataset import scan_dataset
-from tl_core.data.projection import nearest
+from tl_core.data.projection import nearest, tsne_2d
 from tl_core.errors import DatasetError, Stopped
 from tl_core.model.feature_spec import FeatureSpec
 from tl_core.training import explore as module
+from tl_core.training import explore_files
 from tl_core.training.explore import (
     explore,
     look,
@@ -110,6 +114,30 @@ def test_the_child_of_tsne_ends_when_asked_to_stop():
     features = np.random.default_rng(0).normal(size=(500, 8)).astype(np.float32)
     with pytest.raises(Stopped):
         module._tsne_in_child(features, lambda: True)
+
+
+def test_the_child_of_tsne_does_not_run_the_main_module_again(tmp_path, monkeypatch):
+    # As Streamlit does: the main module is a page, and running it again would start the app.
+    page = tmp_path / "page.py"
+    page.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    main_module = types.ModuleType("__main__")
+    main_module.__file__ = str(page)
+    monkeypatch.setitem(sys.modules, "__main__", main_module)
+    features = np.random.default_rng(0).normal(size=(6, 8)).astype(np.float32)
+    points = module._tsne_in_child(features, None)
+    np.testing.assert_array_equal(points, tsne_2d(features))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_an_audit_by_other_settings_is_not_taken_for_todays(index, tmp_path, monkeypatch):
+    look(index, tmp_path)
+    assert ExploreFiles(tmp_path, index).read_audit() is not None
+    monkeypatch.setattr(explore_files, "AUDIT_VERSION", explore_files.AUDIT_VERSION + 1)
+    assert ExploreFiles(tmp_path, index).read_audit() is None
+    look(index, tmp_path)
+    assert ExploreFiles(tmp_path, index).read_audit() is not None
+    monkeypatch.setattr(explore_files, "AuditConfig", lambda: AuditConfig(dark=0.9))
+    assert ExploreFiles(tmp_path, index).read_audit() is None
 
 
 def test_neighbours_of_all_are_those_of_each(monkeypatch):

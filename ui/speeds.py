@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
+from tl_core.child import child_environment, module_command
 from tl_core.errors import WeightsError
 from tl_core.files import read_json, write_json
 from tl_core.workspace import Workspace
-
-_PROJECT_DIR = Path(__file__).resolve().parent.parent
 
 
 def known_speeds(workspace: Workspace) -> dict[str, float]:
@@ -27,15 +25,18 @@ def measure_here(workspace: Workspace, backbone: str) -> float:
     """Measure a backbone and remember the result.
 
     By the command line, so that neither a large backbone nor TensorFlow, which converts it the
-    first time, stays in the memory of the web server. A child of ``multiprocessing`` would run
-    the page again: Streamlit makes it the main module.
+    first time, stays in the memory of the web server.
 
     Raises:
         WeightsError: its weights cannot be had, or it does not fit into memory.
     """
-    command = [sys.executable, "-m", "tl_core", "backbones", "--measure", backbone, "--json"]
-    command += ["--workspace", str(workspace.root)]
-    done = subprocess.run(command, cwd=_PROJECT_DIR, capture_output=True, text=True)
+    arguments = ("backbones", "--measure", backbone, "--json", "--workspace", str(workspace.root))
+    done = subprocess.run(
+        module_command("tl_core", *arguments),
+        env=child_environment(),
+        capture_output=True,
+        text=True,
+    )
     if done.returncode != 0:
         reason = done.stderr.strip().rpartition("Error: ")[2].strip()
         raise WeightsError(reason or f"Measuring {backbone} ended early; memory may be short.")

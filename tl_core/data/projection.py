@@ -1,6 +1,13 @@
-"""Images as points on a map, and the nearest neighbours of one, from their features."""
+"""Images as points on a map, and the nearest neighbours of one, from their features.
+
+    python -m tl_core.data.projection < FEATURES.npy > POINTS.npy
+
+runs t-SNE, which nothing can stop, as a process that can be ended.
+"""
 
 from __future__ import annotations
+
+import sys
 
 import numpy as np
 
@@ -75,3 +82,12 @@ def _principal(features: np.ndarray, num: int) -> np.ndarray:
     result = np.zeros((len(features), num), np.float32)
     result[:, : points.shape[1]] = points * np.where(signs == 0, 1, signs)
     return result
+
+
+def main() -> None:
+    """Lay out the features on the standard input, a ``.npy`` file, and write the points as one."""
+    np.save(sys.stdout.buffer, tsne_2d(np.load(sys.stdin.buffer)))
+
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -21,8 +20,8 @@ from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
-import tl_core
 from tl_core import errors
+from tl_core.child import child_environment, module_command
 from tl_core.config import Pooling
 from tl_core.data.progress import OnProgress, Progress, ShouldStop
 from tl_core.model.backbones import fetch_weights, weights_fingerprint
@@ -170,17 +169,11 @@ class _Watch:
 def _convert_in_child(
     backbone: str, image_size: tuple[int, int], pooling: Pooling, path: Path, watch: _Watch
 ) -> None:
-    package_parent = str(Path(tl_core.__file__).resolve().parent.parent)
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(
-            part for part in (package_parent, os.environ.get("PYTHONPATH")) if part
-        ),
-        "CUDA_VISIBLE_DEVICES": "-1",  # nothing is computed, so no GPU need be woken
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-    }
-    command = [sys.executable, "-m", "tl_core.model.convert", backbone]
-    command += [*map(str, image_size), pooling, str(path)]
+    # Nothing is computed, so no GPU need be woken.
+    environment = child_environment(CUDA_VISIBLE_DEVICES="-1", TF_CPP_MIN_LOG_LEVEL="3")
+    command = module_command(
+        "tl_core.model.convert", backbone, *map(str, image_size), pooling, str(path)
+    )
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as log:
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, env=environment

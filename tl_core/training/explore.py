@@ -8,10 +8,10 @@ piece, and what is there already is not computed again.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -19,13 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
+from tl_core.child import child_environment, module_command
 from tl_core.config import TrainConfig
 from tl_core.data.audit import audit_dataset
 from tl_core.data.dataset import DatasetIndex, ImageRecord, scan_dataset
 from tl_core.data.images import load_image
 from tl_core.data.learning_curve import learning_curve
 from tl_core.data.progress import OnProgress, Progress, ShouldStop
-from tl_core.data.projection import pca_2d, tsne_2d
+from tl_core.data.projection import pca_2d
 from tl_core.errors import DatasetError, ImageError, Stopped, TLError
 from tl_core.model.feature_spec import FeatureSpec
 from tl_core.training.explore_files import ExploreFiles
@@ -37,7 +38,6 @@ _MAX_IN_MEAN = 60  # images a class: the mean changes little beyond
 _MAX_IN_MEANS = 1200
 _CHUNK = 512
 _POLL_SECONDS = 0.1
-_ROOT = Path(__file__).resolve().parents[2]
 
 
 def look(
@@ -55,10 +55,7 @@ def look(
     """
     files = ExploreFiles(cache_dir, index)
     if files.read_audit() is None:
-        audit = audit_dataset(
-            index, cache_dir=cache_dir, on_progress=on_progress, should_stop=should_stop
-        )
-        files.write_audit(audit, has_features=False)
+        _audit(files, index, None, cache_dir, on_progress, should_stop)
         files.prune()
     if files.read_means() is None:
         files.write_means(mean_images(index))
@@ -74,9 +71,12 @@ def look_apart(
     Raises:
         DatasetError: it failed; the message is the process's own.
     """
-    command = [sys.executable, "-m", __name__, str(index.data_dir), str(cache_dir)]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=_ROOT
+        module_command("tl_core.training.explore", str(index.data_dir), str(cache_dir)),
+        env=child_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as child:
         for line in child.stdout or ():
             if on_progress is not None:
@@ -107,14 +107,7 @@ def explore(
         neighbours = nearest_of_all(features, NUM_NEIGHBOURS, on_progress, should_stop)
         files.write_map("pca", pca_2d(features), neighbours)
     if files.read_audit() is None:
-        audit = audit_dataset(
-            index,
-            cache_dir=cache_dir,
-            features=features,
-            on_progress=on_progress,
-            should_stop=should_stop,
-        )
-        files.write_audit(audit, has_features=True)
+        _audit(files, index, features, cache_dir, on_progress, should_stop)
     if files.read_map("tsne") is None:
         chosen = spread_rows(len(features), MAX_TSNE)
         points = np.full((len(features), 2), np.nan, np.float32)
@@ -214,6 +207,24 @@ def spread_rows(total: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, total - 1, most).round().astype(np.int64))
 
 
+def _audit(
+    files: ExploreFiles,
+    index: DatasetIndex,
+    features: np.ndarray | None,
+    cache_dir: Path,
+    on_progress: OnProgress | None,
+    should_stop: ShouldStop | None,
+) -> None:
+    audit = audit_dataset(
+        index,
+        cache_dir=cache_dir,
+        features=features,
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )
+    files.write_audit(audit, has_features=features is not None)
+
+
 def _features(
     index: DatasetIndex,
     spec: FeatureSpec,
@@ -237,27 +248,27 @@ def _tsne_in_child(features: np.ndarray, should_stop: ShouldStop | None) -> np.n
     """Run t-SNE in a process of its own: it cannot be asked to stop, but that can be ended."""
     if len(features) < 3:
         return np.zeros((len(features), 2), np.float32)
-    context = multiprocessing.get_context("spawn")
-    receiving, sending = context.Pipe(duplex=False)
-    child = context.Process(target=_send_tsne, args=(features, sending), daemon=True)
-    child.start()
-    sending.close()
-    try:
-        while not receiving.poll(_POLL_SECONDS):
-            if should_stop is not None and should_stop():
-                raise Stopped
-        return np.asarray(receiving.recv(), np.float32)
-    except EOFError as error:
-        raise DatasetError("The map could not be laid out; memory may have run out.") from error
-    finally:
-        child.terminate()
-        child.join()
-        receiving.close()
-
-
-def _send_tsne(features: np.ndarray, sending) -> None:  # type: ignore[no-untyped-def]
-    sending.send(tsne_2d(features))
-    sending.close()
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as laid_out:
+        np.save(given, features)
+        given.seek(0)
+        child = subprocess.Popen(
+            module_command("tl_core.data.projection"),
+            env=child_environment(),
+            stdin=given,
+            stdout=laid_out,
+        )
+        try:
+            while child.poll() is None:
+                if should_stop is not None and should_stop():
+                    raise Stopped
+                time.sleep(_POLL_SECONDS)
+        finally:
+            child.terminate()
+            child.wait()
+        if child.returncode != 0:
+            raise DatasetError("The map could not be laid out; memory may have run out.")
+        laid_out.seek(0)
+        return np.asarray(np.load(laid_out), np.float32)
 
 
 def main() -> None:

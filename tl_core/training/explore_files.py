@@ -14,15 +14,20 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from tl_core.audit_config import AuditConfig
 from tl_core.data.audit import Audit
 from tl_core.data.dataset import DatasetIndex
 from tl_core.data.findings import Finding
 from tl_core.data.learning_curve import CurvePoint, LearningCurve
 from tl_core.files import read_json, write_bytes, write_json
 from tl_core.model.feature_spec import FeatureSpec
+
+AUDIT_VERSION = 1
+"""Raised when the audit finds other things in the same images, so that kept findings go."""
 
 _NUM_KEPT = 24  # contents; each decision makes a new one for the learning curve
 _MEASURED = ("brightness", "contrast", "sharpness", "colourfulness")
@@ -85,13 +90,18 @@ class ExploreFiles:
             columns["suggested"] = audit.suggested.astype(np.int32)
         self._write_arrays("measured", columns)
         findings = [asdict(finding) for finding in audit.findings]
-        write_json(self.dir / "audit.json", {"features": has_features, "findings": findings})
+        write_json(
+            self.dir / "audit.json",
+            {"by": _audit_key(), "features": has_features, "findings": findings},
+        )
 
     def read_audit(self) -> Measured | None:
-        """Return what an audit found, or None before there was one."""
+        """Return what an audit found, or None before there was one by today's rules."""
         columns = self._read_arrays("measured")
         try:
             stored = read_json(self.dir / "audit.json")
+            if stored["by"] != _audit_key():
+                return None
             findings = tuple(_read_finding(values) for values in stored["findings"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -163,6 +173,11 @@ class ExploreFiles:
                 return dict(stored)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile, json.JSONDecodeError):
             return None
+
+
+def _audit_key() -> dict[str, Any]:
+    """Return what decides an audit besides the images: the code and the thresholds."""
+    return {"version": AUDIT_VERSION, "config": AuditConfig().model_dump(mode="json")}
 
 
 def _read_finding(values: Mapping[str, object]) -> Finding:

@@ -11,12 +11,11 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-import tl_core
+from tl_core.child import child_environment, module_command
 from tl_core.files import read_json, write_json
 from tl_core.training.processes import is_alive
 from tl_core.training.run_files import tail
@@ -116,15 +115,11 @@ def spawn_lock(workspace: Workspace) -> FileLock:
 
 
 def _spawn(workspace: Workspace, warm: bool) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tl_core.training.worker", str(workspace.root.absolute())]
-    package_root = str(Path(tl_core.__file__).resolve().parent.parent)
-    known = os.environ.get("PYTHONPATH")
-    environment = {
-        **os.environ,
-        "PYTHONPATH": package_root + (os.pathsep + known if known else ""),
-        "PYTHONUNBUFFERED": "1",
-        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
-    }
+    command = module_command("tl_core.training.worker", str(workspace.root.absolute()))
+    environment = child_environment(
+        PYTHONUNBUFFERED="1",
+        TF_CPP_MIN_LOG_LEVEL=os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
+    )
     detached: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
         flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
