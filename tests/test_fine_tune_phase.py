@@ -20,8 +20,8 @@ from tl_core.results.evaluate import evaluate_run
 from tl_core.results.keras_model import load_keras_model
 from tl_core.results.predict import load_predictor
 from tl_core.training.activations import ActivationSource, ActivationStore, Sample
+from tl_core.training.epochs import epoch_rows
 from tl_core.training.fine_tune_steps import FineTuneSettings, FineTuneSteps
-from tl_core.training.head_phase import epoch_rows
 from tl_core.training.mixing import Mix, draw_mix, mix_images
 from tl_core.training.run_weights import engine_file_of
 from tl_core.training.schedules import warmup_cosine

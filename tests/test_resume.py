@@ -8,7 +8,7 @@ from tl_core.data.dataset import scan_dataset
 from tl_core.errors import ConfigError, RunError
 from tl_core.model.head import load_weights
 from tl_core.results.evaluate import evaluate_run
-from tl_core.training import head_phase, jobs
+from tl_core.training import epochs, jobs
 from tl_core.training.checkpoints import load_checkpoint
 from tl_core.training.continuing import can_resume, continue_run
 from tl_core.training.job_queue import JobQueue
@@ -84,7 +84,7 @@ def figures_of(run):
 def test_a_head_stopped_and_resumed_equals_one_never_stopped_to_the_last_bit(
     run_training, cache_dir, kind, monkeypatch
 ):
-    monkeypatch.setattr(head_phase, "_MIN_EVENT_SECONDS", 0.0)  # an event for every group
+    monkeypatch.setattr(epochs, "MIN_EVENT_SECONDS", 0.0)  # an event for every group
     whole = run_training(HEAD.updated(early_stopping=3), "whole")
     stop = StopAt(kind, "head", 2)
     run = run_training(HEAD.updated(early_stopping=3), "part", stop.on_event, stop.should_stop)

@@ -13,10 +13,10 @@ from tl_core.errors import DatasetError, RunError, TLError
 from tl_core.model.features import FeatureSpec, extract_features
 from tl_core.model.head import head_forward, load_weights
 from tl_core.training import checkpoints as checkpoints_module
-from tl_core.training import head_phase, trainer
+from tl_core.training import epochs, trainer
 from tl_core.training.checkpoints import Checkpoints, EpochResult, has_stalled
+from tl_core.training.epochs import balanced_weights, epoch_rows
 from tl_core.training.feature_stage import load_features
-from tl_core.training.head_phase import balanced_weights, epoch_rows
 from tl_core.training.head_steps import HeadSteps, StepSettings, borrow_steps
 from tl_core.training.run_files import end_run
 from tl_core.training.runs import create_run, load_run
@@ -254,7 +254,7 @@ def test_a_key_press_stops_the_run_and_goes_on_to_the_caller(run_training, tmp_p
 
 
 def test_a_loss_that_is_no_number_says_what_to_do(run_training, tmp_path, monkeypatch):
-    monkeypatch.setattr(head_phase, "log_loss", lambda labels, probabilities: math.nan)
+    monkeypatch.setattr(epochs, "log_loss", lambda labels, probabilities: math.nan)
     with pytest.raises(TLError, match=r"Lower the learning rate, which is 0\.01"):
         run_training()
     assert load_run(tmp_path / "runs" / "run").state == "failed"

@@ -7,18 +7,14 @@ fine-tuning that does not help leaves the run as it was.
 from __future__ import annotations
 
 import dataclasses
-import logging
 import math
 import time
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tl_core.data.augment import augment_view
 from tl_core.data.progress import Progress
-from tl_core.errors import TLError
-from tl_core.metrics import accuracy, log_loss
 from tl_core.model.backbones import resolve_image_size
 from tl_core.model.features import FeatureSpec, extract_features, load_record
 from tl_core.model.fine_tuned import build_fine_tuned_base, split_weights, variable_names
@@ -27,15 +23,14 @@ from tl_core.model.head import head_forward
 from tl_core.model.machine import num_cores
 from tl_core.model.trunk import open_trunk
 from tl_core.training.activations import ActivationSource, ActivationStore, Sample
-from tl_core.training.checkpoints import EpochResult, has_stalled
-from tl_core.training.events import BatchEnd, EpochEnd
+from tl_core.training.checkpoints import has_stalled
+from tl_core.training.epochs import Curve, class_weights_of, epoch_rows
 from tl_core.training.fine_tune_steps import (
     FineTuneSettings,
     FineTuneSteps,
     choose_strategy,
     use_mixed_precision,
 )
-from tl_core.training.head_phase import Pace, balanced_weights, epoch_rows
 from tl_core.training.mixing import Mix, draw_mix
 from tl_core.training.phases import PhaseContext
 from tl_core.training.run_weights import engine_file_of
@@ -44,9 +39,6 @@ from tl_core.training.schedules import warmup_cosine
 if TYPE_CHECKING:
     from tl_core.config import TrainConfig
 
-_log = logging.getLogger(__name__)
-
-_MIN_EVENT_SECONDS = 0.1
 _VAL_BATCH_SIZE = 64
 
 
@@ -98,15 +90,14 @@ class _Training:
         self._labels = context.labels("train")
         self._num_images = len(self._labels)
         self._num_steps = math.ceil(self._num_images / self._config.batch_size)
-        self._class_weights = np.ones(context.index.num_classes, np.float32)
-        if self._config.class_weights == "balanced":
-            self._class_weights = balanced_weights(self._labels, context.index.num_classes)
+        self._class_weights = class_weights_of(context)
         context.recorder.report(Progress("backbone", 0, 1, 0.0))
         started = time.monotonic()
         self._build()
         context.recorder.report(Progress("backbone", 1, 1, time.monotonic() - started))
-        self._pace = Pace(num_images_left=self._config.fine_tune_epochs * self._num_images)
-        self._next_event = 0.0
+        self._curve = Curve(
+            context, FineTunePhase.name, self._num_images, self._config.fine_tune_epochs
+        )
 
     def _build(self) -> None:
         """Cut the backbone, open its frozen part in the lanes, and compile the other."""
@@ -180,23 +171,21 @@ class _Training:
         if (resumed := self._context.take_resumed(FineTunePhase.name)) is not None:
             self._steps.restore(resumed.state)
             first_epoch = resumed.num_epochs
-        self._pace.num_images_left -= first_epoch * self._num_images
+        self._curve.skip_epochs(first_epoch)
         for epoch in range(first_epoch, self._config.fine_tune_epochs):
             history = self._context.checkpoints.history_of(FineTunePhase.name)
             if has_stalled(history, self._config.early_stopping):
                 return "early_stopping"
-            started = time.monotonic()
-            loss, train_accuracy, learning_rate = self._train_epoch(epoch)
-            self._validate(epoch, loss, train_accuracy, learning_rate, started)
+            self._curve.begin_epoch()
+            learning_rate = self._train_epoch(epoch)
+            self._end_epoch(epoch, learning_rate)
         return "done"
 
-    def _train_epoch(self, epoch: int) -> tuple[float, float, float]:
-        """Do one pass; returns mean loss and accuracy over the images, and the last step's rate."""
+    def _train_epoch(self, epoch: int) -> float:
+        """Do one pass and return the last step's learning rate."""
         context, config = self._context, self._config
         samples = self._draw_samples(epoch)
         size = config.batch_size
-        epoch_loss = epoch_correct = group_loss = group_correct = 0.0
-        group_images = 0
         learning_rate = 0.0
         batches = self._train_source.batches(samples, size, context.check_stop)
         for step, activations in enumerate(batches):
@@ -212,27 +201,8 @@ class _Training:
             loss, correct = self._steps.train(
                 activations, *self._targets(batch), learning_rate, number
             )
-            self._pace.add(len(batch))
-            if not self._pace.started:
-                self._pace.start()  # compiling says nothing about the speed
-            epoch_loss, epoch_correct = epoch_loss + loss, epoch_correct + correct
-            group_loss, group_correct = group_loss + loss, group_correct + correct
-            group_images += len(batch)
-            if time.monotonic() >= self._next_event:
-                self._next_event = time.monotonic() + _MIN_EVENT_SECONDS
-                context.recorder.emit(
-                    BatchEnd(
-                        phase=FineTunePhase.name,
-                        epoch=epoch,
-                        step=step + 1,
-                        loss=group_loss / group_images,
-                        accuracy=group_correct / group_images,
-                        images_per_second=self._pace.rate,
-                        seconds_left=self._pace.seconds_left,
-                    )
-                )
-                group_loss, group_correct, group_images = 0.0, 0.0, 0
-        return epoch_loss / len(samples), epoch_correct / len(samples), learning_rate
+            self._curve.add(epoch, step + 1, loss, correct, len(batch))
+        return learning_rate
 
     def _draw_samples(self, epoch: int) -> list[Sample]:
         """Return the image views of one epoch in order, a function of seed and epoch alone."""
@@ -282,52 +252,17 @@ class _Training:
             weights = share * weights + (1 - share) * self._class_weights[other]
         return targets, weights
 
-    def _validate(
-        self,
-        epoch: int,
-        loss: float,
-        train_accuracy: float,
-        learning_rate: float,
-        started: float,
-    ) -> None:
+    def _end_epoch(self, epoch: int, learning_rate: float) -> None:
         context = self._context
-        labels = context.labels("val")
-        samples = [Sample(image) for image in range(len(labels))]
+        samples = [Sample(image) for image in range(len(context.labels("val")))]
         batches = self._val_source.batches(samples, _VAL_BATCH_SIZE, context.check_stop)
-        probabilities = np.concatenate([self._steps.probabilities(batch) for batch in batches])
-        result = EpochResult(
-            phase=FineTunePhase.name,
-            epoch=epoch,
-            loss=loss,
-            accuracy=train_accuracy,
-            val_loss=log_loss(labels, probabilities),
-            val_accuracy=accuracy(labels, probabilities),
-            learning_rate=learning_rate,
-            seconds=time.monotonic() - started,
-        )
-        if not math.isfinite(result.loss + result.val_loss):
-            raise TLError(
-                f"The loss is no longer a number in epoch {epoch + 1} of fine-tuning. Lower the "
-                f"fine-tuning learning rate, which is {self._config.fine_tune_learning_rate:g}."
-            )
-        _log.info(
-            "fine_tune epoch %d: loss %.4f accuracy %.4f val_loss %.4f val_accuracy %.4f",
+        self._curve.end_epoch(
             epoch,
-            result.loss,
-            result.accuracy,
-            result.val_loss,
-            result.val_accuracy,
-        )
-        weights: Mapping[str, np.ndarray] = {**self._changed, **self._steps.weights()}
-        is_best = context.checkpoints.add(result, weights, self._steps.state)
-        figures = dataclasses.asdict(result)
-        context.recorder.emit(
-            EpochEnd(
-                **figures,
-                is_best=is_best,
-                images_per_second=self._num_images / max(result.seconds, 1e-9),
-                seconds_left=self._pace.seconds_left,
-            )
+            np.concatenate([self._steps.probabilities(batch) for batch in batches]),
+            learning_rate,
+            {**self._changed, **self._steps.weights()},
+            self._steps.state,
+            f"the fine-tuning learning rate, which is {self._config.fine_tune_learning_rate:g}",
         )
 
 

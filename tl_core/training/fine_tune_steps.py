@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tl_core.training.adam import apply_adam
 from tl_core.training.head_steps import head_logits
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
-
-_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7
 
 
 @dataclass(frozen=True)
@@ -244,18 +243,7 @@ class FineTuneSteps:
                     resource=trained.weight.handle,
                     value=rate * self._settings.weight_decay * trained.weight,
                 )
-            tf.raw_ops.ResourceApplyAdam(
-                var=trained.weight.handle,
-                m=trained.mean.handle,
-                v=trained.square.handle,
-                beta1_power=tf.pow(_BETA_1, number),
-                beta2_power=tf.pow(_BETA_2, number),
-                lr=rate,
-                beta1=_BETA_1,
-                beta2=_BETA_2,
-                epsilon=_EPSILON,
-                grad=gradient,
-            )
+            apply_adam(trained.weight, trained.mean, trained.square, gradient, number, rate)
         tf.raw_ops.AssignAddVariableOp(
             resource=self._num_updates.handle, value=tf.constant(1, tf.int64)
         )

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tl_core.training.adam import apply_adam
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
-_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7  # those of keras.optimizers.Adam
 _SEEDS_PER_RUN = 64  # more than there are layers, so that no two draw the same
 
 _KEEP_NUM_PARAMS = 4_000_000  # larger heads are not kept: they would hold the memory
@@ -228,28 +229,13 @@ class HeadSteps:
         return tf.while_loop(lambda number, *_: number < num_steps, step, first)[1:]
 
     def _apply_adam(self, gradients: Sequence[Any], learning_rate: Any) -> None:
-        """Update as ``keras.optimizers.Adam`` does, in one fused operation a variable.
-
-        References:
-            D. Kingma and J. Ba (2015), "Adam: a method for stochastic optimization".
-        """
+        """Update every variable once."""
         import tensorflow as tf
 
         number = tf.cast(self._num_updates.assign_add(1), tf.float32)
         parts = zip(self._weights, self._means, self._squares, gradients, strict=True)
         for weight, mean, square, gradient in parts:
-            tf.raw_ops.ResourceApplyAdam(
-                var=weight.handle,
-                m=mean.handle,
-                v=square.handle,
-                beta1_power=tf.pow(_BETA_1, number),
-                beta2_power=tf.pow(_BETA_2, number),
-                lr=learning_rate,
-                beta1=_BETA_1,
-                beta2=_BETA_2,
-                epsilon=_EPSILON,
-                grad=gradient,
-            )
+            apply_adam(weight, mean, square, gradient, number, learning_rate)
 
 
 def head_logits(weights: Sequence[Any], x: Any, dropout: Any, seed: Any, step: Any) -> Any:

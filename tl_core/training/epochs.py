@@ -1,0 +1,233 @@
+"""What all phases do with their epochs: tell how far they are, and hand in what came out.
+
+Also which images an epoch sees, and what each of them counts for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tl_core.errors import TLError
+from tl_core.metrics import accuracy, log_loss
+from tl_core.training.checkpoints import EpochResult
+from tl_core.training.events import BatchEnd, EpochEnd
+from tl_core.training.phases import PhaseContext
+
+_log = logging.getLogger(__name__)
+
+MIN_EVENT_SECONDS = 0.05  # a curve moves smoothly with less events than that
+
+
+@dataclass
+class Pace:
+    """How fast it goes, for the size of groups and the time left."""
+
+    num_images_left: int
+    started: float = 0.0
+    num_images: int = 0
+
+    def add(self, num_images: int) -> bool:
+        """Count images done, the first of all only as done: compiling says nothing about speed.
+
+        Returns:
+            Whether they tell the speed.
+        """
+        self.num_images_left -= num_images
+        if not self.started:
+            self.started = time.monotonic()
+            return False
+        self.num_images += num_images
+        return True
+
+    @property
+    def rate(self) -> float:
+        """Images a second; 0 when not known yet."""
+        seconds = time.monotonic() - self.started
+        return self.num_images / seconds if self.started and seconds > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds left for the phase; None when not known yet."""
+        return self.num_images_left / self.rate if self.rate > 0 else None
+
+
+class Curve:
+    """The training curve of one phase: batches are added, now and then an event tells of them."""
+
+    def __init__(self, context: PhaseContext, phase: str, num_images: int, num_epochs: int) -> None:
+        self._context, self._phase, self._num_images = context, phase, num_images
+        self.pace = Pace(num_images_left=num_epochs * num_images)
+        self._next_event = 0.0
+        self._epoch_loss = self._epoch_correct = 0.0
+        self._epoch_images = 0
+        self._group_loss = self._group_correct = 0.0
+        self._group_images = 0
+        self._started = 0.0
+
+    def skip_epochs(self, num_epochs: int) -> None:
+        """Leave out epochs that were done before the run was resumed."""
+        self.pace.num_images_left -= num_epochs * self._num_images
+
+    def begin_epoch(self) -> None:
+        """Forget the sums of the epoch before."""
+        self._epoch_loss = self._epoch_correct = 0.0
+        self._epoch_images = 0
+        self._group_loss = self._group_correct = 0.0
+        self._group_images = 0
+        self._started = time.monotonic()
+
+    def add(self, epoch: int, step: int, loss: float, correct: float, num_images: int) -> bool:
+        """Add what was trained up to ``step`` batches of the epoch.
+
+        Args:
+            epoch: counted from 0.
+            step: batches of the epoch that are done.
+            loss: sum of the cross-entropies of the images since the last call.
+            correct: how many of them were answered right.
+            num_images: how many they are.
+
+        Returns:
+            Whether their time tells the speed; the first ones' does not.
+        """
+        tells_speed = self.pace.add(num_images)
+        self._epoch_loss += loss
+        self._epoch_correct += correct
+        self._epoch_images += num_images
+        self._group_loss += loss
+        self._group_correct += correct
+        self._group_images += num_images
+        if time.monotonic() >= self._next_event:
+            self._next_event = time.monotonic() + MIN_EVENT_SECONDS
+            self._context.recorder.emit(
+                BatchEnd(
+                    phase=self._phase,
+                    epoch=epoch,
+                    step=step,
+                    loss=self._group_loss / self._group_images,
+                    accuracy=self._group_correct / self._group_images,
+                    images_per_second=self.pace.rate,
+                    seconds_left=self.pace.seconds_left,
+                )
+            )
+            self._group_loss = self._group_correct = 0.0
+            self._group_images = 0
+        return tells_speed
+
+    def end_epoch(
+        self,
+        epoch: int,
+        val_probabilities: np.ndarray,
+        learning_rate: float,
+        weights: Mapping[str, np.ndarray],
+        state: Callable[[], Mapping[str, np.ndarray]],
+        rate_in_words: str,
+    ) -> EpochResult:
+        """Hand in an epoch: to the checkpoints, the log and whoever watches.
+
+        Args:
+            epoch: counted from 0.
+            val_probabilities: (n, num_classes) of the validation images.
+            learning_rate: that of the last step.
+            weights: what the run answers with if this epoch is the best.
+            state: gives everything that training would go on from.
+            rate_in_words: the setting to lower when the loss is no number, and its value.
+
+        Raises:
+            TLError: the loss is no longer a number.
+        """
+        labels = self._context.labels("val")
+        result = EpochResult(
+            phase=self._phase,
+            epoch=epoch,
+            loss=self._epoch_loss / self._epoch_images,
+            accuracy=self._epoch_correct / self._epoch_images,
+            val_loss=log_loss(labels, val_probabilities),
+            val_accuracy=accuracy(labels, val_probabilities),
+            learning_rate=learning_rate,
+            seconds=time.monotonic() - self._started,
+        )
+        if not math.isfinite(result.loss + result.val_loss):
+            raise TLError(
+                f"The loss is no longer a number in epoch {epoch + 1}. Lower {rate_in_words}."
+            )
+        _log.info(
+            "%s epoch %d: loss %.4f accuracy %.4f val_loss %.4f val_accuracy %.4f",
+            result.phase,
+            epoch,
+            result.loss,
+            result.accuracy,
+            result.val_loss,
+            result.val_accuracy,
+        )
+        is_best = self._context.checkpoints.add(result, weights, state)
+        self._context.recorder.emit(
+            EpochEnd(
+                **dataclasses.asdict(result),
+                is_best=is_best,
+                images_per_second=self._num_images / max(result.seconds, 1e-9),
+                seconds_left=self.pace.seconds_left,
+            )
+        )
+        return result
+
+
+def epoch_rows(
+    seed: int,
+    epoch: int,
+    num_images: int,
+    num_views: int,
+    *,
+    shuffle: bool,
+    labels: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return the rows of one epoch (num_images,): each image once, in the view drawn for it.
+
+    With ``labels`` every class comes equally often instead, its images as evenly as that allows.
+    A function of seed and epoch alone, so that an epoch repeated is the same.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    if labels is not None:
+        order = _balanced_order(labels, rng)
+    else:
+        order = rng.permutation(num_images) if shuffle else np.arange(num_images)
+    views = rng.integers(0, num_views, num_images)
+    return (views * num_images + order).astype(np.int32)
+
+
+def _balanced_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return as many images as there are, from all classes alike, in random order."""
+    classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    shares = np.full(len(classes), len(labels) // len(classes))
+    shares[rng.permutation(len(classes))[: len(labels) % len(classes)]] += 1
+    drawn = []
+    for images, share in zip(classes, shares, strict=True):
+        rounds = [rng.permutation(images) for _ in range(-(-share // len(images)))]
+        drawn.append(np.concatenate([images[:0], *rounds])[:share])
+    return rng.permutation(np.concatenate(drawn))
+
+
+def balanced_weights(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Return what an image of each class counts for, so that all classes count the same.
+
+    The mean over the images is 1; a class without images gets 0.
+    """
+    counts = np.bincount(labels, minlength=num_classes)
+    num_present = np.count_nonzero(counts)
+    weights = np.divide(
+        len(labels), num_present * counts, out=np.zeros(num_classes), where=counts > 0
+    )
+    return weights.astype(np.float32)
+
+
+def class_weights_of(context: PhaseContext) -> np.ndarray:
+    """Return what an image of each class counts for, as the config wants it: (num_classes,)."""
+    if context.config.class_weights == "balanced":
+        return balanced_weights(context.labels("train"), context.index.num_classes)
+    return np.ones(context.index.num_classes, np.float32)
