@@ -9,6 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from tl_core.data.dataset import DatasetIndex
+from tl_core.training import explore
+from tl_core.workspace import Workspace
+
 MakeDataset = Callable[..., Path]
 
 _COLOURS = ("tomato", "seagreen", "royalblue", "goldenrod", "orchid", "slategray")
@@ -66,3 +70,36 @@ def make_dataset(tmp_path: Path) -> MakeDataset:
         return data_dir
 
     return make
+
+
+@pytest.fixture(scope="module")
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a cache that keeps the converted backbone for all tests of a module."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def workspace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workspace:
+    """Return an empty workspace that the app's pages use; no worker is started in it."""
+    from app_helpers import make_workspace  # brings Streamlit with it
+
+    return make_workspace(monkeypatch, tmp_path)
+
+
+@pytest.fixture
+def dataset(workspace: Workspace, make_dataset: MakeDataset) -> Path:
+    """Return 6 cats and 5 dogs where the app expects the sample set."""
+    from app_helpers import sample_folder
+
+    return make_dataset({"cat": 6, "dog": 5}, sample_folder(workspace))
+
+
+@pytest.fixture
+def drawn_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let exploring have features that are drawn; the classes lie apart in them."""
+
+    def draw(index: DatasetIndex, *_: object) -> np.ndarray:
+        noise = np.random.default_rng(0).normal(size=(index.num_images, 6))
+        return (noise + 8 * np.eye(6)[index.labels]).astype(np.float32)
+
+    monkeypatch.setattr(explore, "_features", draw)

@@ -5,9 +5,7 @@ import pytest
 from app_helpers import (
     assert_sound,
     finished_run,
-    make_workspace,
     open_page,
-    sample_folder,
     texts,
 )
 
@@ -16,16 +14,6 @@ from tl_core.data.progress import Progress
 from tl_core.errors import DatasetError
 from tl_core.training.runs import create_run
 from ui import sample
-
-
-@pytest.fixture
-def workspace(monkeypatch, tmp_path):
-    return make_workspace(monkeypatch, tmp_path)
-
-
-@pytest.fixture
-def dataset(workspace, make_dataset):
-    return make_dataset({"cat": 6, "dog": 5}, sample_folder(workspace))
 
 
 def test_home_shows_the_sample_set_and_one_next_step(workspace, dataset):

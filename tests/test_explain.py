@@ -29,12 +29,6 @@ PATCH = 32
 CLASS_NAMES = ("plain", "red")
 
 
-@pytest.fixture(scope="module")
-def cache_dir(tmp_path_factory):
-    """Return a cache that keeps the converted backbone for all tests here."""
-    return tmp_path_factory.mktemp("cache")
-
-
 def draw(seed, patch=None, size=SIZE):
     """Return a grey noisy picture, with a red patch whose upper left corner is at (x, y)."""
     rng = np.random.default_rng(seed)

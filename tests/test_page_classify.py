@@ -6,9 +6,7 @@ from app_helpers import (
     CLASSIFY,
     assert_sound,
     finished_run,
-    make_workspace,
     open_page,
-    sample_folder,
     texts,
 )
 from conftest import draw_image
@@ -41,16 +39,6 @@ class FakePredictor:
         order = np.argsort(-probabilities, kind="stable")
         top = tuple((self.class_names[label], float(probabilities[label])) for label in order)
         return Prediction(name, probabilities.astype(np.float32), top)
-
-
-@pytest.fixture
-def workspace(monkeypatch, tmp_path):
-    return make_workspace(monkeypatch, tmp_path)
-
-
-@pytest.fixture
-def dataset(workspace, make_dataset):
-    return make_dataset({"cat": 6, "dog": 5}, sample_folder(workspace))
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from app_helpers import (
     DATA,
     ROOT,
     assert_sound,
-    make_workspace,
     open_page,
     sample_folder,
     texts,
@@ -27,11 +26,6 @@ from ui.thumbnails import PAGE_SIZE, thumbnail_path
 
 AUGMENTATION = {"data_tabs": "Augmentation"}
 ADD = {"data_tabs": "Add pictures"}
-
-
-@pytest.fixture
-def workspace(monkeypatch, tmp_path):
-    return make_workspace(monkeypatch, tmp_path)
 
 
 @pytest.fixture

@@ -1,12 +1,7 @@
 import pytest
-from app_helpers import DATA, assert_sound, make_workspace, open_page, sample_folder
+from app_helpers import DATA, assert_sound, open_page, sample_folder
 
 CLASSES = {"data_tabs": "Add pictures", "intake_way": "Classes"}
-
-
-@pytest.fixture
-def workspace(monkeypatch, tmp_path):
-    return make_workspace(monkeypatch, tmp_path)
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 import pytest
-from app_helpers import DATA, TRAIN, assert_sound, make_workspace, open_page, sample_folder, texts
+from app_helpers import DATA, TRAIN, assert_sound, open_page, sample_folder, texts
 from PIL import Image
 
 from tl_core.data.dataset import scan_dataset
@@ -7,11 +7,6 @@ from tl_core.data.decisions import Decision, edit_decisions, load_dataset, load_
 from tl_core.training.explore import look
 from ui.data_filter import Filter
 from ui.gallery import EXCLUDED
-
-
-@pytest.fixture
-def workspace(monkeypatch, tmp_path):
-    return make_workspace(monkeypatch, tmp_path)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import json
 import shutil
 
 import pytest
-from app_helpers import DATA, assert_sound, make_workspace, open_page, sample_folder
+from app_helpers import DATA, assert_sound, open_page, sample_folder
 from PIL import Image
 
 from tl_core.data.dataset import scan_dataset
@@ -10,11 +10,6 @@ from tl_core.data.decisions import load_dataset, load_decisions
 from tl_core.training.explore import look
 
 FINDINGS = {"data_tabs": "Findings"}
-
-
-@pytest.fixture
-def workspace(monkeypatch, tmp_path):
-    return make_workspace(monkeypatch, tmp_path)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
-import numpy as np
 import pytest
-from app_helpers import DATA, assert_sound, make_workspace, open_page, sample_folder, texts
+from app_helpers import DATA, assert_sound, open_page, sample_folder, texts
 
 from tl_core.config import TrainConfig
 from tl_core.data.dataset import scan_dataset
@@ -20,24 +19,13 @@ SPLIT = {"data_tabs": "Split", **TINY}
 
 
 @pytest.fixture
-def workspace(monkeypatch, tmp_path):
-    return make_workspace(monkeypatch, tmp_path)
-
-
-@pytest.fixture
 def dataset(workspace, make_dataset):
     return make_dataset({"cat": 20, "dog": 20}, sample_folder(workspace), size=(80, 64))
 
 
 @pytest.fixture(autouse=True)
-def features(monkeypatch):
-    """Have features that are drawn, so that no backbone has to run; classes lie apart in them."""
-
-    def draw(index, *args):
-        noise = np.random.default_rng(0).normal(size=(index.num_images, 6))
-        return (noise + 8 * np.eye(6)[index.labels]).astype(np.float32)
-
-    monkeypatch.setattr(explore, "_features", draw)
+def features(drawn_features, monkeypatch):
+    """Neither a backbone nor t-SNE has to run here."""
     monkeypatch.setattr(explore, "_tsne_in_child", lambda features, stop: features[:, :2])
 
 

@@ -6,9 +6,7 @@ import pytest
 from app_helpers import (
     assert_sound,
     finished_run,
-    make_workspace,
     open_page,
-    sample_folder,
     texts,
 )
 
@@ -46,16 +44,6 @@ def by_hand(dog, labels=(0, 0, 1, 1), data_dir=Path("data"), paths=PATHS, part="
 
 # The second cat is taken for a dog at 90 %, the second dog is right, but only just.
 ONE_WRONG = (0.2, 0.9, 0.8, 0.6)
-
-
-@pytest.fixture
-def workspace(monkeypatch, tmp_path):
-    return make_workspace(monkeypatch, tmp_path)
-
-
-@pytest.fixture
-def dataset(workspace, make_dataset):
-    return make_dataset({"cat": 6, "dog": 5}, sample_folder(workspace))
 
 
 @pytest.fixture

@@ -1,11 +1,8 @@
-import pytest
 from app_helpers import (
     TRAIN,
     assert_sound,
     finished_run,
-    make_workspace,
     open_page,
-    sample_folder,
     texts,
 )
 
@@ -16,16 +13,6 @@ from tl_core.training.events import BatchEnd, EpochEnd, EventLog, FeatureProgres
 from tl_core.training.jobs import JobQueue
 from tl_core.training.run_files import EVENTS_FILE, STATUS_FILE, end_run, start_run
 from tl_core.training.runs import create_run, list_runs
-
-
-@pytest.fixture
-def workspace(monkeypatch, tmp_path):
-    return make_workspace(monkeypatch, tmp_path)
-
-
-@pytest.fixture
-def dataset(workspace, make_dataset):
-    return make_dataset({"cat": 6, "dog": 5}, sample_folder(workspace))
 
 
 def started_run(workspace, dataset):

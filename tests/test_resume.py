@@ -37,11 +37,6 @@ FINE_TUNE = HEAD.updated(
 COUNTS = {"a": 16, "b": 16, "c": 16}
 
 
-@pytest.fixture(scope="module")
-def cache_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
 def index(make_dataset, cache_dir):
     return scan_dataset(make_dataset(COUNTS), cache_dir=cache_dir)

@@ -13,7 +13,7 @@ from tl_core.errors import DatasetError, RunError, TLError
 from tl_core.model.features import FeatureSpec, extract_features
 from tl_core.model.head import head_forward, load_weights
 from tl_core.training import checkpoints as checkpoints_module
-from tl_core.training import epochs, trainer
+from tl_core.training import epochs, head_phase, trainer
 from tl_core.training.checkpoints import Checkpoints, EpochResult, has_stalled
 from tl_core.training.epochs import balanced_weights, epoch_rows
 from tl_core.training.feature_stage import load_features
@@ -26,11 +26,6 @@ CONFIG = TrainConfig(
     backbone="tiny", fc_layers=(16,), epochs=4, batch_size=16, learning_rate=0.01, dropout=0.2
 )
 COUNTS = {"a": 20, "b": 20, "c": 20}
-
-
-@pytest.fixture(scope="module")
-def cache_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture

@@ -33,12 +33,6 @@ from tl_core.training.trainer import train
 CLASS_NAMES = ("cat", "dog", "fox")
 
 
-@pytest.fixture(scope="module")
-def cache_dir(tmp_path_factory):
-    """Return a cache that keeps the converted backbone for all tests here."""
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
 def data_dir(make_dataset):
     return make_dataset(dict.fromkeys(CLASS_NAMES, 20))
