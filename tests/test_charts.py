@@ -3,7 +3,18 @@ import math
 import pandas as pd
 import pytest
 
-from tl_core import charts
+from tl_core.charts.base import (
+    ACCENT,
+    CLASS_COLORS,
+    MAX_POINTS,
+    PART_COLORS,
+    RUN_COLORS,
+    class_color,
+    percent,
+    thin_out,
+)
+from tl_core.charts.classes import class_counts_chart, probability_chart
+from tl_core.charts.training import backbone_chart, compare_chart, history_chart
 from ui.brand import LOGO
 
 EPOCHS = pd.DataFrame(
@@ -47,9 +58,7 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("background", ["#FDFCFA", "#121615"], ids=["light", "dark"])
-@pytest.mark.parametrize(
-    "color", [*charts.CLASS_COLORS, *charts.PART_COLORS.values(), *charts.RUN_COLORS]
-)
+@pytest.mark.parametrize("color", [*CLASS_COLORS, *PART_COLORS.values(), *RUN_COLORS])
 def test_every_colour_stands_out_on_both_themes(color, background):
     assert contrast(color, background) >= 3
 
@@ -58,8 +67,8 @@ def test_a_class_keeps_its_colour_whatever_is_shown_of_it():
     counts = pd.DataFrame({"class": ["a", "b", "c"], "images": [3, 2, 1]})
     top = pd.DataFrame({"class": ["c"], "probability": [0.9]})
     for chart in (
-        charts.class_counts_chart(counts, ["a", "b", "c"]),
-        charts.probability_chart(top, ["a", "b", "c"]),
+        class_counts_chart(counts, ["a", "b", "c"]),
+        probability_chart(top, ["a", "b", "c"]),
     ):
         scales = [
             layer["encoding"]["color"]["scale"]
@@ -67,76 +76,76 @@ def test_a_class_keeps_its_colour_whatever_is_shown_of_it():
             if "color" in layer["encoding"]
         ]
         assert scales[0]["domain"] == ["a", "b", "c"]
-        assert scales[0]["range"] == list(charts.CLASS_COLORS[:3])
+        assert scales[0]["range"] == list(CLASS_COLORS[:3])
 
 
 def test_colours_repeat_after_the_last_one():
-    assert charts.class_color(len(charts.CLASS_COLORS)) == charts.class_color(0)
+    assert class_color(len(CLASS_COLORS)) == class_color(0)
 
 
 def test_thinning_keeps_both_ends_and_at_most_as_many_rows_as_asked():
     frame = pd.DataFrame({"x": range(12_345)})
-    thin = charts.thin_out(frame, 1000)
+    thin = thin_out(frame, 1000)
     assert len(thin) == 1000
     assert (thin["x"].iloc[0], thin["x"].iloc[-1]) == (0, 12_344)
 
 
 def test_thinning_leaves_a_short_frame_alone():
     frame = pd.DataFrame({"x": range(1000)})
-    assert charts.thin_out(frame, 1000) is frame
+    assert thin_out(frame, 1000) is frame
 
 
 def test_accuracy_is_always_drawn_over_the_whole_of_0_to_1():
-    spec = charts.history_chart(EPOCHS, "accuracy").to_dict()
+    spec = history_chart(EPOCHS, "accuracy").to_dict()
     assert all(layer["encoding"]["y"]["scale"]["domain"] == [0, 1] for layer in layers_of(spec))
 
 
 def test_loss_is_drawn_from_0_to_above_the_largest_value_of_epochs_and_batches():
     batches = pd.DataFrame({"progress": [0.5], "loss": [4.0], "accuracy": [0.1]})
-    spec = charts.history_chart(EPOCHS, "loss", batches).to_dict()
+    spec = history_chart(EPOCHS, "loss", batches).to_dict()
     low, high = layers_of(spec)[0]["encoding"]["y"]["scale"]["domain"]
     assert low == 0
     assert 4.0 < high < 5.0
 
 
 def test_an_epoch_stands_where_it_ended_with_train_and_val():
-    rows = data_of(charts.history_chart(EPOCHS, "accuracy").to_dict())
+    rows = data_of(history_chart(EPOCHS, "accuracy").to_dict())
     points = {(row["part"], row["progress"]): row["value"] for row in rows if "part" in row}
     assert points == {("train", 1): 0.4, ("train", 2): 0.6, ("val", 1): 0.5, ("val", 2): 0.7}
 
 
 def test_the_axis_covers_all_epochs_asked_for_while_training():
-    spec = charts.history_chart(EPOCHS, "accuracy", num_epochs=20).to_dict()
+    spec = history_chart(EPOCHS, "accuracy", num_epochs=20).to_dict()
     assert layers_of(spec)[0]["encoding"]["x"]["scale"]["domain"] == [0, 20]
 
 
 def test_a_history_without_rows_can_be_drawn():
     empty = EPOCHS.iloc[:0]
     for metric in ("accuracy", "loss"):
-        assert data_of(charts.history_chart(empty, metric).to_dict()) == []
+        assert data_of(history_chart(empty, metric).to_dict()) == []
 
 
 def test_many_batches_are_thinned_out():
     batches = pd.DataFrame({"progress": range(50_000), "loss": 1.0, "accuracy": 0.5})
-    rows = data_of(charts.history_chart(EPOCHS, "loss", batches).to_dict())
-    assert len(rows) <= charts.MAX_POINTS + 4
+    rows = data_of(history_chart(EPOCHS, "loss", batches).to_dict())
+    assert len(rows) <= MAX_POINTS + 4
 
 
 def test_compared_runs_have_colours_of_their_own_and_the_same_scale():
-    spec = charts.compare_chart({"first": EPOCHS, "second": EPOCHS}, "accuracy").to_dict()
+    spec = compare_chart({"first": EPOCHS, "second": EPOCHS}, "accuracy").to_dict()
     assert spec["encoding"]["color"]["scale"]["domain"] == ["first", "second"]
     assert spec["encoding"]["y"]["scale"]["domain"] == [0, 1]
     assert {row["run"] for row in data_of(spec)} == {"first", "second"}
 
 
 def test_backbones_without_a_published_accuracy_are_not_drawn():
-    spec = charts.backbone_chart(BACKBONES, "Large").to_dict()
+    spec = backbone_chart(BACKBONES, "Large").to_dict()
     states = {row["backbone"]: row["state"] for row in data_of(spec)}
     assert states == {"Small": "included", "Large": "chosen"}
 
 
 def test_a_click_in_the_backbone_chart_names_the_backbone():
-    spec = charts.backbone_chart(BACKBONES, "Large").to_dict()
+    spec = backbone_chart(BACKBONES, "Large").to_dict()
     (parameter,) = spec["params"]
     assert parameter["name"] == "picked"
     assert parameter["select"]["fields"] == ["backbone"]
@@ -144,7 +153,7 @@ def test_a_click_in_the_backbone_chart_names_the_backbone():
 
 def test_bars_of_probabilities_are_measured_against_the_whole():
     top = pd.DataFrame({"class": ["a", "b"], "probability": [0.75, 0.25]})
-    rows = data_of(charts.probability_chart(top, ["a", "b"]).to_dict())
+    rows = data_of(probability_chart(top, ["a", "b"]).to_dict())
     assert {row["percent"] for row in rows} == {"75.0 %", "25.0 %"}
     assert {row["whole"] for row in rows} == {1.0}
 
@@ -154,8 +163,8 @@ def test_bars_of_probabilities_are_measured_against_the_whole():
     [(0.9166, "91.7 %"), (0.0, "0.0 %"), (1.0, "100.0 %"), (math.pi / 4, "78.5 %")],
 )
 def test_percent_has_one_decimal(share, text):
-    assert charts.percent(share) == text
+    assert percent(share) == text
 
 
 def test_the_logo_uses_the_colours_of_the_charts():
-    assert all(color in LOGO for color in (*charts.CLASS_COLORS[:3], charts.ACCENT))
+    assert all(color in LOGO for color in (*CLASS_COLORS[:3], ACCENT))

@@ -22,7 +22,7 @@ LAYERS = [
     ["tl_core.model"],
     ["tl_core.training"],
     ["tl_core.results"],
-    ["tl_core.charts", "tl_core.evaluation_charts", "tl_core.cli"],
+    ["tl_core.charts", "tl_core.cli"],
     ["ui"],
     ["pages", "app"],
 ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from tl_core import charts
+from tl_core.charts.base import percent
+from tl_core.charts.training import backbone_chart
 from tl_core.model.backbones import Backbone, get_backbone, has_weights, list_backbones
 from tl_core.workspace import Workspace
 from ui import keys
@@ -44,7 +45,7 @@ def draw_chart(workspace: Workspace, chosen: str, *, may_measure: bool) -> None:
     """
     speeds = known_speeds(workspace)
     st.altair_chart(
-        charts.backbone_chart(_table(speeds), chosen),
+        backbone_chart(_table(speeds), chosen),
         key=CHART_KEY,
         on_select=_take_click,
         selection_mode="picked",
@@ -78,7 +79,7 @@ def describe(backbone: Backbone, speed: float | None) -> str:
     facts = [
         f"{backbone.num_params / 1e6:.1f} M parameters" if backbone.num_params else "",
         f"{backbone.weights_mb:.0f} MB",
-        f"{charts.percent(backbone.top1)} on ImageNet" if backbone.top1 is not None else "",
+        f"{percent(backbone.top1)} on ImageNet" if backbone.top1 is not None else "",
         "{1} × {0} px".format(*backbone.image_size),
         f"{speed:.0f} photos/s here" if speed else "",
         _weights_words(backbone),

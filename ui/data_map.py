@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from tl_core import charts_data
+from tl_core.charts.data import map_chart
 from tl_core.data.dataset import ImageRecord
 from tl_core.training.explore import MAX_TSNE, spread_rows
 from tl_core.training.explore_files import Map
@@ -49,7 +49,7 @@ def draw_map(view: View) -> None:
     table = _table(view, maps[kind])
     with chart:
         st.altair_chart(
-            charts_data.map_chart(table, view.classes),
+            map_chart(table, view.classes),
             key=_chart_key(kind),
             on_select="rerun",
             selection_mode=["region", "picked"],

@@ -15,7 +15,7 @@ import pandas as pd
 import streamlit as st
 from PIL import Image
 
-from tl_core import charts_data
+from tl_core.charts.data import brightness_chart, clickable_counts_chart, formats_chart, sizes_chart
 from tl_core.model.backbones import resolve_image_size
 from tl_core.training.explore_files import ExploreFiles
 from ui import keys
@@ -49,7 +49,7 @@ def draw_overview(view: View) -> None:
         table = pd.DataFrame(view.index.class_counts().items(), columns=["class", "images"])
         with st.container(height=340 if view.index.num_classes > 8 else "content", border=False):
             st.altair_chart(
-                charts_data.clickable_counts_chart(table, view.index.class_names),
+                clickable_counts_chart(table, view.index.class_names),
                 key=_key("class_counts"),
                 on_select=lambda: _take_class(view),
                 selection_mode="picked",
@@ -84,9 +84,7 @@ def _draw_sizes(view: View) -> None:
     if len(table) > MAX_POINTS:
         table = table.sample(MAX_POINTS, random_state=0)
     st.altair_chart(
-        charts_data.sizes_chart(
-            table, names, view.config.backbone, resolve_image_size(view.config)
-        ),
+        sizes_chart(table, names, view.config.backbone, resolve_image_size(view.config)),
         key=_key("sizes"),
         on_select=_take_sizes,
         selection_mode=["picked", "region"],
@@ -111,7 +109,7 @@ def _draw_brightness(view: View) -> None:
         columns=["low", "high", "class", "images"],
     )
     st.altair_chart(
-        charts_data.brightness_chart(table, names),
+        brightness_chart(table, names),
         key=_key("brightness"),
         on_select=_take_brightness,
         selection_mode="picked",
@@ -126,7 +124,7 @@ def _draw_brightness(view: View) -> None:
 def _draw_formats(view: View) -> None:
     counted = Counter(record.format for record in view.index.records)
     st.altair_chart(
-        charts_data.formats_chart(pd.DataFrame(counted.items(), columns=["format", "images"])),
+        formats_chart(pd.DataFrame(counted.items(), columns=["format", "images"])),
         key=_key("formats"),
         on_select=_take_formats,
         selection_mode="picked",

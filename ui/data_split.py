@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from tl_core import charts_data
-from tl_core.charts import percent
+from tl_core.charts.base import percent
+from tl_core.charts.data import curve_chart, split_chart
 from tl_core.data.learning_curve import LearningCurve
 from tl_core.data.split import PARTS, split_dataset
 from tl_core.metrics import wilson_interval
@@ -86,7 +86,7 @@ def _draw_parts(view: View) -> None:
     )
     with st.container(height=420 if view.index.num_classes > 10 else "content", border=False):
         st.altair_chart(
-            charts_data.split_chart(table, view.index.class_names),
+            split_chart(table, view.index.class_names),
             key="split_chart",
             alt="Photos of each class in train, val and test",
         )
@@ -151,7 +151,7 @@ def _draw_curve(view: View) -> None:
     )
     st.markdown(curve_words(curve))
     st.altair_chart(
-        charts_data.curve_chart(points, _fit_table(curve)),
+        curve_chart(points, _fit_table(curve)),
         key="curve_chart",
         alt="Accuracy over the number of training photos",
     )

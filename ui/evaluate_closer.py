@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 import streamlit as st
 
-from tl_core.charts import percent, probability_chart
+from tl_core.charts.base import percent
+from tl_core.charts.classes import probability_chart
 from tl_core.errors import DatasetError, ImageError
 from tl_core.results.explain import Explanation, explain_with, overlay
 from tl_core.results.neighbours import Neighbour, nearest_with

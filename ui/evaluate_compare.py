@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from tl_core.charts import RUN_COLORS, percent
+from tl_core.charts.base import RUN_COLORS, percent
+from tl_core.charts.evaluation import intervals_chart
 from tl_core.errors import TLError
-from tl_core.evaluation_charts import intervals_chart
 from tl_core.metrics import wilson_interval
 from tl_core.results.compare import PairedTest, compare_on_test_images
 from tl_core.training.runs import Run

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from tl_core.charts import percent
-from tl_core.evaluation_charts import confusion_chart
+from tl_core.charts.base import percent
+from tl_core.charts.confusion import confusion_chart
 from tl_core.results.evaluation import Evaluation
 from ui import words
 from ui.evaluate_photos import draw_photos

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from tl_core.charts import ACCENT, QUIET, percent
+from tl_core.charts.base import ACCENT, QUIET, percent
+from tl_core.charts.evaluation import intervals_chart, recall_chart
 from tl_core.errors import DatasetError
-from tl_core.evaluation_charts import intervals_chart, recall_chart
 from tl_core.results.evaluation import Evaluation
 from ui import words
 from ui.evaluate_compute import look

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from tl_core.charts import percent, probability_chart
+from tl_core.charts.base import percent
+from tl_core.charts.classes import probability_chart
 from ui import words
 from ui.evaluate_mend import draw_aftermath, draw_mending
 from ui.evaluate_photos import draw_opener, draw_tile, page_of, tiles_of

@@ -7,8 +7,8 @@ import dataclasses
 import pandas as pd
 import streamlit as st
 
-from tl_core.charts import percent
-from tl_core.evaluation_charts import coverage_chart, reliability_chart
+from tl_core.charts.base import percent
+from tl_core.charts.evaluation import coverage_chart, reliability_chart
 from tl_core.model.known import KnownImages, Thresholds, load_known
 from tl_core.results.calibration import reliability_rows
 from tl_core.results.evaluation import Evaluation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from tl_core import charts
+from tl_core.charts.training import history_chart
 from tl_core.training.jobs import queue_position, stop_run, worker_state
 from tl_core.training.runs import Run, load_run
 from tl_core.workspace import Workspace
@@ -34,7 +34,7 @@ def draw_live(workspace: Workspace, run: Run) -> None:
         return
     for metric, column in zip(("accuracy", "loss"), st.columns(2), strict=True):
         column.altair_chart(
-            charts.history_chart(epochs, metric, batches, feed.num_epochs),
+            history_chart(epochs, metric, batches, feed.num_epochs),
             key=f"live_{metric}",
             alt=f"{metric} so far, train and val",
         )

@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from tl_core import charts
+from tl_core.charts.base import percent
+from tl_core.charts.classes import probability_chart
 from tl_core.data.images import make_thumbnail
 from tl_core.data.progress import Progress
 from tl_core.errors import ImageError
@@ -152,12 +153,12 @@ def _draw_answer(
         st.warning(prediction.error, icon=":material/broken_image:")
         return
     best, probability = prediction.top[0]
-    st.markdown(f"**{plain(best)}**, {charts.percent(probability)}")
+    st.markdown(f"**{plain(best)}**, {percent(probability)}")
     st.caption(plain(photo.name))
     top = pd.DataFrame(prediction.top[:top_k], columns=["class", "probability"])
     st.altair_chart(
-        charts.probability_chart(top, class_names),
-        alt=f"{photo.name}: {best} {charts.percent(probability)}",
+        probability_chart(top, class_names),
+        alt=f"{photo.name}: {best} {percent(probability)}",
     )
 
 

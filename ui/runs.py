@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from tl_core import charts
+from tl_core.charts.base import RUN_COLORS, percent
+from tl_core.charts.training import compare_chart, history_chart
 from tl_core.errors import TLError
 from tl_core.training.runs import Run, compare_runs, delete_run, list_runs, rename_run
 from tl_core.workspace import Workspace
@@ -60,7 +61,7 @@ def draw_result(run: Run) -> None:
     times = metrics.get("seconds") or {}
     facts = [
         f"best epoch {metrics['best_epoch'] + 1}" if "best_epoch" in metrics else "",
-        f"validation {charts.percent(metrics['val_accuracy'])}"
+        f"validation {percent(metrics['val_accuracy'])}"
         if metrics.get("test_accuracy") is not None and "val_accuracy" in metrics
         else "",
         f"took {words.seconds(times['total'])}" if "total" in times else "",
@@ -75,7 +76,7 @@ def draw_curves(run: Run) -> None:
     if history.empty:
         return
     for metric, column in zip(("accuracy", "loss"), st.columns(2), strict=True):
-        chart = charts.history_chart(history, metric, num_epochs=len(history))
+        chart = history_chart(history, metric, num_epochs=len(history))
         column.altair_chart(chart, key=f"curve_{metric}", alt=f"{metric} by epoch, train and val")
 
 
@@ -111,7 +112,7 @@ def draw_comparison(run: Run, runs: Sequence[Run]) -> None:
         list(others),
         format_func=titles.__getitem__,
         key="compare_with",
-        max_selections=len(charts.RUN_COLORS) - 1,
+        max_selections=len(RUN_COLORS) - 1,
         placeholder="Choose runs to lay over this one",
     )
     if not chosen:
@@ -119,7 +120,7 @@ def draw_comparison(run: Run, runs: Sequence[Run]) -> None:
     compared = [run, *(others[run_id] for run_id in chosen)]
     histories = {titles[one.id]: one.history() for one in compared}
     for metric, column in zip(("accuracy", "loss"), st.columns(2), strict=True):
-        chart = charts.compare_chart(histories, metric)
+        chart = compare_chart(histories, metric)
         column.altair_chart(chart, key=f"compare_{metric}", alt=f"{metric} of {len(compared)} runs")
     differing = compare_runs(compared)
     if differing:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from tl_core.charts import percent
+from tl_core.charts.base import percent
 from tl_core.training.runs import Run
 
 STATE_BADGES = {

@@ -1,14 +1,12 @@
-"""Charts of the Data page: what the pictures are like, their map, their split, the learning curve.
-
-As in :mod:`tl_core.charts`: a DataFrame in, an ``altair.Chart`` out.
-"""
+"""Charts of the Data page: what the pictures are like, map, split and learning curve."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tl_core.charts import ACCENT, PART_COLORS, QUIET, class_color, class_counts_chart
+from tl_core.charts.base import ACCENT, PART_COLORS, QUIET, class_color
+from tl_core.charts.classes import class_counts_chart
 
 if TYPE_CHECKING:
     import altair as alt

@@ -1,109 +1,23 @@
-"""Charts of the studio: a DataFrame in, an ``altair.Chart`` out.
-
-Colours are fixed here, so that a class, or train and val, look the same on every page. They are
-readable on the light and on the dark theme alike. Altair is imported on first use.
-"""
+"""Charts of the Train page: curves of one run or of several, and the choice of a backbone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import numpy as np
+from tl_core.charts.base import (
+    ACCENT,
+    CLASS_COLORS,
+    MAX_POINTS,
+    PART_COLORS,
+    QUIET,
+    RUN_COLORS,
+    thin_out,
+)
 
 if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
-
-CLASS_COLORS = (
-    "#DD5A34",
-    "#BD8100",
-    "#4A7BD8",
-    "#9465CC",
-    "#2E9B68",
-    "#D25C9C",
-    "#1A95A8",
-    "#A0724A",
-    "#75828E",
-    "#87911E",
-)
-PART_COLORS = {"train": "#75828E", "val": "#0E8F80", "test": "#9465CC"}
-RUN_COLORS = ("#0E8F80", "#DD5A34", "#4A7BD8", "#BD8100")
-ACCENT = "#0E8F80"
-QUIET = "#9AA29D"
-
-MAX_POINTS = 1000
-_TEXT_PLACE = 1.3  # where a bar's figure ends, the whole bar being 1
-
-
-def class_color(label: int) -> str:
-    """Return the colour of the class with index ``label``; they repeat after ten."""
-    return CLASS_COLORS[label % len(CLASS_COLORS)]
-
-
-def thin_out(frame: pd.DataFrame, max_points: int = MAX_POINTS) -> pd.DataFrame:
-    """Return at most ``max_points`` rows, evenly spread, always with the first and the last."""
-    if len(frame) <= max_points:
-        return frame
-    chosen = np.unique(np.linspace(0, len(frame) - 1, max_points).round().astype(int))
-    return frame.iloc[chosen]
-
-
-def class_counts_chart(counts: pd.DataFrame, class_names: Sequence[str]) -> alt.Chart:
-    """Draw how many images each class has, in the order of ``class_names``.
-
-    Args:
-        counts: columns ``class`` and ``images``.
-    """
-    import altair as alt
-
-    most = max(1, int(counts["images"].max()))
-    base = alt.Chart(counts).encode(
-        y=alt.Y("class:N", sort=list(class_names), title=None, axis=_label_axis(180)),
-        x=alt.X("images:Q", axis=None, scale=alt.Scale(domain=[0, 1.12 * most], nice=False)),
-        tooltip=[alt.Tooltip("class:N", title="Class"), alt.Tooltip("images:Q", title="Images")],
-    )
-    bars = base.mark_bar(cornerRadiusEnd=4, height={"band": 0.72}).encode(
-        color=_class_color_encoding("class", class_names)
-    )
-    numbers = base.mark_text(align="left", dx=5, fontWeight=600, color=QUIET).encode(
-        text="images:Q"
-    )
-    return (bars + numbers).properties(height=34 * len(class_names) + 8)
-
-
-def probability_chart(top: pd.DataFrame, class_names: Sequence[str]) -> alt.Chart:
-    """Draw the top classes of one image as horizontal bars over the whole of [0, 1].
-
-    Args:
-        top: columns ``class`` and ``probability`` in [0, 1], best first.
-    """
-    import altair as alt
-
-    table = top.assign(
-        percent=[percent(value) for value in top["probability"]], whole=1.0, place=_TEXT_PLACE
-    )
-    scale = alt.Scale(domain=[0, _TEXT_PLACE], nice=False)
-    base = alt.Chart(table).encode(
-        y=alt.Y("class:N", sort=list(top["class"]), title=None, axis=_label_axis(110)),
-        tooltip=[
-            alt.Tooltip("class:N", title="Class"),
-            alt.Tooltip("percent:N", title="Probability"),
-        ],
-    )
-    bar = {"cornerRadius": 4, "height": {"band": 0.62}}
-    track = base.mark_bar(**bar, color=QUIET, opacity=0.18).encode(
-        x=alt.X("whole:Q", scale=scale, axis=None)
-    )
-    bars = base.mark_bar(**bar).encode(
-        x=alt.X("probability:Q", scale=scale, axis=None),
-        color=_class_color_encoding("class", class_names),
-    )
-    # The text stands behind the track, where it can neither be cut off nor hide a bar.
-    numbers = base.mark_text(align="right", fontWeight=600, color=QUIET).encode(
-        x=alt.X("place:Q", scale=scale, axis=None), text="percent:N"
-    )
-    return (track + bars + numbers).properties(height=30 * len(top) + 8)
 
 
 def history_chart(
@@ -253,11 +167,6 @@ def backbone_chart(backbones: pd.DataFrame, chosen: str) -> alt.Chart:
     )
 
 
-def percent(share: float) -> str:
-    """Return a share in [0, 1] as shown to people, with one decimal: ``"91.7 %"``."""
-    return f"{100 * share:.1f} %"
-
-
 def _long_history(epochs: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return rows (progress, part, value); an epoch is drawn where it ended."""
     import pandas as pd
@@ -303,22 +212,3 @@ def _epoch_axis(last: int) -> alt.Axis:
     import altair as alt
 
     return alt.Axis(tickMinStep=1, format="d", tickCount=min(last, 8), grid=False, labelFlush=True)
-
-
-def _class_color_encoding(field: str, class_names: Sequence[str]) -> alt.Color:
-    import altair as alt
-
-    return alt.Color(
-        f"{field}:N",
-        scale=alt.Scale(
-            domain=list(class_names),
-            range=[class_color(label) for label in range(len(class_names))],
-        ),
-        legend=None,
-    )
-
-
-def _label_axis(limit: int) -> Any:
-    import altair as alt
-
-    return alt.Axis(labelLimit=limit, ticks=False, domain=False, labelPadding=8)

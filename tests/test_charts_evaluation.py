@@ -1,10 +1,9 @@
 import pandas as pd
 import pytest
 
-from tl_core.charts import ACCENT, CLASS_COLORS, QUIET
-from tl_core.evaluation_charts import (
-    MAX_WRITTEN_CLASSES,
-    confusion_chart,
+from tl_core.charts.base import ACCENT, CLASS_COLORS, QUIET
+from tl_core.charts.confusion import MAX_WRITTEN_CLASSES, confusion_chart
+from tl_core.charts.evaluation import (
     coverage_chart,
     curves_chart,
     intervals_chart,
