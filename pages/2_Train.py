@@ -5,22 +5,25 @@ import streamlit as st
 from tl_core.training.jobs import start_training
 from tl_core.training.runs import list_runs
 from ui import keys, words
-from ui.backbones import draw_chart
 from ui.bootstrap import bootstrap
 from ui.layout import empty_state, page_header, section
 from ui.next_step import DATA_PAGE
-from ui.run_panel import draw_run
-from ui.runs import choose_run, draw_runs_table, select_run
-from ui.train_form import draw_form, stored_config
+from ui.runs import choose_run, draw_runs_table
+from ui.train_form import draw_form
+from ui.train_views import TrainPage, draw_backbones_view, draw_run_view
 from ui.warmup import prepare_quietly
 
 RUN_VIEW, BACKBONES_VIEW = "This run", "Backbones"
+VIEWS = {
+    RUN_VIEW: draw_run_view,
+    BACKBONES_VIEW: draw_backbones_view,
+}
 
 with bootstrap("Train", ":material/model_training:") as studio:
     action = page_header(
         "Train",
-        "The backbone has seen a million photos and stays as it is; what it says about yours is "
-        "kept, so that new layers learn from it in seconds.",
+        "The backbone has seen a million photos; what it says about yours is kept, so that new "
+        "layers learn from it in seconds.",
     )
     index = studio.index()
     if index is None or studio.dataset is None:
@@ -50,23 +53,13 @@ with bootstrap("Train", ":material/model_training:") as studio:
         st.session_state.setdefault(keys.TRAIN_VIEW, RUN_VIEW if runs else BACKBONES_VIEW)
         view = st.segmented_control(
             "Show",
-            [RUN_VIEW, BACKBONES_VIEW],
+            list(VIEWS),
             key=keys.TRAIN_VIEW,
             required=True,
             label_visibility="collapsed",
             persist_state="session",
         )
-        run = select_run(runs, "Run") if view == RUN_VIEW else None
-        if run is not None:
-            draw_run(studio.workspace, run, runs)
-        elif view == RUN_VIEW:
-            st.caption("No run yet. Start one; the first takes under a minute.")
-        else:
-            draw_chart(
-                studio.workspace,
-                (config or stored_config()).backbone,
-                may_measure=not any(one.is_active for one in runs),
-            )
+        VIEWS[view or RUN_VIEW](TrainPage(studio, config, runs))
     draw_runs_table(runs)
     if config is not None:
         prepare_quietly(studio, config)
