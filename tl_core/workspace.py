@@ -29,6 +29,11 @@ class Workspace:
         return self.root / "decisions"
 
     @property
+    def presets_dir(self) -> Path:
+        """Saved augmentation settings, one file each."""
+        return self.root / "presets"
+
+    @property
     def runs_dir(self) -> Path:
         """Training runs, one folder each."""
         return self.root / "runs"
