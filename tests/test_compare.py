@@ -37,7 +37,10 @@ def test_a_difference_by_chance_is_called_so():
     assert (test.num_only_first, test.num_only_second) == (1, 3)
     assert test.p_value == pytest.approx(scipy.stats.binomtest(1, 4).pvalue)
     assert not test.is_more_than_chance
-    assert test.sentence == "The difference is no more than chance: p = 0.62 on 75 photos."
+    assert test.sentence == (
+        "'second' is better by 2.7 points on 75 photos: 3 that it alone gets right, 1 that "
+        "'first' alone does. That is no more than chance (p = 0.62)."
+    )
 
 
 def test_a_difference_beyond_chance_names_the_better_run():
@@ -46,7 +49,23 @@ def test_a_difference_beyond_chance_names_the_better_run():
     test = compare_evaluations(by_hand(first), by_hand(second), "frozen", "tuned")
     assert test.is_more_than_chance
     assert test.sentence == (
-        "'tuned' is better by 18.0 points, more than chance: p < 0.001 on 100 photos."
+        "'tuned' is better by 18.0 points on 100 photos: 19 that it alone gets right, 1 that "
+        "'frozen' alone does. That is more than chance (p < 0.001)."
+    )
+
+
+def test_the_verdict_names_the_better_run_whichever_comes_first():
+    right, wrong = np.ones(40, bool), np.arange(40) >= 10
+    assert "'good' is better by 25.0 points" in (
+        compare_evaluations(by_hand(right), by_hand(wrong), "good", "bad").sentence
+    )
+
+
+def test_runs_that_are_equally_good_are_called_so():
+    first, second = np.arange(4) != 0, np.arange(4) != 1
+    assert compare_evaluations(by_hand(first), by_hand(second)).sentence == (
+        "'first' and 'second' are equally good on 4 photos: 1 only the one gets right, "
+        "as many only the other."
     )
 
 
@@ -91,7 +110,16 @@ def test_different_splits_and_missing_test_images_are_noted(runs, monkeypatch):
 
 def test_settings_that_differ_stand_side_by_side(runs):
     rows = {row.pop("setting"): row for row in setting_rows(runs)}
-    assert rows == {"dropout": {"a": 0.5, "b": 0.3}, "learning_rate": {"a": 0.001, "b": 0.01}}
+    assert rows == {
+        "dropout": {"differs": True, "a": 0.5, "b": 0.3},
+        "learning_rate": {"differs": True, "a": 0.001, "b": 0.01},
+    }
+
+
+def test_settings_that_agree_are_listed_when_asked_for(runs):
+    rows = {row.pop("setting"): row for row in setting_rows(runs, include_same=True)}
+    assert rows["backbone"] == {"differs": False, "a": "tiny", "b": "tiny"}
+    assert rows["dropout"]["differs"]
 
 
 def test_figures_come_with_their_intervals(runs):

@@ -13,6 +13,7 @@ from tl_core.training.run_files import end_run, start_run, update_status
 from tl_core.training.runs import (
     Run,
     annotate_run,
+    archive_run,
     compare_runs,
     create_run,
     create_run_at,
@@ -20,6 +21,7 @@ from tl_core.training.runs import (
     list_runs,
     load_run,
     rename_run,
+    unarchive_run,
 )
 
 CONFIG = TrainConfig(backbone="tiny", fc_layers=(8,))
@@ -167,6 +169,27 @@ def test_runs_are_listed_newest_first_and_hidden_folders_not_at_all(runs_dir):
     (runs_dir / ".half.tmp").mkdir()
     (runs_dir / "file.txt").write_text("")
     assert [run.id for run in list_runs(runs_dir)] == [runs[0].id, runs[2].id, runs[1].id]
+
+
+def test_an_archived_run_is_listed_only_where_asked_for_until_it_is_taken_back(runs_dir, run):
+    other = create_run(runs_dir, CONFIG, "data")
+    end_run(run.run_dir, "finished")
+    rename_run(run, "old one")
+    archive_run(run)
+    assert [listed.id for listed in list_runs(runs_dir)] == [other.id]
+    everything = list_runs(runs_dir, include_archived=True)
+    assert {listed.id: listed.is_archived for listed in everything} == {
+        run.id: True,
+        other.id: False,
+    }
+    unarchive_run(run)
+    assert {listed.name for listed in list_runs(runs_dir)} == {"old one", other.id}
+
+
+def test_a_run_that_waits_is_not_archived(run):
+    with pytest.raises(RunError, match="Stop it, then archive it"):
+        archive_run(run)
+    assert not run.is_archived
 
 
 def test_a_folder_without_runs_lists_none(tmp_path):

@@ -14,7 +14,7 @@ from tl_core.errors import RunError
 from tl_core.metrics import exact_mcnemar, wilson_interval
 from tl_core.results.evaluate import evaluate_run
 from tl_core.results.evaluation import Evaluation
-from tl_core.training.runs import Run, compare_runs
+from tl_core.training.runs import Run, compare_runs, differ
 
 __all__ = [
     "PairedTest",
@@ -61,22 +61,33 @@ class PairedTest:
 
     @property
     def sentence(self) -> str:
-        """The result in plain words."""
-        p = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.2g}"
-        photos = f"{self.num_images:,} photos"
-        if not self.is_more_than_chance:
-            return f"The difference is no more than chance: {p} on {photos}."
-        better = max(
-            (self.first_accuracy, self.first_name), (self.second_accuracy, self.second_name)
-        )[1]
+        """The result in plain words, wherever it is told."""
+        photos = f"{self.num_images:,} photo{'' if self.num_images == 1 else 's'}"
+        if self.num_only_first == self.num_only_second:
+            return (
+                f"'{self.first_name}' and '{self.second_name}' are equally good on {photos}: "
+                f"{self.num_only_first} only the one gets right, as many only the other."
+            )
+        sides = [
+            (self.num_only_first, self.first_name),
+            (self.num_only_second, self.second_name),
+        ]
+        (fewer, worse), (more, better) = sorted(sides)
         gain = 100 * abs(self.first_accuracy - self.second_accuracy)
-        return f"'{better}' is better by {gain:.1f} points, more than chance: {p} on {photos}."
+        p = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.2g}"
+        verdict = "more than chance" if self.is_more_than_chance else "no more than chance"
+        return (
+            f"'{better}' is better by {gain:.1f} points on {photos}: {more} that it alone gets "
+            f"right, {fewer} that '{worse}' alone does. That is {verdict} ({p})."
+        )
 
 
 def compare_evaluations(
     first: Evaluation, second: Evaluation, first_name: str = "first", second_name: str = "second"
 ) -> PairedTest:
     """Test whether two runs differ on the images that both were evaluated on.
+
+    Of runs' own test images those remain that neither trained on nor validated with.
 
     Raises:
         RunError: they have no image in common.
@@ -102,6 +113,7 @@ def compare_evaluations(
         num_only_first=num_only_first,
         num_only_second=num_only_second,
         p_value=exact_mcnemar(num_only_first, num_only_second),
+        note=_note(first, second, len(pairs)),
     )
 
 
@@ -128,26 +140,18 @@ def compare_on_test_images(
             run.run_dir, cache_dir=cache_dir, on_progress=on_progress, should_stop=should_stop
         )
 
-    evaluations = evaluate(first), evaluate(second)
-    test = compare_evaluations(evaluations[0], evaluations[1], first.name, second.name)
-    parts = {evaluation.part for evaluation in evaluations}
-    notes = []
-    if parts != {"test"}:
-        notes.append("These are validation images, which helped to choose the weights.")
-    num_all = max(evaluation.num_images for evaluation in evaluations)
-    if test.num_images < num_all:
-        notes.append(
-            f"Only {test.num_images:,} of {num_all:,} images were kept by both: "
-            "they were split differently."
-        )
-    return PairedTest(**{**vars(test), "note": " ".join(notes)})
+    return compare_evaluations(evaluate(first), evaluate(second), first.name, second.name)
 
 
-def setting_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Return all settings in which runs differ as rows: ``setting``, then one column a run id."""
+def setting_rows(runs: Sequence[Run], *, include_same: bool = False) -> list[dict[str, Any]]:
+    """Return the settings in which runs differ, or all, as rows ready for a DataFrame.
+
+    Columns: ``setting``, ``differs``, then one a run, named by its id.
+    """
+    ids = [run.id for run in runs]
     return [
-        {"setting": name, **dict(zip((run.id for run in runs), values, strict=True))}
-        for name, values in compare_runs(runs).items()
+        {"setting": name, "differs": differ(values), **dict(zip(ids, values, strict=True))}
+        for name, values in compare_runs(runs, include_same=include_same).items()
     ]
 
 
@@ -194,3 +198,17 @@ def curve_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
         for step, epoch in enumerate(history.to_dict(orient="records")):
             rows.append({"run": run.id, "name": run.name, "step": step, **epoch})
     return rows
+
+
+def _note(first: Evaluation, second: Evaluation, num_common: int) -> str:
+    """Say what to bear in mind about the images that two runs are compared on."""
+    notes = []
+    if "val" in (first.part, second.part):
+        notes.append("These are validation images, which helped to choose the weights.")
+    num_all = max(first.num_images, second.num_images)
+    if num_common < num_all:
+        notes.append(
+            f"Only {num_common:,} of {num_all:,} images were kept by both: "
+            "they were split differently."
+        )
+    return " ".join(notes)

@@ -100,6 +100,24 @@ class Checkpoint:
         _write(run_dir / CHECKPOINT_FILE, {**self.state, **best}, **facts)
 
 
+def epochs_done(run_dir: Path) -> tuple[str, int] | None:
+    """Return the phase that a run would go on in and its epochs done, without reading weights.
+
+    None when no epoch was saved, so that it would begin anew.
+
+    Raises:
+        RunError: the checkpoint is damaged, or of an earlier version.
+    """
+    path = run_dir / CHECKPOINT_FILE
+    if not path.exists():
+        return None
+    try:
+        facts = json.loads(load_weights_metadata(path)[METADATA_KEY])
+        return str(facts["phase"]), int(facts["num_epochs"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _incomplete(run_dir, error) from error
+
+
 def load_checkpoint(run_dir: Path) -> Checkpoint | None:
     """Return what a run's training goes on from; None when no epoch of it was saved.
 
@@ -126,10 +144,14 @@ def load_checkpoint(run_dir: Path) -> Checkpoint | None:
             seconds=dict(facts["seconds"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise RunError(
-            f"Run '{run_dir.name}' cannot be resumed: its {CHECKPOINT_FILE} does not hold what an "
-            f"exact continuation needs ({error!r}). Start a new run with its settings."
-        ) from error
+        raise _incomplete(run_dir, error) from error
+
+
+def _incomplete(run_dir: Path, error: Exception) -> RunError:
+    return RunError(
+        f"Run '{run_dir.name}' cannot be resumed: its {CHECKPOINT_FILE} does not hold what an "
+        f"exact continuation needs ({error!r}). Start a new run with its settings."
+    )
 
 
 class Checkpoints:

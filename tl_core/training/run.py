@@ -146,6 +146,11 @@ class Run:
         return str(self.meta.get("notes") or "")
 
     @property
+    def is_archived(self) -> bool:
+        """Whether the user put the run away, so that lists leave it out."""
+        return bool(self.meta.get("archived"))
+
+    @property
     def metrics(self) -> dict[str, Any]:
         """The figures of the best epoch; empty until there is one.
 

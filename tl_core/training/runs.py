@@ -6,7 +6,7 @@
     checkpoint.safetensors                  the last epoch: head, optimizer state, history
     history.csv metrics.json events.jsonl   what came out
     status.json log.txt                     how it went; written by whoever trains
-    meta.json                               name and notes; written by whoever renames
+    meta.json                               name, notes, put away; written by whoever renames
 
 A folder appears whole, and each file in it is written whole or not at all. Nothing about a run
 is kept anywhere else, so that any process can show it.
@@ -39,6 +39,7 @@ __all__ = [
     "RUN_SCHEMA",
     "Run",
     "annotate_run",
+    "archive_run",
     "compare_runs",
     "create_run",
     "create_run_at",
@@ -46,6 +47,7 @@ __all__ = [
     "list_runs",
     "load_run",
     "rename_run",
+    "unarchive_run",
 ]
 
 
@@ -112,8 +114,11 @@ def load_run(run_dir: Path | str) -> Run:
     return run
 
 
-def list_runs(runs_dir: Path | str) -> list[Run]:
-    """Return all runs below ``runs_dir``, newest first; unreadable ones have state ``damaged``."""
+def list_runs(runs_dir: Path | str, *, include_archived: bool = False) -> list[Run]:
+    """Return the runs below ``runs_dir``, newest first; unreadable ones have state ``damaged``.
+
+    Those put away by :func:`archive_run` are left out unless ``include_archived``.
+    """
     try:
         with os.scandir(runs_dir) as entries:
             names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
@@ -121,6 +126,8 @@ def list_runs(runs_dir: Path | str) -> list[Run]:
         return []
     root = Path(runs_dir).absolute()
     runs = [Run(root / name) for name in names]
+    if not include_archived:
+        runs = [run for run in runs if not run.is_archived]
     return sorted(runs, key=lambda run: (run.created, run.id), reverse=True)
 
 
@@ -132,6 +139,22 @@ def rename_run(run: Run, name: str) -> None:
 def annotate_run(run: Run, notes: str) -> None:
     """Replace the notes kept with the run."""
     _update_meta(run, notes=notes)
+
+
+def archive_run(run: Run) -> None:
+    """Put a run away: it is kept as it is, and listed only where archived runs are asked for.
+
+    Raises:
+        RunError: it waits or is being trained, or there is no such folder.
+    """
+    if run.is_active:
+        raise RunError(f"Run '{run.name}' is {run.state}. Stop it, then archive it.")
+    _update_meta(run, archived=True)
+
+
+def unarchive_run(run: Run) -> None:
+    """List an archived run again."""
+    _update_meta(run, archived=False)
 
 
 def delete_run(run: Run) -> None:
@@ -150,8 +173,10 @@ def delete_run(run: Run) -> None:
     shutil.rmtree(doomed, ignore_errors=True)
 
 
-def compare_runs(runs: Sequence[Run]) -> dict[str, tuple[Any, ...]]:
+def compare_runs(runs: Sequence[Run], *, include_same: bool = False) -> dict[str, tuple[Any, ...]]:
     """Return the settings in which the runs differ, each with one value a run, in their order.
+
+    ``include_same`` adds those in which they do not differ.
 
     Settings within a group are named with a dot, as in ``augment.rotation``. ``data_dir`` and
     ``data_fingerprint`` (the images themselves) are compared as well.
@@ -159,7 +184,12 @@ def compare_runs(runs: Sequence[Run]) -> dict[str, tuple[Any, ...]]:
     tables = [_settings_of(run) for run in runs]
     names = dict.fromkeys(name for table in tables for name in table)
     rows = {name: tuple(table.get(name) for table in tables) for name in names}
-    return {name: row for name, row in rows.items() if any(value != row[0] for value in row)}
+    return {name: row for name, row in rows.items() if include_same or differ(row)}
+
+
+def differ(values: Sequence[Any]) -> bool:
+    """Whether a setting's values, one a run, are not all the same."""
+    return any(value != values[0] for value in values)
 
 
 def _update_meta(run: Run, **changes: Any) -> None:
