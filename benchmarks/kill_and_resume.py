@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tl_core.cli_terminal import print_table
+from tl_core.cli.terminal import print_table
 from tl_core.results.predict import load_predictor
 from tl_core.training.run_files import WEIGHTS_FILE
 from tl_core.training.runs import Run, list_runs

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tl_core.cli import main
+from tl_core.cli.app import main
 from tl_core.config import AugmentConfig, TrainConfig
 from tl_core.training.runs import list_runs, load_run
 
@@ -168,7 +168,7 @@ def test_predicting_and_helping_load_no_tensorflow(trained):
 import atexit, sys
 atexit.register(lambda: print("loaded", sorted({modules!r} & set(sys.modules))))
 sys.argv[1:] = {list(map(str, words))!r}
-from tl_core.cli import main
+from tl_core.cli.app import main
 main()
 """
         shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

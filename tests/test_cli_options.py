@@ -1,6 +1,6 @@
 import pytest
 
-from tl_core.cli_options import build_config, with_settings
+from tl_core.cli.options import build_config, with_settings
 from tl_core.config import AUGMENT_PRESETS, AugmentConfig, TrainConfig
 from tl_core.errors import ConfigError
 

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from tl_core import cli_terminal
-from tl_core.cli_terminal import Percent, ProgressLine, print_table, working
+from tl_core.cli import terminal
+from tl_core.cli.terminal import Percent, ProgressLine, print_table, working
 from tl_core.data.progress import Progress
 from tl_core.training.events import BatchEnd, EpochEnd, FeatureProgress, PhaseStarted
 
@@ -54,7 +54,7 @@ def test_a_narrow_terminal_gets_no_second_line(monkeypatch):
 def test_training_events_become_progress(monkeypatch):
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.setattr(cli_terminal, "_SECONDS_BETWEEN", {False: 0.0})
+    monkeypatch.setattr(terminal, "_SECONDS_BETWEEN", {False: 0.0})
     line = ProgressLine()
     line.on_event(FeatureProgress("features", 50, 200, 25.0, 6.0))
     line.on_event(PhaseStarted("head", 20, 8))
@@ -85,7 +85,7 @@ def test_the_first_ctrl_c_asks_to_stop_and_the_second_aborts(capsys):
 
 NOISY = """
 import logging, os, subprocess, sys
-from tl_core.cli_terminal import print_json, working
+from tl_core.cli.terminal import print_json, working
 logging.basicConfig(level=logging.INFO)
 with working(quiet=False, as_json=True):
     print("python")

@@ -46,7 +46,7 @@ CORE = [name for name in MODULES if name.startswith("tl_core") and name != "tl_c
 
 
 def layer_of(name: str) -> int | None:
-    """Return the layer's place in the list; ``tl_core.cli_options`` belongs to ``tl_core.cli``."""
+    """Return the layer's place in the list; ``metrics_curves`` belongs to ``metrics``."""
     for place, members in enumerate(LAYERS):
         if any(
             name == member or name.startswith((f"{member}.", f"{member}_")) for member in members

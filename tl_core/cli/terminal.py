@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tl_core.cli_streams import libraries_kept_quiet
+from tl_core.cli.streams import libraries_kept_quiet
 
 if TYPE_CHECKING:
     from tl_core.data.progress import Progress, ShouldStop
     from tl_core.training.events import BatchEnd, EpochEnd, Event
+
+MAX_PATHS = 5
+"""How many files a report names before it only counts the rest."""
 
 _STAGE_LABELS = {
     "sample": "drawing",
@@ -172,6 +175,17 @@ class Percent(float):
 def percent(share: float | None) -> str:
     """Return a share in [0, 1] as shown, ``-`` for none."""
     return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def interval_text(interval: Sequence[float]) -> str:
+    """Return an interval of shares in [0, 1] as ``"(81.2 to 94.0)"``, in percent."""
+    low, high = (100 * bound for bound in interval)
+    return f"({low:.1f} to {high:.1f})"
+
+
+def share_cell(share: float | None) -> Percent | None:
+    """Return a share in [0, 1] as a cell of a table; none stays none."""
+    return None if share is None else Percent(share)
 
 
 def seconds_left(seconds: float | None) -> str:

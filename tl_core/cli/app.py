@@ -1,0 +1,53 @@
+"""The command line: the package's functions as commands, for people and, with --json, for programs.
+
+What goes wrong is turned into a message and an exit code here and nowhere else. Everything slow
+is imported by the command that needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from tl_core.cli import data, models, results, training
+from tl_core.cli.arguments import EXIT_STOPPED, EXIT_USER_ERROR
+from tl_core.errors import Stopped, TLError
+
+app = typer.Typer(
+    help="From a folder of class images to a classifier that can be trusted and shared.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for command in (
+    data.sample,
+    data.inspect,
+    models.backbones,
+    training.train,
+    training.runs,
+    results.evaluate,
+    results.predict,
+    results.explain,
+    models.cache,
+):
+    app.command()(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave the process with its exit code.
+
+    A mistake of the user's ends with ``Error: ...`` and 2, Ctrl-C with 130, a bug with a traceback.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is loaded
+    try:
+        app(arguments, prog_name="python -m tl_core")
+    except Stopped as error:
+        print(error, file=sys.stderr)
+        sys.exit(EXIT_STOPPED)
+    except TLError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)

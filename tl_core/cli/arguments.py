@@ -1,0 +1,40 @@
+"""What commands share: arguments and options of one name and meaning, the workspace, exit codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tl_core.workspace import ENVIRONMENT_NAME, Workspace, default_workspace
+
+EXIT_USER_ERROR = 2
+EXIT_STOPPED = 130
+
+DataDir = Annotated[
+    Path, typer.Argument(metavar="DATA_DIR", help="Folder with one folder of images per class.")
+]
+RunDir = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder of a run, see: runs.")]
+RunsDir = Annotated[
+    Path | None,
+    typer.Option("--runs-dir", metavar="DIR", help="Where runs are kept.  [workspace/runs]"),
+]
+WorkspaceDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--workspace",
+        metavar="DIR",
+        envvar=ENVIRONMENT_NAME,
+        help="Folder of runs and caches.  [workspace/ beside app.py]",
+    ),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+
+
+def workspace_at(root: Path | None) -> Workspace:
+    """Return the workspace in that folder, by default the one beside ``app.py``."""
+    return default_workspace() if root is None else Workspace(root.expanduser().absolute())

@@ -1,0 +1,202 @@
+"""Commands about what a run is good for: evaluating, predicting, explaining."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tl_core.cli.arguments import AsJson, Quiet, RunDir, WorkspaceDir, workspace_at
+from tl_core.cli.terminal import (
+    MAX_PATHS,
+    interval_text,
+    percent,
+    print_json,
+    print_table,
+    share_cell,
+    working,
+)
+
+if TYPE_CHECKING:
+    from tl_core.results.evaluate import Evaluation
+    from tl_core.results.explain import Explanation
+    from tl_core.results.neighbours import Neighbour
+    from tl_core.results.predict import Prediction
+
+_MAX_CONFUSIONS = 5
+
+
+def evaluate(
+    run_dir: RunDir,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Other images than those the run kept for testing."),
+    ] = None,
+    workspace: WorkspaceDir = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure a run on the images it kept for testing, or on another folder."""
+    from tl_core.results.evaluate import evaluate_run
+
+    with working(quiet, as_json) as (progress, should_stop):
+        evaluation = evaluate_run(
+            run_dir,
+            data_dir,
+            cache_dir=workspace_at(workspace).cache_dir,
+            on_progress=progress.on_progress,
+            should_stop=should_stop,
+        )
+    if as_json:
+        print_json(evaluation.to_dict())
+    else:
+        _print_evaluation(evaluation)
+
+
+def predict(
+    run_dir: RunDir,
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGE_OR_DIR...", help="Image files, or folders of them."),
+    ],
+    top_k: Annotated[int, typer.Option(min=1, help="Classes shown per image.")] = 3,
+    workspace: WorkspaceDir = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Classify images with a run. One that cannot be read gets its reason and spoils nothing."""
+    from tl_core.results.predict import find_images, load_predictor
+
+    with working(quiet, as_json) as (progress, should_stop):
+        paths = find_images(images)
+        predictor = load_predictor(run_dir, workspace_at(workspace).cache_dir)
+        predictions = predictor.predict(
+            paths, top_k, on_progress=progress.on_progress, should_stop=should_stop
+        )
+    if as_json:
+        print_json([prediction.to_dict() for prediction in predictions])
+    else:
+        _print_predictions(predictions)
+
+
+def explain(
+    run_dir: RunDir,
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.")],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="Where the picture with its heat map goes.")
+    ] = Path("overlay.png"),
+    class_name: Annotated[
+        str | None,
+        typer.Option("--class", metavar="NAME", help="What to explain.  [the answer]"),
+    ] = None,
+    method: Annotated[str, typer.Option(help="grad_cam or grad_cam++.")] = "grad_cam",
+    opacity: Annotated[float, typer.Option(help="Of the hottest place, 0 to 1.")] = 0.6,
+    workspace: WorkspaceDir = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show where in a photo a run looked, and which training images are nearest to it."""
+    from tl_core.results.explain import explain_with, overlay, save_picture
+    from tl_core.results.neighbours import nearest_with
+    from tl_core.results.predict import load_predictor
+
+    with working(quiet, as_json) as (progress, should_stop):
+        predictor = load_predictor(run_dir, workspace_at(workspace).cache_dir)
+        explanation = explain_with(
+            predictor,
+            image,
+            class_name,
+            method,
+            on_progress=progress.on_progress,
+            should_stop=should_stop,
+        )
+        save_picture(overlay(explanation, opacity), out)
+        (neighbours,) = nearest_with(predictor, [image])
+    values = _explanation_values(explanation, neighbours, out)
+    if as_json:
+        print_json(values)
+    else:
+        _print_explanation(values)
+
+
+def _print_evaluation(evaluation: Evaluation) -> None:
+    """Print accuracy, the figures of each class and the worst confusions."""
+    where = {"all": "of the folder"}.get(evaluation.part, f"of the run's {evaluation.part} part")
+    print(
+        f"accuracy  {percent(evaluation.accuracy)} {interval_text(evaluation.interval)} on "
+        f"{len(evaluation.labels):,} images {where}\n"
+        f"macro F1  {percent(evaluation.macro_f1)}\nlog loss  {evaluation.log_loss:.4f}"
+    )
+    for k, share in evaluation.top_k.items():
+        print(f"top {k}  {percent(share)}")
+    if evaluation.calibration.is_known:
+        print(
+            f"calibration error  {evaluation.ece:.3f} after scaling by temperature "
+            f"{evaluation.calibration.temperature:.2f}, {evaluation.ece_before:.3f} before, "
+            f"{evaluation.ece_by_chance:.3f} by chance alone"
+        )
+    if evaluation.thresholds is not None:
+        print(f"none of these  {int(evaluation.is_none_of_these.sum()):,} images")
+    print()
+    rows = [
+        (
+            one.class_name,
+            share_cell(one.precision),
+            share_cell(one.recall),
+            share_cell(one.f1),
+            one.support,
+        )
+        for one in evaluation.per_class
+    ]
+    print_table(("class", "precision", "recall", "f1", "images"), rows)
+    confusions = evaluation.confusions()
+    if confusions:
+        print()
+    for true_name, predicted_name, count in confusions[:_MAX_CONFUSIONS]:
+        print(f"{count:,} of {true_name} taken for {predicted_name}")
+    if evaluation.skipped:
+        print(f"\n{len(evaluation.skipped):,} images were left out:")
+        for path, reason in list(evaluation.skipped.items())[:MAX_PATHS]:
+            print(f"  {path}: {reason}")
+
+
+def _print_predictions(predictions: Sequence[Prediction]) -> None:
+    """Print one line an image: its classes with their probabilities, or why there are none."""
+    width = max((len(prediction.name) for prediction in predictions), default=0)
+    for prediction in predictions:
+        answer = "  ".join(f"{name} {percent(share)}" for name, share in prediction.top)
+        if prediction.is_none_of_these:
+            answer = f"none of these (nearest: {answer}): {' '.join(prediction.reasons)}"
+        print(prediction.error or f"{prediction.name.ljust(width)}  {answer}")
+
+
+def _explanation_values(
+    explanation: Explanation, neighbours: Sequence[Neighbour], out: Path
+) -> dict[str, Any]:
+    """Return what ``explain --json`` prints."""
+    return {
+        "overlay": str(out),
+        "class": explanation.class_name,
+        "probability": explanation.probability,
+        "method": explanation.method,
+        "none_of_these": explanation.prediction.is_none_of_these,
+        "reasons": list(explanation.prediction.reasons),
+        "nearest": [asdict(neighbour) for neighbour in neighbours],
+    }
+
+
+def _print_explanation(values: dict[str, Any]) -> None:
+    """Print what was explained, from :func:`_explanation_values`."""
+    print(f"{values['class']}  {percent(values['probability'])}")
+    if values["none_of_these"]:
+        print(f"none of these: {' '.join(values['reasons'])}")
+    rows = [
+        (one["path"], one["class_name"], f"{one['similarity']:.2f}") for one in values["nearest"]
+    ]
+    if rows:
+        print("\nnearest training images")
+        print_table(("image", "class", "alike"), rows)
+    print(f"\noverlay  {values['overlay']}")
