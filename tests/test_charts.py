@@ -14,7 +14,7 @@ from tl_core.charts.base import (
     thin_out,
 )
 from tl_core.charts.classes import class_counts_chart, probability_chart
-from tl_core.charts.training import backbone_chart, compare_chart, history_chart
+from tl_core.charts.training import backbone_chart, compare_chart, history_chart, phase_starts
 from ui.brand import LOGO
 
 EPOCHS = pd.DataFrame(
@@ -168,3 +168,37 @@ def test_percent_has_one_decimal(share, text):
 
 def test_the_logo_uses_the_colours_of_the_charts():
     assert all(color in LOGO for color in (*CLASS_COLORS[:3], ACCENT))
+
+
+TWO_PHASES = pd.DataFrame(
+    {
+        "phase": ["head", "head", "fine_tune"],
+        "epoch": [0, 1, 0],
+        **{name: [0.5, 0.5, 0.5] for name in ("loss", "accuracy", "val_loss")},
+        "val_accuracy": [0.5, 0.7, 0.9],
+    }
+)
+
+
+def test_a_rule_stands_where_fine_tuning_took_over_and_epochs_go_on_counting():
+    starts = phase_starts(TWO_PHASES)
+    assert starts == [("head", 0), ("fine_tune", 2)]
+    rows = data_of(history_chart(TWO_PHASES, "accuracy", starts=starts).to_dict())
+    assert [row for row in rows if "before" in row] == [
+        {"progress": 2, "before": "head", "after": "fine-tuning"}
+    ]
+    val = [(row["progress"], row["told"]) for row in rows if row.get("part") == "val"]
+    assert val == [(1, "head, 1"), (2, "head, 2"), (3, "fine-tuning, 1")]
+
+
+def test_one_phase_alone_has_no_rule():
+    head = TWO_PHASES.iloc[:2]
+    spec = history_chart(head, "accuracy", starts=phase_starts(head)).to_dict()
+    assert [row for row in data_of(spec) if "before" in row] == []
+    assert len(layers_of(spec)) == 2
+
+
+def test_the_best_epoch_is_marked_on_the_validation_line():
+    spec = history_chart(TWO_PHASES, "accuracy", best=2).to_dict()
+    ring = next(layer for layer in layers_of(spec) if layer["mark"]["type"] == "point")
+    assert [row["value"] for row in spec["datasets"][ring["data"]["name"]]] == [0.9]

@@ -5,20 +5,22 @@ from __future__ import annotations
 import streamlit as st
 
 from tl_core.charts.training import history_chart
+from tl_core.config import TrainConfig
 from tl_core.training.jobs import queue_position, stop_run, worker_state
 from tl_core.training.runs import Run, load_run
 from tl_core.workspace import Workspace
 from ui import words
 from ui.errors import guarded
-from ui.feed import Feed, follow
+from ui.feed import FEATURES, Feed, follow
 
 POLL_SECONDS = 1.0
+PHASE_TITLES = {"head": "Training the new layers", "fine_tune": "Fine-tuning"}
 STAGE_TITLES = {
     "scan": "Reading the photos",
+    "backbone": "Preparing the backbone",
     "features": "Running the backbone",
-    "head": "Training the new layers",
-    "fine_tune": "Fine-tuning",
 }
+COUNTED = ("scan", "features")  # stages that count photos
 
 
 @st.fragment(run_every=POLL_SECONDS)
@@ -32,9 +34,10 @@ def draw_live(workspace: Workspace, run: Run) -> None:
     epochs, batches = feed.epochs(), feed.batches()
     if epochs.empty and batches.empty:
         return
+    planned, starts, best = planned_epochs(feed, run.config), feed.starts(), feed.best()
     for metric, column in zip(("accuracy", "loss"), st.columns(2), strict=True):
         column.altair_chart(
-            history_chart(epochs, metric, batches, feed.num_epochs),
+            history_chart(epochs, metric, batches, planned, starts=starts, best=best),
             key=f"live_{metric}",
             alt=f"{metric} so far, train and val",
         )
@@ -46,25 +49,42 @@ def _draw_progress(workspace: Workspace, run: Run, feed: Feed) -> None:
     else:
         st.progress(feed.share_done, text=progress_text(feed))
     if st.button(
-        "Stop", key="stop_run", icon=":material/stop:", help="Keeps the best weights so far."
+        "Stop",
+        key="stop_run",
+        icon=":material/stop:",
+        help="Keeps the best weights so far. The run can go on later.",
     ):
         with st.spinner("Stopping, and keeping the best weights so far"):
             stop_run(workspace, load_run(run.run_dir))
         st.rerun()
 
 
+def planned_epochs(feed: Feed, config: TrainConfig) -> int:
+    """Return the epochs of all phases, so that the axis holds still while a run trains."""
+    starts = dict(feed.starts())
+    if "fine_tune" in starts:
+        return starts["fine_tune"] + config.fine_tune_epochs
+    return config.epochs + (config.fine_tune_epochs if config.fine_tune_blocks else 0)
+
+
 def progress_text(feed: Feed) -> str:
     """Say what a run is doing: stage, how far, how fast, how long still."""
-    title = STAGE_TITLES.get(feed.phase, "Starting")
     latest = feed.latest
-    parts = [title]
-    if feed.phase in ("", "features") and feed.features:
-        parts.append(f"{feed.features['done']:,} of {feed.features['total']:,} photos")
-    elif "epoch" in latest:
-        parts.append(f"epoch {latest['epoch'] + 1} of {feed.num_epochs}")
-    if latest.get("images_per_second"):
+    stage = feed.features.get("stage", feed.phase) if feed.phase in ("", FEATURES) else ""
+    is_counted = stage in COUNTED or "epoch" in latest
+    if feed.phase not in ("", FEATURES):
+        parts = [PHASE_TITLES.get(feed.phase, feed.phase)]
+        if is_counted:
+            parts.append(f"epoch {latest['epoch'] + 1} of {feed.num_epochs}")
+        elif latest:
+            parts.append("preparing the backbone")
+    else:
+        parts = [STAGE_TITLES.get(stage, stage.capitalize()) if stage else "Starting"]
+        if is_counted and feed.features:
+            parts.append(f"{feed.features['done']:,} of {feed.features['total']:,} photos")
+    if is_counted and latest.get("images_per_second"):
         parts.append(f"{latest['images_per_second']:,.0f} photos/s")
-    if latest.get("seconds_left") is not None:
+    if latest.get("seconds_left") is not None and stage != "backbone":
         parts.append(f"{words.seconds(latest['seconds_left'])} left")
     return " · ".join(parts)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from tl_core.charts.base import (
@@ -20,16 +20,36 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+PHASE_TITLES = {"head": "head", "fine_tune": "fine-tuning"}
+
+_LABEL_PLACE = -9  # of the phases' names, in pixels above the chart
+
+
+def phase_starts(epochs: pd.DataFrame) -> list[tuple[str, int]]:
+    """Return each phase of a history with the number of epochs before it."""
+    phases = list(epochs["phase"]) if "phase" in epochs else []
+    return [(phase, phases.index(phase)) for phase in dict.fromkeys(phases)]
+
+
 def history_chart(
-    epochs: pd.DataFrame, metric: str, batches: pd.DataFrame | None = None, num_epochs: int = 0
-) -> alt.Chart:
+    epochs: pd.DataFrame,
+    metric: str,
+    batches: pd.DataFrame | None = None,
+    num_epochs: int = 0,
+    *,
+    starts: Sequence[tuple[str, int]] = (),
+    best: int | None = None,
+) -> alt.LayerChart:
     """Draw ``accuracy`` or ``loss`` over the epochs for train and val, batches faintly behind.
 
     Args:
-        epochs: columns ``epoch`` (from 0), ``accuracy``, ``loss``, ``val_accuracy``, ``val_loss``.
+        epochs: a row each in order; columns ``accuracy``, ``loss``, ``val_accuracy``, ``val_loss``,
+            and ``phase`` and ``epoch`` (from 0 in each phase) where there are several phases.
         metric: ``"accuracy"`` (axis fixed to [0, 1]) or ``"loss"``.
         batches: columns ``progress`` (epochs done, fractional), ``accuracy``, ``loss``.
         num_epochs: epochs that the run was given, so that the axis does not jump while it trains.
+        starts: the phases, each with the number of epochs before it; a rule stands between two.
+        best: number of the row of the best epoch, which is marked.
     """
     import altair as alt
 
@@ -47,14 +67,18 @@ def history_chart(
         "part:N",
         title=None,
         scale=alt.Scale(domain=["train", "val"], range=[PART_COLORS["train"], PART_COLORS["val"]]),
-        legend=alt.Legend(orient="top", symbolType="stroke", symbolStrokeWidth=3, symbolOpacity=1),
+        legend=alt.Legend(
+            orient="top",
+            symbolType="stroke",
+            symbolStrokeWidth=3,
+            symbolOpacity=1,
+            offset=22 if len(starts) > 1 else 8,
+        ),
     )
     tooltip = [
         alt.Tooltip("part:N", title="Part"),
-        alt.Tooltip("progress:Q", title="Epoch"),
-        alt.Tooltip(
-            "value:Q", title=metric.capitalize(), format=".1%" if metric == "accuracy" else ".4f"
-        ),
+        alt.Tooltip("told:N", title="Epoch"),
+        _value_tooltip(metric),
     ]
     behind = (
         alt.Chart(faint)
@@ -66,7 +90,12 @@ def history_chart(
         .mark_line(strokeWidth=2.5, point=alt.OverlayMarkDef(size=36, filled=True))
         .encode(x=x, y=y, color=color, tooltip=tooltip)
     )
-    return (behind + front).properties(height=240)
+    layers = [behind, front]
+    if best is not None:
+        layers += _best_mark(lines[lines["part"] == "val"].iloc[best : best + 1], metric, x, y)
+    if len(starts) > 1:
+        layers += _phase_rules(starts, x)
+    return alt.layer(*layers).properties(height=240)
 
 
 def compare_chart(histories: dict[str, pd.DataFrame], metric: str) -> alt.Chart:
@@ -106,7 +135,12 @@ def compare_chart(histories: dict[str, pd.DataFrame], metric: str) -> alt.Chart:
                 scale=alt.Scale(domain=["val", "train"], range=[[1, 0], [4, 4]]),
                 legend=alt.Legend(orient="top", symbolType="stroke"),
             ),
-            tooltip=["run:N", "part:N", alt.Tooltip("progress:Q", title="Epoch"), "value:Q"],
+            tooltip=[
+                alt.Tooltip("run:N", title="Run"),
+                alt.Tooltip("part:N", title="Part"),
+                alt.Tooltip("told:N", title="Epoch"),
+                _value_tooltip(metric),
+            ],
         )
         .properties(height=260)
     )
@@ -168,18 +202,67 @@ def backbone_chart(backbones: pd.DataFrame, chosen: str) -> alt.Chart:
 
 
 def _long_history(epochs: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return rows (progress, part, value); an epoch is drawn where it ended."""
+    """Return rows (progress, told, part, value); an epoch is drawn where it ended."""
     import pandas as pd
 
+    progress = range(1, len(epochs) + 1)
+    if len(phase_starts(epochs)) > 1:
+        pairs = zip(epochs["phase"], epochs["epoch"], strict=True)
+        told = [f"{PHASE_TITLES.get(phase, phase)}, {epoch + 1}" for phase, epoch in pairs]
+    else:
+        told = [str(number) for number in progress]
     parts = [
         pd.DataFrame(
-            {"progress": epochs["epoch"] + 1, "part": part, "value": epochs[column].astype(float)}
+            {
+                "progress": progress,
+                "told": told,
+                "part": part,
+                "value": epochs[column].astype(float),
+            }
         )
         for part, column in (("train", metric), ("val", f"val_{metric}"))
         if column in epochs
     ]
-    empty = pd.DataFrame({"progress": [], "part": [], "value": []})
+    empty = pd.DataFrame({"progress": [], "told": [], "part": [], "value": []})
     return pd.concat(parts).dropna(subset=["value"]) if parts else empty
+
+
+def _best_mark(row: pd.DataFrame, metric: str, x: alt.X, y: alt.Y) -> list[alt.Chart]:
+    """Return a ring around the best epoch and its name."""
+    import altair as alt
+
+    base = alt.Chart(row).encode(x=x, y=y)
+    ring = base.mark_point(size=170, strokeWidth=2, color=PART_COLORS["val"], filled=False)
+    below = metric == "accuracy"  # where its line is seldom
+    name = base.mark_text(dy=18 if below else -16, fontSize=12, color=QUIET, text="best")
+    return [ring, name]
+
+
+def _phase_rules(starts: Sequence[tuple[str, int]], x: alt.X) -> list[alt.Chart]:
+    """Return a rule where one phase gave way to the next, with both names above it."""
+    import altair as alt
+    import pandas as pd
+
+    titles = [PHASE_TITLES.get(phase, phase) for phase, _ in starts]
+    rows = [
+        {"progress": start, "before": before, "after": after}
+        for (_, start), before, after in zip(starts[1:], titles, titles[1:], strict=False)
+    ]
+    base = alt.Chart(pd.DataFrame(rows)).encode(x=x)
+    rule = base.mark_rule(color=QUIET, strokeDash=[4, 4], tooltip=None)
+    words = {"y": alt.value(_LABEL_PLACE)}
+    text = {"fontSize": 12, "color": QUIET}
+    before = base.mark_text(align="right", dx=-6, **text).encode(text="before:N", **words)
+    after = base.mark_text(align="left", dx=6, **text).encode(text="after:N", **words)
+    return [rule, before, after]
+
+
+def _value_tooltip(metric: str) -> alt.Tooltip:
+    import altair as alt
+
+    return alt.Tooltip(
+        "value:Q", title=metric.capitalize(), format=".1%" if metric == "accuracy" else ".4f"
+    )
 
 
 def _batch_lines(batches: pd.DataFrame | None, metric: str) -> pd.DataFrame:
