@@ -14,6 +14,7 @@ from tl_core.model.augment_effect import (
     ALL_TOGETHER,
     _effect,
     _Scale,
+    _spread,
     active_transforms,
     measure_augment_effect,
 )
@@ -74,3 +75,13 @@ def test_shift_and_flips_are_what_they_are_by_hand() -> None:
     }
     by_head = _effect("zoom", np.stack([plain, moved]), labels, scale, head)
     assert by_head.flips == pytest.approx(2 / 4)  # the second and the third cross it
+
+
+def test_of_very_many_classes_as_many_take_part_as_have_two_photos_each() -> None:
+    labels = np.repeat(np.arange(100), 5)
+    chosen = labels[_spread(labels, 24)]
+    classes, counts = np.unique(chosen, return_counts=True)
+    assert len(classes) == 12
+    assert (counts == 2).all()
+    assert (classes[0], classes[-1]) == (0, 99)
+    assert len(np.unique(labels[_spread(labels, 400)])) == 100

@@ -7,6 +7,7 @@ photos of different classes lie, and how often would the answer change?
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +16,8 @@ import numpy as np
 
 from tl_core.config import AugmentConfig
 from tl_core.data.dataset import DatasetIndex
-from tl_core.data.progress import OnProgress, ShouldStop
-from tl_core.model.features import FeatureSpec, extract_features
+from tl_core.data.progress import OnProgress, Progress, ShouldStop
+from tl_core.model.features import STAGE, FeatureSpec, extract_features
 from tl_core.model.head import head_forward
 
 ALL_TOGETHER = "all"
@@ -75,9 +76,10 @@ def measure_augment_effect(
         cache_dir: where features are kept; a setting measured before answers at once.
         head: weights of a trained head, to say whose answers flip; without one the answer is the
             class whose mean feature is nearest.
-        num_images: how many photos to try, spread over the classes.
+        num_images: how many photos to try, spread over the classes; of very many classes, half
+            as many take part.
         num_views: augmented views of each photo.
-        on_progress: told of the features.
+        on_progress: told of all features together.
         should_stop: asked meanwhile.
 
     Returns:
@@ -95,19 +97,51 @@ def measure_augment_effect(
     if len(names) > 1:
         configs[ALL_TOGETHER] = spec.augment
     effects, scale = [], None
-    for name, config in configs.items():
+    meter = _Meter(on_progress, len(configs), len(rows) * num_views)
+    for number, (name, config) in enumerate(configs.items()):
         features = extract_features(
             index,
             rows,
             replace(spec, augment=config),
             views=1 + num_views,
             cache_dir=cache_dir,
-            on_progress=on_progress,
+            on_progress=meter.of_part(number),
             should_stop=should_stop,
         )
         scale = scale or _Scale.of(features[0], index.labels[rows])
         effects.append(_effect(name, features, index.labels[rows], scale, head))
     return tuple(effects)
+
+
+class _Meter:
+    """Makes one progress of several calls that each report their own.
+
+    A call counts the views that it has to compute, at most ``size``; view 0 of the first besides.
+    """
+
+    def __init__(self, on_progress: OnProgress | None, num_parts: int, size: int) -> None:
+        self._on_progress = on_progress
+        self._num_parts = num_parts
+        self._size = size
+        self._started: float | None = None
+
+    def of_part(self, number: int) -> OnProgress | None:
+        """Return what the call of that number is to report to."""
+        told = self._on_progress
+        if told is None:
+            return None
+
+        def report(progress: Progress) -> None:
+            if progress.stage != STAGE:
+                told(progress)
+                return
+            if self._started is None:
+                self._started = time.monotonic() - progress.seconds
+            part = self._size * progress.done // max(1, progress.total)
+            done, total = number * self._size + part, self._num_parts * self._size
+            told(Progress(STAGE, done, total, time.monotonic() - self._started))
+
+        return report
 
 
 @dataclass(frozen=True)
@@ -161,6 +195,9 @@ def _alone(config: AugmentConfig, name: str) -> AugmentConfig:
 def _spread(labels: np.ndarray, num_images: int) -> np.ndarray:
     """Return about ``num_images`` rows, spread evenly over the classes and over each class."""
     classes = np.unique(labels)
+    if len(classes) > num_images // 2:  # two of a class at least, to tell how far those lie apart
+        chosen_classes = np.linspace(0, len(classes) - 1, max(2, num_images // 2)).round()
+        classes = classes[chosen_classes.astype(int)]
     each = max(2, num_images // len(classes))
     chosen = []
     for label in classes:

@@ -12,6 +12,7 @@ from tl_core.data.progress import OnProgress, ShouldStop
 from tl_core.data.split import split_dataset
 from tl_core.errors import RunError, Stopped, TLError
 from tl_core.model.feature_spec import FeatureSpec
+from tl_core.training import effect_jobs
 from tl_core.training.explore import explore, measure_curve
 from tl_core.training.explore_files import ExploreFiles
 from tl_core.training.feature_stage import load_features
@@ -90,6 +91,23 @@ def run_curve(context: JobContext) -> None:
     _find_out(context, "curve", index)
 
 
+def run_augment_effect(context: JobContext) -> None:
+    """Measure how strong an augmentation is for a data folder under the decisions about it."""
+    index = load_dataset(
+        context.workspace.resolve(context.job.payload["data_dir"]),
+        context.workspace,
+        on_progress=context.report,
+        should_stop=context.should_stop,
+    )
+    effect_jobs.measure(
+        context.workspace,
+        context.job,
+        index,
+        on_progress=context.report,
+        should_stop=context.should_stop,
+    )
+
+
 def _find_out(context: JobContext, kind: str, index: DatasetIndex) -> None:
     """Run :func:`explore` or :func:`measure_curve`; keep the reason when it cannot be done."""
     config = TrainConfig.create(context.job.payload["config"])
@@ -116,4 +134,5 @@ KINDS: dict[str, JobKind] = {
     "features": JobKind(run_features, gives_way=True),
     "explore": JobKind(run_explore, gives_way=True),
     "curve": JobKind(run_curve, gives_way=True),
+    "augment_effect": JobKind(run_augment_effect, gives_way=True),
 }
