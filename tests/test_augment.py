@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tl_core.config import AUGMENT_PRESETS, AugmentConfig
-from tl_core.data.augment import TRANSFORMS, augment, augment_view, strength_strip
+from tl_core.data.augment import TRANSFORMS, TWO_SIDED, augment, augment_view, strength_strip
 from tl_core.errors import ConfigError
 
 SHA = "5" * 64
@@ -243,6 +243,25 @@ def test_a_strip_runs_from_the_image_as_it_is_to_the_strongest() -> None:
     assert 0 == changes[0] < changes[1]
     again = strength_strip(image, "rotation", 4, strongest=30)
     np.testing.assert_array_equal(strip[3][1], again[3][1])
+
+
+@pytest.mark.parametrize(
+    ("also", "expected"),
+    [(15, [0, 15, 60, 120, 180]), (45, [0, 45, 90, 135, 180]), (0, [0, 45, 90, 135, 180])],
+    ids=["between", "a step itself", "off"],
+)
+def test_a_strip_can_have_the_strength_that_is_set_among_its_steps(also, expected) -> None:
+    image = noise_image()
+    strip = strength_strip(image, "rotation", 5, also=also)
+    assert [strength for strength, _ in strip] == pytest.approx(expected)
+    np.testing.assert_array_equal(dict(strip)[also], at_most("rotation", image, also))
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_a_two_sided_transform_has_another_strip_to_the_other_side(transform: str) -> None:
+    image = noise_image()
+    ends = [at_most(transform, image, 0.3, direction=side) for side in (1, -1)]
+    assert np.array_equal(*ends) == (transform not in TWO_SIDED)
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS)

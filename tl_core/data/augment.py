@@ -21,6 +21,11 @@ from tl_core.errors import ConfigError, did_you_mean
 
 TRANSFORMS = tuple(name for name in AugmentConfig.model_fields if name != "fill")
 
+TWO_SIDED = frozenset(
+    ("rotation", "zoom", "shift", "shear", "brightness", "contrast", "saturation", "hue")
+)
+"""Transforms that draw from both sides of nothing, such as darker and brighter."""
+
 # One draw each, always all of them and in this order, so that switching one transform on or
 # off leaves what the others draw as it was.
 _DRAWS = (
@@ -151,6 +156,7 @@ def strength_strip(
     num: int = 7,
     *,
     strongest: float | None = None,
+    also: float | None = None,
     direction: Literal[1, -1] = 1,
     fill: Fill = "reflect",
 ) -> list[tuple[float, np.ndarray]]:
@@ -159,8 +165,9 @@ def strength_strip(
     Args:
         image: (height, width, 3) uint8 RGB.
         transform: Name of a field of :class:`AugmentConfig`, such as ``"rotation"``.
-        num: How many steps; a flip has two whatever is asked.
+        num: How many steps, two at least; a flip has two whatever is asked.
         strongest: Strength of the last step; the field's upper limit when left out.
+        also: A strength that is to be among the steps, such as the one that is set.
         direction: 1 shows the positive end of the draw, -1 the negative.
         fill: What shows where the image was moved away.
 
@@ -184,13 +191,21 @@ def strength_strip(
     else:
         limit = next(rule.le for rule in field.metadata if hasattr(rule, "le"))
         last = limit if strongest is None else strongest
-        strengths = np.linspace(0, last, max(num, 2)).tolist()
+        strengths = _steps(last, max(num, 2), also)
     strip = []
     for strength in strengths:
         value = bool(strength) if field.annotation is bool else strength
         changes = _throw(AugmentConfig.create({transform: value}), list(draws.values()))
         strip.append((strength, _apply(image, changes, fill, np.random.default_rng(0))))
     return strip
+
+
+def _steps(last: float, num: int, also: float | None) -> list[float]:
+    """Return ``num`` strengths from 0 to ``last``, evenly spaced but for ``also`` among them."""
+    even = np.linspace(0, last, num).tolist()
+    if also is None or np.isclose(even, also).any():
+        return even
+    return sorted([*np.linspace(0, last, max(num - 1, 2)).tolist(), also])
 
 
 def _throw(config: AugmentConfig, draws: Sequence[float] | np.ndarray) -> _Changes:

@@ -19,6 +19,7 @@ from tl_core.config import Resize
 from tl_core.data.decode import MAX_FILE_BYTES, Decoded, LeastSize, Size, count_frames, decode
 from tl_core.errors import ImageError
 
+Box = tuple[float, float, float, float]
 ImageSource = str | os.PathLike[str] | bytes | BinaryIO
 
 # Names looked at as images. Formats that are not read are among them on purpose: a folder of
@@ -141,17 +142,25 @@ def fit_image(
         canvas.paste(_resample(image, inner), ((width - inner[0]) // 2, (height - inner[1]) // 2))
         return np.array(canvas)
     if resize == "crop":
-        scale = min(image.width / width, image.height / height)
-        left = (image.width - width * scale) / 2
-        top = (image.height - height * scale) / 2
-        box = (left, top, image.width - left, image.height - top)
-        return np.array(_resample(image, (width, height), box))
+        return np.array(_resample(image, (width, height), crop_box(image.size, image_size)))
     return np.array(_resample(image, (width, height)))
 
 
-def _resample(
-    image: Image.Image, size: Size, box: tuple[float, float, float, float] | None = None
-) -> Image.Image:
+def crop_box(size: Size, image_size: tuple[int, int]) -> Box:
+    """Return what ``"crop"`` keeps of a picture: (left, top, right, bottom) in its pixels.
+
+    Args:
+        size: (width, height) of the picture, or of a smaller copy of it.
+        image_size: (height, width) that it is made into.
+    """
+    (width, height), (out_height, out_width) = size, image_size
+    scale = min(width / out_width, height / out_height)
+    left = (width - out_width * scale) / 2
+    top = (height - out_height * scale) / 2
+    return left, top, width - left, height - top
+
+
+def _resample(image: Image.Image, size: Size, box: Box | None = None) -> Image.Image:
     # The gap lets whole-number steps do the bulk of a strong reduction; below sixfold it is exact.
     return image.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
 
