@@ -13,6 +13,7 @@ from tl_core.training.events import BatchEnd, EpochEnd, EventLog, FeatureProgres
 from tl_core.training.jobs import JobQueue
 from tl_core.training.run_files import EVENTS_FILE, STATUS_FILE, end_run, start_run
 from tl_core.training.runs import create_run, list_runs
+from ui import train_form
 
 
 def started_run(workspace, dataset):
@@ -31,16 +32,65 @@ def started_run(workspace, dataset):
 
 
 def test_every_setting_has_a_control_that_starts_at_its_default(workspace, dataset):
-    at = open_page(TRAIN)
+    at = open_page(TRAIN, **{"train.fine_tune_blocks": 5})
     assert_sound(at)
     widgets = [*at.slider, *at.toggle, *at.selectbox, *at.number_input, *at.text_input]
     values = {widget.key: widget.value for widget in widgets}
     defaults = TrainConfig().model_dump()
-    for name in set(TrainConfig.model_fields) - {"augment", "views", "fc_layers", "image_size"}:
+    for name in set(TrainConfig.model_fields) - {
+        "augment",
+        "views",
+        "fc_layers",
+        "image_size",
+        "fine_tune_blocks",
+    }:
         assert values[f"train.{name}"] == defaults[name], name
     assert values["train.fc_layers"] == "256"
     assert values["train.image_size"] == ""
     assert values["use_augment"] is False
+
+
+def test_a_field_that_nobody_grouped_appears_by_itself():
+    assert train_form.grouped([*TrainConfig.model_fields, "brand_new"])["Other"] == ("brand_new",)
+    assert "Other" not in train_form.grouped(TrainConfig.model_fields)
+
+
+def test_every_grouped_field_exists():
+    grouped = {name for names in train_form.GROUPS.values() for name in names}
+    assert grouped | set(train_form.FIRST) <= set(TrainConfig.model_fields)
+
+
+def test_the_fine_tuning_settings_come_with_the_blocks_and_go_with_them(workspace, dataset):
+    at = open_page(TRAIN)
+    assert "train.fine_tune_epochs" not in [box.key for box in at.number_input]
+    at.selectbox(key="train.fine_tune_blocks").set_value(5).run()
+    at.number_input(key="train.fine_tune_epochs").set_value(4).run()
+    at.button(key="start_training").click().run()
+    assert_sound(at)
+    config = list_runs(workspace.runs_dir)[0].config
+    assert (config.fine_tune_blocks, config.fine_tune_epochs) == (5, 4)
+
+
+def test_blocks_are_told_in_weights_with_the_recommended_number_marked(workspace, dataset):
+    options = open_page(TRAIN).selectbox(key="train.fine_tune_blocks").options
+    assert options[0] == "None, it stays frozen"
+    assert options[1] == "1 of 18: 0.4 of 3.4 million weights"
+    assert options[5] == "5 of 18: 2.4 of 3.4 million weights, recommended"
+    assert len(options) == 19
+
+
+def test_another_backbone_with_fewer_blocks_cuts_the_choice(workspace, dataset):
+    at = open_page(TRAIN, **{"train.fine_tune_blocks": 12})
+    at.selectbox(key="train.backbone").set_value("VGG16").run()
+    assert_sound(at)
+    assert at.selectbox(key="train.fine_tune_blocks").value == 5
+
+
+def test_a_small_weight_decay_can_be_typed_in(workspace, dataset):
+    at = open_page(TRAIN)
+    at.number_input(key="train.weight_decay").set_value(0.00005).run()
+    at.button(key="start_training").click().run()
+    assert list_runs(workspace.runs_dir)[0].config.weight_decay == 0.00005
 
 
 def test_start_queues_a_run_with_what_was_set(workspace, dataset):

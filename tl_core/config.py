@@ -234,6 +234,7 @@ class TrainConfig(_Settings):
         ge=0,
         le=0.5,
         title="Weight decay",
+        json_schema_extra={"step": 0.0001},  # what is in use is too little for a slider
         description="Pulls weights towards zero (AdamW); 0 is plain Adam.",
     )
     clip_norm: float = Field(

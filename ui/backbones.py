@@ -28,8 +28,8 @@ def draw_picker(workspace: Workspace, initial: str) -> str:
         names,
         key=KEY,
         persist_state="session",
-        help="The pretrained network that turns a photo into numbers. It stays as it is; only "
-        "the new layers behind it are trained.",
+        help="The pretrained network that turns a photo into numbers. It stays as it is unless "
+        "blocks of it are fine-tuned; the new layers behind it are trained.",
     )
     st.caption(describe(get_backbone(name), known_speeds(workspace).get(name)))
     return name

@@ -145,6 +145,13 @@ def slider_step(low: float, high: float) -> float:
     return max(step * power for step in (1, 2, 5) if step * power <= rough * 1.0001)
 
 
+def say_number(field: FieldInfo, value: float) -> str:
+    """Return a number as the field's slider shows it: ``"15°"``, ``"20 %"``, ``"2 px"``."""
+    _, high, _, _ = bounds_of(field)
+    number_format = _number_format(field, math.inf if high is None else high)
+    return f"{100 * value:.3g} %" if number_format == "percent" else number_format % round(value, 2)
+
+
 def _draw_number(field: FieldInfo, kind: type, shared: dict[str, Any]) -> float:
     """Draw a slider for a share or strength, a box for a count or a very small number."""
     low, high, open_low, open_high = bounds_of(field)
@@ -156,12 +163,13 @@ def _draw_number(field: FieldInfo, kind: type, shared: dict[str, Any]) -> float:
             max_value=None if high is None else kind(high),
             step=kind(1),
         )
-    if 0 < default < 0.01 * (high - low):  # a slider could not be aimed at it
+    own_step = _own_step(field)
+    if own_step or 0 < default < 0.01 * (high - low):  # a slider could not be aimed at it
         return st.number_input(
             **shared,
             min_value=1e-6 if open_low else float(low),
             max_value=float(high),
-            step=default / 2,
+            step=own_step or default / 2,
             format="%g",
         )
     step = slider_step(low, high)
@@ -172,6 +180,13 @@ def _draw_number(field: FieldInfo, kind: type, shared: dict[str, Any]) -> float:
         step=step,
         format=_number_format(field, high),
     )
+
+
+def _own_step(field: FieldInfo) -> float | None:
+    """Return the step that a field asks for, and with it a box instead of a slider."""
+    extra = field.json_schema_extra
+    step = extra.get("step") if isinstance(extra, dict) else None
+    return float(step) if isinstance(step, int | float) else None
 
 
 def _number_format(field: FieldInfo, high: float) -> str:

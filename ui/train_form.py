@@ -1,11 +1,12 @@
-"""The settings of a training run: the few that matter first, all others behind an expander.
+"""The settings of a training run: the few that matter first, all others behind expanders.
 
 Which widgets there are, and their words and bounds, comes from the fields of ``TrainConfig``: a
-field added there appears here by itself.
+field added there appears here by itself, under "Other" until it is put in a group.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import streamlit as st
@@ -16,10 +17,30 @@ from tl_core.workspace import Workspace
 from ui import keys
 from ui.augment_state import current_augment, draw_use_toggle, set_augment
 from ui.backbones import draw_picker
+from ui.block_picker import draw_block_picker
 from ui.forms import draw_fields, set_fields
 
 FIRST = ("fc_layers", "dropout", "learning_rate", "epochs", "batch_size", "early_stopping")
-DRAWN_APART = ("backbone", "augment", "views")
+DRAWN_APART = ("backbone", "augment", "views", "fine_tune_blocks")
+GROUPS = {
+    "Data": ("image_size", "resize", "pooling", "val_fraction", "test_fraction", "seed"),
+    "Training": (
+        "shuffle",
+        "class_weights",
+        "sampling",
+        "label_smoothing",
+        "mixup",
+        "cutmix",
+        "weight_decay",
+        "clip_norm",
+    ),
+    "Record": ("tensorboard",),
+}
+FINE_TUNING = (
+    *(name for name in TrainConfig.model_fields if name.startswith("fine_tune_")),
+    "mixed_precision",
+)
+BLOCKS_KEY = f"{keys.TRAIN}.fine_tune_blocks"
 VIEWS_KEY = f"{keys.TRAIN}.views"
 DEFAULT_VIEWS = 3
 
@@ -27,17 +48,42 @@ DEFAULT_VIEWS = 3
 def draw_form(workspace: Workspace) -> TrainConfig | None:
     """Draw the settings and return them, or None with the reason shown when they do not fit."""
     initial = TrainConfig().model_dump()
-    rest = [name for name in initial if name not in (*FIRST, *DRAWN_APART)]
     values: dict[str, Any] = {"backbone": draw_picker(workspace, initial["backbone"])}
     try:
         values |= draw_fields(TrainConfig, FIRST, keys.TRAIN, initial)
         values |= _draw_augment()
+        values |= _draw_fine_tuning(values["backbone"], initial)
         with st.expander("More settings", icon=":material/tune:"):
-            values |= draw_fields(TrainConfig, rest, keys.TRAIN, initial)
+            for title, names in grouped(initial).items():
+                st.markdown(f"**{title}**")
+                values |= draw_fields(TrainConfig, names, keys.TRAIN, initial)
         return TrainConfig.create(values)
     except ConfigError as error:
         st.error(str(error), icon=":material/tune:")
         return None
+
+
+def grouped(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the fields behind "More settings" by group; what nobody grouped comes last."""
+    placed = {
+        *FIRST,
+        *DRAWN_APART,
+        *FINE_TUNING,
+        *(name for one in GROUPS.values() for name in one),
+    }
+    others = tuple(name for name in names if name not in placed)
+    return {**GROUPS, "Other": others} if others else GROUPS
+
+
+def _draw_fine_tuning(backbone: str, initial: dict[str, Any]) -> dict[str, Any]:
+    """Draw how much of the backbone is fine-tuned and, when some is, how."""
+    blocks = draw_block_picker(backbone, BLOCKS_KEY, initial["fine_tune_blocks"], may_freeze=True)
+    if blocks == 0:
+        return {"fine_tune_blocks": 0}
+    names = [name for name in FINE_TUNING if name not in DRAWN_APART]
+    with st.expander("Fine-tuning", icon=":material/network_node:", expanded=True):
+        values = draw_fields(TrainConfig, names, keys.TRAIN, initial)
+    return {**values, "fine_tune_blocks": blocks}
 
 
 def _draw_augment() -> dict[str, Any]:
