@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from tl_core.config import TrainConfig
 from tl_core.errors import ConfigError, did_you_mean
 
 Preprocessing = Literal["tf", "caffe", "torch", "inside", "lite"]
@@ -177,3 +178,12 @@ def check_image_size(backbone: Backbone, image_size: tuple[int, int] | None) -> 
             f"{backbone.name}, received {height} x {width}."
         )
     return height, width
+
+
+def resolve_image_size(config: TrainConfig) -> tuple[int, int]:
+    """Return (height, width): the one set, else the backbone's own.
+
+    Raises:
+        ConfigError: no backbone has that name, or a side is less than it takes.
+    """
+    return check_image_size(get_backbone(config.backbone), config.image_size)

@@ -6,13 +6,12 @@ loads no TensorFlow; building a model does.
 
 from __future__ import annotations
 
-from tl_core.config import TrainConfig
 from tl_core.model.backbone_table import (
     BACKBONES,
     Backbone,
-    check_image_size,
     get_backbone,
     list_backbones,
+    resolve_image_size,
 )
 from tl_core.model.base_model import build_base_model
 from tl_core.model.measure import measure
@@ -30,12 +29,3 @@ __all__ = [
     "resolve_image_size",
     "weights_fingerprint",
 ]
-
-
-def resolve_image_size(config: TrainConfig) -> tuple[int, int]:
-    """Return (height, width): the one set, else the backbone's own.
-
-    Raises:
-        ConfigError: no backbone has that name, or a side is less than it takes.
-    """
-    return check_image_size(get_backbone(config.backbone), config.image_size)

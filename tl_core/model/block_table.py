@@ -1,8 +1,6 @@
 """How many blocks each backbone has and how large they are, without loading TensorFlow.
 
-    python -m tl_core.model.block_table
-
-builds every backbone and writes the table anew; a test holds it to the models.
+:mod:`tl_core.model.record_blocks` writes the table; a test holds it to the models.
 """
 
 from __future__ import annotations
@@ -14,10 +12,9 @@ from pathlib import Path
 
 from tl_core.config import TrainConfig
 from tl_core.errors import ConfigError
-from tl_core.files import write_text
-from tl_core.model.backbone_table import get_backbone, list_backbones
+from tl_core.model.backbone_table import get_backbone
 
-_PATH = Path(__file__).with_name("block_table.json")
+PATH = Path(__file__).with_name("block_table.json")
 _WORTHWHILE_SHARE = 0.6
 
 
@@ -39,7 +36,7 @@ def block_table(backbone: str) -> tuple[Block, ...]:
     if rows is None:
         raise ConfigError(
             f"The blocks of {backbone} are not recorded, so it can only be used frozen. "
-            "'python -m tl_core.model.block_table' records them."
+            "'python -m tl_core.model.record_blocks' records them."
         )
     return tuple(Block(name, count) for name, count in rows)
 
@@ -85,32 +82,5 @@ def check_fine_tuning(config: TrainConfig) -> None:
 
 @functools.cache
 def _read() -> dict[str, list[tuple[str, int]]]:
-    table: dict[str, list[tuple[str, int]]] = json.loads(_PATH.read_text(encoding="utf-8"))
+    table: dict[str, list[tuple[str, int]]] = json.loads(PATH.read_text(encoding="utf-8"))
     return table
-
-
-def main() -> None:
-    """Build every backbone, without its weights, and write the table."""
-    import keras
-
-    from tl_core.model.base_model import build_base_model, build_keras_application
-    from tl_core.model.finetune import list_blocks
-
-    table = json.loads(_PATH.read_text(encoding="utf-8")) if _PATH.exists() else {}
-    for backbone in list_backbones(include_hidden=True):
-        if backbone.name in table:
-            continue
-        if backbone.weights == "imagenet":
-            with keras.StatelessScope():  # leaves the variables without values
-                model = build_keras_application(backbone, backbone.image_size, None)
-                blocks = list_blocks(model)
-        else:
-            blocks = list_blocks(build_base_model(backbone.name))
-        table[backbone.name] = [[block.name, block.num_params] for block in blocks]
-        print(backbone.name, len(blocks), flush=True)
-        rows = [f"  {json.dumps(name)}: {json.dumps(rows)}" for name, rows in table.items()]
-        write_text(_PATH, "{\n" + ",\n".join(rows) + "\n}\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -16,7 +16,7 @@ from typing import Any
 
 from tl_core import errors, files
 from tl_core.config import Pooling
-from tl_core.model.backbones import build_base_model
+from tl_core.model.base_model import build_base_model
 
 
 def build_forward(

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tl_core.config import AugmentConfig, Pooling, Resize, TrainConfig
-from tl_core.model.backbones import resolve_image_size, weights_fingerprint
+from tl_core.model.backbone_table import resolve_image_size
 from tl_core.model.prepare import ENGINE_VERSION
+from tl_core.model.weights import weights_fingerprint
 
 PIXEL_VERSION = 1
 """Raised when the same bytes or view become other pixels, so that old rows are not used."""

@@ -68,7 +68,7 @@ def build_fine_tuned_base(
         RunError: the weights are not this backbone's.
         WeightsError: the pretrained weights below them cannot be had.
     """
-    from tl_core.model.backbones import build_base_model
+    from tl_core.model.base_model import build_base_model
 
     base_model = build_base_model(backbone, image_size, pooling)
     set_backbone_weights(base_model, weights)

@@ -24,7 +24,7 @@ from tl_core import errors
 from tl_core.child import child_environment, module_command
 from tl_core.config import Pooling
 from tl_core.data.progress import OnProgress, Progress, ShouldStop
-from tl_core.model.backbones import fetch_weights, weights_fingerprint
+from tl_core.model.weights import fetch_weights, weights_fingerprint
 
 ENGINE_VERSION = 1
 """Raised when the same weights are converted to another file, so that old files are not used."""
