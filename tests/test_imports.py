@@ -1,6 +1,7 @@
 """Which part may import which, and what an import may cost."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,19 @@ def test_imports_run_one_way():
         if (other := layer_of(imported)) is not None and other > own
     ]
     assert wrong == []
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph = {
+        name: {
+            imported.rpartition(".")[0] if imported not in MODULES else imported
+            for imported in imported_names(path.read_text(encoding="utf-8"))
+        }
+        & set(MODULES) - {name}
+        for name, path in MODULES.items()
+        if name not in OUTSIDE
+    }
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
 def test_the_core_never_imports_streamlit():
