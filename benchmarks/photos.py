@@ -20,17 +20,19 @@ def draw_photos(out_dir: Path, num_images: int) -> Path:
     return draw_sample_dataset(out_dir, num_per_class=num_images // 3)
 
 
-def lay_out(data_dir: Path, out_dir: Path, seed: int = 0) -> Path:
+def lay_out(data_dir: Path, out_dir: Path, seed: int = 0, num_images: int | None = None) -> Path:
     """Write ``out_dir/{train,val,test}/<class>/*.jpg`` at ``PHOTO_SIZE`` from a class folder.
 
-    Both sides of a comparison then read the same files with the same split.
+    Both sides of a comparison then read the same files with the same split. Of more photos than
+    ``num_images`` about so many are taken, evenly over each class and part.
     """
     shutil.rmtree(out_dir, ignore_errors=True)
     index = scan_dataset(data_dir)
     config = TrainConfig(val_fraction=0.15, test_fraction=0.15, seed=seed)
     jobs: list[tuple[Path, Path]] = []
+    step = max(1, round(index.num_images / (num_images or index.num_images)))
     for part, indices in split_dataset(index, config).items():
-        for number in indices:
+        for number in indices[::step]:
             record = index.records[int(number)]
             folder = out_dir / part / index.class_names[record.label]
             folder.mkdir(parents=True, exist_ok=True)
