@@ -8,7 +8,8 @@ import numpy as np
 
 from tl_core.config import TrainConfig
 from tl_core.data.dataset import scan_dataset
-from tl_core.data.split import split_dataset, write_split
+from tl_core.data.split import split_dataset
+from tl_core.data.split_file import write_split
 from tl_core.files import write_json
 from tl_core.model.features import FeatureSpec, extract_features
 from tl_core.model.head import save_weights

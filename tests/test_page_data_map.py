@@ -1,17 +1,21 @@
+from types import SimpleNamespace
+
 import pytest
 from app_helpers import DATA, assert_sound, open_page, sample_folder, texts
 
 from tl_core.config import TrainConfig
 from tl_core.data.dataset import scan_dataset
 from tl_core.data.decisions import load_dataset
+from tl_core.data.findings import Finding
 from tl_core.data.learning_curve import CurvePoint, LearningCurve
+from tl_core.data.split import split_dataset
 from tl_core.metrics import wilson_interval
 from tl_core.model.feature_spec import FeatureSpec
 from tl_core.training import explore
-from tl_core.training.explore_files import ExploreFiles
+from tl_core.training.explore_files import ExploreFiles, Measured
 from tl_core.training.job_kinds import KINDS, JobContext
 from tl_core.training.jobs import JobQueue
-from ui.data_split import curve_words, half_width, images_needed
+from ui.data_split import copies_apart, curve_words, half_width, images_needed
 
 TINY = {"train.backbone": "tiny"}
 MAP = {"data_tabs": "Map", **TINY}
@@ -97,6 +101,20 @@ def test_the_split_obeys_the_train_pages_shares_and_the_decisions(workspace, dat
     assert load_dataset(dataset, workspace).num_images == 29
     at = open_page(DATA, **SPLIT, **shares)
     assert "**train** 23" in texts(at)  # 16 of 20 cats and 7 of 9 dogs
+
+
+def test_near_copies_that_the_split_parts_are_called_out(dataset):
+    index = scan_dataset(dataset)
+    split = split_dataset(index, TrainConfig())
+    path_in = {part: index.records[int(places[0])].path for part, places in split.items()}
+    other = index.records[int(split.train[1])].path
+    groups = ((path_in["train"], path_in["test"]), (path_in["train"], other))
+    near = Finding("near_duplicate", "warning", "", (), groups=groups)
+    exact = Finding("duplicate", "warning", "", (), groups=((path_in["val"], path_in["test"]),))
+    view = SimpleNamespace(index=index, measured=Measured((near, exact), {}, False))
+    (line,) = copies_apart(view, split)
+    assert "1 photo has a near copy in another part" in line
+    assert copies_apart(SimpleNamespace(index=index, measured=None), split) == []
 
 
 def test_wide_intervals_are_called_out_with_what_it_takes(workspace, dataset):

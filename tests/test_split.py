@@ -14,8 +14,14 @@ from hypothesis import strategies as st
 
 from tl_core.config import TrainConfig
 from tl_core.data.dataset import DatasetIndex, ImageRecord
-from tl_core.data.split import Split, SplitRow, read_split, split_dataset, stratified_split
-from tl_core.data.split import write_split as save_split
+from tl_core.data.split import (
+    Split,
+    groups_apart,
+    split_dataset,
+    stratified_split,
+)
+from tl_core.data.split_file import SplitRow, read_split
+from tl_core.data.split_file import write_split as save_split
 from tl_core.errors import ConfigError, DatasetError, RunError
 
 DEFAULT = (0.7, 0.15, 0.15)
@@ -371,3 +377,18 @@ def test_records_without_a_part_beside_given_parts_train() -> None:
     loose = replace(index.records[0], path="cat/loose.png", sha256="loose", part=None)
     index = replace(index, records=(*index.records, loose))
     assert len(index.records) - 1 in split_dataset(index, TrainConfig()).train
+
+
+def test_groups_that_lie_in_several_parts_are_named_without_what_is_left_out():
+    index = make_index([make_record(f"a/{n}.png", 0, str(n)) for n in range(6)], ["a"])
+    split = Split(np.array([0, 1, 2]), np.array([3, 4]), np.array([5]))
+    groups = [
+        ("a/0.png", "a/1.png"),  # both in train
+        ("a/2.png", "a/3.png", "a/4.png"),
+        ("a/0.png", "a/gone.png"),
+        ("a/5.png", "a/gone.png", "a/1.png"),
+    ]
+    assert groups_apart(index, split, groups) == [
+        ("a/2.png", "a/3.png", "a/4.png"),
+        ("a/5.png", "a/1.png"),
+    ]

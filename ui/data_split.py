@@ -9,7 +9,7 @@ import streamlit as st
 from tl_core.charts.base import percent
 from tl_core.charts.data import curve_chart, split_chart
 from tl_core.data.learning_curve import LearningCurve
-from tl_core.data.split import PARTS, split_dataset
+from tl_core.data.split import PARTS, Split, groups_apart, split_dataset
 from tl_core.metrics import wilson_interval
 from tl_core.model.feature_spec import FeatureSpec
 from tl_core.training import explore_jobs
@@ -91,9 +91,24 @@ def _draw_parts(view: View) -> None:
             alt="Photos of each class in train, val and test",
         )
     judged = "test" if counts["test"].sum() else "val"
-    for line in sureness(view, judged, counts[judged]):
+    for line in [*copies_apart(view, split), *sureness(view, judged, counts[judged])]:
         st.markdown(line)
     st.page_link(TRAIN_PAGE, label="Change the shares", icon=":material/tune:")
+
+
+def copies_apart(view: View, split: Split) -> list[str]:
+    """Say how many photos have a near copy in another part; identical files never do."""
+    findings = () if view.measured is None else view.measured.findings
+    groups = [group for one in findings if one.kind.startswith("near_") for group in one.groups]
+    apart = groups_apart(view.index, split, dict.fromkeys(groups))
+    if not apart:
+        return []
+    photos = number_of(len(apart), "photo")
+    return [
+        f":orange[:material/warning:] {photos} {'has' if len(apart) == 1 else 'have'} a near copy "
+        "in another part, so the figures will be a little too good. Leave the copies out under "
+        "Findings."
+    ]
 
 
 def sureness(view: View, part: str, counts: np.ndarray) -> list[str]:

@@ -38,7 +38,7 @@ from tl_core.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tl_core.data.split import SplitRow
+    from tl_core.data.split_file import SplitRow
 
 _INTERRUPTED_MESSAGE = "The process that trained it ended unexpectedly."
 
@@ -189,7 +189,7 @@ class Run:
 
     def split(self) -> list[SplitRow]:
         """Return which image was in which part; empty until the data was split."""
-        from tl_core.data.split import read_split
+        from tl_core.data.split_file import read_split
 
         path = self.run_dir / SPLIT_FILE
         return read_split(path) if path.exists() else []

@@ -19,7 +19,8 @@ from tl_core.config import TrainConfig
 from tl_core.data.dataset import DatasetIndex, scan_dataset
 from tl_core.data.decisions import apply_decisions, load_decisions
 from tl_core.data.progress import ShouldStop
-from tl_core.data.split import Split, split_dataset, write_split
+from tl_core.data.split import Split, split_dataset
+from tl_core.data.split_file import write_split
 from tl_core.errors import RunError, Stopped
 from tl_core.files import write_json
 from tl_core.metrics import accuracy, log_loss, wilson_interval
