@@ -27,6 +27,7 @@ from tl_core.errors import Stopped, TLError
 from tl_core.files import write_json
 from tl_core.training.job_kinds import KINDS, JobContext, JobKind
 from tl_core.training.job_queue import Job, JobQueue
+from tl_core.training.priority import run_in_background
 from tl_core.training.processes import own_identity
 from tl_core.training.run_files import end_run
 from tl_core.training.runs import Run
@@ -114,9 +115,7 @@ class _Worker:
         self._publish(state="busy", job_id=job.id)
         message = ""
         try:
-            self._kind_of(job).run(
-                JobContext(self._workspace, job, self._should_stop(job), self._report(job))
-            )
+            self._run(job)
         except Stopped:
             if not self._queue.is_stop_requested(job.id):
                 _log.info("job %s gives way", job.id)
@@ -132,6 +131,19 @@ class _Worker:
         self._close_run(job, message)
         self._queue.finish(job.id)
         self._publish(state="idle", job_id=None, message=message)
+
+    def _run(self, job: Job) -> None:
+        """Do a job, one that gives way at low priority.
+
+        Before TensorFlow is loaded every job is done at the usual one: what is loaded by a thread
+        of low priority would stay slow for the trainings after it.
+        """
+        kind = self._kind_of(job)
+        context = JobContext(self._workspace, job, self._should_stop(job), self._report(job))
+        if kind.gives_way and self._record["warm"]:
+            run_in_background(lambda: kind.run(context))
+        else:
+            kind.run(context)
 
     def _kind_of(self, job: Job) -> JobKind:
         if job.kind not in self._kinds:
