@@ -3,20 +3,20 @@
 import streamlit as st
 
 from tl_core.training.jobs import start_training
-from tl_core.training.runs import list_runs
 from ui import keys, words
 from ui.bootstrap import bootstrap
 from ui.layout import empty_state, page_header, section
 from ui.next_step import DATA_PAGE
-from ui.runs import choose_run, draw_runs_table
+from ui.runs import RUN_VIEW, choose_run, listed_runs
+from ui.runs_table import draw_runs_table
 from ui.train_form import draw_form
-from ui.train_views import TrainPage, draw_backbones_view, draw_run_view
+from ui.train_views import TrainPage, draw_backbones_view, draw_compare_view, draw_run_view
 from ui.warmup import prepare_quietly
 
-RUN_VIEW, BACKBONES_VIEW = "This run", "Backbones"
 VIEWS = {
     RUN_VIEW: draw_run_view,
-    BACKBONES_VIEW: draw_backbones_view,
+    "Compare": draw_compare_view,
+    "Backbones": draw_backbones_view,
 }
 
 with bootstrap("Train", ":material/model_training:") as studio:
@@ -29,7 +29,7 @@ with bootstrap("Train", ":material/model_training:") as studio:
     if index is None or studio.dataset is None:
         empty_state(":material/photo_library:", "Training needs pictures.", DATA_PAGE, "Add some")
         st.stop()
-    runs = list_runs(studio.workspace.runs_dir)
+    runs = listed_runs(studio.workspace)
     form, result = st.columns([5, 8], gap="large")
     with form:
         section(
@@ -50,7 +50,7 @@ with bootstrap("Train", ":material/model_training:") as studio:
         st.session_state[keys.TRAIN_VIEW] = RUN_VIEW
         st.rerun()
     with result:
-        st.session_state.setdefault(keys.TRAIN_VIEW, RUN_VIEW if runs else BACKBONES_VIEW)
+        st.session_state.setdefault(keys.TRAIN_VIEW, RUN_VIEW if runs else "Backbones")
         view = st.segmented_control(
             "Show",
             list(VIEWS),
@@ -60,6 +60,6 @@ with bootstrap("Train", ":material/model_training:") as studio:
             persist_state="session",
         )
         VIEWS[view or RUN_VIEW](TrainPage(studio, config, runs))
-    draw_runs_table(runs)
+    draw_runs_table(studio.workspace, runs)
     if config is not None:
         prepare_quietly(studio, config)

@@ -231,29 +231,6 @@ def test_a_run_of_other_settings_or_the_same_photos_is_no_retraining(workspace, 
     assert evaluate_mend.retrained_from(run, later[:-1]) is None
 
 
-@pytest.mark.parametrize(
-    ("second", "told"),
-    [
-        (0.8, "**10.0 points better** on 40 photos that both kept for testing"),
-        (0.6, "**10.0 points worse** on 40 photos that both kept for testing"),
-        (0.7, "**As good as before** on 40 photos that both kept for testing"),
-    ],
-)
-def test_the_difference_of_two_runs_is_told_in_words(second, told):
-    test = PairedTest("a", "b", 40, 0.7, second, 2, 6, 0.29)
-    words = evaluate_compare.difference_words(test)
-    assert words.startswith(f"{told}: 6 newly right, 2 newly wrong.")
-    assert ("no more than chance would bring (p = 0.29)" in words) == (second != 0.7)
-
-
-@pytest.mark.parametrize(
-    ("p_value", "told"), [(0.03, "more than chance (p = 0.03)"), (1e-5, "than chance (p < 0.001)")]
-)
-def test_a_sure_difference_is_called_more_than_chance(p_value, told):
-    test = PairedTest("a", "b", 40, 0.5, 0.8, 1, 13, p_value)
-    assert told in evaluate_compare.difference_words(test)
-
-
 def test_a_decision_about_another_folder_can_be_taken_back(workspace, run, asked, make_dataset):
     folder = make_dataset({"cat": 2, "dog": 2}, workspace.datasets_dir / "elsewhere")
     session = {"evaluate_part": "elsewhere", "evaluate_folder": "datasets/elsewhere"}

@@ -169,7 +169,7 @@ def test_a_finished_run_tells_its_figure_on_unseen_photos(workspace, dataset):
     assert_sound(at)
     assert "## 90.0 % (75.5 to 96.8)" in texts(at)
     assert "on 40 photos the model has not seen." in texts(at)
-    assert at.button(key="go_classify").label == "Classify photos"
+    assert at.button(key="go_classify").label == "Classify"
 
 
 def test_without_a_test_part_the_validation_figure_says_what_it_is(workspace, dataset):
@@ -210,36 +210,6 @@ def test_all_runs_are_listed_with_their_figures(workspace, dataset):
     assert set(table["Run"]) == {"first", "second"}
     assert list(table["Test accuracy"]) == [90.0, 90.0]
     assert set(table["Dropout"]) == {0.5, 0.2}
-
-
-def test_a_run_can_be_renamed(workspace, dataset):
-    run = finished_run(workspace, dataset)
-    at = open_page(TRAIN)
-    at.text_input(key=f"run_name_{run.id}").set_value("the good one")
-    at.button(key="rename_run").click().run()
-    assert_sound(at)
-    assert list_runs(workspace.runs_dir)[0].name == "the good one"
-    assert at.selectbox(key="run").options == ["the good one"]
-
-
-def test_a_run_can_be_deleted(workspace, dataset):
-    finished_run(workspace, dataset)
-    at = open_page(TRAIN)
-    at.button(key="delete_run").click().run()
-    assert_sound(at)
-    assert list_runs(workspace.runs_dir) == []
-
-
-def test_two_runs_are_laid_over_each_other_with_what_differs(workspace, dataset):
-    first = finished_run(workspace, dataset, name="first")
-    finished_run(workspace, dataset, name="second", dropout=0.2)
-    at = open_page(TRAIN)
-    at.multiselect(key="compare_with").set_value([first.id]).run()
-    assert_sound(at)
-    table = at.dataframe[0].value
-    assert list(table.columns) == ["second", "first"]
-    assert dict(table.loc["dropout"]) == {"second": "0.2", "first": "0.5"}
-    assert len(at.get("vega_lite_chart")) == 4
 
 
 def test_the_settings_of_a_run_can_be_taken_over(workspace, dataset):

@@ -46,11 +46,6 @@ def look(workspace: Workspace, run: Run, source: Source) -> Looked:
     return Looked(workspace, run, source, kept[slot][1], load_decided(workspace, dataset))
 
 
-def run_stamp(workspace: Workspace, run: Run) -> tuple[int, ...]:
-    """Return what changes when a run's weights, its own photos or decisions about them do."""
-    return _stamp(workspace, run, dataset_of(workspace, run))
-
-
 def _evaluate(workspace: Workspace, run: Run, source: Source) -> Evaluation:
     place = st.empty()
     bar = place.progress(0.0, text="Opening the model")

@@ -2,50 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import streamlit as st
 
 from tl_core.training.jobs import worker_log_tail
 from tl_core.training.runs import Run
 from tl_core.workspace import Workspace
+from ui import words
+from ui.improve import can_improve, draw_improve, draw_resume
 from ui.live import draw_live
-from ui.next_step import CLASSIFY_PAGE
-from ui.runs import draw_badge, draw_comparison, draw_curves, draw_manage, draw_result
+from ui.next_step import CLASSIFY_PAGE, EVALUATE_PAGE
+from ui.run_manage import draw_manage
+from ui.runs import choose_run, draw_badge, draw_curves, draw_result
 from ui.train_form import take_over
 
+BUTTON_WIDTH = 160  # as many columns of buttons as fit
 
-def draw_run(workspace: Workspace, run: Run, runs: Sequence[Run]) -> None:
+
+def draw_run(workspace: Workspace, run: Run) -> None:
     """Draw a run in whatever state it is."""
     if run.is_active:
         draw_live(workspace, run)
         return
     state = run.state
-    if run.metrics and state != "damaged":
+    draw_badge(run)
+    if state != "damaged" and run.metrics:
         draw_result(run)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        draw_badge(run)
-        if run.is_loadable and st.button(
-            "Classify photos", key="go_classify", icon=":material/image_search:"
-        ):
-            st.switch_page(CLASSIFY_PAGE)
-        if state != "damaged":
+    if state in ("failed", "interrupted", "damaged"):
+        _draw_trouble(workspace, run)
+    elif run.message:
+        st.caption(words.plain(run.message))
+    if run.notes:
+        st.markdown(f":material/notes: {words.plain(run.notes)}")
+    if state != "damaged":
+        draw_resume(workspace, run)
+    _draw_actions(workspace, run)
+    if state != "damaged":
+        draw_curves(run)
+
+
+def _draw_actions(workspace: Workspace, run: Run) -> None:
+    """Draw what can be done with a run, in columns that fit the window."""
+    with st.grid("auto", min_column_width=BUTTON_WIDTH, gap="small"):
+        if can_improve(run):
+            draw_improve(workspace, run)
+        if run.is_loadable:
+            _draw_way("Classify", "go_classify", ":material/image_search:", CLASSIFY_PAGE, run)
+            _draw_way("Evaluate", "go_evaluate", ":material/analytics:", EVALUATE_PAGE, run)
+        if run.state != "damaged":
             st.button(
                 "Reuse settings",
                 key="take_over",
                 icon=":material/settings_backup_restore:",
                 on_click=take_over,
                 args=(run.config,),
+                width="stretch",
                 help="Fills the form with this run's settings, to change one and start again.",
             )
         draw_manage(run)
-    if state in ("failed", "interrupted", "damaged"):
-        _draw_trouble(workspace, run)
-    elif run.message:
-        st.caption(run.message)
-    if state != "damaged":
-        draw_curves(run)
-        draw_comparison(run, runs)
+
+
+def _draw_way(title: str, key: str, icon: str, page: str, run: Run) -> None:
+    """Draw the button that leads to a page with this run chosen there."""
+    if st.button(title, key=key, icon=icon, width="stretch"):
+        choose_run(run.id)
+        st.switch_page(page)
 
 
 def _draw_trouble(workspace: Workspace, run: Run) -> None:

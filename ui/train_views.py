@@ -11,6 +11,7 @@ from tl_core.config import TrainConfig
 from tl_core.training.runs import Run
 from ui.backbones import draw_chart
 from ui.bootstrap import Studio
+from ui.run_compare import draw_comparison
 from ui.run_panel import draw_run
 from ui.runs import select_run
 from ui.train_form import stored_config
@@ -37,7 +38,12 @@ def draw_run_view(page: TrainPage) -> None:
     if run is None:
         st.caption("No run yet. Start one; the first takes under a minute.")
     else:
-        draw_run(page.studio.workspace, run, page.runs)
+        draw_run(page.studio.workspace, run)
+
+
+def draw_compare_view(page: TrainPage) -> None:
+    """Draw runs side by side."""
+    draw_comparison(page.studio.workspace, page.runs)
 
 
 def draw_backbones_view(page: TrainPage) -> None:

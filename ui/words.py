@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tl_core.charts.base import percent
+from tl_core.charts.training import PHASE_TITLES
 from tl_core.training.runs import Run
 
 STATE_BADGES = {
@@ -72,6 +73,18 @@ def headline(metrics: dict[str, Any]) -> tuple[str, str] | None:
         count = (metrics.get("num_images") or {}).get(part)
         return figure, f"on {number_of(count, 'photo')} {told}" if count else f"on photos {told}"
     return None
+
+
+def best_epoch(run: Run) -> str:
+    """Return which epoch a run's weights are of, with its phase where there are two."""
+    metrics = run.metrics
+    if "best_epoch" not in metrics:
+        return ""
+    number = metrics["best_epoch"] + 1
+    if not run.config.fine_tune_blocks or "best_phase" not in metrics:
+        return f"best epoch {number}"
+    phase = PHASE_TITLES.get(metrics["best_phase"], metrics["best_phase"])
+    return f"best in epoch {number} of {'the head' if phase == 'head' else phase}"
 
 
 def interval(bounds: Sequence[float]) -> str:
