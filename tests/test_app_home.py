@@ -10,8 +10,10 @@ from app_helpers import (
 )
 
 from tl_core.config import TrainConfig
+from tl_core.data.dataset import scan_dataset
 from tl_core.data.progress import Progress
 from tl_core.errors import DatasetError
+from tl_core.training.explore import look
 from tl_core.training.runs import create_run
 from ui import sample
 
@@ -22,6 +24,12 @@ def test_home_shows_the_sample_set_and_one_next_step(workspace, dataset):
     assert "11 photos in 2 classes" in texts(at)
     assert len(at.image) == 11
     assert at.button(key="next_step").label == "Look at the pictures"
+
+
+def test_home_tells_in_one_line_what_a_look_at_the_data_found(workspace, dataset):
+    (dataset / "cat" / "broken.png").write_bytes(b"no image")
+    look(scan_dataset(dataset), workspace.cache_dir)
+    assert "Found: 1 unreadable file" in texts(open_page())
 
 
 @pytest.mark.parametrize(

@@ -236,9 +236,11 @@ def test_inspect_counts_classes_and_tells_findings(cli, make_dataset):
     assert values["num_images"] == 5
     broken = [one for one in values["findings"] if "dog/broken.png" in one["paths"]]
     assert [one["severity"] for one in broken] == ["error"]
+    assert values["summary"].startswith("1 unreadable file")
     code, out, _ = cli("inspect", data_dir)
     assert code == 0
     assert "5 images in 2 classes" in out
+    assert "\nFound: 1 unreadable file" in out
     assert "cat         3  60.0 %" in out
     assert f"error: {broken[0]['message']}\n  dog/broken.png" in out
 

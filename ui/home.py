@@ -11,6 +11,7 @@ from tl_core.data.dataset import DatasetIndex, ImageRecord
 from tl_core.training.runs import Run
 from ui import words
 from ui.bootstrap import Studio
+from ui.looking import found_in_line
 from ui.next_step import CLASSIFY_PAGE, DATA_PAGE, EVALUATE_PAGE, TRAIN_PAGE
 from ui.thumbnails import thumbnails
 
@@ -29,8 +30,11 @@ def draw_pictures(studio: Studio, index: DatasetIndex) -> None:
 
 def draw_steps(studio: Studio, index: DatasetIndex | None, runs: Sequence[Run]) -> None:
     """Draw the steps as cards: what each is for and how far it is."""
+    found = None
+    if index is not None and studio.dataset is not None:
+        found = found_in_line(studio.workspace, studio.dataset)
     with st.grid(4, min_column_width=190, gap="small"):
-        for icon, title, state, told, page, label in _steps(index, runs):
+        for icon, title, state, told, page, label in _steps(index, found, runs):
             with st.container(border=True, height="stretch", gap="xsmall"):
                 st.markdown(f"#### {icon} {title}")
                 st.markdown(f"**{state}**")
@@ -55,7 +59,7 @@ def spread_over_classes(index: DatasetIndex, count: int) -> list[ImageRecord]:
 
 
 def _steps(
-    index: DatasetIndex | None, runs: Sequence[Run]
+    index: DatasetIndex | None, found: str | None, runs: Sequence[Run]
 ) -> list[tuple[str, str, str, str, str, str]]:
     finished = [run for run in runs if run.is_loadable]
     active = any(run.is_active for run in runs)
@@ -68,9 +72,9 @@ def _steps(
             if index is None
             else f"{words.number_of(index.num_images, 'photo')} in "
             f"{words.number_of(index.num_classes, 'class', 'classes')}",
-            "See the classes, what is wrong with the files, and what augmentation does to them."
-            if index is None or not index.findings
-            else f"{words.number_of(len(index.findings), 'finding')} to look at before you train.",
+            f"Found: {found}."
+            if found
+            else "See the classes, what is wrong with them, and what augmentation does to them.",
             DATA_PAGE,
             "Look at the pictures",
         ),

@@ -17,6 +17,7 @@ import numpy as np
 import streamlit as st
 
 from tl_core.config import TrainConfig
+from tl_core.data.audit_summary import summarise
 from tl_core.data.dataset import DatasetIndex, ImageRecord
 from tl_core.data.decisions import Decisions
 from tl_core.data.progress import Progress
@@ -127,6 +128,18 @@ def open_view(workspace: Workspace, dataset: DatasetRef, config: TrainConfig) ->
         measured,
         features,
     )
+
+
+def found_in_line(workspace: Workspace, dataset: DatasetRef) -> str | None:
+    """Return what is wrong with a dataset in one line, "" for nothing; None until it is known.
+
+    Raises:
+        DatasetError: as :func:`~ui.datasets.load_index`.
+    """
+    raw = load_decided(workspace, dataset).raw
+    ensure_look(workspace, raw)
+    measured = read_measured(ExploreFiles(workspace.cache_dir, raw))
+    return None if measured is None else summarise(measured.findings)
 
 
 def ensure_look(workspace: Workspace, raw: DatasetIndex) -> Looking | None:

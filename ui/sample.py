@@ -27,11 +27,6 @@ class Drawing:
     error: str = ""
     thread: threading.Thread | None = field(default=None, repr=False)
 
-    @property
-    def is_running(self) -> bool:
-        """Whether the pictures are still being drawn."""
-        return self.thread is not None and self.thread.is_alive()
-
 
 def sample_dir(workspace: Workspace) -> Path:
     """Return where the sample set lies or will lie."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +12,8 @@ from tl_core.cli.arguments import AsJson, DataDir, Quiet, WorkspaceDir, workspac
 from tl_core.cli.terminal import MAX_PATHS, Percent, print_json, print_table, working
 
 if TYPE_CHECKING:
-    from tl_core.data.dataset import DatasetIndex, Finding
+    from tl_core.data.audit import Audit
+    from tl_core.data.dataset import DatasetIndex
 
 
 def sample(
@@ -69,12 +69,12 @@ def inspect(
             should_stop=should_stop,
         )
     if as_json:
-        print_json(_index_values(index, audit.findings))
+        print_json(_index_values(index, audit))
     else:
-        _print_index(index, audit.findings)
+        _print_index(index, audit)
 
 
-def _index_values(index: DatasetIndex, findings: Sequence[Finding]) -> dict[str, Any]:
+def _index_values(index: DatasetIndex, audit: Audit) -> dict[str, Any]:
     """Return what ``inspect --json`` prints."""
     return {
         "data_dir": str(index.data_dir),
@@ -84,11 +84,12 @@ def _index_values(index: DatasetIndex, findings: Sequence[Finding]) -> dict[str,
         "has_given_split": index.has_given_split,
         "num_ignored": index.num_ignored,
         "fingerprint": index.fingerprint,
-        "findings": [asdict(finding) for finding in findings],
+        "summary": audit.summary,
+        "findings": [asdict(finding) for finding in audit.findings],
     }
 
 
-def _print_index(index: DatasetIndex, findings: Sequence[Finding]) -> None:
+def _print_index(index: DatasetIndex, audit: Audit) -> None:
     """Print the classes of a data folder, then its findings with the files they are about."""
     print(f"{index.num_images:,} images in {index.num_classes} classes in {index.data_dir}\n")
     share = {
@@ -98,7 +99,9 @@ def _print_index(index: DatasetIndex, findings: Sequence[Finding]) -> None:
     print_table(("class", "images", "share"), rows)
     if index.has_given_split:
         print("\nThe folder itself says which image is for train, val and test.")
-    for finding in findings:
+    if audit.summary:
+        print(f"\nFound: {audit.summary}.")
+    for finding in audit.findings:
         print(f"\n{finding.severity}: {finding.message}")
         for path in finding.paths[:MAX_PATHS]:
             print(f"  {path}")
