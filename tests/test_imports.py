@@ -14,6 +14,7 @@ LAYERS = [
         "tl_core.errors",
         "tl_core.config",
         "tl_core.audit_config",
+        "tl_core.sweep_config",
         "tl_core.files",
         "tl_core.child",
         "tl_core.workspace",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tl_core.data import label_errors
+from tl_core.data.folds import assign_folds
 from tl_core.data.label_errors import check_labels, unlikeness
 from tl_core.errors import Stopped
 
@@ -80,7 +81,7 @@ def test_copies_fall_into_one_fold_and_classes_are_spread_evenly():
     groups = np.arange(50)
     groups[[1, 2, 30]] = 0
 
-    folds = label_errors._folds(labels, groups, np.random.default_rng(0))
+    folds = assign_folds(labels, groups, 5, np.random.default_rng(0))
     assert len(set(folds[[0, 1, 2, 30]].tolist())) == 1
     for label in (0, 1):
         distinct = {int(group): fold for group, fold in zip(groups, folds, strict=True)}

@@ -39,6 +39,11 @@ class Workspace:
         return self.root / "runs"
 
     @property
+    def sweeps_dir(self) -> Path:
+        """Searches for a good head, one folder each."""
+        return self.root / "sweeps"
+
+    @property
     def cache_dir(self) -> Path:
         """What can be computed again: scans, thumbnails, converted backbones, features."""
         return self.root / "cache"

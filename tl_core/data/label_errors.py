@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tl_core.data.folds import assign_folds
 from tl_core.data.neighbours import unit_rows
 from tl_core.data.progress import OnProgress, Progress, ShouldStop
 from tl_core.errors import Stopped
@@ -144,7 +145,7 @@ def _out_of_fold(
 
     started = time.monotonic()
     inputs = _reduced(features)
-    folds = _folds(labels, groups, rng)
+    folds = assign_folds(labels, groups, _NUM_FOLDS, rng)
     probabilities = np.zeros((len(labels), num_classes), np.float32)
     for fold in range(_NUM_FOLDS):
         if should_stop is not None and should_stop():
@@ -169,17 +170,6 @@ def _reduced(features: np.ndarray) -> np.ndarray:
         return centred
     left, values, _ = randomized_svd(centred - centred.mean(axis=0), num, random_state=0)
     return (left * values).astype(np.float32)
-
-
-def _folds(labels: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the fold of each image, (n,): classes spread evenly, copies together."""
-    fold_of: dict[int, int] = {}
-    for label in np.unique(labels):
-        members = rng.permutation(np.unique(groups[labels == label]))
-        new = [int(group) for group in members if int(group) not in fold_of]
-        first = int(rng.integers(_NUM_FOLDS))
-        fold_of |= {group: (first + number) % _NUM_FOLDS for number, group in enumerate(new)}
-    return np.array([fold_of[int(group)] for group in groups])
 
 
 def _distances(rows: np.ndarray) -> np.ndarray:

@@ -70,16 +70,7 @@ class _Training:
         labels = context.labels("train")
         self._labels = tf.constant(labels.astype(np.int32))
         self._class_weights = class_weights_of(context)
-        self._settings = StepSettings(
-            batch_size=config.batch_size,
-            learning_rate=config.learning_rate,
-            dropout=config.dropout,
-            label_smoothing=config.label_smoothing,
-            seed=config.seed,
-            weight_decay=config.weight_decay,
-            clip_norm=config.clip_norm,
-            mixup=config.mixup,
-        )
+        self._settings = StepSettings.from_config(config)
         self._balanced = labels if config.sampling == "balanced" else None
         self._curve = Curve(context, HeadPhase.name, self._num_images, config.epochs)
         self._group_steps = 1

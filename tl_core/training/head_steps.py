@@ -12,11 +12,12 @@ import itertools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tl_core.config import TrainConfig
 from tl_core.training.adam import apply_adam
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 _SEEDS_PER_RUN = 64  # more than there are layers, so that no two draw the same
 
-_KEEP_NUM_PARAMS = 4_000_000  # larger heads are not kept: they would hold the memory
-_KEEP_NUM_STEPS = 8
+_KEEP_NUM_PARAMS = 24_000_000  # of all that are kept, lest they hold the memory: 300 MB
+_KEEP_NUM_STEPS = 16
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class StepSettings:
     weight_decay: float = 0.0
     clip_norm: float = 0.0
     mixup: float = 0.0
+
+    @classmethod
+    def from_config(cls, config: TrainConfig) -> StepSettings:
+        """Return what a config says of the head's steps."""
+        return cls(**{field.name: getattr(config, field.name) for field in fields(cls)})
 
     @property
     def extras(self) -> tuple[bool, bool, bool]:
@@ -267,7 +273,7 @@ def _draw_share(mixup: Any, seed: Any, step: Any) -> Any:
     return first / tf.maximum(first + second, 1e-20)
 
 
-_kept: dict[tuple[int, tuple[int, ...], int], list[HeadSteps]] = {}
+_kept: list[tuple[object, HeadSteps]] = []  # returned last, last
 _kept_lock = threading.Lock()
 
 
@@ -279,17 +285,16 @@ def borrow_steps(
 
     Compiling takes as long as several epochs, so the next run with the same layers saves it.
     """
-    key = (feature_dim, tuple(fc_layers), num_classes)
+    shape = feature_dim, tuple(fc_layers), num_classes
     with _kept_lock:
-        kept = _kept.get(key)
-        steps = kept.pop() if kept else None
-    steps = steps or HeadSteps(*key)
+        found = [place for place, (other, _) in enumerate(_kept) if other == shape]
+        steps = _kept.pop(found[-1])[1] if found else HeadSteps(*shape)
     try:
         yield steps
     finally:
-        if steps.num_params <= _KEEP_NUM_PARAMS:
-            with _kept_lock:
-                _kept.pop(key, None)
-                while len(_kept) >= _KEEP_NUM_STEPS:
-                    _kept.pop(next(iter(_kept)))
-                _kept[key] = [steps]
+        with _kept_lock:
+            _kept.append((shape, steps))
+            while len(_kept) > _KEEP_NUM_STEPS or (
+                sum(one.num_params for _, one in _kept) > _KEEP_NUM_PARAMS
+            ):
+                del _kept[0]

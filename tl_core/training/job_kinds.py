@@ -18,6 +18,8 @@ from tl_core.training.explore_files import ExploreFiles
 from tl_core.training.feature_stage import load_features
 from tl_core.training.job_queue import Job
 from tl_core.training.runs import Run
+from tl_core.training.search_jobs import FIND_LR, SWEEP
+from tl_core.training.search_work import do_range_test, do_sweep
 from tl_core.training.trainer import train_queued
 from tl_core.workspace import Workspace
 
@@ -108,6 +110,16 @@ def run_augment_effect(context: JobContext) -> None:
     )
 
 
+def run_sweep(context: JobContext) -> None:
+    """Try the heads of the search of the job."""
+    do_sweep(context.workspace, context.job, context.report, context.should_stop)
+
+
+def run_find_lr(context: JobContext) -> None:
+    """Test which learning rate suits the settings of the job."""
+    do_range_test(context.workspace, context.job, context.report, context.should_stop)
+
+
 def _find_out(context: JobContext, kind: str, index: DatasetIndex) -> None:
     """Run :func:`explore` or :func:`measure_curve`; keep the reason when it cannot be done."""
     config = TrainConfig.create(context.job.payload["config"])
@@ -135,4 +147,6 @@ KINDS: dict[str, JobKind] = {
     "explore": JobKind(run_explore, gives_way=True),
     "curve": JobKind(run_curve, gives_way=True),
     "augment_effect": JobKind(run_augment_effect, gives_way=True),
+    SWEEP: JobKind(run_sweep, gives_way=True),
+    FIND_LR: JobKind(run_find_lr),
 }

@@ -31,6 +31,7 @@ __all__ = [
     "Job",
     "JobQueue",
     "WorkerState",
+    "check_start",
     "continue_training",
     "end_worker",
     "ensure_worker",
@@ -58,7 +59,7 @@ def start_training(
         ConfigError: the backbone is unknown or the image size does not suit it.
         DatasetError: there is no such folder, or nothing in it.
     """
-    _check(config, Path(data_dir))
+    check_start(config, Path(data_dir))
     run = create_run(workspace.runs_dir, config, Path(data_dir), name=name)
     JobQueue(workspace).submit("train", {}, run_dir=run.run_dir)
     ensure_worker(workspace)
@@ -104,7 +105,7 @@ def prepare_features(workspace: Workspace, config: TrainConfig, data_dir: Path |
         ConfigError: the backbone is unknown or the image size does not suit it.
         DatasetError: there is no such folder, or nothing in it.
     """
-    _check(config, Path(data_dir))
+    check_start(config, Path(data_dir))
     payload = {
         "config": config.model_dump(mode="json"),
         "data_dir": workspace.relative(Path(data_dir)),
@@ -168,8 +169,13 @@ def _stop_message(run: Run) -> str:
     )
 
 
-def _check(config: TrainConfig, data_dir: Path) -> None:
-    """Refuse at once what could only fail in the worker."""
+def check_start(config: TrainConfig, data_dir: Path) -> None:
+    """Refuse at once what could only fail in the worker.
+
+    Raises:
+        ConfigError: the backbone is unknown or the image size does not suit it.
+        DatasetError: there is no such folder, or nothing in it.
+    """
     from tl_core.model.backbones import get_backbone, resolve_image_size
     from tl_core.model.block_table import check_fine_tuning
 

@@ -1,0 +1,135 @@
+"""Searches and learning-rate tests from the outside: ask the worker for them, without waiting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tl_core.config import TrainConfig
+from tl_core.errors import RunError
+from tl_core.sweep_config import SweepConfig
+from tl_core.training import jobs
+from tl_core.training.explore_jobs import JobState
+from tl_core.training.job_queue import Job, JobQueue
+from tl_core.training.range_files import settings_that_matter
+from tl_core.training.run_files import end_run, update_status
+from tl_core.training.sweeps import Sweep, create_sweep
+from tl_core.workspace import Workspace
+
+SWEEP, FIND_LR = "sweep", "find_lr"
+
+_SWEEP_PRIORITY = -5  # behind training, before what is only prepared
+
+
+def start_sweep(
+    workspace: Workspace, config: SweepConfig, base: TrainConfig, data_dir: Path | str
+) -> Sweep:
+    """Queue a search and return it at once.
+
+    Raises:
+        ConfigError: there are too many combinations, or a backbone does not suit the image size.
+        DatasetError: there is no such folder, or nothing in it.
+    """
+    for backbone in config.backbone or (base.backbone,):
+        jobs.check_start(base.updated(backbone=backbone), Path(data_dir))
+    sweep = create_sweep(workspace, config, base, data_dir)
+    _submit(workspace, sweep)
+    return sweep
+
+
+def resume_sweep(workspace: Workspace, sweep: Sweep) -> None:
+    """Queue the heads of a search that ended early and were not tried yet.
+
+    Raises:
+        RunError: it is finished, or under way.
+    """
+    if sweep_job(workspace, sweep) is not None or sweep.state in ("running", "finished", "damaged"):
+        raise RunError("Expected a search that ended early.")
+    update_status(sweep.sweep_dir, state="queued", message="")
+    _submit(workspace, sweep)
+
+
+def stop_sweep(workspace: Workspace, sweep: Sweep) -> None:
+    """Ask for the end of a search; the heads tried so far are kept."""
+    job = sweep_job(workspace, sweep)
+    if job is None and sweep.state == "running":
+        raise RunError("This search is not the studio's. Stop it where it was started.")
+    if job is not None:
+        JobQueue(workspace).request_stop(job.id)
+    if sweep.state == "queued":
+        end_run(sweep.sweep_dir, "stopped", "Stopped. The heads tried so far are kept.")
+
+
+def sweep_job(workspace: Workspace, sweep: Sweep) -> Job | None:
+    """Return the job that does a search, or None when there is none any more."""
+    wanted = _sweep_payload(sweep)
+    waiting = JobQueue(workspace).jobs()
+    return next((j for j in waiting if j.kind == SWEEP and j.payload == wanted), None)
+
+
+def sweep_progress(workspace: Workspace, sweep: Sweep) -> JobState | None:
+    """Return how far the search's job is, or None when there is none."""
+    job = sweep_job(workspace, sweep)
+    return None if job is None else _state(workspace, job)
+
+
+def wait_again(sweep: Sweep) -> None:
+    """Mark a search that gave way to more urgent work as waiting."""
+    update_status(sweep.sweep_dir, state="queued", message="")
+
+
+def request_range_test(workspace: Workspace, config: TrainConfig, data_dir: Path | str) -> None:
+    """Queue a learning-rate test of these settings unless it is there already.
+
+    Raises:
+        ConfigError: the backbone is unknown or the image size does not suit it.
+        DatasetError: there is no such folder, or nothing in it.
+    """
+    jobs.check_start(config, Path(data_dir))
+    payload = _test_payload(workspace, config, data_dir)
+    JobQueue(workspace).submit(FIND_LR, payload, unique=True)
+    jobs.ensure_worker(workspace)
+
+
+def stop_range_test(workspace: Workspace, config: TrainConfig, data_dir: Path | str) -> None:
+    """Ask for the end of the test of these settings."""
+    job = _test_job(workspace, config, data_dir)
+    if job is not None:
+        JobQueue(workspace).request_stop(job.id)
+
+
+def range_test_progress(
+    workspace: Workspace, config: TrainConfig, data_dir: Path | str
+) -> JobState | None:
+    """Return how far the test of these settings is, or None when it is not in the queue."""
+    job = _test_job(workspace, config, data_dir)
+    return None if job is None else _state(workspace, job)
+
+
+def _submit(workspace: Workspace, sweep: Sweep) -> None:
+    payload = _sweep_payload(sweep)
+    JobQueue(workspace).submit(SWEEP, payload, priority=_SWEEP_PRIORITY, unique=True)
+    jobs.ensure_worker(workspace)
+
+
+def _test_job(workspace: Workspace, config: TrainConfig, data_dir: Path | str) -> Job | None:
+    payload = _test_payload(workspace, config, data_dir)
+    waiting = JobQueue(workspace).jobs()
+    return next((j for j in waiting if j.kind == FIND_LR and j.payload == payload), None)
+
+
+def _state(workspace: Workspace, job: Job) -> JobState:
+    return JobState(job.active, JobQueue(workspace).progress(job.id))
+
+
+def _sweep_payload(sweep: Sweep) -> dict[str, Any]:
+    return {"sweep": sweep.id}
+
+
+def _test_payload(
+    workspace: Workspace, config: TrainConfig, data_dir: Path | str
+) -> dict[str, Any]:
+    return {
+        "config": settings_that_matter(config),
+        "data_dir": workspace.relative(Path(data_dir)),
+    }
