@@ -25,8 +25,8 @@ CALIBRATION_FILE = "calibration.json"
 CALIBRATION_SCHEMA = 1
 
 FEW_IMAGES = 100
-# What a temperature of 1 may be worth, in images; the last leaves it at 1.
-_PRIORS = (math.inf, 16.0, 4.0, 1.0)
+# What a temperature of 1 is worth, in images, against a higher and against a lower one.
+_PRIOR_SOFTER, _PRIOR_SURER = 1.0, 16.0
 _NUM_FOLDS = 5
 _HEAD_NAMES = ("fc_", "predictions/")
 
@@ -77,9 +77,9 @@ NOT_CALIBRATED = Calibration(
 def fit_calibration(labels: np.ndarray, probabilities: np.ndarray, weights: str) -> Calibration:
     """Fit a temperature on validation images.
 
-    It is held back towards 1 as strongly as serves images that the temperature has not seen: with
-    few images that may be all the way. The figures after scaling are of such images as well, so
-    that they do not flatter.
+    With few images it is held back towards 1, and more so where it would make answers surer: the
+    same images picked the best epoch, so they flatter it. The figures after scaling are of images
+    that the temperature has not seen, so that those do not flatter.
 
     Args:
         labels: (n,) integer class indices.
@@ -92,11 +92,7 @@ def fit_calibration(labels: np.ndarray, probabilities: np.ndarray, weights: str)
             note="No validation images, so the probabilities are shown as the head gives them.",
             weights=weights,
         )
-    num_prior, held_out = min(
-        ((prior, _scale_held_out(labels, probabilities, prior)) for prior in _PRIORS),
-        key=lambda tried: log_loss(labels, tried[1]),
-    )
-    temperature = fit_temperature(labels, probabilities, num_prior)
+    held_out = _scale_held_out(labels, probabilities)
     note = ""
     if num_images < FEW_IMAGES:
         note = (
@@ -104,7 +100,7 @@ def fit_calibration(labels: np.ndarray, probabilities: np.ndarray, weights: str)
             "more images make it surer."
         )
     return Calibration(
-        temperature=temperature,
+        temperature=_fit_held_back(labels, probabilities),
         num_images=num_images,
         log_loss_before=log_loss(labels, probabilities),
         log_loss_after=log_loss(labels, held_out),
@@ -115,13 +111,21 @@ def fit_calibration(labels: np.ndarray, probabilities: np.ndarray, weights: str)
     )
 
 
-def _scale_held_out(labels: np.ndarray, probabilities: np.ndarray, num_prior: float) -> np.ndarray:
+def _fit_held_back(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return a temperature that is nearer to 1 the fewer the images."""
+    temperature = fit_temperature(labels, probabilities, _PRIOR_SOFTER)
+    if temperature >= 1:
+        return temperature
+    return fit_temperature(labels, probabilities, _PRIOR_SURER)
+
+
+def _scale_held_out(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Return the probabilities, each scaled by a temperature fitted on other images."""
     scaled = np.array(probabilities, np.float32)
     folds = np.arange(len(labels)) % min(_NUM_FOLDS, len(labels))
     for fold in np.unique(folds):
         inside = folds == fold
-        temperature = fit_temperature(labels[~inside], probabilities[~inside], num_prior)
+        temperature = _fit_held_back(labels[~inside], probabilities[~inside])
         scaled[inside] = apply_temperature(probabilities[inside], temperature)
     return scaled
 
