@@ -37,5 +37,5 @@ with bootstrap("Classify", ":material/image_search:") as studio:
         photos = gather_photos(run)
     if photos:
         predictions = predict(studio.workspace, run, photos)
-        draw_predictions(photos, predictions, run.class_names, top_k)
+        draw_predictions(studio.workspace, run, photos, predictions, top_k)
         draw_table(predictions, run.class_names, run)

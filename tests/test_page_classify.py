@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,15 +8,18 @@ from app_helpers import (
     assert_sound,
     finished_run,
     open_page,
+    sample_folder,
     texts,
 )
 from conftest import draw_image
 
 from tl_core.config import TrainConfig
 from tl_core.data import samples
+from tl_core.data.dataset import scan_dataset
 from tl_core.results.predict import Prediction
 from tl_core.training.runs import Run, create_run
-from ui import predictions
+from tl_core.training.trainer import train
+from ui import models, predictions
 
 UPLOAD = {"photo_source": "Upload"}
 
@@ -50,7 +54,7 @@ def opened(monkeypatch):
         opened.append(FakePredictor(Run(run_dir).class_names))
         return opened[-1]
 
-    monkeypatch.setattr(predictions, "load_predictor", load)
+    monkeypatch.setattr(models, "load_predictor", load)
     return opened
 
 
@@ -97,6 +101,54 @@ def test_an_unreadable_file_gets_its_reason_and_spoils_nothing(workspace, datase
     assert list(errors) == ["", "It is no image: expected JPEG or PNG."]
 
 
+def test_a_photo_unlike_all_classes_is_answered_with_none_of_these_and_why(
+    workspace, dataset, opened, monkeypatch
+):
+    reason = "It is like none of the training photos."
+    known = FakePredictor._answer
+    monkeypatch.setattr(
+        FakePredictor,
+        "_answer",
+        lambda *given: replace(known(*given), is_none_of_these=True, reasons=(reason,)),
+    )
+    finished_run(workspace, dataset)
+    at = open_page(CLASSIFY, **UPLOAD)
+    at.file_uploader(key="photo_upload").upload("a.jpg", jpeg(1)).run()
+    assert_sound(at)
+    assert "**None of these**, nearest dog" in texts(at)
+    assert reason in texts(at)
+    table = at.dataframe[0].value
+    assert list(table["class"]) == ["none of these"]
+    assert list(table["reason"]) == [reason]
+
+
+def test_a_closer_look_shows_where_it_looked_and_what_is_like_it(
+    workspace, make_dataset, cache_dir, tmp_path
+):
+    """For real, with the backbone of the tests."""
+    data_dir = make_dataset({"cat": 12, "dog": 12}, sample_folder(workspace))
+    config = TrainConfig(backbone="tiny", epochs=3, fc_layers=())
+    run = create_run(workspace.runs_dir, config, data_dir)
+    train(config, scan_dataset(data_dir), run.run_dir, cache_dir=workspace.cache_dir)
+    at = open_page(CLASSIFY, **UPLOAD)
+    at.file_uploader(key="photo_upload").upload("a.jpg", jpeg(1)).run()
+    at.button(key="look_closer_0").click().run()
+    assert_sound(at)
+    captions = [image.caption for one in at.image for image in one.proto.imgs]
+    assert len(captions) == 8  # the card, the heat map, and its neighbours
+    assert sum(caption.endswith(" alike") for caption in captions) == 6
+    assert at.slider(key="closer_opacity").value == 60
+
+
+def test_limits_chosen_anew_are_obeyed_at_once(workspace, dataset, opened):
+    run = finished_run(workspace, dataset)
+    at = open_page(CLASSIFY, **UPLOAD)
+    at.file_uploader(key="photo_upload").upload("a.jpg", jpeg(1)).run()
+    (run.run_dir / "known.safetensors").write_bytes(b"other limits")
+    at.run()
+    assert len(opened) == 2
+
+
 def test_the_same_photos_are_not_computed_twice(workspace, dataset, opened):
     finished_run(workspace, dataset)
     at = open_page(CLASSIFY, **UPLOAD)
@@ -122,9 +174,9 @@ def test_the_table_holds_every_probability_and_the_errors():
     ]
     table = predictions.predictions_table(answers, ("cat", "dog"))
     assert table.to_csv(index=False).splitlines() == [
-        "photo,class,probability,p(cat),p(dog),error",
-        "a.jpg,dog,0.75,0.25,0.75,",
-        "b.jpg,,,,,no image",
+        "photo,class,probability,p(cat),p(dog),reason,error",
+        "a.jpg,dog,0.75,0.25,0.75,,",
+        "b.jpg,,,,,,no image",
     ]
 
 

@@ -21,6 +21,7 @@ from tl_core.data.progress import Progress
 from tl_core.data.samples import SAMPLE_NAME
 from tl_core.errors import DatasetError, did_you_mean
 from tl_core.files import read_json, write_json
+from tl_core.training.runs import Run
 from tl_core.workspace import Workspace
 from ui import keys
 
@@ -144,6 +145,12 @@ class Decided:
     index: DatasetIndex
 
 
+def dataset_of(workspace: Workspace, run: Run) -> DatasetRef:
+    """Return the dataset that a run was trained on."""
+    path = run.data_dir
+    return DatasetRef(workspace.relative(path), path.name, path, False)
+
+
 def load_decided(workspace: Workspace, dataset: DatasetRef) -> Decided:
     """Return the scan, kept until the folder changes, and the decisions applied on top.
 
@@ -153,13 +160,22 @@ def load_decided(workspace: Workspace, dataset: DatasetRef) -> Decided:
     raw = load_raw(workspace, dataset)
     kept = _kept_decided()
     path = decisions_path(workspace, dataset.path)
-    stamp = (id(raw), *_file_stamp(path))
+    stamp = (id(raw), *file_stamp(path))
     decided = kept.get(path, stamp)
     if decided is None:
         decisions = load_decisions(workspace, dataset.path)
         decided = Decided(raw, decisions, apply_decisions(raw, decisions))
         kept.put(path, stamp, decided)
     return decided
+
+
+def file_stamp(path: Path) -> tuple[int, int]:
+    """Return what changes when a file is written anew; zeros for none."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return 0, 0
+    return facts.st_mtime_ns, facts.st_ino
 
 
 def load_raw(workspace: Workspace, dataset: DatasetRef) -> DatasetIndex:
@@ -233,14 +249,6 @@ def _kept_scans() -> _Kept[DatasetIndex]:
 @st.cache_resource(max_entries=1, show_spinner=False)
 def _kept_decided() -> _Kept[Decided]:
     return _Kept(NUM_KEPT_SCANS)
-
-
-def _file_stamp(path: Path) -> tuple[int, int]:
-    try:
-        facts = path.stat()
-    except OSError:
-        return 0, 0
-    return facts.st_mtime_ns, facts.st_ino
 
 
 def _progress_text(progress: Progress) -> str:

@@ -8,17 +8,14 @@ import streamlit as st
 
 from tl_core.data.decisions import decisions_path
 from tl_core.data.progress import Progress
-from tl_core.model.calibration import CALIBRATION_FILE
-from tl_core.model.known import KNOWN_FILE
 from tl_core.results.evaluate import evaluate_run
 from tl_core.results.evaluation import Evaluation
 from tl_core.training.runs import Run
 from tl_core.workspace import Workspace
-from ui.datasets import DatasetRef, folder_stamp, load_decided
-from ui.evaluate_source import dataset_of
+from ui.datasets import DatasetRef, dataset_of, file_stamp, folder_stamp, load_decided
 from ui.evaluate_state import KEPT, TEST, Looked, Source
 from ui.memory import give_back
-from ui.predictions import weights_stamp
+from ui.models import model_stamp
 
 NUM_KEPT = 4
 STAGES = {"scan": "Reading the photos", "features": "Running the backbone"}
@@ -70,10 +67,5 @@ def _evaluate(workspace: Workspace, run: Run, source: Source) -> Evaluation:
 
 def _stamp(workspace: Workspace, run: Run, dataset: DatasetRef) -> tuple[int, ...]:
     """Return what changes when weights, trust, files or decisions do."""
-    files = [
-        run.run_dir / CALIBRATION_FILE,
-        run.run_dir / KNOWN_FILE,
-        decisions_path(workspace, dataset.path),
-    ]
-    times = [path.stat().st_mtime_ns if path.exists() else 0 for path in files]
-    return (weights_stamp(run), *folder_stamp(dataset.path), *times)
+    decisions = decisions_path(workspace, dataset.path)
+    return (*model_stamp(run), *folder_stamp(dataset.path), *file_stamp(decisions))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import streamlit as st
 
 from tl_core.training.runs import Run
-from tl_core.workspace import Workspace
 from ui import words
 from ui.bootstrap import Studio
 from ui.datasets import DatasetRef, list_datasets, open_folder
@@ -47,12 +46,6 @@ def choose_source(studio: Studio, runs: list[Run]) -> tuple[Run, Source | None]:
 def ask_for_folder() -> None:
     """Have the page ask for a folder; for a button's callback."""
     st.session_state[PART] = ELSEWHERE
-
-
-def dataset_of(workspace: Workspace, run: Run) -> DatasetRef:
-    """Return the dataset that a run was trained on."""
-    path = run.data_dir
-    return DatasetRef(workspace.relative(path), path.name, path, False)
 
 
 def _choose_folder(studio: Studio, run: Run) -> DatasetRef | None:

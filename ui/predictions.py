@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 import streamlit as st
@@ -14,23 +13,26 @@ from tl_core.charts.classes import probability_chart
 from tl_core.data.images import make_thumbnail
 from tl_core.data.progress import Progress
 from tl_core.errors import ImageError
-from tl_core.results.predict import Prediction, Predictor, load_predictor
+from tl_core.results.predict import Prediction
 from tl_core.training.runs import Run
 from tl_core.workspace import Workspace
 from ui import keys
+from ui.closer import WIDTH, Seen, draw_heat, draw_neighbours, draw_probabilities
+from ui.errors import guarded
 from ui.memory import give_back
+from ui.models import model_stamp, open_predictor
 from ui.photos import Photo
 from ui.words import number_of, plain
 
 PAGE_SIZE = 12
 PREVIEW_SIDE = 320
-NUM_KEPT_PREDICTORS = 3
+NUM_HEAT_CLASSES = 3  # offered to look for; beyond, a photo says little about a class
+NONE_OF_THESE = "none of these"
 
 
 def predict(workspace: Workspace, run: Run, photos: Sequence[Photo]) -> list[Prediction]:
     """Return the run's answers for the photos; asked again for the same ones it remembers."""
-    stamp = weights_stamp(run)
-    digest = hashlib.sha256(f"{run.run_dir}\n{stamp}\n".encode())
+    digest = hashlib.sha256(f"{run.run_dir}\n{model_stamp(run)}\n".encode())
     for photo in photos:
         digest.update(f"{photo.name}\n{photo.digest}\n".encode())
     key = digest.hexdigest()
@@ -42,7 +44,7 @@ def predict(workspace: Workspace, run: Run, photos: Sequence[Photo]) -> list[Pre
     def show(progress: Progress) -> None:
         bar.progress(min(1.0, progress.done / max(1, progress.total)), text=_told(progress))
 
-    predictor = _predictor(str(run.run_dir), stamp, str(workspace.cache_dir))
+    predictor = open_predictor(workspace, run)
     predictions = predictor.predict(
         [photo.data for photo in photos],
         top_k=len(predictor.class_names),
@@ -56,9 +58,10 @@ def predict(workspace: Workspace, run: Run, photos: Sequence[Photo]) -> list[Pre
 
 
 def draw_predictions(
+    workspace: Workspace,
+    run: Run,
     photos: Sequence[Photo],
     predictions: Sequence[Prediction],
-    class_names: Sequence[str],
     top_k: int,
 ) -> None:
     """Draw a card per photo: the photo, then its classes as bars, or why it cannot be read."""
@@ -71,13 +74,17 @@ def draw_predictions(
     with st.grid("auto" if len(photos) > 1 else 2, min_column_width=260, gap="medium"):
         for number in range(start, min(start + PAGE_SIZE, len(photos))):
             with st.container(border=True, height="stretch", key=f"answer_{number}"):
-                _draw_answer(photos[number], predictions[number], class_names, top_k)
+                _draw_answer(workspace, run, photos[number], predictions[number], top_k)
+                if predictions[number].error is None and st.button(
+                    "Look closer", key=f"look_closer_{number}", icon=":material/zoom_in:"
+                ):
+                    _drawer(workspace, run, photos[number], predictions[number])
 
 
 def predictions_table(
     predictions: Sequence[Prediction], class_names: Sequence[str]
 ) -> pd.DataFrame:
-    """Return one row per photo: its best class, the probability of each class, or its error."""
+    """Return a row a photo: its class, or "none of these" and why, probabilities, or its error."""
     rows = []
     for prediction in predictions:
         row: dict[str, object] = {"photo": prediction.name}
@@ -85,12 +92,14 @@ def predictions_table(
             row |= {"class": None, "probability": None}
         else:
             best, probability = prediction.top[0]
-            row |= {"class": best, "probability": probability}
+            answer = NONE_OF_THESE if prediction.is_none_of_these else best
+            row |= {"class": answer, "probability": probability}
             row |= {
                 f"p({name})": float(value)
                 for name, value in zip(class_names, prediction.probabilities, strict=True)
             }
-        rows.append({**row, "error": prediction.error})
+        reason = " ".join(prediction.reasons) or None
+        rows.append({**row, "reason": reason, "error": prediction.error})
     return pd.DataFrame(rows)
 
 
@@ -109,7 +118,8 @@ def draw_table(predictions: Sequence[Prediction], class_names: Sequence[str], ru
         on_click="ignore",
         width="stretch",
     )
-    shown = table if table["error"].notna().any() else table.drop(columns="error")
+    empty = [name for name in ("reason", "error") if not table[name].notna().any()]
+    shown = table.drop(columns=empty)
     shares = [name for name in table.columns if name == "probability" or name.startswith("p(")]
     shown = shown.assign(**{name: 100 * shown[name].astype(float) for name in shares})
     share = st.column_config.ProgressColumn(format="%.1f %%", min_value=0, max_value=100)
@@ -122,17 +132,6 @@ def draw_table(predictions: Sequence[Prediction], class_names: Sequence[str], ru
     )
 
 
-def weights_stamp(run: Run) -> int:
-    """Return what changes when the run's weights do, so that no stale model answers."""
-    return max((path.stat().st_mtime_ns for path in run.run_dir.glob("weights.*")), default=0)
-
-
-@st.cache_resource(max_entries=NUM_KEPT_PREDICTORS, show_spinner="Opening the model")
-def _predictor(run_dir: str, stamp: int, cache_dir: str) -> Predictor:
-    """Open a run for classifying; ``stamp`` is part of the key, see :func:`weights_stamp`."""
-    return load_predictor(Path(run_dir), cache_dir=Path(cache_dir))
-
-
 @st.cache_data(max_entries=200, show_spinner=False)
 def _preview(digest: str, _data: bytes) -> bytes | None:
     """Return a photo made small for its card; keyed by content, None when it cannot be read."""
@@ -143,7 +142,7 @@ def _preview(digest: str, _data: bytes) -> bytes | None:
 
 
 def _draw_answer(
-    photo: Photo, prediction: Prediction, class_names: Sequence[str], top_k: int
+    workspace: Workspace, run: Run, photo: Photo, prediction: Prediction, top_k: int
 ) -> None:
     preview = _preview(photo.digest, photo.data)
     if preview is not None:
@@ -152,14 +151,39 @@ def _draw_answer(
         st.markdown(f"**{plain(photo.name)}**")
         st.warning(prediction.error, icon=":material/broken_image:")
         return
-    best, probability = prediction.top[0]
-    st.markdown(f"**{plain(best)}**, {percent(probability)}")
+    st.markdown(_answer_words(prediction))
     st.caption(plain(photo.name))
+    if prediction.is_none_of_these:
+        st.caption(f":material/help: {plain(' '.join(prediction.reasons))}")
     top = pd.DataFrame(prediction.top[:top_k], columns=["class", "probability"])
+    best, probability = prediction.top[0]
     st.altair_chart(
-        probability_chart(top, class_names),
+        probability_chart(top, run.class_names),
         alt=f"{photo.name}: {best} {percent(probability)}",
     )
+
+
+def _answer_words(prediction: Prediction) -> str:
+    best, probability = prediction.top[0]
+    if prediction.is_none_of_these:
+        return f"**None of these**, nearest {plain(best)}"
+    return f"**{plain(best)}**, {percent(probability)}"
+
+
+@st.dialog("A closer look", width=WIDTH, position="right")
+@guarded
+def _drawer(workspace: Workspace, run: Run, photo: Photo, prediction: Prediction) -> None:
+    """Show where the run looked in a photo, and the training photos most like it."""
+    with st.container(gap="xxsmall"):
+        st.markdown(_answer_words(prediction))
+        st.caption(plain(photo.name))
+        if prediction.is_none_of_these:
+            st.caption(f":material/help: {plain(' '.join(prediction.reasons))}")
+    seen = Seen(workspace, run, photo.digest, photo.data)
+    draw_heat(seen, [name for name, _ in prediction.top[:NUM_HEAT_CLASSES]])
+    classes, shares = zip(*prediction.top, strict=True)
+    draw_probabilities(classes, shares, run.class_names)
+    draw_neighbours(seen)
 
 
 def _told(progress: Progress) -> str:
