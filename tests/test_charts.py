@@ -184,9 +184,7 @@ def test_a_rule_stands_where_fine_tuning_took_over_and_epochs_go_on_counting():
     starts = phase_starts(TWO_PHASES)
     assert starts == [("head", 0), ("fine_tune", 2)]
     rows = data_of(history_chart(TWO_PHASES, "accuracy", starts=starts).to_dict())
-    assert [row for row in rows if "before" in row] == [
-        {"progress": 2, "before": "head", "after": "fine-tuning"}
-    ]
+    assert {"progress": 2, "change": "head → fine-tuning"} in rows
     val = [(row["progress"], row["told"]) for row in rows if row.get("part") == "val"]
     assert val == [(1, "head, 1"), (2, "head, 2"), (3, "fine-tuning, 1")]
 
@@ -194,7 +192,7 @@ def test_a_rule_stands_where_fine_tuning_took_over_and_epochs_go_on_counting():
 def test_one_phase_alone_has_no_rule():
     head = TWO_PHASES.iloc[:2]
     spec = history_chart(head, "accuracy", starts=phase_starts(head)).to_dict()
-    assert [row for row in data_of(spec) if "before" in row] == []
+    assert [row for row in data_of(spec) if "change" in row] == []
     assert len(layers_of(spec)) == 2
 
 

@@ -10,6 +10,7 @@ from tl_core.training.events import (
     EpochEnd,
     EventLog,
     FeatureProgress,
+    PhaseEnded,
     PhaseStarted,
     RunResumed,
 )
@@ -93,8 +94,15 @@ def test_progress_is_that_of_the_phase_under_way(run):
 def test_a_phase_that_has_just_begun_is_at_nothing(run):
     feed = told(run, *HEAD, *TUNING[:2])
     assert feed.share_done == 0
-    assert progress_text(feed) == "Fine-tuning · preparing the backbone"
+    assert progress_text(feed) == "Fine-tuning · preparing"
     assert feed.starts()[-1] == ("fine_tune", 2)
+
+
+def test_what_a_phase_does_outside_of_its_epochs_is_told(run):
+    feed = told(run, *HEAD[:4])
+    assert progress_text(feed) == "Training the new layers · loading the training engine"
+    feed = told(run, *HEAD[4:], PhaseEnded("head", 2.0))
+    assert progress_text(feed) == "Training the new layers · measuring what came out"
 
 
 def test_before_the_first_epoch_the_photos_count(run):

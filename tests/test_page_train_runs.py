@@ -225,7 +225,8 @@ def test_two_runs_stand_side_by_side_with_figures_curves_and_what_differs(worksp
     at = compare(workspace, dataset)
     assert_sound(at)
     figures = at.dataframe[0].value
-    assert list(figures.columns) == ["second", "first"]
+    assert "**A**  second  \n**B**  first" in texts(at)
+    assert list(figures.columns) == ["A", "B"]
     assert list(figures.loc["Accuracy on test photos"]) == ["90.0 % (75.5 to 96.8)"] * 2
     assert list(figures.loc["Notes"]) == ["drier", ""]
     table = at.dataframe[1].value
@@ -268,7 +269,7 @@ def test_the_difference_of_two_runs_is_put_to_the_test(workspace, dataset, monke
     at = compare(workspace, dataset)
     assert_sound(at)
     told = texts(at).replace("\\", "")
-    assert "'second' is better by 100.0 points on 20 photos" in told
+    assert "'A' is better by 100.0 points on 20 photos" in told
     assert "more than chance (p < 0.001)" in told
 
 

@@ -133,6 +133,8 @@ class Feed:
         elif kind == "epoch_end":
             self.latest = {**self.latest, **event}
             self._epochs[event["phase"], event["epoch"]] = event
+        elif kind == "phase_ended":
+            self.latest = event
 
     def _go_on(self, event: dict[str, Any]) -> None:
         """Take the history that a run goes on from for all that was told before."""

@@ -94,7 +94,7 @@ def draw_field(
         return _draw_number(field, kind, shared)
     text = st.text_input(
         **shared,
-        placeholder="The backbone's own" if initial is None else "None",
+        placeholder="Backbone's own" if initial is None else "None",
         validate=WHOLE_NUMBERS,
     )
     return _parse_tuple(text, field)

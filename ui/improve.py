@@ -17,6 +17,8 @@ from ui.block_picker import draw_block_picker
 from ui.forms import draw_field
 from ui.runs import choose_run
 
+PANEL_WIDTH = 420  # pixels
+
 
 def draw_resume(workspace: Workspace, run: Run) -> None:
     """Draw the button with which a run goes on where it was, when it can."""
@@ -68,17 +70,19 @@ def can_improve(run: Run) -> bool:
 
 def draw_improve(workspace: Workspace, run: Run) -> None:
     """Draw the panel that fine-tunes from a run's best weights."""
-    with st.popover(
-        "Make it better",
-        icon=":material/auto_fix_high:",
-        key="make_better",
-        width="stretch",
-        help="Fine-tunes the top of the backbone on your photos.",
+    with (
+        st.popover(
+            "Make it better",
+            icon=":material/auto_fix_high:",
+            key="make_better",
+            width="stretch",
+        ),
+        st.container(width=PANEL_WIDTH),
     ):
         st.markdown(
-            "Trains the top of the backbone together with the new layers, from this run's best "
-            "weights. A new run appears; an epoch counts only if it is better on the validation "
-            "photos, so nothing is lost."
+            "Trains the top of the backbone with the new layers, from this run's best weights. "
+            "It becomes a run of its own, whose epochs count only if they are better on the "
+            "validation photos."
         )
         changes = _draw_changes(run)
         if st.button(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from tl_core.charts.training import history_chart
@@ -70,23 +72,29 @@ def planned_epochs(feed: Feed, config: TrainConfig) -> int:
 def progress_text(feed: Feed) -> str:
     """Say what a run is doing: stage, how far, how fast, how long still."""
     latest = feed.latest
-    stage = feed.features.get("stage", feed.phase) if feed.phase in ("", FEATURES) else ""
-    is_counted = stage in COUNTED or "epoch" in latest
-    if feed.phase not in ("", FEATURES):
-        parts = [PHASE_TITLES.get(feed.phase, feed.phase)]
-        if is_counted:
-            parts.append(f"epoch {latest['epoch'] + 1} of {feed.num_epochs}")
-        elif latest:
-            parts.append("preparing the backbone")
-    else:
+    if feed.phase in ("", FEATURES):
+        stage = feed.features.get("stage", feed.phase)
         parts = [STAGE_TITLES.get(stage, stage.capitalize()) if stage else "Starting"]
-        if is_counted and feed.features:
-            parts.append(f"{feed.features['done']:,} of {feed.features['total']:,} photos")
-    if is_counted and latest.get("images_per_second"):
+        if stage not in COUNTED or not feed.features:
+            return parts[0]
+        parts.append(f"{feed.features['done']:,} of {feed.features['total']:,} photos")
+    else:
+        parts = [PHASE_TITLES.get(feed.phase, feed.phase)]
+        if "epoch" not in latest:
+            return " · ".join([*parts, _between_epochs(latest)])
+        parts.append(f"epoch {latest['epoch'] + 1} of {feed.num_epochs}")
+    if latest.get("images_per_second"):
         parts.append(f"{latest['images_per_second']:,.0f} photos/s")
-    if latest.get("seconds_left") is not None and stage != "backbone":
+    if latest.get("seconds_left") is not None:
         parts.append(f"{words.seconds(latest['seconds_left'])} left")
     return " · ".join(parts)
+
+
+def _between_epochs(latest: dict[str, Any]) -> str:
+    """Say what a phase does before its first epoch and after its last."""
+    if not latest:
+        return "loading the training engine"
+    return "measuring what came out" if latest["event"] == "phase_ended" else "preparing"
 
 
 def _waiting_text(workspace: Workspace, run: Run) -> str:

@@ -20,6 +20,7 @@ from ui.paired import draw_verdict, paired_test
 from ui.runs import run_titles
 
 MARK = "rgba(14, 143, 128, 0.2)"  # behind what differs, readable on both themes
+LETTERS = "ABCD"  # stand for the runs, whose titles are too long for a column or a legend
 ALL_PHOTOS = {"test": "test photos", "val": "validation photos"}
 
 
@@ -33,7 +34,10 @@ def draw_comparison(workspace: Workspace, runs: Sequence[Run]) -> None:
     if len(compared) < 2:
         st.caption("Choose at least two.")
         return
-    titles = run_titles(compared)
+    names = run_titles(compared)
+    titles = dict(zip((run.id for run in compared), LETTERS, strict=False))
+    lines = [f"**{titles[run.id]}**  {words.plain(names[run.id])}" for run in compared]
+    st.markdown("  \n".join(lines))
     _draw_figures(compared, titles)
     if len(compared) == 2:
         _draw_chance(workspace, compared, titles)
@@ -87,7 +91,7 @@ def _common_part(rows: Sequence[Mapping[str, object]], num_runs: int) -> str | N
 
 
 def figures_table(runs: Sequence[Run], titles: Mapping[str, str]) -> pd.DataFrame:
-    """Return the figures as text, a column a run."""
+    """Return the figures as text, a column a run, without rows that none of them has."""
     told = {(row["run"], row["part"]): row for row in metric_rows(runs)}
     columns = {}
     for run in runs:

@@ -15,20 +15,29 @@ from tl_core.training.runs import (
 from ui import keys, words
 from ui.runs import choose_run
 
+PANEL_WIDTH = 320  # pixels
 ASKED = "delete_asked"  # id of the run whose deleting waits for a yes
 
 
 def draw_manage(run: Run) -> None:
     """Draw the menu of a run."""
-    with st.popover("Manage", icon=":material/more_horiz:", key="manage_run", width="stretch"):
+    with (
+        st.popover("Manage", icon=":material/more_horiz:", key="manage_run"),
+        st.container(width=PANEL_WIDTH),
+    ):
         _draw_words(run)
-        st.divider()
         _draw_archive(run)
         _draw_delete(run)
 
 
 def _draw_words(run: Run) -> None:
-    name = st.text_input("Name", value=run.name, key=f"run_name_{run.id}", max_chars=80)
+    name = st.text_input(
+        "Name",
+        value="" if run.name == run.id else run.name,
+        key=f"run_name_{run.id}",
+        max_chars=80,
+        placeholder=words.run_title(run),
+    )
     notes = st.text_area(
         "Notes",
         value=run.notes,

@@ -15,8 +15,6 @@ from ui.run_manage import draw_manage
 from ui.runs import choose_run, draw_badge, draw_curves, draw_result
 from ui.train_form import take_over
 
-BUTTON_WIDTH = 160  # as many columns of buttons as fit
-
 
 def draw_run(workspace: Workspace, run: Run) -> None:
     """Draw a run in whatever state it is."""
@@ -24,7 +22,11 @@ def draw_run(workspace: Workspace, run: Run) -> None:
         draw_live(workspace, run)
         return
     state = run.state
-    draw_badge(run)
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
+        draw_badge(run)
+        draw_manage(run)
     if state != "damaged" and run.metrics:
         draw_result(run)
     if state in ("failed", "interrupted", "damaged"):
@@ -35,30 +37,28 @@ def draw_run(workspace: Workspace, run: Run) -> None:
         st.markdown(f":material/notes: {words.plain(run.notes)}")
     if state != "damaged":
         draw_resume(workspace, run)
-    _draw_actions(workspace, run)
-    if state != "damaged":
+        _draw_actions(workspace, run)
         draw_curves(run)
 
 
 def _draw_actions(workspace: Workspace, run: Run) -> None:
-    """Draw what can be done with a run, in columns that fit the window."""
-    with st.grid("auto", min_column_width=BUTTON_WIDTH, gap="small"):
-        if can_improve(run):
+    """Draw what can be done with a run, in rows without a gap."""
+    improvable = can_improve(run)
+    with st.grid(2 if improvable else 3 if run.is_loadable else 1, gap="small"):
+        if improvable:
             draw_improve(workspace, run)
         if run.is_loadable:
             _draw_way("Classify", "go_classify", ":material/image_search:", CLASSIFY_PAGE, run)
             _draw_way("Evaluate", "go_evaluate", ":material/analytics:", EVALUATE_PAGE, run)
-        if run.state != "damaged":
-            st.button(
-                "Reuse settings",
-                key="take_over",
-                icon=":material/settings_backup_restore:",
-                on_click=take_over,
-                args=(run.config,),
-                width="stretch",
-                help="Fills the form with this run's settings, to change one and start again.",
-            )
-        draw_manage(run)
+        st.button(
+            "Reuse settings",
+            key="take_over",
+            icon=":material/settings_backup_restore:",
+            on_click=take_over,
+            args=(run.config,),
+            width="stretch",
+            help="Fills the form with this run's settings, to change one and start again.",
+        )
 
 
 def _draw_way(title: str, key: str, icon: str, page: str, run: Run) -> None:

@@ -56,7 +56,10 @@ def draw_form(workspace: Workspace) -> TrainConfig | None:
         with st.expander("More settings", icon=":material/tune:"):
             for title, names in grouped(initial).items():
                 st.markdown(f"**{title}**")
-                values |= draw_fields(TrainConfig, names, keys.TRAIN, initial)
+                num_columns = min(2, len(names))
+                values |= draw_fields(
+                    TrainConfig, names, keys.TRAIN, initial, num_columns=num_columns
+                )
         return TrainConfig.create(values)
     except ConfigError as error:
         st.error(str(error), icon=":material/tune:")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PHASE_TITLES = {"head": "head", "fine_tune": "fine-tuning"}
 
-_LABEL_PLACE = -9  # of the phases' names, in pixels above the chart
+_LABEL_PLACE = -10  # of the phases' names, in pixels above the chart
 
 
 def phase_starts(epochs: pd.DataFrame) -> list[tuple[str, int]]:
@@ -94,7 +94,7 @@ def history_chart(
     if best is not None:
         layers += _best_mark(lines[lines["part"] == "val"].iloc[best : best + 1], metric, x, y)
     if len(starts) > 1:
-        layers += _phase_rules(starts, x)
+        layers += _phase_rules(starts, x, last)
     return alt.layer(*layers).properties(height=240)
 
 
@@ -102,7 +102,7 @@ def compare_chart(histories: dict[str, pd.DataFrame], metric: str) -> alt.Chart:
     """Draw one metric of several runs over each other: val solid, train dashed.
 
     Args:
-        histories: by run name, frames as for :func:`history_chart`.
+        histories: by the run's name, which should be short, frames as for :func:`history_chart`.
     """
     import altair as alt
     import pandas as pd
@@ -127,7 +127,9 @@ def compare_chart(histories: dict[str, pd.DataFrame], metric: str) -> alt.Chart:
                 "run:N",
                 title=None,
                 scale=alt.Scale(domain=names, range=list(RUN_COLORS[: len(names)])),
-                legend=alt.Legend(orient="top", columns=1, labelLimit=320, symbolType="stroke"),
+                legend=alt.Legend(
+                    orient="top", columns=4, symbolType="stroke", symbolStrokeWidth=3, labelLimit=90
+                ),
             ),
             strokeDash=alt.StrokeDash(
                 "part:N",
@@ -238,23 +240,23 @@ def _best_mark(row: pd.DataFrame, metric: str, x: alt.X, y: alt.Y) -> list[alt.C
     return [ring, name]
 
 
-def _phase_rules(starts: Sequence[tuple[str, int]], x: alt.X) -> list[alt.Chart]:
+def _phase_rules(starts: Sequence[tuple[str, int]], x: alt.X, last: int) -> list[alt.Chart]:
     """Return a rule where one phase gave way to the next, with both names above it."""
     import altair as alt
     import pandas as pd
 
     titles = [PHASE_TITLES.get(phase, phase) for phase, _ in starts]
-    rows = [
-        {"progress": start, "before": before, "after": after}
-        for (_, start), before, after in zip(starts[1:], titles, titles[1:], strict=False)
-    ]
-    base = alt.Chart(pd.DataFrame(rows)).encode(x=x)
-    rule = base.mark_rule(color=QUIET, strokeDash=[4, 4], tooltip=None)
-    words = {"y": alt.value(_LABEL_PLACE)}
-    text = {"fontSize": 12, "color": QUIET}
-    before = base.mark_text(align="right", dx=-6, **text).encode(text="before:N", **words)
-    after = base.mark_text(align="left", dx=6, **text).encode(text="after:N", **words)
-    return [rule, before, after]
+    charts = []
+    for (_, start), before, after in zip(starts[1:], titles, titles[1:], strict=False):
+        row = pd.DataFrame([{"progress": start, "change": f"{before} → {after}"}])
+        base = alt.Chart(row).encode(x=x)
+        align = "left" if start < last / 3 else "center" if start < 2 * last / 3 else "right"
+        name = base.mark_text(align=align, fontSize=12, color=QUIET)
+        charts += [
+            base.mark_rule(color=QUIET, strokeDash=[4, 4], tooltip=None),
+            name.encode(text="change:N", y=alt.value(_LABEL_PLACE)),
+        ]
+    return charts
 
 
 def _value_tooltip(metric: str) -> alt.Tooltip:
