@@ -70,6 +70,6 @@ with bootstrap("Data", ":material/photo_library:") as studio:
             draw_split(view)
     if augmentation.open:
         with augmentation:
-            draw_explorer(view.index, config)
+            draw_explorer(view)
     prepare_quietly(studio, config)
     ask_for_features(view)

@@ -1,12 +1,10 @@
 import io
-import tomllib
 import zipfile
 
 import numpy as np
 import pytest
 from app_helpers import (
     DATA,
-    ROOT,
     assert_sound,
     open_page,
     sample_folder,
@@ -15,16 +13,11 @@ from app_helpers import (
 from conftest import draw_image
 from PIL import Image
 
-from tl_core.config import AUGMENT_PRESETS, AugmentConfig
-from tl_core.data.augment import augment_view
 from tl_core.data.dataset import scan_dataset
-from tl_core.data.images import load_image
 from tl_core.training.explore import look
 from tl_core.training.jobs import JobQueue
-from ui import augmenting
 from ui.thumbnails import PAGE_SIZE, thumbnail_path
 
-AUGMENTATION = {"data_tabs": "Augmentation"}
 ADD = {"data_tabs": "Add pictures"}
 
 
@@ -88,90 +81,6 @@ def test_features_are_computed_ahead_while_the_person_looks(workspace, dataset):
     at = open_page(DATA)
     at.run()
     assert [job.kind for job in JobQueue(workspace).jobs()] == ["features", "explore"]
-
-
-def test_each_transform_has_a_control_with_its_bounds(workspace, dataset):
-    at = open_page(DATA, **AUGMENTATION)
-    assert_sound(at)
-    drawn = {widget.key for widget in [*at.slider, *at.toggle, *at.selectbox]}
-    assert {f"augment.{name}" for name in AugmentConfig.model_fields} <= drawn
-    rotation = at.slider(key="augment.rotation")
-    assert (rotation.min, rotation.max, rotation.value) == (0.0, 180.0, 15.0)
-
-
-def test_a_preset_sets_every_control(workspace, dataset):
-    at = open_page(DATA, **AUGMENTATION)
-    at.get_by_key("augment_preset").set_value("tutorial").run()
-    assert_sound(at)
-    assert at.slider(key="augment.rotation").value == 90.0
-    assert at.slider(key="augment.zoom").value == 0.0
-    assert at.toggle(key="augment.vertical_flip").value is True
-    assert at.session_state["augment"] == AUGMENT_PRESETS["tutorial"].model_dump()
-
-
-def test_moving_a_control_leaves_the_preset_and_is_kept_for_training(workspace, dataset):
-    at = open_page(DATA, **AUGMENTATION)
-    at.slider(key="augment.rotation").set_value(40.0).run()
-    assert_sound(at)
-    assert at.session_state["augment_preset"] == "custom"
-    assert at.session_state["augment"]["rotation"] == 40.0
-
-
-def sheets_shown(monkeypatch):
-    """Have the explorer's tiles noted; return the list of them."""
-    shown = []
-    draw = augmenting.contact_sheet
-    monkeypatch.setattr(
-        augmenting, "contact_sheet", lambda tiles, *rest: shown.append(tiles) or draw(tiles, *rest)
-    )
-    return shown
-
-
-def test_the_pictures_are_the_pixels_that_training_sees(workspace, dataset, monkeypatch):
-    shown = sheets_shown(monkeypatch)
-    assert_sound(open_page(DATA, **AUGMENTATION))
-    index = scan_dataset(dataset)
-    record = index.records[0]
-    photo = load_image(index.path_of(record), (224, 224))
-    for view, tile in enumerate(shown[-1]):
-        expected = augment_view(photo, AUGMENT_PRESETS["photo"], record.sha256, view, 0)
-        np.testing.assert_array_equal(tile, expected)
-    assert len(shown[-1]) == 1 + augmenting.NUM_VIEWS
-
-
-def test_a_moved_control_redraws_the_pictures_with_it(workspace, dataset, monkeypatch):
-    shown = sheets_shown(monkeypatch)
-    at = open_page(DATA, **AUGMENTATION)
-    at.slider(key="augment.rotation").set_value(40.0).run()
-    record = scan_dataset(dataset).records[0]
-    photo = load_image(dataset / record.path, (224, 224))
-    config = AUGMENT_PRESETS["photo"].updated(rotation=40.0)
-    np.testing.assert_array_equal(shown[-1][3], augment_view(photo, config, record.sha256, 3, 0))
-
-
-def test_several_photos_show_a_row_of_views_each(workspace, dataset, monkeypatch):
-    shown = sheets_shown(monkeypatch)
-    at = open_page(DATA, augment_show=augmenting.SEVERAL, **AUGMENTATION)
-    assert_sound(at)
-    assert len(shown[-1]) == augmenting.NUM_PHOTOS * (augmenting.NUM_PHOTO_VIEWS + 1)
-
-
-def test_a_contact_sheet_sets_its_tiles_in_rows_on_the_pages_colour():
-    tiles = [np.full((40, 60, 3), level, np.uint8) for level in (0, 90, 180, 250)]
-    with Image.open(io.BytesIO(augmenting.contact_sheet(tiles, 3, 30, "#FF0000"))) as sheet:
-        assert sheet.size == (3 * 30 + 2 * augmenting.GAP, 2 * 20 + augmenting.GAP)
-        pixels = np.asarray(sheet).astype(int)
-    np.testing.assert_allclose(pixels[10, 15], 0, atol=6)
-    np.testing.assert_allclose(pixels[10, 95], 180, atol=6)
-    np.testing.assert_allclose(pixels[40, 15], 250, atol=6)
-    np.testing.assert_allclose(pixels[40, 95], (255, 0, 0), atol=12)
-
-
-def test_the_gaps_of_a_sheet_have_the_colours_of_the_theme():
-    with (ROOT / ".streamlit" / "config.toml").open("rb") as file:
-        theme = tomllib.load(file)["theme"]
-    for name, color in augmenting.BACKGROUNDS.items():
-        assert theme[name]["backgroundColor"] == color
 
 
 def test_a_zip_becomes_the_current_dataset(workspace, dataset):

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from tl_core.config import AUGMENT_PRESETS, AugmentConfig
+from tl_core.data.augment import TRANSFORMS
+from tl_core.data.presets import Preset
 from ui import keys
-from ui.forms import set_fields
+from ui.forms import say_number, set_fields
 
 PREFIX = "augment"  # of the controls' keys
+CONTROLS, PICTURES, EFFECT = "augment_controls", "augment_pictures", "augment_effect"  # fragments
+TRANSFORM_KEY = "augment_transform"  # the one whose strengths are shown
 CUSTOM = "custom"
 PRESET_TITLES = {
     "none": "None",
@@ -39,19 +45,47 @@ def take_control(name: str) -> AugmentConfig:
     return config
 
 
-def preset_of(config: AugmentConfig) -> str:
-    """Return the name of the preset that equals a configuration, or that it is one's own."""
-    return next((name for name, preset in AUGMENT_PRESETS.items() if preset == config), CUSTOM)
+def saved_key(name: str) -> str:
+    """Return what stands for a saved preset where built-in ones go by their names."""
+    return f"/{name}"  # no name has a slash
+
+
+def preset_of(config: AugmentConfig, saved: Sequence[Preset] = ()) -> str:
+    """Return the key of the preset that equals a configuration, or that it is one's own."""
+    known = AUGMENT_PRESETS | {saved_key(preset.name): preset.augment for preset in saved}
+    return next((name for name, preset in known.items() if preset == config), CUSTOM)
+
+
+def title_of(transform: str) -> str:
+    """Return the title of a transform's control."""
+    return AugmentConfig.model_fields[transform].title or transform
+
+
+def say_strength(transform: str, value: float | bool) -> str:
+    """Return a transform's strength as its control shows it; a switch is off or on."""
+    if isinstance(AugmentConfig.model_fields[transform].default, bool):
+        return "on" if value else "off"
+    return say_number(AugmentConfig.model_fields[transform], value) if value else "off"
+
+
+def say_augment(config: AugmentConfig) -> str:
+    """Return what is switched on, as in ``"flip left-right, rotation 15°"``."""
+    parts = []
+    for name in TRANSFORMS:
+        if value := getattr(config, name):
+            strength = "" if value is True else f" {say_strength(name, value)}"
+            parts.append(f"{title_of(name).lower()}{strength}")
+    return ", ".join(parts) or "nothing"
 
 
 def draw_use_toggle() -> bool:
     """Draw the switch, on the Data and the Train page, that has training use the augmentation."""
     st.session_state.setdefault(keys.USE_AUGMENT, False)
-    preset = PRESET_TITLES[preset_of(current_augment())].lower()
     return st.toggle(
         "Train on augmented views",
         key=keys.USE_AUGMENT,
         persist_state="session",
-        help=f"Uses the augmentation set on the Data page, at present: {preset}. It helps when "
-        "there are few photos; each view costs one more pass through the backbone.",
+        help="Uses the augmentation set on the Data page, at present: "
+        f"{say_augment(current_augment())}. It helps when there are few photos; each view costs "
+        "one more pass through the backbone.",
     )

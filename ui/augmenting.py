@@ -1,135 +1,183 @@
-"""The augmentation explorer: presets, one control per transform, and what they do to photos.
+"""The augmentation laboratory: presets, one control per transform, and what they do to photos.
 
 The pictures come from the functions that training uses, with the seed that training uses, so
-they are the very pixels that the network will see. Controls and pictures are fragments of their
-own: a control that is moved has only the pictures drawn again, as one image, to answer at once.
+they are the very pixels that the network will see. Controls, pictures and the measured effect are
+fragments of their own: a control that is moved has only the others drawn again, the pictures as one
+image, to answer at once.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import streamlit as st
-from PIL import Image, ImageDraw
 
-from tl_core.config import AUGMENT_PRESETS, AugmentConfig, TrainConfig
-from tl_core.data.augment import augment_view
+from tl_core.config import AugmentConfig, TrainConfig
+from tl_core.data.augment import TRANSFORMS, augment_view
 from tl_core.data.dataset import DatasetIndex, ImageRecord
 from tl_core.data.images import load_image
+from tl_core.data.presets import list_presets
 from tl_core.model.backbones import resolve_image_size
+from tl_core.workspace import Workspace
 from ui import keys
+from ui.augment_effect import draw_effect
+from ui.augment_presets import draw_presets
+from ui.augment_seen import draw_seen
+from ui.augment_sheet import contact_sheet, current_palette
 from ui.augment_state import (
+    CONTROLS,
+    EFFECT,
+    PICTURES,
     PREFIX,
-    PRESET_TITLES,
+    TRANSFORM_KEY,
     current_augment,
     draw_use_toggle,
     preset_of,
-    set_augment,
     take_control,
+    title_of,
 )
+from ui.augment_strip import make_strip, num_photos
 from ui.errors import guarded
 from ui.forms import draw_field
+from ui.looking import View
+from ui.next_step import TRAIN_PAGE
+from ui.words import plain
 
-CONTROLS, PICTURES = "augment_controls", "augment_pictures"
-PRESET_KEY = "augment_preset"
-ONE, SEVERAL = "One photo", "Several photos"
+ONE, SEVERAL, TRANSFORM = "One photo", "Several photos", "One transform"
 NUM_VIEWS = 8
 NUM_COLUMNS = 3
 NUM_PHOTOS = 6
 NUM_PHOTO_VIEWS = 4
 TILE_SIDE = 224  # pixels of a tile of the sheet at most; what is augmented is never scaled
 SMALL_TILE_SIDE = 144
-GAP = 10
-RADIUS = 12
-BACKGROUNDS = {"light": "#FDFCFA", "dark": "#121615"}  # those of .streamlit/config.toml
+STRIP_TILE_SIDE = 112
 
 
-def draw_explorer(index: DatasetIndex, train_config: TrainConfig) -> None:
-    """Draw the controls beside the pictures."""
+def draw_explorer(view: View) -> None:
+    """Draw the controls beside the pictures, and below them the measured effect."""
     left, right = st.columns([2, 3], gap="large")
     with left:
-        _draw_controls()
+        _draw_controls(view.workspace)
     with right:
-        _draw_pictures(index, train_config)
+        _draw_pictures(view.index, view.config)
+    draw_effect(view)
 
 
 @st.fragment(key=CONTROLS)
 @guarded
-def _draw_controls() -> None:
-    """Draw the presets and one control per transform."""
-    config = current_augment()
-    st.session_state[PRESET_KEY] = preset_of(config)
-    st.pills(
-        "Preset",
-        list(PRESET_TITLES),
-        format_func=PRESET_TITLES.__getitem__,
-        key=PRESET_KEY,
-        on_change=_apply_preset,
-        required=True,
-        wrap=True,
-        help="Photo suits most pictures. Tutorial is flips and rotation up to 90 degrees.",
-    )
-    with st.container(border=True, height=430):
-        for name, value in config.model_dump().items():
-            draw_field(AugmentConfig, name, PREFIX, value, on_change=_apply_control, args=(name,))
+def _draw_controls(workspace: Workspace) -> None:
+    """Draw the presets, one control per transform, and the way to training."""
+    draw_presets(workspace)
+    with st.container(border=True, height=540):
+        for name, value in current_augment().model_dump().items():
+            draw_field(
+                AugmentConfig,
+                name,
+                PREFIX,
+                value,
+                on_change=_apply_control,
+                args=(workspace, name),
+            )
     draw_use_toggle()
+    if st.button(
+        "Train with these",
+        key="augment_train",
+        icon=":material/model_training:",
+        width="stretch",
+        disabled=current_augment().is_identity,
+        help="Switches augmented views on and opens the Train page.",
+        on_click=_use,
+    ):
+        st.switch_page(TRAIN_PAGE)
 
 
 @st.fragment(key=PICTURES)
 @guarded
 def _draw_pictures(index: DatasetIndex, train_config: TrainConfig) -> None:
-    """Draw one photo and its views, or several photos with some views each, as one image."""
-    config = current_augment()
-    image_size = resolve_image_size(train_config)
+    """Draw what the setting does, as one image, and below it what the network sees of a photo."""
     bar = st.container(horizontal=True, vertical_alignment="center")
     with bar:
-        view = st.segmented_control(
+        shown = st.segmented_control(
             "Show",
-            [ONE, SEVERAL],
+            [ONE, SEVERAL, TRANSFORM],
             default=ONE,
             key="augment_show",
             label_visibility="collapsed",
             required=True,
             persist_state="session",
         )
-    if view == SEVERAL:
-        records, num_views = _spread(index), NUM_PHOTO_VIEWS
-        columns, side = NUM_PHOTO_VIEWS + 1, SMALL_TILE_SIDE
-        told = "Each row: the photo as it is, then its first views."
+    if shown == SEVERAL:
+        records = _spread(index)
+        _draw_views(index, records, train_config, NUM_PHOTO_VIEWS)
     else:
         with bar:
-            records, num_views = [_pick_photo(index)], NUM_VIEWS
-        columns, side = NUM_COLUMNS, TILE_SIDE
-        told = "Top left: the photo as it is. Then its views, as training draws them."
+            number = _pick_photo(index)
+        if shown == TRANSFORM:
+            transform = _pick_transform()
+            records = _with_others(index, number, num_photos(transform))
+            _draw_strip(index, records, train_config, transform)
+        else:
+            records = [index.records[number]]
+            _draw_views(index, records, train_config, NUM_VIEWS)
+    seen = _decoded(index, records[0], train_config)
+    draw_seen(index, records[0], seen, train_config.resize)
+
+
+def _draw_views(
+    index: DatasetIndex, records: Sequence[ImageRecord], train_config: TrainConfig, num_views: int
+) -> None:
+    """Draw photos as they are, each followed by its first views."""
+    config = current_augment()
     tiles = [
         augment_view(photo, config, record.sha256, view, train_config.seed)
         for record in records
-        for photo in [_decoded(index, record, train_config, image_size)]
+        for photo in [_decoded(index, record, train_config)]
         for view in range(num_views + 1)
     ]
-    background = BACKGROUNDS["dark" if st.context.theme.type == "dark" else "light"]
-    st.image(contact_sheet(tiles, columns, side, background), width="stretch", alt=told)
-    st.caption(
-        f"{told} The network sees {image_size[1]} × {image_size[0]} pixels; "
-        "validation and test photos are never changed."
+    if len(records) == 1:
+        columns, side = NUM_COLUMNS, TILE_SIDE
+        told = "Top left: the photo as it is. Then its views, as training draws them."
+    else:
+        columns, side = num_views + 1, SMALL_TILE_SIDE
+        told = "Each row: the photo as it is, then its first views."
+    st.image(contact_sheet(tiles, columns, side, current_palette()), width="stretch", alt=told)
+    st.caption(f"{told} Validation and test photos are never changed.")
+
+
+def _draw_strip(
+    index: DatasetIndex, records: Sequence[ImageRecord], train_config: TrainConfig, transform: str
+) -> None:
+    """Draw one transform from off to its strongest."""
+    photos = [_decoded(index, record, train_config) for record in records]
+    strip = make_strip(photos, transform, current_augment())
+    sheet = contact_sheet(
+        strip.tiles,
+        strip.columns,
+        STRIP_TILE_SIDE,
+        current_palette(),
+        strip.labels,
+        strip.marked,
     )
+    told = f"{title_of(transform)} alone, from off to the strongest there is."
+    st.image(sheet, width="stretch", alt=f"{told} Steps: {', '.join(strip.labels)}")
+    st.caption(f"{told} Framed: your setting; training draws anything up to it.")
 
 
-def _apply_preset() -> None:
-    name = st.session_state[PRESET_KEY]
-    if name in AUGMENT_PRESETS:
-        set_augment(AUGMENT_PRESETS[name])
-    st.rerun([CONTROLS, PICTURES])
+def _use() -> None:
+    st.session_state[keys.USE_AUGMENT] = True
 
 
-def _apply_control(name: str) -> None:
+def _apply_control(workspace: Workspace, name: str) -> None:
     """Draw the pictures again; the controls too when the preset's name no longer holds."""
-    before = preset_of(current_augment())
-    after = preset_of(take_control(name))
-    st.rerun(PICTURES if after == before else [CONTROLS, PICTURES])
+    saved = list_presets(workspace)
+    before = preset_of(current_augment(), saved)
+    config = take_control(name)
+    if name in TRANSFORMS:
+        st.session_state[TRANSFORM_KEY] = name
+    is_same = preset_of(config, saved) == before
+    st.rerun([PICTURES, EFFECT] if is_same else [CONTROLS, PICTURES, EFFECT])
 
 
 def _spread(index: DatasetIndex) -> Sequence[ImageRecord]:
@@ -138,50 +186,40 @@ def _spread(index: DatasetIndex) -> Sequence[ImageRecord]:
     return index.records[step // 2 :: step][:NUM_PHOTOS]
 
 
-def _pick_photo(index: DatasetIndex) -> ImageRecord:
-    """Draw the photo picker and return the photo picked."""
+def _with_others(index: DatasetIndex, number: int, num: int) -> list[ImageRecord]:
+    """Return a photo and others, of other classes as far as there are."""
+    places = [number + step * index.num_images // num for step in range(num)]
+    return [index.records[place] for place in dict.fromkeys(p % index.num_images for p in places)]
+
+
+def _pick_photo(index: DatasetIndex) -> int:
+    """Draw the photo picker and return the number of the photo picked."""
     number = st.session_state.get(keys.AUGMENT_PHOTO, 0)
     if st.button("Another photo", icon=":material/shuffle:", key="augment_another"):
         number = int(np.random.default_rng().integers(index.num_images))
         st.session_state[keys.AUGMENT_PHOTO] = number
-    record = index.records[number % index.num_images]
-    st.caption(f"{index.class_names[record.label]}, {Path(record.path).name}")
-    return record
+    number %= index.num_images
+    record = index.records[number]
+    st.caption(plain(f"{index.class_names[record.label]}, {Path(record.path).name}"))
+    return int(number)
 
 
-def contact_sheet(tiles: Sequence[np.ndarray], columns: int, side: int, background: str) -> bytes:
-    """Set tiles with round corners on a sheet of the page's colour, as JPEG.
-
-    Args:
-        tiles: ``(height, width, 3)`` uint8 RGB each, all of one size.
-        columns: how many stand side by side.
-        side: the longer side of a tile on the sheet in pixels, at most its own.
-        background: the page's colour, which shows between the tiles.
-    """
-    height, width = tiles[0].shape[:2]
-    scale = min(1.0, side / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    mask = Image.new("L", size)
-    ImageDraw.Draw(mask).rounded_rectangle((0, 0, size[0] - 1, size[1] - 1), RADIUS, fill=255)
-    rows = -(-len(tiles) // columns)
-    pitch = (size[0] + GAP, size[1] + GAP)
-    sheet = Image.new("RGB", (columns * pitch[0] - GAP, rows * pitch[1] - GAP), background)
-    for number, tile in enumerate(tiles):
-        image = Image.fromarray(tile)
-        if image.size != size:
-            image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-        sheet.paste(image, (number % columns * pitch[0], number // columns * pitch[1]), mask)
-    buffer = io.BytesIO()
-    sheet.save(buffer, "JPEG", quality=88)
-    return buffer.getvalue()
+def _pick_transform() -> str:
+    """Draw the choice of a transform; the control that was moved last is chosen."""
+    st.session_state.setdefault(TRANSFORM_KEY, "rotation")
+    chosen = st.selectbox(
+        "Transform",
+        TRANSFORMS,
+        format_func=title_of,
+        key=TRANSFORM_KEY,
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    return chosen or "rotation"
 
 
-def _decoded(
-    index: DatasetIndex,
-    record: ImageRecord,
-    train_config: TrainConfig,
-    image_size: tuple[int, int],
-) -> np.ndarray:
+def _decoded(index: DatasetIndex, record: ImageRecord, train_config: TrainConfig) -> np.ndarray:
+    image_size = resolve_image_size(train_config)
     return _decode(str(index.path_of(record)), record.sha256, image_size, train_config.resize)
 
 

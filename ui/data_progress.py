@@ -6,8 +6,9 @@ import streamlit as st
 
 from tl_core.training import explore_jobs
 from tl_core.training.explore_files import ExploreFiles
-from tl_core.training.explore_jobs import ExploreKind
+from tl_core.training.explore_jobs import ExploreKind, JobState
 from tl_core.training.jobs import worker_state
+from tl_core.workspace import Workspace
 from ui.errors import guarded
 from ui.looking import View, ensure_look
 from ui.words import seconds
@@ -79,9 +80,14 @@ def _poll_job(view: View, kind: ExploreKind, what: str) -> None:
         st.progress(0.0, text=f"{what} comes when the training engine has time for it.")
         return
     st.session_state[_waiting_key(kind)] = True
+    draw_job_state(view.workspace, state, what)
+
+
+def draw_job_state(workspace: Workspace, state: JobState, what: str) -> None:
+    """Draw how far the worker is with a job: waiting, or at which stage, with the time left."""
     stage, done, total = (state.progress.get(name) for name in ("stage", "done", "total"))
     if not state.is_active:
-        worker = worker_state(view.workspace)
+        worker = worker_state(workspace)
         told = "The training engine is busy" if worker.warm else "The training engine warms up"
         st.progress(0.0, text=f"{what}: {told}; this comes next.")
         return

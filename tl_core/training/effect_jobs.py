@@ -17,6 +17,7 @@ from tl_core.model.feature_spec import FeatureSpec
 from tl_core.model.head import load_weights
 from tl_core.training import jobs
 from tl_core.training.effect_files import KIND, EffectFiles, EffectRecord
+from tl_core.training.explore_jobs import JobState
 from tl_core.training.job_queue import Job, JobQueue
 from tl_core.training.run import Run
 from tl_core.training.run_files import WEIGHTS_FILE
@@ -56,6 +57,11 @@ def job_of(workspace: Workspace, data_dir: Path) -> Job | None:
 def is_for(job: Job, config: TrainConfig) -> bool:
     """Whether the job measures these settings."""
     return bool(job.payload.get("config") == config.model_dump(mode="json", include=_SETTINGS))
+
+
+def state_of(workspace: Workspace, job: Job) -> JobState:
+    """Return how far a job is."""
+    return JobState(job.active, JobQueue(workspace).progress(job.id))
 
 
 def measure(

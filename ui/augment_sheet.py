@@ -1,0 +1,89 @@
+"""Tiles set on one sheet of the page's colour: one image answers a moved control at once."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+from PIL import Image, ImageDraw, ImageFont
+
+GAP = 10
+RADIUS = 12
+LABEL_SIZE = 19  # sheets of labelled tiles are shown at about two thirds
+LABEL_HEIGHT = 30
+FRAME = 5
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Colours of the page, as ``.streamlit/config.toml`` has them."""
+
+    background: str
+    text: str
+    mark: str
+
+
+PALETTES = {
+    "light": Palette("#FDFCFA", "#6B706C", "#0B766B"),
+    "dark": Palette("#121615", "#98A09B", "#129083"),
+}
+
+
+def current_palette() -> Palette:
+    """Return the colours of the theme that the page is shown in."""
+    return PALETTES["dark" if st.context.theme.type == "dark" else "light"]
+
+
+def contact_sheet(
+    tiles: Sequence[np.ndarray],
+    columns: int,
+    side: int,
+    palette: Palette,
+    labels: Sequence[str] = (),
+    marked: Collection[int] = (),
+) -> bytes:
+    """Set tiles with round corners on a sheet of the page's colour, as JPEG.
+
+    Args:
+        tiles: ``(height, width, 3)`` uint8 RGB each, all of one size.
+        columns: how many stand side by side.
+        side: the longer side of a tile on the sheet in pixels, at most its own.
+        palette: the page's colours; the background shows between the tiles.
+        labels: a word below each tile.
+        marked: numbers of the tiles that get a frame, and their label its colour.
+    """
+    height, width = tiles[0].shape[:2]
+    scale = min(1.0, side / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    mask = Image.new("L", size)
+    ImageDraw.Draw(mask).rounded_rectangle((0, 0, size[0] - 1, size[1] - 1), RADIUS, fill=255)
+    rows = -(-len(tiles) // columns)
+    label_height = LABEL_HEIGHT if labels else 0
+    pitch = (size[0] + GAP, size[1] + GAP + label_height)
+    sheet = Image.new("RGB", (columns * pitch[0] - GAP, rows * pitch[1] - GAP), palette.background)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(LABEL_SIZE) if labels else None
+    for number, tile in enumerate(tiles):
+        image = Image.fromarray(tile)
+        if image.size != size:
+            image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+        left, top = number % columns * pitch[0], number // columns * pitch[1]
+        sheet.paste(image, (left, top), mask)
+        if number in marked:
+            box = (left, top, left + size[0] - 1, top + size[1] - 1)
+            draw.rounded_rectangle(box, RADIUS, outline=palette.mark, width=FRAME)
+        if labels:
+            place = (left + size[0] // 2, top + size[1] + label_height // 2)
+            color = palette.mark if number in marked else palette.text
+            draw.text(place, labels[number], color, font, anchor="mm")
+    return as_jpeg(sheet)
+
+
+def as_jpeg(image: Image.Image) -> bytes:
+    """Return an image as JPEG for the page."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
