@@ -2,6 +2,7 @@ import pytest
 
 from tl_core.cli.options import build_config, with_settings
 from tl_core.config import AUGMENT_PRESETS, AugmentConfig, TrainConfig
+from tl_core.data.presets import Preset
 from tl_core.errors import ConfigError
 
 
@@ -63,3 +64,13 @@ def test_an_option_cannot_hide_a_setting_of_the_same_name():
 
     with pytest.raises(ValueError, match="duplicate parameter name: 'epochs'"):
         with_settings(command)
+
+
+def test_augment_takes_the_file_of_a_saved_preset(tmp_path) -> None:
+    preset = Preset("Oak", AugmentConfig(rotation=40, fill="edge"))
+    path = tmp_path / preset.file_name
+    path.write_text(preset.to_json(), encoding="utf-8")
+    config = build_config(None, {"augment": str(path), "hue": 0.1})
+    assert config.augment == preset.augment.updated(hue=0.1)
+    with pytest.raises(ConfigError, match=r"Cannot read '.*gone\.json'"):
+        build_config(None, {"augment": str(tmp_path / "gone.json")})

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from tl_core.config import AUGMENT_PRESETS, AugmentConfig, TrainConfig, augment_preset, load_config
+from tl_core.data.presets import read_preset
 from tl_core.errors import ConfigError
 
 _SIGNS = (("ge", "{} <= "), ("gt", "{} < "), ("le", " <= {}"), ("lt", " < {}"))
@@ -99,7 +100,7 @@ def _options_of(model: type[BaseModel]) -> Iterator[_Option]:
     for name, field in model.model_fields.items():
         kind = _without_none(field.annotation)
         if kind is AugmentConfig:
-            yield _Option(name, field, str, "|".join(AUGMENT_PRESETS), _parse_preset)
+            yield _Option(name, field, str, f"{'|'.join(AUGMENT_PRESETS)}|FILE.json", _parse_preset)
         elif typing.get_origin(kind) is tuple and typing.get_args(kind)[-1] is Ellipsis:
             yield _Option(name, field, list[str], "N,N,...|none", _parse_numbers)
         elif typing.get_origin(kind) is tuple:
@@ -113,6 +114,9 @@ def _options_of(model: type[BaseModel]) -> Iterator[_Option]:
 
 
 def _parse_preset(name: str, given: str) -> AugmentConfig:
+    """Take a built-in preset by its name, or one that was saved or passed on by its file."""
+    if given.lower().endswith(".json"):
+        return read_preset(given).augment
     return augment_preset(given)
 
 
