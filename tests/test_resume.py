@@ -9,7 +9,7 @@ from tl_core.errors import ConfigError, RunError
 from tl_core.model.head import load_weights
 from tl_core.results.evaluate import evaluate_run
 from tl_core.training import epochs, jobs
-from tl_core.training.checkpoints import load_checkpoint
+from tl_core.training.checkpoints import epochs_done, load_checkpoint
 from tl_core.training.continuing import can_resume, continue_run
 from tl_core.training.job_queue import JobQueue
 from tl_core.training.run_files import update_status
@@ -254,3 +254,13 @@ def test_resuming_and_going_on_are_jobs_of_the_queue(run_training, tmp_path, mon
         ("train", run.run_dir),
         ("train", new.run_dir),
     ]
+
+
+def test_where_a_run_would_go_on_is_told_without_reading_its_weights(run_training, tmp_path):
+    stop = StopAt("epoch_end", "head", 1)
+    run = run_training(HEAD, "part", stop.on_event, stop.should_stop)
+    assert epochs_done(run.run_dir) == ("head", 2)
+    assert epochs_done(tmp_path) is None
+    (run.run_dir / "checkpoint.safetensors").write_bytes(b"torn")
+    with pytest.raises(RunError, match="Cannot read"):
+        epochs_done(run.run_dir)

@@ -105,7 +105,7 @@ def figures_table(runs: Sequence[Run], titles: Mapping[str, str]) -> pd.DataFram
             column[f"Number of {photos}"] = f"{row['num_images']:,}" if row else ""
             loss = row.get("loss")
             column[f"Loss on {photos}"] = "" if loss is None else f"{loss:.3f}"
-        column["Weights"] = words.best_epoch(run)
+        column["Weights of"] = words.best_epoch(run).removeprefix("best ").removeprefix("in ")
         total = (run.metrics.get("seconds") or {}).get("total")
         column["Took"] = "" if total is None else words.seconds(total)
         column["Notes"] = run.notes
@@ -129,7 +129,7 @@ def _draw_chance(workspace: Workspace, runs: Sequence[Run], titles: Mapping[str,
 
 
 def _draw_curves(runs: Sequence[Run], titles: Mapping[str, str]) -> None:
-    section("Curves")
+    section("Curves", "Solid on validation photos, dashed on training photos.")
     histories = {titles[run.id]: run.history() for run in runs}
     for metric, column in zip(("accuracy", "loss"), st.columns(2), strict=True):
         column.altair_chart(

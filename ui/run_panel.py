@@ -44,13 +44,13 @@ def draw_run(workspace: Workspace, run: Run) -> None:
 def _draw_actions(workspace: Workspace, run: Run) -> None:
     """Draw what can be done with a run, in rows without a gap."""
     improvable = can_improve(run)
-    with st.grid(2 if improvable else 3 if run.is_loadable else 1, gap="small"):
+    with st.grid(2 if run.is_loadable else 1, gap="small") as grid:
         if improvable:
             draw_improve(workspace, run)
         if run.is_loadable:
             _draw_way("Classify", "go_classify", ":material/image_search:", CLASSIFY_PAGE, run)
             _draw_way("Evaluate", "go_evaluate", ":material/analytics:", EVALUATE_PAGE, run)
-        st.button(
+        (grid if improvable else grid.cell(column_span="all")).button(
             "Reuse settings",
             key="take_over",
             icon=":material/settings_backup_restore:",

@@ -135,7 +135,7 @@ def compare_chart(histories: dict[str, pd.DataFrame], metric: str) -> alt.Chart:
                 "part:N",
                 title=None,
                 scale=alt.Scale(domain=["val", "train"], range=[[1, 0], [4, 4]]),
-                legend=alt.Legend(orient="top", symbolType="stroke"),
+                legend=None,  # two legends do not fit above half a column
             ),
             tooltip=[
                 alt.Tooltip("run:N", title="Run"),
