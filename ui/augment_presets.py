@@ -45,7 +45,7 @@ P = ParamSpec("P")
 
 
 def draw_presets(workspace: Workspace) -> None:
-    """Draw the presets to choose from, and behind a button what keeps and shares them."""
+    """Draw the presets to choose from, and folded away what keeps and shares them."""
     saved = list_presets(workspace)
     st.session_state[PRESET_KEY] = preset_of(current_augment(), saved)
     built_in = {name: title for name, title in PRESET_TITLES.items() if name != CUSTOM}
@@ -62,9 +62,8 @@ def draw_presets(workspace: Workspace) -> None:
         wrap=True,
         help="Photo suits most pictures. Tutorial is flips and rotation up to 90 degrees.",
     )
-    with st.popover(
-        "Save or share", type="tertiary", icon=":material/bookmarks:", key="augment_presets"
-    ):
+    # No popover: the Tab key does not lead into one.
+    with st.expander("Save or share", icon=":material/bookmarks:", key="augment_presets"):
         _draw_save(workspace, saved)
         _draw_saved(workspace, saved)
         _draw_import(workspace)
@@ -152,7 +151,6 @@ def _apply(saved: list[Preset]) -> None:
 @_telling
 def _save(workspace: Workspace) -> None:
     preset = save_preset(workspace, st.session_state[NAME_KEY], current_augment())
-    st.session_state[NAME_KEY] = ""
     st.session_state[CHOSEN_KEY] = preset.name
 
 

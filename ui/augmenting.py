@@ -52,7 +52,7 @@ NUM_PHOTOS = 6
 NUM_PHOTO_VIEWS = 4
 TILE_SIDE = 224  # pixels of a tile of the sheet at most; what is augmented is never scaled
 SMALL_TILE_SIDE = 144
-STRIP_TILE_SIDE = 112
+STRIP_WIDTH = 672  # pixels of its tiles together, so that labels are of one size
 
 
 def draw_explorer(view: View) -> None:
@@ -155,14 +155,18 @@ def _draw_strip(
     sheet = contact_sheet(
         strip.tiles,
         strip.columns,
-        STRIP_TILE_SIDE,
+        STRIP_WIDTH // strip.columns,
         current_palette(),
         strip.labels,
         strip.marked,
     )
-    told = f"{title_of(transform)} alone, from off to the strongest there is."
+    is_switch = strip.labels[1] == "on"
+    told = f"{title_of(transform)} alone, " + (
+        "off and on." if is_switch else "from off to the strongest there is."
+    )
+    drawn = "flips about half of the views" if is_switch else "draws anything up to it"
     st.image(sheet, width="stretch", alt=f"{told} Steps: {', '.join(strip.labels)}")
-    st.caption(f"{told} Framed: your setting; training draws anything up to it.")
+    st.caption(f"{told} Framed: your setting; training {drawn}.")
 
 
 def _use() -> None:

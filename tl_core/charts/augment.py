@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 WARNING = "#DD5A34"
 STATES = {"fits": ACCENT, "too strong": WARNING}
 _ROW = 30
-_HEAD = 34  # pixels above the bars, for the words at the two lines
+_HEAD = 34  # pixels above the bars, for the words at the two lines; part of the chart's height
 
 
 def effect_chart(effects: pd.DataFrame, same_class: float) -> alt.Chart:
@@ -36,7 +36,9 @@ def effect_chart(effects: pd.DataFrame, same_class: float) -> alt.Chart:
             "transform:N",
             sort=order,
             title=None,
-            axis=alt.Axis(labelLimit=190, ticks=False, domain=False, labelPadding=8),
+            axis=alt.Axis(
+                labelLimit=190, labelOverlap=False, ticks=False, domain=False, labelPadding=8
+            ),
         ),
         tooltip=[
             alt.Tooltip("transform:N", title="Transform"),
@@ -74,5 +76,6 @@ def effect_chart(effects: pd.DataFrame, same_class: float) -> alt.Chart:
             .encode(x=x, y=alt.value(-_HEAD + 12), text="told:N")
         )
     return alt.layer(*layers).properties(
-        height=_ROW * len(effects), padding={"top": _HEAD, "left": 0, "right": 0, "bottom": 0}
+        height=_ROW * len(effects) + _HEAD,
+        padding={"top": _HEAD, "left": 0, "right": 0, "bottom": 0},
     )
