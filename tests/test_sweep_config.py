@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from tl_core.config import TrainConfig
@@ -55,7 +57,7 @@ def test_heads_of_one_backbone_come_after_each_other():
     sweep = SweepConfig(num_trials=12, backbone=("tiny", "EfficientNetLite0"))
     names = [config.backbone for config in draw_trials(sweep, BASE)]
     assert set(names) == {"tiny", "EfficientNetLite0"}
-    assert sum(one != other for one, other in zip(names, names[1:], strict=False)) == 1
+    assert sum(one != other for one, other in itertools.pairwise(names)) == 1
 
 
 def test_a_grid_without_bounds_is_refused_in_words():
