@@ -41,6 +41,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--fine-tune-blocks", type=int, default=0)
+    parser.add_argument("--augment", default="none")
+    parser.add_argument("--label-smoothing", type=float, default=0.0)
     parser.add_argument("--cache-dir", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -53,8 +55,14 @@ def main() -> None:
             }
             rows = []
             for seed in range(options.seeds):
-                config = TrainConfig(
-                    seed=seed, epochs=options.epochs, fine_tune_blocks=options.fine_tune_blocks
+                config = TrainConfig.create(
+                    {
+                        "seed": seed,
+                        "epochs": options.epochs,
+                        "fine_tune_blocks": options.fine_tune_blocks,
+                        "augment": options.augment,
+                        "label_smoothing": options.label_smoothing,
+                    }
                 )
                 run_dir = root / "runs" / f"{data_dir.name}-{seed}"
                 cache_dir = options.cache_dir or root / "cache"
