@@ -52,6 +52,15 @@ def test_each_transform_has_a_control_with_its_bounds(workspace, dataset):
     assert (rotation.min, rotation.max, rotation.value) == (0.0, 180.0, 15.0)
 
 
+def test_the_size_typed_on_the_train_page_is_what_the_network_sees(workspace, dataset):
+    at = open_page(DATA, **TINY, **{"train.image_size": "48, 96"})
+    assert_sound(at)
+    assert "48 × 96" in texts(at) or "96 × 48" in texts(at)
+    too_small = open_page(DATA, **TINY, **{"train.image_size": "0"})
+    assert_sound(too_small)
+    assert "224 × 224" in texts(too_small)  # as if nothing was set, until the form is mended
+
+
 def test_a_preset_sets_every_control(workspace, dataset):
     at = open_page(DATA, **AUGMENTATION)
     at.get_by_key("augment_preset").set_value("tutorial").run()

@@ -107,6 +107,17 @@ def to_widget(value: Any) -> Any:
     return ", ".join(map(str, value)) if isinstance(value, tuple | list) else value
 
 
+def from_widget(model: type[BaseModel], name: str, value: Any) -> Any:
+    """Return a widget's value as its field takes it; the way back from :func:`to_widget`.
+
+    Raises:
+        ConfigError: a text cannot be read as the numbers that it should hold.
+    """
+    field = model.model_fields[name]
+    holds_numbers = typing.get_origin(_inner_type(field.annotation)) is tuple
+    return _parse_tuple(value, field) if holds_numbers else value
+
+
 def set_fields(prefix: str, values: Mapping[str, Any]) -> None:
     """Put values into widgets that are not drawn yet in this run, as in a callback."""
     for name, value in values.items():

@@ -13,12 +13,13 @@ import streamlit as st
 
 from tl_core.config import AugmentConfig, TrainConfig
 from tl_core.errors import ConfigError
+from tl_core.model.backbones import resolve_image_size
 from tl_core.workspace import Workspace
 from ui import keys
 from ui.augment_state import current_augment, draw_use_toggle, set_augment
 from ui.backbones import draw_picker
 from ui.block_picker import draw_block_picker
-from ui.forms import draw_fields, set_fields
+from ui.forms import draw_fields, from_widget, set_fields
 
 FIRST = ("fc_layers", "dropout", "learning_rate", "epochs", "batch_size", "early_stopping")
 DRAWN_APART = ("backbone", "augment", "views", "fine_tune_blocks")
@@ -108,18 +109,20 @@ def _draw_augment() -> dict[str, Any]:
 
 
 def stored_config() -> TrainConfig:
-    """Return the settings as they were left on the Train page, without drawing them.
+    """Return backbone, pixels and parts as they were left on the Train page, without drawing it.
 
     What cannot be read there counts as not set: it is the form's to complain.
     """
     values: dict[str, Any] = {}
-    for name in ("backbone", "resize", "seed", "val_fraction", "test_fraction"):
-        if f"{keys.TRAIN}.{name}" in st.session_state:
-            values[name] = st.session_state[f"{keys.TRAIN}.{name}"]
     try:
-        return TrainConfig.create(values)
+        for name in ("backbone", *GROUPS["Data"]):
+            if (key := f"{keys.TRAIN}.{name}") in st.session_state:
+                values[name] = from_widget(TrainConfig, name, st.session_state[key])
+        config = TrainConfig.create(values)
+        resolve_image_size(config)
     except ConfigError:
         return TrainConfig()
+    return config
 
 
 def take_over(config: TrainConfig) -> None:
