@@ -89,11 +89,17 @@ def train(
     _tell(run, as_json)
 
 
-def runs(runs_dir: RunsDir = None, workspace: WorkspaceDir = None, as_json: AsJson = False) -> None:
+def runs(
+    archived: Annotated[bool, typer.Option("--archived", help="Also those put away.")] = False,
+    runs_dir: RunsDir = None,
+    workspace: WorkspaceDir = None,
+    as_json: AsJson = False,
+) -> None:
     """List the training runs, the newest first."""
     from tl_core.training.runs import list_runs
 
-    listed = list_runs(runs_dir or workspace_at(workspace).runs_dir)
+    place = runs_dir or workspace_at(workspace).runs_dir
+    listed = list_runs(place, include_archived=archived)
     if as_json:
         print_json([_run_row(run) for run in listed])
     else:
