@@ -11,11 +11,13 @@ from tl_core.data.dataset import DatasetIndex, ImageRecord
 from tl_core.training.runs import Run
 from ui import words
 from ui.bootstrap import Studio
+from ui.errors import guarded
 from ui.looking import found_in_line
 from ui.next_step import CLASSIFY_PAGE, DATA_PAGE, EVALUATE_PAGE, TRAIN_PAGE
 from ui.thumbnails import thumbnails
 
 NUM_PICTURES = 12
+POLL_SECONDS = 1.0
 
 
 def draw_pictures(studio: Studio, index: DatasetIndex) -> None:
@@ -29,10 +31,24 @@ def draw_pictures(studio: Studio, index: DatasetIndex) -> None:
 
 
 def draw_steps(studio: Studio, index: DatasetIndex | None, runs: Sequence[Run]) -> None:
-    """Draw the steps as cards: what each is for and how far it is."""
-    found = None
-    if index is not None and studio.dataset is not None:
-        found = found_in_line(studio.workspace, studio.dataset)
+    """Draw the steps as cards, and again until it is known what is wrong with the photos."""
+    is_looking = index is not None and _found(studio) is None
+    every = POLL_SECONDS if is_looking else None
+    st.fragment(run_every=every)(_draw_steps)(studio, index, runs, is_looking)
+
+
+def _found(studio: Studio) -> str | None:
+    return None if studio.dataset is None else found_in_line(studio.workspace, studio.dataset)
+
+
+@guarded
+def _draw_steps(
+    studio: Studio, index: DatasetIndex | None, runs: Sequence[Run], is_looking: bool
+) -> None:
+    """Draw what each step is for and how far it is."""
+    found = None if index is None else _found(studio)
+    if is_looking and found is not None:
+        st.rerun()
     with st.grid(4, min_column_width=190, gap="small"):
         for icon, title, state, told, page, label in _steps(index, found, runs):
             with st.container(border=True, height="stretch", gap="xsmall"):

@@ -131,15 +131,19 @@ def open_view(workspace: Workspace, dataset: DatasetRef, config: TrainConfig) ->
 
 
 def found_in_line(workspace: Workspace, dataset: DatasetRef) -> str | None:
-    """Return what is wrong with a dataset in one line, "" for nothing; None until it is known.
+    """Return what is wrong with a dataset in one line; None until it was looked at.
+
+    It is "" when nothing is, or when it could not be looked at, of which the Data page tells.
 
     Raises:
         DatasetError: as :func:`~ui.datasets.load_index`.
     """
     raw = load_decided(workspace, dataset).raw
-    ensure_look(workspace, raw)
+    looking = ensure_look(workspace, raw)
     measured = read_measured(ExploreFiles(workspace.cache_dir, raw))
-    return None if measured is None else summarise(measured.findings)
+    if measured is None:
+        return "" if looking is not None and looking.error else None
+    return summarise(measured.findings)
 
 
 def ensure_look(workspace: Workspace, raw: DatasetIndex) -> Looking | None:
