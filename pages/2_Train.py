@@ -6,9 +6,11 @@ from tl_core.training.jobs import start_training
 from ui import keys, words
 from ui.bootstrap import bootstrap
 from ui.layout import empty_state, page_header, section
+from ui.lr_finder import draw_lr_finder
 from ui.next_step import DATA_PAGE
 from ui.runs import RUN_VIEW, choose_run, listed_runs
 from ui.runs_table import draw_runs_table
+from ui.search import draw_search
 from ui.train_form import draw_form
 from ui.train_views import TrainPage, draw_backbones_view, draw_compare_view, draw_run_view
 from ui.warmup import prepare_quietly
@@ -16,6 +18,8 @@ from ui.warmup import prepare_quietly
 VIEWS = {
     RUN_VIEW: draw_run_view,
     "Compare": draw_compare_view,
+    "Learning rate": lambda page: draw_lr_finder(page.studio, page.config),
+    "Search": lambda page: draw_search(page.studio, page.config),
     "Backbones": draw_backbones_view,
 }
 

@@ -11,11 +11,11 @@ from PIL import Image
 
 from tl_core.cli.app import main
 from tl_core.config import AugmentConfig, TrainConfig
-from tl_core.training.runs import list_runs, load_run
+from tl_core.training.runs import archive_run, list_runs, load_run, unarchive_run
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = ["sample", "inspect", "backbones", "train", "runs", "evaluate", "predict"]
-COMMANDS += ["explain", "cache"]
+COMMANDS += ["explain", "cache", "find-lr", "sweep"]
 FIELDS = [*TrainConfig.model_fields, *AugmentConfig.model_fields]
 
 
@@ -184,7 +184,11 @@ def test_runs_are_listed_with_their_figures_also_damaged_ones(trained, cli):
     assert by_name["first"]["test_accuracy"] == told["test_accuracy"]
     assert by_name["first"]["backbone"] == "tiny"
     assert by_name["broken"]["state"] == "damaged"
+    archive_run(load_run(told["run_dir"]))
     _, out, _ = cli("runs", "--workspace", workspace)
+    assert "first" not in out
+    _, out, _ = cli("runs", "--workspace", workspace, "--archived")
+    unarchive_run(load_run(told["run_dir"]))
     assert out.split()[:3] == ["run", "name", "state"]
     assert any("first  finished" in line for line in out.splitlines())
 

@@ -34,7 +34,7 @@ def range_test_chart(
     import pandas as pd
 
     low = 0.9 * float(curve["smoothed"].min())
-    high = 1.15 * float(curve["smoothed"].iloc[: max(1, len(curve) // 2)].max())
+    high = 1.25 * float(curve["smoothed"].iloc[: max(1, len(curve) // 2)].max())
     x = alt.X(
         "learning_rate:Q",
         title="Learning rate",
@@ -43,7 +43,7 @@ def range_test_chart(
             domain=[float(curve["learning_rate"].min()), float(curve["learning_rate"].max())],
             nice=False,
         ),
-        axis=alt.Axis(format="~g", grid=False, values=[10.0**power for power in range(-6, 1)]),
+        axis=alt.Axis(format=".0e", grid=False, values=[10.0**power for power in range(-6, 1)]),
     )
     scale = alt.Scale(domain=[low, high], nice=False)
     y_axis = alt.Axis(tickCount=5, format=".2~f")
@@ -103,12 +103,12 @@ def parallel_chart(trials: pd.DataFrame, fields: Sequence[str], chosen: int | No
             orient="top", labelAngle=0, labelFontWeight=600, ticks=False, domain=False, grid=True
         ),
     )
-    y = alt.Y("place:Q", axis=None, scale=alt.Scale(domain=[-0.04, 1.04], nice=False))
+    y = alt.Y("place:Q", axis=None, scale=alt.Scale(domain=[-0.04, 1.08], nice=False))
     accuracies = known["val_accuracy"]
     low, high = float(accuracies.min()), float(accuracies.max())
     lines = (
         alt.Chart(points)
-        .mark_line(interpolate="monotone")
+        .mark_line(strokeJoin="round")
         .encode(
             x=x,
             y=y,
@@ -122,7 +122,7 @@ def parallel_chart(trials: pd.DataFrame, fields: Sequence[str], chosen: int | No
                 legend=None,
             ),
             strokeWidth=alt.condition("datum.state === 'chosen'", alt.value(4.5), alt.value(1.6)),
-            opacity=alt.condition("datum.state === 'chosen'", alt.value(1), alt.value(0.5)),
+            opacity=alt.condition("datum.state === 'chosen'", alt.value(1), alt.value(0.4)),
             order=alt.Order("order:Q"),
             tooltip=[
                 alt.Tooltip("told:N", title="Head"),
@@ -132,7 +132,7 @@ def parallel_chart(trials: pd.DataFrame, fields: Sequence[str], chosen: int | No
     )
     labels = (
         alt.Chart(ticks)
-        .mark_text(align="right", dx=-8, color=QUIET, fontSize=11, fontWeight=600)
+        .mark_text(align="right", dx=-7, dy=-9, color=QUIET, fontSize=11, fontWeight=600)
         .encode(x=x, y=y, text="label:N")
     )
     return (lines + labels).properties(height=330)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import typer
 
-from tl_core.cli import data, models, results, training
+from tl_core.cli import data, models, results, search, training
 from tl_core.cli.arguments import EXIT_STOPPED, EXIT_USER_ERROR
 from tl_core.errors import Stopped, TLError
 
@@ -28,6 +28,8 @@ for command in (
     data.inspect,
     models.backbones,
     training.train,
+    search.find_lr,
+    search.sweep,
     training.runs,
     results.evaluate,
     results.predict,

@@ -102,7 +102,7 @@ def _options_of(model: type[BaseModel]) -> Iterator[_Option]:
         if kind is AugmentConfig:
             yield _Option(name, field, str, f"{'|'.join(AUGMENT_PRESETS)}|FILE.json", _parse_preset)
         elif typing.get_origin(kind) is tuple and typing.get_args(kind)[-1] is Ellipsis:
-            yield _Option(name, field, list[str], "N,N,...|none", _parse_numbers)
+            yield _Option(name, field, list[str], "N,N,...|none", parse_numbers)
         elif typing.get_origin(kind) is tuple:
             yield _Option(name, field, str, "HEIGHTxWIDTH", _parse_size)
         elif typing.get_origin(kind) is Literal:
@@ -120,7 +120,7 @@ def _parse_preset(name: str, given: str) -> AugmentConfig:
     return augment_preset(given)
 
 
-def _parse_numbers(name: str, given: Sequence[str]) -> tuple[int, ...]:
+def parse_numbers(name: str, given: Sequence[str]) -> tuple[int, ...]:
     """Read ``256,128``, or the same number by number, or ``none``."""
     words = [word.strip() for text in given for word in text.split(",")]
     if words == ["none"]:

@@ -28,6 +28,8 @@ _STAGE_LABELS = {
     "features": "computing features",
     "head": "training",
     "fine_tune": "fine-tuning",
+    "learning_rate": "raising the rate",
+    "sweep": "trying heads",
 }
 _SECONDS_BETWEEN = {True: 0.1, False: 5.0}  # a terminal redraws one line, a log gets new ones
 

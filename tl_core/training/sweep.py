@@ -157,6 +157,8 @@ def try_heads(
     Raises:
         Stopped: ``should_stop`` said so.
     """
+    from threadpoolctl import threadpool_limits
+
     of_layers = {config.fc_layers: config for _, config in numbered}
     first = {layers: first_weights(data, config) for layers, config in of_layers.items()}
     given_up = threading.Event()
@@ -184,7 +186,11 @@ def try_heads(
             return str(error)
         return _Fold(best, steps.num_params, time.monotonic() - started)
 
-    with ThreadPoolExecutor(num_cores(), "sweep") as executor:
+    # Each fold has a core of its own: NumPy's threads would wait for each other, spinning.
+    with (
+        threadpool_limits(1, "blas"),
+        ThreadPoolExecutor(num_cores(), "sweep") as executor,
+    ):
         try:
             results = executor.map(fit, jobs)
             for number, config in numbered:

@@ -1,0 +1,127 @@
+import pytest
+
+from tl_core.config import TrainConfig
+from tl_core.data.decisions import load_dataset
+from tl_core.errors import ConfigError, RunError
+from tl_core.sweep_config import SweepConfig
+from tl_core.training import search_work
+from tl_core.training.job_queue import JobQueue
+from tl_core.training.range_files import RangeFile
+from tl_core.training.search_jobs import (
+    range_test_progress,
+    request_range_test,
+    resume_sweep,
+    start_sweep,
+    stop_range_test,
+    stop_sweep,
+    sweep_job,
+    sweep_progress,
+)
+from tl_core.training.worker import run_worker
+
+BASE = TrainConfig(backbone="tiny", epochs=2, test_fraction=0.2)
+CONFIG = SweepConfig(search="grid", folds=2, fc_layers=((),), learning_rate=(0.001, 0.01, 0.1))
+
+
+@pytest.fixture
+def data_dir(make_dataset):
+    return make_dataset({"cat": 12, "dog": 12})
+
+
+def work(workspace):
+    run_worker(workspace, warm=False, idle_seconds=0)
+
+
+def test_the_worker_does_a_search_that_was_started(workspace, data_dir):
+    sweep = start_sweep(workspace, CONFIG, BASE, data_dir)
+    assert sweep.state == "queued"
+    assert sweep_progress(workspace, sweep).is_active is False
+    work(workspace)
+    assert sweep.state == "finished"
+    assert len(sweep.trials()) == sweep.num_trials == 3
+    assert sweep_job(workspace, sweep) is None
+    with pytest.raises(RunError):
+        resume_sweep(workspace, sweep)
+
+
+def test_a_search_that_gives_way_waits_and_goes_on(workspace, data_dir, monkeypatch):
+    sweep = start_sweep(workspace, CONFIG, BASE, data_dir)
+    add, asked = type(sweep).add, []
+
+    def add_and_ask_for_more(self, trial):
+        add(self, trial)
+        if not asked:
+            asked.append(JobQueue(workspace).submit("unknown", {}))
+
+    monkeypatch.setattr(type(sweep), "add", add_and_ask_for_more)
+    states = []
+    run_sweep = search_work.run_sweep
+
+    def note(sweep, **rest):
+        states.append((sweep.state, len(sweep.trials())))
+        run_sweep(sweep, **rest)
+
+    monkeypatch.setattr(search_work, "run_sweep", note)
+    monkeypatch.setattr("tl_core.training.worker._GIVE_WAY_SECONDS", 0.0)
+    work(workspace)
+    assert sweep.state == "finished"
+    assert [trial.number for trial in sweep.trials()] == [0, 1, 2]
+    assert [state for state, _ in states] == ["queued", "queued"]
+    assert states[1][1] in (1, 2)
+
+
+def test_a_waiting_search_can_be_stopped_and_go_on_later(workspace, data_dir):
+    sweep = start_sweep(workspace, CONFIG, BASE, data_dir)
+    stop_sweep(workspace, sweep)
+    assert (sweep.state, JobQueue(workspace).jobs()) == ("stopped", [])
+    resume_sweep(workspace, sweep)
+    assert sweep.state == "queued"
+    work(workspace)
+    assert sweep.state == "finished"
+
+
+def test_an_active_search_stops_where_it_is(workspace, data_dir, monkeypatch):
+    sweep = start_sweep(workspace, CONFIG, BASE, data_dir)
+    add = type(sweep).add
+
+    def add_and_stop(self, trial):
+        add(self, trial)
+        stop_sweep(workspace, self)
+
+    monkeypatch.setattr(type(sweep), "add", add_and_stop)
+    work(workspace)
+    assert sweep.state == "stopped"
+    assert 1 <= len(sweep.trials()) < 3
+    assert JobQueue(workspace).jobs() == []
+
+
+def test_a_backbone_that_is_unknown_starts_nothing(workspace, data_dir):
+    with pytest.raises(ConfigError, match="received 'tinny'"):
+        start_sweep(workspace, CONFIG.updated(backbone=("tinny",)), BASE, data_dir)
+    assert not workspace.sweeps_dir.exists()
+
+
+def test_a_range_test_is_asked_for_once_and_its_result_is_kept(workspace, data_dir):
+    for epochs in (2, 5):  # which it does not depend on
+        request_range_test(workspace, BASE.updated(epochs=epochs), data_dir)
+    assert len(JobQueue(workspace).jobs()) == 1
+    assert range_test_progress(workspace, BASE, data_dir).is_active is False
+    kept = RangeFile(workspace.cache_dir, load_dataset(data_dir, workspace), BASE)
+    assert kept.read() is None
+    work(workspace)
+    assert range_test_progress(workspace, BASE, data_dir) is None
+    assert len(kept.read().losses) > 20
+
+
+def test_a_range_test_can_be_called_off(workspace, data_dir):
+    request_range_test(workspace, BASE, data_dir)
+    stop_range_test(workspace, BASE, data_dir)
+    assert JobQueue(workspace).jobs() == []
+
+
+def test_a_range_test_that_fails_says_why(workspace, make_dataset):
+    data_dir = make_dataset({"train/a": 5, "val/b": 3})
+    request_range_test(workspace, BASE, data_dir)
+    work(workspace)
+    kept = RangeFile(workspace.cache_dir, load_dataset(data_dir, workspace), BASE)
+    assert "none of 'b'" in kept.read_failure()

@@ -1,0 +1,247 @@
+"""Commands that look for good settings: a learning rate, and a head."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from tl_core.cli.arguments import EXIT_STOPPED, AsJson, DataDir, Quiet, WorkspaceDir, workspace_at
+from tl_core.cli.options import build_config, parse_numbers, with_settings
+from tl_core.cli.terminal import percent, print_json, print_table, working
+from tl_core.errors import ConfigError, Stopped
+
+if TYPE_CHECKING:
+    from tl_core.training.lr_finder import LearningRateTest
+    from tl_core.training.sweep_trials import Trial
+    from tl_core.training.sweeps import Sweep
+
+T = TypeVar("T")
+
+_NUM_SHOWN = 12  # rows of the range test's curve
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Settings as JSON, such as a run's config.json."),
+]
+
+
+@with_settings
+def find_lr(
+    data_dir: DataDir,
+    config: ConfigFile = None,
+    workspace: WorkspaceDir = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    **settings: Any,
+) -> None:
+    """Suggest a learning rate for the head, by a range test on the training images."""
+    from tl_core.data.decisions import load_dataset
+    from tl_core.training.lr_finder import find_learning_rate
+
+    wanted = build_config(config, settings)
+    place = workspace_at(workspace)
+    with working(quiet, as_json) as (progress, should_stop):
+        told = progress.on_progress
+        index = load_dataset(data_dir, place, on_progress=told, should_stop=should_stop)
+        test = find_learning_rate(
+            wanted, index, cache_dir=place.cache_dir, on_progress=told, should_stop=should_stop
+        )
+    if as_json:
+        print_json(_test_values(test))
+    else:
+        _print_test(test)
+
+
+@with_settings
+def sweep(
+    data_dir: DataDir,
+    config: ConfigFile = None,
+    trials: Annotated[
+        int | None, typer.Option(metavar="N", help="How many heads to try.  [30]")
+    ] = None,
+    search: Annotated[
+        str | None, typer.Option(metavar="random|grid", help="Grid tries all.  [random]")
+    ] = None,
+    folds: Annotated[
+        int | None, typer.Option(metavar="N", help="Parts that are judged in turns.  [3]")
+    ] = None,
+    fc_layers_choices: Annotated[
+        str | None,
+        typer.Option(metavar="N,N/N/none", help="FC layers to try.  [none/64/128/256/256,128]"),
+    ] = None,
+    dropout_choices: Annotated[
+        str | None, typer.Option(metavar="X,X,...", help="Dropouts to try.  [0,0.25,0.5]")
+    ] = None,
+    learning_rate_choices: Annotated[
+        str | None,
+        typer.Option(metavar="X,X,...", help="Rates to try.  [0.0003,0.001,0.003,0.01]"),
+    ] = None,
+    weight_decay_choices: Annotated[
+        str | None, typer.Option(metavar="X,X,...", help="Weight decays to try.")
+    ] = None,
+    label_smoothing_choices: Annotated[
+        str | None, typer.Option(metavar="X,X,...", help="Label smoothings to try.")
+    ] = None,
+    backbone_choices: Annotated[
+        str | None, typer.Option(metavar="NAME,NAME,...", help="Backbones to try.")
+    ] = None,
+    workspace: WorkspaceDir = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    **settings: Any,
+) -> None:
+    """Search for a good head: many of them, cross-validated on what the backbone says.
+
+    The test part is not looked at. Settings given apply to all heads, choices are tried. Ctrl-C
+    stops and keeps the heads tried so far; the search shows on the Train page too.
+    """
+    from tl_core.sweep_config import SweepConfig
+    from tl_core.training.jobs import check_start
+    from tl_core.training.sweep import run_sweep
+    from tl_core.training.sweeps import create_sweep
+
+    base = build_config(config, settings)
+    given = {
+        "num_trials": trials,
+        "search": search,
+        "folds": folds,
+        "fc_layers": _split(fc_layers_choices, "/", _layers),
+        "dropout": _split(dropout_choices, ",", _number),
+        "learning_rate": _split(learning_rate_choices, ",", _number),
+        "weight_decay": _split(weight_decay_choices, ",", _number),
+        "label_smoothing": _split(label_smoothing_choices, ",", _number),
+        "backbone": _split(backbone_choices, ",", str),
+    }
+    wanted = SweepConfig.create({name: value for name, value in given.items() if value is not None})
+    for backbone in wanted.backbone or (base.backbone,):
+        check_start(base.updated(backbone=backbone), data_dir)
+    with working(quiet, as_json) as (progress, should_stop):
+        made = create_sweep(workspace_at(workspace), wanted, base, data_dir)
+        try:
+            run_sweep(made, on_progress=progress.on_progress, should_stop=should_stop)
+        except Stopped:
+            progress.note(made.message)
+    if as_json:
+        print_json(_sweep_values(made))
+    else:
+        _print_sweep(made)
+    if made.state == "stopped":
+        raise typer.Exit(EXIT_STOPPED)
+
+
+def _split(given: str | None, mark: str, read: Callable[[str], T]) -> tuple[T, ...] | None:
+    """Read the values of an option; None when it was not given."""
+    return None if given is None else tuple(read(text.strip()) for text in given.split(mark))
+
+
+def _layers(text: str) -> tuple[int, ...]:
+    return parse_numbers("fc_layers_choices", [text])
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ConfigError(f"Expected numbers such as 0.001,0.01, received '{text}'.") from error
+
+
+def _test_values(test: LearningRateTest) -> dict[str, Any]:
+    return {
+        "suggestion": test.suggestion,
+        "reason": test.reason,
+        "learning_rates": test.learning_rates.tolist(),
+        "losses": [loss if math.isfinite(loss) else None for loss in test.losses.tolist()],
+        "smoothed": [loss if math.isfinite(loss) else None for loss in test.smoothed.tolist()],
+    }
+
+
+def _print_test(test: LearningRateTest) -> None:
+    step = max(1, len(test.learning_rates) // _NUM_SHOWN)
+    rows = list(zip(test.learning_rates, test.losses, test.smoothed, strict=True))
+    shown = [rows[place] for place in range(len(rows) - 1, -1, -step)][::-1]
+    print_table(
+        ("learning rate", "loss", "smoothed"),
+        [(f"{rate:.1e}", f"{loss:.3f}", f"{mean:.3f}") for rate, loss, mean in shown],
+    )
+    print()
+    if test.suggestion is not None:
+        print(f"learning rate  {test.suggestion:g}")
+    print(test.reason)
+
+
+def _sweep_values(made: Sweep) -> dict[str, Any]:
+    """Return what ``sweep --json`` prints; heads are sorted, the best first."""
+    ranking = made.ranking()
+    return {
+        "sweep_dir": str(made.sweep_dir),
+        "state": made.state,
+        "num_images": made.num_images,
+        "num_trials": made.num_trials,
+        "standard_error": ranking.standard_error if ranking.best is not None else None,
+        "best": None if ranking.best is None else ranking.best.number,
+        "suggested": ranking.suggested,
+        "trials": [
+            {
+                "number": trial.number,
+                "settings": trial.settings,
+                "accuracies": trial.accuracies,
+                "losses": trial.losses,
+                "best_epochs": trial.best_epochs,
+                "val_accuracy": _known(trial.val_accuracy),
+                "val_accuracy_spread": _known(trial.val_accuracy_spread),
+                "val_loss": _known(trial.val_loss),
+                "val_loss_spread": _known(trial.val_loss_spread),
+                "num_params": trial.num_params,
+                "seconds": trial.seconds,
+                "is_tied": trial.number in ranking.tied,
+                "error": trial.error,
+            }
+            for trial in ranking.trials
+        ],
+    }
+
+
+def _print_sweep(made: Sweep) -> None:
+    """Print the heads as a table, the best first, and the one to take."""
+    ranking = made.ranking()
+    varied = [name for name in made.config.varied if name != "fc_layers"]
+    rows = [
+        (
+            _accuracy(trial),
+            f"{trial.val_loss:.3f}" if trial.accuracies else "-",
+            _layers_text(trial.settings["fc_layers"]),
+            *(f"{trial.settings[name]}" for name in varied),
+            "suggested" if trial.number == ranking.suggested else _verdict(trial, ranking.tied),
+        )
+        for trial in ranking.trials
+    ]
+    headers = ["accuracy", "loss", "FC layers", *(name.replace("_", " ") for name in varied), ""]
+    print_table(headers, rows)
+    if ranking.best is not None:
+        print(
+            f"\n{len(ranking.tied)} heads are within one standard error "
+            f"({percent(ranking.standard_error)}) of the best; the simplest of them is suggested."
+        )
+    print(f"search  {made.sweep_dir}")
+
+
+def _accuracy(trial: Trial) -> str:
+    if not trial.accuracies:
+        return "-"
+    return f"{percent(trial.val_accuracy)} ±{100 * trial.val_accuracy_spread:.1f}"
+
+
+def _layers_text(layers: Sequence[int]) -> str:
+    return ",".join(map(str, layers)) or "none"
+
+
+def _verdict(trial: Trial, tied: frozenset[int]) -> str:
+    return trial.error or ("tie" if trial.number in tied else "")
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
