@@ -17,8 +17,9 @@ from tl_core.training.job_queue import JobQueue
 from tl_core.training.run import Run
 from tl_core.training.runs import load_run
 from ui.augment_state import EFFECT, current_augment, say_augment, say_strength, title_of
-from ui.data_progress import POLL_SECONDS, draw_job_state
+from ui.data_progress import POLL_SECONDS
 from ui.errors import guarded
+from ui.job_progress import draw_bar
 from ui.layout import section
 from ui.looking import View
 from ui.words import number_of, plain, run_title
@@ -93,7 +94,7 @@ def _poll(view: View, config: TrainConfig) -> None:
     what = "Measuring" if effect_jobs.is_for(job, config) else "Measuring earlier settings"
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.container():
-            draw_job_state(view.workspace, effect_jobs.state_of(view.workspace, job), what)
+            draw_bar(view.workspace, effect_jobs.state_of(view.workspace, job), what)
         if st.button("Cancel", key="augment_measure_cancel", icon=":material/close:"):
             JobQueue(view.workspace).request_stop(job.id)
             st.rerun()

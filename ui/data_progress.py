@@ -6,23 +6,12 @@ import streamlit as st
 
 from tl_core.training import explore_jobs
 from tl_core.training.explore_files import ExploreFiles
-from tl_core.training.explore_jobs import ExploreKind, JobState
-from tl_core.training.jobs import worker_state
-from tl_core.workspace import Workspace
+from tl_core.training.explore_jobs import ExploreKind
 from ui.errors import guarded
+from ui.job_progress import draw_bar
 from ui.looking import View, ensure_look
-from ui.words import seconds
 
 POLL_SECONDS = 1.0
-STAGES = {
-    "scan": "Reading the photos",
-    "backbone": "Preparing the backbone",
-    "features": "Running the backbone",
-    "neighbours": "Comparing the photos",
-    "audit": "Looking at each photo",
-    "map": "Laying out the map",
-    "learning curve": "Training on growing parts",
-}
 
 
 def draw_look(view: View) -> None:
@@ -80,25 +69,7 @@ def _poll_job(view: View, kind: ExploreKind, what: str) -> None:
         st.progress(0.0, text=f"{what} comes when the training engine has time for it.")
         return
     st.session_state[_waiting_key(kind)] = True
-    draw_job_state(view.workspace, state, what)
-
-
-def draw_job_state(workspace: Workspace, state: JobState, what: str) -> None:
-    """Draw how far the worker is with a job: waiting, or at which stage, with the time left."""
-    stage, done, total = (state.progress.get(name) for name in ("stage", "done", "total"))
-    if not state.is_active:
-        worker = worker_state(workspace)
-        told = "The training engine is busy" if worker.warm else "The training engine warms up"
-        st.progress(0.0, text=f"{what}: {told}; this comes next.")
-        return
-    told = f"{what}: {STAGES.get(str(stage), 'starting').lower()}"
-    share = 0.0
-    if done is not None and total and total > 1:
-        share = min(1.0, done / total)
-        told += f", {done:,} of {total:,}"
-        if spent := state.progress.get("seconds"):
-            told += f", {seconds(spent * (total - done) / max(1, done))} left"
-    st.progress(share, text=told)
+    draw_bar(view.workspace, state, what)
 
 
 def _waiting_key(kind: ExploreKind) -> str:
