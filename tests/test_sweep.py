@@ -201,7 +201,7 @@ def test_heads_within_one_standard_error_of_the_best_are_ties_and_the_simplest_i
     # Of folds: 0.03 / sqrt(3) = 0.01732. Of 900 photos: sqrt(0.9 * 0.1 / 900) = 0.01.
     best = trial(0, (0.87, 0.9, 0.93), num_params=500)
     close = trial(1, (0.89, 0.89, 0.89), num_params=300)
-    simple = trial(2, (0.884, 0.884, 0.884), num_params=100)
+    simple = trial(2, (0.884, 0.884, 0.884), num_params=100, loss=0.6)
     worse = trial(3, (0.88, 0.88, 0.88), num_params=1)
     ranking = rank_trials([worse, simple, close, best], 900)
     assert ranking.standard_error == pytest.approx(0.03 / math.sqrt(3))
