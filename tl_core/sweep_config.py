@@ -56,7 +56,7 @@ class SweepConfig(_Settings):
         (), title="Backbones", description="Pretrained networks to try."
     )
     fc_layers: tuple[tuple[Width, ...], ...] = Field(
-        ((), (64,), (128,), (256,), (256, 128)),
+        ((), (64,), (128,), (256,), (128, 64)),
         title="FC layers",
         description="Widths of the fully connected layers to try.",
     )

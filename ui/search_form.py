@@ -16,7 +16,7 @@ from ui import words
 from ui.forms import draw_field, parse_whole_numbers
 
 PREFIX = "search"
-LAYERS = ("none", "64", "128", "256", "512", "256, 128", "512, 256")
+LAYERS = ("none", "64", "128", "256", "512", "128, 64", "256, 128", "512, 256")
 DROPOUTS = ("0", "0.1", "0.25", "0.5", "0.7")
 RATES = ("0.0001", "0.0003", "0.001", "0.003", "0.01", "0.03")
 DECAYS = ("0", "0.0001", "0.001", "0.01", "0.1")

@@ -71,7 +71,7 @@ def sweep(
     ] = None,
     fc_layers_choices: Annotated[
         str | None,
-        typer.Option(metavar="N,N/N/none", help="FC layers to try.  [none/64/128/256/256,128]"),
+        typer.Option(metavar="N,N/N/none", help="FC layers to try.  [none/64/128/256/128,64]"),
     ] = None,
     dropout_choices: Annotated[
         str | None, typer.Option(metavar="X,X,...", help="Dropouts to try.  [0,0.25,0.5]")
