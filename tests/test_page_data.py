@@ -43,8 +43,10 @@ def test_counts_and_a_first_page_of_thumbnails_are_shown(workspace, dataset):
 def test_the_gallery_can_be_turned_to_the_rest(workspace, dataset):
     at = open_page(DATA, **{"gallery_page_All classes": 2})
     assert_sound(at)
-    assert len(at.image) == 50 - PAGE_SIZE
-    assert "Pictures 37 to 50 of 50." in texts(at)
+    assert len(at.image) == PAGE_SIZE
+    assert "Pictures 25 to 48 of 50." in texts(at)
+    at = open_page(DATA, **{"gallery_page_All classes": 3})
+    assert len(at.image) == 50 - 2 * PAGE_SIZE
 
 
 def test_the_gallery_shows_one_class_alone(workspace, dataset):
