@@ -7,7 +7,10 @@ from PIL import Image
 
 from tl_core.data.dataset import scan_dataset
 from tl_core.data.decisions import load_dataset, load_decisions
+from tl_core.files import read_json, write_json
 from tl_core.training.explore import look
+from tl_core.training.explore_files import ExploreFiles
+from ui.looking import ensure_look
 
 FINDINGS = {"data_tabs": "Findings"}
 
@@ -23,6 +26,17 @@ def dataset(workspace, make_dataset):
         Image.new("RGB", (80, 64), (shade, 0, 0)).save(folder / "dog" / f"black_{shade}.png")
     look(scan_dataset(folder), workspace.cache_dir)
     return folder
+
+
+def test_an_audit_by_an_older_version_is_made_anew(workspace, dataset):
+    files = ExploreFiles(workspace.cache_dir, scan_dataset(dataset))
+    stored = read_json(files.dir / "audit.json")
+    write_json(files.dir / "audit.json", {**stored, "by": {"version": 0}})
+    assert files.read_audit() is None
+    looking = ensure_look(workspace, scan_dataset(dataset))
+    looking.thread.join(60)
+    assert files.read_audit() is not None
+    assert ensure_look(workspace, scan_dataset(dataset)) is None
 
 
 def button(at, start):

@@ -154,7 +154,8 @@ def ensure_look(workspace: Workspace, raw: DatasetIndex) -> Looking | None:
         looking = looks.by_key.get(files.dir)
         if looking is not None and (looking.thread.is_alive() or looking.error):
             return looking
-        if (files.dir / "means.npz").is_file() and (files.dir / "audit.json").is_file():
+        # Read, not only there: an audit by an older version is as good as none.
+        if (files.dir / "means.npz").is_file() and read_measured(files) is not None:
             return None
         thread = threading.Thread(
             target=_look, args=(workspace, raw, looks, files.dir), name="look", daemon=True
@@ -169,7 +170,8 @@ def ask_for_features(view: View) -> None:
     files = view.features
     if files is None or files.read_failure("explore") is not None:
         return
-    if not all((files.dir / name).is_file() for name in ("audit.json", "pca.npz", "tsne.npz")):
+    has_maps = all((files.dir / name).is_file() for name in ("pca.npz", "tsne.npz"))
+    if not has_maps or read_measured(files) is None:
         explore_jobs.request(view.workspace, "explore", view.config, view.dataset.path)
 
 
