@@ -94,7 +94,7 @@ def _poll(view: View, config: TrainConfig) -> None:
     what = "Measuring" if effect_jobs.is_for(job, config) else "Measuring earlier settings"
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.container():
-            draw_bar(view.workspace, effect_jobs.state_of(view.workspace, job), what)
+            draw_bar(view.workspace, JobQueue(view.workspace).state(job), what)
         if st.button("Cancel", key="augment_measure_cancel", icon=":material/close:"):
             JobQueue(view.workspace).request_stop(job.id)
             st.rerun()

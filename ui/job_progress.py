@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from tl_core.training.explore_jobs import JobState
+from tl_core.training.job_queue import JobState
 from tl_core.training.jobs import worker_state
 from tl_core.workspace import Workspace
 from ui.words import seconds

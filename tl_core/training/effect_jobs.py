@@ -6,18 +6,18 @@ The page asks and reads; :func:`measure` is the worker's.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from tl_core.config import TrainConfig
 from tl_core.data.dataset import DatasetIndex
 from tl_core.data.progress import OnProgress, ShouldStop
-from tl_core.errors import Stopped, TLError
 from tl_core.model.augment_effect import measure_augment_effect
 from tl_core.model.feature_spec import FeatureSpec
 from tl_core.model.head import load_weights
 from tl_core.training import jobs
 from tl_core.training.effect_files import KIND, EffectFiles, EffectRecord
-from tl_core.training.explore_jobs import JobState
+from tl_core.training.job_failures import keeping_reason
 from tl_core.training.job_queue import Job, JobQueue
 from tl_core.training.run import Run
 from tl_core.training.run_files import WEIGHTS_FILE
@@ -59,11 +59,6 @@ def is_for(job: Job, config: TrainConfig) -> bool:
     return bool(job.payload.get("config") == config.model_dump(mode="json", include=_SETTINGS))
 
 
-def state_of(workspace: Workspace, job: Job) -> JobState:
-    """Return how far a job is."""
-    return JobState(job.active, JobQueue(workspace).progress(job.id))
-
-
 def measure(
     workspace: Workspace,
     job: Job,
@@ -80,7 +75,7 @@ def measure(
     """
     config = TrainConfig.create(job.payload["config"])
     files = EffectFiles(workspace.cache_dir, index, config)
-    try:
+    with keeping_reason(partial(files.explore.write_failure, KIND)):
         run, spec, head = None, FeatureSpec.from_config(config), None
         if job.payload["run"] is not None:
             run = load_run(workspace.resolve(job.payload["run"]))
@@ -94,11 +89,5 @@ def measure(
             on_progress=on_progress,
             should_stop=should_stop,
         )
-    except Stopped:
-        raise
-    except Exception as error:
-        told = str(error) if isinstance(error, TLError) else "Something went wrong in the worker."
-        files.explore.write_failure(KIND, told)
-        raise
     record = EffectRecord(config.augment, effects, None if run is None else run.id)
     files.write(record, run)

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from tl_core.config import TrainConfig
 from tl_core.training import jobs
-from tl_core.training.job_queue import Job, JobQueue
+from tl_core.training.job_queue import JobQueue, JobState
 from tl_core.workspace import Workspace
 
 ExploreKind = Literal["explore", "curve"]
 
 _PRIORITY = -20  # behind training and behind the features that training waits for
-
-
-@dataclass(frozen=True)
-class JobState:
-    """Whether the worker is at a job, and what it last reported: stage, done, total, seconds."""
-
-    is_active: bool
-    progress: dict[str, Any]
 
 
 def request(
@@ -38,11 +29,8 @@ def state_of(
 ) -> JobState | None:
     """Return how far the job is, or None when it is not in the queue."""
     queue = JobQueue(workspace)
-    payload = _payload(workspace, config, data_dir)
-    job: Job | None = next(
-        (job for job in queue.jobs() if job.kind == kind and job.payload == payload), None
-    )
-    return None if job is None else JobState(job.active, queue.progress(job.id))
+    job = queue.find(kind, _payload(workspace, config, data_dir))
+    return None if job is None else queue.state(job)
 
 
 def _payload(workspace: Workspace, config: TrainConfig, data_dir: Path | str) -> dict[str, Any]:

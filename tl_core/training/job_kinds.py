@@ -10,12 +10,13 @@ from tl_core.data.dataset import DatasetIndex, scan_dataset
 from tl_core.data.decisions import load_dataset
 from tl_core.data.progress import OnProgress, ShouldStop
 from tl_core.data.split import split_dataset
-from tl_core.errors import RunError, Stopped, TLError
+from tl_core.errors import RunError
 from tl_core.model.feature_spec import FeatureSpec
 from tl_core.training import effect_jobs
 from tl_core.training.explore import explore, measure_curve
 from tl_core.training.explore_files import ExploreFiles
 from tl_core.training.feature_stage import load_features
+from tl_core.training.job_failures import keeping_reason
 from tl_core.training.job_queue import Job
 from tl_core.training.runs import Run
 from tl_core.training.search_jobs import FIND_LR, SWEEP
@@ -32,6 +33,15 @@ class JobContext:
     job: Job
     should_stop: ShouldStop
     report: OnProgress
+
+    def load_dataset(self) -> DatasetIndex:
+        """Return the job's data folder under the decisions about it."""
+        return load_dataset(
+            self.workspace.resolve(self.job.payload["data_dir"]),
+            self.workspace,
+            on_progress=self.report,
+            should_stop=self.should_stop,
+        )
 
 
 @dataclass(frozen=True)
@@ -55,12 +65,7 @@ def run_features(context: JobContext) -> None:
     """Fill the feature cache with what a training of this config and data would need."""
     config = TrainConfig.create(context.job.payload["config"])
     cache_dir = context.workspace.cache_dir
-    index = load_dataset(
-        context.workspace.resolve(context.job.payload["data_dir"]),
-        context.workspace,
-        on_progress=context.report,
-        should_stop=context.should_stop,
-    )
+    index = context.load_dataset()
     load_features(
         config,
         index,
@@ -84,23 +89,13 @@ def run_explore(context: JobContext) -> None:
 
 def run_curve(context: JobContext) -> None:
     """Measure the learning curve of a data folder under the decisions about it."""
-    index = load_dataset(
-        context.workspace.resolve(context.job.payload["data_dir"]),
-        context.workspace,
-        on_progress=context.report,
-        should_stop=context.should_stop,
-    )
+    index = context.load_dataset()
     _find_out(context, "curve", index)
 
 
 def run_augment_effect(context: JobContext) -> None:
     """Measure how strong an augmentation is for a data folder under the decisions about it."""
-    index = load_dataset(
-        context.workspace.resolve(context.job.payload["data_dir"]),
-        context.workspace,
-        on_progress=context.report,
-        should_stop=context.should_stop,
-    )
+    index = context.load_dataset()
     effect_jobs.measure(
         context.workspace,
         context.job,
@@ -125,7 +120,11 @@ def _find_out(context: JobContext, kind: str, index: DatasetIndex) -> None:
     config = TrainConfig.create(context.job.payload["config"])
     cache_dir = context.workspace.cache_dir
     work = explore if kind == "explore" else measure_curve
-    try:
+
+    def keep(reason: str) -> None:
+        ExploreFiles(cache_dir, index, FeatureSpec.from_config(config)).write_failure(kind, reason)
+
+    with keeping_reason(keep):
         work(
             index,
             config,
@@ -133,12 +132,6 @@ def _find_out(context: JobContext, kind: str, index: DatasetIndex) -> None:
             on_progress=context.report,
             should_stop=context.should_stop,
         )
-    except Stopped:
-        raise
-    except Exception as error:
-        told = str(error) if isinstance(error, TLError) else "Something went wrong in the worker."
-        ExploreFiles(cache_dir, index, FeatureSpec.from_config(config)).write_failure(kind, told)
-        raise
 
 
 KINDS: dict[str, JobKind] = {

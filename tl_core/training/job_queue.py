@@ -36,6 +36,14 @@ class Job:
     active: bool = False
 
 
+@dataclass(frozen=True)
+class JobState:
+    """Whether the worker is at a job, and what it last reported: stage, done, total, seconds."""
+
+    is_active: bool
+    progress: dict[str, Any]
+
+
 class JobQueue:
     """The jobs of a workspace. Any process may submit and stop; only the worker takes."""
 
@@ -56,10 +64,8 @@ class JobQueue:
 
         With ``unique`` a job of the same kind and payload that is there already is returned.
         """
-        if unique:
-            for job in self.jobs():
-                if job.kind == kind and job.payload == dict(payload):
-                    return job
+        if unique and (there := self.find(kind, payload)) is not None:
+            return there
         job = Job(
             id=f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}",
             kind=kind,
@@ -90,6 +96,16 @@ class JobQueue:
         """Return the job that trains this run, or None when there is none any more."""
         wanted = run_dir.absolute()
         return next((job for job in self.jobs() if job.run_dir == wanted), None)
+
+    def find(self, kind: str, payload: Mapping[str, Any]) -> Job | None:
+        """Return the first job of exactly this kind and payload, or None."""
+        wanted = dict(payload)
+        jobs = self.jobs()
+        return next((job for job in jobs if job.kind == kind and job.payload == wanted), None)
+
+    def state(self, job: Job) -> JobState:
+        """Return how far a job is."""
+        return JobState(job.active, self.progress(job.id))
 
     def position(self, job_id: str) -> int | None:
         """Return how many jobs come before it, 0 for the active one; None when it is over.

@@ -9,8 +9,7 @@ from tl_core.config import TrainConfig
 from tl_core.errors import RunError
 from tl_core.sweep_config import SweepConfig
 from tl_core.training import jobs
-from tl_core.training.explore_jobs import JobState
-from tl_core.training.job_queue import Job, JobQueue
+from tl_core.training.job_queue import Job, JobQueue, JobState
 from tl_core.training.range_files import settings_that_matter
 from tl_core.training.run_files import end_run, update_status
 from tl_core.training.sweeps import Sweep, create_sweep
@@ -62,15 +61,13 @@ def stop_sweep(workspace: Workspace, sweep: Sweep) -> None:
 
 def sweep_job(workspace: Workspace, sweep: Sweep) -> Job | None:
     """Return the job that does a search, or None when there is none any more."""
-    wanted = _sweep_payload(sweep)
-    waiting = JobQueue(workspace).jobs()
-    return next((j for j in waiting if j.kind == SWEEP and j.payload == wanted), None)
+    return JobQueue(workspace).find(SWEEP, _sweep_payload(sweep))
 
 
 def sweep_progress(workspace: Workspace, sweep: Sweep) -> JobState | None:
     """Return how far the search's job is, or None when there is none."""
     job = sweep_job(workspace, sweep)
-    return None if job is None else _state(workspace, job)
+    return None if job is None else JobQueue(workspace).state(job)
 
 
 def wait_again(sweep: Sweep) -> None:
@@ -103,7 +100,7 @@ def range_test_progress(
 ) -> JobState | None:
     """Return how far the test of these settings is, or None when it is not in the queue."""
     job = _test_job(workspace, config, data_dir)
-    return None if job is None else _state(workspace, job)
+    return None if job is None else JobQueue(workspace).state(job)
 
 
 def _submit(workspace: Workspace, sweep: Sweep) -> None:
@@ -113,13 +110,7 @@ def _submit(workspace: Workspace, sweep: Sweep) -> None:
 
 
 def _test_job(workspace: Workspace, config: TrainConfig, data_dir: Path | str) -> Job | None:
-    payload = _test_payload(workspace, config, data_dir)
-    waiting = JobQueue(workspace).jobs()
-    return next((j for j in waiting if j.kind == FIND_LR and j.payload == payload), None)
-
-
-def _state(workspace: Workspace, job: Job) -> JobState:
-    return JobState(job.active, JobQueue(workspace).progress(job.id))
+    return JobQueue(workspace).find(FIND_LR, _test_payload(workspace, config, data_dir))
 
 
 def _sweep_payload(sweep: Sweep) -> dict[str, Any]:

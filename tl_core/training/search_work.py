@@ -5,7 +5,8 @@ from __future__ import annotations
 from tl_core.config import TrainConfig
 from tl_core.data.decisions import load_dataset
 from tl_core.data.progress import OnProgress, ShouldStop
-from tl_core.errors import Stopped, TLError
+from tl_core.errors import Stopped
+from tl_core.training.job_failures import keeping_reason
 from tl_core.training.job_queue import Job, JobQueue
 from tl_core.training.lr_finder import find_learning_rate
 from tl_core.training.range_files import RangeFile
@@ -42,7 +43,7 @@ def do_range_test(
         should_stop=should_stop,
     )
     kept = RangeFile(workspace.cache_dir, index, config)
-    try:
+    with keeping_reason(kept.write_failure):
         kept.write(
             find_learning_rate(
                 config,
@@ -52,9 +53,3 @@ def do_range_test(
                 should_stop=should_stop,
             )
         )
-    except Stopped:
-        raise
-    except Exception as error:
-        told = str(error) if isinstance(error, TLError) else "Something went wrong in the worker."
-        kept.write_failure(told)
-        raise
