@@ -24,6 +24,7 @@ from tl_core.files import read_json, write_json
 from tl_core.training.runs import Run
 from tl_core.workspace import Workspace
 from ui import keys
+from ui.choice import settle_choice
 
 FOLDERS_ENVIRONMENT_NAME = "TL_FOLDERS"
 SAMPLE_TITLE = "Sample set: pizza, burger, taco"
@@ -111,11 +112,7 @@ def select_dataset(workspace: Workspace) -> DatasetRef | None:
     datasets = {dataset.id: dataset for dataset in list_datasets(workspace)}
     if not datasets:
         return None
-    wanted = st.session_state.pop(keys.DATASET_NEXT, None)
-    if wanted in datasets:
-        st.session_state[keys.DATASET] = wanted
-    elif st.session_state.get(keys.DATASET) not in datasets:
-        st.session_state.pop(keys.DATASET, None)
+    settle_choice(keys.DATASET, keys.DATASET_NEXT, datasets)
     chosen = st.selectbox(
         "Dataset",
         list(datasets),

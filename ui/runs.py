@@ -11,6 +11,7 @@ from tl_core.charts.training import history_chart, phase_starts
 from tl_core.training.runs import Run, list_runs
 from tl_core.workspace import Workspace
 from ui import keys, words
+from ui.choice import settle_choice
 
 RUN_VIEW = "This run"  # title of the Train page's view of one run
 
@@ -36,11 +37,7 @@ def select_run(runs: Sequence[Run], label: str) -> Run | None:
     by_id = {run.id: run for run in runs}
     if not by_id:
         return None
-    wanted = st.session_state.pop(keys.RUN_NEXT, None)
-    if wanted in by_id:
-        st.session_state[keys.RUN] = wanted
-    elif st.session_state.get(keys.RUN) not in by_id:
-        st.session_state.pop(keys.RUN, None)
+    settle_choice(keys.RUN, keys.RUN_NEXT, by_id)
     titles = run_titles(list(by_id.values()))
     chosen = st.selectbox(
         label,

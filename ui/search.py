@@ -13,6 +13,7 @@ from tl_core.training import search_jobs
 from tl_core.training.sweeps import Sweep, list_sweeps
 from tl_core.workspace import Workspace
 from ui.bootstrap import Studio
+from ui.choice import settle_choice
 from ui.errors import guarded
 from ui.job_progress import draw_bar
 from ui.search_form import draw_search_form
@@ -90,11 +91,7 @@ def _select(sweeps: Sequence[Sweep]) -> Sweep | None:
     by_id = {sweep.id: sweep for sweep in sweeps}
     if not by_id:
         return None
-    wanted = st.session_state.pop(SWEEP_NEXT, None)
-    if wanted in by_id:
-        st.session_state[SWEEP] = wanted
-    elif st.session_state.get(SWEEP) not in by_id:
-        st.session_state.pop(SWEEP, None)
+    settle_choice(SWEEP, SWEEP_NEXT, by_id)
     if len(by_id) == 1:
         return sweeps[0]
     chosen = st.selectbox(
@@ -104,7 +101,7 @@ def _select(sweeps: Sequence[Sweep]) -> Sweep | None:
 
 
 def title_of(sweep: Sweep) -> str:
-    """Return a search's name for lists: when it was begun, and how many heads it has."""
+    """Return a search's name for lists: when it was begun."""
     return f"{sweep.created.astimezone():%d %b %H:%M:%S}"
 
 
