@@ -9,6 +9,7 @@ import streamlit as st
 
 from tl_core.charts.augment import effect_chart
 from tl_core.config import AugmentConfig, TrainConfig
+from tl_core.data.augment import SWITCHES
 from tl_core.errors import TLError
 from tl_core.model.augment_effect import ALL_TOGETHER, TransformEffect
 from tl_core.training import effect_jobs
@@ -146,8 +147,7 @@ def effect_words(effects: Sequence[TransformEffect]) -> list[str]:
     lines = []
     for effect in strong:
         name = title_of(effect.transform)
-        is_switch = isinstance(AugmentConfig.model_fields[effect.transform].default, bool)
-        advice = "switch it off" if is_switch else "lower it"
+        advice = "switch it off" if effect.transform in SWITCHES else "lower it"
         lines.append(f":orange[:material/warning:] **{name}** {_moves(effect)}: {advice}.")
     if not strong and together is not None and together.is_too_strong:
         lines.append(
@@ -194,9 +194,10 @@ def _how_measured(view: View, record: EffectRecord) -> str:
 def _label(effect: TransformEffect, augment: AugmentConfig) -> str:
     if effect.transform == ALL_TOGETHER:
         return TOGETHER
-    value = getattr(augment, effect.transform)
     title = title_of(effect.transform)
-    return title if value is True else f"{title} {say_strength(effect.transform, value)}"
+    if effect.transform in SWITCHES:
+        return title
+    return f"{title} {say_strength(effect.transform, getattr(augment, effect.transform))}"
 
 
 def _share(value: float) -> str:

@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw
 
 from tl_core.config import Resize
 from tl_core.data.dataset import DatasetIndex, ImageRecord
-from tl_core.data.images import crop_box, open_image
-from ui.augment_sheet import RADIUS, Palette, as_jpeg, current_palette
+from tl_core.data.images import crop_box, encode_jpeg, open_image
+from ui.augment_sheet import Palette, current_palette, rounded_mask
 
 HEIGHT = 120  # pixels of both pictures
 MAX_WIDTH = 160
@@ -89,12 +89,10 @@ def seen_sheet(
     width = before.width + ARROW + after.width
     sheet = Image.new("RGB", (width, HEIGHT), palette.background)
     for picture, left in ((before, 0), (after, before.width + ARROW)):
-        mask = Image.new("L", picture.size)
-        box = (0, 0, picture.width - 1, picture.height - 1)
-        ImageDraw.Draw(mask).rounded_rectangle(box, RADIUS, fill=255)
-        sheet.paste(picture, (left, (HEIGHT - picture.height) // 2), mask)
+        top = (HEIGHT - picture.height) // 2
+        sheet.paste(picture, (left, top), rounded_mask(picture.size))
     _draw_arrow(ImageDraw.Draw(sheet), before.width, palette.text)
-    return as_jpeg(sheet)
+    return encode_jpeg(sheet)
 
 
 def _fit(picture: Image.Image) -> Image.Image:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
 from PIL import Image, ImageDraw, ImageFont
+
+from tl_core.data.images import encode_jpeg
 
 GAP = 10
 RADIUS = 12
@@ -58,8 +59,7 @@ def contact_sheet(
     height, width = tiles[0].shape[:2]
     scale = min(1.0, side / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    mask = Image.new("L", size)
-    ImageDraw.Draw(mask).rounded_rectangle((0, 0, size[0] - 1, size[1] - 1), RADIUS, fill=255)
+    mask = rounded_mask(size)
     rows = -(-len(tiles) // columns)
     label_height = LABEL_HEIGHT if labels else 0
     pitch = (size[0] + GAP, size[1] + GAP + label_height)
@@ -79,11 +79,12 @@ def contact_sheet(
             place = (left + size[0] // 2, top + size[1] + label_height // 2)
             color = palette.mark if number in marked else palette.text
             draw.text(place, labels[number], color, font, anchor="mm")
-    return as_jpeg(sheet)
+    return encode_jpeg(sheet)
 
 
-def as_jpeg(image: Image.Image) -> bytes:
-    """Return an image as JPEG for the page."""
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=88)
-    return buffer.getvalue()
+def rounded_mask(size: tuple[int, int]) -> Image.Image:
+    """Return a mask of that (width, height) that rounds the corners of what is pasted with it."""
+    mask = Image.new("L", size)
+    box = (0, 0, size[0] - 1, size[1] - 1)
+    ImageDraw.Draw(mask).rounded_rectangle(box, RADIUS, fill=255)
+    return mask

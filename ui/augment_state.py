@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from tl_core.config import AUGMENT_PRESETS, AugmentConfig
-from tl_core.data.augment import TRANSFORMS
+from tl_core.data.augment import SWITCHES, active_transforms
 from tl_core.data.presets import Preset
 from ui import keys
 from ui.forms import say_number, set_fields
@@ -63,7 +63,7 @@ def title_of(transform: str) -> str:
 
 def say_strength(transform: str, value: float | bool) -> str:
     """Return a transform's strength as its control shows it; a switch is off or on."""
-    if isinstance(AugmentConfig.model_fields[transform].default, bool):
+    if transform in SWITCHES:
         return "on" if value else "off"
     return say_number(AugmentConfig.model_fields[transform], value) if value else "off"
 
@@ -71,10 +71,9 @@ def say_strength(transform: str, value: float | bool) -> str:
 def say_augment(config: AugmentConfig) -> str:
     """Return what is switched on, as in ``"flip left-right, rotation 15°"``."""
     parts = []
-    for name in TRANSFORMS:
-        if value := getattr(config, name):
-            strength = "" if value is True else f" {say_strength(name, value)}"
-            parts.append(f"{title_of(name).lower()}{strength}")
+    for name in active_transforms(config):
+        strength = "" if name in SWITCHES else f" {say_strength(name, getattr(config, name))}"
+        parts.append(f"{title_of(name).lower()}{strength}")
     return ", ".join(parts) or "nothing"
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tl_core.config import AugmentConfig
-from tl_core.data.augment import TWO_SIDED, strength_strip
+from tl_core.data.augment import SWITCHES, TWO_SIDED, strength_strip
 from ui.augment_state import say_strength
 
 NUM_STEPS = 6
@@ -30,7 +30,7 @@ class Strip:
 
 def num_photos(transform: str) -> int:
     """Return how many photos a strip of that transform shows."""
-    return NUM_SWITCH_PHOTOS if _is_switch(transform) else NUM_PHOTOS
+    return NUM_SWITCH_PHOTOS if transform in SWITCHES else NUM_PHOTOS
 
 
 def make_strip(photos: Sequence[np.ndarray], transform: str, config: AugmentConfig) -> Strip:
@@ -43,14 +43,14 @@ def make_strip(photos: Sequence[np.ndarray], transform: str, config: AugmentConf
     """
     value = getattr(config, transform)
     sides = (1, -1) if transform in TWO_SIDED else (1,)
-    strip = Strip([], [], set(), NUM_SWITCH_COLUMNS if _is_switch(transform) else NUM_STEPS)
+    strip = Strip([], [], set(), NUM_SWITCH_COLUMNS if transform in SWITCHES else NUM_STEPS)
     rows = [(photos[0], side) for side in sides] + [(photo, 1) for photo in photos[1:]]
     for photo, side in rows:
         steps = strength_strip(
             photo,
             transform,
             NUM_STEPS,
-            also=None if _is_switch(transform) else value,
+            also=None if transform in SWITCHES else value,
             direction=1 if side > 0 else -1,
             fill=config.fill,
         )
@@ -63,7 +63,3 @@ def make_strip(photos: Sequence[np.ndarray], transform: str, config: AugmentConf
             strip.tiles.append(tile)
             strip.labels.append(label)
     return strip
-
-
-def _is_switch(transform: str) -> bool:
-    return isinstance(AugmentConfig.model_fields[transform].default, bool)

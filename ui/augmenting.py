@@ -15,7 +15,7 @@ import numpy as np
 import streamlit as st
 
 from tl_core.config import AugmentConfig, TrainConfig
-from tl_core.data.augment import TRANSFORMS, augment_view
+from tl_core.data.augment import SWITCHES, TRANSFORMS, augment_view
 from tl_core.data.dataset import DatasetIndex, ImageRecord
 from tl_core.data.images import load_image
 from tl_core.data.presets import list_presets
@@ -160,7 +160,7 @@ def _draw_strip(
         strip.labels,
         strip.marked,
     )
-    is_switch = strip.labels[1] == "on"
+    is_switch = transform in SWITCHES
     told = f"{title_of(transform)} alone, " + (
         "off and on." if is_switch else "from off to the strongest there is."
     )

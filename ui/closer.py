@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -12,7 +11,7 @@ import streamlit as st
 from PIL import Image
 
 from tl_core.charts.classes import probability_chart
-from tl_core.data.images import ImageSource
+from tl_core.data.images import ImageSource, encode_jpeg
 from tl_core.errors import DatasetError, ImageError
 from tl_core.results.explain import overlay
 from tl_core.training.runs import Run
@@ -101,7 +100,5 @@ def draw_neighbours(seen: Seen) -> None:
 
 
 def _jpeg(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
     picture.thumbnail((2 * WIDTH, 2 * WIDTH))
-    picture.save(buffer, "JPEG", quality=88)
-    return buffer.getvalue()
+    return encode_jpeg(picture)

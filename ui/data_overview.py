@@ -5,7 +5,6 @@ A click in a chart narrows the gallery down.
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +15,7 @@ import streamlit as st
 from PIL import Image
 
 from tl_core.charts.data import brightness_chart, clickable_counts_chart, formats_chart, sizes_chart
+from tl_core.data.images import encode_jpeg
 from tl_core.model.backbones import resolve_image_size
 from tl_core.training.explore_files import ExploreFiles
 from ui import keys
@@ -152,10 +152,8 @@ def _draw_means(view: View) -> None:
 
 
 def _as_jpeg(pixels: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
     image = Image.fromarray(pixels).resize((192, 192), Image.Resampling.BICUBIC)
-    image.save(buffer, "JPEG", quality=88)
-    return buffer.getvalue()
+    return encode_jpeg(image)
 
 
 def _take_class(view: View) -> None:

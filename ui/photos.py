@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass
 from functools import cached_property
 
 import streamlit as st
 
 from tl_core.data import samples
-from tl_core.data.images import SUFFIXES
+from tl_core.data.images import SUFFIXES, encode_jpeg
 from tl_core.errors import RunError
 from tl_core.training.runs import Run
 
@@ -82,9 +81,8 @@ def _examples(run: Run) -> list[Photo]:
 def _drawn(round_number: int) -> list[Photo]:
     photos = []
     for class_name in samples.CLASS_NAMES:
-        buffer = io.BytesIO()
-        samples.draw_example(class_name, round_number).save(buffer, "JPEG", quality=90)
-        photos.append(Photo(f"{class_name.lower()} example.jpg", buffer.getvalue()))
+        data = encode_jpeg(samples.draw_example(class_name, round_number), quality=90)
+        photos.append(Photo(f"{class_name.lower()} example.jpg", data))
     return photos
 
 

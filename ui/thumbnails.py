@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from tl_core.data.dataset import DatasetIndex, ImageRecord
-from tl_core.data.images import ImageSource, open_image
+from tl_core.data.images import ImageSource, encode_jpeg, open_image
 from tl_core.errors import ImageError
 from tl_core.files import write_bytes
 from tl_core.workspace import Workspace
@@ -45,9 +44,7 @@ def make_tile(source: ImageSource, size: tuple[int, int] = SIZE) -> bytes:
     """
     image = open_image(source, max_side=2 * max(size))
     tile = ImageOps.fit(image, size, Image.Resampling.BILINEAR, centering=(0.5, 0.5))
-    buffer = io.BytesIO()
-    tile.save(buffer, "JPEG", quality=85)
-    return buffer.getvalue()
+    return encode_jpeg(tile, quality=85)
 
 
 def thumbnail_path(cache_dir: Path, sha256: str) -> Path:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tl_core.charts.base import ACCENT, QUIET
+from tl_core.charts.base import ACCENT, CLASS_COLORS, QUIET
 
 if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
 
-WARNING = "#DD5A34"
+WARNING = CLASS_COLORS[0]
 STATES = {"fits": ACCENT, "too strong": WARNING}
 _ROW = 30
 _HEAD = 34  # pixels above the bars, for the words at the two lines; part of the chart's height
@@ -57,22 +57,13 @@ def effect_chart(effects: pd.DataFrame, same_class: float) -> alt.Chart:
     words = base.mark_text(align="left", dx=6, color=QUIET, fontWeight=600).encode(
         x=x, text="told:N"
     )
-    marks = pd.DataFrame(
-        {
-            "shift": [same_class, 1.0],
-            "told": ["one class", "another class"],
-            "align": ["right", "left"],
-        }
-    )
+    marks = pd.DataFrame({"shift": [same_class, 1.0], "told": ["one class", "another class"]})
     lines = alt.Chart(marks).mark_rule(strokeDash=[5, 4], color=QUIET).encode(x=x)
     layers = [bars, lines, words]
-    for row in range(len(marks)):
-        side = -1 if row == 0 else 1
+    for row, (align, dx) in enumerate((("right", -4), ("left", 4))):
         layers.append(
             alt.Chart(marks.iloc[[row]])
-            .mark_text(
-                align="right" if row == 0 else "left", dx=4 * side, color=QUIET, baseline="top"
-            )
+            .mark_text(align=align, dx=dx, color=QUIET, baseline="top")
             .encode(x=x, y=alt.value(-_HEAD + 12), text="told:N")
         )
     return alt.layer(*layers).properties(

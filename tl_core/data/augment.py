@@ -21,6 +21,11 @@ from tl_core.errors import ConfigError, did_you_mean
 
 TRANSFORMS = tuple(name for name in AugmentConfig.model_fields if name != "fill")
 
+SWITCHES = frozenset(
+    name for name in TRANSFORMS if AugmentConfig.model_fields[name].annotation is bool
+)
+"""Transforms that are on or off; all others have a strength."""
+
 TWO_SIDED = frozenset(
     ("rotation", "zoom", "shift", "shear", "brightness", "contrast", "saturation", "hue")
 )
@@ -88,6 +93,11 @@ class _Changes:
     def is_colour(self) -> bool:
         """Whether colours change."""
         return bool(self.brightness != 1 or self.contrast != 1 or self.saturation != 1 or self.hue)
+
+
+def active_transforms(config: AugmentConfig) -> tuple[str, ...]:
+    """Return the fields of the transforms that a config switches on, in the config's order."""
+    return tuple(name for name in TRANSFORMS if getattr(config, name))
 
 
 def augment(image: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
@@ -184,17 +194,18 @@ def strength_strip(
         )
     draws = dict.fromkeys(_DRAWS, 1.0 if direction > 0 else 0.0)
     draws.update(blur=1.0, erasing=1.0, erasing_aspect=0.5, erasing_x=0.5, erasing_y=0.5)
-    field = AugmentConfig.model_fields[transform]
-    if field.annotation is bool:
+    is_switch = transform in SWITCHES
+    if is_switch:
         draws[transform] = 0.0
         strengths = [0.0, 1.0]
     else:
-        limit = next(rule.le for rule in field.metadata if hasattr(rule, "le"))
+        rules = AugmentConfig.model_fields[transform].metadata
+        limit = next(rule.le for rule in rules if hasattr(rule, "le"))
         last = limit if strongest is None else strongest
         strengths = _steps(last, max(num, 2), also)
     strip = []
     for strength in strengths:
-        value = bool(strength) if field.annotation is bool else strength
+        value = bool(strength) if is_switch else strength
         changes = _throw(AugmentConfig.create({transform: value}), list(draws.values()))
         strip.append((strength, _apply(image, changes, fill, np.random.default_rng(0))))
     return strip

@@ -117,8 +117,13 @@ def make_thumbnail(source: ImageSource, side: int = 192) -> bytes:
     Raises:
         ImageError: the file cannot be read as an image.
     """
+    return encode_jpeg(open_image(source, side), quality=85)
+
+
+def encode_jpeg(image: Image.Image, quality: int = 88) -> bytes:
+    """Return an RGB picture as a JPEG file of that quality, 1 to 95."""
     buffer = io.BytesIO()
-    open_image(source, side).save(buffer, "JPEG", quality=85)
+    image.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from tl_core.config import AugmentConfig
+from tl_core.data.augment import active_transforms
 from tl_core.data.dataset import DatasetIndex
 from tl_core.data.progress import OnProgress, Progress, ShouldStop
 from tl_core.model.features import STAGE, FeatureSpec, extract_features
@@ -49,12 +50,6 @@ class TransformEffect:
     def is_too_strong(self) -> bool:
         """Whether it makes many photos look like another class."""
         return self.shift > _SHIFT_STRONG or self.flips > _FLIPS_STRONG
-
-
-def active_transforms(config: AugmentConfig) -> tuple[str, ...]:
-    """Return the fields of the transforms that a config switches on, in the config's order."""
-    names = (name for name in AugmentConfig.model_fields if name != "fill")
-    return tuple(name for name in names if getattr(config, name))
 
 
 def measure_augment_effect(
