@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tl_core.config import AUGMENT_PRESETS, AugmentConfig
-from tl_core.data.augment import TRANSFORMS, TWO_SIDED, augment, augment_view, strength_strip
+from tl_core.data.augment import TRANSFORMS, TWO_SIDED, augment, augment_view
+from tl_core.data.strengths import strength_strip
 from tl_core.errors import ConfigError
 
 SHA = "5" * 64

@@ -13,11 +13,12 @@ from made_run import make_run
 from PIL import Image
 
 from tl_core.config import AUGMENT_PRESETS, AugmentConfig, TrainConfig
-from tl_core.data.augment import augment_view, strength_strip
+from tl_core.data.augment import augment_view
 from tl_core.data.dataset import scan_dataset
 from tl_core.data.images import load_image
 from tl_core.data.presets import list_presets, save_preset
 from tl_core.data.split import split_dataset
+from tl_core.data.strengths import strength_strip
 from tl_core.model import features
 from tl_core.model.augment_effect import TransformEffect
 from tl_core.model.backbones import get_backbone

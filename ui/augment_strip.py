@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tl_core.config import AugmentConfig
-from tl_core.data.augment import SWITCHES, TWO_SIDED, strength_strip
+from tl_core.data.augment import SWITCHES, TWO_SIDED
+from tl_core.data.strengths import strength_strip
 from ui.augment_state import say_strength
 
 NUM_STEPS = 6
