@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
     [
         "tl_core.errors",
+        "tl_core.settings",
         "tl_core.config",
         "tl_core.audit_config",
         "tl_core.sweep_config",

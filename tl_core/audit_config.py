@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from tl_core.config import _Settings
+from tl_core.settings import Settings
 
 
-class AuditConfig(_Settings):
+class AuditConfig(Settings):
     """Thresholds of the audit; the defaults are quiet on ordinary photos.
 
     Light and sharpness run from 0 to 1.

@@ -6,14 +6,13 @@ the fields declared here, so a setting added here appears in all three.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from tl_core.errors import ConfigError, did_you_mean
+from tl_core.settings import Settings
 
 ImageSize = tuple[
     Annotated[int, Field(ge=32, le=1024)],
@@ -23,50 +22,7 @@ Resize = Literal["squash", "crop", "pad"]
 Pooling = Literal["avg", "max", "flatten"]
 
 
-class _Settings(BaseModel):
-    """A frozen group of settings whose mistakes are :class:`ConfigError`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @classmethod
-    def create(cls, values: Mapping[str, Any]) -> Self:
-        """Build the settings from a mapping, such as a form's or a JSON file's content.
-
-        Raises:
-            ConfigError: a name is unknown or a value is out of range.
-        """
-        try:
-            return cls.model_validate(dict(values))
-        except ValidationError as error:
-            raise ConfigError(_explain(error, cls)) from error
-
-    def updated(self, **changes: Any) -> Self:
-        """Return a copy with some fields changed, validated like a new one."""
-        return self.create({**self.model_dump(), **changes})
-
-    def to_json(self) -> str:
-        """Return the settings as indented JSON text that :meth:`from_json` reads back equal."""
-        return self.model_dump_json(indent=2) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Read settings written by :meth:`to_json`; fields left out take their defaults.
-
-        Raises:
-            ConfigError: the text is not a JSON object, or a setting in it is wrong.
-        """
-        try:
-            values = json.loads(text)
-        except ValueError as error:
-            raise ConfigError(f"Expected settings as a JSON object, but: {error}.") from error
-        if not isinstance(values, dict):
-            raise ConfigError(
-                f"Expected settings as a JSON object, received {type(values).__name__}."
-            )
-        return cls.create(values)
-
-
-class AugmentConfig(_Settings):
+class AugmentConfig(Settings):
     """Random changes made to training images. Everything off by default.
 
     A number is the strongest change that may be drawn; 0 switches the transform off.
@@ -146,7 +102,7 @@ def augment_preset(name: str) -> AugmentConfig:
         ) from None
 
 
-class TrainConfig(_Settings):
+class TrainConfig(Settings):
     """Everything that decides what a training run computes.
 
     With the data folder, its decisions manifest and this, a run can be repeated.
@@ -332,15 +288,3 @@ def load_config(path: str | Path) -> TrainConfig:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"Cannot read settings from '{path}': {error}.") from error
     return TrainConfig.from_json(text)
-
-
-def _explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Turn pydantic's first complaint into one sentence of ours."""
-    first = error.errors(include_url=False)[0]
-    name = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"Unknown setting '{name}'.{did_you_mean(name, model.model_fields)}"
-    if first["type"] == "value_error":  # one of our own, whole sentences already
-        return str(first["ctx"]["error"])
-    reason = first["msg"].removeprefix("Input should be ")
-    return f"Setting '{name}': expected {reason}, received {first['input']!r}."

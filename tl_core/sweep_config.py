@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from tl_core.config import TrainConfig, _Settings
+from tl_core.config import TrainConfig
 from tl_core.errors import ConfigError
+from tl_core.settings import Settings
 
 VARIED = ("backbone", "fc_layers", "dropout", "learning_rate", "weight_decay", "label_smoothing")
 """The settings that a search can vary; named as in :class:`~tl_core.config.TrainConfig`."""
@@ -20,7 +21,7 @@ MAX_TRIALS = 1000
 Width = Annotated[int, Field(ge=1, le=8192)]
 
 
-class SweepConfig(_Settings):
+class SweepConfig(Settings):
     """Which heads to try. A setting without values stays as the training settings have it."""
 
     search: Literal["random", "grid"] = Field(

@@ -58,7 +58,7 @@ def preset_of(config: AugmentConfig, saved: Sequence[Preset] = ()) -> str:
 
 def title_of(transform: str) -> str:
     """Return the title of a transform's control."""
-    return AugmentConfig.model_fields[transform].title or transform
+    return AugmentConfig.title_of(transform)
 
 
 def say_strength(transform: str, value: float | bool) -> str:

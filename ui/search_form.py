@@ -78,7 +78,7 @@ def _pick(name: str, options: Sequence[str], *, may_add: bool = True) -> list[st
     key = f"{PREFIX}.{name}"
     st.session_state.setdefault(key, [_text(value) for value in field.default])
     return st.multiselect(
-        field.title or name,
+        SweepConfig.title_of(name),
         [*options, *(text for text in st.session_state[key] if text not in options)],
         key=key,
         help=f"{field.description} Without any it stays as in the form.",

@@ -12,6 +12,7 @@ from tl_core.charts.search import parallel_chart
 from tl_core.config import TrainConfig
 from tl_core.data.dataset import DatasetIndex
 from tl_core.errors import TLError
+from tl_core.sweep_config import VARIED
 from tl_core.training.jobs import start_training
 from tl_core.training.search_jobs import resume_sweep
 from tl_core.training.sweep_trials import Ranking, Trial, trials_table
@@ -164,15 +165,7 @@ def _shown(table: pd.DataFrame, fields: list[str]) -> pd.DataFrame:
         "±": 100 * table["val_accuracy_spread"],
         "Verdict": marks,
     }
-    titles = {
-        "backbone": "Backbone",
-        "fc_layers": "FC layers",
-        "dropout": "Dropout",
-        "learning_rate": "Learning rate",
-        "weight_decay": "Weight decay",
-        "label_smoothing": "Label smoothing",
-    }
-    columns |= {titles[name]: table[name] for name in titles if name in fields}
+    columns |= {TrainConfig.title_of(name): table[name] for name in VARIED if name in fields}
     return pd.DataFrame(
         {
             **columns,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tl_core.charts.base import ACCENT, CLASS_COLORS, QUIET, percent
+from tl_core.config import TrainConfig
 
 if TYPE_CHECKING:
     import altair as alt
@@ -93,7 +94,7 @@ def parallel_chart(trials: pd.DataFrame, fields: Sequence[str], chosen: int | No
     known = trials.dropna(subset=["val_accuracy"])
     points, ticks = _parallel_points(known, fields)
     points["state"] = np.where(points["number"] == chosen, "chosen", "other")
-    axes = [_title(name) for name in fields] + [ACCURACY_AXIS]
+    axes = [TrainConfig.title_of(name) for name in fields] + [ACCURACY_AXIS]
     x = alt.X(
         "axis:N",
         sort=axes,
@@ -148,7 +149,7 @@ def _parallel_points(
     for order, name in enumerate([*fields, "val_accuracy"]):
         values = trials[name]
         places = _places(trials, name)
-        axis = ACCURACY_AXIS if name == "val_accuracy" else _title(name)
+        axis = ACCURACY_AXIS if name == "val_accuracy" else TrainConfig.title_of(name)
         for number, value, place, accuracy in zip(
             trials["number"], values, places, trials["val_accuracy"], strict=True
         ):
@@ -170,12 +171,9 @@ def _places(trials: pd.DataFrame, name: str) -> np.ndarray:
     values = trials[name]
     if name == "learning_rate":
         numbers = np.log10(values.to_numpy(float))
-    elif name == "fc_layers":
-        # Ordered by width, the deeper of equal widths last; the steps between are equal.
-        order = sorted(set(values), key=_layers_key)
-        numbers = np.array([order.index(value) for value in values], float)
-    elif name == "backbone":
-        order = sorted(set(values))
+    elif name in ("fc_layers", "backbone"):
+        # Layers by width, the deeper of equal widths last; the steps between are equal.
+        order = sorted(set(values), key=_layers_key if name == "fc_layers" else None)
         numbers = np.array([order.index(value) for value in values], float)
     else:
         numbers = values.to_numpy(float)
@@ -198,9 +196,3 @@ def _label(name: str, value: Any) -> str:
     if name == "val_accuracy":
         return percent(value)
     return value if isinstance(value, str) else f"{value:g}"
-
-
-def _title(name: str) -> str:
-    from tl_core.config import TrainConfig
-
-    return TrainConfig.model_fields[name].title or name

@@ -1,0 +1,71 @@
+"""What all settings have in common: validated, immutable, JSON both ways, mistakes in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tl_core.errors import ConfigError, did_you_mean
+
+
+class Settings(BaseModel):
+    """A frozen group of settings whose mistakes are :class:`ConfigError`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def create(cls, values: Mapping[str, Any]) -> Self:
+        """Build the settings from a mapping, such as a form's or a JSON file's content.
+
+        Raises:
+            ConfigError: a name is unknown or a value is out of range.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise ConfigError(_explain(error, cls)) from error
+
+    @classmethod
+    def title_of(cls, name: str) -> str:
+        """Return the title of a field, as forms and tables show it."""
+        return cls.model_fields[name].title or name
+
+    def updated(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed, validated like a new one."""
+        return self.create({**self.model_dump(), **changes})
+
+    def to_json(self) -> str:
+        """Return the settings as indented JSON text that :meth:`from_json` reads back equal."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read settings written by :meth:`to_json`; fields left out take their defaults.
+
+        Raises:
+            ConfigError: the text is not a JSON object, or a setting in it is wrong.
+        """
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise ConfigError(f"Expected settings as a JSON object, but: {error}.") from error
+        if not isinstance(values, dict):
+            raise ConfigError(
+                f"Expected settings as a JSON object, received {type(values).__name__}."
+            )
+        return cls.create(values)
+
+
+def _explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Turn pydantic's first complaint into one sentence of ours."""
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"Unknown setting '{name}'.{did_you_mean(name, model.model_fields)}"
+    if first["type"] == "value_error":  # one of our own, whole sentences already
+        return str(first["ctx"]["error"])
+    reason = first["msg"].removeprefix("Input should be ")
+    return f"Setting '{name}': expected {reason}, received {first['input']!r}."
