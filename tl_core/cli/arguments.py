@@ -29,6 +29,10 @@ WorkspaceDir = Annotated[
         help="Folder of runs and caches.  [workspace/ beside app.py]",
     ),
 ]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Settings as JSON, such as a run's config.json."),
+]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")
 ]

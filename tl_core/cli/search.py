@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from tl_core.cli.arguments import EXIT_STOPPED, AsJson, DataDir, Quiet, WorkspaceDir, workspace_at
+from tl_core.cli.arguments import (
+    EXIT_STOPPED,
+    AsJson,
+    ConfigFile,
+    DataDir,
+    Quiet,
+    WorkspaceDir,
+    workspace_at,
+)
 from tl_core.cli.options import build_config, parse_numbers, with_settings
 from tl_core.cli.terminal import percent, print_json, print_table, working
 from tl_core.errors import ConfigError, Stopped
@@ -22,11 +29,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NUM_SHOWN = 12  # rows of the range test's curve
-
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Settings as JSON, such as a run's config.json."),
-]
 
 
 @with_settings
@@ -100,7 +102,7 @@ def sweep(
     stops and keeps the heads tried so far; the search shows on the Train page too.
     """
     from tl_core.sweep_config import SweepConfig
-    from tl_core.training.jobs import check_start
+    from tl_core.training.search_jobs import check_sweep
     from tl_core.training.sweep import run_sweep
     from tl_core.training.sweeps import create_sweep
 
@@ -117,8 +119,7 @@ def sweep(
         "backbone": _split(backbone_choices, ",", str),
     }
     wanted = SweepConfig.create({name: value for name, value in given.items() if value is not None})
-    for backbone in wanted.backbone or (base.backbone,):
-        check_start(base.updated(backbone=backbone), data_dir)
+    check_sweep(wanted, base, data_dir)
     with working(quiet, as_json) as (progress, should_stop):
         made = create_sweep(workspace_at(workspace), wanted, base, data_dir)
         try:
@@ -154,8 +155,8 @@ def _test_values(test: LearningRateTest) -> dict[str, Any]:
         "suggestion": test.suggestion,
         "reason": test.reason,
         "learning_rates": test.learning_rates.tolist(),
-        "losses": [loss if math.isfinite(loss) else None for loss in test.losses.tolist()],
-        "smoothed": [loss if math.isfinite(loss) else None for loss in test.smoothed.tolist()],
+        "losses": [_known(loss) for loss in test.losses.tolist()],
+        "smoothed": [_known(loss) for loss in test.smoothed.tolist()],
     }
 
 
@@ -244,4 +245,5 @@ def _verdict(trial: Trial, tied: frozenset[int]) -> str:
 
 
 def _known(value: float) -> float | None:
+    """Return a figure as JSON can say it: none for what is no number."""
     return value if math.isfinite(value) else None

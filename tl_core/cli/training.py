@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tl_core.cli.arguments import EXIT_STOPPED, AsJson, Quiet, RunsDir, WorkspaceDir, workspace_at
+from tl_core.cli.arguments import (
+    EXIT_STOPPED,
+    AsJson,
+    ConfigFile,
+    Quiet,
+    RunsDir,
+    WorkspaceDir,
+    workspace_at,
+)
 from tl_core.cli.options import build_config, with_settings
 from tl_core.cli.terminal import (
     ProgressLine,
@@ -40,10 +48,7 @@ def train(
             show_default=False,
         ),
     ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Settings as JSON, such as a run's config.json."),
-    ] = None,
+    config: ConfigFile = None,
     name: Annotated[str | None, typer.Option(help="A name for the run.")] = None,
     resume: Annotated[
         Path | None,

@@ -20,6 +20,17 @@ SWEEP, FIND_LR = "sweep", "find_lr"
 _SWEEP_PRIORITY = -5  # behind training, before what is only prepared
 
 
+def check_sweep(config: SweepConfig, base: TrainConfig, data_dir: Path | str) -> None:
+    """Refuse at once what could only fail in the worker.
+
+    Raises:
+        ConfigError: a backbone is unknown, or does not suit the image size.
+        DatasetError: there is no such folder, or nothing in it.
+    """
+    for backbone in config.backbone or (base.backbone,):
+        jobs.check_start(base.updated(backbone=backbone), Path(data_dir))
+
+
 def start_sweep(
     workspace: Workspace, config: SweepConfig, base: TrainConfig, data_dir: Path | str
 ) -> Sweep:
@@ -29,8 +40,7 @@ def start_sweep(
         ConfigError: there are too many combinations, or a backbone does not suit the image size.
         DatasetError: there is no such folder, or nothing in it.
     """
-    for backbone in config.backbone or (base.backbone,):
-        jobs.check_start(base.updated(backbone=backbone), Path(data_dir))
+    check_sweep(config, base, data_dir)
     sweep = create_sweep(workspace, config, base, data_dir)
     _submit(workspace, sweep)
     return sweep
