@@ -103,3 +103,17 @@ def drawn_features(monkeypatch: pytest.MonkeyPatch) -> None:
         return (noise + 8 * np.eye(6)[index.labels]).astype(np.float32)
 
     monkeypatch.setattr(explore, "_features", draw)
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Return ``cli(*words)``, which gives exit code, stdout and stderr."""
+    from tl_core.cli.app import main
+
+    def run(*words: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as left:
+            main([str(word) for word in words])
+        shown = capsys.readouterr()
+        return int(left.value.code or 0), shown.out, shown.err
+
+    return run

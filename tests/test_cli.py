@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tl_core.cli.app import main
 from tl_core.config import AugmentConfig, TrainConfig
 from tl_core.training.runs import archive_run, list_runs, load_run, unarchive_run
 
@@ -25,18 +24,9 @@ def run_cli(*words, **options):
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, **options)
 
 
-@pytest.fixture
-def cli(capsys, tmp_path, monkeypatch):
-    """Return ``cli(*words)``, which gives exit code, stdout and stderr."""
+@pytest.fixture(autouse=True)
+def own_workspace(tmp_path, monkeypatch):
     monkeypatch.setenv("TL_WORKSPACE", str(tmp_path / "workspace"))
-
-    def run(*words):
-        with pytest.raises(SystemExit) as left:
-            main([str(word) for word in words])
-        shown = capsys.readouterr()
-        return left.value.code or 0, shown.out, shown.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

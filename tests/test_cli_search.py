@@ -4,7 +4,6 @@ import signal
 
 import pytest
 
-from tl_core.cli.app import main
 from tl_core.training import sweep as sweep_module
 from tl_core.training.sweeps import list_sweeps
 from tl_core.workspace import Workspace
@@ -19,17 +18,9 @@ def place(tmp_path_factory):
     return Workspace(tmp_path_factory.mktemp("place"))
 
 
-@pytest.fixture
-def cli(capsys, monkeypatch, place):
+@pytest.fixture(autouse=True)
+def shared_workspace(monkeypatch, place):
     monkeypatch.setenv("TL_WORKSPACE", str(place.root))
-
-    def run(*words):
-        with pytest.raises(SystemExit) as left:
-            main([str(word) for word in words])
-        shown = capsys.readouterr()
-        return left.value.code or 0, shown.out, shown.err
-
-    return run
 
 
 @pytest.fixture
