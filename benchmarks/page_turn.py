@@ -1,9 +1,10 @@
 """Turning a page of the gallery in a real browser, from the click until its pictures stand.
 
-    python -m benchmarks.page_turn FOLDER [--turns 15]
+    python -m benchmarks.page_turn FOLDER [--turns 15] [--alone]
 
 ``FOLDER`` has class folders of many images; 20,000 is what was asked for. The app is served from a
 workspace of its own that knows the folder, as on a second visit: it was scanned and looked at.
+The training process meanwhile runs the backbone over all images; ``--alone`` ends it first.
 Needs the tests' packages and chromium.
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from tl_core.data.dataset import scan_dataset
 from tl_core.training.explore import look
+from tl_core.training.jobs import end_worker
 from tl_core.workspace import Workspace
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
@@ -42,6 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--turns", type=int, default=15)
+    parser.add_argument("--alone", action="store_true")
     arguments = parser.parse_args()
 
     from browser_helpers import open_chromium, open_page, run_app  # type: ignore[import-not-found]
@@ -56,6 +59,8 @@ def main() -> None:
         with run_app(workspace) as server, open_chromium() as browser:
             page = open_page(browser, f"{server.url}/Data?dataset={data_dir.name}")
             page.wait_for_selector("[data-testid=stPaginationNext]")
+            if arguments.alone:
+                end_worker(workspace)
             seconds = sorted(page.evaluate(CLICK) / 1000 for _ in range(arguments.turns))
             megabytes = server.megabytes
     print(
