@@ -31,8 +31,10 @@ CLICK = """async () => {
     const next = main.querySelector('[data-testid=stPaginationNext]');
     const started = performance.now();
     (next.closest('button') || next.querySelector('button')).click();
+    const grid = main.querySelector(
+        '.st-key-gallery_tiles [data-testid=stBidiComponentIsolated]').shadowRoot;
     const stands = () => said() && said() !== before
-        && [...main.querySelectorAll('[data-testid=stImage] img')].every(one => one.complete)
+        && [...grid.querySelectorAll('img')].every(one => one.complete)
         && !document.querySelector('[data-stale=true]');
     while (!stands()) await new Promise(resolve => setTimeout(resolve, 5));
     return performance.now() - started;

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -61,6 +63,13 @@ def texts(at: AppTest) -> str:
     """Return everything that is said on the page in Markdown, captions and headings."""
     parts = [*at.markdown, *at.caption, *at.subheader, *at.title]
     return "\n".join(part.value for part in parts)
+
+
+def tiles(at: AppTest) -> list[dict[str, Any]]:
+    """Return what the grid of pictures was given of each; "ticked" tells whether it is."""
+    (grid,) = at.get("bidi_component")
+    data = json.loads(grid.proto.json)
+    return [{**tile, "ticked": tile["path"] in data["ticked"]} for tile in data["tiles"]]
 
 
 def finished_run(

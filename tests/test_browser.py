@@ -22,6 +22,7 @@ from playwright.sync_api import Locator, Page, expect
 from tl_core.data.samples import draw_example
 from tl_core.training.runs import list_runs
 from tl_core.workspace import Workspace
+from ui.thumbnails import PAGE_SIZE
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
@@ -102,7 +103,7 @@ def test_from_the_sample_set_to_a_classified_photo(browser, server: Server, tmp_
     page.wait_for_selector("h1:has-text('Data')")
     settle(page)
     expect(page.get_by_text("photos in 3 classes")).to_be_visible()
-    assert page.get_by_test_id("stImage").count() >= 24
+    assert page.locator(".st-key-gallery_tiles img").count() == PAGE_SIZE
     assert_no_banner(page)
     keep_screenshot(page, "2_data")
 
@@ -176,6 +177,35 @@ def test_pages_fit_a_narrow_window(browser, drawn: Server, title, theme):
     overflow = page.locator("[data-testid=stMain]").evaluate("e => e.scrollWidth - e.clientWidth")
     assert overflow <= 0
     keep_screenshot(page, f"narrow_{title.lower()}_{theme}")
+    page.context.close()
+
+
+def test_pictures_are_ticked_by_mouse_and_keyboard(browser, drawn: Server):
+    page = open_page(browser, f"{drawn.url}/Data")
+    boxes = page.locator(".st-key-gallery_tiles input")
+    exclude = page.locator(".st-key-gallery_exclude button").first
+    boxes.nth(1).click()
+    boxes.nth(3).click(modifiers=["Shift"])
+    expect(exclude).to_contain_text("Exclude (3)")
+    page.locator(".st-key-gallery_tiles img").nth(6).click()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    expect(exclude).to_contain_text("Exclude (5)")
+
+    def ticked() -> list[int]:
+        return boxes.evaluate_all("all => all.flatMap((box, place) => box.checked ? [place] : [])")
+
+    assert ticked() == [1, 2, 3, 6, 7]
+    page.get_by_test_id("stPaginationNext").click()
+    expect(page.get_by_text(f"Pictures {PAGE_SIZE + 1} to")).to_be_visible()
+    settle(page)
+    assert ticked() == []
+    page.get_by_test_id("stPaginationPrev").click()
+    expect(page.get_by_text("Pictures 1 to")).to_be_visible()
+    settle(page)
+    assert ticked() == [1, 2, 3, 6, 7]
+    click(page, "gallery_untick")
+    assert ticked() == []
     page.context.close()
 
 

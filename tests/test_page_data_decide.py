@@ -1,7 +1,10 @@
+from types import SimpleNamespace
+
 import pytest
-from app_helpers import DATA, TRAIN, assert_sound, open_page, sample_folder, texts
+from app_helpers import DATA, TRAIN, assert_sound, open_page, sample_folder, texts, tiles
 from PIL import Image
 
+import ui.tiles
 from tl_core.data.dataset import scan_dataset
 from tl_core.data.decisions import Decision, edit_decisions, load_dataset, load_decisions
 from tl_core.training.explore import look
@@ -14,18 +17,15 @@ def dataset(workspace, make_dataset):
     return make_dataset({"cat": 12, "dog": 8}, sample_folder(workspace))
 
 
-def boxes(at):
-    return [box for box in at.checkbox if "_tick_" in box.key]
-
-
 def names(at):
-    return [box.label.replace("\\", "") for box in boxes(at)]
+    return [tile["name"] for tile in tiles(at)]
 
 
 def tick(at, *places):
-    for place in places:
-        at = boxes(at)[place].check().run()
-    return at
+    """Tick as the browser would, which alone can click in the grid."""
+    shown = tiles(at)
+    at.session_state["picked"].update(shown[place]["path"] for place in places)
+    return at.run()
 
 
 def test_ticked_pictures_are_excluded_and_no_longer_count(workspace, dataset):
@@ -78,7 +78,7 @@ def test_a_class_that_only_decisions_made_is_a_class_like_others(workspace, data
     assert_sound(at)
     assert "20 photos in 3 classes" in texts(at)
     assert names(at) == ["0.png"]
-    assert "from cat" in texts(at)
+    assert tiles(at)[0]["note"] == "moved from cat"
 
 
 def test_excluded_pictures_are_shown_and_brought_back(workspace, dataset):
@@ -95,7 +95,7 @@ def test_excluded_pictures_are_shown_and_brought_back(workspace, dataset):
 def test_no_class_but_one_may_be_left(workspace, dataset):
     at = open_page(DATA, gallery_class="dog")
     at.button(key="gallery_tick_all").click().run()
-    assert len([box for box in boxes(at) if box.value]) == 8
+    assert [tile["ticked"] for tile in tiles(at)] == [True] * 8
     at.button(key="gallery_exclude").click().run()
     assert "Expected at least 2 classes" in at.error[0].value
     assert load_decisions(workspace, dataset).steps == ()
@@ -137,11 +137,12 @@ def test_a_filter_from_a_chart_narrows_the_gallery_until_it_is_taken_away(worksp
     assert len(names(at)) == 21
 
 
-def test_names_are_shown_as_they_are_and_not_as_markup(workspace, dataset):
-    (dataset / "cat" / "0.png").rename(dataset / "cat" / "_0_ :red[x] *y*.png")
-    at = open_page(DATA, gallery_class="cat")
-    label = next(box.label for box in boxes(at) if "red" in box.label)
-    assert label == r"\_0\_ \:red\[x\] \*y\*.png"
+def test_a_tick_in_the_browser_counts_for_what_it_showed_and_the_dataset_has(monkeypatch):
+    picked = {"cat/0.png", "dog/7.png"}
+    monkeypatch.setattr(ui.tiles.st, "session_state", {"picked": picked})
+    view = SimpleNamespace(raw_place={"cat/0.png": 0, "cat/1.png": 1, "dog/7.png": 2})
+    ui.tiles.take_ticks(view, {"cat/0.png", "cat/1.png", "../x"}, {"cat/1.png", "../x"})
+    assert picked == {"cat/1.png", "dog/7.png"}
 
 
 def test_one_ticked_picture_leads_to_what_is_like_it(workspace, dataset):

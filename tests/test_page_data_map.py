@@ -1,7 +1,7 @@
 from types import SimpleNamespace
 
 import pytest
-from app_helpers import DATA, assert_sound, open_page, sample_folder, texts
+from app_helpers import DATA, assert_sound, open_page, sample_folder, texts, tiles
 
 from tl_core.config import TrainConfig
 from tl_core.data.dataset import scan_dataset
@@ -64,9 +64,8 @@ def test_neighbours_of_a_picture_are_listed_the_nearest_first(workspace, dataset
     at = open_page(DATA, map_picture="dog/4.png", **MAP)
     assert_sound(at)
     assert "(dog) and what is most like it" in texts(at)
-    ticks = [box for box in at.checkbox if box.key.startswith("map_tick_")]
-    assert len(ticks) == 13
-    assert ticks[0].label == "4.png"
+    assert len(tiles(at)) == 13
+    assert tiles(at)[0]["path"] == "dog/4.png"
 
 
 def test_a_failure_is_told_and_can_be_tried_again(workspace, dataset):

@@ -137,9 +137,7 @@ def draw_way_out(workspace: Workspace, dataset: DatasetRef) -> None:
 def forget_picked(paths: Collection[str] | None = None) -> None:
     """Pick no picture any more, or none of ``paths``."""
     picked: set[str] = st.session_state.setdefault(keys.PICKED, set())
-    gone = set(picked) if paths is None else picked.intersection(paths)
-    picked.difference_update(gone)
-    st.session_state[keys.PICK_ROUND] = st.session_state.get(keys.PICK_ROUND, 0) + 1
+    picked.difference_update(set(picked) if paths is None else paths)
 
 
 def _decide(view: View, label: str, decisions: list[Decision]) -> None:

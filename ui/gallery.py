@@ -161,11 +161,11 @@ def _notes(view: View, records: Sequence[ImageRecord], by: str) -> dict[str, str
         held = view.decisions.current.get(record.path)
         if held is not None and held.action == "relabel":
             home = view.raw.class_names[view.raw.records[view.raw_place[record.path]].label]
-            notes[record.path] = f":material/drive_file_move: from {plain(home)}"
+            notes[record.path] = f"moved from {home}"
         elif suggested is not None:
             other = view.raw.class_names[int(suggested[place])]
             if other != view.class_of(record.path):
-                notes[record.path] = f"looks like {plain(other)}"
+                notes[record.path] = f"looks like {other}"
         elif by == "Smallest first" or by == "Largest first":
             notes[record.path] = f"{record.width} × {record.height}"
     return notes

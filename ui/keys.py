@@ -21,7 +21,6 @@ INTAKE_ROUND = "intake_round"  # counts intakes, so that each begins with an emp
 NOTICE = "notice"  # one line to show after the next rerun
 SEEN_DATA = "seen_data"  # whether the Data page was open in this session
 PICKED = "picked"  # set of paths of the pictures that are ticked on the Data page
-PICK_ROUND = "pick_round"  # counts clearings, so that the ticks are drawn anew
 PICKED_DATASET = "picked_dataset"  # whose pictures they are
 FILTER = "gallery_filter"  # (field, low, high or value) that a click in a chart asked for
 DATA_TABS = "data_tabs"  # which part of the Data page is open

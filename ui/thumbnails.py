@@ -15,7 +15,7 @@ from tl_core.files import write_bytes
 from tl_core.workspace import Workspace
 
 SIZE = (240, 180)  # width, height in pixels: tiles of one shape make a calm grid
-PAGE_SIZE = 24
+PAGE_SIZE = 36
 
 
 def thumbnail(workspace: Workspace, index: DatasetIndex, record: ImageRecord) -> bytes | None:

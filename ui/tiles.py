@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import PurePosixPath
 
 import streamlit as st
@@ -12,7 +13,7 @@ from ui import keys
 from ui.deciding import bring_back, draw_history, exclude, forget_picked, move
 from ui.looking import View
 from ui.thumbnails import thumbnails
-from ui.words import plain
+from ui.tile_grid import Tile, tile_grid
 
 TILE_WIDTH = 128
 
@@ -42,29 +43,30 @@ def draw_tiles(
         notes: a line under a picture, by path.
         tile_width: in pixels; the grid has as many columns as fit.
     """
-    picked = picked_of(view)
-    round_number = st.session_state.get(keys.PICK_ROUND, 0)
-    grid = st.grid("auto", min_column_width=tile_width, gap="small")
-    tiles = thumbnails(view.workspace, view.raw, records)
-    for record, data in zip(records, tiles, strict=True):
-        name = PurePosixPath(record.path).name
-        with grid.cell(), st.container(gap="xxsmall"):
-            if data is None:
-                st.caption(f":material/broken_image: {plain(name)} cannot be read any more")
-                continue
-            class_name = view.class_of(record.path)
-            st.image(data, width="stretch", alt=f"{class_name}: {name}")
-            st.checkbox(
-                plain(name),
-                value=record.path in picked,
-                key=f"{prefix}_tick_{round_number}_{view.raw_place[record.path]}",
-                on_change=_toggle,
-                args=(record.path,),
-                wrap=False,
-                width="stretch",
+    pictures = thumbnails(view.workspace, view.raw, records)
+    tile_grid(
+        [
+            Tile(
+                path=record.path,
+                name=PurePosixPath(record.path).name,
+                alt=view.class_of(record.path),
+                jpeg=picture,
+                note=(notes or {}).get(record.path, ""),
             )
-            if notes and record.path in notes:
-                st.caption(notes[record.path])
+            for record, picture in zip(records, pictures, strict=True)
+        ],
+        picked_of(view),
+        f"{prefix}_tiles",
+        partial(take_ticks, view),
+        tile_width,
+    )
+
+
+def take_ticks(view: View, shown: set[str], ticked: set[str]) -> None:
+    """Make the pictures that are ticked the picked ones among those shown."""
+    picked: set[str] = st.session_state[keys.PICKED]
+    picked.difference_update(shown)
+    picked.update(path for path in ticked if path in view.raw_place)
 
 
 def draw_actions(
@@ -158,15 +160,9 @@ def _show_similar(path: str) -> None:
     st.session_state[keys.DATA_TABS] = "Map"
 
 
-def _toggle(path: str) -> None:
-    picked: set[str] = st.session_state[keys.PICKED]
-    picked.symmetric_difference_update([path])
-
-
 def _tick_all(paths: Sequence[str], all_ticked: bool) -> None:
     picked: set[str] = st.session_state.setdefault(keys.PICKED, set())
     if all_ticked:
         forget_picked()
     else:
         picked.update(paths)
-        st.session_state[keys.PICK_ROUND] = st.session_state.get(keys.PICK_ROUND, 0) + 1
