@@ -65,7 +65,9 @@ def test_sweep_tries_the_choices_and_names_one_head(cli, data_dir, place):
     assert "within one standard error" in out
 
 
-def test_ctrl_c_keeps_the_heads_tried_so_far(cli, data_dir, place, monkeypatch):
+def test_ctrl_c_keeps_the_heads_tried_and_resume_tries_the_others(
+    cli, data_dir, place, monkeypatch
+):
     fit, fits = sweep_module.fit_head, []
 
     def fit_and_interrupt(*arguments):
@@ -81,8 +83,20 @@ def test_ctrl_c_keeps_the_heads_tried_so_far(cli, data_dir, place, monkeypatch):
     assert code == 130
     made = list_sweeps(place)[0]
     assert made.state == "stopped"
-    assert 1 <= len(made.trials()) < 40
+    before = made.trials()
+    assert 1 <= len(before) < 40
     assert str(made.sweep_dir) in out
+
+    monkeypatch.setattr(sweep_module, "fit_head", fit)
+    code, out, _ = cli("sweep", "--resume", made.sweep_dir, "--quiet", "--json")
+    values = json.loads(out)
+    assert (code, values["state"], len(values["trials"])) == (0, "finished", 40)
+    assert made.trials()[: len(before)] == before
+    code, _, err = cli("sweep", "--resume", made.sweep_dir)
+    assert (code, err) == (
+        2,
+        f"Error: Expected a search that ended early, but '{made.id}' is finished.\n",
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,6 +112,23 @@ def test_ctrl_c_keeps_the_heads_tried_so_far(cli, data_dir, place, monkeypatch):
 )
 def test_choices_that_do_not_fit_are_refused_in_words(cli, data_dir, words, told):
     code, out, err = cli("sweep", data_dir, *words)
+    assert (code, out) == (2, "")
+    assert err.startswith("Error: ")
+    assert told in err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "Expected DATA_DIR"),
+        (["--resume", "nowhere"], "Expected the folder of a search"),
+        (["--resume", "nowhere", "--epochs", "3"], "knows its data and settings"),
+        (["--resume", "nowhere", "--folds", "3"], "knows its data and settings"),
+        (["food", "--resume", "nowhere"], "knows its data and settings"),
+    ],
+)
+def test_a_search_is_named_by_its_data_or_its_folder(cli, words, told):
+    code, out, err = cli("sweep", *words)
     assert (code, out) == (2, "")
     assert err.startswith("Error: ")
     assert told in err

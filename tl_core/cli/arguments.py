@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tl_core.errors import ConfigError
 from tl_core.workspace import ENVIRONMENT_NAME, Workspace, default_workspace
 
 EXIT_USER_ERROR = 2
@@ -14,6 +15,14 @@ EXIT_STOPPED = 130
 
 DataDir = Annotated[
     Path, typer.Argument(metavar="DATA_DIR", help="Folder with one folder of images per class.")
+]
+OptionalDataDir = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[DATA_DIR]",
+        help="Folder with one folder of images per class; what goes on knows its own.",
+        show_default=False,
+    ),
 ]
 RunDir = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder of a run, see: runs.")]
 RunsDir = Annotated[
@@ -42,3 +51,14 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 def workspace_at(root: Path | None) -> Workspace:
     """Return the workspace in that folder, by default the one beside ``app.py``."""
     return default_workspace() if root is None else Workspace(root.expanduser().absolute())
+
+
+def expect_data_dir(data_dir: Path | None) -> Path:
+    """Return the folder of images.
+
+    Raises:
+        ConfigError: it was not given.
+    """
+    if data_dir is None:
+        raise ConfigError("Expected DATA_DIR, a folder with one folder of images per class.")
+    return data_dir

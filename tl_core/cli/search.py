@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -13,8 +14,10 @@ from tl_core.cli.arguments import (
     AsJson,
     ConfigFile,
     DataDir,
+    OptionalDataDir,
     Quiet,
     WorkspaceDir,
+    expect_data_dir,
     workspace_at,
 )
 from tl_core.cli.options import build_config, parse_numbers, with_settings
@@ -22,9 +25,11 @@ from tl_core.cli.terminal import percent, print_json, print_table, working
 from tl_core.errors import ConfigError, Stopped
 
 if TYPE_CHECKING:
+    from tl_core.config import TrainConfig
     from tl_core.training.lr_finder import LearningRateTest
     from tl_core.training.sweep_trials import Trial
     from tl_core.training.sweeps import Sweep
+    from tl_core.workspace import Workspace
 
 T = TypeVar("T")
 
@@ -60,8 +65,12 @@ def find_lr(
 
 @with_settings
 def sweep(
-    data_dir: DataDir,
+    data_dir: OptionalDataDir = None,
     config: ConfigFile = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="SEARCH_DIR", help="Try what a search that ended early has left."),
+    ] = None,
     trials: Annotated[
         int | None, typer.Option(metavar="N", help="How many heads to try.  [30]")
     ] = None,
@@ -99,14 +108,11 @@ def sweep(
     """Search for a good head: many of them, cross-validated on what the backbone says.
 
     The test part is not looked at. Settings given apply to all heads, choices are tried. Ctrl-C
-    stops and keeps the heads tried so far; the search shows on the Train page too.
+    stops and keeps the heads tried so far, --resume tries the others; the search shows on the
+    Train page too.
     """
-    from tl_core.sweep_config import SweepConfig
-    from tl_core.training.search_jobs import check_sweep
     from tl_core.training.sweep import run_sweep
-    from tl_core.training.sweeps import create_sweep
 
-    base = build_config(config, settings)
     given = {
         "num_trials": trials,
         "search": search,
@@ -118,10 +124,16 @@ def sweep(
         "label_smoothing": _split(label_smoothing_choices, ",", _number),
         "backbone": _split(backbone_choices, ",", str),
     }
-    wanted = SweepConfig.create({name: value for name, value in given.items() if value is not None})
-    check_sweep(wanted, base, data_dir)
+    choices = {name: value for name, value in given.items() if value is not None}
+    if resume is not None:
+        base = {name: value for name, value in settings.items() if value is not None}
+        if data_dir is not None or config is not None or choices or base:
+            raise ConfigError("A search knows its data and settings: give none of them with it.")
+        made = _find_left(resume)
+    else:
+        wanted = build_config(config, settings)
+        made = _begin(expect_data_dir(data_dir), choices, wanted, workspace_at(workspace))
     with working(quiet, as_json) as (progress, should_stop):
-        made = create_sweep(workspace_at(workspace), wanted, base, data_dir)
         try:
             run_sweep(made, on_progress=progress.on_progress, should_stop=should_stop)
         except Stopped:
@@ -132,6 +144,27 @@ def sweep(
         _print_sweep(made)
     if made.state == "stopped":
         raise typer.Exit(EXIT_STOPPED)
+
+
+def _find_left(sweep_dir: Path) -> Sweep:
+    """Return a search that has heads left to try."""
+    from tl_core.training.search_jobs import check_resumable
+    from tl_core.training.sweeps import load_sweep, workspace_of
+
+    made = load_sweep(sweep_dir)
+    check_resumable(workspace_of(made.sweep_dir), made)
+    return made
+
+
+def _begin(data_dir: Path, choices: dict[str, Any], base: TrainConfig, place: Workspace) -> Sweep:
+    """Create a search that can be done."""
+    from tl_core.sweep_config import SweepConfig
+    from tl_core.training.search_jobs import check_sweep
+    from tl_core.training.sweeps import create_sweep
+
+    wanted = SweepConfig.create(choices)
+    check_sweep(wanted, base, data_dir)
+    return create_sweep(place, wanted, base, data_dir)
 
 
 def _split(given: str | None, mark: str, read: Callable[[str], T]) -> tuple[T, ...] | None:

@@ -14,9 +14,11 @@ from tl_core.cli.arguments import (
     EXIT_STOPPED,
     AsJson,
     ConfigFile,
+    OptionalDataDir,
     Quiet,
     RunsDir,
     WorkspaceDir,
+    expect_data_dir,
     workspace_at,
 )
 from tl_core.cli.options import build_config, with_settings
@@ -40,14 +42,7 @@ if TYPE_CHECKING:
 
 @with_settings
 def train(
-    data_dir: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[DATA_DIR]",
-            help="Folder with one folder of images per class; not with --resume or --from-run.",
-            show_default=False,
-        ),
-    ] = None,
+    data_dir: OptionalDataDir = None,
     config: ConfigFile = None,
     name: Annotated[str | None, typer.Option(help="A name for the run.")] = None,
     resume: Annotated[
@@ -86,11 +81,9 @@ def train(
             run = resume_run(resume, progress.on_event, should_stop, cache_dir=place.cache_dir)
         elif from_run is not None:
             run = _go_on(from_run, settings, name, runs_dir, place, progress, should_stop)
-        elif data_dir is None:
-            raise ConfigError("Expected DATA_DIR, a folder with one folder of images per class.")
         else:
-            wanted = build_config(config, settings)
-            run = _begin(data_dir, wanted, name, runs_dir, place, progress, should_stop)
+            images, wanted = expect_data_dir(data_dir), build_config(config, settings)
+            run = _begin(images, wanted, name, runs_dir, place, progress, should_stop)
     _tell(run, as_json)
 
 

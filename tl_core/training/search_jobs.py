@@ -46,14 +46,23 @@ def start_sweep(
     return sweep
 
 
+def check_resumable(workspace: Workspace, sweep: Sweep) -> None:
+    """Refuse to go on with a search that has nothing left to try, or is being done.
+
+    Raises:
+        RunError: it is finished, under way, or cannot be read.
+    """
+    if sweep_job(workspace, sweep) is not None or sweep.state in ("running", "finished", "damaged"):
+        raise RunError(f"Expected a search that ended early, but '{sweep.id}' is {sweep.state}.")
+
+
 def resume_sweep(workspace: Workspace, sweep: Sweep) -> None:
     """Queue the heads of a search that ended early and were not tried yet.
 
     Raises:
-        RunError: it is finished, or under way.
+        RunError: it is finished, under way, or cannot be read.
     """
-    if sweep_job(workspace, sweep) is not None or sweep.state in ("running", "finished", "damaged"):
-        raise RunError("Expected a search that ended early.")
+    check_resumable(workspace, sweep)
     update_status(sweep.sweep_dir, state="queued", message="")
     _submit(workspace, sweep)
 

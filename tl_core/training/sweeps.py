@@ -183,6 +183,21 @@ def create_sweep(
     return Sweep(sweep_dir)
 
 
+def load_sweep(sweep_dir: str | os.PathLike[str]) -> Sweep:
+    """Return a search by its folder.
+
+    Raises:
+        RunError: there is no search in it, or one that cannot be read.
+    """
+    sweep = Sweep(Path(sweep_dir).absolute())
+    if not (sweep.sweep_dir / BASE_FILE).is_file():
+        raise RunError(
+            f"Expected the folder of a search, one below workspace/sweeps, received '{sweep_dir}'."
+        )
+    _ = sweep.config, sweep.base, sweep.origin
+    return sweep
+
+
 def list_sweeps(workspace: Workspace) -> list[Sweep]:
     """Return all searches of a workspace, the newest first."""
     try:
