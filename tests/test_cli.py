@@ -299,7 +299,7 @@ MISTAKES = {
     "no run": ("predict nowhere pyproject.toml", "Run 'nowhere' does not exist"),
     "no image": ("predict nowhere gone.jpg", "Expected an image or a folder at 'gone.jpg'"),
     "evaluate": ("evaluate nowhere", "Run 'nowhere' does not exist"),
-    "option": ("train . --bachsize 3", "No such option: --bachsize"),
+    "option": ("train . --bachsize 3", "--bachsize"),
     "number": ("train . --epochs many", "Invalid value for '--epochs'"),
     "command": ("tarin .", "No such command 'tarin'"),
 }
