@@ -33,13 +33,13 @@ def show_four(monkeypatch, stream, quiet=False):
 def test_a_terminal_gets_one_line_drawn_anew(monkeypatch):
     written = show_four(monkeypatch, Terminal())
     shown = ["1 of 100, 10/s, 10 s left", "50 of 100, 10/s, 5 s left", "100 of 100"]
-    assert written == "".join(f"\rreading images: {text}\x1b[K" for text in shown) + "\n"
+    assert written == "".join(f"\rreading the photos: {text}\x1b[K" for text in shown) + "\n"
 
 
 def test_a_log_gets_few_whole_lines(monkeypatch):
     written = show_four(monkeypatch, io.StringIO())
     shown = ["1 of 100, 10/s, 10 s left", "50 of 100, 10/s, 5 s left", "100 of 100"]
-    assert written.splitlines() == [f"reading images: {text}" for text in shown]
+    assert written.splitlines() == [f"reading the photos: {text}" for text in shown]
 
 
 def test_quiet_shows_nothing(monkeypatch):
@@ -47,8 +47,8 @@ def test_quiet_shows_nothing(monkeypatch):
 
 
 def test_a_narrow_terminal_gets_no_second_line(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "20")
-    assert "\rreading images: 1 o\x1b[K" in show_four(monkeypatch, Terminal())
+    monkeypatch.setenv("COLUMNS", "24")
+    assert "\rreading the photos: 1 o\x1b[K" in show_four(monkeypatch, Terminal())
 
 
 def test_training_events_become_progress(monkeypatch):
@@ -62,7 +62,7 @@ def test_training_events_become_progress(monkeypatch):
     line.on_event(EpochEnd("head", 0, 0.4, 0.8, 0.25, 0.9, 1e-3, 0.1, True, 900.0, None))
     line.close()
     assert stream.getvalue().splitlines() == [
-        "computing features: 50 of 200, 25/s, 6 s left",
+        "running the backbone: 50 of 200, 25/s, 6 s left",
         "training: epoch 1/20, loss 0.500, accuracy 75.0 %, 2 min left",
         "training: epoch 1/20, val_loss 0.250, val_accuracy 90.0 %",
     ]

@@ -113,6 +113,11 @@ def test_before_the_first_epoch_the_photos_count(run):
     )
 
 
+def test_a_download_is_told_in_megabytes(run):
+    feed = told(run, FeatureProgress("download", 34_000_000, 98_000_000, 8_000_000.0, 8.0))
+    assert progress_text(feed) == "Downloading the weights · 34 of 98 MB · 8 s left"
+
+
 def test_the_head_leaves_room_for_the_fine_tuning_to_come(run):
     assert planned_epochs(told(run, *HEAD), run.config) == 13
 

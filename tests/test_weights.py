@@ -75,7 +75,7 @@ def test_a_download_appears_whole_in_keras_folder_with_progress(publish, checksu
     assert files_in(path.parent) == ["vgg16.h5"]
     assert has_weights("VGG16", (224, 224))
     assert seen[-1].done == seen[-1].total == len(CONTENT)
-    assert seen[-1].stage == "Downloading VGG16"
+    assert seen[-1].stage == "download"
 
 
 def test_a_file_that_is_there_is_not_fetched_again(publish):

@@ -11,12 +11,12 @@ import streamlit as st
 from tl_core.data.cleaned import export_cleaned_copy
 from tl_core.data.decisions import Decisions, apply_decisions, edit_decisions
 from tl_core.data.names import safe_component
-from tl_core.data.progress import Progress
 from tl_core.errors import DatasetError, TLError
 from ui import keys
 from ui.datasets import choose_dataset
 from ui.errors import guarded
 from ui.looking import View
+from ui.progress import shower
 from ui.words import number_of
 
 MAX_ZIP_BYTES = 2_000_000_000
@@ -89,13 +89,7 @@ def _draw_copy(view: View) -> None:
         out = view.workspace.datasets_dir / safe_component(name.strip())
         bar = st.progress(0.0, text="Copying")
         st.button("Cancel", key="copy_cancel")  # any click ends this run; nothing is left behind
-
-        def show(progress: Progress) -> None:
-            if progress.done % 20 == 0:
-                share = progress.done / max(1, progress.total)
-                bar.progress(share, text=f"Copying: {progress.done:,} of {progress.total:,}")
-
-        export_cleaned_copy(view.index, out, on_progress=show)
+        export_cleaned_copy(view.index, out, on_progress=shower(bar))
         choose_dataset(view.workspace.relative(out))
         st.session_state[keys.NOTICE] = f"'{out.name}' was made and is open now"
         st.rerun()

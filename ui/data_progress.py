@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
+from tl_core.data.progress import Progress
 from tl_core.training import explore_jobs
 from tl_core.training.explore_files import ExploreFiles
 from tl_core.training.explore_jobs import ExploreKind
 from ui.errors import guarded
 from ui.job_progress import draw_bar
 from ui.looking import View, ensure_look
+from ui.progress import told
 
 POLL_SECONDS = 1.0
 
@@ -50,13 +52,8 @@ def _poll_look(view: View) -> None:
     if looking is None or looking.error:
         st.rerun()
     progress = looking.progress if looking is not None else None
-    share = progress.done / max(1, progress.total) if progress else 0.0
-    told = (
-        f"Looking at each photo: {progress.done:,} of {progress.total:,}"
-        if progress
-        else "Looking at each photo"
-    )
-    st.progress(min(1.0, share), text=told)
+    progress = progress or Progress("audit", 0, 0, 0.0)
+    st.progress(progress.share, text=told(progress))
 
 
 @st.fragment(run_every=POLL_SECONDS)

@@ -17,7 +17,6 @@ import streamlit as st
 
 from tl_core.data.dataset import DatasetIndex, scan_dataset
 from tl_core.data.decisions import Decisions, apply_decisions, decisions_path, load_decisions
-from tl_core.data.progress import Progress
 from tl_core.data.samples import SAMPLE_NAME
 from tl_core.errors import DatasetError, did_you_mean
 from tl_core.files import read_json, write_json
@@ -25,6 +24,7 @@ from tl_core.training.runs import Run
 from tl_core.workspace import Workspace
 from ui import keys
 from ui.choice import settle_choice
+from ui.progress import shower
 
 FOLDERS_ENVIRONMENT_NAME = "TL_FOLDERS"
 SAMPLE_TITLE = "Sample set: pizza, burger, taco"
@@ -188,12 +188,9 @@ def load_raw(workspace: Workspace, dataset: DatasetRef) -> DatasetIndex:
         place = st.empty()
         with place.container():
             bar = st.progress(0.0, text=f"Reading {dataset.title}")
-
-            def show(progress: Progress) -> None:
-                share = progress.done / max(1, progress.total)
-                bar.progress(min(1.0, share), text=_progress_text(progress))
-
-            index = scan_dataset(dataset.path, cache_dir=workspace.cache_dir, on_progress=show)
+            index = scan_dataset(
+                dataset.path, cache_dir=workspace.cache_dir, on_progress=shower(bar)
+            )
         place.empty()
         kept.put(dataset.path, stamp, index)
     return index
@@ -246,10 +243,6 @@ def _kept_scans() -> _Kept[DatasetIndex]:
 @st.cache_resource(max_entries=1, show_spinner=False)
 def _kept_decided() -> _Kept[Decided]:
     return _Kept(NUM_KEPT_SCANS)
-
-
-def _progress_text(progress: Progress) -> str:
-    return f"{progress.stage.capitalize()}: {progress.done:,} of {progress.total:,}"
 
 
 def subfolders(folder: Path) -> list[str]:

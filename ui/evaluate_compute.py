@@ -7,7 +7,6 @@ from collections import OrderedDict
 import streamlit as st
 
 from tl_core.data.decisions import decisions_path
-from tl_core.data.progress import Progress
 from tl_core.results.evaluate import evaluate_run
 from tl_core.results.evaluation import Evaluation
 from tl_core.training.runs import Run
@@ -16,9 +15,9 @@ from ui.datasets import DatasetRef, dataset_of, file_stamp, folder_stamp, load_d
 from ui.evaluate_state import KEPT, TEST, Looked, Source
 from ui.memory import give_back
 from ui.models import model_stamp
+from ui.progress import shower
 
 NUM_KEPT = 4
-STAGES = {"scan": "Reading the photos", "features": "Running the backbone"}
 
 
 def look(workspace: Workspace, run: Run, source: Source) -> Looked:
@@ -46,19 +45,12 @@ def look(workspace: Workspace, run: Run, source: Source) -> Looked:
 def _evaluate(workspace: Workspace, run: Run, source: Source) -> Evaluation:
     place = st.empty()
     bar = place.progress(0.0, text="Opening the model")
-
-    def show(progress: Progress) -> None:
-        share = progress.done / max(1, progress.total)
-        title = STAGES.get(progress.stage, progress.stage.capitalize())
-        text = f"{title}: {progress.done:,} of {progress.total:,}"
-        bar.progress(min(1.0, share), text=text)
-
     evaluation = evaluate_run(
         run.run_dir,
         source.folder.path if source.folder else None,
         part=TEST if source.folder else source.part,
         cache_dir=workspace.cache_dir,
-        on_progress=show,
+        on_progress=shower(bar),
     )
     place.empty()
     give_back()

@@ -26,9 +26,9 @@ from ui.intake_parts import (
     given,
     new_dataset_dir,
     show_progress,
-    shower,
     store,
 )
+from ui.progress import shower
 
 IMAGE_TYPES = [suffix.removeprefix(".") for suffix in sorted(SUFFIXES)]
 
@@ -75,9 +75,7 @@ def _draw_zip(studio: Studio) -> None:
         "Add the zip", key="add_zip", type="primary", disabled=file is None or not name.strip()
     ):
         out_dir = new_dataset_dir(studio, name)
-        report = extract_archive(
-            given(file), out_dir, on_progress=shower(show_progress(), "Unpacking")
-        )
+        report = extract_archive(given(file), out_dir, on_progress=shower(show_progress()))
         left_out = report.refused + [(kind, f"{n} left out") for kind, n in report.ignored.items()]
         finish(studio, out_dir, report.num_files, left_out)
 

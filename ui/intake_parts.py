@@ -12,11 +12,11 @@ from streamlit.typing import UploadedFile
 
 from tl_core.data.intake import UploadOutcome, store_uploads
 from tl_core.data.names import safe_component
-from tl_core.data.progress import OnProgress, Progress
 from tl_core.errors import DatasetError
 from ui import keys
 from ui.bootstrap import Studio
 from ui.datasets import choose_dataset, list_datasets
+from ui.progress import shower
 from ui.words import number_of
 
 NEW = "A new dataset"
@@ -83,7 +83,7 @@ def store(
         [(name or file.name, file) for file in files],
         out_dir,
         class_name=class_name,
-        on_progress=shower(bar, "Checking the pictures", len(files)),
+        on_progress=shower(bar, total=len(files)),
     )
     told = [
         (one.name, f"added as {one.path}" if one.path else one.reason or "") for one in outcomes
@@ -161,13 +161,3 @@ def given(file: UploadedFile | None) -> UploadedFile:
     if file is None:
         raise DatasetError("Expected a file; the upload is gone. Choose it again.")
     return file
-
-
-def shower(bar: DeltaGenerator, words: str, total: int = 0) -> OnProgress:
-    """Return what draws progress in a bar; ``total`` is for who does not know it."""
-
-    def show(progress: Progress) -> None:
-        whole = progress.total or total
-        bar.progress(min(1.0, progress.done / max(1, whole)), text=words)
-
-    return show

@@ -8,6 +8,7 @@ import streamlit as st
 
 from tl_core.charts.training import history_chart
 from tl_core.config import TrainConfig
+from tl_core.data.progress import amount, counts_bytes, stage_words
 from tl_core.training.jobs import queue_position, stop_run, worker_state
 from tl_core.training.runs import Run, load_run
 from tl_core.workspace import Workspace
@@ -17,12 +18,7 @@ from ui.feed import FEATURES, Feed, follow
 
 POLL_SECONDS = 1.0
 PHASE_TITLES = {"head": "Training the new layers", "fine_tune": "Fine-tuning"}
-STAGE_TITLES = {
-    "scan": "Reading the photos",
-    "backbone": "Preparing the backbone",
-    "features": "Running the backbone",
-}
-COUNTED = ("scan", "features")  # stages that count photos
+PHOTO_STAGES = ("scan", "features")  # stages that count photos
 
 
 @st.fragment(run_every=POLL_SECONDS)
@@ -74,16 +70,17 @@ def progress_text(feed: Feed) -> str:
     latest = feed.latest
     if feed.phase in ("", FEATURES):
         stage = feed.features.get("stage", feed.phase)
-        parts = [STAGE_TITLES.get(stage, stage.capitalize()) if stage else "Starting"]
-        if stage not in COUNTED or not feed.features:
+        parts = [stage_words(stage).capitalize() if stage else "Starting"]
+        if not feed.features or feed.features["total"] <= 1:
             return parts[0]
-        parts.append(f"{feed.features['done']:,} of {feed.features['total']:,} photos")
+        photos = " photos" if stage in PHOTO_STAGES else ""
+        parts.append(amount(stage, feed.features["done"], feed.features["total"]) + photos)
     else:
         parts = [PHASE_TITLES.get(feed.phase, feed.phase)]
         if "epoch" not in latest:
             return " · ".join([*parts, _between_epochs(latest)])
         parts.append(f"epoch {latest['epoch'] + 1} of {feed.num_epochs}")
-    if latest.get("images_per_second"):
+    if latest.get("images_per_second") and not counts_bytes(latest.get("stage", "")):
         parts.append(f"{latest['images_per_second']:,.0f} photos/s")
     if latest.get("seconds_left") is not None:
         parts.append(f"{words.seconds(latest['seconds_left'])} left")

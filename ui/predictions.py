@@ -11,7 +11,6 @@ import streamlit as st
 from tl_core.charts.base import percent
 from tl_core.charts.classes import probability_chart
 from tl_core.data.images import make_thumbnail
-from tl_core.data.progress import Progress
 from tl_core.errors import ImageError
 from tl_core.results.predict import Prediction
 from tl_core.training.runs import Run
@@ -22,7 +21,8 @@ from ui.errors import guarded
 from ui.memory import give_back
 from ui.models import model_stamp, open_predictor
 from ui.photos import Photo
-from ui.words import number_of, plain
+from ui.progress import shower
+from ui.words import plain
 
 PAGE_SIZE = 12
 PREVIEW_SIDE = 320
@@ -39,16 +39,13 @@ def predict(workspace: Workspace, run: Run, photos: Sequence[Photo]) -> list[Pre
     kept = st.session_state.get(keys.PREDICTIONS)
     if kept is not None and kept[0] == key:
         return list(kept[1])
-    bar = st.progress(0.0, text=f"Looking at {number_of(len(photos), 'photo')}")
-
-    def show(progress: Progress) -> None:
-        bar.progress(min(1.0, progress.done / max(1, progress.total)), text=_told(progress))
-
+    what = "Looking at the photos"
+    bar = st.progress(0.0, text=what)
     predictor = open_predictor(workspace, run)
     predictions = predictor.predict(
         [photo.data for photo in photos],
         top_k=len(predictor.class_names),
-        on_progress=show,
+        on_progress=shower(bar, what),
         names=[photo.name for photo in photos],
     )
     bar.empty()
@@ -184,7 +181,3 @@ def _drawer(workspace: Workspace, run: Run, photo: Photo, prediction: Prediction
     classes, shares = zip(*prediction.top, strict=True)
     draw_probabilities(classes, shares, run.class_names)
     draw_neighbours(seen)
-
-
-def _told(progress: Progress) -> str:
-    return f"{progress.stage.capitalize()}: {progress.done:,} of {progress.total:,} photos"

@@ -57,8 +57,8 @@ def draw_progress(workspace: Workspace) -> None:
             _drawing.clear()
         return
     progress = drawing.progress
-    share = progress.done / max(1, progress.total) if progress else 0.0
-    st.progress(min(1.0, share), text="Drawing the sample set, a few seconds, once")
+    share = progress.share if progress else 0.0
+    st.progress(share, text="Drawing the sample set, a few seconds, once")
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tl_core.cli.streams import libraries_kept_quiet
+from tl_core.data.progress import amount, counts_bytes, stage_words
 
 if TYPE_CHECKING:
     from tl_core.data.progress import Progress, ShouldStop
@@ -20,17 +21,7 @@ if TYPE_CHECKING:
 MAX_PATHS = 5
 """How many files a report names before it only counts the rest."""
 
-_STAGE_LABELS = {
-    "sample": "drawing",
-    "scan": "reading images",
-    "audit": "checking images",
-    "backbone": "preparing the backbone",
-    "features": "computing features",
-    "head": "training",
-    "fine_tune": "fine-tuning",
-    "learning_rate": "raising the rate",
-    "sweep": "trying heads",
-}
+_PHASE_WORDS = {"head": "training", "fine_tune": "fine-tuning"}
 _SECONDS_BETWEEN = {True: 0.1, False: 5.0}  # a terminal redraws one line, a log gets new ones
 
 
@@ -52,8 +43,8 @@ class ProgressLine:
 
     def on_progress(self, progress: Progress) -> None:
         """Show a :class:`~tl_core.data.progress.Progress`."""
-        rate, left = progress.rate, progress.seconds_left
-        self._show(progress.stage, _count(progress.done, progress.total, rate, left))
+        stage, left = progress.stage, progress.seconds_left
+        self._show(stage, _count(stage, progress.done, progress.total, progress.rate, left))
 
     def on_event(self, event: Event) -> None:
         """Show what a training event says, if it says how far things are."""
@@ -63,7 +54,7 @@ class ProgressLine:
             self._num_epochs = event.num_epochs
         elif isinstance(event, FeatureProgress):
             rate, left = event.images_per_second, event.seconds_left
-            self._show(event.stage, _count(event.done, event.total, rate, left))
+            self._show(event.stage, _count(event.stage, event.done, event.total, rate, left))
         elif isinstance(event, BatchEnd):
             self._show_epoch(event, f"loss {event.loss:.3f}, accuracy {percent(event.accuracy)}")
         elif isinstance(event, EpochEnd):
@@ -94,7 +85,7 @@ class ProgressLine:
         if stage != self._stage:
             self.close()
             self._stage = stage
-        self._text = f"{_STAGE_LABELS.get(stage, stage)}: {text}"
+        self._text = f"{_PHASE_WORDS.get(stage) or stage_words(stage)}: {text}"
         if self._clock() >= self._next_time:
             self._draw(self._text)
             self._next_time = self._clock() + _SECONDS_BETWEEN[self._in_place]
@@ -199,13 +190,17 @@ def seconds_left(seconds: float | None) -> str:
     return f", {seconds / 60:.0f} min left" if seconds < 6000 else f", {seconds / 3600:.1f} h left"
 
 
-def _count(done: int, total: int, rate: float, left: float | None) -> str:
+def _count(stage: str, done: int, total: int, rate: float, left: float | None) -> str:
     if total == 1:
         return "done" if done else "..."
+    text = amount(stage, done, total)
     if done >= total:
-        return f"{done:,} of {total:,}"
-    speed = f", {rate:,.0f}/s" if rate >= 1 else ""
-    return f"{done:,} of {total:,}{speed}{seconds_left(left)}"
+        return text
+    if counts_bytes(stage):
+        speed = f", {rate / 1e6:,.1f} MB/s"
+    else:
+        speed = f", {rate:,.0f}/s" if rate >= 1 else ""
+    return f"{text}{speed}{seconds_left(left)}"
 
 
 def _cell(value: Any) -> str:

@@ -1,9 +1,28 @@
-"""How far long work has come, in the one form that the pages and the command line draw."""
+"""How far long work has come, in the one form and the one wording that all doors use."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+
+STAGE_WORDS = {
+    "sample": "drawing the sample set",
+    "scan": "reading the photos",
+    "unpack": "unpacking",
+    "upload": "checking the photos",
+    "copy": "copying",
+    "audit": "looking at each photo",
+    "labels": "checking the labels",
+    "neighbours": "comparing the photos",
+    "map": "laying out the map",
+    "learning curve": "training on growing parts",
+    "download": "downloading the weights",
+    "backbone": "preparing the backbone",
+    "features": "running the backbone",
+    "learning_rate": "raising the rate",
+    "sweep": "training heads",
+}
+_BYTE_STAGES = ("unpack", "download")
 
 
 @dataclass(frozen=True)
@@ -24,6 +43,28 @@ class Progress:
     def seconds_left(self) -> float | None:
         """Seconds left at the rate so far; None while nothing is known."""
         return (self.total - self.done) / self.rate if self.rate > 0 else None
+
+    @property
+    def share(self) -> float:
+        """How much is done, in [0, 1]."""
+        return min(1.0, self.done / self.total) if self.total > 0 else 0.0
+
+
+def stage_words(stage: str) -> str:
+    """Return what is being done, such as ``"reading the photos"``."""
+    return STAGE_WORDS.get(stage, stage)
+
+
+def counts_bytes(stage: str) -> bool:
+    """Return whether ``done`` and ``total`` of a stage are bytes."""
+    return stage in _BYTE_STAGES
+
+
+def amount(stage: str, done: int, total: int) -> str:
+    """Return how much is done, such as ``"1,500 of 20,000"`` or ``"34 of 98 MB"``."""
+    if counts_bytes(stage):
+        return f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB"
+    return f"{done:,} of {total:,}"
 
 
 OnProgress = Callable[[Progress], None]

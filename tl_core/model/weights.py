@@ -129,7 +129,7 @@ def _download(
                     raise Stopped
                 if on_progress is not None:
                     seconds = time.monotonic() - started
-                    on_progress(Progress(f"Downloading {name}", done, max(total, done), seconds))
+                    on_progress(Progress("download", done, max(total, done), seconds))
         if done < total or not _is_published(temporary, file):
             raise OSError("what came is not the published file")
 
