@@ -69,7 +69,8 @@ def tiles(at: AppTest) -> list[dict[str, Any]]:
     """Return what the grid of pictures was given of each; "ticked" tells whether it is."""
     (grid,) = at.get("bidi_component")
     data = json.loads(grid.proto.json)
-    return [{**tile, "ticked": tile["path"] in data["ticked"]} for tile in data["tiles"]]
+    ticked = data["ticked"] or ()
+    return [{**tile, "ticked": tile["path"] in ticked} for tile in data["tiles"]]
 
 
 def finished_run(

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from app_helpers import (
     finished_run,
     open_page,
     texts,
+    tiles,
 )
 
 from tl_core.config import TrainConfig
@@ -21,10 +23,11 @@ from tl_core.results.compare import PairedTest
 from tl_core.results.evaluation import Evaluation
 from tl_core.training.run_files import WEIGHTS_FILE
 from tl_core.training.runs import create_run, list_runs
-from ui import evaluate_compare, evaluate_compute, evaluate_mend
+from ui import evaluate_compare, evaluate_compute, evaluate_mend, evaluate_photos
 from ui.evaluate_confusion import confusion_cells, pair_words
 from ui.evaluate_downloads import predictions_csv, report_json
 from ui.evaluate_elsewhere import shift_words
+from ui.evaluate_state import PHOTO
 from ui.evaluate_summary import class_table, curve_points
 from ui.evaluate_trust import reliability_words
 
@@ -156,12 +159,23 @@ def test_a_pair_is_told_in_plain_words():
 def test_a_click_on_a_pair_shows_its_photos(run, asked):
     at = open_tab("Confusion")
     assert_sound(at)
-    assert len(at.image) == 0
+    assert not at.get("bidi_component")
     at.button(key="pair_cat_dog").click().run()
     assert_sound(at)
     assert "cat taken for dog" in texts(at)
-    assert len(at.image) == 1
-    assert labels_of(at)["cell_open_cat/1.png"] == "dog, 90.0 %"
+    assert [(tile["path"], tile["alt"], tile["name"]) for tile in tiles(at)] == [
+        ("cat/1.png", "cat", "dog, 90.0 %")
+    ]
+
+
+def test_only_a_photo_of_the_evaluation_is_opened(monkeypatch):
+    session = {}
+    monkeypatch.setattr(evaluate_photos.st, "session_state", session)
+    looked = SimpleNamespace(evaluation=by_hand(ONE_WRONG))
+    evaluate_photos.open_photo(looked, "../secret.png")
+    assert session == {}
+    evaluate_photos.open_photo(looked, "cat/1.png")
+    assert session == {PHOTO: "cat/1.png"}
 
 
 def test_the_mistakes_come_worst_first_and_the_unsure_by_their_margin(run, asked):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import streamlit as st
 
 from ui.evaluate_state import PHOTO, Looked
 from ui.thumbnails import thumbnails
+from ui.tile_grid import Tile, open_grid
 from ui.words import number_of, plain
 
 TILE_WIDTH = 132
+HINT = "Look closer: where the model looked, and the training photos most like it"
 
 
 def page_of(positions: Sequence[int], prefix: str, page_size: int) -> Sequence[int]:
@@ -34,28 +37,28 @@ def tiles_of(looked: Looked, positions: Sequence[int]) -> dict[int, bytes | None
 def draw_tile(looked: Looked, position: int, data: bytes | None) -> None:
     """Draw one thumbnail, or what is in its place."""
     path = looked.evaluation.paths[position]
-    true = looked.evaluation.class_names[looked.evaluation.labels[position]]
     if data is None:
         st.caption(f":material/broken_image: {plain(path)} cannot be read any more")
     else:
-        st.image(data, width="stretch", alt=f"{true}: {path}")
+        st.image(data, width="stretch", alt=f"{_true_class(looked, position)}: {path}")
 
 
 def draw_photos(
     looked: Looked, positions: Sequence[int], notes: Sequence[str], *, prefix: str, page_size: int
 ) -> None:
-    """Draw tiles whose label opens the photo from near."""
+    """Draw tiles that open the photo from near."""
     if not positions:
         st.caption("No photos here.")
         return
     note_of = dict(zip(positions, notes, strict=True))
     shown = page_of(positions, prefix, page_size)
-    tiles = tiles_of(looked, shown)
-    grid = st.grid("auto", min_column_width=TILE_WIDTH, gap="small")
-    for position in shown:
-        with grid.cell(), st.container(gap="xxsmall"):
-            draw_tile(looked, position, tiles[position])
-            draw_opener(looked, position, plain(note_of[position]), prefix)
+    pictures = tiles_of(looked, shown)
+    paths = looked.evaluation.paths
+    tiles = [
+        Tile(paths[place], note_of[place], _true_class(looked, place), pictures[place])
+        for place in shown
+    ]
+    open_grid(tiles, f"{prefix}_photos", partial(open_photo, looked), TILE_WIDTH, HINT)
     if len(shown) < len(positions):
         st.caption(f"{number_of(len(positions), 'photo')} in all.")
 
@@ -68,11 +71,17 @@ def draw_opener(looked: Looked, position: int, label: str, prefix: str) -> None:
         key=f"{prefix}_open_{path}",
         icon=":material/zoom_in:",
         type="tertiary",
-        on_click=_open,
-        args=(path,),
-        help="Look closer: where the model looked, and the training photos most like it",
+        on_click=open_photo,
+        args=(looked, path),
+        help=HINT,
     )
 
 
-def _open(path: str) -> None:
-    st.session_state[PHOTO] = path
+def _true_class(looked: Looked, position: int) -> str:
+    return looked.evaluation.class_names[looked.evaluation.labels[position]]
+
+
+def open_photo(looked: Looked, path: str) -> None:
+    """Open a photo from near; a path that the evaluation does not have is passed over."""
+    if path in looked.evaluation.paths:
+        st.session_state[PHOTO] = path

@@ -1,4 +1,4 @@
-"""A grid of pictures with boxes to tick, drawn as one element: a page of it turns at once.
+"""A grid of pictures to tick or to open, drawn as one element: a page of it turns at once.
 
 Made of Streamlit's own elements a picture would cost four of them, each with a message of its own
 to the browser and a request for the picture: 20 ms, a third of a second for a page.
@@ -10,6 +10,7 @@ import base64
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -38,16 +39,16 @@ class Tile:
     """A second line under it."""
 
 
-def tile_grid(
+def tick_grid(
     tiles: Sequence[Tile],
     ticked: Collection[str],
     key: str,
     on_tick: Callable[[set[str], set[str]], None],
     tile_width: int,
 ) -> None:
-    """Draw pictures in as many columns as fit.
+    """Draw pictures with boxes in as many columns as fit.
 
-    A click or the space bar ticks a picture, Shift with it all from the one before; the arrow
+    A click or the space bar ticks a picture, Shift with a click all from the one before; the arrow
     keys go from picture to picture.
 
     Args:
@@ -66,25 +67,48 @@ def tile_grid(
         shown = set(told["shown"])
         on_tick(shown, shown.intersection(told["ticked"]))
 
-    _GRID(
-        key=key,
-        data={
-            "tiles": [
-                {
-                    "path": tile.path,
-                    "name": tile.name,
-                    "alt": tile.alt,
-                    "note": tile.note,
-                    "source": None if tile.jpeg is None else _source_of(tile.jpeg),
-                }
-                for tile in tiles
-            ],
-            "ticked": [tile.path for tile in tiles if tile.path in ticked],
-            "answered": st.session_state.get(answered_key),
-            "tile_width": tile_width,
-        },
-        on_ticked_change=take,
-    )
+    data = {
+        "ticked": [tile.path for tile in tiles if tile.path in ticked],
+        "answered": st.session_state.get(answered_key),
+    }
+    _GRID(key=key, data=_data_of(tiles, tile_width) | data, on_ticked_change=take)
+
+
+def open_grid(
+    tiles: Sequence[Tile], key: str, on_open: Callable[[str], None], tile_width: int, hint: str
+) -> None:
+    """Draw pictures in as many columns as fit, each a button.
+
+    Args:
+        tiles: the pictures, in order.
+        key: of the element.
+        on_open: called with the path of the one that was clicked. It comes from the browser and may
+            be any text.
+        tile_width: least width of a picture, in pixels.
+        hint: what a click does.
+    """
+
+    def take() -> None:
+        on_open(str(st.session_state[key].opened))
+
+    data = {"ticked": None, "hint": hint}
+    _GRID(key=key, data=_data_of(tiles, tile_width) | data, on_opened_change=take)
+
+
+def _data_of(tiles: Sequence[Tile], tile_width: int) -> dict[str, Any]:
+    return {
+        "tile_width": tile_width,
+        "tiles": [
+            {
+                "path": tile.path,
+                "name": tile.name,
+                "alt": tile.alt,
+                "note": tile.note,
+                "source": None if tile.jpeg is None else _source_of(tile.jpeg),
+            }
+            for tile in tiles
+        ],
+    }
 
 
 def _source_of(jpeg: bytes) -> str:

@@ -13,7 +13,7 @@ from ui import keys
 from ui.deciding import bring_back, draw_history, exclude, forget_picked, move
 from ui.looking import View
 from ui.thumbnails import thumbnails
-from ui.tile_grid import Tile, tile_grid
+from ui.tile_grid import Tile, tick_grid
 
 TILE_WIDTH = 128
 
@@ -44,7 +44,7 @@ def draw_tiles(
         tile_width: in pixels; the grid has as many columns as fit.
     """
     pictures = thumbnails(view.workspace, view.raw, records)
-    tile_grid(
+    tick_grid(
         [
             Tile(
                 path=record.path,
