@@ -149,10 +149,10 @@ def sweep(
 def _find_left(sweep_dir: Path) -> Sweep:
     """Return a search that has heads left to try."""
     from tl_core.training.search_jobs import check_resumable
-    from tl_core.training.sweeps import load_sweep, workspace_of
+    from tl_core.training.sweeps import load_sweep
 
     made = load_sweep(sweep_dir)
-    check_resumable(workspace_of(made.sweep_dir), made)
+    check_resumable(made.workspace, made)
     return made
 
 

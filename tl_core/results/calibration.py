@@ -15,7 +15,6 @@ from tl_core.model.calibration import Calibration
 from tl_core.results.evaluation import Evaluation
 from tl_core.results.predict import load_head
 from tl_core.results.trust import Trust, complete_trust
-from tl_core.training.run import workspace_of
 from tl_core.training.runs import load_run
 from tl_core.workspace import default_workspace
 
@@ -44,7 +43,7 @@ def calibrate_run(
     return complete_trust(
         run,
         load_head(run),
-        apply_decisions(index, load_decisions(workspace_of(run.run_dir), index.data_dir)),
+        apply_decisions(index, load_decisions(run.workspace, index.data_dir)),
         cache_dir=cache_dir,
         on_progress=on_progress,
         should_stop=should_stop,

@@ -17,7 +17,6 @@ from tl_core.results.chosen import choose_all, choose_part
 from tl_core.results.evaluation import ClassFigures, Evaluation
 from tl_core.results.predict import load_head
 from tl_core.results.trust import Trust, complete_trust, load_trust
-from tl_core.training.run import workspace_of
 from tl_core.training.run_weights import feature_spec_of
 from tl_core.training.runs import load_run
 from tl_core.workspace import default_workspace
@@ -64,7 +63,7 @@ def evaluate_run(
         on_progress=on_progress,
         should_stop=should_stop,
     )
-    index = apply_decisions(index, load_decisions(workspace_of(run.run_dir), index.data_dir))
+    index = apply_decisions(index, load_decisions(run.workspace, index.data_dir))
     if data_dir is None:
         part, chosen = choose_part(run, index, part)
     else:

@@ -8,12 +8,11 @@ from __future__ import annotations
 import functools
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tl_core.config import TrainConfig
-from tl_core.errors import RunError, TLError
+from tl_core.errors import RunError
 from tl_core.training.events import read_events
 from tl_core.training.run_files import (
     CLASSES_FILE,
@@ -24,77 +23,39 @@ from tl_core.training.run_files import (
     LOG_FILE,
     META_FILE,
     METRICS_FILE,
-    ORIGIN_FILE,
     SPLIT_FILE,
     WEIGHTS_FILE,
-    RunState,
     read_file,
-    read_status,
-    state_of,
     tail,
 )
-from tl_core.workspace import Workspace
+from tl_core.training.work_folder import WorkFolder
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from tl_core.data.split_file import SplitRow
 
-_INTERRUPTED_MESSAGE = "The process that trained it ended unexpectedly."
-
 
 @dataclass(frozen=True)
-class Run:
+class Run(WorkFolder):
     """One run directory, read anew at each question, so that it is never out of date."""
 
     run_dir: Path
 
-    @property
-    def id(self) -> str:
-        """The folder's name, unique among the runs beside it."""
-        return self.run_dir.name
+    interrupted_message = "The process that trained it ended unexpectedly."
 
     @property
-    def status(self) -> dict[str, Any]:
-        """The content of ``status.json``.
+    def folder(self) -> Path:
+        """The run directory."""
+        return self.run_dir
+
+    def check(self) -> None:
+        """Read the settings.
 
         Raises:
-            RunError: it is missing, unreadable or of a newer schema.
+            RunError: they cannot be read.
         """
-        return read_status(self.run_dir)
-
-    @property
-    def state(self) -> RunState:
-        """What the run is at: never raises, a run that :func:`load_run` refuses is ``damaged``."""
-        try:
-            _ = self.config
-            return state_of(self.status)
-        except RunError:
-            return "damaged"
-
-    @property
-    def is_active(self) -> bool:
-        """Whether the run waits or is being trained, so that its files may still change."""
-        return self.state in ("queued", "running")
-
-    @property
-    def message(self) -> str:
-        """Why the run is in its state, in words for the user; often empty."""
-        try:
-            _ = self.config
-            message = str(self.status.get("message") or "")
-        except RunError as error:
-            return str(error)
-        return message or (_INTERRUPTED_MESSAGE if self.state == "interrupted" else "")
-
-    @property
-    def created(self) -> datetime:
-        """When the run was asked for; for a damaged run the folder's time."""
-        with suppress(TLError, KeyError, TypeError, ValueError):
-            return datetime.fromisoformat(self.status["created"])
-        with suppress(OSError):
-            return datetime.fromtimestamp(self.run_dir.stat().st_mtime, UTC)
-        return datetime.fromtimestamp(0, UTC)
+        _ = self.config
 
     @functools.cached_property
     def config(self) -> TrainConfig:
@@ -114,20 +75,6 @@ class Run:
         if not (self.run_dir / CLASSES_FILE).exists():
             return ()
         return tuple(str(name) for name in read_file(self.run_dir, CLASSES_FILE, list))
-
-    @property
-    def origin(self) -> dict[str, Any]:
-        """Data folder, its fingerprint, package versions: what the settings do not say.
-
-        Raises:
-            RunError: ``origin.json`` is missing or unreadable.
-        """
-        return read_file(self.run_dir, ORIGIN_FILE, dict)
-
-    @property
-    def data_dir(self) -> Path:
-        """The folder the run was trained on."""
-        return workspace_of(self.run_dir).resolve(str(self.origin.get("data_dir", "")))
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -204,8 +151,3 @@ class Run:
         with suppress(RunError):
             return read_file(self.run_dir, META_FILE, dict)
         return {}
-
-
-def workspace_of(run_dir: Path) -> Workspace:
-    """The workspace a run lies in, by the layout ``workspace/runs/run``."""
-    return Workspace(run_dir.absolute().parent.parent)

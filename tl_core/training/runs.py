@@ -25,7 +25,7 @@ from typing import Any
 from tl_core.config import TrainConfig
 from tl_core.errors import RunError
 from tl_core.files import write_json, write_text
-from tl_core.training.run import Run, workspace_of
+from tl_core.training.run import Run
 from tl_core.training.run_files import (
     CONFIG_FILE,
     META_FILE,
@@ -34,6 +34,7 @@ from tl_core.training.run_files import (
     STATUS_FILE,
     now,
 )
+from tl_core.training.work_folder import workspace_of
 
 __all__ = [
     "RUN_SCHEMA",

@@ -34,7 +34,7 @@ from tl_core.training.head_fit import HeadData, first_weights, fit_head
 from tl_core.training.head_steps import borrow_steps
 from tl_core.training.run_files import ORIGIN_FILE, end_run, start_run
 from tl_core.training.sweep_trials import Trial, settings_of
-from tl_core.training.sweeps import Sweep, workspace_of
+from tl_core.training.sweeps import Sweep
 
 STAGE = "sweep"
 
@@ -84,7 +84,7 @@ def _search(
     should_stop: ShouldStop,
 ) -> None:
     tensorflow = BackgroundImport()
-    workspace = workspace_of(sweep.sweep_dir)
+    workspace = sweep.workspace
     configs = draw_trials(sweep.config, sweep.base)
     for config in configs:
         resolve_image_size(config)

@@ -14,12 +14,10 @@ import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from tl_core.config import TrainConfig
-from tl_core.errors import RunError, TLError
+from tl_core.errors import RunError
 from tl_core.files import write_json, write_text
 from tl_core.sweep_config import SweepConfig, draw_trials
 from tl_core.training.run_files import (
@@ -27,61 +25,39 @@ from tl_core.training.run_files import (
     ORIGIN_FILE,
     RUN_SCHEMA,
     STATUS_FILE,
-    RunState,
     now,
     read_file,
-    read_status,
-    state_of,
 )
 from tl_core.training.sweep_trials import Ranking, Trial, rank_trials
+from tl_core.training.work_folder import WorkFolder
 from tl_core.workspace import Workspace
 
 BASE_FILE = "base.json"
 TRIALS_FILE = "trials.jsonl"
 
-_INTERRUPTED = "The process that searched ended unexpectedly. The heads tried so far are kept."
-
 
 @dataclass(frozen=True)
-class Sweep:
+class Sweep(WorkFolder):
     """One search, read anew at each question."""
 
     sweep_dir: Path
 
-    @property
-    def id(self) -> str:
-        """The folder's name."""
-        return self.sweep_dir.name
+    interrupted_message = (
+        "The process that searched ended unexpectedly. The heads tried so far are kept."
+    )
 
     @property
-    def state(self) -> RunState:
-        """What it is at, as of a run; never raises."""
-        try:
-            _ = self.config, self.base, self.origin
-            return state_of(read_status(self.sweep_dir))
-        except TLError:
-            return "damaged"
+    def folder(self) -> Path:
+        """The folder of the search."""
+        return self.sweep_dir
 
-    @property
-    def is_active(self) -> bool:
-        """Whether it waits or goes on, so that its files may still change."""
-        return self.state in ("queued", "running")
+    def check(self) -> None:
+        """Read what is tried, over which settings, and on what.
 
-    @property
-    def message(self) -> str:
-        """Why it is in its state, in words for the user; often empty."""
-        try:
-            message = str(read_status(self.sweep_dir).get("message") or "")
-        except RunError as error:
-            return str(error)
-        return message or (_INTERRUPTED if self.state == "interrupted" else "")
-
-    @property
-    def created(self) -> datetime:
-        """When it was asked for."""
-        with suppress(TLError, KeyError, TypeError, ValueError):
-            return datetime.fromisoformat(read_status(self.sweep_dir)["created"])
-        return datetime.fromtimestamp(0, UTC)
+        Raises:
+            TLError: something of it cannot be read.
+        """
+        _ = self.config, self.base, self.origin
 
     @property
     def config(self) -> SweepConfig:
@@ -100,20 +76,6 @@ class Sweep:
             RunError: they cannot be read.
         """
         return TrainConfig.create(read_file(self.sweep_dir, BASE_FILE, dict))
-
-    @property
-    def origin(self) -> dict[str, Any]:
-        """``data_dir``, ``num_trials``; once begun ``fingerprint`` and ``num_images`` as well.
-
-        Raises:
-            RunError: it cannot be read.
-        """
-        return read_file(self.sweep_dir, ORIGIN_FILE, dict)
-
-    @property
-    def data_dir(self) -> Path:
-        """The folder of images."""
-        return workspace_of(self.sweep_dir).resolve(str(self.origin["data_dir"]))
 
     @property
     def num_trials(self) -> int:
@@ -194,7 +156,7 @@ def load_sweep(sweep_dir: str | os.PathLike[str]) -> Sweep:
         raise RunError(
             f"Expected the folder of a search, one below workspace/sweeps, received '{sweep_dir}'."
         )
-    _ = sweep.config, sweep.base, sweep.origin
+    sweep.check()
     return sweep
 
 
@@ -223,8 +185,3 @@ def delete_sweep(sweep: Sweep) -> None:
     except OSError as error:
         raise RunError(f"Cannot delete search '{sweep.id}': {error}") from error
     shutil.rmtree(doomed, ignore_errors=True)
-
-
-def workspace_of(sweep_dir: Path) -> Workspace:
-    """Return the workspace a search lies in, by the layout ``workspace/sweeps/search``."""
-    return Workspace(sweep_dir.absolute().parent.parent)

@@ -34,7 +34,6 @@ from tl_core.training.fine_tune_phase import FineTunePhase
 from tl_core.training.head_phase import HeadPhase
 from tl_core.training.phases import Phase, PhaseContext
 from tl_core.training.recorder import RunRecorder
-from tl_core.training.run import workspace_of
 from tl_core.training.run_files import (
     CLASSES_FILE,
     CONFIG_FILE,
@@ -113,7 +112,7 @@ def train_queued(
             on_progress=recorder.report,
             should_stop=should_stop,
         )
-        decisions = load_decisions(workspace_of(run.run_dir), run.data_dir)
+        decisions = load_decisions(run.workspace, run.data_dir)
         index = apply_decisions(index, decisions)
         scan_seconds = time.monotonic() - started
         split = split_dataset(index, run.config)
