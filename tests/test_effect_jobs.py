@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 
+import numpy as np
 import pytest
 from made_run import make_run
 
@@ -12,7 +14,11 @@ from tl_core.data.dataset import scan_dataset
 from tl_core.errors import RunError, Stopped
 from tl_core.files import write_bytes, write_json
 from tl_core.model import augment_effect
+from tl_core.model.backbones import resolve_image_size
+from tl_core.model.engine import engine_path
+from tl_core.model.head import load_weights, save_weights
 from tl_core.training import effect_files, effect_jobs
+from tl_core.training.checkpoints import METADATA_KEY
 from tl_core.training.effect_files import EffectFiles, EffectRecord, newest_run
 from tl_core.training.job_kinds import KINDS, JobContext
 from tl_core.training.job_queue import JobQueue
@@ -69,6 +75,29 @@ def test_the_answers_of_a_run_count_when_one_is_named(workspace, index, run, mon
     assert files_of(workspace, index).read(run).run_id == "trained"
     assert files_of(workspace, index).read(None) is None
     assert set(heads[0]) == {"predictions/kernel", "predictions/bias"}
+
+
+def test_a_fine_tuned_run_answers_with_its_head_on_its_own_backbone(
+    workspace, index, run, cache_dir, monkeypatch
+) -> None:
+    own = run.run_dir / "backbone-own.tflite"
+    pretrained = engine_path("tiny", resolve_image_size(CONFIG), "avg", cache_dir)
+    write_bytes(own, pretrained.read_bytes())
+    path = run.run_dir / WEIGHTS_FILE
+    weights = load_weights(path) | {"backbone/004.0/kernel": np.zeros((1, 1), np.float32)}
+    save_weights(path, weights, {METADATA_KEY: json.dumps({"backbone": own.name})})
+    opened = []
+    extract = augment_effect.extract_features
+    monkeypatch.setattr(
+        augment_effect,
+        "extract_features",
+        lambda index, rows, spec, **options: (
+            opened.append(spec.engine_file) or extract(index, rows, spec, **options)
+        ),
+    )
+    work(workspace, effect_jobs.request(workspace, CONFIG, index.data_dir, run))
+    assert files_of(workspace, index).read(run).run_id == "trained"
+    assert set(opened) == {own}
 
 
 def test_other_settings_have_their_own_measurement_and_the_latest_is_known(

@@ -14,6 +14,7 @@ from tl_core.data.dataset import DatasetIndex
 from tl_core.data.progress import OnProgress, ShouldStop
 from tl_core.model.augment_effect import measure_augment_effect
 from tl_core.model.feature_spec import FeatureSpec
+from tl_core.model.fine_tuned import split_weights
 from tl_core.model.head import load_weights
 from tl_core.training import jobs
 from tl_core.training.effect_files import KIND, EffectFiles, EffectRecord
@@ -80,7 +81,7 @@ def measure(
         if job.payload["run"] is not None:
             run = load_run(workspace.resolve(job.payload["run"]))
             spec = replace(feature_spec_of(run), augment=config.augment, seed=config.seed)
-            head = load_weights(run.run_dir / WEIGHTS_FILE)
+            head, _ = split_weights(load_weights(run.run_dir / WEIGHTS_FILE))
         effects = measure_augment_effect(
             index,
             spec,
