@@ -12,8 +12,9 @@ from tl_core.errors import TLError
 from tl_core.model import engine as engine_module
 from tl_core.model.backbones import build_base_model
 from tl_core.model.convert import convert_backbone
-from tl_core.model.engine import Engine, EnginePool, open_engines
+from tl_core.model.engine import Engine, EnginePool, engine_path, open_engines
 from tl_core.model.gpu import TensorFlowEngine
+from tl_core.model.map_engine import MapEngine
 
 
 def photos(num: int, height: int, width: int) -> np.ndarray:
@@ -75,11 +76,26 @@ def test_threads_that_share_an_engine_get_their_own_features(tiny_path: Path) ->
 
 
 def test_a_damaged_file_is_an_error_that_mends_itself(tmp_path: Path) -> None:
-    path = tmp_path / "backbone.tflite"
+    path = engine_path("tiny", (40, 48), "avg", tmp_path)
+    for open_file in (Engine.open, lambda path: MapEngine(path, 32)):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"TFL3 of another kind" * 10)
+        with pytest.raises(TLError, match="damaged and was removed"):
+            open_file(path)
+        assert not path.exists()
+
+
+def test_the_backbone_of_a_fine_tuned_run_stays_whatever_keeps_it_from_opening(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "runs" / "one" / "backbone-0123456789abcdef.tflite"
+    path.parent.mkdir(parents=True)
     path.write_bytes(b"TFL3 of another kind" * 10)
-    with pytest.raises(TLError, match="damaged and was removed"):
-        Engine.open(path)
-    assert not path.exists()
+    for open_file in (Engine.open, lambda path: MapEngine(path, 32)):
+        with pytest.raises(TLError, match="cannot be opened.*copy the run's folder") as raised:
+            open_file(path)
+        assert "anew" not in str(raised.value)
+        assert path.exists()
 
 
 @pytest.mark.parametrize(

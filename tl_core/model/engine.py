@@ -16,9 +16,8 @@ from typing import Protocol
 
 import numpy as np
 
-from tl_core.errors import TLError
 from tl_core.model.machine import available_bytes
-from tl_core.model.prepare import engine_path, prepare_engine, start_preparing
+from tl_core.model.prepare import cannot_open, engine_path, prepare_engine, start_preparing
 
 __all__ = [
     "AnyEngine",
@@ -62,11 +61,7 @@ class Engine:
             self._interpreter = Interpreter(model_path=str(path), num_threads=num_threads)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            path.unlink(missing_ok=True)
-            raise TLError(
-                f"The converted backbone '{path.name}' is damaged and was removed ({error}). "
-                "Start again; it is then converted anew."
-            ) from error
+            raise cannot_open(path, error) from error
         (inputs,) = self._interpreter.get_input_details()
         (outputs,) = self._interpreter.get_output_details()
         self._input = inputs["index"]
@@ -80,7 +75,7 @@ class Engine:
         """Open a file that :func:`prepare_engine` made.
 
         Raises:
-            TLError: the file is damaged. It is removed, so that the next try converts again.
+            TLError: it does not open. One of the cache is removed: the next try converts again.
         """
         return cls(path, num_threads)
 
@@ -138,7 +133,7 @@ def open_engines(path: Path, num_lanes: int) -> EnginePool:
     more than half of the free memory, fewer with more threads each.
 
     Raises:
-        TLError: the file is damaged.
+        TLError: the file does not open.
     """
     probe = Engine.open(path)
     height, width = probe.image_size

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tl_core.errors import TLError
+from tl_core.model.prepare import cannot_open
 
 
 class MapEngine:
@@ -36,10 +37,7 @@ class MapEngine:
                 )
                 self._interpreter.allocate_tensors()
             except (ValueError, RuntimeError) as error:
-                raise TLError(
-                    f"The converted backbone '{path.name}' cannot be looked into: {error}. "
-                    "Remove the file; it is then converted anew."
-                ) from error
+                raise cannot_open(path, error) from error
         (inputs,) = self._interpreter.get_input_details()
         self._input = inputs["index"]
         self._map = _find_map(self._interpreter.get_tensor_details(), feature_dim, path)

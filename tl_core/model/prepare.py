@@ -30,6 +30,7 @@ ENGINE_VERSION = 1
 """Raised when the same weights are converted to another file, so that old files are not used."""
 
 STAGE = "backbone"
+_DIR_NAME = "engines"
 _POLL_SECONDS = 0.1
 _REPORT_SECONDS = 0.5
 
@@ -48,7 +49,26 @@ def engine_path(
     digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
     height, width = image_size
     name = f"{backbone}_{height}x{width}_{pooling}_{digest}.tflite"
-    return cache_dir / "engines" / name
+    return cache_dir / _DIR_NAME / name
+
+
+def cannot_open(path: Path, reason: Exception) -> errors.TLError:
+    """Return what to say about a converted file that does not open, and see to the next try.
+
+    A file of the cache is removed, for it is converted again when needed. A fine-tuned run's is
+    the only one of its kind and stays: memory that did not suffice makes it fail as damage does.
+    """
+    if path.parent.name == _DIR_NAME:
+        path.unlink(missing_ok=True)
+        return errors.TLError(
+            f"The converted backbone '{path.name}' is damaged and was removed ({reason}). "
+            "Start again; it is then converted anew."
+        )
+    return errors.TLError(
+        f"The converted backbone '{path.name}' in '{path.parent}' cannot be opened ({reason}). "
+        "It is left as it is. Close other programs if memory is short and try again; if that does "
+        "not help, copy the run's folder again from where it still works, or train it again."
+    )
 
 
 def prepare_engine(
