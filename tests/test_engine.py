@@ -92,7 +92,7 @@ def test_the_backbone_of_a_fine_tuned_run_stays_whatever_keeps_it_from_opening(
     path.parent.mkdir(parents=True)
     path.write_bytes(b"TFL3 of another kind" * 10)
     for open_file in (Engine.open, lambda path: MapEngine(path, 32)):
-        with pytest.raises(TLError, match="cannot be opened.*copy the run's folder") as raised:
+        with pytest.raises(TLError, match=r"cannot be opened.*copy the run's folder") as raised:
             open_file(path)
         assert "anew" not in str(raised.value)
         assert path.exists()

@@ -50,6 +50,25 @@ def test_a_loss_that_never_falls_suggests_nothing():
     assert "did not fall" in test.reason
 
 
+@pytest.mark.parametrize("lost", [float("nan"), float("inf")])
+def test_the_curve_ends_before_a_loss_that_is_no_number(make_dataset, tmp_path, lost):
+    rates = np.geomspace(1e-6, 1, 101)
+    losses = np.append(np.linspace(2.0, 0.4, 100), lost)
+    test, without = read_curve(rates, losses), read_curve(rates[:100], losses[:100])
+    assert (test.suggestion, test.reason) == (without.suggestion, without.reason)
+    assert test.losses.tolist() == losses[:100].tolist()
+    assert len(test.learning_rates) == len(test.smoothed) == 100
+    kept = RangeFile(tmp_path, scan_dataset(make_dataset({"a": 4, "b": 4})), CONFIG)
+    kept.write(test)
+    assert kept.read().suggestion == test.suggestion
+
+
+def test_losses_that_are_no_numbers_from_the_start_suggest_nothing():
+    test = read_curve(np.geomspace(1e-6, 1, 3), np.full(3, np.nan))
+    assert test.suggestion is None
+    assert len(test.learning_rates) == len(test.losses) == len(test.smoothed) == 0
+
+
 @pytest.mark.parametrize(
     ("losses", "diverged"),
     [

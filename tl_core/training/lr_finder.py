@@ -132,16 +132,19 @@ def read_curve(learning_rates: np.ndarray, losses: np.ndarray) -> LearningRateTe
 
     Args:
         learning_rates: (n,) rising.
-        losses: (n,) in nats.
+        losses: (n,) in nats; from the first that is no number on they say nothing and are left out.
     """
+    (lost,) = np.nonzero(~np.isfinite(losses))
+    if len(lost):
+        learning_rates, losses = learning_rates[: lost[0]], losses[: lost[0]]
     smoothed = smooth(losses)
-    least = int(np.argmin(smoothed))
-    if len(smoothed) < _MIN_STEPS or smoothed[least] > _FLAT * smoothed[0]:
+    if len(smoothed) < _MIN_STEPS or smoothed.min() > _FLAT * smoothed[0]:
         reason = (
             "The loss did not fall at any rate, so the test says nothing. Keep the rate, and see "
             "whether the classes can be told apart at all."
         )
         return LearningRateTest(learning_rates, losses, smoothed, None, reason)
+    least = int(np.argmin(smoothed))
     fall = smoothed[0] - smoothed[least]
     half = int(np.argmax(smoothed <= smoothed[0] - fall / 2))
     suggestion = _rounded(float(learning_rates[half]))
