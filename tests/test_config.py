@@ -43,7 +43,9 @@ def test_fields_left_out_of_the_json_take_their_defaults():
     assert TrainConfig.from_json('{"epochs": 3}') == TrainConfig(epochs=3)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "3"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", "3", "[" * 100_000], ids=["empty", "list", "torn", "number", "deep"]
+)
 def test_text_that_is_no_json_object_is_refused(text):
     with pytest.raises(ConfigError, match="Expected settings as a JSON object"):
         TrainConfig.from_json(text)

@@ -52,6 +52,10 @@ class Settings(BaseModel):
             values = json.loads(text)
         except ValueError as error:
             raise ConfigError(f"Expected settings as a JSON object, but: {error}.") from error
+        except RecursionError as error:
+            raise ConfigError(
+                "Expected settings as a JSON object, received one that is nested too deeply."
+            ) from error
         if not isinstance(values, dict):
             raise ConfigError(
                 f"Expected settings as a JSON object, received {type(values).__name__}."
