@@ -7,10 +7,13 @@ import pytest
 import sklearn.metrics
 from made_run import CONFIG, make_run
 
+from tl_core.data.dataset import scan_dataset
+from tl_core.data.decisions import Decision, Decisions, edit_decisions
 from tl_core.errors import DatasetError, RunError
 from tl_core.metrics import wilson_interval
 from tl_core.results.evaluate import Evaluation, evaluate_run
 from tl_core.results.predict import load_predictor
+from tl_core.training.run_files import SPLIT_FILE
 
 CLASS_NAMES = ("cat", "dog", "fox")
 
@@ -112,14 +115,76 @@ def test_features_known_from_training_are_not_computed_again(run, cache_dir):
     assert "features" not in {progress.stage for progress in seen}
 
 
-def test_moved_images_are_found_by_content_under_the_label_they_had(run, data_dir, cache_dir):
+def test_moved_images_are_found_by_content_and_count_for_the_class_they_are_in_now(
+    run, data_dir, cache_dir
+):
     before = evaluate_run(run.run_dir, cache_dir=cache_dir)
-    moved = data_dir / before.paths[0]
-    moved.rename(data_dir / "fox" / "moved.png")
+    moved, *others = before.paths
+    (data_dir / moved).rename(data_dir / "fox" / "moved.png")
     after = evaluate_run(run.run_dir, cache_dir=cache_dir)
-    assert after.paths[0] == "fox/moved.png"
+    assert after.paths == ("fox/moved.png", *others)
+    assert after.labels.tolist() == [CLASS_NAMES.index("fox"), *before.labels.tolist()[1:]]
+
+
+def test_when_a_class_has_got_another_name_its_images_count_for_the_one_they_had(
+    run, data_dir, cache_dir
+):
+    before = evaluate_run(run.run_dir, cache_dir=cache_dir)
+    (data_dir / "cat").rename(data_dir / "kitten")
+    after = evaluate_run(run.run_dir, cache_dir=cache_dir)
     assert after.labels.tolist() == before.labels.tolist()
     assert after.accuracy == before.accuracy
+
+
+@pytest.fixture
+def copied(data_dir, cache_dir, tmp_path):
+    """A run whose data has an image twice, as a cat and as a dog; both are of one part."""
+    shutil.copy(data_dir / "cat/0.png", data_dir / "dog/copy.png")
+    return make_run(tmp_path / "runs" / "copied", data_dir, cache_dir)
+
+
+def decide(run, path, action, class_name=None):
+    record = next(one for one in scan_dataset(run.data_dir).records if one.path == path)
+    decision = Decision(path, record.sha256, action, class_name)
+    edit_decisions(run.workspace, run.data_dir, lambda held: held.decide("one", [decision]))
+
+
+def test_a_copy_does_not_stand_for_the_image_that_was_excluded(copied, cache_dir):
+    row = next(row for row in copied.split() if row.path == "cat/0.png")
+    before = evaluate_run(copied.run_dir, part=row.part, cache_dir=cache_dir)
+    decide(copied, "cat/0.png", "exclude")
+    after = evaluate_run(copied.run_dir, part=row.part, cache_dir=cache_dir)
+    assert after.paths == tuple(path for path in before.paths if path != "cat/0.png")
+    assert after.class_names[after.labels[after.paths.index("dog/copy.png")]] == "dog"
+    assert set(after.skipped) == {"cat/0.png"}
+
+
+def test_copies_that_were_moved_are_found_once_each(copied, data_dir, cache_dir):
+    part = next(row.part for row in copied.split() if row.path == "cat/0.png")
+    (data_dir / "cat/0.png").rename(data_dir / "cat/moved.png")
+    (data_dir / "dog/copy.png").rename(data_dir / "dog/moved.png")
+    evaluation = evaluate_run(copied.run_dir, part=part, cache_dir=cache_dir)
+    assert {"cat/moved.png", "dog/moved.png"} <= set(evaluation.paths)
+    assert len(set(evaluation.paths)) == len(evaluation.paths)
+    assert evaluation.skipped == {}
+
+
+def test_a_label_does_not_depend_on_a_decision_about_another_image(data_dir, cache_dir, tmp_path):
+    """An image was moved to another class, the run trained, and that decision taken back."""
+    source = make_run(tmp_path / "runs" / "source", data_dir, cache_dir)
+    decide(source, "cat/0.png", "relabel", "dog")
+    split = source.run_dir / SPLIT_FILE
+    lines = split.read_text().splitlines()
+    trained = [line.replace(",cat,", ",dog,") if "cat/0.png" in line else line for line in lines]
+    split.write_text("\n".join(trained) + "\n")
+    edit_decisions(source.workspace, source.data_dir, Decisions.undo)
+    part = next(row.part for row in source.split() if row.path == "cat/0.png")
+    alone = evaluate_run(source.run_dir, part=part, cache_dir=cache_dir)
+    other = next(row.path for row in source.split() if row.part != part)
+    decide(source, other, "exclude")
+    beside = evaluate_run(source.run_dir, part=part, cache_dir=cache_dir)
+    assert beside.labels.tolist() == alone.labels.tolist()
+    assert alone.class_names[alone.labels[alone.paths.index("cat/0.png")]] == "cat"
 
 
 def test_images_changed_or_gone_since_are_left_out_and_named(run, data_dir, cache_dir):

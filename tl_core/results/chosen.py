@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tl_core.data.dataset import DatasetIndex
+from tl_core.data.split_file import SplitRow
 from tl_core.errors import DatasetError, RunError, did_you_mean
 from tl_core.training.runs import Run
 
@@ -27,9 +30,10 @@ class Chosen:
 
 
 def choose_part(run: Run, index: DatasetIndex, part: str) -> tuple[str, Chosen]:
-    """Find the images of the run's own split again, by content.
+    """Find the images of the run's own split again, each once: where they were, or by content.
 
-    Their label is the one they had then, unless a decision has changed it since.
+    Their label is that of the place they are found at now, under the decisions that hold. Where
+    the run has no such class, for its folder has got another name since, it is the one they had.
     """
     rows = run.split()
     present = {row.part for row in rows}
@@ -40,22 +44,20 @@ def choose_part(run: Run, index: DatasetIndex, part: str) -> tuple[str, Chosen]:
             f"Expected a part out of {', '.join(sorted(present)) or 'a split'} in run "
             f"'{run.name}', received '{part}'."
         )
-    by_path = {record.path: i for i, record in enumerate(index.records)}
-    by_content = {record.sha256: i for i, record in enumerate(index.records)}
     label_of = {name: label for label, name in enumerate(run.class_names)}
     chosen = Chosen()
-    for number, row in enumerate(row for row in rows if row.part == part):
-        position, name = by_path.get(row.path), row.class_name
-        if position is not None and index.decisions_fingerprint:
-            name = index.class_names[index.records[position].label]
-        if position is None or index.records[position].sha256 != row.sha256:
-            position = by_content.get(row.sha256)
-        if position is None:
+    found = [(row, place) for row, place in _places(rows, index) if row.part == part]
+    for number, (row, place) in enumerate(found):
+        if place is None:
             chosen.skipped[row.path] = "excluded, changed or gone since the run was trained"
-        elif name not in label_of:
+            continue
+        name = index.class_names[index.records[place].label]
+        if name not in label_of and row.class_name not in index.class_names:
+            name = row.class_name
+        if name not in label_of:
             chosen.skipped[row.path] = f"the run has no class '{name}'"
         else:
-            chosen.positions.append(position)
+            chosen.positions.append(place)
             chosen.labels.append(label_of[name])
             chosen.rows.append(number)
     if not chosen.positions:
@@ -85,3 +87,29 @@ def choose_all(run: Run, index: DatasetIndex) -> Chosen:
             f"found {', '.join(index.class_names)}. Rename the folders to the run's classes."
         )
     return chosen
+
+
+def _places(rows: Sequence[SplitRow], index: DatasetIndex) -> list[tuple[SplitRow, int | None]]:
+    """Return each row with the position of its image, None for one that is not there.
+
+    One that is not at its path is looked for by content among the images that are no other row's,
+    so that a copy never stands for two.
+    """
+    by_path = {record.path: place for place, record in enumerate(index.records)}
+    own: dict[str, int] = {}
+    for row in rows:
+        place = by_path.get(row.path)
+        if place is not None and index.records[place].sha256 == row.sha256:
+            own[row.path] = place
+    taken = set(own.values())
+    free: dict[str, deque[int]] = defaultdict(deque)
+    for place, record in enumerate(index.records):
+        if place not in taken:
+            free[record.sha256].append(place)
+    found: list[tuple[SplitRow, int | None]] = []
+    for row in rows:
+        place = own.get(row.path)
+        if place is None and free[row.sha256]:
+            place = free[row.sha256].popleft()
+        found.append((row, place))
+    return found
