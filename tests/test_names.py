@@ -75,6 +75,8 @@ def test_an_ordinary_name_is_taken_apart(name: str, parts: tuple[str, ...]) -> N
         ("console.jpg", "console.jpg"),
         ("cats. . ", "cats"),
         (" cats", "cats"),
+        (". .cats", "cats"),
+        ("\u200b.cats", "cats"),
         ("...", "_"),
         ("..", "_"),
         ("gpj.\u202egnp.exe", "gpj.gnp.exe"),

@@ -79,7 +79,8 @@ def safe_component(part: str) -> str:
     """Return a file or folder name that every common file system takes as it stands.
 
     Unicode is composed (NFC), characters that some system forbids become ``_``, invisible
-    ones go, reserved names get a ``_`` before them, and long names are cut with a hash.
+    ones go, as do dots and spaces at either end, reserved names get a ``_`` before them, and long
+    names are cut with a hash.
     """
     text = "".join(
         character
@@ -87,7 +88,7 @@ def safe_component(part: str) -> str:
         if unicodedata.category(character) != "Cf" or character in _JOINERS
     )
     text = _FORBIDDEN.sub("_", text.encode("utf-8", "replace").decode("utf-8"))
-    text = text.strip(" ").rstrip(" .") or "_"
+    text = text.strip(" .") or "_"  # a dot in front would hide it
     if text.split(".")[0].rstrip().lower() in _RESERVED:
         text = f"_{text}"
     return _mark(text, _digest(part)) if len(text.encode("utf-8")) > _MAX_BYTES else text
