@@ -99,6 +99,14 @@ def test_an_arriving_preset_does_not_replace_one_of_its_name(workspace) -> None:
     assert names(workspace) == ["oak", "Oak 2", "Oak 3"]
 
 
+def test_an_arriving_preset_whose_name_is_cut_at_a_space_replaces_none(workspace) -> None:
+    head = "x" * (MAX_NAME - 3)
+    save_preset(workspace, f"{head} ab", OAK)
+    save_preset(workspace, f"{head} 2", OAK)
+    assert import_preset(workspace, as_file(f"{head} ab", {"hue": 0.1})).name == f"{head} 3"
+    assert names(workspace) == [f"{head} 2", f"{head} 3", f"{head} ab"]
+
+
 @pytest.mark.parametrize(
     ("data", "told"),
     [

@@ -64,7 +64,7 @@ def clean_name(text: str) -> str:
     Raises:
         ConfigError: it is empty, too long, or a built-in preset's.
     """
-    name = safe_component(" ".join(text.split())).lstrip(".")
+    name = safe_component(" ".join(text.split()))
     if not name.strip("_ "):
         raise ConfigError("Expected a name for the preset, with at least one letter or digit.")
     if len(name) > MAX_NAME:
@@ -123,7 +123,7 @@ def import_preset(workspace: Workspace, data: bytes) -> Preset:
             return held
         number += 1
         mark = f" {number}"
-        name = preset.name[: MAX_NAME - len(mark)] + mark
+        name = clean_name(preset.name[: MAX_NAME - len(mark)] + mark)  # as it would be kept
     return save_preset(workspace, name, preset.augment)
 
 
