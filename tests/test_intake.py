@@ -9,6 +9,7 @@ import pytest
 from conftest import draw_image
 
 from tl_core.data.intake import UploadOutcome, store_uploads
+from tl_core.data.layout import read_layout
 from tl_core.data.progress import Progress
 from tl_core.errors import DatasetError, Stopped
 
@@ -47,6 +48,73 @@ def test_a_folder_of_one_class_folder_gives_that_class(tmp_path: Path) -> None:
 def test_a_class_folder_uploaded_alone_keeps_its_name(tmp_path: Path) -> None:
     store_uploads([("cats/1.png", photo(1)), ("cats/old/2.png", photo(2))], tmp_path / "pets")
     assert list(files_below(tmp_path / "pets")) == ["cats/1.png", "cats/old/2.png"]
+
+
+def standing(out_dir: Path, *folders: str) -> Path:
+    for folder in folders:
+        (out_dir / folder).mkdir(parents=True)
+        (out_dir / folder / "old.png").write_bytes(photo(9))
+    return out_dir
+
+
+@pytest.mark.parametrize(
+    ("folders", "class_name", "path"),
+    [
+        (["pets/cat", "pets/dog"], "cat", "pets/cat/1.png"),
+        (["pets/cat", "pets/dog"], "cow", "pets/cow/1.png"),
+        (["val/ape", "val/cat", "train/cat", "train/dog"], "cat", "train/cat/1.png"),
+        (["val/ape", "val/cat", "train/cat", "train/dog"], "ape", "train/ape/1.png"),
+        (["cat", "dog"], "Cat", "cat/1.png"),
+    ],
+    ids=["wrapped", "wrapped, new class", "split", "split, class in val only", "other case"],
+)
+def test_photos_of_a_class_go_where_the_dataset_has_its_classes(
+    tmp_path: Path, folders: list[str], class_name: str, path: str
+) -> None:
+    out_dir = standing(tmp_path / "pets", *folders)
+    (outcome,) = store_uploads([("1.png", photo(1))], out_dir, class_name=class_name)
+    assert outcome.path == path
+    assert (out_dir / path).read_bytes() == photo(1)
+    layout = read_layout(out_dir)
+    assert set(layout.classes) <= {"ape", "cat", "cow", "dog"}
+    assert not any(layout.ignored.values())
+
+
+@pytest.mark.parametrize(
+    ("folders", "names", "paths"),
+    [
+        (
+            ["pets/cat", "pets/dog"],
+            ["new/cat/1.png", "new/fox/kits/1.png"],
+            ["pets/cat/1.png", "pets/fox/kits/1.png"],
+        ),
+        (
+            ["train/cat", "train/dog", "val/cat"],
+            ["new/cat/1.png", "new/fox/1.png"],
+            ["train/cat/1.png", "train/fox/1.png"],
+        ),
+        (
+            ["x/training/cat", "x/training/dog", "x/val/cat"],
+            ["new/train/cat/1.png", "new/validation/dog/1.png", "new/test/dog/2.png"],
+            ["x/training/cat/1.png", "x/val/dog/1.png", "x/test/dog/2.png"],
+        ),
+        (
+            ["cat", "dog"],
+            ["new/train/cat/1.png", "new/val/dog/1.png"],
+            ["cat/1.png", "dog/1.png"],
+        ),
+    ],
+    ids=["wrapped", "split", "split into split", "split into none"],
+)
+def test_a_folder_added_to_a_dataset_falls_in_with_its_classes(
+    tmp_path: Path, folders: list[str], names: list[str], paths: list[str]
+) -> None:
+    out_dir = standing(tmp_path / "pets", *folders)
+    uploads = [(name, photo(number)) for number, name in enumerate(names)]
+    assert [outcome.path for outcome in store_uploads(uploads, out_dir)] == paths
+    layout = read_layout(out_dir)
+    assert set(layout.classes) <= {"cat", "dog", "fox"}
+    assert not any(layout.ignored.values())
 
 
 def test_single_files_go_into_the_named_class(tmp_path: Path) -> None:

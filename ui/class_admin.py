@@ -8,10 +8,9 @@ from pathlib import Path
 import streamlit as st
 
 from tl_core.data.class_folders import add_class, merge_classes, remove_class, rename_class
-from tl_core.data.layout import read_layout
 from ui import keys
 from ui.bootstrap import Studio
-from ui.intake_parts import fresh
+from ui.intake_parts import class_names, fresh
 from ui.words import number_of, plain
 
 ADD, RENAME, MERGE, REMOVE = "Add", "Rename", "Merge", "Remove"
@@ -22,8 +21,7 @@ def draw_classes(studio: Studio) -> None:
     if studio.dataset is None or not studio.dataset.is_ours:
         st.caption("A folder opened by its path is never written to. Change its classes there.")
         return
-    layout = read_layout(studio.dataset.path)
-    names = list(layout.classes)
+    names = class_names(studio.dataset.path)
     st.markdown(
         f"**{number_of(len(names), 'class', 'classes')}** in *{plain(studio.dataset.title)}*: "
         + ", ".join(plain(name) for name in names[:20])

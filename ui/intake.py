@@ -91,9 +91,9 @@ def _draw_folder(studio: Studio) -> None:
         accept_multiple_files="directory",
         key=fresh("intake_folder"),
     )
-    out_dir = draw_target(studio, "folder", folder_name(files))
+    target = draw_target(studio, "folder", folder_name(files))
     if st.button("Add the folder", key="add_folder", type="primary", disabled=not files):
-        store(studio, files or [], out_dir())
+        store(studio, files or [], target.folder())
 
 
 def _draw_photos(studio: Studio) -> None:
@@ -101,8 +101,8 @@ def _draw_photos(studio: Studio) -> None:
     files = st.file_uploader(
         "Photos", type=IMAGE_TYPES, accept_multiple_files=True, key=fresh("intake_photos")
     )
-    out_dir = draw_target(studio, "photos")
-    class_name = draw_class(studio, "photos")
+    target = draw_target(studio, "photos")
+    class_name = draw_class(target, "photos")
     ready = bool(files and class_name)
     if st.button("Add the photos", key="add_photos", type="primary", disabled=not ready):
-        store(studio, files or [], out_dir(), class_name)
+        store(studio, files or [], target.folder(), class_name)

@@ -12,7 +12,7 @@ from ui.bootstrap import Studio
 from ui.datasets import choose_dataset
 from ui.intake_parts import draw_class, draw_target, fresh, given
 from ui.thumbnails import make_tile
-from ui.words import number_of
+from ui.words import number_of, plain
 
 NUM_SHOWN = 8
 
@@ -20,14 +20,14 @@ NUM_SHOWN = 8
 def draw_camera(studio: Studio) -> None:
     """Draw the camera; each picture is stored at once and the camera is ready for the next."""
     st.markdown("One picture after another into **one class**: each is added as it is taken.")
-    out_dir = draw_target(studio, "camera")
-    class_name = draw_class(studio, "camera")
+    target = draw_target(studio, "camera")
+    class_name = draw_class(target, "camera")
     if not class_name:
         st.caption(":material/info: Choose or type a class first.")
         return
     shot = st.camera_input("Camera", key=fresh("intake_camera"), label_visibility="collapsed")
     if shot is not None:
-        folder = out_dir()
+        folder = target.folder()
         data = given(shot).getvalue()
         (outcome,) = store_uploads(
             [(f"camera_{uuid.uuid4().hex[:12]}.jpg", data)],
@@ -52,4 +52,5 @@ def _draw_taken() -> None:
     st.caption(f"{number_of(len(taken), 'picture')} added in this session, the last ones:")
     with st.grid("auto", min_column_width=96, gap="small"):
         for class_name, tile in taken[: -NUM_SHOWN - 1 : -1]:
-            st.image(tile, caption=class_name, width="stretch", alt=f"Camera picture: {class_name}")
+            caption, alt = plain(class_name), f"Camera picture: {class_name}"
+            st.image(tile, caption=caption, width="stretch", alt=alt)

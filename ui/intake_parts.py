@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -10,21 +11,55 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.typing import UploadedFile
 
+from tl_core.data.incoming import check_is_new
 from tl_core.data.intake import UploadOutcome, store_uploads
+from tl_core.data.layout import natural_key, read_layout
 from tl_core.data.names import safe_component
 from tl_core.errors import DatasetError
 from ui import keys
 from ui.bootstrap import Studio
-from ui.datasets import choose_dataset, list_datasets
+from ui.datasets import choose_dataset, folder_stamp, list_datasets
 from ui.progress import shower
-from ui.words import number_of
+from ui.words import number_of, plain
 
 NEW = "A new dataset"
 MAX_ROWS_SHOWN = 500
 
 
-def draw_target(studio: Studio, prefix: str, suggestion: str = "") -> Callable[[], Path]:
-    """Draw where the pictures go; return what gives the folder, or complains, when asked."""
+@dataclass(frozen=True)
+class Target:
+    """Where pictures go: a dataset that stands, or a new one of a name that was typed."""
+
+    studio: Studio
+    standing: Path | None
+    name: str
+
+    def folder(self) -> Path:
+        """Return the dataset's folder, be it there or not.
+
+        Raises:
+            DatasetError: there is no name for the new one, or it is taken.
+        """
+        return self.standing or new_dataset_dir(self.studio, self.name)
+
+    def class_names(self) -> list[str]:
+        """Return the classes that it has already."""
+        return [] if self.standing is None else class_names(self.standing)
+
+
+def class_names(data_dir: Path) -> list[str]:
+    """Return the classes of a dataset in order, those without a picture yet among them."""
+    return _class_names(str(data_dir), folder_stamp(data_dir))
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _class_names(data_dir: str, stamp: tuple[int, int]) -> list[str]:
+    """Walk the dataset once for each state of it: with many pictures that takes a second."""
+    return sorted(read_layout(Path(data_dir)).classes, key=natural_key)
+
+
+def draw_target(studio: Studio, prefix: str, suggestion: str = "") -> Target:
+    """Draw where the pictures go."""
     own = [dataset for dataset in list_datasets(studio.workspace) if dataset.is_ours]
     titles = {dataset.title: dataset for dataset in own}
     current = studio.dataset.title if studio.dataset and studio.dataset.is_ours else NEW
@@ -33,27 +68,25 @@ def draw_target(studio: Studio, prefix: str, suggestion: str = "") -> Callable[[
         "Add to",
         [NEW, *titles],
         index=[NEW, *titles].index(current) if prefix != "folder" else 0,
-        key=f"intake_target_{prefix}",
+        # Anew for each dataset, so that more photos go where the last went, though that was new.
+        key=f"intake_target_{prefix}_{studio.dataset.id if studio.dataset else ''}",
     )
     if target in titles:
-        return lambda: titles[target].path
+        return Target(studio, titles[target].path, "")
     name = named.text_input(
         "Name of the dataset",
         value=suggestion,
         key=f"intake_name_{prefix}_{suggestion}",
         max_chars=80,
     )
-    return lambda: new_dataset_dir(studio, name)
+    return Target(studio, None, name)
 
 
-def draw_class(studio: Studio, prefix: str) -> str | None:
-    """Draw the choice of a class; a new name may be typed."""
-    known: Sequence[str] = ()
-    if studio.dataset is not None:
-        known = sorted(path.name for path in studio.dataset.path.iterdir() if path.is_dir())
+def draw_class(target: Target, prefix: str) -> str | None:
+    """Draw the choice of a class of the target; a new name may be typed."""
     return st.selectbox(
         "Class",
-        known,
+        target.class_names(),
         index=None,
         accept_new_options=True,
         key=f"intake_class_{prefix}",
@@ -112,7 +145,7 @@ def draw_report() -> None:
     if report is None:
         return
     dataset_name, num_stored, outcomes = report
-    told = f"{number_of(num_stored, 'picture')} added to *{dataset_name}*"
+    told = f"{number_of(num_stored, 'picture')} added to *{plain(dataset_name)}*"
     if num_stored:
         st.success(f"{told}. See them under *Pictures*.", icon=":material/check_circle:")
     else:
@@ -133,11 +166,13 @@ def new_dataset_dir(studio: Studio, name: str) -> Path:
     """Return the folder for a new dataset of that name.
 
     Raises:
-        DatasetError: there is no name.
+        DatasetError: there is no name, or it is a dataset's already.
     """
     if not name.strip():
         raise DatasetError("Expected a name for the new dataset. Type one and add it again.")
-    return studio.workspace.datasets_dir / safe_component(name.strip())
+    out_dir = studio.workspace.datasets_dir / safe_component(name)
+    check_is_new(out_dir)
+    return out_dir
 
 
 def folder_name(files: Sequence[UploadedFile] | None) -> str:

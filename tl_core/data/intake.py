@@ -13,10 +13,11 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from tl_core.data.archive import MAX_BYTES, MAX_FILES
-from tl_core.data.class_folders import class_folder_name
+from tl_core.data.class_folders import class_folder_name, class_home
 from tl_core.data.decode import MAX_FILE_BYTES
 from tl_core.data.images import SUFFIXES, inspect_image
 from tl_core.data.incoming import incoming_folder
+from tl_core.data.layout import PART_OF_FOLDER, Layout, read_layout
 from tl_core.data.names import (
     UnsafeName,
     debris_kind,
@@ -63,7 +64,9 @@ def store_uploads(
 
     All files are written and decoded in a hidden folder beside ``out_dir`` first and moved in
     place at the end. A file that is there already, by content, is left out; one of the same name
-    and other content is kept under a name of its own. No file that was there is changed.
+    and other content is kept under a name of its own. No file that was there is changed. In a
+    standing dataset a file goes where its class lies, or would lie beside the others: below a
+    wrapper folder, and in train when there are train, val and test and its name tells no other.
 
     Args:
         files: (name, content) pairs. A folder upload names them like ``"pets/cats/1.jpg"``.
@@ -82,14 +85,18 @@ def store_uploads(
             than the limits allow; nothing was changed.
         Stopped: ``should_stop`` said so; nothing was changed.
     """
-    class_folder = None if class_name is None else class_folder_name(class_name)
+    layout = read_layout(out_dir) if out_dir.exists() else Layout()
+    class_folder = None
+    if class_name is not None:
+        known = class_name in layout.classes
+        class_folder = class_home(layout, class_name if known else class_folder_name(class_name))
     uploads = list(files)
     if len(uploads) > max_files:
         raise DatasetError(
             f"Expected at most {max_files:,} files at once, received {len(uploads):,}. Upload "
             f"fewer, or a zip."
         )
-    places = _places([name for name, _ in uploads], class_folder)
+    places = _places([name for name, _ in uploads], layout, class_folder)
     outcomes: list[UploadOutcome] = []
     start = time.monotonic()
     try:
@@ -187,7 +194,9 @@ class _Batch:
         return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "a folder"
 
 
-def _places(names: Sequence[str], class_folder: str | None) -> list[_Placed]:
+def _places(
+    names: Sequence[str], layout: Layout, class_folder: PurePosixPath | None
+) -> list[_Placed]:
     """Return for each name where the file is to be, or why it is left out."""
     listed = [_parts(name) for name in names]
     start = _num_wrappers([parts for parts, _ in listed if parts is not None])
@@ -196,12 +205,25 @@ def _places(names: Sequence[str], class_folder: str | None) -> list[_Placed]:
         if parts is None:
             places.append((None, reason))
         elif class_folder is not None:
-            places.append((PurePosixPath(class_folder, safe_component(parts[-1])), None))
+            places.append((class_folder / safe_component(parts[-1]), None))
         elif len(parts) < start + 2:
             places.append((None, "It lies in no class folder."))
         else:
-            places.append((PurePosixPath(*map(safe_component, parts[start:])), None))
+            places.append((_place_in(layout, parts[start:]), None))
     return places
+
+
+def _place_in(layout: Layout, parts: tuple[str, ...]) -> PurePosixPath:
+    """Return where a file of an uploaded folder, named from its class or part on, is to be."""
+    if not layout.classes:
+        return PurePosixPath(*map(safe_component, parts))
+    first, *inside = parts
+    if first.casefold() in PART_OF_FOLDER and len(inside) > 1 and first not in layout.classes:
+        class_name, *inside = inside
+        home = class_home(layout, class_name, part_folder=first)
+    else:
+        home = class_home(layout, first)
+    return home.joinpath(*map(safe_component, inside))
 
 
 def _num_wrappers(names: Sequence[tuple[str, ...]]) -> int:
