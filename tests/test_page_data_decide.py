@@ -164,3 +164,35 @@ def test_when_files_have_gone_the_decisions_can_still_be_taken_back(workspace, d
     at.button(key="way_out").click().run()
     assert_sound(at)
     assert "13 photos in 2 classes" in texts(at)
+
+
+@pytest.mark.parametrize(("typed", "target"), [("   ", None), (" lynx ", "lynx")])
+def test_spaces_are_no_class_to_move_to_nor_part_of_a_new_one(
+    workspace, dataset, monkeypatch, typed, target
+):
+    at = tick(open_page(DATA, gallery_class="cat"), 1)
+    drawn = ui.tiles.st.selectbox
+
+    def typed_in(*args, **options):  # a test has no way to type what is not in the list
+        value = drawn(*args, **options)
+        return typed if options["key"] == "gallery_move_target" else value
+
+    monkeypatch.setattr(ui.tiles.st, "selectbox", typed_in)
+    at.run()
+    assert at.button(key="gallery_move_now").disabled == (target is None)
+    if target is not None:
+        at.button(key="gallery_move_now").click().run()
+        counts = load_dataset(dataset, workspace).class_counts()
+        assert counts == {"cat": 11, "dog": 8, target: 1}
+
+
+def test_ticks_go_with_their_files_when_a_class_gets_another_name(workspace, dataset):
+    at = tick(open_page(DATA, gallery_class="cat"), 0, 1)
+    at.session_state["picked"].add("dog/1.png")
+    (dataset / "cat").rename(dataset / "lion")
+    at.run()
+    assert_sound(at)
+    assert at.button(key="gallery_exclude").label == "Exclude (1)"
+    at.button(key="gallery_exclude").click().run()
+    assert_sound(at)
+    assert load_decisions(workspace, dataset).current.keys() == {"dog/1.png"}

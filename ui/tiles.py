@@ -19,11 +19,15 @@ TILE_WIDTH = 128
 
 
 def picked_of(view: View) -> set[str]:
-    """Return the paths of the ticked pictures; another dataset begins with none."""
+    """Return the paths of the ticked pictures; another dataset begins with none.
+
+    Of a picture whose file has gone or has another path by now the tick goes too.
+    """
     if st.session_state.get(keys.PICKED_DATASET) != view.dataset.id:
         st.session_state[keys.PICKED_DATASET] = view.dataset.id
         st.session_state[keys.PICKED] = set()
     picked: set[str] = st.session_state.setdefault(keys.PICKED, set())
+    picked.intersection_update(view.raw_place)
     return picked
 
 
@@ -135,7 +139,7 @@ def draw_actions(
 
 
 def _draw_move(view: View, paths: Sequence[str], prefix: str) -> None:
-    target = st.selectbox(
+    chosen = st.selectbox(
         "Class",
         view.classes,
         index=None,
@@ -144,11 +148,13 @@ def _draw_move(view: View, paths: Sequence[str], prefix: str) -> None:
         placeholder="Choose a class or type a new one",
         help="They count for this class from now on. Their files stay where they are.",
     )
+    # A class that is there is meant as it is spelled; a new one is named without the spaces around.
+    target = chosen if chosen in view.classes else (chosen or "").strip()
     if (
         st.button("Move", key=f"{prefix}_move_now", type="primary", disabled=not (target and paths))
         and target
     ):
-        move(view, paths, target.strip())
+        move(view, paths, target)
 
 
 def _counted(label: str, picked: set[str]) -> str:
