@@ -94,8 +94,9 @@ def test_the_limit_is_four_gibibytes_unless_the_environment_says_otherwise(
     assert open_feature_cache(tmp_path).max_bytes == 4 * 2**30
     monkeypatch.setenv("TL_CACHE_GIB", "0.5")
     assert open_feature_cache(tmp_path).max_bytes == 2**29
-    monkeypatch.setenv("TL_CACHE_GIB", "much")
-    assert open_feature_cache(tmp_path).max_bytes == 4 * 2**30
+    for no_limit in ("much", "inf", "nan", "-1"):
+        monkeypatch.setenv("TL_CACHE_GIB", no_limit)
+        assert open_feature_cache(tmp_path).max_bytes == 4 * 2**30
 
 
 def _random_bytes(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, so that a kill at any moment leaves the old or the new one."""
+"""Paths as they are typed; files written whole or not at all, whatever moment a kill comes at."""
 
 from __future__ import annotations
 
@@ -9,6 +9,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from tl_core.errors import ConfigError
+
+
+def expand(path: str | os.PathLike[str]) -> Path:
+    """Return a path as it was typed with a leading ``~`` or ``~name`` as that home folder.
+
+    Raises:
+        ConfigError: nobody of that name has one here.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(
+            f"Expected a path, received '{path}': '{Path(path).parts[0]}' has no home folder on "
+            "this machine. Write the path in full, or './~...' for a name that begins so."
+        ) from error
 
 
 @contextmanager

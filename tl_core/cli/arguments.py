@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tl_core.errors import ConfigError
+from tl_core.files import expand
 from tl_core.workspace import ENVIRONMENT_NAME, Workspace, default_workspace
 
 EXIT_USER_ERROR = 2
@@ -49,8 +50,29 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
 
 def workspace_at(root: Path | None) -> Workspace:
-    """Return the workspace in that folder, by default the one beside ``app.py``."""
-    return default_workspace() if root is None else Workspace(root.expanduser().absolute())
+    """Return the workspace in that folder, by default the one beside ``app.py``.
+
+    Raises:
+        ConfigError: there cannot be a folder.
+    """
+    return default_workspace() if root is None else Workspace(folder_at(root, "of runs and caches"))
+
+
+def folder_at(path: Path, purpose: str) -> Path:
+    """Return the full path of a folder that is there, or that can be made when it is needed.
+
+    Raises:
+        ConfigError: there cannot be one, for something on the way is no folder.
+    """
+    folder = expand(path).absolute()
+    told = f"Expected a folder {purpose}, received '{path}'"
+    try:
+        nearest = next(one for one in (folder, *folder.parents) if one.exists())
+    except OSError as error:  # such as a name that is too long
+        raise ConfigError(f"{told}: {error.strerror}.") from error
+    if not nearest.is_dir():
+        raise ConfigError(f"{told}, but '{nearest}' is a file. Give another place.")
+    return folder
 
 
 def expect_data_dir(data_dir: Path | None) -> Path:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tl_core.cli.arguments import AsJson, DataDir, Quiet, WorkspaceDir, workspace_at
+from tl_core.cli.arguments import AsJson, DataDir, Quiet, WorkspaceDir, folder_at, workspace_at
 from tl_core.cli.terminal import MAX_PATHS, Percent, print_json, print_table, working
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def sample(
         return
     with working(quiet) as (progress, should_stop):
         drawn = draw_sample_dataset(
-            out_dir or own_place,
+            own_place if out_dir is None else folder_at(out_dir, "to draw into"),
             num_per_class=num_per_class,
             seed=seed,
             on_progress=progress.on_progress,

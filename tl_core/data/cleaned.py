@@ -19,6 +19,7 @@ from tl_core.data.incoming import check_is_new, incoming_folder, move_in_place
 from tl_core.data.names import mark_name, path_key, safe_component
 from tl_core.data.progress import OnProgress, Progress, ShouldStop
 from tl_core.errors import DatasetError, Stopped
+from tl_core.files import expand
 
 
 def export_cleaned_copy(
@@ -46,7 +47,7 @@ def export_cleaned_copy(
         DatasetError: ``out_path`` is taken, lies inside the dataset, or a file has gone.
         Stopped: ``should_stop`` said so; nothing is left behind.
     """
-    out = Path(out_path).expanduser().absolute()
+    out = expand(out_path).absolute()
     if out.is_relative_to(index.data_dir.absolute()):
         raise DatasetError(
             f"Expected a place outside '{index.data_dir}' for the copy, received '{out}'."

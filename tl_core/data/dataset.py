@@ -35,6 +35,7 @@ from tl_core.data.layout import FoundFile, Layout, natural_key, read_layout
 from tl_core.data.progress import OnProgress, Progress, ShouldStop
 from tl_core.data.scan_store import ScannedFile, ScanStore
 from tl_core.errors import DatasetError, ImageError, Stopped
+from tl_core.files import expand
 
 __all__ = ["DatasetIndex", "Finding", "ImageRecord", "scan_dataset"]
 
@@ -168,7 +169,7 @@ def scan_dataset(
         DatasetError: there is no such folder, or fewer than two classes have a readable image.
         Stopped: ``should_stop`` said so; with ``cache_dir`` what was read is not read again.
     """
-    root = Path(data_dir).expanduser().absolute()
+    root = expand(data_dir).absolute()
     layout = read_layout(root, should_stop)
     _require_classes(root, layout, {file.class_name for file in layout.files}, {})
     with closing(ScanStore(cache_dir, root)) as store:

@@ -81,7 +81,14 @@ def read_layout(root: Path, should_stop: ShouldStop | None = None) -> Layout:
         DatasetError: ``root`` is missing or no folder.
         Stopped: ``should_stop`` said so.
     """
-    if not root.exists():
+    try:
+        exists = root.exists()
+    except OSError as error:  # such as a name that is too long
+        raise DatasetError(
+            f"Expected a folder with one folder per class at '{root}', but it cannot be looked "
+            f"at: {error.strerror}. Check the path."
+        ) from error
+    if not exists:
         raise DatasetError(
             f"Expected a folder with one folder per class at '{root}', found nothing there. "
             "Check the path."

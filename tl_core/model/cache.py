@@ -140,7 +140,7 @@ def open_feature_cache(cache_dir: Path) -> FeatureCache:
 
 def _limit() -> int:
     """Return the size limit in bytes: ``TL_CACHE_GIB`` when it is a number, else the default."""
-    with suppress(ValueError):
+    with suppress(ValueError, OverflowError):  # the latter for "inf"
         gibibytes = float(os.environ.get(LIMIT_ENVIRONMENT_NAME, ""))
         if gibibytes > 0:
             return int(gibibytes * 2**30)

@@ -183,8 +183,15 @@ def find_images(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """
     found: list[Path] = []
     for path in map(Path, paths):
-        if not path.is_dir():
-            if not path.exists():
+        try:
+            is_dir, exists = path.is_dir(), path.exists()
+        except OSError as error:  # such as a name that is too long
+            raise DatasetError(
+                f"Expected an image or a folder at '{path}', but it cannot be looked at: "
+                f"{error.strerror}. Check the path."
+            ) from error
+        if not is_dir:
+            if not exists:
                 raise DatasetError(f"Expected an image or a folder at '{path}', found nothing.")
             found.append(path)
             continue
