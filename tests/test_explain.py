@@ -224,6 +224,15 @@ def test_heat_is_laid_back_where_the_network_saw_it():
     assert not spread_heat(np.zeros((2, 2), np.float32), (32, 32), "pad", (40, 20)).any()
 
 
+@pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
+@pytest.mark.parametrize("size", [(1, 90), (90, 1), (1, 1)])
+def test_heat_is_laid_back_over_a_photo_one_pixel_wide_or_high(resize, size):
+    for image_size in ((32, 32), (24, 64), (64, 24)):
+        heat = spread_heat(np.ones((2, 2), np.float32), image_size, resize, size)
+        assert heat.shape == (size[1], size[0])
+        assert heat.max() == 1
+
+
 def test_pictures_are_saved_by_their_name(tmp_path):
     picture = Image.new("RGB", (8, 8), "red")
     for name, kind in (("a.png", "PNG"), ("b.JPG", "JPEG")):

@@ -34,7 +34,7 @@ def keras_models_dir() -> Path:
     """Return the folder where Keras looks for weights, by its own rules."""
     temporary = Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())
     if "KERAS_HOME" in os.environ:
-        home = Path(os.environ["KERAS_HOME"]).expanduser()
+        home = files.expand(os.environ["KERAS_HOME"])
     else:
         base = Path.home()
         home = (base if os.access(base, os.W_OK) else temporary) / ".keras"

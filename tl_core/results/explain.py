@@ -203,7 +203,7 @@ def spread_heat(
     bilinear = Image.Resampling.BILINEAR
     if resize == "crop":
         scale = min(picture_width / width, picture_height / height)
-        seen_width, seen_height = round(width * scale), round(height * scale)
+        seen_width, seen_height = max(1, round(width * scale)), max(1, round(height * scale))
         heat = np.zeros((picture_height, picture_width), np.float32)
         top, left = (picture_height - seen_height) // 2, (picture_width - seen_width) // 2
         heat[top : top + seen_height, left : left + seen_width] = np.asarray(
