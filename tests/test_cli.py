@@ -1,5 +1,7 @@
 import json
+import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +12,8 @@ import pytest
 from PIL import Image
 
 from tl_core.config import AugmentConfig, TrainConfig
+from tl_core.errors import TLError
+from tl_core.training import phases
 from tl_core.training.runs import archive_run, list_runs, load_run, unarchive_run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -307,6 +311,18 @@ MISTAKES = {
     "option": ("train . --bachsize 3", "--bachsize"),
     "number": ("train . --epochs many", "Invalid value for '--epochs'"),
     "command": ("tarin .", "No such command 'tarin'"),
+    "no such home": ("inspect ~nosuch/x", "'~nosuch' has no home folder"),
+    "workspace in no home": ("runs --workspace ~nosuch/x", "'~nosuch' has no home folder"),
+    "runs in a file": ("runs --runs-dir README.md", "README.md' is a file"),
+    "workspace is a file": ("runs --workspace README.md", "README.md' is a file"),
+    "inspecting beside a file": ("inspect . --workspace README.md", "README.md' is a file"),
+    "training below a file": ("train . --runs-dir README.md/x", "README.md' is a file"),
+    "drawing below a file": ("sample README.md/x", "README.md' is a file"),
+    "long image name": (f"predict nowhere {'x' * 300}", "File name too long"),
+    "long folder name": (f"inspect {'x' * 300}", "File name too long"),
+    "long workspace name": (f"runs --workspace {'x' * 300}", "File name too long"),
+    "a name for what goes on": ("train --resume nowhere --name x", "give no --name"),
+    "a place for what goes on": ("train --resume nowhere --runs-dir x", "no --runs-dir"),
 }
 
 
@@ -317,6 +333,34 @@ def test_a_mistake_ends_with_a_message_and_exit_code_2(cli, words, message):
     assert "Error: " in err
     assert message in err
     assert "Traceback" not in err
+
+
+def test_names_that_the_terminal_cannot_show_are_escaped(trained):
+    data_dir, workspace, finished = trained
+    run_dir = json.loads(finished.stdout)["run_dir"]
+    photo = data_dir.parent / "日本é.png"
+    shutil.copy(next(data_dir.glob("Pizza/*.jpg")), photo)
+    words = ("predict", run_dir, photo, "--workspace", workspace)
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
+    told = run_cli(*words, env=environment, encoding="cp1252")
+    assert told.returncode == 0, told.stderr
+    assert "\\u65e5\\u672cé.png" in told.stdout
+    told = run_cli(*words, "--json", env=environment, encoding="cp1252")
+    assert json.loads(told.stdout)[0]["path"] == str(photo)
+    told = run_cli("predict", run_dir, "日本", env=environment, encoding="cp1252")
+    assert (told.returncode, told.stdout) == (2, "")
+    assert told.stderr.startswith("Error: Expected an image or a folder at '\\u65e5\\u672c'")
+
+
+def test_a_failed_training_tells_its_reason_once(cli, make_dataset, monkeypatch):
+    def fail(*_, **__):
+        raise TLError("The well has run dry.")
+
+    monkeypatch.setattr(phases, "load_features", fail)
+    code, out, err = cli("train", make_dataset({"a": 8, "b": 8}), "--backbone", "tiny")
+    assert (code, out) == (2, "")
+    assert err.count("The well has run dry.") == 1
+    assert err.splitlines()[-1] == "Error: The well has run dry."
 
 
 @pytest.mark.parametrize("name", COMMANDS)

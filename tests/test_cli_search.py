@@ -4,6 +4,7 @@ import signal
 
 import pytest
 
+from tl_core.errors import TLError
 from tl_core.training import sweep as sweep_module
 from tl_core.training.sweeps import list_sweeps
 from tl_core.workspace import Workspace
@@ -99,6 +100,25 @@ def test_ctrl_c_keeps_the_heads_tried_and_resume_tries_the_others(
     )
 
 
+def test_a_search_in_which_every_head_fails_is_a_failure(cli, data_dir, monkeypatch):
+    def fail(*_):
+        raise TLError("The well has run dry.")
+
+    monkeypatch.setattr(sweep_module, "fit_head", fail)
+    words = ("sweep", data_dir, *SETTINGS, *CHOICES, "--learning-rate-choices", "0.001")
+    code, out, err = cli(*words, "--json")
+    assert (code, err) == (2, "Error: No head could be trained. The well has run dry.\n")
+    assert json.loads(out)["best"] is None
+    code, out, err = cli(*words)
+    assert (code, err) == (2, "Error: No head could be trained. The well has run dry.\n")
+    assert "search  " in out
+
+
+def test_one_head_alone_is_not_told_in_the_plural(cli, data_dir):
+    words = ("sweep", data_dir, *SETTINGS, "--trials", "1", "--folds", "2")
+    assert "No other head is within one standard error" in cli(*words)[1]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -108,6 +128,7 @@ def test_ctrl_c_keeps_the_heads_tried_and_resume_tries_the_others(
         (["--backbone-choices", "tinny"], "received 'tinny'"),
         (["--folds", "1"], "Setting 'folds'"),
         (["--search", "best"], "Setting 'search'"),
+        (["--search", "grid", "--trials", "5"], "give no --trials"),
     ],
 )
 def test_choices_that_do_not_fit_are_refused_in_words(cli, data_dir, words, told):
@@ -125,6 +146,7 @@ def test_choices_that_do_not_fit_are_refused_in_words(cli, data_dir, words, told
         (["--resume", "nowhere", "--epochs", "3"], "knows its data and settings"),
         (["--resume", "nowhere", "--folds", "3"], "knows its data and settings"),
         (["food", "--resume", "nowhere"], "knows its data and settings"),
+        (["--resume", "nowhere", "--workspace", "x"], "give no --workspace"),
     ],
 )
 def test_a_search_is_named_by_its_data_or_its_folder(cli, words, told):

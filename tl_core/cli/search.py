@@ -22,7 +22,7 @@ from tl_core.cli.arguments import (
 )
 from tl_core.cli.options import build_config, parse_numbers, with_settings
 from tl_core.cli.terminal import percent, print_json, print_table, working
-from tl_core.errors import ConfigError, Stopped
+from tl_core.errors import ConfigError, RunError, Stopped
 
 if TYPE_CHECKING:
     from tl_core.config import TrainConfig
@@ -65,6 +65,7 @@ def find_lr(
 
 @with_settings
 def sweep(
+    context: typer.Context,
     data_dir: OptionalDataDir = None,
     config: ConfigFile = None,
     resume: Annotated[
@@ -72,7 +73,7 @@ def sweep(
         typer.Option(metavar="SEARCH_DIR", help="Try what a search that ended early has left."),
     ] = None,
     trials: Annotated[
-        int | None, typer.Option(metavar="N", help="How many heads to try.  [30]")
+        int | None, typer.Option(metavar="N", help="How many heads a random search tries.  [30]")
     ] = None,
     search: Annotated[
         str | None, typer.Option(metavar="random|grid", help="Grid tries all.  [random]")
@@ -129,8 +130,15 @@ def sweep(
         base = {name: value for name, value in settings.items() if value is not None}
         if data_dir is not None or config is not None or choices or base:
             raise ConfigError("A search knows its data and settings: give none of them with it.")
+        source = context.get_parameter_source("workspace")
+        if source is not None and source.name == "COMMANDLINE":
+            raise ConfigError("A search goes on in the workspace it lies in: give no --workspace.")
         made = _find_left(resume)
     else:
+        if search == "grid" and trials is not None:
+            raise ConfigError(
+                "A grid tries every combination: give no --trials with it, or --search random."
+            )
         wanted = build_config(config, settings)
         made = _begin(expect_data_dir(data_dir), choices, wanted, workspace_at(workspace))
     with working(quiet, as_json) as (progress, should_stop):
@@ -144,6 +152,8 @@ def sweep(
         _print_sweep(made)
     if made.state == "stopped":
         raise typer.Exit(EXIT_STOPPED)
+    if made.ranking().best is None:
+        raise RunError(f"No head could be trained. {_first_error(made)}".rstrip())
 
 
 def _find_left(sweep_dir: Path) -> Sweep:
@@ -256,10 +266,12 @@ def _print_sweep(made: Sweep) -> None:
     headers = ["accuracy", "loss", "FC layers", *(name.replace("_", " ") for name in varied), ""]
     print_table(headers, rows)
     if ranking.best is not None:
-        print(
-            f"\n{len(ranking.tied)} heads are within one standard error "
-            f"({percent(ranking.standard_error)}) of the best; the simplest of them is suggested."
-        )
+        error = f"one standard error ({percent(ranking.standard_error)}) of the best"
+        if len(ranking.tied) > 1:
+            told = f"{len(ranking.tied)} heads are within {error}; the simplest of them"
+        else:
+            told = f"No other head is within {error}, which"
+        print(f"\n{told} is suggested.")
     print(f"search  {made.sweep_dir}")
 
 
@@ -267,6 +279,10 @@ def _accuracy(trial: Trial) -> str:
     if not trial.accuracies:
         return "-"
     return f"{percent(trial.val_accuracy)} ±{100 * trial.val_accuracy_spread:.1f}"
+
+
+def _first_error(made: Sweep) -> str:
+    return next((trial.error for trial in made.trials() if trial.error), "")
 
 
 def _layers_text(layers: Sequence[int]) -> str:

@@ -56,11 +56,15 @@ def libraries_kept_quiet(stdout_too: bool) -> Iterator[None]:
 
 @contextmanager
 def _only_warnings_logged() -> Iterator[None]:
-    """Show this package's warnings; its other records are for log files, others' for no one."""
+    """Show this package's warnings; its other records are for log files, others' for no one.
+
+    Errors are for log files too: they are raised as well, and told when they end the command.
+    """
     own, absl = logging.getLogger("tl_core"), logging.getLogger("absl")
     before = own.propagate, absl.level
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(logging.WARNING)
+    handler.addFilter(lambda record: record.levelno < logging.ERROR)
     own.addHandler(handler)
     own.propagate = False
     absl.setLevel(logging.ERROR)

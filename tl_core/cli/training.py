@@ -19,6 +19,7 @@ from tl_core.cli.arguments import (
     RunsDir,
     WorkspaceDir,
     expect_data_dir,
+    folder_at,
     workspace_at,
 )
 from tl_core.cli.options import build_config, with_settings
@@ -71,9 +72,12 @@ def train(
             "A run is resumed with the settings it has. Use --from-run to train a new one "
             "from its weights with others."
         )
+    if resume is not None and (name is not None or runs_dir is not None):
+        raise ConfigError("A run is resumed in its own folder: give no --name and no --runs-dir.")
     if (resume or from_run) is not None and not (data_dir is None and config is None):
         raise ConfigError("A run knows its data and settings: give neither of them with it.")
     place = workspace_at(workspace)
+    runs_dir = None if runs_dir is None else folder_at(runs_dir, "of runs")
     with working(quiet, as_json) as (progress, should_stop):
         if resume is not None:
             from tl_core.training.trainer import resume_run
@@ -96,7 +100,7 @@ def runs(
     """List the training runs, the newest first."""
     from tl_core.training.runs import list_runs
 
-    place = runs_dir or workspace_at(workspace).runs_dir
+    place = workspace_at(workspace).runs_dir if runs_dir is None else folder_at(runs_dir, "of runs")
     listed = list_runs(place, include_archived=archived)
     if as_json:
         print_json([_run_row(run) for run in listed])
