@@ -206,6 +206,9 @@ def test_a_wrong_path_is_answered_with_what_to_do(workspace, dataset):
     path_box(at).set_value("photos").run()
     at.button(key="open_folder").click().run()
     assert "Expected a full path" in at.error[0].value
+    path_box(at).set_value("~nosuch/photos").run()
+    at.button(key="open_folder").click().run()
+    assert "has no home folder on this machine" in at.error[0].value
 
 
 def test_strangers_may_not_open_folders_of_the_machine(workspace, dataset, monkeypatch):

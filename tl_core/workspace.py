@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from tl_core.files import expand
+
 ENVIRONMENT_NAME = "TL_WORKSPACE"
 
 
@@ -60,7 +62,7 @@ class Workspace:
 
     def relative(self, path: Path) -> str:
         """Return ``path`` as stored: relative to the root when inside it, else absolute."""
-        absolute = path.expanduser().absolute()
+        absolute = expand(path).absolute()
         root = self.root.absolute()
         return (
             absolute.relative_to(root).as_posix()
@@ -76,7 +78,5 @@ class Workspace:
 def default_workspace() -> Workspace:
     """Return the workspace named by ``TL_WORKSPACE``, or ``workspace/`` beside ``app.py``."""
     named = os.environ.get(ENVIRONMENT_NAME)
-    root = (
-        Path(named).expanduser() if named else Path(__file__).resolve().parent.parent / "workspace"
-    )
+    root = expand(named) if named else Path(__file__).resolve().parent.parent / "workspace"
     return Workspace(root.absolute())

@@ -19,7 +19,7 @@ from tl_core.data.dataset import DatasetIndex, scan_dataset
 from tl_core.data.decisions import Decisions, apply_decisions, decisions_path, load_decisions
 from tl_core.data.samples import SAMPLE_NAME
 from tl_core.errors import DatasetError, did_you_mean
-from tl_core.files import read_json, write_json
+from tl_core.files import expand, read_json, write_json
 from tl_core.training.runs import Run
 from tl_core.workspace import Workspace
 from ui import keys
@@ -69,7 +69,7 @@ def list_datasets(workspace: Workspace) -> list[DatasetRef]:
 def allowed_folder() -> Path:
     """Return the folder inside which folders may be opened: ``TL_FOLDERS``, or the home folder."""
     named = os.environ.get(FOLDERS_ENVIRONMENT_NAME)
-    return Path(named).expanduser().resolve() if named else Path.home().resolve()
+    return expand(named).resolve() if named else Path.home().resolve()
 
 
 def open_folder(workspace: Workspace, text: str) -> DatasetRef:
@@ -78,7 +78,7 @@ def open_folder(workspace: Workspace, text: str) -> DatasetRef:
     Raises:
         DatasetError: there is no such folder, or it lies outside of the allowed one.
     """
-    path = Path(text.strip()).expanduser()
+    path = expand(text.strip())
     if not path.is_absolute():
         raise DatasetError(f"Expected a full path such as '/home/me/photos', received '{text}'.")
     path, allowed = path.resolve(), allowed_folder()
