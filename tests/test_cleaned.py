@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +14,8 @@ from tl_core.data.cleaned import export_cleaned_copy
 from tl_core.data.dataset import DatasetIndex, scan_dataset
 from tl_core.data.decisions import Decision, Decisions, apply_decisions
 from tl_core.errors import DatasetError, Stopped
+from tl_core.workspace import Workspace
+from ui.data_export import _zipped
 
 
 @pytest.fixture
@@ -77,3 +82,48 @@ def test_a_stop_or_a_missing_file_leaves_nothing_behind(cleaned, tmp_path, name)
     with pytest.raises(DatasetError, match="gone"):
         export_cleaned_copy(cleaned, tmp_path / name)
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("names", [("a?", "a:", "a_"), ("cat.", "cat", "Cat")])
+@pytest.mark.parametrize("kind", ["copy", "copy.zip"])
+def test_classes_whose_names_some_system_takes_for_one_stay_apart(
+    make_dataset, tmp_path, names, kind
+) -> None:
+    index = scan_dataset(make_dataset(dict.fromkeys(names, 2)))
+    out = export_cleaned_copy(index, tmp_path / kind)
+    if out.suffix == ".zip":
+        with zipfile.ZipFile(out) as archive:
+            archive.extractall(tmp_path / "unpacked")
+        out = tmp_path / "unpacked"
+    again = scan_dataset(out)
+    assert list(again.class_counts().values()) == [2, 2, 2]
+    assert len({name.casefold() for name in again.class_names}) == 3
+    assert names[2] in again.class_names  # it is the first that can stay as it is
+
+
+def test_a_file_older_than_zips_is_copied(cleaned, tmp_path) -> None:
+    os.utime(cleaned.data_dir / "cat/2.png", (0, 0))
+    with zipfile.ZipFile(export_cleaned_copy(cleaned, tmp_path / "copy.zip")) as archive:
+        assert archive.getinfo("cat/2.png").date_time[0] == 1980
+
+
+@pytest.mark.parametrize("name", ["copy", "copy.zip"])
+def test_a_full_disk_is_said_in_words_and_leaves_nothing_behind(
+    cleaned, tmp_path, monkeypatch, name
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", fail)
+    monkeypatch.setattr("zipfile.ZipFile.write", fail)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(DatasetError, match="No space left"):
+        export_cleaned_copy(cleaned, tmp_path / name)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_what_could_not_be_zipped_is_no_download(cleaned, tmp_path) -> None:
+    (cleaned.data_dir / "dog/2.png").unlink()
+    view = SimpleNamespace(index=cleaned, workspace=Workspace(tmp_path / "workspace"))
+    with pytest.raises(DatasetError, match="gone"):
+        _zipped(view)

@@ -14,7 +14,7 @@ from tl_core.data.names import safe_component
 from tl_core.errors import DatasetError, TLError
 from ui import keys
 from ui.datasets import choose_dataset
-from ui.errors import guarded
+from ui.errors import guarded, logger
 from ui.looking import View
 from ui.progress import shower
 from ui.words import number_of
@@ -107,11 +107,15 @@ def _draw_copy(view: View) -> None:
 
 
 def _zipped(view: View) -> bytes:
-    """Return the cleaned copy as a zip."""
-    view.workspace.cache_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=view.workspace.cache_dir) as folder:
-        try:
+    """Return the cleaned copy as a zip.
+
+    Streamlit says of any error that there is no file; why is in the log.
+    """
+    try:
+        view.workspace.cache_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=view.workspace.cache_dir) as folder:
             path = export_cleaned_copy(view.index, Path(folder) / f"{time.time_ns()}.zip")
-        except TLError as error:
-            return str(error).encode()
-        return path.read_bytes()
+            return path.read_bytes()
+    except (TLError, OSError):
+        logger.exception("The cleaned copy could not be zipped")
+        raise

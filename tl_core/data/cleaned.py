@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
@@ -32,7 +32,8 @@ def export_cleaned_copy(
     """Copy the images of an index to ``out_path/<class>/<file>``, or into a zip of that layout.
 
     A given split stays: ``out_path/<part>/<class>/<file>``. Files of one name that come from
-    different folders get different names.
+    different folders get different names, and so do classes whose names some system cannot tell
+    apart.
 
     Args:
         index: what to copy, with decisions already applied.
@@ -44,7 +45,8 @@ def export_cleaned_copy(
         ``out_path`` as an absolute path.
 
     Raises:
-        DatasetError: ``out_path`` is taken, lies inside the dataset, or a file has gone.
+        DatasetError: ``out_path`` is taken, lies inside the dataset or cannot be written to, or a
+            file has gone.
         Stopped: ``should_stop`` said so; nothing is left behind.
     """
     out = expand(out_path).absolute()
@@ -52,24 +54,37 @@ def export_cleaned_copy(
         raise DatasetError(
             f"Expected a place outside '{index.data_dir}' for the copy, received '{out}'."
         )
-    check_is_new(out)
-    with incoming_folder(out) as incoming:
-        if out.suffix.lower() == ".zip":
-            part = incoming / out.name
-            with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:  # photos are packed
-                for source, target in _copies(index, on_progress, should_stop):
-                    archive.write(source, target.as_posix())
-            with suppress(OSError):
-                out.rmdir()  # an empty folder of that name gives way, as for a folder copy
-            part.replace(out)
-        else:
-            folder = incoming / "copy"
-            for source, target in _copies(index, on_progress, should_stop):
-                place = folder / target
-                place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, place)
-            move_in_place(folder, out)
+    try:
+        check_is_new(out)
+        with incoming_folder(out) as incoming:
+            if out.suffix.lower() == ".zip":
+                _write_zip(incoming / out.name, _copies(index, on_progress, should_stop))
+                with suppress(OSError):
+                    out.rmdir()  # an empty folder of that name gives way, as for a folder copy
+                (incoming / out.name).replace(out)
+            else:
+                _write_folder(incoming / "copy", _copies(index, on_progress, should_stop))
+                move_in_place(incoming / "copy", out)
+    except OSError as error:
+        raise DatasetError(
+            f"The copy could not be written to '{out}' ({error.strerror or error}). Nothing of it "
+            "was kept: make room, or choose another place."
+        ) from error
     return out
+
+
+def _write_zip(path: Path, copies: Iterable[tuple[Path, PurePosixPath]]) -> None:
+    # Photos are packed already. A zip knows no time before 1980: such a file gets that year.
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
+        for source, target in copies:
+            archive.write(source, target.as_posix())
+
+
+def _write_folder(folder: Path, copies: Iterable[tuple[Path, PurePosixPath]]) -> None:
+    for source, target in copies:
+        place = folder / target
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, place)
 
 
 def _copies(
@@ -77,6 +92,7 @@ def _copies(
 ) -> Iterator[tuple[Path, PurePosixPath]]:
     """Yield each file with its place in the copy, telling progress and naming one that has gone."""
     started = time.monotonic()
+    folder_of = _class_folders(index.class_names)
     taken: set[str] = set()
     for number, record in enumerate(index.records):
         if should_stop is not None and should_stop():
@@ -88,8 +104,28 @@ def _copies(
             raise DatasetError(f"Expected the image '{source}', but it has gone. Scan again.")
         folders = (record.part,) if record.part else ()
         name = safe_component(Path(record.path).name)
-        target = PurePosixPath(*folders, safe_component(index.class_names[record.label]), name)
+        target = PurePosixPath(*folders, folder_of[index.class_names[record.label]], name)
         if path_key(target) in taken:
-            target = mark_name(target, hashlib.sha256(record.path.encode()).hexdigest())
+            target = mark_name(target, _digest(record.path))
         taken.add(path_key(target))
         yield source, target
+
+
+def _class_folders(class_names: Iterable[str]) -> dict[str, PurePosixPath]:
+    """Return a folder for each class that no other has: names that can stay as they are come first.
+
+    A class whose name, made safe, is another's gets a mark in it.
+    """
+    folder_of: dict[str, PurePosixPath] = {}
+    taken: set[str] = set()
+    for name in sorted(class_names, key=lambda name: safe_component(name) != name):
+        folder = PurePosixPath(safe_component(name))
+        if path_key(folder) in taken:
+            folder = mark_name(folder, _digest(name))
+        taken.add(path_key(folder))
+        folder_of[name] = folder
+    return folder_of
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
