@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from threading import Thread
 
@@ -158,3 +159,97 @@ def test_a_damaged_file_is_named_and_left_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=path.name):
         edit_decisions(workspace, data_dir, lambda old: old.decide("x", []))
     assert path.read_text() == "{"
+
+
+@pytest.mark.parametrize(
+    ("action", "class_name"),
+    [("relabel", ""), ("relabel", None), ("exclude", "dog"), ("forget", None), ("relabel", 7)],
+)
+def test_a_decision_that_could_not_be_read_again_is_not_made(action, class_name) -> None:
+    with pytest.raises(DatasetError, match="Expected"):
+        Decision("cat/0.png", "0" * 64, action, class_name)
+
+
+_PLAIN = '{"path": "cat/0.png", "sha256": "0", "action": "relabel", "class_name": "dog"}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        _PLAIN.replace('"cat/0.png"', '["cat/0.png"]'),
+        _PLAIN.replace('"dog"', "7"),
+        _PLAIN.replace('"dog"', '"\\ud800"'),
+        _PLAIN.replace('"0"', "null"),
+        _PLAIN.replace('"relabel"', '["relabel"]'),
+        "7",
+    ],
+    ids=["path", "class", "surrogate", "sha256", "action", "number"],
+)
+def test_a_decision_of_other_types_is_refused_in_words(text) -> None:
+    step = '{"label": "a", "time": 1, "decisions": [DECISION]}'
+    file = '{"schema": 1, "steps": [' + step + "]}"
+    assert Decisions.from_json(file.replace("DECISION", _PLAIN)).current.keys() == {"cat/0.png"}
+    with pytest.raises(DatasetError, match="Expected decisions as this studio exports them"):
+        Decisions.from_json(file.replace("DECISION", text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"schema": 1, "steps": [{"label": "a", "time": Infinity, "decisions": []}]}',
+        '{"schema": 1, "steps": [{"label": "a", "time": NaN, "decisions": []}]}',
+        '{"schema": 1, "steps": [{"label": "a", "time": 1' + "0" * 400 + ', "decisions": []}]}',
+        "[" * 100_000,
+    ],
+    ids=["infinite", "not a number", "huge", "deep"],
+)
+def test_a_time_that_is_none_and_deep_nesting_are_refused_in_words(text, tmp_path) -> None:
+    with pytest.raises(DatasetError, match="Expected decisions as this studio exports them"):
+        Decisions.from_json(text)
+    path = decisions_path(Workspace(tmp_path), tmp_path / "pets")
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    with pytest.raises(DatasetError, match="Move the file away"):
+        load_decisions(Workspace(tmp_path), tmp_path / "pets")
+
+
+def test_a_folder_of_a_long_name_has_decisions_and_a_shorter_one_its_file_of_old(tmp_path) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    for name in ("照" * 85, "a" * 195):
+        decision = Decision("cat/0.png", "0", "exclude")
+        edit_decisions(workspace, tmp_path / name, lambda old, one=decision: old.decide("", [one]))
+        assert load_decisions(workspace, tmp_path / name).current.keys() == {"cat/0.png"}
+    assert decisions_path(workspace, tmp_path / ("a" * 195)).name.startswith("a" * 195 + "-")
+    apart = (decisions_path(workspace, tmp_path / ("照" * 84 + end)) for end in "ab")
+    assert len(set(apart)) == 2
+
+
+def test_a_folder_has_the_same_decisions_however_it_is_reached(tmp_path, monkeypatch) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    food, linked = tmp_path / "food", workspace.datasets_dir / "linked"
+    for folder in (food, tmp_path / "here", workspace.datasets_dir):
+        folder.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    linked.symlink_to(food, target_is_directory=True)
+    monkeypatch.chdir(tmp_path / "here")
+    decision = Decision("cat/0.png", "0", "exclude")
+    edit_decisions(workspace, food, lambda old: old.decide("out", [decision]))
+    for path in (Path("../food"), tmp_path / "link" / "food", linked):
+        assert load_decisions(workspace, path).current.keys() == {"cat/0.png"}
+
+
+def test_what_was_decided_about_a_linked_dataset_by_an_earlier_version_holds(tmp_path) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    linked = workspace.datasets_dir / "linked"
+    (tmp_path / "food").mkdir()
+    workspace.datasets_dir.mkdir(parents=True)
+    linked.symlink_to(tmp_path / "food", target_is_directory=True)
+    key = hashlib.sha256(b"datasets/linked").hexdigest()[:16]
+    old = workspace.decisions_dir / f"linked-{key}.json"
+    old.parent.mkdir()
+    old.write_text(Decisions().decide("x", [Decision("cat/0.png", "0", "exclude")]).to_json())
+    edit_decisions(
+        workspace, linked, lambda old: old.decide("y", [Decision("cat/1.png", "0", "exclude")])
+    )
+    assert load_decisions(workspace, linked).current.keys() == {"cat/0.png", "cat/1.png"}
+    assert len(list(old.parent.glob("*.json"))) == 1

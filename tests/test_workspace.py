@@ -47,3 +47,28 @@ def test_everything_lies_below_the_root_in_folders_of_its_own(tmp_path):
     ]
     assert {folder.parent for folder in folders} == {tmp_path}
     assert len(set(folders)) == len(folders)
+
+
+def test_one_folder_is_stored_in_one_way_however_it_is_reached(tmp_path, monkeypatch):
+    workspace = Workspace(tmp_path / "workspace")
+    inside, outside = workspace.datasets_dir / "food", tmp_path / "photos"
+    for folder in (inside, outside, tmp_path / "here"):
+        folder.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    monkeypatch.chdir(tmp_path / "here")
+    through_link = tmp_path / "link" / "workspace" / "datasets" / "food"
+    for path in (inside, Path("../workspace/datasets/food"), through_link):
+        assert workspace.relative(path) == "datasets/food"
+        assert Workspace(tmp_path / "link" / "workspace").relative(path) == "datasets/food"
+        assert Workspace(tmp_path / "here" / ".." / "workspace").relative(path) == "datasets/food"
+    for path in (outside, Path("../photos"), tmp_path / "link" / "photos"):
+        assert workspace.relative(path) == str(outside)
+
+
+def test_a_dataset_linked_into_the_workspace_is_stored_by_its_name_there(tmp_path):
+    workspace = Workspace(tmp_path / "workspace")
+    workspace.datasets_dir.mkdir(parents=True)
+    (tmp_path / "photos").mkdir()
+    (workspace.datasets_dir / "linked").symlink_to(tmp_path / "photos", target_is_directory=True)
+    assert workspace.relative(workspace.datasets_dir / "linked") == "datasets/linked"
+    assert workspace.resolve("datasets/linked").is_dir()

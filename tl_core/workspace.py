@@ -61,14 +61,23 @@ class Workspace:
         return self.root / "logs"
 
     def relative(self, path: Path) -> str:
-        """Return ``path`` as stored: relative to the root when inside it, else absolute."""
+        """Return ``path`` as stored: relative to the root when inside it, else absolute.
+
+        One folder is stored in one way, whether it is named from elsewhere (``../food``) or by a
+        link to it. Only a link that lies in the workspace is stored as what it is: its target may
+        change, and the workspace's own names are what it is known by.
+        """
         absolute = expand(path).absolute()
-        root = self.root.absolute()
-        return (
-            absolute.relative_to(root).as_posix()
-            if absolute.is_relative_to(root)
-            else str(absolute)
-        )
+        real = Path(os.path.realpath(absolute))
+        if ".." in absolute.parts:  # not to be taken at its word where links are on the way
+            absolute = real
+        for place, root in (
+            (absolute, self.root.absolute()),
+            (real, Path(os.path.realpath(self.root))),
+        ):
+            if place.is_relative_to(root):
+                return place.relative_to(root).as_posix()
+        return str(real)
 
     def resolve(self, stored: str) -> Path:
         """Return the path that :meth:`relative` stored."""

@@ -8,145 +8,63 @@ evaluates. Each step can be taken back.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args
 
 from filelock import FileLock
 
 from tl_core.data.dataset import DatasetIndex, ImageRecord, scan_dataset
+from tl_core.data.decision_steps import (
+    UNREADABLE,
+    Decision,
+    Decisions,
+    Step,
+    reading_fault,
+)
 from tl_core.data.findings import Finding
 from tl_core.data.layout import natural_path_key
 from tl_core.data.progress import OnProgress, ShouldStop
 from tl_core.errors import DatasetError
-from tl_core.files import read_json, write_json
+from tl_core.files import expand, read_json, write_json
 from tl_core.workspace import Workspace
 
-Action = Literal["exclude", "relabel", "keep"]
+__all__ = [
+    "Decision",
+    "Decisions",
+    "Step",
+    "apply_decisions",
+    "decisions_path",
+    "edit_decisions",
+    "load_dataset",
+    "load_decisions",
+]
 
-_SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class Decision:
-    """One decision about one file.
-
-    Args:
-        path: the image, relative to its data folder, with slashes.
-        sha256: of its bytes: for other bytes at the same path the decision does not hold.
-        action: ``exclude`` it, ``relabel`` it to ``class_name``, or ``keep`` it as it is.
-        class_name: the class it is to count for; only with ``relabel``.
-        reason: why, such as the kind of finding.
-    """
-
-    path: str
-    sha256: str
-    action: Action
-    class_name: str | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Step:
-    """Decisions made together, and taken back together. ``time`` is in seconds since 1970."""
-
-    label: str
-    decisions: tuple[Decision, ...]
-    time: float
-
-
-@dataclass(frozen=True)
-class Decisions:
-    """All decisions about one data folder, in the order they were made."""
-
-    steps: tuple[Step, ...] = ()
-    undone: tuple[Step, ...] = field(default=(), compare=False)
-
-    @cached_property
-    def current(self) -> Mapping[str, Decision]:
-        """The decision that holds for each path; a later one replaces an earlier one."""
-        held: dict[str, Decision] = {}
-        for step in self.steps:
-            for decision in step.decisions:
-                held.pop(decision.path, None)
-                if decision.action != "keep":
-                    held[decision.path] = decision
-        return held
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 over what holds now, whatever steps led to it; empty when nothing was decided."""
-        if not self.current:
-            return ""
-        lines = sorted(
-            f"{decision.path}\0{decision.sha256}\0{decision.action}\0{decision.class_name or ''}\n"
-            for decision in self.current.values()
-        )
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-    def decide(self, label: str, decisions: Iterable[Decision]) -> Decisions:
-        """Return these decisions and one step more; what was undone can no longer be redone."""
-        step = Step(label, tuple(decisions), time.time())
-        return Decisions((*self.steps, step)) if step.decisions else self
-
-    def undo(self) -> Decisions:
-        """Return the decisions without the last step."""
-        if not self.steps:
-            return self
-        return Decisions(self.steps[:-1], (*self.undone, self.steps[-1]))
-
-    def redo(self) -> Decisions:
-        """Return the decisions with the step that was undone last."""
-        if not self.undone:
-            return self
-        return Decisions((*self.steps, self.undone[-1]), self.undone[:-1])
-
-    def to_json(self) -> str:
-        """Return the decisions as JSON text that :meth:`from_json` reads back."""
-        return json.dumps(self._to_dict(), indent=2, ensure_ascii=False) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Decisions:
-        """Read decisions written by :meth:`to_json`, such as an exported file.
-
-        Raises:
-            DatasetError: it is not such a file, or of a newer schema.
-        """
-        try:
-            return cls._from_dict(json.loads(text))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise DatasetError(
-                "Expected decisions as this studio exports them (a JSON file with 'schema' and "
-                f"'steps'), but reading them failed: {error}."
-            ) from error
-
-    def _to_dict(self) -> dict[str, Any]:
-        return {
-            "schema": _SCHEMA,
-            "steps": [asdict(step) for step in self.steps],
-            "undone": [asdict(step) for step in self.undone],
-        }
-
-    @classmethod
-    def _from_dict(cls, values: Mapping[str, Any]) -> Decisions:
-        if values["schema"] != _SCHEMA:
-            raise ValueError(f"schema {values['schema']!r} is not {_SCHEMA}")
-        return cls(
-            tuple(_read_step(step) for step in values["steps"]),
-            tuple(_read_step(step) for step in values.get("undone", ())),
-        )
+# A file name has 255 bytes at most; the key, the ending and the mark of a file being written
+# (see tl_core.files.replacing) take 60 of them.
+_MAX_NAME_BYTES = 195
 
 
 def decisions_path(workspace: Workspace, data_dir: str | os.PathLike[str]) -> Path:
-    """Return where the decisions about a data folder are kept, whether there are any or not."""
-    stored = workspace.relative(Path(data_dir))
-    key = hashlib.sha256(stored.encode()).hexdigest()[:16]
-    return workspace.decisions_dir / f"{Path(stored).name}-{key}.json"
+    """Return where the decisions about a data folder are kept, whether there are any or not.
+
+    A folder has one such file, however it is spelled and through whatever link it is reached.
+    """
+    spelled = expand(data_dir).absolute()
+    path = _path_for(workspace, workspace.relative(Path(os.path.realpath(spelled))))
+    if not path.exists():
+        # Before, a dataset linked into the workspace was known by the place of its link.
+        linked = _path_for(workspace, workspace.relative(spelled))
+        if linked.exists():
+            return linked
+    return path
+
+
+def _path_for(workspace: Workspace, stored: str) -> Path:
+    key = hashlib.sha256(os.fsencode(stored)).hexdigest()[:16]
+    name = os.fsencode(Path(stored).name)[:_MAX_NAME_BYTES].decode("utf-8", "ignore")
+    return workspace.decisions_dir / f"{name}-{key}.json"
 
 
 def load_decisions(workspace: Workspace, data_dir: str | os.PathLike[str]) -> Decisions:
@@ -157,13 +75,13 @@ def load_decisions(workspace: Workspace, data_dir: str | os.PathLike[str]) -> De
     """
     path = decisions_path(workspace, data_dir)
     try:
-        return Decisions._from_dict(read_json(path))
+        return Decisions.from_dict(read_json(path))
     except FileNotFoundError:
         return Decisions()
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except UNREADABLE as error:
         raise DatasetError(
-            f"Expected decisions about '{data_dir}' in '{path}', but reading them failed: {error}. "
-            "Move the file away to go on without them."
+            f"Expected decisions about '{data_dir}' in '{path}', but reading them failed: "
+            f"{reading_fault(error)}. Move the file away to go on without them."
         ) from error
 
 
@@ -183,7 +101,7 @@ def edit_decisions(
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         changed = change(load_decisions(workspace, data_dir))
-        write_json(path, changed._to_dict())
+        write_json(path, changed.to_dict())
     return changed
 
 
@@ -276,20 +194,3 @@ def _rebuilt(
         num_ignored={**index.num_ignored, **counted},
         decisions_fingerprint=decisions.fingerprint,
     )
-
-
-def _read_step(values: Mapping[str, Any]) -> Step:
-    return Step(
-        label=str(values["label"]),
-        decisions=tuple(_read_decision(decision) for decision in values["decisions"]),
-        time=float(values["time"]),
-    )
-
-
-def _read_decision(values: Mapping[str, Any]) -> Decision:
-    decision = Decision(**values)
-    if decision.action not in get_args(Action):
-        raise ValueError(f"action '{decision.action}' is not one of {', '.join(get_args(Action))}")
-    if (decision.action == "relabel") != bool(decision.class_name):
-        raise ValueError(f"'{decision.path}': a class name belongs to relabel, and only to it")
-    return decision

@@ -1,0 +1,179 @@
+"""What was decided about single images, as values: decisions, the steps they came in, and JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+from tl_core.errors import DatasetError
+
+Action = Literal["exclude", "relabel", "keep"]
+
+_SCHEMA = 1
+
+# What reading a JSON file of another shape raises; json.loads recurses into nested lists.
+UNREADABLE = (
+    *(OSError, ValueError, TypeError, KeyError, AttributeError),
+    *(OverflowError, RecursionError, DatasetError),
+)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One decision about one file.
+
+    Args:
+        path: the image, relative to its data folder, with slashes.
+        sha256: of its bytes: for other bytes at the same path the decision does not hold.
+        action: ``exclude`` it, ``relabel`` it to ``class_name``, or ``keep`` it as it is.
+        class_name: the class it is to count for; only with ``relabel``.
+        reason: why, such as the kind of finding.
+
+    Raises:
+        DatasetError: it is none of these; it is refused when made, since a file that holds it
+            could not be read again.
+    """
+
+    path: str
+    sha256: str
+    action: Action
+    class_name: str | None = None
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        texts = {**vars(self), "class_name": self.class_name or ""}
+        for name, value in texts.items():
+            if not isinstance(value, str) or not _can_be_written(value):
+                raise DatasetError(f"Expected '{name}' of a decision as text, received {value!r}.")
+        if self.action not in get_args(Action):
+            raise DatasetError(
+                f"Expected {', '.join(get_args(Action))} as what is decided about '{self.path}', "
+                f"received '{self.action}'."
+            )
+        if (self.action == "relabel") != bool(self.class_name):
+            raise DatasetError(
+                f"Expected a class to move '{self.path}' to, or none for what is not moved, "
+                f"received {self.class_name!r}: a class name belongs to relabel, and only to it."
+            )
+
+
+@dataclass(frozen=True)
+class Step:
+    """Decisions made together, and taken back together. ``time`` is in seconds since 1970."""
+
+    label: str
+    decisions: tuple[Decision, ...]
+    time: float
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """All decisions about one data folder, in the order they were made."""
+
+    steps: tuple[Step, ...] = ()
+    undone: tuple[Step, ...] = field(default=(), compare=False)
+
+    @cached_property
+    def current(self) -> Mapping[str, Decision]:
+        """The decision that holds for each path; a later one replaces an earlier one."""
+        held: dict[str, Decision] = {}
+        for step in self.steps:
+            for decision in step.decisions:
+                held.pop(decision.path, None)
+                if decision.action != "keep":
+                    held[decision.path] = decision
+        return held
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over what holds now, whatever steps led to it; empty when nothing was decided."""
+        if not self.current:
+            return ""
+        lines = sorted(
+            f"{decision.path}\0{decision.sha256}\0{decision.action}\0{decision.class_name or ''}\n"
+            for decision in self.current.values()
+        )
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def decide(self, label: str, decisions: Iterable[Decision]) -> Decisions:
+        """Return these decisions and one step more; what was undone can no longer be redone."""
+        step = Step(label, tuple(decisions), time.time())
+        return Decisions((*self.steps, step)) if step.decisions else self
+
+    def undo(self) -> Decisions:
+        """Return the decisions without the last step."""
+        if not self.steps:
+            return self
+        return Decisions(self.steps[:-1], (*self.undone, self.steps[-1]))
+
+    def redo(self) -> Decisions:
+        """Return the decisions with the step that was undone last."""
+        if not self.undone:
+            return self
+        return Decisions((*self.steps, self.undone[-1]), self.undone[:-1])
+
+    def to_json(self) -> str:
+        """Return the decisions as JSON text that :meth:`from_json` reads back."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Decisions:
+        """Read decisions written by :meth:`to_json`, such as an exported file.
+
+        Raises:
+            DatasetError: it is not such a file, or of a newer schema.
+        """
+        try:
+            return cls.from_dict(json.loads(text))
+        except UNREADABLE as error:
+            raise DatasetError(
+                "Expected decisions as this studio exports them (a JSON file with 'schema' and "
+                f"'steps'), but reading them failed: {reading_fault(error)}."
+            ) from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of their JSON file."""
+        return {
+            "schema": _SCHEMA,
+            "steps": [asdict(step) for step in self.steps],
+            "undone": [asdict(step) for step in self.undone],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Decisions:
+        """Read what :meth:`to_dict` returned; raises ``UNREADABLE`` for anything else."""
+        if values["schema"] != _SCHEMA:
+            raise ValueError(f"schema {values['schema']!r} is not {_SCHEMA}")
+        return cls(
+            tuple(_read_step(step) for step in values["steps"]),
+            tuple(_read_step(step) for step in values.get("undone", ())),
+        )
+
+
+def reading_fault(error: Exception) -> str:
+    """Return what an error says, to stand within a sentence."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return str(error).removesuffix(".")
+
+
+def _read_step(values: Mapping[str, Any]) -> Step:
+    label, seconds = str(values["label"]), float(values["time"])
+    if not math.isfinite(seconds) or not _can_be_written(label):
+        raise ValueError(f"a step has label {label!r} and time {seconds}")
+    return Step(label, tuple(Decision(**decision) for decision in values["decisions"]), seconds)
+
+
+def _can_be_written(text: str) -> bool:
+    """Whether a file takes it: bytes of a name that are no UTF-8, and halves of a pair, do not."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
