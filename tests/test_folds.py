@@ -59,3 +59,11 @@ def test_a_class_of_one_picture_is_refused_in_words(index):
     alone = np.append(cats, 31)
     with pytest.raises(DatasetError, match=r"Class 'dog' has 1 different image .*: add 1\."):
         folds_of(index, alone, 3, seed=0)
+
+
+def test_more_folds_than_the_images_fill_are_refused_in_words(make_dataset, tmp_path):
+    index = scan_dataset(make_dataset({"cat": 8, "dog": 7}, tmp_path / "few"))
+    with pytest.raises(DatasetError, match=r"15 different .* at most 8 folds, or add images"):
+        folds_of(index, np.arange(15), 10, seed=0)
+    for seed in range(20):
+        assert set(folds_of(index, np.arange(15), 8, seed)) == set(range(8))

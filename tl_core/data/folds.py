@@ -53,7 +53,7 @@ def folds_of(
 
     Raises:
         DatasetError: a class has fewer than two different images among them, so that it could
-            not be trained on and validated at once.
+            not be trained on and validated at once; or a fold would be left without any.
     """
     contents = [index.records[int(position)].sha256 for position in positions]
     named = [f"g{groups[sha]}" if groups and sha in groups else f"s{sha}" for sha in contents]
@@ -61,12 +61,21 @@ def folds_of(
     numbers = {name: number for number, name in enumerate(sorted(set(named)))}
     units = np.array([numbers[name] for name in named])
     labels = index.labels[positions]
+    most = 0
     for label, class_name in enumerate(index.class_names):
         num_units = len(np.unique(units[labels == label]))
+        most = max(most, num_units)
         if num_units < 2:
             images = "image" if num_units == 1 else "images"
             raise DatasetError(
                 f"Class '{class_name}' has {num_units} different {images} outside of the test "
                 f"part; at least 2 are needed to cross-validate: add {2 - num_units}."
             )
-    return assign_folds(labels, units, num_folds, np.random.default_rng(seed))
+    folds = assign_folds(labels, units, num_folds, np.random.default_rng(seed))
+    if len(np.unique(folds)) < num_folds:
+        raise DatasetError(
+            f"Expected enough images to validate on in each of {num_folds} folds, but the "
+            f"{len(numbers)} different ones outside of the test part leave a fold empty. Choose at "
+            f"most {min(most, num_folds - 1)} folds, or add images."
+        )
+    return folds
