@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError, WebPImagePlugin
 
+from tl_core.data.jpeg_scans import count_scans
 from tl_core.data.signatures import explain_unknown, webp_size
 from tl_core.errors import ImageError
 
@@ -44,7 +45,6 @@ _FORMATS = ("JPEG", "PNG", "GIF", "BMP", WebPImagePlugin.WebPImageFile.format)
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _WHITE = (255, 255, 255)
-_START_OF_SCAN = b"\xff\xda"
 _MAX_SCANS = 100  # each scan of a progressive JPEG is a pass over all its pixels
 _TRUNCATED = re.compile(r"truncated|end of file|not enough image data", re.IGNORECASE)
 _UNSUPPORTED = re.compile(r"unsupported|unknown|not supported", re.IGNORECASE)
@@ -121,7 +121,7 @@ def _decode_file(file: ImageFile.ImageFile, data: bytes, least_size: LeastSize |
     check_size(*file.size)
     mode = file.mode
     if file.format in ("JPEG", "MPO"):
-        if data.count(_START_OF_SCAN) > _MAX_SCANS:
+        if count_scans(data) > _MAX_SCANS:
             raise ImageError(f"The JPEG has more than {_MAX_SCANS} scans. Save it again.")
         # A JPEG's EXIF lies before its pixels, and says which side of the file becomes the width.
         orientation = _orientation(file)
