@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -32,7 +33,8 @@ def thumbnail(workspace: Workspace, index: DatasetIndex, record: ImageRecord) ->
         data = make_tile(index.path_of(record))
     except (ImageError, OSError):
         return None
-    write_bytes(path, data)
+    with suppress(OSError):  # a full disk costs the next page its head start, not this picture
+        write_bytes(path, data)
     return data
 
 
