@@ -1,6 +1,18 @@
+import os
+import sys
+import time
+
 import pytest
 
-from tl_core.files import read_json, replacing, write_bytes, write_json, write_text
+from tl_core.files import (
+    patiently,
+    read_json,
+    replacing,
+    sweep_leftovers,
+    write_bytes,
+    write_json,
+    write_text,
+)
 
 
 def test_what_was_written_is_read_back_and_nothing_else_stays(tmp_path):
@@ -44,3 +56,69 @@ def test_a_number_that_json_does_not_know_is_refused_before_anything_is_written(
     with pytest.raises(ValueError, match="JSON compliant"):
         write_json(tmp_path / "value.json", float("nan"))
     assert list(tmp_path.iterdir()) == []
+
+
+def held_open(monkeypatch, function, times):
+    """Make a function of os say so many times that another process has the file open."""
+    real, refusals = getattr(os, function), iter(range(times))
+
+    def refuse(*args, **kwargs):
+        if next(refusals, None) is not None:
+            raise PermissionError(13, "The process cannot access the file")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(os, function, refuse)
+
+
+def test_on_windows_a_file_that_is_just_being_read_is_replaced_a_moment_later(
+    tmp_path, monkeypatch
+):
+    write_bytes(tmp_path / "status.json", b"old")
+    monkeypatch.setattr(sys, "platform", "win32")
+    held_open(monkeypatch, "replace", 3)
+    write_bytes(tmp_path / "status.json", b"new")
+    assert (tmp_path / "status.json").read_bytes() == b"new"
+    assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
+
+
+def test_on_windows_a_file_that_stays_open_is_given_up_within_two_seconds(tmp_path, monkeypatch):
+    write_bytes(tmp_path / "status.json", b"old")
+    monkeypatch.setattr(sys, "platform", "win32")
+    held_open(monkeypatch, "replace", 10**6)
+    start = time.monotonic()
+    with pytest.raises(PermissionError):
+        write_bytes(tmp_path / "status.json", b"new")
+    assert 0.9 < time.monotonic() - start < 2
+    assert (tmp_path / "status.json").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
+
+
+def test_elsewhere_a_refusal_is_final(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    calls = []
+
+    def refuse():
+        calls.append(1)
+        raise PermissionError
+
+    with pytest.raises(PermissionError):
+        patiently(refuse)
+    assert calls == [1]
+
+
+def test_only_what_was_left_behind_a_day_ago_is_swept_away(tmp_path):
+    mark = "0123456789abcdef" * 2
+    ours = [f".{mark}.incoming", f".sample.{mark}.tmp", f".{mark}.tmp", f".run.{mark}.deleted"]
+    theirs = [".notes.tmp", f"{mark}.tmp", f".{mark}.txt", f".{mark[1:]}.tmp", "run"]
+    young = f".young.{mark}.tmp"
+    for name in (*ours, *theirs, young):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(b"x")
+    (tmp_path / f".weights.h5.{mark}.tmp").write_bytes(b"x")
+    yesterday = time.time() - 25 * 3600
+    for path in tmp_path.iterdir():
+        if path.name != young:
+            os.utime(path, (yesterday, yesterday))
+    sweep_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*theirs, young])
+    sweep_leftovers(tmp_path / "nowhere")

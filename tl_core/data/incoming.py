@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tl_core.errors import DatasetError
-
-_MARK = ".incoming"
-_STALE_SECONDS = 24 * 3600
+from tl_core.files import sweep_leftovers
 
 
 @contextmanager
@@ -24,11 +21,8 @@ def incoming_folder(out_dir: Path) -> Iterator[Path]:
     """
     parent = out_dir.parent
     parent.mkdir(parents=True, exist_ok=True)
-    for left_behind in parent.glob(f".*{_MARK}"):
-        with suppress(OSError):
-            if time.time() - left_behind.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(left_behind)
-    folder = parent / f".{uuid.uuid4().hex}{_MARK}"
+    sweep_leftovers(parent)
+    folder = parent / f".{uuid.uuid4().hex}.incoming"
     folder.mkdir()
     try:
         yield folder

@@ -22,6 +22,7 @@ from PIL import Image
 from tl_core.data.progress import OnProgress, Progress, ShouldStop
 from tl_core.data.sample_art.photo import draw_photo
 from tl_core.errors import ConfigError, DatasetError, Stopped, did_you_mean
+from tl_core.files import sweep_leftovers
 
 SAMPLE_NAME = "sample"
 CLASS_NAMES = ("Burger", "Pizza", "Taco")
@@ -106,6 +107,7 @@ def draw_sample_dataset(
     faults = planted_faults(num_per_class)
     _check_free(out_dir)
     out_dir.parent.mkdir(parents=True, exist_ok=True)
+    sweep_leftovers(out_dir.parent)
     temporary = out_dir.with_name(f".{out_dir.name}.{uuid.uuid4().hex}.tmp")
     try:
         for class_name in CLASS_NAMES:

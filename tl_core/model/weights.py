@@ -119,6 +119,7 @@ def _download(
     should_stop: ShouldStop | None,
 ) -> None:
     started = time.monotonic()
+    files.sweep_leftovers(path.parent)
     with _open(file.url) as response, files.replacing(path) as temporary:
         total, done = int(response.headers.get("Content-Length", 0)), 0
         with temporary.open("wb") as out:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tl_core.files import read_json, write_bytes, write_json
+from tl_core.files import patiently, read_json, write_bytes, write_json
 from tl_core.workspace import Workspace
 
 _WAITING = ".waiting.json"
@@ -123,9 +123,10 @@ class JobQueue:
         """Ask for the end of a job: a waiting one goes at once, an active one soon."""
         write_bytes(self._path(job_id, ".stop"), b"")  # first, for the worker may take it now
         with suppress(FileNotFoundError):
-            self._path(job_id, _WAITING).unlink()
+            patiently(self._path(job_id, _WAITING).unlink)
         if not self._path(job_id, _ACTIVE).exists():
-            self._path(job_id, ".stop").unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                patiently(self._path(job_id, ".stop").unlink)
 
     def progress(self, job_id: str) -> dict[str, Any]:
         """Return what the active job last reported; empty before its first report."""
@@ -138,20 +139,20 @@ class JobQueue:
         for job in self.jobs():
             if not job.active:
                 with suppress(FileNotFoundError):  # cancelled this very moment: try the next
-                    self._path(job.id, _WAITING).rename(self._path(job.id, _ACTIVE))
+                    self._rename(job.id, _WAITING, _ACTIVE)
                     return replace(job, active=True)
         return None
 
     def put_back(self, job: Job) -> None:
         """Make an active job wait again, in its old place."""
         with suppress(FileNotFoundError):
-            self._path(job.id, _ACTIVE).rename(self._path(job.id, _WAITING))
+            self._rename(job.id, _ACTIVE, _WAITING)
 
     def finish(self, job_id: str) -> None:
         """Remove what is left of a job."""
         for suffix in (_WAITING, _ACTIVE, ".stop", ".progress.json"):
             with suppress(FileNotFoundError):
-                self._path(job_id, suffix).unlink()
+                patiently(self._path(job_id, suffix).unlink)
 
     def report(self, job_id: str, progress: Mapping[str, Any]) -> None:
         """Say how far an active job is."""
@@ -164,6 +165,10 @@ class JobQueue:
     def must_give_way(self, job: Job) -> bool:
         """Whether a job of a higher priority waits."""
         return any(other.priority > job.priority and not other.active for other in self.jobs())
+
+    def _rename(self, job_id: str, before: str, after: str) -> None:
+        path, target = self._path(job_id, before), self._path(job_id, after)
+        patiently(lambda: path.rename(target))
 
     def _path(self, job_id: str, suffix: str) -> Path:
         if not _ID.fullmatch(job_id):

@@ -24,7 +24,7 @@ from typing import Any
 
 from tl_core.config import TrainConfig
 from tl_core.errors import RunError
-from tl_core.files import write_json, write_text
+from tl_core.files import sweep_leftovers, write_json, write_text
 from tl_core.training.run import Run
 from tl_core.training.run_files import (
     CONFIG_FILE,
@@ -77,6 +77,7 @@ def create_run_at(
     """
     run_dir = Path(run_dir).absolute()
     run_dir.parent.mkdir(parents=True, exist_ok=True)
+    sweep_leftovers(run_dir.parent)
     temporary = run_dir.with_name(f".{run_dir.name}.{uuid.uuid4().hex}.tmp")
     temporary.mkdir()
     try:
