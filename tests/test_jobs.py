@@ -232,6 +232,17 @@ def test_a_worker_does_all_jobs_and_leaves_when_idle(queue, start_worker, worksp
     assert worker_state(workspace).state == "exiting"
 
 
+@pytest.mark.parametrize("text", ["abc", "nan", "-5"])
+def test_a_worker_takes_the_usual_idle_time_when_the_environment_says_none(
+    text, workspace, monkeypatch, caplog
+):
+    monkeypatch.setenv("TL_WORKER_IDLE_SECONDS", text)
+    monkeypatch.setattr(worker_module, "DEFAULT_IDLE_SECONDS", 0.1)
+    run_worker(workspace, warm=False, kinds={"none": None})
+    assert worker_state(workspace).state == "exiting"
+    assert f"expected seconds such as 600, received '{text}'" in caplog.text
+
+
 def test_a_failing_job_fails_its_run_and_not_the_worker(queue, start_worker, workspace):
     def fail(context):
         raise ZeroDivisionError("boom")

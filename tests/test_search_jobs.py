@@ -4,9 +4,10 @@ from tl_core.config import TrainConfig
 from tl_core.data.decisions import load_dataset
 from tl_core.errors import ConfigError, RunError
 from tl_core.sweep_config import SweepConfig
-from tl_core.training import search_work
+from tl_core.training import job_kinds, search_work
 from tl_core.training.job_queue import JobQueue
 from tl_core.training.range_files import RangeFile
+from tl_core.training.run_files import start_run, update_status
 from tl_core.training.search_jobs import (
     range_test_progress,
     request_range_test,
@@ -14,9 +15,9 @@ from tl_core.training.search_jobs import (
     start_sweep,
     stop_range_test,
     stop_sweep,
-    sweep_job,
     sweep_progress,
 )
+from tl_core.training.sweeps import delete_sweep, list_sweeps
 from tl_core.training.worker import run_worker
 
 BASE = TrainConfig(backbone="tiny", epochs=2, test_fraction=0.2)
@@ -39,7 +40,7 @@ def test_the_worker_does_a_search_that_was_started(workspace, data_dir):
     work(workspace)
     assert sweep.state == "finished"
     assert len(sweep.trials()) == sweep.num_trials == 3
-    assert sweep_job(workspace, sweep) is None
+    assert sweep.job is None
     with pytest.raises(RunError):
         resume_sweep(workspace, sweep)
 
@@ -78,6 +79,42 @@ def test_a_waiting_search_can_be_stopped_and_go_on_later(workspace, data_dir):
     assert sweep.state == "queued"
     work(workspace)
     assert sweep.state == "finished"
+
+
+def test_a_waiting_search_is_deleted_only_when_its_job_was_lost(workspace, data_dir):
+    sweep = start_sweep(workspace, CONFIG, BASE, data_dir)
+    with pytest.raises(RunError, match="under way"):
+        delete_sweep(sweep)
+    JobQueue(workspace).finish(sweep.job.id)
+    assert sweep.state == "queued"
+    delete_sweep(sweep)
+    assert list_sweeps(workspace) == []
+
+
+def test_a_search_that_a_dead_worker_held_is_done_if_it_had_not_begun_and_else_interrupted(
+    workspace, data_dir
+):
+    fresh, broken = (start_sweep(workspace, CONFIG, BASE, data_dir) for _ in range(2))
+    start_run(broken.sweep_dir, "sweep")
+    update_status(broken.sweep_dir, pid_create_time=1.0)
+    for _ in range(2):
+        JobQueue(workspace).take()
+    work(workspace)
+    assert (fresh.state, broken.state) == ("finished", "interrupted")
+    assert broken.status["state"] == "interrupted"
+    assert JobQueue(workspace).jobs() == []
+
+
+def test_a_search_whose_job_fails_before_it_begins_waits_no_longer(
+    workspace, data_dir, monkeypatch
+):
+    def fail(*_):
+        raise RunError("The well has run dry.")
+
+    monkeypatch.setattr(job_kinds, "do_sweep", fail)
+    sweep = start_sweep(workspace, CONFIG, BASE, data_dir)
+    work(workspace)
+    assert (sweep.state, sweep.message) == ("failed", "The well has run dry.")
 
 
 def test_an_active_search_stops_where_it_is(workspace, data_dir, monkeypatch):

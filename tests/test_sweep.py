@@ -11,6 +11,7 @@ from tl_core.sweep_config import SweepConfig
 from tl_core.training import sweep as sweep_module
 from tl_core.training.feature_stage import load_features
 from tl_core.training.head_fit import HeadData
+from tl_core.training.run_files import start_run
 from tl_core.training.sweep import cross_validation, run_sweep, try_heads
 from tl_core.training.sweep_trials import Trial, rank_trials, settings_of, trials_table
 from tl_core.training.sweeps import create_sweep, delete_sweep, list_sweeps
@@ -162,6 +163,7 @@ def test_searches_are_listed_newest_first_and_can_be_deleted(tmp_path, data_dir)
     assert list_sweeps(place) == []
     first, second = (create_sweep(place, CONFIG, BASE, data_dir) for _ in range(2))
     assert [sweep.id for sweep in list_sweeps(place)] == [second.id, first.id]
+    start_run(first.sweep_dir, "sweep")
     with pytest.raises(RunError, match="under way"):
         delete_sweep(first)
     (second.sweep_dir / "status.json").write_text("{")

@@ -109,7 +109,7 @@ def _is_under_way(workspace: Workspace, sweep: Sweep) -> bool:
     """Whether it goes on or its job waits; one whose job was lost does not wait any more."""
     state = sweep.state
     if state == "queued":
-        return search_jobs.sweep_job(workspace, sweep) is not None
+        return sweep.job is not None
     return state == "running"
 
 

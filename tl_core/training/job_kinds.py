@@ -19,8 +19,9 @@ from tl_core.training.feature_stage import load_features
 from tl_core.training.job_failures import keeping_reason
 from tl_core.training.job_queue import Job
 from tl_core.training.runs import Run
-from tl_core.training.search_jobs import FIND_LR, SWEEP
+from tl_core.training.search_jobs import FIND_LR
 from tl_core.training.search_work import do_range_test, do_sweep
+from tl_core.training.sweeps import SWEEP
 from tl_core.training.trainer import train_queued
 from tl_core.workspace import Workspace
 

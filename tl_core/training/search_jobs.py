@@ -12,10 +12,10 @@ from tl_core.training import jobs
 from tl_core.training.job_queue import Job, JobQueue, JobState
 from tl_core.training.range_files import settings_that_matter
 from tl_core.training.run_files import end_run, update_status
-from tl_core.training.sweeps import Sweep, create_sweep
+from tl_core.training.sweeps import SWEEP, Sweep, create_sweep
 from tl_core.workspace import Workspace
 
-SWEEP, FIND_LR = "sweep", "find_lr"
+FIND_LR = "find_lr"
 
 _SWEEP_PRIORITY = -5  # behind training, before what is only prepared
 
@@ -52,7 +52,7 @@ def check_resumable(workspace: Workspace, sweep: Sweep) -> None:
     Raises:
         RunError: it is finished, under way, or cannot be read.
     """
-    if sweep_job(workspace, sweep) is not None or sweep.state in ("running", "finished", "damaged"):
+    if sweep.job is not None or sweep.state in ("running", "finished", "damaged"):
         raise RunError(f"Expected a search that ended early, but '{sweep.id}' is {sweep.state}.")
 
 
@@ -69,7 +69,7 @@ def resume_sweep(workspace: Workspace, sweep: Sweep) -> None:
 
 def stop_sweep(workspace: Workspace, sweep: Sweep) -> None:
     """Ask for the end of a search; the heads tried so far are kept."""
-    job = sweep_job(workspace, sweep)
+    job = sweep.job
     if job is None and sweep.state == "running":
         raise RunError("This search is not the studio's. Stop it where it was started.")
     if job is not None:
@@ -78,14 +78,9 @@ def stop_sweep(workspace: Workspace, sweep: Sweep) -> None:
         end_run(sweep.sweep_dir, "stopped", "Stopped. The heads tried so far are kept.")
 
 
-def sweep_job(workspace: Workspace, sweep: Sweep) -> Job | None:
-    """Return the job that does a search, or None when there is none any more."""
-    return JobQueue(workspace).find(SWEEP, _sweep_payload(sweep))
-
-
 def sweep_progress(workspace: Workspace, sweep: Sweep) -> JobState | None:
     """Return how far the search's job is, or None when there is none."""
-    job = sweep_job(workspace, sweep)
+    job = sweep.job
     return None if job is None else JobQueue(workspace).state(job)
 
 
@@ -123,17 +118,12 @@ def range_test_progress(
 
 
 def _submit(workspace: Workspace, sweep: Sweep) -> None:
-    payload = _sweep_payload(sweep)
-    JobQueue(workspace).submit(SWEEP, payload, priority=_SWEEP_PRIORITY, unique=True)
+    JobQueue(workspace).submit(SWEEP, {SWEEP: sweep.id}, priority=_SWEEP_PRIORITY, unique=True)
     jobs.ensure_worker(workspace)
 
 
 def _test_job(workspace: Workspace, config: TrainConfig, data_dir: Path | str) -> Job | None:
     return JobQueue(workspace).find(FIND_LR, _test_payload(workspace, config, data_dir))
-
-
-def _sweep_payload(sweep: Sweep) -> dict[str, Any]:
-    return {"sweep": sweep.id}
 
 
 def _test_payload(

@@ -12,7 +12,7 @@ from tl_core.training.lr_finder import find_learning_rate
 from tl_core.training.range_files import RangeFile
 from tl_core.training.search_jobs import wait_again
 from tl_core.training.sweep import run_sweep
-from tl_core.training.sweeps import Sweep
+from tl_core.training.sweeps import SWEEP, Sweep
 from tl_core.workspace import Workspace
 
 
@@ -20,7 +20,7 @@ def do_sweep(
     workspace: Workspace, job: Job, on_progress: OnProgress, should_stop: ShouldStop
 ) -> None:
     """Go on with the search of the job; when it gives way to another job, it waits again."""
-    sweep = Sweep(workspace.sweeps_dir / str(job.payload["sweep"]))
+    sweep = Sweep(workspace.sweeps_dir / str(job.payload[SWEEP]))
     if sweep.state != "queued":  # deleted or cancelled meanwhile
         return
     try:

@@ -20,6 +20,7 @@ from tl_core.config import TrainConfig
 from tl_core.errors import RunError
 from tl_core.files import write_json, write_text
 from tl_core.sweep_config import SweepConfig, draw_trials
+from tl_core.training.job_queue import Job, JobQueue
 from tl_core.training.run_files import (
     CONFIG_FILE,
     ORIGIN_FILE,
@@ -34,6 +35,8 @@ from tl_core.workspace import Workspace
 
 BASE_FILE = "base.json"
 TRIALS_FILE = "trials.jsonl"
+SWEEP = "sweep"
+"""The kind of the job that does a search, and what its payload calls the search."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,11 @@ class Sweep(WorkFolder):
     def num_images(self) -> int:
         """How many images are judged in all folds together; 0 before it began."""
         return int(self.origin.get("num_images", 0))
+
+    @property
+    def job(self) -> Job | None:
+        """The job that does it, or None when there is none any more."""
+        return JobQueue(self.workspace).find(SWEEP, {SWEEP: self.id})
 
     def trials(self) -> list[Trial]:
         """Return the heads tried so far, in the order they came in; torn lines are skipped."""
@@ -175,9 +183,9 @@ def delete_sweep(sweep: Sweep) -> None:
     """Delete a search's folder; from the first moment on it is no longer listed.
 
     Raises:
-        RunError: it is under way, or there is no such folder.
+        RunError: it is under way or waits for its turn, or there is no such folder.
     """
-    if sweep.is_active:
+    if sweep.state == "running" or sweep.job is not None:
         raise RunError("This search is under way. Stop it, then delete it.")
     doomed = sweep.sweep_dir.with_name(f".{sweep.id}.{uuid.uuid4().hex}.deleted")
     try:

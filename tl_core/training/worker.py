@@ -31,6 +31,8 @@ from tl_core.training.priority import run_in_background
 from tl_core.training.processes import own_identity
 from tl_core.training.run_files import end_run
 from tl_core.training.runs import Run
+from tl_core.training.sweeps import SWEEP, Sweep
+from tl_core.training.work_folder import WorkFolder
 from tl_core.training.worker_process import (
     DEFAULT_IDLE_SECONDS,
     IDLE_ENVIRONMENT_NAME,
@@ -64,7 +66,7 @@ def run_worker(
         kinds: how to do jobs, by their kind; by default all kinds of the studio.
     """
     if idle_seconds is None:
-        idle_seconds = float(os.environ.get(IDLE_ENVIRONMENT_NAME, DEFAULT_IDLE_SECONDS))
+        idle_seconds = _idle_seconds()
     workspace.queue_dir.mkdir(parents=True, exist_ok=True)
     lock = FileLock(workspace.queue_dir / "worker.lock")
     try:
@@ -76,6 +78,22 @@ def run_worker(
         _Worker(workspace, kinds or KINDS, idle_seconds).work(warm)
     finally:
         lock.release()
+
+
+def _idle_seconds() -> float:
+    """Return ``TL_WORKER_IDLE_SECONDS`` when it says a time, else the default."""
+    text = os.environ.get(IDLE_ENVIRONMENT_NAME, "").strip()
+    with suppress(ValueError):
+        if (seconds := float(text)) >= 0:
+            return seconds
+    if text:
+        _log.warning(
+            "%s: expected seconds such as 600, received '%s'; %g is taken instead",
+            IDLE_ENVIRONMENT_NAME,
+            text,
+            DEFAULT_IDLE_SECONDS,
+        )
+    return DEFAULT_IDLE_SECONDS
 
 
 class _Worker:
@@ -128,7 +146,7 @@ class _Worker:
         except Exception as error:  # the worker must live on for the next job
             message = f"Unexpected error: {type(error).__name__}: {error}"
             _log.exception("job %s failed", job.id)
-        self._close_run(job, message)
+        self._close_work(job, message)
         self._queue.finish(job.id)
         self._publish(state="idle", job_id=None, message=message)
 
@@ -150,14 +168,23 @@ class _Worker:
             raise TLError(f"Jobs of kind '{job.kind}' are unknown to this version.")
         return self._kinds[job.kind]
 
-    def _close_run(self, job: Job, message: str) -> None:
-        """See to it that a run does not wait for ever for a job that is over."""
-        if job.run_dir is None or not (run := Run(job.run_dir)).is_active:
+    def _close_work(self, job: Job, message: str) -> None:
+        """See to it that a run or search does not wait for ever for a job that is over."""
+        work = self._work_of(job)
+        if work is None or not work.is_active:
             return
         if self._queue.is_stop_requested(job.id):
-            end_run(run.run_dir, "stopped", "Cancelled before it started.")
+            end_run(work.folder, "stopped", "Cancelled before it started.")
         else:
-            end_run(run.run_dir, "failed", message or "Its job ended without training it.")
+            end_run(work.folder, "failed", message or "Its job ended without doing it.")
+
+    def _work_of(self, job: Job) -> WorkFolder | None:
+        """Return the run or the search of a job; None for jobs that have no such folder."""
+        if job.run_dir is not None:
+            return Run(job.run_dir)
+        if job.kind == SWEEP and SWEEP in job.payload:
+            return Sweep(self._workspace.sweeps_dir / str(job.payload[SWEEP]))
+        return None
 
     def _should_stop(self, job: Job) -> ShouldStop:
         gives_way = self._kind_of(job).gives_way
@@ -190,12 +217,12 @@ class _Worker:
         for job in self._queue.jobs():
             if not job.active:
                 continue
-            run = None if job.run_dir is None else Run(job.run_dir)
-            if run is not None and run.state == "queued" and job.kind in self._kinds:
+            work = self._work_of(job)
+            if work is not None and work.state == "queued" and job.kind in self._kinds:
                 self._queue.put_back(job)  # it died before it began
                 continue
-            if run is not None and run.state == "interrupted":
-                end_run(run.run_dir, "interrupted", run.message)
+            if work is not None and work.state == "interrupted":
+                end_run(work.folder, "interrupted", work.message)
             _log.warning("job %s was interrupted", job.id)
             self._queue.finish(job.id)
 
