@@ -42,6 +42,14 @@ def test_a_log_gets_few_whole_lines(monkeypatch):
     assert written.splitlines() == [f"reading the photos: {text}" for text in shown]
 
 
+def test_a_download_of_unknown_size_tells_what_came_and_how_fast(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    line = ProgressLine()
+    line.on_progress(Progress("download", 34_000_000, 0, seconds=4.0))
+    line.close()
+    assert sys.stderr.getvalue() == "downloading the weights: 34 MB, 8.5 MB/s\n"
+
+
 def test_quiet_shows_nothing(monkeypatch):
     assert show_four(monkeypatch, Terminal(), quiet=True) == ""
 

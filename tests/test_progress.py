@@ -20,6 +20,13 @@ def test_bytes_are_told_as_megabytes_and_the_rest_is_counted(stage, text):
     assert amount(stage, 1_500_000, 20_000_000) == text
 
 
+def test_of_an_unknown_total_only_what_is_done_is_told():
+    assert amount("download", 34_000_000, 0) == "34 MB"
+    assert amount("scan", 1500, 0) == "1,500"
+    unknown = Progress("download", 34_000_000, 0, 2.0)
+    assert (unknown.share, unknown.seconds_left, unknown.is_through) == (0.0, None, False)
+
+
 def test_a_stage_without_words_is_called_by_its_name():
     assert stage_words("scan") == "reading the photos"
     assert stage_words("polishing") == "polishing"
@@ -32,6 +39,8 @@ def test_a_stage_without_words_is_called_by_its_name():
         (Progress("scan", 50, 200, 10.0), "Reading the photos: 50 of 200 · 30 s left"),
         (Progress("scan", 200, 200, 40.0), "Reading the photos: 200 of 200"),
         (Progress("backbone", 0, 1, 3.0), "Preparing the backbone"),
+        (Progress("download", 34_000_000, 0, 2.0), "Downloading the weights: 34 MB"),
+        (Progress("download", 0, 0, 0.0), "Downloading the weights"),
     ],
 )
 def test_a_bar_says_what_how_much_and_the_time_left(progress, text):

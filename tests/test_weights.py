@@ -28,7 +28,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         self.send_response(200)
-        self.send_header("Content-Length", str(len(CONTENT)))
+        if self.path != "/unmeasured.h5":
+            self.send_header("Content-Length", str(len(CONTENT)))
         self.end_headers()
         self.wfile.write(CONTENT[:1000] if self.path == "/short.h5" else CONTENT)
 
@@ -76,6 +77,14 @@ def test_a_download_appears_whole_in_keras_folder_with_progress(publish, checksu
     assert has_weights("VGG16", (224, 224))
     assert seen[-1].done == seen[-1].total == len(CONTENT)
     assert seen[-1].stage == "download"
+
+
+def test_a_download_of_unknown_size_is_never_told_as_done(publish):
+    publish("unmeasured.h5")
+    seen = []
+    fetch(on_progress=seen.append)
+    assert [progress.share for progress in seen] == [0.0] * len(seen)
+    assert (seen[-1].done, seen[-1].total) == (len(CONTENT), 0)
 
 
 def test_a_file_that_is_there_is_not_fetched_again(publish):

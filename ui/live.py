@@ -8,7 +8,7 @@ import streamlit as st
 
 from tl_core.charts.training import history_chart
 from tl_core.config import TrainConfig
-from tl_core.data.progress import amount, counts_bytes, stage_words
+from tl_core.data.progress import amount, counts_bytes, has_amount, stage_words
 from tl_core.training.jobs import queue_position, stop_run, worker_state
 from tl_core.training.runs import Run, load_run
 from tl_core.workspace import Workspace
@@ -71,10 +71,11 @@ def progress_text(feed: Feed) -> str:
     if feed.phase in ("", FEATURES):
         stage = feed.features.get("stage", feed.phase)
         parts = [stage_words(stage).capitalize() if stage else "Starting"]
-        if not feed.features or feed.features["total"] <= 1:
+        done, total = (feed.features.get(name, 0) for name in ("done", "total"))
+        if not has_amount(done, total):
             return parts[0]
         photos = " photos" if stage in PHOTO_STAGES else ""
-        parts.append(amount(stage, feed.features["done"], feed.features["total"]) + photos)
+        parts.append(amount(stage, done, total) + photos)
     else:
         parts = [PHASE_TITLES.get(feed.phase, feed.phase)]
         if "epoch" not in latest:

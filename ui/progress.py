@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from streamlit.delta_generator import DeltaGenerator
 
-from tl_core.data.progress import OnProgress, Progress, amount, stage_words
+from tl_core.data.progress import OnProgress, Progress, amount, has_amount, stage_words
 from ui.words import seconds
 
 
@@ -19,10 +19,10 @@ def told(progress: Progress, what: str = "") -> str:
     """
     words = what or stage_words(progress.stage)
     text = words[:1].upper() + words[1:]
-    if progress.total <= 1:
+    if not has_amount(progress.done, progress.total):
         return text
     text += f": {amount(progress.stage, progress.done, progress.total)}"
-    if progress.seconds_left is not None and progress.done < progress.total:
+    if progress.seconds_left is not None and not progress.is_through:
         text += f" · {seconds(progress.seconds_left)} left"
     return text
 

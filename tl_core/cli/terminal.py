@@ -196,7 +196,7 @@ def _count(stage: str, done: int, total: int, rate: float, left: float | None) -
     if total == 1:
         return "done" if done else "..."
     text = amount(stage, done, total)
-    if done >= total:
+    if 0 < total <= done:
         return text
     if counts_bytes(stage):
         speed = f", {rate / 1e6:,.1f} MB/s"

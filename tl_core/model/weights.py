@@ -130,7 +130,9 @@ def _download(
                     raise Stopped
                 if on_progress is not None:
                     seconds = time.monotonic() - started
-                    on_progress(Progress("download", done, max(total, done), seconds))
+                    on_progress(
+                        Progress("download", done, max(total, done) if total else 0, seconds)
+                    )
         if done < total or not _is_published(temporary, file):
             raise OSError("what came is not the published file")
 

@@ -92,7 +92,7 @@ class RunRecorder:
     def report(self, progress: Progress) -> None:
         """Emit the progress of counted work, not more often than an eye can follow."""
         now = time.monotonic()
-        if now < self._next_progress and progress.done < progress.total:
+        if now < self._next_progress and not progress.is_through:
             return
         self._next_progress = now + _PROGRESS_SECONDS
         self.emit(

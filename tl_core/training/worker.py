@@ -206,7 +206,7 @@ class _Worker:
 
         def report(progress: Progress) -> None:
             nonlocal next_report
-            if time.monotonic() >= next_report or progress.done >= progress.total:
+            if time.monotonic() >= next_report or progress.is_through:
                 next_report = time.monotonic() + _REPORT_SECONDS
                 self._queue.report(job.id, asdict(progress))
 
