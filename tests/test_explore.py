@@ -8,6 +8,7 @@ import pytest
 from tl_core.audit_config import AuditConfig
 from tl_core.config import TrainConfig
 from tl_core.data.dataset import scan_dataset
+from tl_core.data.learning_curve import learning_curve
 from tl_core.data.projection import nearest, tsne_2d
 from tl_core.errors import DatasetError, Stopped
 from tl_core.model.feature_spec import FeatureSpec
@@ -18,6 +19,7 @@ from tl_core.training.explore import (
     look,
     look_apart,
     mean_images,
+    measure_curve,
     nearest_of_all,
     spread_rows,
 )
@@ -61,6 +63,19 @@ def test_a_look_in_a_process_of_its_own_finds_the_same(index, tmp_path):
 def test_the_process_says_why_it_failed(index, tmp_path):
     shutil.rmtree(index.data_dir)
     with pytest.raises(DatasetError, match="Expected"):
+        look_apart(index, tmp_path / "apart")
+
+
+def test_a_bug_in_the_process_is_not_told_as_the_users_mistake(index, tmp_path):
+    (tmp_path / "apart").touch()  # where the cache is to be
+    with pytest.raises(RuntimeError, match="Traceback"):
+        look_apart(index, tmp_path / "apart")
+
+
+def test_a_process_that_was_ended_is_told_as_such(index, tmp_path, monkeypatch):
+    ends = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
+    monkeypatch.setattr(module, "module_command", lambda *_: ends)
+    with pytest.raises(DatasetError, match="ended by signal 9, most likely for lack of memory"):
         look_apart(index, tmp_path / "apart")
 
 
@@ -177,3 +192,28 @@ def test_only_the_contents_looked_at_last_are_kept(index, tmp_path, monkeypatch)
     left = list((tmp_path / "explore").iterdir())
     assert len(left) == 24
     assert ExploreFiles(tmp_path, index).dir in left
+
+
+def test_the_learning_curve_holds_copies_out_together(make_dataset, tmp_path, monkeypatch):
+    folder = make_dataset({"cat": 6, "dog": 6})
+    for path in sorted(folder.rglob("*.png")):
+        shutil.copy(path, path.with_name(f"copy of {path.name}"))
+    index, seen = scan_dataset(folder), {}
+
+    def note(features, labels, *, groups, **options):
+        seen["groups"] = groups.tolist()
+        return learning_curve(features, labels, groups=groups, **options)
+
+    monkeypatch.setattr(module, "learning_curve", note)
+    measure_curve(index, TINY, tmp_path)
+    group_of = dict(zip([record.path for record in index.records], seen["groups"], strict=True))
+    for path, group in group_of.items():
+        assert group == group_of[path.replace("copy of ", "")]
+    assert len(set(group_of.values())) == 12
+
+
+def test_a_curve_measured_in_another_way_is_measured_again(index, tmp_path, monkeypatch):
+    measure_curve(index, TINY, tmp_path)
+    assert files_of(index, tmp_path).read_curve() is not None
+    monkeypatch.setattr(explore_files, "CURVE_VERSION", explore_files.CURVE_VERSION + 1)
+    assert files_of(index, tmp_path).read_curve() is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tl_core.data.learning_curve import CurvePoint, LearningCurve, _fit, learning_curve
+from tl_core.data.learning_curve import CurvePoint, LearningCurve, _fit, _hold_out, learning_curve
 from tl_core.errors import DatasetError, Stopped
 
 
@@ -50,6 +50,28 @@ def test_noise_stays_at_chance_and_promises_nothing() -> None:
     assert curve.gain() < 0.1
 
 
+def test_copies_are_held_out_together_so_that_doubled_noise_is_still_noise() -> None:
+    features = np.random.default_rng(0).normal(size=(160, 300)).astype(np.float32)
+    labels = np.repeat([0, 1], 80)
+    twice, both = np.concatenate([features, features]), np.concatenate([labels, labels])
+    apart = learning_curve(twice, both)
+    assert apart.points[-1].mean > 0.7  # what not knowing the copies would promise
+    curve = learning_curve(twice, both, groups=np.tile(np.arange(160), 2))
+    assert 0.3 < curve.points[-1].mean < 0.6
+    assert [point.num_images for point in curve.points] == [24, 48, 84, 144, 240]
+
+
+def test_a_picture_in_two_classes_is_on_one_side() -> None:
+    labels = np.repeat([0, 1], 12)
+    groups = np.concatenate([np.arange(12), np.arange(6), np.arange(20, 26)])
+    for seed in range(20):
+        order, held_out = _hold_out(labels, groups, np.random.default_rng(seed))
+        trained = np.concatenate(order)
+        assert set(groups[trained]).isdisjoint(groups[held_out])
+        assert sorted([*trained, *held_out]) == list(range(24))
+        assert np.bincount(labels[held_out], minlength=2).min() >= 3
+
+
 def test_the_same_seed_gives_the_same_curve() -> None:
     features, labels = clouds(20, 1.0)
     assert learning_curve(features, labels) == learning_curve(features, labels)
@@ -60,6 +82,9 @@ def test_too_small_a_class_and_a_stop_are_said() -> None:
     features, labels = clouds(3, 1.0)
     with pytest.raises(DatasetError, match="found 3"):
         learning_curve(features, labels)
+    features, labels = clouds(6, 1.0)
+    with pytest.raises(DatasetError, match=r"4 different images .* found 3"):
+        learning_curve(features, labels, groups=np.arange(12) // 2)
     features, labels = clouds(10, 1.0)
     with pytest.raises(Stopped):
         learning_curve(features, labels, should_stop=lambda: True)

@@ -30,6 +30,24 @@ def assign_folds(
     return np.array([fold_of[int(group)] for group in groups])
 
 
+def units_of(
+    index: DatasetIndex, positions: np.ndarray, groups: Mapping[str, str] | None = None
+) -> np.ndarray:
+    """Return a number for each position, (n,) integer, equal for copies of one picture.
+
+    Numbered by content, so that neither names nor order of the files matter.
+
+    Args:
+        index: the dataset.
+        positions: (n,) which of its records.
+        groups: as of :func:`folds_of`.
+    """
+    contents = [index.records[int(position)].sha256 for position in positions]
+    named = [f"g{groups[sha]}" if groups and sha in groups else f"s{sha}" for sha in contents]
+    numbers = {name: number for number, name in enumerate(sorted(set(named)))}
+    return np.array([numbers[name] for name in named])
+
+
 def folds_of(
     index: DatasetIndex,
     positions: np.ndarray,
@@ -55,11 +73,7 @@ def folds_of(
         DatasetError: a class has fewer than two different images among them, so that it could
             not be trained on and validated at once; or a fold would be left without any.
     """
-    contents = [index.records[int(position)].sha256 for position in positions]
-    named = [f"g{groups[sha]}" if groups and sha in groups else f"s{sha}" for sha in contents]
-    # Numbered by content, so that neither names nor order of the files matter.
-    numbers = {name: number for number, name in enumerate(sorted(set(named)))}
-    units = np.array([numbers[name] for name in named])
+    units = units_of(index, positions, groups)
     labels = index.labels[positions]
     most = 0
     for label, class_name in enumerate(index.class_names):
@@ -74,8 +88,8 @@ def folds_of(
     folds = assign_folds(labels, units, num_folds, np.random.default_rng(seed))
     if len(np.unique(folds)) < num_folds:
         raise DatasetError(
-            f"Expected enough images to validate on in each of {num_folds} folds, but the "
-            f"{len(numbers)} different ones outside of the test part leave a fold empty. Choose at "
-            f"most {min(most, num_folds - 1)} folds, or add images."
+            f"Expected images to validate on in each of {num_folds} folds, but the "
+            f"{len(np.unique(units))} different ones outside of the test part leave a fold empty. "
+            f"Choose at most {min(most, num_folds - 1)} folds, or add images."
         )
     return folds

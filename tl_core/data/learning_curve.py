@@ -64,6 +64,7 @@ def learning_curve(
     features: np.ndarray,
     labels: np.ndarray,
     *,
+    groups: np.ndarray | None = None,
     repeats: int = 3,
     seed: int = 0,
     on_progress: OnProgress | None = None,
@@ -71,34 +72,36 @@ def learning_curve(
 ) -> LearningCurve:
     """Measure how a logistic regression on features improves with more training images.
 
-    In each repeat a quarter of every class is held out; the probe is trained on growing,
-    nested, stratified parts of the rest.
+    In each repeat a quarter of every class is held out, copies of a picture together; the probe is
+    trained on growing, nested, stratified parts of the rest.
 
     Args:
         features: (n, dim) float32.
         labels: (n,) integer.
+        groups: (n,) integer; images of equal number are copies. By default there are none.
         repeats: how many times, with other images held out.
         seed: the same seed gives the same curve.
         on_progress: called with stage ``"learning curve"`` and the number of probes.
         should_stop: asked between probes.
 
     Raises:
-        DatasetError: a class has fewer than 4 images, too few to hold one out.
+        DatasetError: a class has fewer than 4 different images, too few to hold one out.
         Stopped: ``should_stop`` said so.
     """
-    counts = np.bincount(labels)
-    least = int(counts[counts > 0].min())
+    if groups is None:
+        groups = np.arange(len(labels))
+    least = min(len(np.unique(groups[labels == label])) for label in np.unique(labels))
     if least < 4:
         raise DatasetError(
-            f"Expected at least 4 images in every class for a learning curve, found {least}. "
-            "Add some to the smallest class."
+            f"Expected at least 4 different images in every class for a learning curve, found "
+            f"{least}. Add some to the smallest class."
         )
     started = time.monotonic()
     scaled = _standardised(features)
     results: dict[int, list[float]] = {}
     total = repeats * len(_SHARES)
     for repeat in range(repeats):
-        order, held_out = _hold_out(labels, np.random.default_rng([seed, repeat]))
+        order, held_out = _hold_out(labels, groups, np.random.default_rng([seed, repeat]))
         for step, share in enumerate(_SHARES):
             if should_stop is not None and should_stop():
                 raise Stopped
@@ -117,14 +120,27 @@ def _standardised(features: np.ndarray) -> np.ndarray:
     return (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
 
 
-def _hold_out(labels: np.ndarray, rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
+def _hold_out(
+    labels: np.ndarray, groups: np.ndarray, rng: np.random.Generator
+) -> tuple[list[np.ndarray], np.ndarray]:
     """Return the rows of each class to train on, in a drawn order, and those held out."""
-    order, held_out = [], []
+    order: list[np.ndarray] = []
+    held_out: list[np.ndarray] = []
+    is_held: dict[int, bool] = {}  # a copy in another class is where it was put for the first one
     for label in np.unique(labels):
-        rows = rng.permutation(np.flatnonzero(labels == label))
-        num_held = max(1, round(_HELD_OUT * len(rows)))
-        held_out.append(rows[:num_held])
-        order.append(rows[num_held:])
+        rows = np.flatnonzero(labels == label)
+        members = rng.permutation(np.unique(groups[rows]))
+        num_held = max(1, round(_HELD_OUT * len(members)))
+        num_held -= sum(is_held.get(int(group), False) for group in members)
+        for group in members:
+            if int(group) not in is_held:
+                is_held[int(group)] = num_held > 0
+                num_held -= 1
+        place = {int(group): number for number, group in enumerate(members)}
+        rows = rows[np.argsort([place[int(group)] for group in groups[rows]], kind="stable")]
+        held = np.array([is_held[int(group)] for group in groups[rows]])
+        held_out.append(rows[held])
+        order.append(rows[~held])
     return order, np.concatenate(held_out)
 
 

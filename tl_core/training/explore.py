@@ -19,10 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tl_core.child import child_environment, module_command
+from tl_core.child import child_environment, ended_by, module_command, said_error, say_error
 from tl_core.config import TrainConfig
 from tl_core.data.audit import audit_dataset
 from tl_core.data.dataset import DatasetIndex, ImageRecord, scan_dataset
+from tl_core.data.folds import units_of
 from tl_core.data.images import load_image
 from tl_core.data.learning_curve import learning_curve
 from tl_core.data.progress import OnProgress, Progress, ShouldStop
@@ -69,8 +70,10 @@ def look_apart(
     A web server that looked at many thousand images itself would answer nobody meanwhile.
 
     Raises:
-        DatasetError: it failed; the message is the process's own.
+        TLError: it failed; the message is the process's own.
+        RuntimeError: there is a bug in it; the message is its traceback.
     """
+    said = None
     with subprocess.Popen(
         module_command("tl_core.training.explore", str(index.data_dir), str(cache_dir)),
         env=child_environment(),
@@ -79,11 +82,16 @@ def look_apart(
         text=True,
     ) as child:
         for line in child.stdout or ():
-            if on_progress is not None:
+            said = said_error(line)
+            if said is None and on_progress is not None:
                 on_progress(Progress(**json.loads(line)))
         complaint = child.stderr.read() if child.stderr else ""
+    if said is not None:
+        raise said
+    if reason := ended_by(child.returncode):
+        raise DatasetError(f"The photos could not be looked at: {reason}.")
     if child.returncode:
-        raise DatasetError(complaint.strip().rpartition("\n")[2] or "Looking at it ended early.")
+        raise RuntimeError(complaint)
 
 
 def explore(
@@ -136,7 +144,16 @@ def measure_curve(
     """
     spec = FeatureSpec.from_config(config)
     features = _features(index, spec, cache_dir, on_progress, should_stop)
-    curve = learning_curve(features, index.labels, on_progress=on_progress, should_stop=should_stop)
+    audit = audit_dataset(
+        index, cache_dir=cache_dir, on_progress=on_progress, should_stop=should_stop
+    )
+    curve = learning_curve(
+        features,
+        index.labels,
+        groups=units_of(index, np.arange(index.num_images), audit.groups),
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )
     ExploreFiles(cache_dir, index, spec).write_curve(curve)
 
 
@@ -283,7 +300,8 @@ def main() -> None:
     try:
         look(scan_dataset(data_dir, cache_dir=cache_dir), cache_dir, on_progress=tell)
     except TLError as error:
-        sys.exit(str(error))
+        say_error(error)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,9 @@ from tl_core.model.feature_spec import FeatureSpec
 AUDIT_VERSION = 1
 """Raised when the audit finds other things in the same images, so that kept findings go."""
 
+CURVE_VERSION = 1
+"""Raised when curves are measured in another way; before, copies lay on both sides of one."""
+
 _NUM_KEPT = 24  # contents; each decision makes a new one for the learning curve
 _MEASURED = ("brightness", "contrast", "sharpness", "colourfulness")
 
@@ -127,12 +130,14 @@ class ExploreFiles:
 
     def write_curve(self, curve: LearningCurve) -> None:
         """Keep a learning curve."""
-        write_json(self.dir / "curve.json", asdict(curve))
+        write_json(self.dir / "curve.json", {"version": CURVE_VERSION, **asdict(curve)})
 
     def read_curve(self) -> LearningCurve | None:
-        """Return the learning curve, or None before there is one."""
+        """Return the learning curve, or None before there is one measured as today."""
         try:
             stored = read_json(self.dir / "curve.json")
+            if stored["version"] != CURVE_VERSION:
+                return None
             points = tuple(
                 CurvePoint(int(point["num_images"]), tuple(point["accuracies"]))
                 for point in stored["points"]
