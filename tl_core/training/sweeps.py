@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tl_core.config import TrainConfig
 from tl_core.errors import RunError
-from tl_core.files import write_json, write_text
+from tl_core.files import sweep_leftovers, write_json, write_text
 from tl_core.sweep_config import SweepConfig, draw_trials
 from tl_core.training.job_queue import Job, JobQueue
 from tl_core.training.run_files import (
@@ -134,6 +134,7 @@ def create_sweep(
     num_trials = len(draw_trials(config, base))
     root = workspace.sweeps_dir
     root.mkdir(parents=True, exist_ok=True)
+    sweep_leftovers(root)
     temporary = root / f".{uuid.uuid4().hex}.tmp"
     temporary.mkdir()
     try:
