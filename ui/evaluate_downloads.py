@@ -10,6 +10,7 @@ import streamlit as st
 from tl_core.results.evaluation import Evaluation
 from tl_core.training.runs import Run
 from ui.evaluate_state import Looked
+from ui.spreadsheet import csv_text
 
 
 def draw_downloads(looked: Looked) -> None:
@@ -47,7 +48,7 @@ def predictions_csv(evaluation: Evaluation) -> str:
     table = pd.DataFrame(evaluation.table())
     for label, name in enumerate(evaluation.class_names):
         table[f"p({name})"] = evaluation.probabilities[:, label]
-    return table.to_csv(index=False)
+    return csv_text(table)
 
 
 def report_json(run: Run, evaluation: Evaluation) -> str:

@@ -22,6 +22,7 @@ from ui.memory import give_back
 from ui.models import model_stamp, open_predictor
 from ui.photos import Photo
 from ui.progress import shower
+from ui.spreadsheet import csv_text
 from ui.words import plain
 
 PAGE_SIZE = 12
@@ -107,7 +108,7 @@ def draw_table(predictions: Sequence[Prediction], class_names: Sequence[str], ru
     title.subheader("All answers", anchor=False)
     download.download_button(
         "Download CSV",
-        lambda: table.to_csv(index=False).encode("utf-8"),
+        lambda: csv_text(table).encode("utf-8"),
         file_name=f"{run.id}_answers.csv",
         mime="text/csv",
         key="download_answers",
@@ -146,7 +147,7 @@ def _draw_answer(
         st.image(preview, width="stretch", alt=photo.name)
     if prediction.error is not None:
         st.markdown(f"**{plain(photo.name)}**")
-        st.warning(prediction.error, icon=":material/broken_image:")
+        st.warning(plain(prediction.error), icon=":material/broken_image:")
         return
     st.markdown(_answer_words(prediction))
     st.caption(plain(photo.name))
