@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tl_core.child import child_environment, module_command
+from tl_core.child import child_environment, module_command, said_error, say_error
+from tl_core.errors import WeightsError
 
 
 def test_a_child_finds_the_package_from_any_folder(tmp_path: Path) -> None:
@@ -20,6 +21,15 @@ def test_a_child_finds_the_package_from_any_folder(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "predict" in done.stdout
+
+
+def test_an_error_of_ours_comes_back_as_it_was_and_nothing_else_does(capsys) -> None:
+    say_error(WeightsError("They're\nnot here: Pékin."))
+    said = said_error(capsys.readouterr().out)
+    assert type(said) is WeightsError
+    assert str(said) == "They're\nnot here: Pékin."
+    others = ("", "ValueError: no", "[1]", '{"done": 1}', '{"error": "Path", "message": "x"}')
+    assert [said_error(line) for line in others] == [None] * 5
 
 
 def test_changes_and_the_paths_that_were_there_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

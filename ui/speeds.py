@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
-from tl_core.child import child_environment, module_command
+from tl_core.child import child_environment, ended_by, module_command
+from tl_core.cli.arguments import EXIT_USER_ERROR
 from tl_core.errors import WeightsError
 from tl_core.files import read_json, write_json
 from tl_core.workspace import Workspace
@@ -29,6 +31,7 @@ def measure_here(workspace: Workspace, backbone: str) -> float:
 
     Raises:
         WeightsError: its weights cannot be had, or it does not fit into memory.
+        RuntimeError: there is a bug in it; the message is its traceback.
     """
     arguments = ("backbones", "--measure", backbone, "--json", "--workspace", str(workspace.root))
     done = subprocess.run(
@@ -37,9 +40,12 @@ def measure_here(workspace: Workspace, backbone: str) -> float:
         capture_output=True,
         text=True,
     )
+    if done.returncode == EXIT_USER_ERROR:
+        raise WeightsError(re.split(r"^Error: ", done.stderr, flags=re.MULTILINE)[-1].strip())
+    if reason := ended_by(done.returncode):
+        raise WeightsError(f"{backbone} could not be measured: {reason}.")
     if done.returncode != 0:
-        reason = done.stderr.strip().rpartition("Error: ")[2].strip()
-        raise WeightsError(reason or f"Measuring {backbone} ended early; memory may be short.")
+        raise RuntimeError(done.stderr)
     speed = float(json.loads(done.stdout)[0]["images_per_second"])
     write_json(_path(workspace), {**known_speeds(workspace), backbone: round(speed, 1)})
     return speed

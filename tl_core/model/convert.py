@@ -8,13 +8,13 @@ comes back as one line of JSON on standard output.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tl_core import errors, files
+from tl_core.child import say_error
 from tl_core.config import Pooling
 from tl_core.model.base_model import build_base_model
 
@@ -78,7 +78,7 @@ def main(arguments: list[str]) -> int:
             Path(out_path),
         )
     except errors.TLError as error:
-        print(json.dumps({"error": type(error).__name__, "message": str(error)}))
+        say_error(error)
         return 2
     return 0
 

@@ -21,7 +21,7 @@ from typing import TypeVar
 from filelock import FileLock, Timeout
 
 from tl_core import errors
-from tl_core.child import child_environment, module_command
+from tl_core.child import child_environment, ended_by, module_command, said_error
 from tl_core.config import Pooling
 from tl_core.data.progress import OnProgress, Progress, ShouldStop
 from tl_core.model.weights import fetch_weights, weights_fingerprint
@@ -214,15 +214,7 @@ def _convert_in_child(
 
 def _child_error(backbone: str, returncode: int, out: str, log: str) -> errors.TLError:
     """Return what the child process failed with, as the error that it was there."""
-    lines = out.strip().splitlines()
-    try:
-        answer = json.loads(lines[-1])
-        error_class = getattr(errors, answer["error"])
-        return error_class(answer["message"])
-    except (IndexError, ValueError, KeyError, TypeError, AttributeError):
-        pass
-    if returncode < 0:
-        reason = f"its process was ended by signal {-returncode}, most likely for lack of memory"
-    else:
-        reason = (log.strip().splitlines() or ["no reason was given"])[-1]
+    if (said := said_error(out.strip().rpartition("\n")[2])) is not None:
+        return said
+    reason = ended_by(returncode) or (log.strip().splitlines() or ["no reason was given"])[-1]
     return errors.TLError(f"Backbone {backbone} could not be converted: {reason}.")
