@@ -7,6 +7,10 @@ from tl_core.errors import ConfigError
 
 WRONG = {
     "unknown": ({"bachsize": 3}, "Unknown setting 'bachsize'. Did you mean 'batch_size'?"),
+    "unknown inner": (
+        {"augment": {"rotaton": 20}},
+        "Unknown setting 'augment.rotaton'. Did you mean 'rotation'?",
+    ),
     "too large": ({"dropout": 1.0}, "'dropout': expected less than 1, received 1.0"),
     "too small": ({"epochs": 0}, "'epochs': expected greater than or equal to 1, received 0"),
     "no number": ({"learning_rate": "fast"}, "'learning_rate': expected a valid number"),

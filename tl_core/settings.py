@@ -68,8 +68,19 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     first = error.errors(include_url=False)[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"Unknown setting '{name}'.{did_you_mean(name, model.model_fields)}"
+        return f"Unknown setting '{name}'.{_suggestion(first['loc'], model)}"
     if first["type"] == "value_error":  # one of our own, whole sentences already
         return str(first["ctx"]["error"])
     reason = first["msg"].removeprefix("Input should be ")
     return f"Setting '{name}': expected {reason}, received {first['input']!r}."
+
+
+def _suggestion(place: tuple[int | str, ...], model: type[BaseModel]) -> str:
+    """Suggest a name for the last part of a place, among the settings of its own group."""
+    *groups, name = map(str, place)
+    group: Any = model
+    for part in groups:
+        group = group.model_fields[part].annotation
+        if not (isinstance(group, type) and issubclass(group, BaseModel)):
+            return ""
+    return did_you_mean(name, group.model_fields)
