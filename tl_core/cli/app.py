@@ -18,7 +18,7 @@ from tl_core.cli.arguments import EXIT_STOPPED, EXIT_USER_ERROR
 from tl_core.errors import Stopped, TLError
 
 app = typer.Typer(
-    help="From a folder of class images to a classifier that can be trusted and shared.",
+    help="From a folder of class images to a classifier, and how far it can be trusted.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

@@ -1,1 +1,1 @@
-"""What a finished run is for: predicting, evaluating, explaining and exporting."""
+"""What a finished run is for: predicting, evaluating, explaining and comparing."""

@@ -161,7 +161,7 @@ class ExploreFiles:
         (self.dir / f"{kind}_failed.json").unlink(missing_ok=True)
 
     def prune(self) -> None:
-        """Remove what was found out about all but the contents looked at last."""
+        """Remove what was found out about all but the contents last written about."""
         with suppress(OSError):
             folders = sorted(self.root.iterdir(), key=lambda path: -path.stat().st_mtime)
             for folder in folders[_NUM_KEPT:]:
