@@ -5,6 +5,7 @@ import pytest
 
 from tl_core.config import TrainConfig
 from tl_core.data.dataset import scan_dataset
+from tl_core.data.decisions import Decision, edit_decisions, load_dataset
 from tl_core.errors import ConfigError, RunError
 from tl_core.model.head import load_weights
 from tl_core.results.evaluate import evaluate_run
@@ -13,7 +14,7 @@ from tl_core.training.checkpoints import epochs_done, load_checkpoint
 from tl_core.training.continuing import can_resume, continue_run
 from tl_core.training.job_queue import JobQueue
 from tl_core.training.run_files import update_status
-from tl_core.training.runs import load_run
+from tl_core.training.runs import create_run, load_run
 from tl_core.training.trainer import resume_run, train, train_queued
 from tl_core.workspace import Workspace
 
@@ -264,3 +265,23 @@ def test_where_a_run_would_go_on_is_told_without_reading_its_weights(run_trainin
     (run.run_dir / "checkpoint.safetensors").write_bytes(b"torn")
     with pytest.raises(RunError, match="Cannot read"):
         epochs_done(run.run_dir)
+
+
+def test_a_run_kept_outside_of_its_workspace_goes_on_under_the_decisions_it_was_trained_with(
+    index, cache_dir, tmp_path
+):
+    workspace = Workspace(tmp_path / "home" / "workspace")
+    left_out = Decision(index.records[0].path, index.records[0].sha256, "exclude")
+    edit_decisions(workspace, index.data_dir, lambda held: held.decide("1 excluded", [left_out]))
+    decided = load_dataset(index.data_dir, workspace)
+    source = create_run(tmp_path / "disk" / "runs", HEAD, index.data_dir, workspace=workspace)
+    stop = StopAt("epoch_end", "head", 2)
+    train(HEAD, decided, source.run_dir, stop.on_event, stop.should_stop, cache_dir=cache_dir)
+    assert resume_run(source.run_dir, cache_dir=cache_dir).state == "finished"
+    assert left_out.path not in evaluate_run(source.run_dir, cache_dir=cache_dir).skipped
+    better = continue_run(
+        source,
+        {"fine_tune_blocks": 1, "fine_tune_epochs": 1},
+        runs_dir=tmp_path / "other" / "runs",
+    )
+    assert train_queued(better, cache_dir=cache_dir).state == "finished"

@@ -23,6 +23,7 @@ from tl_core.training.runs import (
     rename_run,
     unarchive_run,
 )
+from tl_core.workspace import Workspace
 
 CONFIG = TrainConfig(backbone="tiny", fc_layers=(8,))
 
@@ -291,3 +292,23 @@ def test_the_status_file_says_what_the_contract_names(run):
         "epoch",
         "message",
     }
+
+
+def test_a_run_that_lies_elsewhere_knows_its_workspace_even_when_both_move(tmp_path):
+    workspace = Workspace(tmp_path / "here" / "workspace")
+    run = create_run(tmp_path / "here" / "runs", CONFIG, tmp_path / "data", workspace=workspace)
+    assert run.workspace == workspace
+    (tmp_path / "here").rename(tmp_path / "there")
+    moved = load_run(tmp_path / "there" / "runs" / run.id)
+    assert moved.workspace == Workspace(tmp_path / "there" / "workspace")
+    assert moved.data_dir == tmp_path / "data"
+
+
+def test_a_run_in_its_workspace_goes_where_that_goes(runs_dir, tmp_path):
+    workspace = Workspace(runs_dir.parent)
+    run = create_run(runs_dir, CONFIG, workspace.datasets_dir / "pets", workspace=workspace)
+    assert "workspace" not in run.origin
+    workspace.root.rename(tmp_path / "moved")
+    moved = load_run(tmp_path / "moved" / "runs" / run.id)
+    assert moved.workspace == Workspace(tmp_path / "moved")
+    assert moved.data_dir == tmp_path / "moved" / "datasets" / "pets"

@@ -135,7 +135,7 @@ def _begin(
     index = load_dataset(data_dir, place, on_progress=progress.on_progress, should_stop=should_stop)
     scan_seconds = time.monotonic() - started
     split_dataset(index, config)  # too few images leave no failed run behind
-    run = create_run(runs_dir or place.runs_dir, config, index.data_dir, name=name)
+    run = create_run(runs_dir or place.runs_dir, config, index.data_dir, name=name, workspace=place)
     return train_run(
         config,
         index,

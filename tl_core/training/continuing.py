@@ -87,7 +87,8 @@ def continue_run(
     config = run.config.updated(**changes)
     _check_changes(run.config, config)
     checkpoint = _starting_point(run)
-    new = create_run(runs_dir or run.run_dir.parent, config, run.data_dir, name=name)
+    place = runs_dir or run.run_dir.parent
+    new = create_run(place, config, run.data_dir, name=name, workspace=run.workspace)
     shutil.copyfile(run.run_dir / SPLIT_FILE, new.run_dir / SPLIT_FILE)
     write_json(new.run_dir / ORIGIN_FILE, {**new.origin, "from_run": run.id})
     checkpoint.save(new.run_dir)

@@ -1,7 +1,8 @@
 """The run directory: everything there is to know about one training run, in plain files.
 
     config.json classes.json split.csv      what was asked for, and on which images
-    origin.json                             data folder, its fingerprint, package versions
+    origin.json                             data folder, its fingerprint, package versions, and the
+                                            workspace of a run that lies elsewhere
     weights.safetensors                     the head of the best epoch
     checkpoint.safetensors                  the last epoch: head, optimizer state, history
     history.csv metrics.json events.jsonl   what came out
@@ -35,6 +36,7 @@ from tl_core.training.run_files import (
     now,
 )
 from tl_core.training.work_folder import workspace_of
+from tl_core.workspace import Workspace
 
 __all__ = [
     "RUN_SCHEMA",
@@ -53,24 +55,44 @@ __all__ = [
 
 
 def create_run(
-    runs_dir: Path | str, config: TrainConfig, data_dir: Path | str, *, name: str | None = None
+    runs_dir: Path | str,
+    config: TrainConfig,
+    data_dir: Path | str,
+    *,
+    name: str | None = None,
+    workspace: Workspace | None = None,
 ) -> Run:
-    """Create a queued run in a new folder below ``runs_dir``, named after time and backbone."""
+    """Create a queued run in a new folder below ``runs_dir``, named after time and backbone.
+
+    Args:
+        runs_dir: where to.
+        config: what to train.
+        data_dir: on which images.
+        name: to be shown instead of the folder's.
+        workspace: whose decisions about the images hold; by default that of ``runs_dir``.
+    """
     runs_dir = Path(runs_dir)
     stem = f"{time.strftime('%Y%m%d-%H%M%S')}_{config.backbone}"
     number = 1
     while True:
         run_dir = runs_dir / (stem if number == 1 else f"{stem}-{number}")
         try:
-            return create_run_at(run_dir, config, data_dir, name=name)
+            return create_run_at(run_dir, config, data_dir, name=name, workspace=workspace)
         except FileExistsError:
             number += 1
 
 
 def create_run_at(
-    run_dir: Path, config: TrainConfig, data_dir: Path | str, *, name: str | None = None
+    run_dir: Path,
+    config: TrainConfig,
+    data_dir: Path | str,
+    *,
+    name: str | None = None,
+    workspace: Workspace | None = None,
 ) -> Run:
     """Create a queued run in exactly this folder, which may exist only if it is empty.
+
+    The rest is as of :func:`create_run`.
 
     Raises:
         FileExistsError: something is there already.
@@ -83,10 +105,11 @@ def create_run_at(
     try:
         write_text(temporary / CONFIG_FILE, config.to_json())
         write_json(temporary / META_FILE, {"name": name, "notes": ""})
-        write_json(
-            temporary / ORIGIN_FILE,
-            {"schema": RUN_SCHEMA, "data_dir": workspace_of(run_dir).relative(Path(data_dir))},
-        )
+        own = workspace_of(run_dir)
+        origin = {"schema": RUN_SCHEMA, "data_dir": own.relative(Path(data_dir))}
+        if workspace is not None and own.relative(workspace.root) != ".":
+            origin["workspace"] = own.relative(workspace.root)
+        write_json(temporary / ORIGIN_FILE, origin)
         status = dict.fromkeys(("started", "ended", "pid", "pid_create_time", "phase", "epoch"))
         write_json(
             temporary / STATUS_FILE,

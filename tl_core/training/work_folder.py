@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tl_core.errors import TLError
+from tl_core.errors import RunError, TLError
 from tl_core.training.run_files import ORIGIN_FILE, RunState, read_file, read_status, state_of
 from tl_core.workspace import Workspace
 
@@ -89,13 +89,17 @@ class WorkFolder:
 
     @property
     def workspace(self) -> Workspace:
-        """The workspace it lies in."""
-        return workspace_of(self.folder)
+        """The workspace whose decisions it obeys: the one it lies in, unless it names another."""
+        own = workspace_of(self.folder)
+        with suppress(RunError):
+            if isinstance(named := self.origin.get("workspace"), str):
+                return Workspace(own.resolve(named))
+        return own
 
     @property
     def data_dir(self) -> Path:
         """The folder of images."""
-        return self.workspace.resolve(str(self.origin.get("data_dir", "")))
+        return workspace_of(self.folder).resolve(str(self.origin.get("data_dir", "")))
 
 
 def workspace_of(folder: Path) -> Workspace:
