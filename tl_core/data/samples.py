@@ -1,7 +1,8 @@
 """The sample set: pizza, burgers and tacos drawn by this project, with a few planted faults.
 
 It needs no download, is the same byte for byte for the same seed and Pillow version, and holds
-one of each fault that the Data page finds. How the photos are drawn is :mod:`tl_core.data.sample_art`'s matter.
+one of each fault that the Data page finds. How the photos are drawn is the matter of
+:mod:`tl_core.data.sample_art`.
 """
 
 from __future__ import annotations
