@@ -37,7 +37,8 @@ with bootstrap("Train", ":material/model_training:") as studio:
     form, result = st.columns([5, 8], gap="large")
     with form:
         section(
-            "Settings", f"{words.number_of(index.num_images, 'photo')} of {studio.dataset.title}"
+            "Settings",
+            f"{words.number_of(index.num_images, 'photo')} of {words.plain(studio.dataset.title)}",
         )
         config = draw_form(studio.workspace)
     with action:

@@ -20,6 +20,7 @@ from tl_core.results.predict import Prediction
 from tl_core.training.runs import Run, create_run
 from tl_core.training.trainer import train
 from ui import models, predictions
+from ui.words import plain
 
 UPLOAD = {"photo_source": "Upload"}
 
@@ -96,7 +97,7 @@ def test_an_unreadable_file_gets_its_reason_and_spoils_nothing(workspace, datase
     at.file_uploader(key="photo_upload").upload("a.jpg", jpeg(1)).upload("bad.jpg", b"no").run()
     assert_sound(at)
     assert "**dog**, 90.0 %" in texts(at)
-    assert at.warning[0].value == "It is no image: expected JPEG or PNG."
+    assert at.warning[0].value == plain("It is no image: expected JPEG or PNG.")
     errors = at.dataframe[0].value["error"].fillna("")
     assert list(errors) == ["", "It is no image: expected JPEG or PNG."]
 

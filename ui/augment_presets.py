@@ -68,7 +68,7 @@ def draw_presets(workspace: Workspace) -> None:
         _draw_saved(workspace, saved)
         _draw_import(workspace)
         if trouble := st.session_state.pop(TROUBLE_KEY, None):
-            st.error(trouble, icon=":material/error:")
+            st.error(plain(trouble), icon=":material/error:")
 
 
 def _draw_save(workspace: Workspace, saved: list[Preset]) -> None:

@@ -7,6 +7,7 @@ import streamlit as st
 from tl_core.config import TrainConfig
 from tl_core.errors import ConfigError
 from tl_core.model.block_table import block_table, num_trainable, recommended_blocks
+from ui.words import plain
 
 FIELD = TrainConfig.model_fields["fine_tune_blocks"]
 
@@ -24,7 +25,7 @@ def draw_block_picker(backbone: str, key: str, initial: int, *, may_freeze: bool
     try:
         options = range(0 if may_freeze else 1, len(block_table(backbone)) + 1)
     except ConfigError as error:
-        st.caption(str(error))
+        st.caption(plain(str(error)))
         return 0
     wanted = st.session_state.get(key, initial)
     st.session_state[key] = min(max(wanted, options[0]), options[-1])

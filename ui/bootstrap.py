@@ -23,6 +23,7 @@ from ui.errors import error_banner, log_to
 from ui.memory import keep_small, set_imports_aside
 from ui.sample import ensure_sample
 from ui.sidebar import draw_sidebar
+from ui.words import plain
 
 MODE_ENVIRONMENT_NAME = "TL_MODE"
 
@@ -68,6 +69,6 @@ def bootstrap(title: str, icon: str) -> Iterator[Studio]:
             workspace, os.environ.get(MODE_ENVIRONMENT_NAME, "studio"), draw_sidebar(workspace)
         )
         if notice := st.session_state.pop(keys.NOTICE, None):
-            st.toast(notice, icon=":material/check:")
+            st.toast(plain(notice), icon=":material/check:")
         yield studio
     set_imports_aside()

@@ -42,6 +42,7 @@ def draw_heat(seen: Seen, classes: Sequence[str]) -> None:
         "Where it looked for",
         list(dict.fromkeys(classes)),
         default=classes[0],
+        format_func=plain,
         key=f"closer_class_{seen.sha256}",
         required=True,
         help="The brighter a place, the more it speaks for that class (Grad-CAM).",
@@ -54,7 +55,7 @@ def draw_heat(seen: Seen, classes: Sequence[str]) -> None:
                 seen.workspace, seen.run, seen.sha256, seen.image, shown or classes[0]
             )
         except ImageError as error:
-            st.warning(str(error), icon=":material/broken_image:")
+            st.warning(plain(str(error)), icon=":material/broken_image:")
             return
     picture.image(
         _jpeg(overlay(explanation, opacity / 100)),

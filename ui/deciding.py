@@ -18,7 +18,7 @@ from tl_core.workspace import Workspace
 from ui import keys
 from ui.datasets import DatasetRef
 from ui.looking import View
-from ui.words import number_of
+from ui.words import number_of, plain
 
 
 def exclude(view: View, paths: Iterable[str], reason: str = "") -> None:
@@ -94,7 +94,7 @@ def draw_history(view: View, prefix: str) -> None:
         icon=":material/undo:",
         type="tertiary",
         disabled=not steps,
-        help=f"Take back: {steps[-1].label}" if steps else "Nothing was decided yet",
+        help=f"Take back: {plain(steps[-1].label)}" if steps else "Nothing was decided yet",
     ):
         take_step(view, "undo")
     if st.button(
@@ -103,7 +103,7 @@ def draw_history(view: View, prefix: str) -> None:
         icon=":material/redo:",
         type="tertiary",
         disabled=not undone,
-        help=f"Again: {undone[-1].label}" if undone else "Nothing was taken back",
+        help=f"Again: {plain(undone[-1].label)}" if undone else "Nothing was taken back",
     ):
         take_step(view, "redo")
 
@@ -128,7 +128,10 @@ def draw_way_out(workspace: Workspace, dataset: DatasetRef) -> None:
     """Draw undo alone: for a dataset that, under its decisions, is none any more."""
     steps = load_decisions(workspace, dataset.path).steps
     if steps and st.button(
-        f"Take back: {steps[-1].label}", key="way_out", icon=":material/undo:", type="primary"
+        f"Take back: {plain(steps[-1].label)}",
+        key="way_out",
+        icon=":material/undo:",
+        type="primary",
     ):
         edit_decisions(workspace, dataset.path, Decisions.undo)
         st.rerun()

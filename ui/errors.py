@@ -17,6 +17,7 @@ from typing import Any, ParamSpec
 import streamlit as st
 
 from tl_core.errors import TLError
+from ui.words import plain
 
 P = ParamSpec("P")
 
@@ -29,12 +30,13 @@ BUG_MESSAGE = "Something went wrong; it is in logs/app.log."
 def error_banner() -> Iterator[None]:
     """Show what goes wrong inside as a banner instead of ending the page with a traceback.
 
-    Streamlit's own reruns and stops are no ``Exception`` and pass through.
+    Messages hold names and no Markdown, so they are shown as they stand. Streamlit's own reruns
+    and stops are no ``Exception`` and pass through.
     """
     try:
         yield
     except TLError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")
     except Exception:
         logger.exception("Unexpected error on a page")
         st.error(BUG_MESSAGE, icon=":material/bug_report:")

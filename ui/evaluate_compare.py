@@ -23,7 +23,7 @@ def draw_difference(workspace: Workspace, before: Run, after: Run) -> None:
     """Draw both accuracies with their intervals, and the paired test in a sentence."""
     st.markdown(f"**Retrained: {words.plain(words.run_title(after))}**")
     if not after.is_loadable:
-        st.caption(after.message or f"It is {after.state}.")
+        st.caption(words.plain(after.message or f"It is {after.state}."))
         return
     try:
         test = paired_test(workspace, before, after, (BEFORE, AFTER))

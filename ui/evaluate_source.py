@@ -62,7 +62,8 @@ def _choose_folder(studio: Studio, run: Run) -> DatasetRef | None:
         placeholder="Choose a dataset or type a full path" if may_type else "Choose a dataset",
         key=FOLDER,
         persist_state="session",
-        help=f"Class folders named {', '.join(run.class_names[:6])}. Nothing in them is changed.",
+        help=f"Class folders named {', '.join(map(words.plain, run.class_names[:6]))}. "
+        "Nothing in them is changed.",
     )
     if not chosen:
         return None

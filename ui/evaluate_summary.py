@@ -105,8 +105,8 @@ def _draw_headline(looked: Looked) -> None:
         st.markdown(f"## {looked.headline}")
         st.markdown(
             f"{int(evaluation.is_right.sum()):,} of "
-            f"{words.number_of(evaluation.num_images, 'photo')} {looked.photos} got the right "
-            "answer. In brackets: where the true figure lies, with 95 % certainty."
+            f"{words.number_of(evaluation.num_images, 'photo')} {words.plain(looked.photos)} "
+            "got the right answer. In brackets: where the true figure lies, with 95 % certainty."
         )
     tiles = [
         (

@@ -212,6 +212,6 @@ def _all_label(finding: Finding, count: int) -> str:
 
 
 def _draw_names(paths: Sequence[str]) -> None:
-    shown = ", ".join(f"`{path}`" for path in paths[:MAX_NAMES])
+    shown = ", ".join(plain(path) for path in paths[:MAX_NAMES])
     more = f" and {len(paths) - MAX_NAMES:,} more" if len(paths) > MAX_NAMES else ""
     st.caption(f"{shown}{more}")

@@ -127,11 +127,13 @@ def _pick_order(view: View) -> str:
 def _pick_class(view: View) -> str:
     """Draw the class picker: all in sight while they are few, a list to search when many."""
     counts = view.index.class_counts()
+    as_pills = 1 + len(counts) + bool(view.excluded) <= MAX_PILLS  # they read Markdown
     labels = {ALL: f"All {view.index.num_images:,}"} | {
-        name: f"{plain(name)} {count:,}" for name, count in counts.items()
+        name: f"{plain(name) if as_pills else name} {count:,}" for name, count in counts.items()
     }
     if view.excluded:
-        labels[EXCLUDED] = f":material/block: Excluded {len(view.excluded):,}"
+        mark = ":material/block: " if as_pills else ""
+        labels[EXCLUDED] = f"{mark}Excluded {len(view.excluded):,}"
     options = list(labels)
     shared: dict[str, Any] = {
         "label": "Class",
@@ -143,11 +145,8 @@ def _pick_class(view: View) -> str:
     }
     if st.session_state.get("gallery_class") not in options:
         st.session_state["gallery_class"] = ALL
-    if len(options) <= MAX_PILLS:
+    if as_pills:
         return st.pills(**shared, required=True) or ALL
-    shared["format_func"] = lambda name: (
-        labels[name].replace(":material/block: ", "").replace("\\", "")
-    )
     return st.selectbox(**shared, width=320) or ALL
 
 

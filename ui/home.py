@@ -27,7 +27,7 @@ def draw_pictures(studio: Studio, index: DatasetIndex) -> None:
         for record, data in zip(records, thumbnails(studio.workspace, index, records), strict=True):
             if data is not None:
                 name = index.class_names[record.label]
-                st.image(data, width="stretch", alt=name, caption=name)
+                st.image(data, width="stretch", alt=name, caption=words.plain(name))
 
 
 def draw_steps(studio: Studio, index: DatasetIndex | None, runs: Sequence[Run]) -> None:

@@ -17,6 +17,7 @@ from ui.datasets import DatasetRef
 from ui.errors import guarded
 from ui.forms import set_fields
 from ui.job_progress import draw_bar
+from ui.words import plain
 
 POLL_SECONDS = 0.7
 
@@ -40,7 +41,7 @@ def draw_lr_finder(studio: Studio, config: TrainConfig | None) -> None:
         _poll(studio.workspace, studio.dataset, config)
         return
     if failure := kept.read_failure():
-        st.warning(f"The test cannot be done. {failure}", icon=":material/warning:")
+        st.warning(f"The test cannot be done. {plain(failure)}", icon=":material/warning:")
         _draw_start(studio.workspace, studio.dataset, config, kept, "Try again")
         return
     st.markdown(

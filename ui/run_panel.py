@@ -70,7 +70,7 @@ def _draw_way(title: str, key: str, icon: str, page: str, run: Run) -> None:
 
 def _draw_trouble(workspace: Workspace, run: Run) -> None:
     """Say why a run did not end well, with what its process wrote last."""
-    st.warning(run.message or "It did not end well.", icon=":material/report:")
+    st.warning(words.plain(run.message or "It did not end well."), icon=":material/report:")
     lines = run.log_tail(15) or worker_log_tail(workspace, 15)
     if lines:
         with st.expander("Last lines of the log", icon=":material/terminal:"):

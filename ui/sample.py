@@ -14,6 +14,7 @@ from tl_core.data.samples import SAMPLE_NAME, draw_sample_dataset
 from tl_core.workspace import Workspace
 from ui.errors import BUG_MESSAGE, guarded, logger
 from ui.memory import give_back
+from ui.words import plain
 
 POLL_SECONDS = 0.7
 
@@ -52,7 +53,7 @@ def draw_progress(workspace: Workspace) -> None:
     if drawing is None:
         st.rerun()
     if drawing.error:
-        st.error(drawing.error, icon=":material/error:")
+        st.error(plain(drawing.error), icon=":material/error:")
         if st.button("Draw it again", key="redraw_sample", icon=":material/refresh:"):
             _drawing.clear()
         return

@@ -29,7 +29,7 @@ def draw_result(workspace: Workspace, sweep: Sweep, index: DatasetIndex) -> None
     """Draw a search that is over."""
     ranking = sweep.ranking()
     if sweep.state != "finished":
-        st.warning(sweep.message or "This search ended early.", icon=":material/info:")
+        st.warning(words.plain(sweep.message or "This search ended early."), icon=":material/info:")
     if sweep.origin.get("fingerprint") not in (None, index.fingerprint):
         st.caption("The photos have changed since this search.")
     chosen = None

@@ -20,6 +20,7 @@ from ui.augment_state import current_augment, draw_use_toggle, set_augment
 from ui.backbones import draw_picker
 from ui.block_picker import draw_block_picker
 from ui.forms import draw_fields, from_widget, set_fields
+from ui.words import plain
 
 FIRST = ("fc_layers", "dropout", "learning_rate", "epochs", "batch_size", "early_stopping")
 DRAWN_APART = ("backbone", "augment", "views", "fine_tune_blocks")
@@ -63,7 +64,7 @@ def draw_form(workspace: Workspace) -> TrainConfig | None:
                 )
         return TrainConfig.create(values)
     except ConfigError as error:
-        st.error(str(error), icon=":material/tune:")
+        st.error(plain(str(error)), icon=":material/tune:")
         return None
 
 

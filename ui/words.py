@@ -21,6 +21,12 @@ STATE_BADGES = {
     "damaged": (":material/broken_image:", "red", "Damaged"),
 }
 
+_MARKS = re.compile(r"[\\`*_{}\[\]()#+!|<>~$:&-]")
+_LIST_NUMBER = re.compile(r"^(\s*\d+)(?=\.(?:\s|$))", re.MULTILINE)
+# Links are made of what escapes have become, so that only a character in between holds them off.
+_LINK_LIKE = re.compile(r"(?<=www)(?=\.)|(?<=@)(?=[\w-])", re.IGNORECASE)
+_WORD_JOINER = "\u2060"  # not seen, and without width
+
 
 def seconds(value: float | None) -> str:
     """Return a duration: ``"under 1 s"``, ``"8 s"``, ``"2 min 5 s"``, ``"1 h 20 min"``."""
@@ -106,5 +112,9 @@ def run_title(run: Run) -> str:
 
 
 def plain(text: str) -> str:
-    """Return text as it stands for a place that reads Markdown, such as a file's name."""
-    return re.sub(r"([\\`*_{}\[\]()#+!|<>~$:-])", r"\\\1", text)
+    """Return text as it stands for a place that reads Markdown, such as a file's name.
+
+    Only a whole address with ``https://``, which no name can hold, stays a link.
+    """
+    apart = _LINK_LIKE.sub(_WORD_JOINER, text)
+    return _LIST_NUMBER.sub(r"\1\\", _MARKS.sub(r"\\\g<0>", apart))
