@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import shlex
@@ -13,7 +14,7 @@ from PIL import Image
 
 from tl_core.config import AugmentConfig, TrainConfig
 from tl_core.errors import TLError
-from tl_core.training import phases
+from tl_core.training import phases, runs
 from tl_core.training.runs import archive_run, list_runs, load_run, unarchive_run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -350,6 +351,28 @@ def test_names_that_the_terminal_cannot_show_are_escaped(trained):
     told = run_cli("predict", run_dir, "日本", env=environment, encoding="cp1252")
     assert (told.returncode, told.stdout) == (2, "")
     assert told.stderr.startswith("Error: Expected an image or a folder at '\\u65e5\\u672c'")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            PermissionError(errno.EACCES, "Permission denied", "x/runs"),
+            "'x/runs': Permission denied",
+        ),
+        (OSError(errno.ENOSPC, "No space left on device"), "or write: No space left on device"),
+    ],
+    ids=["not allowed", "disk full"],
+)
+def test_a_place_that_cannot_be_written_to_is_no_bug(cli, make_dataset, monkeypatch, error, told):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(runs, "create_run", fail)
+    code, out, err = cli("train", make_dataset({"a": 8, "b": 8}), "--backbone", "tiny", "--quiet")
+    assert (code, out) == (2, "")
+    assert told in err
+    assert "Traceback" not in err
 
 
 def test_a_failed_training_tells_its_reason_once(cli, make_dataset, monkeypatch):

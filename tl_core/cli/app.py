@@ -6,6 +6,7 @@ is imported by the command that needs it.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -16,6 +17,9 @@ import typer
 from tl_core.cli import data, models, results, search, training
 from tl_core.cli.arguments import EXIT_STOPPED, EXIT_USER_ERROR
 from tl_core.errors import Stopped, TLError
+
+# A full disk, or a place that may not be read or written.
+_NOT_A_BUG = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC}
 
 app = typer.Typer(
     help="From a folder of class images to a classifier, and how far it can be trusted.",
@@ -56,4 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(EXIT_STOPPED)
     except TLError as error:
         print(f"Error: {error}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+    except OSError as error:
+        if error.errno not in _NOT_A_BUG:
+            raise
+        where = f" '{error.filename}'" if error.filename else ""
+        print(f"Error: Cannot read or write{where}: {error.strerror}.", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
