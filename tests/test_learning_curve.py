@@ -61,6 +61,13 @@ def test_copies_are_held_out_together_so_that_doubled_noise_is_still_noise() -> 
     assert [point.num_images for point in curve.points] == [24, 48, 84, 144, 240]
 
 
+def test_every_point_has_all_repeats_though_groups_of_copies_differ_in_size() -> None:
+    features, labels = clouds(40, 1.0)
+    groups = np.concatenate([np.repeat([0, 1, 2], 7), np.arange(100, 159)])
+    curve = learning_curve(features, labels, groups=groups)
+    assert [len(point.accuracies) for point in curve.points] == [3] * 5
+
+
 def test_a_picture_in_two_classes_is_on_one_side() -> None:
     labels = np.repeat([0, 1], 12)
     groups = np.concatenate([np.arange(12), np.arange(6), np.arange(20, 26)])

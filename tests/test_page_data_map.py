@@ -138,7 +138,8 @@ def test_the_learning_curve_is_drawn_when_the_worker_measured_it(workspace, data
     at = open_page(DATA, **SPLIT)
     assert_sound(at)
     assert len(at.get("vega_lite_chart")) == 2
-    assert "With 30 training photos the probe is right on" in texts(at)
+    # A quarter of 40 is held out, here and there with a near copy more.
+    assert "With 29 training photos the probe is right on" in texts(at)
 
 
 def test_the_words_of_a_curve_give_the_gain_and_its_doubt():

@@ -98,7 +98,8 @@ def learning_curve(
         )
     started = time.monotonic()
     scaled = _standardised(features)
-    results: dict[int, list[float]] = {}
+    sizes: list[list[int]] = [[] for _ in _SHARES]
+    accuracies: list[list[float]] = [[] for _ in _SHARES]
     total = repeats * len(_SHARES)
     for repeat in range(repeats):
         order, held_out = _hold_out(labels, groups, np.random.default_rng([seed, repeat]))
@@ -106,11 +107,15 @@ def learning_curve(
             if should_stop is not None and should_stop():
                 raise Stopped
             rows = np.concatenate([part[: max(1, round(share * len(part)))] for part in order])
-            accuracy = _probe_accuracy(scaled, labels, rows, held_out)
-            results.setdefault(len(rows), []).append(accuracy)
+            sizes[step].append(len(rows))
+            accuracies[step].append(_probe_accuracy(scaled, labels, rows, held_out))
             if on_progress is not None:
                 done = repeat * len(_SHARES) + step + 1
                 on_progress(Progress("learning curve", done, total, time.monotonic() - started))
+    results: dict[int, list[float]] = {}  # of few images two shares are the same
+    for of_share, values in zip(sizes, accuracies, strict=True):
+        # With copies held out together, the repeats differ a little in what is left to train on.
+        results.setdefault(round(float(np.mean(of_share))), []).extend(values)
     points = tuple(CurvePoint(size, tuple(values)) for size, values in sorted(results.items()))
     return LearningCurve(points, *_fit(points))
 
