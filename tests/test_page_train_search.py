@@ -69,6 +69,15 @@ def test_the_suggestion_is_shown_with_its_reason_and_taken_over_by_a_click(range
     assert at.button(key="use_lr").disabled
 
 
+def test_a_test_without_a_single_loss_shows_its_reason_and_no_chart(range_file):
+    test = read_curve(np.geomspace(1e-6, 1, 3), np.full(3, np.nan))
+    range_file.write(test)
+    at = open_page(TRAIN, **LEARNING_RATE)
+    assert_sound(at)
+    assert test.reason in at.info[0].value
+    assert len(at.get("vega_lite_chart")) == 0
+
+
 def test_other_layers_need_a_test_of_their_own(range_file):
     rates = np.geomspace(1e-6, 1, 50)
     range_file.write(read_curve(rates, np.linspace(2, 1, 50)))

@@ -79,6 +79,8 @@ def _draw_result(test: LearningRateTest, config: TrainConfig) -> None:
     else:
         st.markdown(f"## {suggestion:g}")
         st.markdown(test.reason)
+    if not len(test.losses):  # no number from the very first on
+        return
     curve = pd.DataFrame(
         {
             "learning_rate": test.learning_rates,
