@@ -35,7 +35,9 @@ def keep_small() -> None:
     By default each session's thread keeps a pool of its own. Does nothing on systems with
     another C library than glibc.
     """
-    with suppress(OSError, AttributeError):
+    if sys.platform != "linux":
+        return
+    with suppress(OSError, AttributeError):  # another C library than glibc
         libc = ctypes.CDLL(None)
         libc.mallopt(_ARENA_MAX, _NUM_ARENAS)
         libc.mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
@@ -46,5 +48,7 @@ def give_back() -> None:
 
     Does nothing on systems with another C library.
     """
+    if sys.platform != "linux":
+        return
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
