@@ -1,3 +1,4 @@
+import pytest
 from app_helpers import (
     TRAIN,
     assert_sound,
@@ -228,3 +229,17 @@ def test_the_settings_of_a_run_can_be_taken_over(workspace, dataset):
 def test_a_measured_speed_is_shown_with_the_backbone(workspace, dataset):
     write_json(workspace.cache_dir / "speeds.json", {"EfficientNetLite0": 161.4})
     assert "161 photos/s here" in texts(open_page(TRAIN))
+
+
+def test_settings_that_the_form_cannot_hold_become_the_nearest_that_it_can(workspace, dataset):
+    given = {"dropout": 0.995, "val_fraction": 0.002, "learning_rate": 1e-8, "seed": 7}
+    finished_run(workspace, dataset, **given)
+    at = open_page(TRAIN)
+    at.button(key="take_over").click().run()
+    assert_sound(at)
+    assert at.slider(key="train.dropout").value == pytest.approx(0.99)
+    assert at.slider(key="train.val_fraction").value == pytest.approx(0.005)
+    assert at.number_input(key="train.learning_rate").value == 1e-8
+    assert at.number_input(key="train.seed").value == 7
+    at.run()
+    assert_sound(at)

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from tl_core.errors import ConfigError
 
+LEAST_POSITIVE = 1e-9  # in a box whose number must be above zero
 WHOLE_NUMBERS = r"^\s*(\d+(\s*[,x× ]\s*\d+)*)?\s*$"
 
 
@@ -168,29 +169,43 @@ def _draw_number(field: FieldInfo, kind: type, shared: dict[str, Any]) -> float:
     low, high, open_low, open_high = bounds_of(field)
     default = field.default if isinstance(field.default, int | float) else 0
     if kind is int or low is None or high is None:
-        return st.number_input(
-            **shared,
-            min_value=None if low is None else kind(low),
-            max_value=None if high is None else kind(high),
-            step=kind(1),
-        )
+        least, most = (None if limit is None else kind(limit) for limit in (low, high))
+        _bring_into_range(shared["key"], least, most)
+        return st.number_input(**shared, min_value=least, max_value=most, step=kind(1))
     own_step = _own_step(field)
     if own_step or 0 < default < 0.01 * (high - low):  # a slider could not be aimed at it
+        least, most = LEAST_POSITIVE if open_low else float(low), float(high)
+        _bring_into_range(shared["key"], least, most)
         return st.number_input(
             **shared,
-            min_value=1e-6 if open_low else float(low),
-            max_value=float(high),
+            min_value=least,
+            max_value=most,
             step=own_step or default / 2,
             format="%g",
         )
     step = slider_step(low, high)
+    least, most = float(low + step if open_low else low), float(high - step if open_high else high)
+    _bring_into_range(shared["key"], least, most)
     return st.slider(
         **shared,
-        min_value=float(low + step if open_low else low),
-        max_value=float(high - step if open_high else high),
+        min_value=least,
+        max_value=most,
         step=step,
         format=_number_format(field, high),
     )
+
+
+def _bring_into_range(key: str, least: float | None, most: float | None) -> None:
+    """Have a number that its widget cannot hold be the nearest that it can.
+
+    A run from the command line may have been given such a number: where a limit itself is not
+    allowed, a slider ends a step before it.
+    """
+    value = st.session_state[key]
+    held = value if least is None else max(value, least)
+    held = held if most is None else min(held, most)
+    if held != value:
+        st.session_state[key] = held
 
 
 def _own_step(field: FieldInfo) -> float | None:
