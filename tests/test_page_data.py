@@ -15,8 +15,11 @@ from conftest import draw_image
 from PIL import Image
 
 from tl_core.data.dataset import scan_dataset
+from tl_core.errors import DatasetError
 from tl_core.training.explore import look
 from tl_core.training.jobs import JobQueue
+from ui import looking
+from ui.looking import ensure_look
 from ui.thumbnails import PAGE_SIZE, thumbnail_path
 
 ADD = {"data_tabs": "Add pictures"}
@@ -217,3 +220,33 @@ def test_strangers_may_not_open_folders_of_the_machine(workspace, dataset, monke
     assert_sound(at)
     options = at.get_by_key("intake_way").options
     assert not any("Folder on this machine" in option for option in options)
+
+
+def test_the_folder_can_be_looked_at_again(workspace, dataset):
+    at = open_page(DATA)
+    assert "50 photos in 2 classes" in texts(at)
+    (dataset / "cat" / "0.png").write_bytes(b"no picture any more")
+    at.run()
+    assert "50 photos in 2 classes" in texts(at)
+    at.button(key="rescan").click().run()
+    assert_sound(at)
+    assert "49 photos in 2 classes" in texts(at)
+
+
+def test_a_look_that_failed_can_be_tried_again(workspace, dataset, monkeypatch):
+    def fail(*args, **kwargs):
+        raise DatasetError("The disk was full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(looking, "look", fail)
+        ensure_look(workspace, scan_dataset(dataset)).thread.join(60)
+    at = open_page(DATA, data_tabs="Findings")
+    assert [one.value for one in at.warning] == ["The disk was full."]
+    at.button(key="retry_look").click().run()
+    ensured = ensure_look(workspace, scan_dataset(dataset))
+    if ensured is not None:
+        ensured.thread.join(60)
+    at.run()
+    assert_sound(at)
+    assert not at.warning
+    assert "to look at" in texts(at)

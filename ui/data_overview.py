@@ -21,6 +21,7 @@ from tl_core.training.explore_files import ExploreFiles
 from ui import keys
 from ui.data_filter import Bounds, Filter
 from ui.data_progress import draw_look
+from ui.datasets import rescan
 from ui.errors import guarded
 from ui.gallery import ALL, GALLERY
 from ui.looking import View
@@ -43,7 +44,19 @@ def draw_overview(view: View) -> None:
             f"{number_of(view.index.num_images, 'photo')} in "
             f"{number_of(view.index.num_classes, 'class', 'classes')}"
         )
-        st.subheader(words, anchor=False)
+        with st.container(
+            horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+        ):
+            st.subheader(words, anchor=False)
+            if st.button(
+                "Look again",
+                key="rescan",
+                type="tertiary",
+                icon=":material/refresh:",
+                help="Reads the folder again, with the files that were changed in place",
+            ):
+                rescan(view.dataset)
+                st.rerun()
         if view.excluded:
             st.caption(f"{number_of(len(view.excluded), 'photo')} excluded and not counted.")
         table = pd.DataFrame(view.index.class_counts().items(), columns=["class", "images"])

@@ -10,8 +10,9 @@ from tl_core.training.explore_files import ExploreFiles
 from tl_core.training.explore_jobs import ExploreKind
 from ui.errors import guarded
 from ui.job_progress import draw_bar
-from ui.looking import View, ensure_look
+from ui.looking import View, ensure_look, forget_failed_look
 from ui.progress import told
+from ui.words import plain
 
 POLL_SECONDS = 1.0
 
@@ -20,7 +21,10 @@ def draw_look(view: View) -> None:
     """Draw how far the look without features is; the page is drawn anew when it is over."""
     looking = ensure_look(view.workspace, view.raw)
     if looking is not None and looking.error:
-        st.warning(looking.error, icon=":material/warning:")
+        st.warning(plain(looking.error), icon=":material/warning:")
+        if st.button("Try again", key="retry_look", icon=":material/refresh:"):
+            forget_failed_look(view.workspace, view.raw)
+            st.rerun()
     elif looking is not None:
         _poll_look(view)
 
@@ -36,7 +40,7 @@ def draw_job(view: View, kind: ExploreKind, what: str, files: ExploreFiles | Non
         return
     failure = files.read_failure(kind)
     if failure is not None:
-        st.warning(f"{what} cannot be had. {failure}", icon=":material/warning:")
+        st.warning(f"{what} cannot be had. {plain(failure)}", icon=":material/warning:")
         if st.button("Try again", key=f"retry_{kind}", icon=":material/refresh:"):
             files.forget_failure(kind)
             explore_jobs.request(view.workspace, kind, view.config, view.dataset.path)

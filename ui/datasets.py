@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -25,6 +25,7 @@ from tl_core.workspace import Workspace
 from ui import keys
 from ui.choice import settle_choice
 from ui.progress import shower
+from ui.words import plain
 
 FOLDERS_ENVIRONMENT_NAME = "TL_FOLDERS"
 SAMPLE_TITLE = "Sample set: pizza, burger, taco"
@@ -61,9 +62,14 @@ def list_datasets(workspace: Workspace) -> list[DatasetRef]:
     opened = [
         DatasetRef(str(path), f"{path.name} (in {path.parent})", path, False)
         for path in map(Path, _read_opened(workspace))
-        if path.is_dir() and path.is_relative_to(allowed_folder())
+        if is_folder(path) and path.is_relative_to(allowed_folder())
     ]
     return sorted(own, key=lambda dataset: not dataset.is_sample) + opened
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path leads to a folder; not one that cannot be reached, either."""
+    return os.path.isdir(path)  # noqa: PTH112, Path.is_dir raises for those
 
 
 def allowed_folder() -> Path:
@@ -87,7 +93,7 @@ def open_folder(workspace: Workspace, text: str) -> DatasetRef:
             f"Expected a folder inside '{allowed}', received '{text}'. The setting "
             f"{FOLDERS_ENVIRONMENT_NAME} names the folder inside which others may be opened."
         )
-    if not path.is_dir():
+    if not is_folder(path):
         raise DatasetError(f"There is no folder '{path}' on this machine.{_similar(path)}")
     known = {dataset.path: dataset for dataset in list_datasets(workspace)}
     if path in known:
@@ -187,7 +193,7 @@ def load_raw(workspace: Workspace, dataset: DatasetRef) -> DatasetIndex:
     if index is None:
         place = st.empty()
         with place.container():
-            bar = st.progress(0.0, text=f"Reading {dataset.title}")
+            bar = st.progress(0.0, text=f"Reading {plain(dataset.title)}")
             index = scan_dataset(
                 dataset.path, cache_dir=workspace.cache_dir, on_progress=shower(bar)
             )
@@ -197,18 +203,22 @@ def load_raw(workspace: Workspace, dataset: DatasetRef) -> DatasetIndex:
 
 
 def folder_stamp(data_dir: Path) -> tuple[int, int]:
-    """Return what changes when files below ``data_dir`` come or go: its folders and their times."""
-    count, newest = 0, 0
+    """Return what changes when files below ``data_dir`` come or go, or it is to be read again."""
+    times = []
     pending = [data_dir]
     while pending:
         folder = pending.pop()
         try:
-            newest = max(newest, folder.stat().st_mtime_ns)
+            times.append((str(folder), folder.stat().st_mtime_ns))
             pending.extend(Path(entry) for entry in _subfolders(folder))
         except OSError:  # a folder that vanished or may not be read is the scan's to report
             continue
-        count += 1
-    return count, newest
+    return hash(frozenset(times)), _rescans()[data_dir]
+
+
+def rescan(dataset: DatasetRef) -> None:
+    """Have a folder read again; for a file changed in place, which its folder does not tell."""
+    _rescans()[dataset.path] += 1
 
 
 T = TypeVar("T")
@@ -238,6 +248,11 @@ class _Kept(Generic[T]):
 @st.cache_resource(max_entries=1, show_spinner=False)
 def _kept_scans() -> _Kept[DatasetIndex]:
     return _Kept(NUM_KEPT_SCANS)
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _rescans() -> Counter[Path]:
+    return Counter()
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)

@@ -13,6 +13,7 @@ from ui.datasets import (
     allowed_folder,
     choose_dataset,
     forget_folder,
+    is_folder,
     list_datasets,
     open_folder,
     subfolders,
@@ -75,7 +76,7 @@ def draw_folder_picker(studio: Studio) -> None:
 def _here(allowed: Path) -> Path:
     """Return the folder that is looked into, always inside the allowed one."""
     here = Path(st.session_state.get(keys.FOLDER, allowed)).resolve()
-    return here if here.is_dir() and here.is_relative_to(allowed) else allowed
+    return here if is_folder(here) and here.is_relative_to(allowed) else allowed
 
 
 def _go_into(here: Path) -> None:

@@ -165,6 +165,15 @@ def ensure_look(workspace: Workspace, raw: DatasetIndex) -> Looking | None:
         return looking
 
 
+def forget_failed_look(workspace: Workspace, raw: DatasetIndex) -> None:
+    """Forget a look that failed, so that the next one who asks has it tried again."""
+    looks, key = _looks(), ExploreFiles(workspace.cache_dir, raw).dir
+    with looks.lock:
+        looking = looks.by_key.get(key)
+        if looking is not None and looking.error:
+            del looks.by_key[key]
+
+
 def ask_for_features(view: View) -> None:
     """Ask the worker for what needs features, unless it is there or was found impossible."""
     files = view.features
