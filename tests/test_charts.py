@@ -1,3 +1,4 @@
+import json
 import math
 
 import pandas as pd
@@ -200,3 +201,33 @@ def test_the_best_epoch_is_marked_on_the_validation_line():
     spec = history_chart(TWO_PHASES, "accuracy", best=2).to_dict()
     ring = next(layer for layer in layers_of(spec) if layer["mark"]["type"] == "point")
     assert [row["value"] for row in spec["datasets"][ring["data"]["name"]]] == [0.9]
+
+
+DIVERGED = pd.DataFrame(
+    {
+        "loss": [0.9, None, float("inf")],
+        "accuracy": [0.5, 0.5, 0.5],
+        "val_loss": [0.8, float("nan"), 3.0],
+        "val_accuracy": [0.5, 0.5, 0.6],
+    }
+)
+
+
+def test_a_loss_that_is_no_number_is_left_out():
+    batches = pd.DataFrame(
+        {
+            "progress": [0.2, 0.4, 0.6, 0.8],
+            "loss": [None, 2.0, float("nan"), float("-inf")],
+            "accuracy": 0.5,
+        }
+    )
+    spec = history_chart(DIVERGED, "loss", batches, best=2).to_dict()
+    json.dumps(spec, allow_nan=False)
+    assert sorted(row["value"] for row in data_of(spec)) == [0.8, 0.9, 2.0, 3.0, 3.0]
+    assert layers_of(spec)[0]["encoding"]["y"]["scale"]["domain"] == [0, pytest.approx(3.24)]
+    ring = next(layer for layer in layers_of(spec) if layer["mark"]["type"] == "point")
+    assert [row["told"] for row in spec["datasets"][ring["data"]["name"]]] == ["3"]
+
+
+def test_runs_that_diverged_are_compared_by_what_is_a_number():
+    json.dumps(compare_chart({"A": DIVERGED, "B": EPOCHS}, "loss").to_dict(), allow_nan=False)

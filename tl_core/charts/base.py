@@ -48,12 +48,18 @@ def thin_out(frame: pd.DataFrame, max_points: int = MAX_POINTS) -> pd.DataFrame:
     return frame.iloc[chosen]
 
 
+def finite(values: pd.Series) -> pd.Series:
+    """Return numbers with NaN in place of what charts have no number for: None and infinity."""
+    return values.astype(float).replace([np.inf, -np.inf], np.nan)
+
+
 def percent(share: float) -> str:
     """Return a share in [0, 1] as shown to people, with one decimal: ``"91.7 %"``."""
     return f"{100 * share:.1f} %"
 
 
 def class_color_encoding(field: str, class_names: Sequence[str]) -> alt.Color:
+    """Return the colour of each class for a field that names it, without a legend."""
     import altair as alt
 
     return alt.Color(
@@ -67,6 +73,7 @@ def class_color_encoding(field: str, class_names: Sequence[str]) -> alt.Color:
 
 
 def label_axis(limit: int) -> Any:
+    """Return a bare axis for names, which are cut at ``limit`` pixels."""
     import altair as alt
 
     return alt.Axis(labelLimit=limit, ticks=False, domain=False, labelPadding=8)

@@ -12,6 +12,7 @@ from tl_core.charts.base import (
     PART_COLORS,
     QUIET,
     RUN_COLORS,
+    finite,
     thin_out,
 )
 
@@ -45,7 +46,8 @@ def history_chart(
     Args:
         epochs: a row each in order; columns ``accuracy``, ``loss``, ``val_accuracy``, ``val_loss``,
             and ``phase`` and ``epoch`` (from 0 in each phase) where there are several phases.
-        metric: ``"accuracy"`` (axis fixed to [0, 1]) or ``"loss"``.
+        metric: ``"accuracy"`` (axis fixed to [0, 1]) or ``"loss"``. What is no finite number, as
+            in a training that diverged, is left out.
         batches: columns ``progress`` (epochs done, fractional), ``accuracy``, ``loss``.
         num_epochs: epochs that the run was given, so that the axis does not jump while it trains.
         starts: the phases, each with the number of epochs before it; a rule stands between two.
@@ -92,7 +94,7 @@ def history_chart(
     )
     layers = [behind, front]
     if best is not None:
-        layers += _best_mark(lines[lines["part"] == "val"].iloc[best : best + 1], metric, x, y)
+        layers += _best_mark(lines, best, metric, x, y)
     if len(starts) > 1:
         layers += _phase_rules(starts, x, last)
     return alt.layer(*layers).properties(height=240)
@@ -219,7 +221,7 @@ def _long_history(epochs: pd.DataFrame, metric: str) -> pd.DataFrame:
                 "progress": progress,
                 "told": told,
                 "part": part,
-                "value": epochs[column].astype(float),
+                "value": finite(epochs[column]),
             }
         )
         for part, column in (("train", metric), ("val", f"val_{metric}"))
@@ -229,10 +231,11 @@ def _long_history(epochs: pd.DataFrame, metric: str) -> pd.DataFrame:
     return pd.concat(parts).dropna(subset=["value"]) if parts else empty
 
 
-def _best_mark(row: pd.DataFrame, metric: str, x: alt.X, y: alt.Y) -> list[alt.Chart]:
+def _best_mark(lines: pd.DataFrame, best: int, metric: str, x: alt.X, y: alt.Y) -> list[alt.Chart]:
     """Return a ring around the best epoch and its name."""
     import altair as alt
 
+    row = lines[(lines["part"] == "val") & (lines["progress"] == best + 1)]
     base = alt.Chart(row).encode(x=x, y=y)
     ring = base.mark_point(size=170, strokeWidth=2, color=PART_COLORS["val"], filled=False)
     below = metric == "accuracy"  # where its line is seldom
@@ -273,8 +276,9 @@ def _batch_lines(batches: pd.DataFrame | None, metric: str) -> pd.DataFrame:
 
     if batches is None:
         return pd.DataFrame({"progress": [], "part": [], "value": []})
-    thin = thin_out(batches)
-    return pd.DataFrame({"progress": thin["progress"], "part": "train", "value": thin[metric]})
+    known = batches.assign(value=finite(batches[metric])).dropna(subset=["value"])
+    thin = thin_out(known)
+    return pd.DataFrame({"progress": thin["progress"], "part": "train", "value": thin["value"]})
 
 
 def _metric_encoding(metric: str, values: Iterable[float]) -> alt.Y:
