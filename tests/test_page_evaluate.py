@@ -23,11 +23,17 @@ from tl_core.results.compare import PairedTest
 from tl_core.results.evaluation import Evaluation
 from tl_core.training.run_files import WEIGHTS_FILE
 from tl_core.training.runs import create_run, list_runs
-from ui import evaluate_compare, evaluate_compute, evaluate_mend, evaluate_photos
+from ui import (
+    evaluate_compare,
+    evaluate_compute,
+    evaluate_confusion,
+    evaluate_mend,
+    evaluate_photos,
+)
 from ui.evaluate_confusion import confusion_cells, pair_words
 from ui.evaluate_downloads import predictions_csv, report_json
 from ui.evaluate_elsewhere import shift_words
-from ui.evaluate_state import PHOTO
+from ui.evaluate_state import CELL, PHOTO
 from ui.evaluate_summary import class_table, curve_points
 from ui.evaluate_trust import reliability_words
 
@@ -363,3 +369,20 @@ def test_the_report_holds_figures_and_settings(run):
     report = json.loads(report_json(run, by_hand(ONE_WRONG)))
     assert report["accuracy"] == 0.75
     assert report["config"]["backbone"] == "tiny"
+
+
+def test_each_cell_opens_on_its_first_page(run, monkeypatch, dataset):
+    paths = (*(f"cat/{number}.png" for number in range(4)), "dog/0.png")
+    chance, labels = (0.2, 0.2, 0.9, 0.9, 0.8), (0, 0, 0, 0, 1)
+    evaluation = by_hand(chance, labels, dataset, paths)
+    monkeypatch.setattr(evaluate_compute, "evaluate_run", lambda *args, **kwargs: evaluation)
+    monkeypatch.setattr(evaluate_confusion, "PAGE_SIZE", 1)
+    at = open_tab("Confusion", **{CELL: ("cat", "cat")})
+    key = at.get("pagination")[0].proto.id.rpartition("$$")[2].split("-", 2)[2]
+    at.session_state[key] = 2
+    at.run()
+    assert_sound(at)
+    assert [tile["path"] for tile in tiles(at)] == ["cat/1.png"]
+    at.session_state[CELL] = ("cat", "dog")
+    at.run()
+    assert [tile["path"] for tile in tiles(at)] == ["cat/2.png"]

@@ -110,7 +110,8 @@ def _draw_cell(looked: Looked, true: str, answer: str) -> None:
     )
     section(title, f"{words.number_of(len(positions), 'photo')}, the surest answer first.")
     notes = [f"{answer}, {percent(float(evaluation.confidence[place]))}" for place in positions]
-    draw_photos(looked, positions, notes, prefix="cell", page_size=PAGE_SIZE)
+    row, column = map(evaluation.class_names.index, (true, answer))
+    draw_photos(looked, positions, notes, prefix=f"cell_{row}_{column}", page_size=PAGE_SIZE)
 
 
 def _pick_clicked(key: str) -> None:

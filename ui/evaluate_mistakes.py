@@ -45,7 +45,7 @@ def draw_mistakes(looked: Looked) -> None:
             f"{words.number_of(len(positions), 'photo')}, "
             + ("the least sure first" if order == UNSURE else "the surest wrong answer first")
         )
-    shown = page_of(positions, f"mistakes_{order}", PAGE_SIZE)
+    shown = page_of(looked, positions, f"mistakes_{order}", PAGE_SIZE)
     tiles = tiles_of(looked, shown)
     with st.grid("auto", min_column_width=CARD_WIDTH, gap="medium"):
         for position in shown:

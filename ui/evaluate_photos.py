@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from zlib import crc32
 
 import streamlit as st
 
@@ -16,13 +17,17 @@ TILE_WIDTH = 132
 HINT = "Look closer: where the model looked, and the training photos most like it"
 
 
-def page_of(positions: Sequence[int], prefix: str, page_size: int) -> Sequence[int]:
-    """Draw the page picker when there are several pages, and return those of the chosen one."""
+def page_of(looked: Looked, positions: Sequence[int], prefix: str, page_size: int) -> Sequence[int]:
+    """Draw the page picker when there are several pages, and return those of the chosen one.
+
+    Each run, each set of photos and each ``prefix`` has a page of its own.
+    """
     num_pages = -(-len(positions) // page_size)
     if num_pages <= 1:
         return positions
     with st.container(horizontal_alignment="center"):
-        page = min(num_pages, st.pagination(num_pages, key=f"{prefix}_page"))
+        of = crc32(repr((looked.run.id, looked.source)).encode())
+        page = min(num_pages, st.pagination(num_pages, key=f"{prefix}_page_{of:08x}"))
     return positions[(page - 1) * page_size : page * page_size]
 
 
@@ -51,7 +56,7 @@ def draw_photos(
         st.caption("No photos here.")
         return
     note_of = dict(zip(positions, notes, strict=True))
-    shown = page_of(positions, prefix, page_size)
+    shown = page_of(looked, positions, prefix, page_size)
     pictures = tiles_of(looked, shown)
     paths = looked.evaluation.paths
     tiles = [
