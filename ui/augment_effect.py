@@ -26,7 +26,6 @@ from ui.looking import View
 from ui.words import number_of, plain, run_title
 
 TOGETHER = "All together"
-WAITING_KEY = "augment_effect_waiting"
 
 
 @st.fragment(key=EFFECT)
