@@ -1,7 +1,9 @@
 import os
+import shutil
 from pathlib import Path
 
 import pytest
+from app_helpers import DATA, assert_sound, open_page
 from conftest import draw_image
 
 from tl_core.files import write_json
@@ -50,3 +52,36 @@ def test_a_file_changed_in_place_is_seen_when_the_folder_is_looked_at_again(
     after = load_raw(workspace, chosen)
     assert after.records[0].sha256 != before.records[0].sha256
     assert after is load_raw(workspace, chosen)
+
+
+def test_a_dataset_that_goes_while_it_is_open_is_told_and_the_sidebar_shows_the_next(
+    workspace, dataset, make_dataset
+):
+    gone = make_dataset({"cat": 3, "dog": 3}, workspace.datasets_dir / "todelete")
+    at = open_page(DATA, dataset="datasets/todelete")
+    shutil.rmtree(gone)
+    at.run()
+    assert_sound(at)
+    assert at.selectbox(key="dataset").value == workspace.relative(dataset)
+    assert at.session_state["dataset"] == workspace.relative(dataset)
+    assert [toast.value for toast in at.toast][0].startswith("'todelete' is gone. Shown now: ")
+
+
+def test_a_click_that_comes_upon_a_dataset_gone_does_nothing_to_another(
+    workspace, dataset, make_dataset
+):
+    gone = make_dataset({"cat": 3, "dog": 3, "emu": 3}, workspace.datasets_dir / "todelete")
+    where = {"data_tabs": "Add pictures", "intake_way": "Classes", "class_action": "Remove"}
+    at = open_page(DATA, dataset="datasets/todelete", **where)
+    at.selectbox(key="class_removed_0").set_value("cat").run()
+    shutil.rmtree(gone)
+    at.button(key="class_remove").click().run()
+    assert_sound(at)
+    assert (dataset / "cat").is_dir()
+
+
+def test_a_dataset_that_cannot_be_read_leaves_no_bar_of_progress(workspace, dataset):
+    shutil.rmtree(dataset / "dog")
+    at = open_page(DATA)
+    assert len(at.error) == 1
+    assert not [bar for bar in at.get("progress") if "Reading" in bar.proto.text]

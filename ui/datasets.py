@@ -118,7 +118,17 @@ def select_dataset(workspace: Workspace) -> DatasetRef | None:
     datasets = {dataset.id: dataset for dataset in list_datasets(workspace)}
     if not datasets:
         return None
-    settle_choice(keys.DATASET, keys.DATASET_NEXT, datasets)
+    gone = settle_choice(keys.DATASET, keys.DATASET_NEXT, datasets)
+    if gone is not None:
+        st.session_state[keys.DATASET_GONE] = Path(gone).name
+        st.rerun()  # so that the click which came upon it does nothing to another dataset
+    if name := st.session_state.pop(keys.DATASET_GONE, None):
+        shown = datasets[st.session_state[keys.DATASET]].title
+        st.toast(
+            f"'{plain(name)}' is gone. Shown now: {plain(shown)}",
+            icon=":material/warning:",
+            duration="infinite",
+        )
     chosen = st.selectbox(
         "Dataset",
         list(datasets),
@@ -192,12 +202,13 @@ def load_raw(workspace: Workspace, dataset: DatasetRef) -> DatasetIndex:
     index = kept.get(dataset.path, stamp)
     if index is None:
         place = st.empty()
-        with place.container():
-            bar = st.progress(0.0, text=f"Reading {plain(dataset.title)}")
+        try:
+            bar = place.progress(0.0, text=f"Reading {plain(dataset.title)}")
             index = scan_dataset(
                 dataset.path, cache_dir=workspace.cache_dir, on_progress=shower(bar)
             )
-        place.empty()
+        finally:
+            place.empty()
         kept.put(dataset.path, stamp, index)
     return index
 

@@ -5,6 +5,7 @@ Widgets built from settings are keyed ``<prefix>.<field>``, see ``ui/forms.py``.
 
 DATASET = "dataset"  # the sidebar's select box, also ?dataset= in the address
 DATASET_NEXT = "dataset_next"  # what that select box shall show from the next run of the page on
+DATASET_GONE = "dataset_gone"  # name of the one that was chosen and is not there any more
 RUN = "run"  # the run that Train and Classify look at, also ?run=
 RUN_NEXT = "run_next"
 AUGMENT = "augment"  # plain dict of AugmentConfig, set on Data and used on Train
