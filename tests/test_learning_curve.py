@@ -79,6 +79,15 @@ def test_a_picture_in_two_classes_is_on_one_side() -> None:
         assert np.bincount(labels[held_out], minlength=2).min() >= 3
 
 
+def test_a_small_class_of_pictures_that_another_has_too_is_trained_on_and_held_out() -> None:
+    labels = np.repeat([0, 1], [60, 4])
+    groups = np.concatenate([np.arange(60), np.arange(4)])
+    for seed in range(300):
+        order, held_out = _hold_out(labels, groups, np.random.default_rng(seed))
+        assert np.bincount(labels[np.concatenate(order)])[1] == 3
+        assert np.bincount(labels[held_out]).tolist() == [15, 1]
+
+
 def test_the_same_seed_gives_the_same_curve() -> None:
     features, labels = clouds(20, 1.0)
     assert learning_curve(features, labels) == learning_curve(features, labels)

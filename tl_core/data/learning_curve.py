@@ -131,8 +131,10 @@ def _hold_out(
     """Return the rows of each class to train on, in a drawn order, and those held out."""
     order: list[np.ndarray] = []
     held_out: list[np.ndarray] = []
-    is_held: dict[int, bool] = {}  # a copy in another class is where it was put for the first one
-    for label in np.unique(labels):
+    # A picture in two classes is where the smaller one needs it: it has the fewer to choose from.
+    is_held: dict[int, bool] = {}
+    present, counts = np.unique(labels, return_counts=True)
+    for label in present[np.argsort(counts, kind="stable")]:
         rows = np.flatnonzero(labels == label)
         members = rng.permutation(np.unique(groups[rows]))
         num_held = max(1, round(_HELD_OUT * len(members)))
