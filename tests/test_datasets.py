@@ -64,7 +64,7 @@ def test_a_dataset_that_goes_while_it_is_open_is_told_and_the_sidebar_shows_the_
     assert_sound(at)
     assert at.selectbox(key="dataset").value == workspace.relative(dataset)
     assert at.session_state["dataset"] == workspace.relative(dataset)
-    assert [toast.value for toast in at.toast][0].startswith("'todelete' is gone. Shown now: ")
+    assert at.toast[0].value.startswith("'todelete' is gone. Shown now: ")
 
 
 def test_a_click_that_comes_upon_a_dataset_gone_does_nothing_to_another(

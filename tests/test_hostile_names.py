@@ -18,12 +18,14 @@ from tl_core.data.images import encode_jpeg
 from tl_core.errors import DatasetError
 from tl_core.workspace import Workspace
 from ui import bootstrap, keys
+from ui.intake_parts import IntakeReport
 from ui.words import plain
 
 EVALUATE = "pages/4_Evaluate.py"
 # A browser that read this as Markdown would ask another host for a picture.
 PICTURE = "![x](&#47;&#47;127.0.0.1:9&#47;p.png)"
 FOLDER, LINK = f"set {PICTURE}", "`www.example.com` *me@example.com*"
+REPORT = IntakeReport(f"datasets/{FOLDER}", FOLDER, 1, ((PICTURE, "added"),), is_unread=False)
 MARKS = ("![", "&#47;", "`www", "*me", "www.", "@example")
 # What a page hands over in these fields is read as Markdown; the fields of others is text.
 MARKDOWN_FIELDS = {"body", "label", "help", "caption", "text", "content", "title", "message"}
@@ -96,7 +98,7 @@ def test_home_shows_names_as_they_are(workspace, hostile):
         {"data_tabs": "Add pictures", "intake_way": "Photos"},
         {"data_tabs": "Add pictures", "intake_way": "Classes"},
         {"intake_way": "Camera", "data_tabs": "Add pictures", "intake_class_camera": PICTURE},
-        {"data_tabs": "Add pictures", keys.INTAKE_REPORT: (FOLDER, 1, [(PICTURE, "added")])},
+        {"data_tabs": "Add pictures", keys.INTAKE_REPORT: REPORT},
     ],
     ids=lambda session: " ".join(map(str, [*session.values()][:2]))[:30],
 )

@@ -59,6 +59,12 @@ def test_a_name_that_is_taken_is_refused_in_words(workspace, dataset):
     assert "there is a class" in at.error[0].value
 
 
+def test_a_class_without_a_name_is_answered_in_words(workspace, dataset):
+    at = open_classes("Add")
+    at.button(key="class_add").click().run()
+    assert "Expected a plain class name" in at.error[0].value
+
+
 def test_a_folder_opened_by_path_has_no_classes_to_manage(
     workspace, dataset, make_dataset, monkeypatch, tmp_path
 ):

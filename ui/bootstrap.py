@@ -70,5 +70,8 @@ def bootstrap(title: str, icon: str) -> Iterator[Studio]:
         )
         if notice := st.session_state.pop(keys.NOTICE, None):
             st.toast(plain(notice), icon=":material/check:")
+        if name := st.session_state.pop(keys.INTAKE_NOW, None):
+            told = f"Adding '{plain(name)}' was cancelled; nothing was added."
+            st.toast(told, icon=":material/cancel:", duration="infinite")
         yield studio
     set_imports_aside()

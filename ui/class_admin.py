@@ -47,7 +47,7 @@ def draw_classes(studio: Studio) -> None:
 def _draw_add(studio: Studio, data_dir: Path, names: list[str]) -> None:
     name = st.text_input("Name of the new class", key=fresh("class_new"), max_chars=80)
     st.caption("It counts as a class from its first picture on.")
-    if st.button("Add the class", key="class_add", type="primary", disabled=not name.strip()):
+    if st.button("Add the class", key="class_add", type="primary"):
         add_class(studio.workspace, data_dir, name)
         _done(f"Class '{name.strip()}' added")
 
@@ -62,7 +62,7 @@ def _draw_rename(studio: Studio, data_dir: Path, names: list[str]) -> None:
             "Rename the class",
             key="class_rename",
             type="primary",
-            disabled=not (old and new.strip()),
+            disabled=not old,
         )
         and old
     ):

@@ -11,12 +11,12 @@ from pathlib import Path
 import streamlit as st
 
 from tl_core.data.archive import extract_archive
-from tl_core.data.images import SUFFIXES
 from ui.bootstrap import Studio
 from ui.class_admin import draw_classes
 from ui.folder_picker import draw_folder_picker
 from ui.intake_camera import draw_camera
 from ui.intake_parts import (
+    adding,
     draw_class,
     draw_report,
     draw_target,
@@ -25,12 +25,12 @@ from ui.intake_parts import (
     fresh,
     given,
     new_dataset_dir,
-    show_progress,
     store,
 )
 from ui.progress import shower
 
-IMAGE_TYPES = [suffix.removeprefix(".") for suffix in sorted(SUFFIXES)]
+# What is read, and what phones save: it is answered with what to do about it.
+IMAGE_TYPES = ["jpg", "jpeg", "jfif", "png", "gif", "bmp", "webp", "heic", "heif"]
 
 
 def draw_intake(studio: Studio) -> None:
@@ -59,7 +59,7 @@ def draw_intake(studio: Studio) -> None:
     )
     with st.container(border=True):
         ways[way or "Zip file"][1](studio)
-    draw_report()
+    draw_report(studio)
 
 
 def _draw_zip(studio: Studio) -> None:
@@ -71,13 +71,13 @@ def _draw_zip(studio: Studio) -> None:
         key=f"intake_zip_name_{file.file_id if file else ''}",
         max_chars=80,
     )
-    if st.button(
-        "Add the zip", key="add_zip", type="primary", disabled=file is None or not name.strip()
-    ):
+    # The button does not wait for a name: one just typed comes with the click on it.
+    if st.button("Add the zip", key="add_zip", type="primary", disabled=file is None):
         out_dir = new_dataset_dir(studio, name)
-        report = extract_archive(given(file), out_dir, on_progress=shower(show_progress()))
+        with adding(name.strip()) as bar:
+            report = extract_archive(given(file), out_dir, on_progress=shower(bar))
         left_out = report.refused + [(kind, f"{n} left out") for kind, n in report.ignored.items()]
-        finish(studio, out_dir, report.num_files, left_out)
+        finish(studio, out_dir, report.num_files, left_out, is_unread=True)
 
 
 def _draw_folder(studio: Studio) -> None:

@@ -27,6 +27,7 @@ def draw_camera(studio: Studio) -> None:
         return
     shot = st.camera_input("Camera", key=fresh("intake_camera"), label_visibility="collapsed")
     if shot is not None:
+        st.session_state.pop(keys.INTAKE_REPORT, None)
         folder = target.folder()
         data = given(shot).getvalue()
         (outcome,) = store_uploads(

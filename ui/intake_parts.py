@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tl_core.data.names import safe_component
 from tl_core.errors import DatasetError
 from ui import keys
 from ui.bootstrap import Studio
-from ui.datasets import choose_dataset, folder_stamp, list_datasets
+from ui.datasets import DatasetRef, choose_dataset, folder_stamp, list_datasets, load_raw
 from ui.progress import shower
 from ui.words import number_of, plain
 
@@ -95,12 +96,43 @@ def draw_class(target: Target, prefix: str) -> str | None:
     )
 
 
-def show_progress() -> DeltaGenerator:
-    """Draw a bar and a button to cancel: its click ends this run, and nothing was changed then."""
+@dataclass(frozen=True)
+class IntakeReport:
+    """What became of the last intake.
+
+    Attributes:
+        dataset_id: of the dataset that was shown when it was over.
+        name: of the dataset that was added to.
+        num_added: files that were added.
+        outcomes: a name and what became of it, for each file that there is something to say of.
+        is_unread: whether the files make up the dataset and none was looked into.
+    """
+
+    dataset_id: str | None
+    name: str
+    num_added: int
+    outcomes: tuple[tuple[str, str], ...]
+    is_unread: bool
+
+
+@contextmanager
+def adding(name: str) -> Iterator[DeltaGenerator]:
+    """Draw a bar and a button to cancel for an intake, and yield the bar.
+
+    Any click ends the run, and nothing is changed then; the next run tells so, see
+    :func:`~ui.bootstrap.bootstrap`.
+    """
+    st.session_state.pop(keys.INTAKE_REPORT, None)
     place, cancel = st.columns([5, 1], vertical_alignment="center")
     bar = place.progress(0.0, text="Starting")
     cancel.button("Cancel", key="intake_cancel", icon=":material/close:", width="stretch")
-    return bar
+    st.session_state[keys.INTAKE_NOW] = name
+    try:
+        yield bar
+    except Exception:  # what ends a run is none
+        del st.session_state[keys.INTAKE_NOW]
+        raise
+    del st.session_state[keys.INTAKE_NOW]
 
 
 def store(
@@ -111,13 +143,13 @@ def store(
     name: str | None = None,
 ) -> None:
     """Store uploaded files with progress; then begin anew with what became of each."""
-    bar = show_progress()
-    outcomes: list[UploadOutcome] = store_uploads(
-        [(name or file.name, file) for file in files],
-        out_dir,
-        class_name=class_name,
-        on_progress=shower(bar, total=len(files)),
-    )
+    with adding(number_of(len(files), "file")) as bar:
+        outcomes: list[UploadOutcome] = store_uploads(
+            [(name or file.name, file) for file in files],
+            out_dir,
+            class_name=class_name,
+            on_progress=shower(bar, total=len(files)),
+        )
     told = [
         (one.name, f"added as {one.path}" if one.path else one.reason or "") for one in outcomes
     ]
@@ -126,40 +158,73 @@ def store(
 
 
 def finish(
-    studio: Studio, out_dir: Path, num_stored: int, outcomes: Sequence[tuple[str, str]]
+    studio: Studio,
+    out_dir: Path,
+    num_added: int,
+    outcomes: Sequence[tuple[str, str]],
+    *,
+    is_unread: bool = False,
 ) -> None:
     """Remember what came in, make its dataset the current one, and begin anew with no files.
 
-    ``outcomes`` are a name and what became of it, for each file that there is something to say of.
+    Args:
+        studio: what the page works on.
+        out_dir: the dataset that was added to.
+        num_added: as in :class:`IntakeReport`, like the rest.
+        outcomes: of single files.
+        is_unread: whether the dataset is new, and its files are still to be looked into.
     """
-    st.session_state[keys.INTAKE_REPORT] = (out_dir.name, num_stored, list(outcomes))
+    shown = None if studio.dataset is None else studio.dataset.id
+    if num_added:
+        shown = studio.workspace.relative(out_dir)
+        choose_dataset(shown)
+    st.session_state[keys.INTAKE_REPORT] = IntakeReport(
+        shown, out_dir.name, num_added, tuple(outcomes), is_unread
+    )
     st.session_state[keys.INTAKE_ROUND] = st.session_state.get(keys.INTAKE_ROUND, 0) + 1
-    if num_stored:
-        choose_dataset(studio.workspace.relative(out_dir))
     st.rerun()
 
 
-def draw_report() -> None:
-    """Draw how many pictures came in last, and what became of each file."""
-    report = st.session_state.get(keys.INTAKE_REPORT)
-    if report is None:
+def draw_report(studio: Studio) -> None:
+    """Draw how many files came in last, and what became of each, beside their dataset."""
+    report: IntakeReport | None = st.session_state.get(keys.INTAKE_REPORT)
+    dataset = studio.dataset
+    if report is None or report.dataset_id != (None if dataset is None else dataset.id):
         return
-    dataset_name, num_stored, outcomes = report
-    told = f"{number_of(num_stored, 'picture')} added to *{plain(dataset_name)}*"
-    if num_stored:
-        st.success(f"{told}. See them under *Pictures*.", icon=":material/check_circle:")
-    else:
+    trouble = ""
+    if report.is_unread and dataset is not None:
+        trouble = _reading_trouble(studio, dataset)
+    count = number_of(report.num_added, "file" if trouble else "picture")
+    told = f"{count} added to *{plain(report.name)}*"
+    if not report.num_added:
         st.warning(f"{told}.", icon=":material/warning:")
-    if outcomes:
-        more = len(outcomes) - MAX_ROWS_SHOWN
+    elif trouble:
+        st.warning(f"{told}; {trouble}", icon=":material/warning:")
+    else:
+        st.success(f"{told}. See them under *Pictures*.", icon=":material/check_circle:")
+    if report.outcomes:
+        more = len(report.outcomes) - MAX_ROWS_SHOWN
         st.dataframe(
-            pd.DataFrame(outcomes[:MAX_ROWS_SHOWN], columns=["File", "What became of it"]),
+            pd.DataFrame(report.outcomes[:MAX_ROWS_SHOWN], columns=["File", "What became of it"]),
             hide_index=True,
             key="intake_outcomes",
             alt="What became of each file",
         )
         if more > 0:
             st.caption(f"and {number_of(more, 'file')} more")
+
+
+def _reading_trouble(studio: Studio, dataset: DatasetRef) -> str:
+    """Return how many files cannot be read, or that the dataset cannot be; "" when all is well.
+
+    The scan is kept, so that the page does not make it again.
+    """
+    try:
+        findings = load_raw(studio.workspace, dataset).findings
+    except DatasetError as error:
+        return f"they are no dataset yet. {plain(str(error))}"
+    count = sum(len(one.paths) for one in findings if one.kind == "unreadable")
+    return f"{count:,} of them cannot be read, see *Findings*." if count else ""
 
 
 def new_dataset_dir(studio: Studio, name: str) -> Path:
