@@ -169,11 +169,16 @@ def time_redraws(page: Page) -> float:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("title", ["Home", "Data", "Train", "Classify"])
-def test_pages_fit_a_narrow_window(browser, drawn: Server, title, theme):
+def test_pages_fit_a_narrow_window_and_ask_no_other_host(browser, drawn: Server, title, theme):
     address = "" if title == "Home" else title
     page = open_page(browser, f"{drawn.url}/{address}", width=480, theme=theme)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.reload()
     settle(page)
     assert_no_banner(page)
+    elsewhere = [url for url in asked if not url.startswith((drawn.url, "data:", "blob:"))]
+    assert elsewhere == []
     overflow = page.locator("[data-testid=stMain]").evaluate("e => e.scrollWidth - e.clientWidth")
     assert overflow <= 0
     keep_screenshot(page, f"narrow_{title.lower()}_{theme}")
@@ -206,6 +211,22 @@ def test_pictures_are_ticked_by_mouse_and_keyboard(browser, drawn: Server):
     assert ticked() == [1, 2, 3, 6, 7]
     click(page, "gallery_untick")
     assert ticked() == []
+    page.context.close()
+
+
+def test_shift_and_a_click_between_two_pictures_begins_no_range(browser, drawn: Server):
+    page = open_page(browser, f"{drawn.url}/Data")
+    boxes = page.locator(".st-key-gallery_tiles input")
+    exclude = page.locator(".st-key-gallery_exclude button").first
+    boxes.nth(0).click()
+    expect(exclude).to_contain_text("Exclude (1)")
+    tile = page.locator(".st-key-gallery_tiles .tile").first.bounding_box()
+    assert tile is not None
+    page.keyboard.down("Shift")
+    page.mouse.click(tile["x"] + tile["width"] + 4, tile["y"] + 30)
+    page.keyboard.up("Shift")
+    boxes.nth(4).click()
+    expect(exclude).to_contain_text("Exclude (2)")
     page.context.close()
 
 

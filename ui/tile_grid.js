@@ -57,7 +57,7 @@ class Grid {
     const boxes = this.stops;
     const place = boxes.indexOf(event.target);
     if (place < 0) {
-      this.isRange = event.shiftKey;
+      this.isRange = event.shiftKey && event.target.closest(".tile") !== null;
       return;
     }
     if ((event.shiftKey || this.isRange) && this.last !== null) {
