@@ -181,7 +181,10 @@ def _draw_curve(view: View) -> None:
 def curve_words(curve: LearningCurve) -> str:
     """Say what the learning curve means."""
     last = curve.points[-1]
-    told = f"With {last.num_images:,} training photos the probe is right on {percent(last.mean)}. "
+    told = (
+        f"With {last.num_images:,} photos to learn from and the rest held out, the probe is right "
+        f"on {percent(last.mean)}. "
+    )
     points = 100 * curve.gain(2.0)
     noise = 100 * (last.spread[1] - last.spread[0]) / 2
     if points < 0.5:
