@@ -263,7 +263,6 @@ def test_the_page_says_what_the_network_sees(workspace, dataset):
 
 def test_a_setting_is_saved_under_a_name_and_chosen_again(workspace, dataset):
     at = open_page(DATA, augment=OAK.model_dump(), **AUGMENTATION)
-    assert at.button(key="augment_preset_save").disabled
     at.text_input(key="augment_preset_name").set_value("Oak").run()
     at.button(key="augment_preset_save").click().run()
     assert_sound(at)
@@ -275,6 +274,27 @@ def test_a_setting_is_saved_under_a_name_and_chosen_again(workspace, dataset):
     assert_sound(at)
     assert at.session_state["augment"] == OAK.model_dump()
     assert at.slider(key="augment.rotation").value == 40.0
+
+
+def test_a_preset_with_the_values_of_a_built_in_one_stays_the_one_that_is_set(workspace, dataset):
+    at = open_page(DATA, **AUGMENTATION)
+    at.text_input(key="augment_preset_name").set_value("Mine").run()
+    at.button(key="augment_preset_save").click().run()
+    assert at.session_state["augment_preset"] == "/Mine"
+    at.get_by_key("augment_preset").set_value("photo").run()
+    assert at.session_state["augment_preset"] == "photo"
+    at.get_by_key("augment_preset").set_value("/Mine").run()
+    assert_sound(at)
+    assert at.session_state["augment_preset"] == "/Mine"
+    at.slider(key="augment.rotation").set_value(40.0).run()
+    assert at.session_state["augment_preset"] == "custom"
+
+
+def test_a_preset_without_a_name_is_answered_in_words(workspace, dataset):
+    at = open_page(DATA, **AUGMENTATION)
+    at.button(key="augment_preset_save").click().run()
+    assert "Expected a name for the preset" in at.error[0].value
+    assert list_presets(workspace) == []
 
 
 def test_a_saved_preset_is_deleted_and_the_setting_stays(workspace, dataset):

@@ -38,6 +38,7 @@ from ui.words import plain
 PRESET_KEY = "augment_preset"
 NAME_KEY = "augment_preset_name"
 CHOSEN_KEY = "augment_preset_chosen"
+LAST_KEY = "augment_preset_last"  # the one last set or saved, for others may have its values
 TROUBLE_KEY = "augment_preset_trouble"  # why the last step could not be done
 ROUND_KEY = "augment_preset_round"  # counts files taken in, so that the uploader is empty again
 
@@ -47,7 +48,8 @@ P = ParamSpec("P")
 def draw_presets(workspace: Workspace) -> None:
     """Draw the presets to choose from, and folded away what keeps and shares them."""
     saved = list_presets(workspace)
-    st.session_state[PRESET_KEY] = preset_of(current_augment(), saved)
+    last = st.session_state.get(LAST_KEY, CUSTOM)
+    st.session_state[PRESET_KEY] = preset_of(current_augment(), saved, last)
     built_in = {name: title for name, title in PRESET_TITLES.items() if name != CUSTOM}
     titles = built_in | {saved_key(one.name): plain(one.name) for one in saved}
     titles[CUSTOM] = PRESET_TITLES[CUSTOM]
@@ -77,13 +79,13 @@ def _draw_save(workspace: Workspace, saved: list[Preset]) -> None:
         key=NAME_KEY,
         max_chars=MAX_NAME,
         placeholder="A name",
+        live=True,  # so that the button says in time whether it replaces one
     )
     is_known = any(one.name.casefold() == name.strip().casefold() for one in saved)
     st.button(
         "Replace" if is_known else "Save",
         key="augment_preset_save",
         icon=":material/bookmark_add:",
-        disabled=not name.strip(),
         on_click=_save,
         args=(workspace,),
     )
@@ -145,13 +147,14 @@ def _telling(step: Callable[P, None]) -> Callable[P, None]:
 def _apply(saved: list[Preset]) -> None:
     known = AUGMENT_PRESETS | {saved_key(one.name): one.augment for one in saved}
     if (chosen := known.get(st.session_state[PRESET_KEY])) is not None:
+        st.session_state[LAST_KEY] = st.session_state[PRESET_KEY]
         set_augment(chosen)
 
 
 @_telling
 def _save(workspace: Workspace) -> None:
     preset = save_preset(workspace, st.session_state[NAME_KEY], current_augment())
-    st.session_state[CHOSEN_KEY] = preset.name
+    _remember(preset)
 
 
 @_telling
@@ -166,5 +169,11 @@ def _take_in(workspace: Workspace, key: str) -> None:
         return
     st.session_state[ROUND_KEY] = st.session_state.get(ROUND_KEY, 0) + 1
     preset = import_preset(workspace, file.getvalue())
-    st.session_state[CHOSEN_KEY] = preset.name
+    _remember(preset)
     set_augment(preset.augment)
+
+
+def _remember(preset: Preset) -> None:
+    """Have a saved preset be the one that is shown as set, and in the list of those saved."""
+    st.session_state[CHOSEN_KEY] = preset.name
+    st.session_state[LAST_KEY] = saved_key(preset.name)

@@ -50,9 +50,14 @@ def saved_key(name: str) -> str:
     return f"/{name}"  # no name has a slash
 
 
-def preset_of(config: AugmentConfig, saved: Sequence[Preset] = ()) -> str:
-    """Return the key of the preset that equals a configuration, or that it is one's own."""
+def preset_of(config: AugmentConfig, saved: Sequence[Preset] = (), chosen: str = CUSTOM) -> str:
+    """Return the key of the preset that equals a configuration, or that it is one's own.
+
+    Of several that do, it is the one ``chosen``, else the first.
+    """
     known = AUGMENT_PRESETS | {saved_key(preset.name): preset.augment for preset in saved}
+    if known.get(chosen) == config:
+        return chosen
     return next((name for name, preset in known.items() if preset == config), CUSTOM)
 
 
