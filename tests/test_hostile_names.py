@@ -6,12 +6,16 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 from app_helpers import CLASSIFY, DATA, TRAIN, assert_sound, open_page, sample_folder
+from browser_helpers import go_to, open_chromium, run_app, settle
+from browser_helpers import open_page as open_page_in
 from conftest import draw_image
 from google.protobuf.message import Message
 from made_run import make_run
+from playwright.sync_api import expect
 from streamlit.testing.v1 import AppTest
 
 from tl_core.data.images import encode_jpeg
@@ -158,3 +162,26 @@ def test_an_error_shows_names_as_they_are(workspace, hostile, monkeypatch):
 )
 def test_plain_text_says_nothing_to_a_reader_of_markdown(name, written):
     assert plain(name) == written
+
+
+@pytest.mark.browser
+@pytest.mark.timeout(900)
+@pytest.mark.usefixtures("run")
+def test_names_make_the_browser_ask_no_other_host(workspace, hostile):
+    asked: list[str] = []
+    with run_app(workspace) as server, open_chromium() as browser:
+        query = urlencode({"dataset": hostile.name})
+        page = open_page_in(browser, f"{server.url}/?{query}")
+        page.context.on("request", lambda request: asked.append(request.url))
+        page.reload()
+        settle(page)
+        expect(page.get_by_text(PICTURE).first).to_be_visible()
+        for title in ("Data", "Train", "Classify", "Evaluate"):
+            go_to(page, title)
+            for tab in page.get_by_role("tab").all():
+                tab.click()
+                settle(page)
+            assert page.get_by_test_id("stAlertContentError").all_inner_texts() == []
+            assert page.locator("[data-testid=stMain] a[href*='example.com']").count() == 0
+    hosts = {urlsplit(url).netloc for url in asked if url.startswith("http")}
+    assert hosts == {urlsplit(server.url).netloc}
