@@ -7,13 +7,14 @@ from ui import keys
 from ui.augmenting import draw_explorer
 from ui.bootstrap import bootstrap
 from ui.data_export import draw_export
+from ui.data_filter import forget_other_filter
 from ui.data_map import draw_map
 from ui.data_overview import draw_overview
 from ui.data_split import draw_split
 from ui.deciding import draw_way_out
 from ui.findings import draw_counts, draw_findings
 from ui.gallery import draw_gallery
-from ui.intake import draw_intake
+from ui.intake import draw_intake, draw_intake_offer
 from ui.layout import page_header
 from ui.looking import ask_for_features, open_view
 from ui.next_step import TRAIN_PAGE
@@ -37,6 +38,14 @@ with bootstrap("Data", ":material/photo_library:") as studio:
     if studio.dataset is None:
         st.caption("No dataset yet. Add pictures, or wait for the sample set to be drawn.")
         st.stop()
+    config = stored_config()
+    try:
+        view = open_view(studio.workspace, studio.dataset, config)
+    except DatasetError:
+        draw_way_out(studio.workspace, studio.dataset)
+        draw_intake_offer(studio.dataset)
+        raise
+    forget_other_filter(view)
     with action:
         if st.button(
             "Train on this",
@@ -46,12 +55,6 @@ with bootstrap("Data", ":material/photo_library:") as studio:
             width="stretch",
         ):
             st.switch_page(TRAIN_PAGE)
-    config = stored_config()
-    try:
-        view = open_view(studio.workspace, studio.dataset, config)
-    except DatasetError:
-        draw_way_out(studio.workspace, studio.dataset)
-        raise
     with st.sidebar:
         draw_counts(view)
     if pictures.open:

@@ -369,7 +369,7 @@ def test_fewer_than_two_classes_is_a_dataset_error(make_dataset: MakeDataset) ->
         scan_dataset(data_dir)
 
     assert str(caught.value) == (
-        f"Expected at least 2 class folders in '{data_dir}', found 1: ['cat']. "
+        f"Expected at least 2 class folders in '{data_dir.name}', found 1: 'cat'. "
         "Put each class in its own folder."
     )
 
@@ -385,7 +385,7 @@ def test_the_error_of_too_few_classes_tells_what_was_there_instead(
         scan_dataset(data_dir)
 
     message = str(caught.value)
-    assert "found 1: ['cat']" in message
+    assert "found 1: 'cat'" in message
     assert "without a readable image: 'dog', 'emu'" in message
     assert "outside any class folder: 'lost.jpg'" in message
     assert "1 unreadable, the first 'emu/bird.jpg': The file is empty" in message

@@ -3,10 +3,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from app_helpers import DATA, assert_sound, open_page
+from app_helpers import DATA, assert_sound, open_page, texts
 from conftest import draw_image
 
 from tl_core.files import write_json
+from ui import keys
+from ui.data_filter import Filter
 from ui.datasets import DatasetRef, folder_stamp, list_datasets, load_raw, rescan
 
 FUTURE = 4_000_000_000  # seconds
@@ -85,3 +87,26 @@ def test_a_dataset_that_cannot_be_read_leaves_no_bar_of_progress(workspace, data
     at = open_page(DATA)
     assert len(at.error) == 1
     assert not [bar for bar in at.get("progress") if "Reading" in bar.proto.text]
+    assert not [one for one in at.button if one.key == "go_train"]
+    assert str(dataset.parent) not in at.error[0].value
+
+
+def test_a_dataset_of_one_class_offers_to_add_another(workspace, dataset):
+    shutil.rmtree(dataset / "dog")
+    at = open_page(DATA)
+    at.button(key="offer_intake").click().run()
+    assert_sound(at)
+    assert at.session_state["data_tabs"] == "Add pictures"
+    assert at.session_state["intake_way"] == "Photos"
+
+
+def test_a_filter_ends_with_the_dataset_it_was_asked_for(workspace, dataset, make_dataset):
+    make_dataset({"cat": 3, "dog": 3}, workspace.datasets_dir / "other")
+    at = open_page(DATA)
+    at.session_state[keys.FILTER] = Filter("WEBP", formats=("WEBP",))
+    at.run()
+    assert "No picture matches." in texts(at)
+    at.selectbox(key="dataset").set_value("datasets/other").run()
+    assert_sound(at)
+    assert "No picture matches." not in texts(at)
+    assert keys.FILTER not in at.session_state

@@ -43,6 +43,15 @@ def apply_filter(view: View, records: Sequence[ImageRecord]) -> Sequence[ImageRe
     return [records[place] for place in np.flatnonzero(keep).tolist()]
 
 
+def forget_other_filter(view: View) -> None:
+    """Let all pictures through when the filter was asked for on another dataset."""
+    if st.session_state.get(keys.FILTER_DATASET) == view.dataset.id:
+        return
+    st.session_state[keys.FILTER_DATASET] = view.dataset.id
+    if keys.FILTER in st.session_state:
+        clear_filter()
+
+
 def draw_filter() -> None:
     """Draw the filter that is set, with a button to take it away."""
     chosen: Filter | None = st.session_state.get(keys.FILTER)

@@ -11,8 +11,10 @@ from pathlib import Path
 import streamlit as st
 
 from tl_core.data.archive import extract_archive
+from ui import keys
 from ui.bootstrap import Studio
 from ui.class_admin import draw_classes
+from ui.datasets import DatasetRef
 from ui.folder_picker import draw_folder_picker
 from ui.intake_camera import draw_camera
 from ui.intake_parts import (
@@ -60,6 +62,22 @@ def draw_intake(studio: Studio) -> None:
     with st.container(border=True):
         ways[way or "Zip file"][1](studio)
     draw_report(studio)
+
+
+def draw_intake_offer(dataset: DatasetRef) -> None:
+    """Draw the way to more pictures, for a dataset that is none without them."""
+    if dataset.is_ours:
+        st.button(
+            "Add pictures of another class",
+            key="offer_intake",
+            icon=":material/add_photo_alternate:",
+            on_click=_open_intake,
+        )
+
+
+def _open_intake() -> None:
+    st.session_state[keys.DATA_TABS] = "Add pictures"
+    st.session_state["intake_way"] = "Photos"
 
 
 def _draw_zip(studio: Studio) -> None:

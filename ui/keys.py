@@ -27,6 +27,7 @@ PICKED_DATASET = "picked_dataset"  # whose pictures they are
 FILTER = "gallery_filter"  # the Filter that a click in a chart asked for, see ui/data_filter.py
 DATA_TABS = "data_tabs"  # which part of the Data page is open
 MAP_PICTURE = "map_picture"  # path of the picture whose neighbours are shown
+FILTER_DATASET = "gallery_filter_dataset"  # whose pictures it lets through
 FILTER_ROUND = "gallery_filter_round"  # counts clearings, so that the charts forget theirs
 IMPORT_ROUND = "import_round"  # counts loaded decision files, so that the uploader is empty again
 SHOTS = "intake_shots"  # (class, small JPEG) of the camera pictures added in this session

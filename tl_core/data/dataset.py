@@ -200,9 +200,9 @@ def _require_classes(
         path, reason = next(iter(unreadable.items()))
         details.append(f"{len(unreadable)} unreadable, the first '{path}': {reason.rstrip('.')}")
     in_brackets = f" ({'; '.join(details)})" if details else ""
-    found = f"{len(names)}: {names}" if names else "none"
+    found = f"{len(names)}: {name_some(names)}" if names else "none"
     raise DatasetError(
-        f"Expected at least 2 class folders in '{root}', found {found}"
+        f"Expected at least 2 class folders in '{root.name or root}', found {found}"
         f"{in_brackets}. Put each class in its own folder."
     )
 

@@ -166,8 +166,8 @@ def _rebuilt(
     present = {name for name, _ in kept}
     if len(present) < 2:
         raise DatasetError(
-            f"Expected at least 2 classes in '{index.data_dir}', but the decisions about it leave "
-            f"{len(present)}. Take some of them back."
+            f"Expected at least 2 classes in '{index.data_dir.name}', but the decisions about it "
+            f"leave {len(present)}. Take some of them back."
         )
     known = [name for name in index.class_names if name in present]
     class_names = (*known, *sorted(present.difference(known), key=natural_path_key))
