@@ -6,17 +6,16 @@ import scipy.stats
 from made_run import CONFIG
 
 from tl_core.errors import RunError
-from tl_core.files import write_json, write_text
+from tl_core.files import write_json
 from tl_core.results import compare
 from tl_core.results.compare import (
     compare_evaluations,
     compare_on_test_images,
-    curve_rows,
     metric_rows,
     setting_rows,
 )
 from tl_core.results.evaluation import Evaluation
-from tl_core.training.run_files import HISTORY_FILE, METRICS_FILE
+from tl_core.training.run_files import METRICS_FILE
 from tl_core.training.runs import create_run_at
 
 
@@ -145,17 +144,3 @@ def test_figures_come_with_their_intervals(runs):
         "loss": 0.3,
         "num_images": 40,
     }
-
-
-def test_curves_go_on_counting_through_the_phases(runs):
-    columns = "phase,epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds"
-    lines = [columns, "head,0,1,0.5,1,0.5,0.001,1", "head,1,1,0.6,1,0.6,0.001,1"]
-    lines += ["fine_tune,0,1,0.7,1,0.7,0.001,1"]
-    write_text(runs[1].run_dir / HISTORY_FILE, "\n".join(lines) + "\n")
-    rows = curve_rows(runs)
-    assert [(row["run"], row["phase"], row["step"]) for row in rows] == [
-        ("b", "head", 0),
-        ("b", "head", 1),
-        ("b", "fine_tune", 2),
-    ]
-    assert [row["val_accuracy"] for row in rows] == [0.5, 0.6, 0.7]

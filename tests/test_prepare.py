@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,15 @@ import pytest
 from tl_core.data.progress import Progress
 from tl_core.errors import Stopped, TLError, WeightsError
 from tl_core.model import convert, prepare
-from tl_core.model.prepare import engine_path, prepare_engine, start_preparing
+from tl_core.model.prepare import engine_path, in_background, prepare_engine
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 TINY = ("tiny", (32, 32), "avg")
+
+
+def in_the_background(cache_dir: Path) -> Future[Path]:
+    """Begin preparing in a thread."""
+    return in_background(lambda: prepare_engine(*TINY, cache_dir), "prepare-tiny")
 
 
 @pytest.fixture
@@ -73,7 +79,7 @@ def test_a_backbone_that_is_there_is_not_converted_again(tmp_path: Path, child) 
 
 def test_those_who_want_it_at_once_share_one_conversion(tmp_path: Path, child) -> None:
     child('echo x >> "$(dirname "$0")/count"; sleep 0.5; echo model > "$out"')
-    futures = [start_preparing(*TINY, tmp_path) for _ in range(3)]
+    futures = [in_the_background(tmp_path) for _ in range(3)]
     assert len({future.result(timeout=20) for future in futures}) == 1
     assert (tmp_path / "count").read_text() == "x\n"
 
@@ -125,16 +131,18 @@ def test_a_stop_ends_the_child_at_once(tmp_path: Path, child) -> None:
 
 def test_one_who_waits_for_anothers_conversion_can_be_stopped(tmp_path: Path, child) -> None:
     child('sleep 1; echo model > "$out"')
-    other = start_preparing(*TINY, tmp_path)
+    other = in_the_background(tmp_path)
     time.sleep(0.3)
     with pytest.raises(Stopped):
         prepare_engine(*TINY, tmp_path, should_stop=lambda: True)
     assert other.result(timeout=20).exists()
 
 
-def test_the_callers_thread_is_not_kept_by_start_preparing(tmp_path: Path, child) -> None:
+def test_work_in_the_background_keeps_no_thread_waiting_and_no_process_alive(
+    tmp_path: Path, child
+) -> None:
     child("sleep 0.5; exit 1")
-    future = start_preparing(*TINY, tmp_path)
+    future = in_the_background(tmp_path)
     assert not future.done()
     assert all(thread.daemon for thread in threading.enumerate() if thread.name == "prepare-tiny")
     with pytest.raises(TLError):

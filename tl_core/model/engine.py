@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from tl_core.model.machine import available_bytes
-from tl_core.model.prepare import cannot_open, engine_path, prepare_engine, start_preparing
+from tl_core.model.prepare import cannot_open, engine_path, prepare_engine
 
 __all__ = [
     "AnyEngine",
@@ -26,7 +26,6 @@ __all__ = [
     "engine_path",
     "open_engines",
     "prepare_engine",
-    "start_preparing",
 ]
 
 # Measured: packed weights are a little larger than the file, activations grow with the pixels.

@@ -124,24 +124,6 @@ def prepare_engine(
     return path
 
 
-def start_preparing(
-    backbone: str,
-    image_size: tuple[int, int],
-    pooling: Pooling,
-    cache_dir: Path,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
-) -> Future[Path]:
-    """Begin :func:`prepare_engine` in a thread and return its future at once.
-
-    The thread keeps no process alive. Cancelling the future does nothing; ``should_stop`` does.
-    """
-    return in_background(
-        lambda: prepare_engine(backbone, image_size, pooling, cache_dir, on_progress, should_stop),
-        f"prepare-{backbone}",
-    )
-
-
 def in_background(work: Callable[[], _Result], name: str) -> Future[_Result]:
     """Do ``work`` in a thread that keeps no process alive, and return its future."""
     future: Future[_Result] = Future()

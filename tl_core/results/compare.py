@@ -20,7 +20,6 @@ __all__ = [
     "PairedTest",
     "compare_evaluations",
     "compare_on_test_images",
-    "curve_rows",
     "metric_rows",
     "setting_rows",
 ]
@@ -183,20 +182,6 @@ def metric_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
                     "num_images": num_images,
                 }
             )
-    return rows
-
-
-def curve_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Return the epochs of runs as rows, to be drawn over one another.
-
-    Columns: ``run`` (id), ``name``, ``step`` (epochs counted from 0 through all phases), then those
-    of the history.
-    """
-    rows: list[dict[str, Any]] = []
-    for run in runs:
-        history = run.history()
-        for step, epoch in enumerate(history.to_dict(orient="records")):
-            rows.append({"run": run.id, "name": run.name, "step": step, **epoch})
     return rows
 
 
