@@ -19,7 +19,6 @@ from tl_core.data.samples import (
     PlantedFault,
     draw_example,
     draw_sample_dataset,
-    draw_wall,
     planted_faults,
 )
 from tl_core.errors import ConfigError, DatasetError, Stopped
@@ -245,9 +244,3 @@ def test_examples_are_seeded_and_not_in_the_set(sample_dir: Path) -> None:
 def test_a_class_that_is_not_in_the_set_has_no_example() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'Burger'"):
         draw_example("burgr")
-
-
-def test_every_kind_of_wall_can_be_drawn() -> None:
-    walls = [draw_wall(seed) for seed in range(8)]
-    assert len({wall.tobytes() for wall in walls}) == 8
-    assert all(wall.mode == "RGB" and min(wall.size) >= 240 for wall in walls)

@@ -156,11 +156,6 @@ def draw_example(class_name: str, seed: int = 0) -> Image.Image:
     return draw_photo(class_name, Random(f"example {class_name} {seed}"), look="easy")
 
 
-def draw_wall(seed: int = 0) -> Image.Image:
-    """Draw a photo of a wall: none of the sample set's classes."""
-    return draw_photo("Wall", Random(f"wall {seed}"), look="easy")
-
-
 def _path(class_name: str, number: int) -> str:
     return f"{class_name}/{class_name.lower()}_{number:03d}.jpg"
 

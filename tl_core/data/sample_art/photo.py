@@ -25,7 +25,7 @@ from tl_core.data.sample_art.pizza import make_pizza
 from tl_core.data.sample_art.shapes import blob, vary, wedge
 from tl_core.data.sample_art.sheet import Sheet, doubled
 from tl_core.data.sample_art.sides import draw_fries, draw_fry_box, draw_lime
-from tl_core.data.sample_art.surfaces import backdrop, draw_wall_sheet, table_top
+from tl_core.data.sample_art.surfaces import backdrop, table_top
 from tl_core.data.sample_art.tableware import HOLDERS, add_litter, add_stand
 from tl_core.data.sample_art.taco import draw_open_taco, draw_taco
 
@@ -35,13 +35,13 @@ _SIZE_WEIGHTS = (3, 4, 6, 5, 4, 2, 2)
 
 
 def draw_photo(class_name: str, rng: Random, *, look: Look = "usual") -> Image.Image:
-    """Draw one photo of a class: 'Pizza', 'Burger', 'Taco' or 'Wall'.
+    """Draw one photo of a class: 'Pizza', 'Burger' or 'Taco'.
 
     A hard one is a poor shot or an unusual view; an easy one shows its subject clearly.
     """
     size = SIZES[0] if look == "easy" else rng.choices(SIZES, _SIZE_WEIGHTS)[0]
     photo = _SCENES[class_name](rng, size, look)
-    if look == "easy" or class_name == "Wall":
+    if look == "easy":
         return photo
     hard = look == "hard"
     if hard and rng.random() < 0.5:
@@ -332,15 +332,8 @@ def _open_tacos(rng: Random, size: tuple[int, int], count: int) -> Image.Image:
     return develop(sheet, size, _light(rng, False), rng, tilt=tilt)
 
 
-def _wall(rng: Random, size: tuple[int, int], look: Look) -> Image.Image:
-    sheet = Sheet(size[0] * 2, size[1] * 2)
-    draw_wall_sheet(sheet, rng)
-    return develop(sheet, size, _light(rng, look == "hard"), rng)
-
-
 _SCENES: dict[str, Callable[[Random, tuple[int, int], Look], Image.Image]] = {
     "Pizza": _pizza,
     "Burger": _burger,
     "Taco": _taco,
-    "Wall": _wall,
 }

@@ -1,4 +1,4 @@
-"""Surfaces of the sample set: table tops, the room behind a table, walls."""
+"""Surfaces of the sample set: table tops, and the room behind a table."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from tl_core.data.sample_art.light import leaned
-from tl_core.data.sample_art.shapes import Color, blob, mix, rounded_box, vary
-from tl_core.data.sample_art.sheet import Sheet, Stops, colorize, doubled, noise_patch
+from tl_core.data.sample_art.shapes import Color, blob, mix, vary
+from tl_core.data.sample_art.sheet import Stops, colorize, noise_patch
 
 WOODS: tuple[Stops, ...] = (
     ((0.0, (92, 56, 32)), (0.5, (139, 90, 54)), (1.0, (176, 122, 78))),
@@ -205,44 +205,3 @@ def _room(size: tuple[int, int], rng: Random, line: float) -> Image.Image:
             pen.ellipse(disc, fill=(*vary(rng, glow, 24), rng.randint(40, 130)))
         room = room.filter(ImageFilter.GaussianBlur(1.1))
     return room
-
-
-def draw_wall_sheet(sheet: Sheet, rng: Random) -> None:
-    """Fill a sheet with a brick, tile, plank or plaster wall."""
-    width, height = sheet.size
-    half = (width // 2, height // 2)
-    kind = rng.choice(("brick", "brick", "tile", "planks", "plaster"))
-    if kind == "planks":
-        sheet.color.paste(doubled(wood(half, rng)))
-        return
-    if kind == "plaster":
-        color = rng.choice(PLAINS)
-        stops = ((0.0, mix(color, (60, 50, 44), 0.3)), (1.0, mix(color, (255, 255, 255), 0.15)))
-        everything = np.array(((0, 0), (width, 0), (width, height), (0, height)), float)
-        sheet.part(rng, everything, stops, kind="cloud", bump=26, gloss=10)
-        return
-    mortar = Image.blend(noise_patch(rng, half, "grain"), noise_patch(rng, half, "cloud"), 0.5)
-    stops = ((0.0, (150, 142, 132)), (1.0, (200, 194, 184)))
-    sheet.color.paste(doubled(colorize(mortar, stops)))
-    brick = kind == "brick"
-    color = rng.choice(((158, 76, 56), (176, 104, 72), (214, 206, 196)) if brick else PLAINS)
-    tall = rng.randint(44, 64) if brick else rng.randint(60, 110)
-    long = tall * rng.choice((2, 3)) if brick else tall
-    for row in range(-1, height // tall + 2):
-        for column in range(-1, width // long + 2):
-            x = column * long + (long // 2 if row % 2 and brick else 0)
-            center = (x + long / 2 + rng.uniform(-2, 2), row * tall + tall / 2 + rng.uniform(-1, 1))
-            points = rounded_box(center, long / 2 - 5, tall / 2 - 5, 5, rng.uniform(-0.008, 0.008))
-            tone = vary(rng, color, 22 if brick else 8)
-            stops = ((0.0, mix(tone, (40, 24, 20), 0.3)), (1.0, mix(tone, (255, 240, 220), 0.12)))
-            sheet.part(
-                rng,
-                points,
-                stops,
-                kind="grain" if brick else "cloud",
-                base=2,
-                rise=5,
-                round_px=5,
-                bump=5 if brick else 0,
-                gloss=15 if brick else 160,
-            )
