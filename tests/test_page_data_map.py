@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import pytest
 from app_helpers import DATA, assert_sound, open_page, sample_folder, texts, tiles
 
+import ui.data_map
 from tl_core.config import TrainConfig
 from tl_core.data.dataset import scan_dataset
 from tl_core.data.decisions import load_dataset
@@ -65,6 +66,29 @@ def test_neighbours_of_a_picture_are_listed_the_nearest_first(workspace, dataset
     assert_sound(at)
     assert "(dog) and what is most like it" in texts(at)
     assert len(tiles(at)) == 13
+    assert tiles(at)[0]["path"] == "dog/4.png"
+
+
+def test_a_clicked_picture_is_marked_at_once(workspace, dataset, monkeypatch):
+    open_page(DATA, **MAP)
+    work(workspace, "explore")
+    marked = []
+    drawn = ui.data_map.map_chart
+
+    def chart(points, class_names):
+        marked.append(points.loc[points["state"] == "chosen", "name"].tolist())
+        return drawn(points, class_names)
+
+    monkeypatch.setattr(ui.data_map, "map_chart", chart)
+    row = next(
+        place
+        for place, record in enumerate(scan_dataset(dataset).records)
+        if record.path == "dog/4.png"
+    )
+    monkeypatch.setattr(ui.data_map, "_selected", lambda kind: {"picked": [{"row": row}]})
+    at = open_page(DATA, map_picture="cat/1.png", **MAP)
+    assert_sound(at)
+    assert marked[0] == ["4.png"]
     assert tiles(at)[0]["path"] == "dog/4.png"
 
 

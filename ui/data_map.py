@@ -45,6 +45,7 @@ def draw_map(view: View) -> None:
         )
         return
     kind = _pick_kind(maps)
+    _take_click(view, kind)
     chart, side = st.columns([3, 2], gap="large")
     table = _table(view, maps[kind])
     with chart:
@@ -88,6 +89,22 @@ def _pick_kind(maps: dict[str, Map]) -> str:
     )
 
 
+def _selected(kind: str) -> dict[str, Any]:
+    """Return what is chosen in the chart, which the session knows before it is drawn again."""
+    state = st.session_state.get(_chart_key(kind))
+    return {} if state is None else dict(state.selection)
+
+
+def _take_click(view: View, kind: str) -> None:
+    """Make a clicked picture the one whose neighbours are shown; the chart then marks them."""
+    selection = _selected(kind)
+    if selection.get("region"):
+        return
+    place = (selection.get("picked") or [{}])[0].get("row")
+    if place is not None and 0 <= int(place) < len(view.raw.records):
+        st.session_state[keys.MAP_PICTURE] = view.raw.records[int(place)].path
+
+
 def _table(view: View, one: Map) -> pd.DataFrame:
     """Return a row for each image that counts and has a point; thinned out when very many."""
     places = np.array([view.raw_place[record.path] for record in view.index.records])
@@ -115,21 +132,17 @@ def _chosen(
     view: View, one: Map, table: pd.DataFrame, kind: str
 ) -> tuple[Sequence[ImageRecord], str]:
     """Return the pictures that were dragged over, or a clicked one and its neighbours."""
-    selection: dict[str, Any] = dict(st.session_state[_chart_key(kind)].selection)
-    region, picked = selection.get("region") or {}, selection.get("picked") or []
+    region = _selected(kind).get("region") or {}
     if region.get("x") and region.get("y"):
         inside = table[table["x"].between(*region["x"]) & table["y"].between(*region["y"])]
         records = [view.raw.records[row] for row in inside["row"]]
         return records, f"**{number_of(len(records), 'photo')}** in the region"
-    place = int(picked[0]["row"]) if picked and "row" in picked[0] else None
-    if place is None:
-        place = view.raw_place.get(st.session_state.get(keys.MAP_PICTURE, ""))
+    place = view.raw_place.get(st.session_state.get(keys.MAP_PICTURE, ""))
     if place is None or place >= len(one.neighbours):
         return (
             [],
             "Drag over points to list their photos, or click one to see what is most like it.",
         )
-    st.session_state[keys.MAP_PICTURE] = view.raw.records[place].path
     counted = {record.path for record in view.index.records}
     near = [view.raw.records[row] for row in one.neighbours[place].tolist()]
     records = [view.raw.records[place], *(record for record in near if record.path in counted)]
