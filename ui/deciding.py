@@ -164,6 +164,8 @@ def _decision(
     class_name: str | None,
     reason: str,
 ) -> Decision:
+    if path not in view.raw_place:  # of a file that cannot be read only its name is known
+        return Decision(path, "", action, class_name, reason)
     record = view.raw.records[view.raw_place[path]]
     if action == "relabel" and class_name == view.raw.class_names[record.label]:
         action, class_name = "keep", None  # back where its folder has it

@@ -17,7 +17,9 @@ from ui.deciding import settled
 from ui.looking import View
 
 CLASS_KINDS = ("small_class", "imbalance")  # of the counts as they are under the decisions
+UNREADABLE = "unreadable"  # as the scan has them: about files, which can be settled like pictures
 _WORDS = {
+    UNREADABLE: "files that cannot be read",
     "two_classes": "the same photo in two classes",
     "near_two_classes": "nearly the same photo in two classes",
     "across_parts": "the same photo in train and in val or test",
@@ -50,7 +52,8 @@ class Item:
 class Open:
     """A finding and those of its items that wait for a decision.
 
-    ``items`` is empty for a finding about files that are no pictures of the dataset.
+    ``items`` is empty for a finding about files that are no pictures of the dataset, but for those
+    that cannot be read.
     """
 
     finding: Finding
@@ -77,7 +80,8 @@ class Open:
 def open_findings(view: View) -> list[Open]:
     """Return all findings, each with what is open of it; before the audit, the scan's own."""
     findings = view.raw.findings if view.measured is None else view.measured.findings
-    lasting = [one for one in findings if one.kind not in CLASS_KINDS]
+    lasting = [one for one in findings if one.kind not in (*CLASS_KINDS, UNREADABLE)]
+    lasting += [one for one in view.raw.findings if one.kind == UNREADABLE]
     lasting += [one for one in view.index.findings if one.kind == "stale_decisions"]
     lasting += find_class_sizes(view.index, AuditConfig())
     is_settled = settled(view.decisions)
@@ -93,7 +97,8 @@ def kind_words(kind: str) -> str:
 
 def _open(view: View, finding: Finding, is_settled: Callable[[str, str], bool]) -> Open:
     groups = finding.groups or tuple((path,) for path in finding.paths)
-    groups = tuple(group for group in groups if all(path in view.raw_place for path in group))
+    if finding.kind != UNREADABLE:
+        groups = tuple(group for group in groups if all(path in view.raw_place for path in group))
     proposed = set(finding.action_paths)
     target = finding.target if finding.action == "relabel" else None
     items = []

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+import pandas as pd
 import streamlit as st
 
 from tl_core.data.dataset import Finding, ImageRecord
 from ui.data_progress import POLL_SECONDS, draw_job, draw_look
 from ui.deciding import draw_history, exclude, ignore, move
 from ui.errors import guarded
-from ui.finding_items import Item, Open, kind_words, open_findings
+from ui.finding_items import UNREADABLE, Item, Open, kind_words, open_findings
 from ui.looking import View, ensure_look
 from ui.thumbnails import thumbnails
 from ui.words import number_of, plain
@@ -65,6 +66,9 @@ def draw_finding(view: View, one: Open) -> None:
     finding = one.finding
     if not one.items:
         _draw_names(finding.paths)
+        return
+    if finding.kind == UNREADABLE:
+        _draw_files(view, one)
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         if one.proposed and st.button(
@@ -211,7 +215,24 @@ def _all_label(finding: Finding, count: int) -> str:
     return f"Exclude {count:,}" if count == 1 else f"Exclude all {count:,}"
 
 
+def _draw_files(view: View, one: Open) -> None:
+    """Draw files that cannot be read, why each of them, and a button to leave it at that."""
+    paths = [item.paths[0] for item in one.items]
+    if st.button("Keep all as they are", key=f"ignore_all_{one.key}", icon=":material/check:"):
+        ignore(view, paths, one.finding.kind)
+    reason_of = dict(zip(one.finding.paths, one.finding.reasons, strict=True))
+    st.dataframe(
+        pd.DataFrame([(path, reason_of[path]) for path in paths], columns=["File", "Why"]),
+        hide_index=True,
+        key=f"files_{one.key}",
+        alt="Files that cannot be read, and why",
+    )
+
+
 def _draw_names(paths: Sequence[str]) -> None:
+    if not paths:
+        st.caption("Pictures were moved there, no folder has that name. See them under *Pictures*.")
+        return
     shown = ", ".join(plain(path) for path in paths[:MAX_NAMES])
     more = f" and {len(paths) - MAX_NAMES:,} more" if len(paths) > MAX_NAMES else ""
     st.caption(f"{shown}{more}")

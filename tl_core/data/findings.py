@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ class Finding:
         action_paths: those of ``paths`` that the action is for.
         target: the class that they are proposed to move to.
         groups: ``paths`` in groups of images that belong together, such as copies.
+        reasons: why, one for each of ``paths``, where each has its own.
     """
 
     kind: str
@@ -33,6 +35,11 @@ class Finding:
     action_paths: tuple[str, ...] = ()
     target: str | None = None
     groups: tuple[tuple[str, ...], ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+# What differs between files that fail alike: sizes, and the words of the decoder.
+_DETAILS = re.compile(r"\(.*\)|[\d.,]+")
 
 
 # Why something was left out: severity, what one and what several are called, what to do.
@@ -85,24 +92,24 @@ def find_ignored(ignored: Mapping[str, Sequence[str]]) -> list[Finding]:
 
 
 def find_unreadable(reasons: Mapping[str, str]) -> list[Finding]:
-    """Return one finding for each reason why files could not be read as images.
+    """Return one finding for each kind of reason why files could not be read as images.
 
     Args:
         reasons: path to reason.
     """
     grouped: dict[str, list[str]] = defaultdict(list)
     for path, reason in reasons.items():
-        grouped[reason].append(path)
-    return [
-        Finding(
-            "unreadable",
-            "error",
-            f"{_count(len(paths), 'file')} cannot be read as "
-            f"{'an image' if len(paths) == 1 else 'images'}. {reason}",
-            tuple(paths),
-        )
-        for reason, paths in grouped.items()
-    ]
+        grouped[_DETAILS.sub("", reason)].append(path)
+    return [_unreadable(paths, [reasons[path] for path in paths]) for paths in grouped.values()]
+
+
+def _unreadable(paths: Sequence[str], reasons: Sequence[str]) -> Finding:
+    first = "" if len(set(reasons)) == 1 else f"The first, '{paths[0]}': "
+    message = (
+        f"{_count(len(paths), 'file')} cannot be read as "
+        f"{'an image' if len(paths) == 1 else 'images'}. {first}{reasons[0]}"
+    )
+    return Finding("unreadable", "error", message, tuple(paths), reasons=tuple(reasons))
 
 
 def find_animated(paths: Sequence[str]) -> list[Finding]:

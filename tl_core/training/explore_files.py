@@ -188,6 +188,6 @@ def _audit_key() -> dict[str, Any]:
 def _read_finding(values: Mapping[str, object]) -> Finding:
     known = dict(values)
     known["groups"] = tuple(tuple(group) for group in known["groups"])  # type: ignore[attr-defined]
-    for name in ("paths", "action_paths"):
-        known[name] = tuple(known[name])  # type: ignore[arg-type]
+    for name in ("paths", "action_paths", "reasons"):  # the last came later
+        known[name] = tuple(known.get(name, ()))  # type: ignore[arg-type]
     return Finding(**known)  # type: ignore[arg-type]
