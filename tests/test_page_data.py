@@ -45,7 +45,8 @@ def test_counts_and_a_first_page_of_thumbnails_are_shown(workspace, dataset):
 
 
 def test_the_gallery_can_be_turned_to_the_rest(workspace, dataset):
-    at = open_page(DATA, **{"gallery_page_All classes": 2})
+    at = open_page(DATA)
+    at.pagination[0].select(2).run()
     assert_sound(at)
     assert f"Pictures {PAGE_SIZE + 1} to 50 of 50." in texts(at)
     assert tiles(at)[-1]["path"] == "dog/19.png"

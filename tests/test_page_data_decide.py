@@ -1,15 +1,18 @@
+import re
 from types import SimpleNamespace
 
 import pytest
 from app_helpers import DATA, TRAIN, assert_sound, open_page, sample_folder, texts, tiles
 from PIL import Image
 
+import ui.deciding
 import ui.tiles
 from tl_core.data.dataset import scan_dataset
 from tl_core.data.decisions import Decision, edit_decisions, load_dataset, load_decisions
 from tl_core.training.explore import look
 from ui.data_filter import Filter
 from ui.gallery import EXCLUDED
+from ui.thumbnails import PAGE_SIZE
 
 
 @pytest.fixture
@@ -97,10 +100,33 @@ def test_no_class_but_one_may_be_left(workspace, dataset):
     at.button(key="gallery_tick_all").click().run()
     assert [tile["ticked"] for tile in tiles(at)] == [True] * 8
     at.button(key="gallery_exclude").click().run()
-    assert "Expected at least 2 classes" in at.error[0].value
+    assert_sound(at)
+    told = [warning.value for warning in at.warning]
+    assert told == [r"That would leave 1 class; a dataset needs at least 2."]
     assert load_decisions(workspace, dataset).steps == ()
+    assert len(names(at)) == 8
+    assert at.button(key="gallery_exclude").label == "Exclude (8)"
     at.run()
+    assert not at.warning
     assert "20 photos in 2 classes" in texts(at)
+
+
+def test_a_step_taken_back_may_not_leave_one_class_either(workspace, dataset):
+    cat, *records = scan_dataset(dataset).records
+    dogs = [record for record in records if record.path.startswith("dog/")]
+    out = [Decision(dog.path, dog.sha256, "exclude") for dog in dogs]
+    moved = [Decision(cat.path, cat.sha256, "relabel", "dog")]
+    edit_decisions(
+        workspace,
+        dataset,
+        lambda before: before.decide("dogs out", out).decide("1 moved", moved),
+    )
+    at = open_page(DATA)
+    at.button(key="gallery_undo").click().run()
+    assert_sound(at)
+    assert "That would leave 1 class" in at.warning[0].value
+    assert len(load_decisions(workspace, dataset).steps) == 2
+    assert len(names(at)) == 12
 
 
 def test_ticks_survive_a_turned_page_and_go_on_another_dataset(workspace, dataset, make_dataset):
@@ -110,6 +136,130 @@ def test_ticks_survive_a_turned_page_and_go_on_another_dataset(workspace, datase
     assert at.button(key="gallery_exclude").label == "Exclude (1)"
     at.selectbox(key="dataset").set_value("datasets/kitchen").run()
     assert at.button(key="gallery_exclude").label == "Exclude"
+
+
+def test_bringing_back_is_for_excluded_pictures_alone(workspace, dataset):
+    at = tick(open_page(DATA, gallery_class="cat"), 0)
+    at.button(key="gallery_exclude").click().run()
+    at = tick(at, 0)
+    at.selectbox(key="gallery_move_target").set_value("dog").run()
+    at.button(key="gallery_move_now").click().run()
+    at.session_state["picked"].add("cat/1.png")
+    at.get_by_key("gallery_class").set_value(EXCLUDED).run()
+    assert at.button(key="gallery_bring_back").disabled
+    at = tick(at, 0)
+    assert at.button(key="gallery_bring_back").label == "Bring back (1)"
+    at.button(key="gallery_bring_back").click().run()
+    assert_sound(at)
+    assert load_decisions(workspace, dataset).current.keys() == {"cat/1.png"}
+    assert at.session_state["picked"] == {"cat/1.png"}
+
+
+def test_excluded_pictures_that_are_ticked_are_not_moved_from_another_class(workspace, dataset):
+    at = tick(open_page(DATA, gallery_class="cat"), 0)
+    at.button(key="gallery_exclude").click().run()
+    at.session_state["picked"].add("cat/0.png")
+    at.run()
+    assert names(at)[0] == "1.png"
+    assert at.button(key="gallery_exclude").disabled
+    assert at.button(key="gallery_exclude").label == "Exclude"
+
+
+@pytest.mark.parametrize("action", ["exclude", "relabel"])
+def test_a_decision_about_other_bytes_is_not_shown_as_if_it_held(workspace, dataset, action):
+    target = "dog" if action == "relabel" else None
+    decision = Decision("cat/0.png", scan_dataset(dataset).records[0].sha256, action, target)
+    edit_decisions(workspace, dataset, lambda before: before.decide("1 decided", [decision]))
+    Image.new("RGB", (70, 50), "red").save(dataset / "cat" / "0.png")
+    at = open_page(DATA, gallery_class="cat")
+    assert_sound(at)
+    assert EXCLUDED not in at.get_by_key("gallery_class").options
+    assert "excluded" not in texts(at)
+    assert names(at)[0] == "0.png"
+    assert (tiles(at)[0]["alt"], tiles(at)[0]["note"]) == ("cat", "")
+
+
+def test_pictures_that_are_in_the_class_already_are_not_moved(workspace, dataset):
+    at = tick(open_page(DATA, gallery_class="cat"), 0)
+    at.session_state["picked"].add("dog/0.png")
+    at.selectbox(key="gallery_move_target").set_value("dog").run()
+    at.button(key="gallery_move_now").click().run()
+    (step,) = load_decisions(workspace, dataset).steps
+    assert step.label == "1 picture moved to dog"
+    assert [decision.path for decision in step.decisions] == ["cat/0.png"]
+    assert at.session_state["picked"] == set()
+    at.session_state["picked"].add("cat/0.png")
+    at.run()
+    at.button(key="gallery_move_now").click().run()
+    assert_sound(at)
+    assert "dog is their class already" in at.warning[0].value
+    assert len(load_decisions(workspace, dataset).steps) == 1
+
+
+def test_an_excluded_picture_moved_to_its_own_class_counts_again(workspace, dataset):
+    at = tick(open_page(DATA, gallery_class="cat"), 0)
+    at.button(key="gallery_exclude").click().run()
+    at.get_by_key("gallery_class").set_value(EXCLUDED).run()
+    at = tick(at, 0)
+    at.selectbox(key="gallery_move_target").set_value("cat").run()
+    at.button(key="gallery_move_now").click().run()
+    assert_sound(at)
+    assert load_dataset(dataset, workspace).num_images == 20
+
+
+def test_undo_names_the_step_it_took_back_not_the_last_this_window_knew(workspace, dataset):
+    at = tick(open_page(DATA), 0)
+    at.button(key="gallery_exclude").click().run()
+    record = scan_dataset(dataset).records[1]
+    in_another_window = Decision(record.path, record.sha256, "relabel", "dog")
+    drawn = ui.deciding.edit_decisions
+
+    def edit(workspace, data_dir, change):
+        drawn(workspace, data_dir, lambda before: before.decide("theirs", [in_another_window]))
+        return drawn(workspace, data_dir, change)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ui.deciding, "edit_decisions", edit)
+        at.button(key="gallery_undo").click().run()
+    assert "theirs" in at.toast[0].value
+    assert [step.label for step in load_decisions(workspace, dataset).steps] == [
+        "1 picture excluded"
+    ]
+
+
+def test_a_step_that_another_window_took_back_is_not_told_as_taken_back_here(workspace, dataset):
+    at = tick(open_page(DATA), 0)
+    at.button(key="gallery_exclude").click().run()
+    drawn = ui.deciding.edit_decisions
+
+    def edit(workspace, data_dir, change):
+        drawn(workspace, data_dir, lambda before: before.undo())
+        return drawn(workspace, data_dir, change)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ui.deciding, "edit_decisions", edit)
+        at.button(key="gallery_undo").click().run()
+    assert_sound(at)
+    assert not at.toast
+    assert "another window" in at.warning[0].value
+
+
+def test_another_search_order_or_filter_begins_on_the_first_page(workspace, make_dataset):
+    make_dataset({"cat": 60, "dog": 60}, sample_folder(workspace))
+    at = open_page(DATA)
+    at.pagination[0].select(2).run()
+    first = f"Pictures 1 to {PAGE_SIZE}"
+    assert first not in texts(at)
+    at.selectbox(key="gallery_order").set_value("Largest first").run()
+    assert first in texts(at)
+    at.pagination[0].select(2).run()
+    at.session_state["gallery_search"] = "png"
+    at.run()
+    assert first in texts(at)
+    at.pagination[0].select(2).run()
+    at.session_state["gallery_filter"] = Filter("all widths", bounds=(("width", 0, 9999),))
+    at.run()
+    assert first in texts(at)
 
 
 def test_search_finds_names(workspace, dataset):
@@ -131,7 +281,7 @@ def test_order_by_brightness_and_size(workspace, dataset):
 def test_a_filter_from_a_chart_narrows_the_gallery_until_it_is_taken_away(workspace, dataset):
     Image.new("RGB", (90, 30), "white").save(dataset / "dog" / "wide.png")
     wide = Filter("width 80 to 100", bounds=(("width", 80, 100),))
-    at = open_page(DATA, gallery_filter=wide)
+    at = open_page(DATA, gallery_filter=wide, gallery_filter_dataset="datasets/sample")
     assert names(at) == ["wide.png"]
     at.button(key="gallery_filter_off").click().run()
     assert len(names(at)) == 21
@@ -166,9 +316,21 @@ def test_when_files_have_gone_the_decisions_can_still_be_taken_back(workspace, d
     assert "13 photos in 2 classes" in texts(at)
 
 
-@pytest.mark.parametrize(("typed", "target"), [("   ", None), (" lynx ", "lynx")])
-def test_spaces_are_no_class_to_move_to_nor_part_of_a_new_one(
-    workspace, dataset, monkeypatch, typed, target
+@pytest.mark.parametrize(
+    ("typed", "target", "told"),
+    [
+        ("   ", None, None),
+        (" lynx ", "lynx", None),
+        ("\u202elynx", "lynx", None),
+        (":red[x]", "_red[x]", None),
+        ("../../evil", None, "leads out of the folder"),
+        ("cat/dog", None, "has a slash in its name"),
+        ("DOG", None, "there is a class 'dog' already"),
+        (".hidden", None, "hidden or system folder"),
+    ],
+)
+def test_a_class_to_move_to_is_one_that_a_folder_could_bear_the_name_of(
+    workspace, dataset, monkeypatch, typed, target, told
 ):
     at = tick(open_page(DATA, gallery_class="cat"), 1)
     drawn = ui.tiles.st.selectbox
@@ -180,6 +342,9 @@ def test_spaces_are_no_class_to_move_to_nor_part_of_a_new_one(
     monkeypatch.setattr(ui.tiles.st, "selectbox", typed_in)
     at.run()
     assert at.button(key="gallery_move_now").disabled == (target is None)
+    warnings = [re.sub(r"\\(.)", r"\1", warning.value) for warning in at.warning]
+    assert bool(warnings) == (told is not None)
+    assert told is None or told in warnings[0]
     if target is not None:
         at.button(key="gallery_move_now").click().run()
         counts = load_dataset(dataset, workspace).class_counts()

@@ -6,7 +6,7 @@ from app_helpers import DATA, assert_sound, open_page, sample_folder
 from PIL import Image
 
 from tl_core.data.dataset import scan_dataset
-from tl_core.data.decisions import load_dataset, load_decisions
+from tl_core.data.decisions import Decision, Decisions, load_dataset, load_decisions
 from tl_core.files import read_json, write_json
 from tl_core.training.explore import look
 from tl_core.training.explore_files import ExploreFiles
@@ -121,6 +121,24 @@ def test_ignoring_does_not_undo_what_was_decided_otherwise(workspace, dataset):
     assert len(held(workspace, dataset)) == 1
 
 
+def test_a_photo_replaced_since_it_was_decided_about_is_a_finding_until_it_is_settled(
+    workspace, dataset
+):
+    at = opened("dark")
+    button(at, "fix_all_dark").click().run()
+    assert_sound(at)
+    (dataset / "dog" / "black_0.png").unlink()
+    Image.new("RGB", (80, 64), (3, 0, 0)).save(dataset / "dog" / "black_0.png")
+    look(scan_dataset(dataset), workspace.cache_dir)
+    at = opened("stale_decisions")
+    assert "1 decisions are about files that have changed" in titles(at).replace("\\", "")
+    assert "very dark" in titles(at)
+    button(at, "ignore_all_stale").click().run()
+    assert_sound(at)
+    assert "have changed" not in titles(at)
+    assert held(workspace, dataset) == {"dog/black_9.png": "exclude"}
+
+
 def test_imbalance_is_judged_under_the_decisions(workspace, make_dataset):
     folder = make_dataset({"cat": 12, "dog": 12}, sample_folder(workspace), size=(80, 64))
     look(scan_dataset(folder), workspace.cache_dir)
@@ -150,6 +168,26 @@ def test_a_file_of_something_else_is_refused_in_words(workspace, dataset):
     at.file_uploader(key="import_decisions_0").upload("other.json", text).run()
     at.button(key="import_now").click().run()
     assert "Expected decisions as this studio exports them" in at.error[0].value
+
+
+def test_a_cleaned_copy_is_a_folder_whatever_its_name_ends_in(workspace, dataset):
+    at = open_page(DATA, **FINDINGS)
+    next(one for one in at.text_input if one.key.startswith("copy_name")).set_value("mine.ZIP")
+    at.button(key="copy_now").click().run()
+    assert_sound(at)
+    assert scan_dataset(workspace.datasets_dir / "mine").num_images == 29
+    assert at.session_state["dataset"] == "datasets/mine"
+
+
+def test_loaded_decisions_that_leave_one_class_are_refused_in_words(workspace, dataset):
+    cats = [record for record in scan_dataset(dataset).records if record.path.startswith("cat")]
+    out = [Decision(record.path, record.sha256, "exclude") for record in cats]
+    at = open_page(DATA, **FINDINGS)
+    stored = Decisions().decide("all out", out).to_json()
+    at.file_uploader(key="import_decisions_0").upload("mine.json", stored.encode()).run()
+    at.button(key="import_now").click().run()
+    assert "That would leave 1 class" in at.error[0].value
+    assert held(workspace, dataset) == {}
 
 
 def test_a_cleaned_copy_becomes_a_dataset_of_its_own(workspace, dataset):

@@ -9,11 +9,12 @@ from pathlib import Path
 import streamlit as st
 
 from tl_core.data.cleaned import export_cleaned_copy
-from tl_core.data.decisions import Decisions, apply_decisions, edit_decisions
+from tl_core.data.decisions import Decisions, edit_decisions
 from tl_core.data.names import safe_component
 from tl_core.errors import DatasetError, TLError
 from ui import keys
 from ui.datasets import choose_dataset
+from ui.deciding import checked
 from ui.errors import guarded, logger
 from ui.looking import View
 from ui.progress import shower
@@ -24,8 +25,8 @@ MAX_ZIP_BYTES = 2_000_000_000
 
 def draw_export(view: View) -> None:
     """Draw the ways to keep, fetch and apply decisions."""
-    held = view.decisions.current
-    num_excluded = sum(decision.action == "exclude" for decision in held.values())
+    held = [one for one in view.decisions.current.values() if view.is_about(one)]
+    num_excluded = len(view.excluded)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(
             f"{number_of(num_excluded, 'photo')} excluded, {len(held) - num_excluded:,} moved. "
@@ -67,8 +68,7 @@ def _draw_import(view: View) -> None:
             after = before
             for step in loaded.steps:
                 after = after.decide(step.label, step.decisions)
-            apply_decisions(view.raw, after)
-            return after
+            return checked(view, after)
 
         edit_decisions(view.workspace, view.dataset.path, change)
         st.session_state[keys.IMPORT_ROUND] = round_number + 1
@@ -86,7 +86,7 @@ def _draw_copy(view: View) -> None:
         max_chars=80,
     )
     if st.button("Make a dataset of it", key="copy_now", type="primary", disabled=not name.strip()):
-        out = view.workspace.datasets_dir / safe_component(name.strip())
+        out = view.workspace.datasets_dir / _folder_name(name)
         bar = st.progress(0.0, text="Copying")
         st.button("Cancel", key="copy_cancel")  # any click ends this run; nothing is left behind
         export_cleaned_copy(view.index, out, on_progress=shower(bar))
@@ -104,6 +104,14 @@ def _draw_copy(view: View) -> None:
             icon=":material/folder_zip:",
             on_click="ignore",
         )
+
+
+def _folder_name(typed: str) -> str:
+    """Return the name of a dataset's folder; an ending ``.zip`` would make an archive of it."""
+    name = safe_component(typed.strip())
+    while name.lower().endswith(".zip"):
+        name = safe_component(name[: -len(".zip")])
+    return name
 
 
 def _zipped(view: View) -> bytes:

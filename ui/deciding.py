@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from typing import Literal
+from dataclasses import replace
+from typing import Literal, NoReturn
 
 import streamlit as st
 
-from tl_core.data.decisions import (
-    Decision,
-    Decisions,
-    apply_decisions,
-    edit_decisions,
-    load_decisions,
-)
+from tl_core.data.decisions import Decision, Decisions, edit_decisions, load_decisions
+from tl_core.errors import DatasetError, TLError
 from tl_core.workspace import Workspace
 from ui import keys
 from ui.datasets import DatasetRef
 from ui.looking import View
 from ui.words import number_of, plain
 
+REFUSED = "refused_decision"  # session key: why the last one was not made, until it was shown
+
 
 def exclude(view: View, paths: Iterable[str], reason: str = "") -> None:
-    """Leave images out of everything; their files stay where they are.
-
-    Raises:
-        DatasetError: fewer than two classes would be left.
-    """
+    """Leave images out of everything; their files stay where they are."""
     chosen = list(paths)
     label = f"{number_of(len(chosen), 'picture')} excluded"
     _decide(view, label, [_decision(view, path, "exclude", None, reason) for path in chosen])
@@ -35,13 +29,16 @@ def exclude(view: View, paths: Iterable[str], reason: str = "") -> None:
 def move(view: View, paths: Iterable[str], class_name: str, reason: str = "") -> None:
     """Count images to another class; their files stay where they are.
 
-    Raises:
-        DatasetError: fewer than two classes would be left.
+    Those that count for it already are left out, unless a reason is to be noted about them.
     """
     chosen = list(paths)
-    label = f"{number_of(len(chosen), 'picture')} moved to {class_name}"
-    decisions = [_decision(view, path, "relabel", class_name, reason) for path in chosen]
-    _decide(view, label, decisions)
+    out = {record.path for record in view.excluded}
+    moving = [path for path in chosen if reason or path in out or view.class_of(path) != class_name]
+    if not moving:
+        _refuse(f"Nothing to move: {class_name} is their class already.")
+    label = f"{number_of(len(moving), 'picture')} moved to {class_name}"
+    decisions = [_decision(view, path, "relabel", class_name, reason) for path in moving]
+    _decide(view, label, decisions, picked=chosen)
 
 
 def bring_back(view: View, paths: Iterable[str]) -> None:
@@ -58,7 +55,7 @@ def ignore(view: View, paths: Iterable[str], kind: str) -> None:
     """
     decisions = []
     for path in dict.fromkeys(paths):
-        held = view.decisions.current.get(path)
+        held = view.held(path)
         if held is None:
             decisions.append(_decision(view, path, "keep", None, kind))
         else:
@@ -66,20 +63,22 @@ def ignore(view: View, paths: Iterable[str], kind: str) -> None:
     _decide(view, f"{number_of(len(decisions), 'picture')} kept as is", decisions)
 
 
-def settled(decisions: Decisions) -> Callable[[str, str], bool]:
+def settled(view: View) -> Callable[[str, str], bool]:
     """Return what tells whether ``(kind, path)`` of a finding was decided about."""
     ignored: set[tuple[str, str]] = set()
-    for step in decisions.steps:
+    for step in view.decisions.steps:
         for decision in step.decisions:
+            if decision.sha256 and not view.is_about(decision):
+                continue
             if decision.reason:
                 ignored.add((decision.reason, decision.path))
             elif decision.action == "keep":  # brought back: its findings count again
                 ignored = {pair for pair in ignored if pair[1] != decision.path}
-    current = decisions.current
 
     def is_settled(kind: str, path: str) -> bool:
+        held = view.held(path)
         return (kind, path) in ignored or (
-            path in current and (current[path].action == "exclude" or current[path].reason == kind)
+            held is not None and (held.action == "exclude" or held.reason == kind)
         )
 
     return is_settled
@@ -111,17 +110,44 @@ def draw_history(view: View, prefix: str) -> None:
 def take_step(view: View, direction: Literal["undo", "redo"]) -> None:
     """Take the last step back, or make it again, and draw the page anew."""
 
-    def change(decisions: Decisions) -> Decisions:
-        changed = decisions.undo() if direction == "undo" else decisions.redo()
-        apply_decisions(view.raw, changed)
-        return changed
+    labels: list[str] = []
 
-    steps = view.decisions.steps if direction == "undo" else view.decisions.undone
-    edit_decisions(view.workspace, view.dataset.path, change)
-    if steps:
-        told = "Taken back" if direction == "undo" else "Again"
-        st.session_state[keys.NOTICE] = f"{told}: {steps[-1].label}"
+    def change(before: Decisions) -> Decisions:
+        # The last step of the file: another tab may have decided since this view was drawn.
+        steps = before.steps if direction == "undo" else before.undone
+        if not steps:
+            raise DatasetError("No step is left: another window took it already.")
+        labels.append(steps[-1].label)
+        return checked(view, before.undo() if direction == "undo" else before.redo())
+
+    _edit(view, change)
+    told = "Taken back" if direction == "undo" else "Again"
+    st.session_state[keys.NOTICE] = f"{told}: {labels[-1]}"
     st.rerun()
+
+
+def checked(view: View, after: Decisions) -> Decisions:
+    """Return decisions under which a dataset is left that can be trained on.
+
+    Raises:
+        DatasetError: fewer than two classes would be left.
+    """
+    later = replace(view, decisions=after)
+    out = {record.path for record in later.excluded}
+    counted = (record.path for record in view.raw.records if record.path not in out)
+    num_classes = len({later.class_of(path) for path in counted})
+    if num_classes < 2:
+        raise DatasetError(
+            f"That would leave {number_of(num_classes, 'class', 'classes')}; a dataset needs at "
+            "least 2."
+        )
+    return after
+
+
+def draw_refusal() -> None:
+    """Draw why the last decision was not made, once."""
+    if words := st.session_state.pop(REFUSED, None):
+        st.warning(plain(words), icon=":material/block:")
 
 
 def draw_way_out(workspace: Workspace, dataset: DatasetRef) -> None:
@@ -143,17 +169,33 @@ def forget_picked(paths: Collection[str] | None = None) -> None:
     picked.difference_update(set(picked) if paths is None else paths)
 
 
-def _decide(view: View, label: str, decisions: list[Decision]) -> None:
-    """Note one step, which must leave a dataset that can be trained on; draw the page anew."""
+def _decide(
+    view: View, label: str, decisions: list[Decision], picked: Collection[str] | None = None
+) -> None:
+    """Note one step, which must leave a dataset that can be trained on; draw the page anew.
 
-    def change(before: Decisions) -> Decisions:
-        after = before.decide(label, decisions)
-        apply_decisions(view.raw, after)
-        return after
-
-    edit_decisions(view.workspace, view.dataset.path, change)
-    forget_picked([decision.path for decision in decisions])
+    Args:
+        view: the dataset.
+        label: of the step.
+        decisions: what it holds.
+        picked: the pictures that were ticked for it and are not any more; those decided about.
+    """
+    _edit(view, lambda before: checked(view, before.decide(label, decisions)))
+    forget_picked([decision.path for decision in decisions] if picked is None else picked)
     st.session_state[keys.NOTICE] = label
+    st.rerun()
+
+
+def _edit(view: View, change: Callable[[Decisions], Decisions]) -> None:
+    try:
+        edit_decisions(view.workspace, view.dataset.path, change)
+    except TLError as error:
+        _refuse(str(error))
+
+
+def _refuse(words: str) -> NoReturn:
+    """Draw the page anew, as it was, with the reason above the actions."""
+    st.session_state[REFUSED] = words
     st.rerun()
 
 

@@ -84,7 +84,7 @@ def open_findings(view: View) -> list[Open]:
     lasting += [one for one in view.raw.findings if one.kind == UNREADABLE]
     lasting += [one for one in view.index.findings if one.kind == "stale_decisions"]
     lasting += find_class_sizes(view.index, AuditConfig())
-    is_settled = settled(view.decisions)
+    is_settled = settled(view)
     found = [_open(view, finding, is_settled) for finding in lasting]
     order = ("error", "warning", "info")
     return sorted(found, key=lambda one: order.index(one.finding.severity))

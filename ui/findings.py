@@ -10,7 +10,7 @@ import streamlit as st
 
 from tl_core.data.dataset import Finding, ImageRecord
 from ui.data_progress import POLL_SECONDS, draw_job, draw_look
-from ui.deciding import draw_history, exclude, ignore, move
+from ui.deciding import draw_history, draw_refusal, exclude, ignore, move
 from ui.errors import guarded
 from ui.finding_items import UNREADABLE, Item, Open, kind_words, open_findings
 from ui.looking import View, ensure_look
@@ -31,6 +31,7 @@ TILE_WIDTH = 132
 
 def draw_findings(view: View) -> None:
     """Draw the findings that are open, the worst first, then those that are settled."""
+    draw_refusal()
     found = open_findings(view)
     waiting = [one for one in found if one.is_open]
     settled = [one for one in found if not one.is_open]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,7 +65,9 @@ def draw_gallery(view: View) -> None:
     num_pages = -(-len(records) // PAGE_SIZE)
     if num_pages > 1:
         with pages.container(horizontal=True, horizontal_alignment="right"):
-            page = st.pagination(num_pages, key=f"gallery_page_{chosen}", max_visible_pages=5)
+            page = st.pagination(
+                num_pages, key=_page_key(view, chosen, text, by), max_visible_pages=5
+            )
     start = (min(page, num_pages) - 1) * PAGE_SIZE if num_pages else 0
     shown = records[start : start + PAGE_SIZE]
     draw_actions(view, shown, "gallery", are_excluded=chosen == EXCLUDED)
@@ -95,6 +98,12 @@ def sort_records(view: View, records: Sequence[ImageRecord], by: str) -> Sequenc
     return [
         records[place] for place in np.argsort(-values if is_descending else values, kind="stable")
     ]
+
+
+def _page_key(view: View, *narrowed: str) -> str:
+    """Return the pagination's key: other pictures or another order begin on the first page."""
+    asked = repr((view.dataset.id, narrowed, st.session_state.get(keys.FILTER)))
+    return f"gallery_page_{zlib.crc32(asked.encode()):08x}"
 
 
 def _of_class(view: View, chosen: str) -> Sequence[ImageRecord]:
@@ -157,7 +166,7 @@ def _notes(view: View, records: Sequence[ImageRecord], by: str) -> dict[str, str
         view.column("suggested", records) if ORDERS.get(by, ("",))[0] == "wrong_label" else None
     )
     for place, record in enumerate(records):
-        held = view.decisions.current.get(record.path)
+        held = view.held(record.path)
         if held is not None and held.action == "relabel":
             home = view.raw.class_names[view.raw.records[view.raw_place[record.path]].label]
             notes[record.path] = f"moved from {home}"

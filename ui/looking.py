@@ -19,7 +19,7 @@ import streamlit as st
 from tl_core.config import TrainConfig
 from tl_core.data.audit_summary import summarise
 from tl_core.data.dataset import DatasetIndex, ImageRecord
-from tl_core.data.decisions import Decisions
+from tl_core.data.decisions import Decision, Decisions
 from tl_core.data.progress import Progress
 from tl_core.errors import TLError
 from tl_core.model.feature_spec import FeatureSpec
@@ -65,7 +65,7 @@ class View:
         return tuple(
             self.raw.records[self.raw_place[decision.path]]
             for decision in self.decisions.current.values()
-            if decision.action == "exclude" and decision.path in self.raw_place
+            if decision.action == "exclude" and self.is_about(decision)
         )
 
     @property
@@ -73,9 +73,19 @@ class View:
         """The classes by name, those of the folder first."""
         return list(dict.fromkeys([*self.index.class_names, *self.raw.class_names]))
 
+    def is_about(self, decision: Decision) -> bool:
+        """Whether a decision is about the bytes that its file has now: only then it holds."""
+        place = self.raw_place.get(decision.path)
+        return place is not None and self.raw.records[place].sha256 == decision.sha256
+
+    def held(self, path: str) -> Decision | None:
+        """Return the decision that holds for an image, or None."""
+        decision = self.decisions.current.get(path)
+        return decision if decision is not None and self.is_about(decision) else None
+
     def class_of(self, path: str) -> str:
         """Return the class that an image counts for, or would if it were not left out."""
-        decision = self.decisions.current.get(path)
+        decision = self.held(path)
         if decision is not None and decision.class_name:
             return decision.class_name
         return self.raw.class_names[self.raw.records[self.raw_place[path]].label]

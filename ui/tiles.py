@@ -8,12 +8,23 @@ from pathlib import PurePosixPath
 
 import streamlit as st
 
+from tl_core.data.class_folders import class_folder_name
 from tl_core.data.dataset import ImageRecord
+from tl_core.data.names import path_key
+from tl_core.errors import DatasetError
 from ui import keys
-from ui.deciding import bring_back, draw_history, exclude, forget_picked, move
+from ui.deciding import (
+    bring_back,
+    draw_history,
+    draw_refusal,
+    exclude,
+    forget_picked,
+    move,
+)
 from ui.looking import View
 from ui.thumbnails import thumbnails
 from ui.tile_grid import Tile, tick_grid
+from ui.words import plain
 
 TILE_WIDTH = 128
 
@@ -76,8 +87,14 @@ def take_ticks(view: View, shown: set[str], ticked: set[str]) -> None:
 def draw_actions(
     view: View, shown: Sequence[ImageRecord], prefix: str, *, are_excluded: bool = False
 ) -> None:
-    """Draw the bar: tick all shown, exclude, move to a class or bring back, undo and redo."""
-    picked = picked_of(view)
+    """Draw the bar: tick all shown, exclude, move to a class or bring back, undo and redo.
+
+    Ticks made where other classes are shown count as well, but not those of excluded pictures among
+    pictures that count, nor the other way round.
+    """
+    draw_refusal()
+    out = {record.path for record in view.excluded}
+    picked = picked_of(view) & out if are_excluded else picked_of(view) - out
     paths = sorted(picked)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         all_ticked = bool(shown) and all(record.path in picked for record in shown)
@@ -88,7 +105,7 @@ def draw_actions(
             type="tertiary",
             disabled=not shown,
             on_click=_tick_all,
-            args=(tuple(record.path for record in shown), all_ticked),
+            args=(tuple(record.path for record in shown), paths if all_ticked else ()),
         )
         if picked and not all_ticked:
             st.button(
@@ -97,6 +114,7 @@ def draw_actions(
                 icon=":material/deselect:",
                 type="tertiary",
                 on_click=forget_picked,
+                args=(paths,),
             )
         if are_excluded:
             if st.button(
@@ -118,7 +136,8 @@ def draw_actions(
             _counted("Move to class", picked),
             icon=":material/drive_file_move:",
             disabled=not picked,
-            key=f"{prefix}_move",
+            # Another key with each decision: the popover of the one before is closed.
+            key=f"{prefix}_move_{len(view.decisions.steps)}",
         ):
             _draw_move(view, paths, prefix)
         if (
@@ -148,13 +167,37 @@ def _draw_move(view: View, paths: Sequence[str], prefix: str) -> None:
         placeholder="Choose a class or type a new one",
         help="They count for this class from now on. Their files stay where they are.",
     )
-    # A class that is there is meant as it is spelled; a new one is named without the spaces around.
-    target = chosen if chosen in view.classes else (chosen or "").strip()
+    target = None
+    try:
+        target = _class_named(view, chosen or "")
+    except DatasetError as error:
+        st.warning(plain(str(error)), icon=":material/block:")
     if (
         st.button("Move", key=f"{prefix}_move_now", type="primary", disabled=not (target and paths))
         and target
     ):
         move(view, paths, target)
+
+
+def _class_named(view: View, typed: str) -> str | None:
+    """Return the class that is meant: one that is there as it is spelled, a new one, or none.
+
+    Raises:
+        DatasetError: no class folder could have the new name beside those that are there.
+    """
+    if typed in view.classes:
+        return typed
+    if not typed.strip():
+        return None
+    name = class_folder_name(typed)
+    same = path_key(PurePosixPath(name))
+    taken = next((one for one in view.classes if path_key(PurePosixPath(one)) == same), None)
+    if taken is not None:
+        raise DatasetError(
+            f"Expected a new class name, but there is a class '{taken}' already. Choose it from "
+            "the list, or type another name."
+        )
+    return name
 
 
 def _counted(label: str, picked: set[str]) -> str:
@@ -166,9 +209,9 @@ def _show_similar(path: str) -> None:
     st.session_state[keys.DATA_TABS] = "Map"
 
 
-def _tick_all(paths: Sequence[str], all_ticked: bool) -> None:
-    picked: set[str] = st.session_state.setdefault(keys.PICKED, set())
-    if all_ticked:
-        forget_picked()
+def _tick_all(shown: Sequence[str], ticked: Sequence[str]) -> None:
+    """Tick all that are shown, or none of ``ticked`` any more when all were."""
+    if ticked:
+        forget_picked(ticked)
     else:
-        picked.update(paths)
+        st.session_state.setdefault(keys.PICKED, set()).update(shown)
