@@ -72,6 +72,6 @@ def bootstrap(title: str, icon: str) -> Iterator[Studio]:
             st.toast(plain(notice), icon=":material/check:")
         if name := st.session_state.pop(keys.INTAKE_NOW, None):
             told = f"Adding '{plain(name)}' was cancelled; nothing was added."
-            st.toast(told, icon=":material/cancel:", duration="infinite")
+            st.toast(told, icon=":material/cancel:", duration="long")
         yield studio
     set_imports_aside()

@@ -127,7 +127,7 @@ def select_dataset(workspace: Workspace) -> DatasetRef | None:
         st.toast(
             f"'{plain(name)}' is gone. Shown now: {plain(shown)}",
             icon=":material/warning:",
-            duration="infinite",
+            duration="long",
         )
     chosen = st.selectbox(
         "Dataset",
