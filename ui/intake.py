@@ -11,6 +11,7 @@ from pathlib import Path
 import streamlit as st
 
 from tl_core.data.archive import extract_archive
+from tl_core.data.images import OFFERED
 from ui import keys
 from ui.bootstrap import Studio
 from ui.class_admin import draw_classes
@@ -30,9 +31,6 @@ from ui.intake_parts import (
     store,
 )
 from ui.progress import shower
-
-# What is read, and what phones save: it is answered with what to do about it.
-IMAGE_TYPES = ["jpg", "jpeg", "jfif", "png", "gif", "bmp", "webp", "heic", "heif"]
 
 
 def draw_intake(studio: Studio) -> None:
@@ -105,7 +103,7 @@ def _draw_folder(studio: Studio) -> None:
     )
     files = st.file_uploader(
         "Folder",
-        type=IMAGE_TYPES,
+        type=OFFERED,
         accept_multiple_files="directory",
         key=fresh("intake_folder"),
     )
@@ -117,7 +115,7 @@ def _draw_folder(studio: Studio) -> None:
 def _draw_photos(studio: Studio) -> None:
     st.markdown("Photos of **one class**, as many as you like.")
     files = st.file_uploader(
-        "Photos", type=IMAGE_TYPES, accept_multiple_files=True, key=fresh("intake_photos")
+        "Photos", type=OFFERED, accept_multiple_files=True, key=fresh("intake_photos")
     )
     target = draw_target(studio, "photos")
     class_name = draw_class(target, "photos")

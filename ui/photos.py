@@ -9,7 +9,7 @@ from functools import cached_property
 import streamlit as st
 
 from tl_core.data import samples
-from tl_core.data.images import SUFFIXES, encode_jpeg
+from tl_core.data.images import OFFERED, encode_jpeg
 from tl_core.errors import RunError
 from tl_core.training.runs import Run
 
@@ -43,7 +43,7 @@ def gather_photos(run: Run) -> list[Photo]:
     if source == UPLOAD:
         files = st.file_uploader(
             "Photos",
-            type=[suffix.removeprefix(".") for suffix in sorted(SUFFIXES)],
+            type=OFFERED,
             accept_multiple_files=True,
             key="photo_upload",
             label_visibility="collapsed",

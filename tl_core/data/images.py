@@ -33,6 +33,10 @@ SUFFIXES = frozenset(
     )
 )
 
+# Endings to offer where a person chooses files: what is read, and what phones save, which is
+# answered with what to do about it.
+OFFERED = ("jpg", "jpeg", "jfif", "png", "gif", "bmp", "webp", "heic", "heif")
+
 _BLACK = (0, 0, 0)
 
 
