@@ -196,6 +196,20 @@ def test_pictures_that_are_in_the_class_already_are_not_moved(workspace, dataset
     assert len(load_decisions(workspace, dataset).steps) == 1
 
 
+def test_each_move_has_a_popover_of_its_own_so_that_the_last_one_is_closed(workspace, dataset):
+    def popovers(at):
+        return {one.proto.id for one in at.get("popover") if "gallery_move" in one.proto.id}
+
+    at = tick(open_page(DATA, gallery_class="cat"), 0)
+    before = popovers(at)
+    at.selectbox(key="gallery_move_target").set_value("dog").run()
+    assert popovers(at) == before
+    at.button(key="gallery_move_now").click().run()
+    assert_sound(at)
+    assert before
+    assert popovers(at).isdisjoint(before)
+
+
 def test_an_excluded_picture_moved_to_its_own_class_counts_again(workspace, dataset):
     at = tick(open_page(DATA, gallery_class="cat"), 0)
     at.button(key="gallery_exclude").click().run()
