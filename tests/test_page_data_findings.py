@@ -199,3 +199,11 @@ def test_a_cleaned_copy_becomes_a_dataset_of_its_own(workspace, dataset):
     assert scan_dataset(copy).class_counts() == {"cat": 14, "dog": 14}
     assert not (copy / "dog" / "also_2.png").exists()
     assert at.session_state["dataset"] == "datasets/sample-cleaned"
+
+
+def test_a_cleaned_copy_without_a_name_is_answered_in_words(workspace, dataset):
+    at = open_page(DATA, **FINDINGS)
+    next(one for one in at.text_input if one.key.startswith("copy_name_")).set_value(" ").run()
+    at.button(key="copy_now").click().run()
+    assert "Expected a name for the new dataset" in at.error[0].value
+    assert list(workspace.datasets_dir.iterdir()) == [dataset]

@@ -154,3 +154,10 @@ def test_the_upload_box_offers_what_can_be_read(workspace, dataset):
     offered = set(at.file_uploader(key="intake_photos_0").proto.type)
     assert {".jpg", ".png", ".gif", ".bmp", ".webp"} <= offered
     assert not {".arw", ".ico", ".jxl", ".tif", ".avif"} & offered
+
+
+def test_a_folder_without_a_path_is_answered_in_words(workspace, dataset):
+    at = open_page(DATA, intake_way="Folder on this machine", **ADD)
+    next(one for one in at.text_input if one.key.startswith("intake_path_")).set_value("").run()
+    at.button(key="open_folder").click().run()
+    assert "Expected a full path" in at.error[0].value

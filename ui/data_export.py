@@ -85,7 +85,7 @@ def _draw_copy(view: View) -> None:
         key=f"copy_name_{view.dataset.id}",
         max_chars=80,
     )
-    if st.button("Make a dataset of it", key="copy_now", type="primary", disabled=not name.strip()):
+    if st.button("Make a dataset of it", key="copy_now", type="primary"):
         out = view.workspace.datasets_dir / _folder_name(name)
         bar = st.progress(0.0, text="Copying")
         st.button("Cancel", key="copy_cancel")  # any click ends this run; nothing is left behind
@@ -107,7 +107,13 @@ def _draw_copy(view: View) -> None:
 
 
 def _folder_name(typed: str) -> str:
-    """Return the name of a dataset's folder; an ending ``.zip`` would make an archive of it."""
+    """Return the name of a dataset's folder; an ending ``.zip`` would make an archive of it.
+
+    Raises:
+        DatasetError: there is none.
+    """
+    if not typed.strip():
+        raise DatasetError("Expected a name for the new dataset. Type one and make it again.")
     name = safe_component(typed.strip())
     while name.lower().endswith(".zip"):
         name = safe_component(name[: -len(".zip")])

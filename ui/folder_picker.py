@@ -59,7 +59,7 @@ def draw_folder_picker(studio: Studio) -> None:
         key=f"intake_path_{here}",
         placeholder=str(allowed / "photos"),
     )
-    if st.button("Open the folder", key="open_folder", type="primary", disabled=not path.strip()):
+    if st.button("Open the folder", key="open_folder", type="primary"):
         choose_dataset(open_folder(studio.workspace, path).id)
         st.session_state[keys.NOTICE] = "The folder is open; see it under Pictures"
         st.rerun()
