@@ -5,13 +5,13 @@ import streamlit as st
 from tl_core.training.runs import list_runs
 from ui import keys
 from ui.bootstrap import bootstrap
-from ui.brand import ICON, TITLE
+from ui.brand import TITLE
 from ui.home import draw_pictures, draw_steps
 from ui.layout import page_header
 from ui.next_step import next_step
 from ui.sample import draw_progress, ensure_sample
 
-with bootstrap(TITLE, ICON) as studio:
+with bootstrap(TITLE) as studio:
     action = page_header(
         "Teach a model your own pictures",
         "Put photos into one folder per class. See what is in them, train a classifier on them in "

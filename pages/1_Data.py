@@ -23,7 +23,7 @@ from ui.warmup import prepare_quietly
 
 PARTS = ("Pictures", "Findings", "Map", "Split", "Augmentation", "Add pictures")
 
-with bootstrap("Data", ":material/photo_library:") as studio:
+with bootstrap("Data") as studio:
     action = page_header(
         "Data", "What is in the folders, what is wrong with it, and what training will make of it."
     )

@@ -23,7 +23,7 @@ VIEWS = {
     "Backbones": draw_backbones_view,
 }
 
-with bootstrap("Train", ":material/model_training:") as studio:
+with bootstrap("Train") as studio:
     action = page_header(
         "Train",
         "The backbone has seen a million photos; what it says about yours is kept, so that new "

@@ -10,7 +10,7 @@ from ui.photos import gather_photos
 from ui.predictions import draw_predictions, draw_table, predict
 from ui.runs import loadable_runs, select_run
 
-with bootstrap("Classify", ":material/image_search:") as studio:
+with bootstrap("Classify") as studio:
     page_header("Classify", "Photos in, answers out. They are not kept.")
     runs = loadable_runs(studio.workspace)
     if not runs:

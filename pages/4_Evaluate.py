@@ -3,6 +3,7 @@
 import streamlit as st
 
 from ui.bootstrap import bootstrap
+from ui.deciding import draw_refusal
 from ui.evaluate_closer import draw_closer
 from ui.evaluate_compute import look
 from ui.evaluate_confusion import draw_confusion
@@ -33,7 +34,7 @@ SECTIONS = {
     FOLDER_TAB: draw_elsewhere,
 }
 
-with bootstrap("Evaluate", ":material/analytics:") as studio:
+with bootstrap("Evaluate") as studio:
     action = page_header("Evaluate", "How good it is, what it confuses, and when to believe it.")
     runs = [run for run in loadable_runs(studio.workspace) if not run.is_active]
     if not runs:
@@ -52,6 +53,7 @@ with bootstrap("Evaluate", ":material/analytics:") as studio:
     looked = look(studio.workspace, run, source)
     with action:
         draw_downloads(looked)
+    draw_refusal()
     tabs = st.tabs(list(SECTIONS), key=TABS, on_change="rerun")
     for tab, draw in zip(tabs, SECTIONS.values(), strict=True):
         if tab.open:

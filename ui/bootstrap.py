@@ -1,6 +1,6 @@
 """What every page begins with: page set-up, workspace, sidebar, worker, one error banner.
 
-with bootstrap("Train", ":material/model_training:") as studio:
+with bootstrap("Train") as studio:
     ...
 """
 
@@ -17,7 +17,7 @@ from tl_core.data.dataset import DatasetIndex
 from tl_core.training import jobs
 from tl_core.workspace import Workspace, default_workspace
 from ui import keys
-from ui.brand import LOGO, TITLE
+from ui.brand import ICON, LOGO, TITLE
 from ui.datasets import DatasetRef, load_index
 from ui.errors import error_banner, log_to
 from ui.memory import keep_small, set_imports_aside
@@ -51,11 +51,11 @@ class Studio:
 
 
 @contextmanager
-def bootstrap(title: str, icon: str) -> Iterator[Studio]:
+def bootstrap(title: str) -> Iterator[Studio]:
     """Set a page up, yield what it works on, and show what goes wrong as a banner."""
     st.set_page_config(
         page_title=TITLE if title == TITLE else f"{title} · {TITLE}",
-        page_icon=icon,
+        page_icon=ICON,
         layout="wide",
     )
     st.logo(LOGO, size="large")
