@@ -13,6 +13,7 @@ from tl_core.data.decisions import (
     Decision,
     Decisions,
     apply_decisions,
+    checked,
     decisions_path,
     edit_decisions,
     load_dataset,
@@ -253,3 +254,14 @@ def test_what_was_decided_about_a_linked_dataset_by_an_earlier_version_holds(tmp
     )
     assert load_decisions(workspace, linked).current.keys() == {"cat/0.png", "cat/1.png"}
     assert len(list(old.parent.glob("*.json"))) == 1
+
+
+def test_decisions_that_leave_one_class_are_refused_before_they_are_written(index):
+    dogs = [exclude(index, f"dog/{number}.png") for number in range(3)]
+    two_left = Decisions().decide("2 excluded", dogs[:2])
+    assert checked(index, two_left) is two_left
+    with pytest.raises(DatasetError, match="would leave 1 class; a dataset needs at least 2"):
+        checked(index, Decisions().decide("3 excluded", dogs))
+    moved = Decisions().decide("moved", [relabel(index, f"cat/{n}.png", "dog") for n in range(3)])
+    with pytest.raises(DatasetError, match="would leave 1 class"):
+        checked(index, moved)

@@ -9,12 +9,11 @@ from pathlib import Path
 import streamlit as st
 
 from tl_core.data.cleaned import export_cleaned_copy
-from tl_core.data.decisions import Decisions, edit_decisions
+from tl_core.data.decisions import Decisions, checked, edit_decisions
 from tl_core.data.names import safe_component
 from tl_core.errors import DatasetError, TLError
 from ui import keys
 from ui.datasets import choose_dataset
-from ui.deciding import checked
 from ui.errors import guarded, logger
 from ui.looking import View
 from ui.progress import shower
@@ -68,7 +67,7 @@ def _draw_import(view: View) -> None:
             after = before
             for step in loaded.steps:
                 after = after.decide(step.label, step.decisions)
-            return checked(view, after)
+            return checked(view.raw, after)
 
         edit_decisions(view.workspace, view.dataset.path, change)
         st.session_state[keys.IMPORT_ROUND] = round_number + 1

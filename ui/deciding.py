@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import replace
 from typing import Literal, NoReturn
 
 import streamlit as st
 
-from tl_core.data.decisions import Decision, Decisions, edit_decisions, load_decisions
+from tl_core.data.dataset import DatasetIndex
+from tl_core.data.decisions import (
+    Decision,
+    Decisions,
+    checked,
+    edit_decisions,
+    load_decisions,
+)
 from tl_core.errors import DatasetError, TLError
 from tl_core.workspace import Workspace
 from ui import keys
@@ -95,7 +101,7 @@ def draw_history(view: View, prefix: str) -> None:
         disabled=not steps,
         help=f"Take back: {plain(steps[-1].label)}" if steps else "Nothing was decided yet",
     ):
-        take_step(view, "undo")
+        take_step(view.workspace, view.raw, "undo")
     if st.button(
         "Redo",
         key=f"{prefix}_redo",
@@ -104,10 +110,10 @@ def draw_history(view: View, prefix: str) -> None:
         disabled=not undone,
         help=f"Again: {plain(undone[-1].label)}" if undone else "Nothing was taken back",
     ):
-        take_step(view, "redo")
+        take_step(view.workspace, view.raw, "redo")
 
 
-def take_step(view: View, direction: Literal["undo", "redo"]) -> None:
+def take_step(workspace: Workspace, raw: DatasetIndex, direction: Literal["undo", "redo"]) -> None:
     """Take the last step back, or make it again, and draw the page anew."""
 
     labels: list[str] = []
@@ -118,30 +124,12 @@ def take_step(view: View, direction: Literal["undo", "redo"]) -> None:
         if not steps:
             raise DatasetError("No step is left: another window took it already.")
         labels.append(steps[-1].label)
-        return checked(view, before.undo() if direction == "undo" else before.redo())
+        return checked(raw, before.undo() if direction == "undo" else before.redo())
 
-    _edit(view, change)
+    edit(workspace, raw, change)
     told = "Taken back" if direction == "undo" else "Again"
     st.session_state[keys.NOTICE] = f"{told}: {labels[-1]}"
     st.rerun()
-
-
-def checked(view: View, after: Decisions) -> Decisions:
-    """Return decisions under which a dataset is left that can be trained on.
-
-    Raises:
-        DatasetError: fewer than two classes would be left.
-    """
-    later = replace(view, decisions=after)
-    out = {record.path for record in later.excluded}
-    counted = (record.path for record in view.raw.records if record.path not in out)
-    num_classes = len({later.class_of(path) for path in counted})
-    if num_classes < 2:
-        raise DatasetError(
-            f"That would leave {number_of(num_classes, 'class', 'classes')}; a dataset needs at "
-            "least 2."
-        )
-    return after
 
 
 def draw_refusal() -> None:
@@ -180,15 +168,20 @@ def _decide(
         decisions: what it holds.
         picked: the pictures that were ticked for it and are not any more; those decided about.
     """
-    _edit(view, lambda before: checked(view, before.decide(label, decisions)))
+    edit(
+        view.workspace,
+        view.raw,
+        lambda before: checked(view.raw, before.decide(label, decisions)),
+    )
     forget_picked([decision.path for decision in decisions] if picked is None else picked)
     st.session_state[keys.NOTICE] = label
     st.rerun()
 
 
-def _edit(view: View, change: Callable[[Decisions], Decisions]) -> None:
+def edit(workspace: Workspace, raw: DatasetIndex, change: Callable[[Decisions], Decisions]) -> None:
+    """Change the decisions about a dataset; a change that is refused draws the page anew."""
     try:
-        edit_decisions(view.workspace, view.dataset.path, change)
+        edit_decisions(workspace, raw.data_dir, change)
     except TLError as error:
         _refuse(str(error))
 

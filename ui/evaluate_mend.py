@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from tl_core.data.decisions import Decision, Decisions, apply_decisions, edit_decisions
+from tl_core.data.decisions import Decision, Decisions, checked
 from tl_core.training.jobs import start_training
 from tl_core.training.runs import Run, list_runs
 from ui import keys, words
-from ui.deciding import forget_picked
+from ui.deciding import edit, forget_picked, take_step
 from ui.evaluate_compare import draw_difference
 from ui.evaluate_state import ELSEWHERE, PHOTO, Looked
 from ui.live import draw_live
@@ -93,9 +93,7 @@ def _draw_steps(looked: Looked, since: Sequence[str], retrained: Run | None) -> 
             icon=":material/undo:",
             help=f"Take back: {words.plain(since[-1])}",
         ):
-            edit_decisions(looked.workspace, looked.decided.raw.data_dir, Decisions.undo)
-            st.session_state[keys.NOTICE] = f"Taken back: {since[-1]}"
-            st.rerun()
+            take_step(looked.workspace, looked.decided.raw, "undo")
         is_busy = retrained is not None and retrained.is_active
         may_retrain = looked.source.part != ELSEWHERE and not covered
         if may_retrain and st.button(
@@ -130,12 +128,7 @@ def _decide(looked: Looked, position: int, class_name: str | None) -> None:
         decision = Decision(record.path, record.sha256, "relabel", class_name, REASON)
         label = f"{name} moved to {class_name}"
 
-    def change(before: Decisions) -> Decisions:
-        after = before.decide(label, [decision])
-        apply_decisions(raw, after)
-        return after
-
-    edit_decisions(looked.workspace, raw.data_dir, change)
+    edit(looked.workspace, raw, lambda before: checked(raw, before.decide(label, [decision])))
     forget_picked([record.path])
     st.session_state.pop(PHOTO, None)
     st.session_state[keys.NOTICE] = label

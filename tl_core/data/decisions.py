@@ -116,24 +116,28 @@ def apply_decisions(index: DatasetIndex, decisions: Decisions) -> DatasetIndex:
     """
     if not decisions.current:
         return index
-    kept: list[tuple[str, ImageRecord]] = []
-    num_held = {"exclude": 0, "relabel": 0}
+    kept, num_held = _kept_under(index, decisions)
     by_path = {record.path: record for record in index.records}
-    for record in index.records:
-        decision = decisions.current.get(record.path)
-        name = index.class_names[record.label]
-        if decision is None or decision.sha256 != record.sha256:
-            kept.append((name, record))
-            continue
-        num_held[decision.action] += 1
-        if decision.action == "relabel":
-            kept.append((decision.class_name or name, record))
     stale = tuple(
         decision.path
         for decision in decisions.current.values()
         if decision.path not in by_path or by_path[decision.path].sha256 != decision.sha256
     )
     return _rebuilt(index, kept, decisions, num_held, stale)
+
+
+def checked(index: DatasetIndex, decisions: Decisions) -> Decisions:
+    """Return decisions under which a dataset is left that can be trained on.
+
+    Raises:
+        DatasetError: fewer than two classes would be left.
+    """
+    kept, _ = _kept_under(index, decisions)
+    num_left = len({name for name, _ in kept})
+    if num_left < 2:
+        left = "1 class" if num_left == 1 else f"{num_left} classes"
+        raise DatasetError(f"That would leave {left}; a dataset needs at least 2.")
+    return decisions
 
 
 def load_dataset(
@@ -154,6 +158,24 @@ def load_dataset(
         data_dir, cache_dir=workspace.cache_dir, on_progress=on_progress, should_stop=should_stop
     )
     return apply_decisions(index, load_decisions(workspace, data_dir))
+
+
+def _kept_under(
+    index: DatasetIndex, decisions: Decisions
+) -> tuple[list[tuple[str, ImageRecord]], dict[str, int]]:
+    """Return the images that count, each with its class, and how many decisions of a kind hold."""
+    kept: list[tuple[str, ImageRecord]] = []
+    num_held = {"exclude": 0, "relabel": 0}
+    for record in index.records:
+        decision = decisions.current.get(record.path)
+        name = index.class_names[record.label]
+        if decision is None or decision.sha256 != record.sha256:
+            kept.append((name, record))
+            continue
+        num_held[decision.action] += 1
+        if decision.action == "relabel":
+            kept.append((decision.class_name or name, record))
+    return kept, num_held
 
 
 def _rebuilt(
