@@ -35,6 +35,7 @@ __all__ = [
     "Decisions",
     "Step",
     "apply_decisions",
+    "checked",
     "decisions_path",
     "edit_decisions",
     "load_dataset",
