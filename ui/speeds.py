@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from tl_core.child import child_environment, ended_by, module_command
-from tl_core.cli.arguments import EXIT_USER_ERROR
+from tl_core.cli.exit_codes import EXIT_USER_ERROR
 from tl_core.errors import WeightsError
 from tl_core.files import read_json, write_json
 from tl_core.workspace import Workspace

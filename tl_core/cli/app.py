@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import typer
 
 from tl_core.cli import data, models, results, search, training
-from tl_core.cli.arguments import EXIT_STOPPED, EXIT_USER_ERROR
+from tl_core.cli.exit_codes import EXIT_STOPPED, EXIT_USER_ERROR
 from tl_core.errors import Stopped, TLError
 
 # A full disk, or a place that may not be read or written.

@@ -1,4 +1,4 @@
-"""What commands share: arguments and options of one name and meaning, the workspace, exit codes."""
+"""What commands share: arguments and options of one name and meaning, the workspace."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ import typer
 from tl_core.errors import ConfigError
 from tl_core.files import expand
 from tl_core.workspace import ENVIRONMENT_NAME, Workspace, default_workspace
-
-EXIT_USER_ERROR = 2
-EXIT_STOPPED = 130
 
 DataDir = Annotated[
     Path, typer.Argument(metavar="DATA_DIR", help="Folder with one folder of images per class.")

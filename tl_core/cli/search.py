@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from tl_core.cli.arguments import (
-    EXIT_STOPPED,
     AsJson,
     ConfigFile,
     DataDir,
@@ -20,6 +19,7 @@ from tl_core.cli.arguments import (
     expect_data_dir,
     workspace_at,
 )
+from tl_core.cli.exit_codes import EXIT_STOPPED
 from tl_core.cli.options import build_config, parse_numbers, with_settings
 from tl_core.cli.terminal import percent, print_json, print_table, working
 from tl_core.errors import ConfigError, RunError, Stopped

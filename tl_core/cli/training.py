@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tl_core.cli.arguments import (
-    EXIT_STOPPED,
     AsJson,
     ConfigFile,
     OptionalDataDir,
@@ -22,6 +21,7 @@ from tl_core.cli.arguments import (
     folder_at,
     workspace_at,
 )
+from tl_core.cli.exit_codes import EXIT_STOPPED
 from tl_core.cli.options import build_config, with_settings
 from tl_core.cli.terminal import (
     ProgressLine,
