@@ -72,6 +72,22 @@ def natural_path_key(path: str) -> tuple[NaturalKey, ...]:
     return tuple(natural_key(name) for name in path.split("/"))
 
 
+def is_there(path: Path, expected: str) -> bool:
+    """Return whether there is anything at a path.
+
+    Raises:
+        DatasetError: it cannot be looked at, as when a name in it is too long; the message says
+            that ``expected`` was.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        raise DatasetError(
+            f"Expected {expected} at '{path}', but it cannot be looked at: {error.strerror}. "
+            "Check the path."
+        ) from error
+
+
 def read_layout(root: Path, should_stop: ShouldStop | None = None) -> Layout:
     """Walk ``root`` and return its class folders and files, sorted by class and path.
 
@@ -81,14 +97,7 @@ def read_layout(root: Path, should_stop: ShouldStop | None = None) -> Layout:
         DatasetError: ``root`` is missing or no folder.
         Stopped: ``should_stop`` said so.
     """
-    try:
-        exists = root.exists()
-    except OSError as error:  # such as a name that is too long
-        raise DatasetError(
-            f"Expected a folder with one folder per class at '{root}', but it cannot be looked "
-            f"at: {error.strerror}. Check the path."
-        ) from error
-    if not exists:
+    if not is_there(root, "a folder with one folder per class"):
         raise DatasetError(
             f"Expected a folder with one folder per class at '{root}', found nothing there. "
             "Check the path."

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tl_core.data.images import SUFFIXES, ImageSource
-from tl_core.data.layout import natural_path_key
+from tl_core.data.layout import is_there, natural_path_key
 from tl_core.data.names import debris_kind
 from tl_core.data.progress import OnProgress, ShouldStop
 from tl_core.errors import DatasetError, RunError
@@ -183,16 +183,9 @@ def find_images(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """
     found: list[Path] = []
     for path in map(Path, paths):
-        try:
-            is_dir, exists = path.is_dir(), path.exists()
-        except OSError as error:  # such as a name that is too long
-            raise DatasetError(
-                f"Expected an image or a folder at '{path}', but it cannot be looked at: "
-                f"{error.strerror}. Check the path."
-            ) from error
-        if not is_dir:
-            if not exists:
-                raise DatasetError(f"Expected an image or a folder at '{path}', found nothing.")
+        if not is_there(path, "an image or a folder"):
+            raise DatasetError(f"Expected an image or a folder at '{path}', found nothing.")
+        if not path.is_dir():
             found.append(path)
             continue
         inside = [
