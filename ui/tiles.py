@@ -8,9 +8,8 @@ from pathlib import PurePosixPath
 
 import streamlit as st
 
-from tl_core.data.class_folders import class_folder_name
+from tl_core.data.class_folders import class_folder_name, twin_of
 from tl_core.data.dataset import ImageRecord
-from tl_core.data.names import path_key
 from tl_core.errors import DatasetError
 from ui import keys
 from ui.deciding import (
@@ -190,9 +189,7 @@ def _class_named(view: View, typed: str) -> str | None:
     if not typed.strip():
         return None
     name = class_folder_name(typed)
-    same = path_key(PurePosixPath(name))
-    taken = next((one for one in view.classes if path_key(PurePosixPath(one)) == same), None)
-    if taken is not None:
+    if (taken := twin_of(name, view.classes)) is not None:
         raise DatasetError(
             f"Expected a new class name, but there is a class '{taken}' already. Choose it from "
             "the list, or type another name."

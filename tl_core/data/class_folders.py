@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -52,6 +52,11 @@ def class_folder_name(class_name: str) -> str:
     return safe_component(class_name)
 
 
+def twin_of(name: str, class_names: Iterable[str]) -> str | None:
+    """Return the class whose folder some system cannot tell from one of that name, or None."""
+    return next((other for other in class_names if _key(other) == _key(name)), None)
+
+
 def class_home(layout: Layout, class_name: str, part_folder: str = "train") -> PurePosixPath:
     """Return the folder in a dataset that new images of a class belong in, be it there or not.
 
@@ -64,7 +69,7 @@ def class_home(layout: Layout, class_name: str, part_folder: str = "train") -> P
     name = class_name
     if name not in layout.classes:
         name = safe_component(name)
-        name = next((other for other in layout.classes if _key(other) == _key(name)), name)
+        name = twin_of(name, layout.classes) or name
     base = PurePosixPath(layout.wrapper)
     folders = [*layout.classes.get(name, []), *(f for own in layout.classes.values() for f in own)]
     parents = [PurePosixPath(folder).parent for folder in folders]
@@ -178,7 +183,7 @@ def _folders_of(layout: Layout, class_name: str) -> list[str]:
 def _free_name(layout: Layout, class_name: str, besides: str | None = None) -> str:
     """Return the folder name of a class that is new, or the new one of the class ``besides``."""
     name = class_folder_name(class_name)
-    if _key(name) in {_key(other) for other in layout.classes if other != besides}:
+    if twin_of(name, (other for other in layout.classes if other != besides)) is not None:
         raise DatasetError(
             f"Expected a new class name, but there is a class '{name}' already. Merge the two, or "
             "choose another name."
