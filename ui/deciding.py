@@ -115,7 +115,6 @@ def draw_history(view: View, prefix: str) -> None:
 
 def take_step(workspace: Workspace, raw: DatasetIndex, direction: Literal["undo", "redo"]) -> None:
     """Take the last step back, or make it again, and draw the page anew."""
-
     labels: list[str] = []
 
     def change(before: Decisions) -> Decisions:
@@ -124,7 +123,7 @@ def take_step(workspace: Workspace, raw: DatasetIndex, direction: Literal["undo"
         if not steps:
             raise DatasetError("No step is left: another window took it already.")
         labels.append(steps[-1].label)
-        return checked(raw, before.undo() if direction == "undo" else before.redo())
+        return before.undo() if direction == "undo" else before.redo()
 
     edit(workspace, raw, change)
     told = "Taken back" if direction == "undo" else "Again"
@@ -160,7 +159,7 @@ def forget_picked(paths: Collection[str] | None = None) -> None:
 def _decide(
     view: View, label: str, decisions: list[Decision], picked: Collection[str] | None = None
 ) -> None:
-    """Note one step, which must leave a dataset that can be trained on; draw the page anew.
+    """Note one step and draw the page anew.
 
     Args:
         view: the dataset.
@@ -168,20 +167,19 @@ def _decide(
         decisions: what it holds.
         picked: the pictures that were ticked for it and are not any more; those decided about.
     """
-    edit(
-        view.workspace,
-        view.raw,
-        lambda before: checked(view.raw, before.decide(label, decisions)),
-    )
+    edit(view.workspace, view.raw, lambda before: before.decide(label, decisions))
     forget_picked([decision.path for decision in decisions] if picked is None else picked)
     st.session_state[keys.NOTICE] = label
     st.rerun()
 
 
 def edit(workspace: Workspace, raw: DatasetIndex, change: Callable[[Decisions], Decisions]) -> None:
-    """Change the decisions about a dataset; a change that is refused draws the page anew."""
+    """Change the decisions about a dataset; a change that is refused draws the page anew.
+
+    What is left must be a dataset that can be trained on.
+    """
     try:
-        edit_decisions(workspace, raw.data_dir, change)
+        edit_decisions(workspace, raw.data_dir, lambda before: checked(raw, change(before)))
     except TLError as error:
         _refuse(str(error))
 

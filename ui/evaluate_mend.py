@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from tl_core.data.decisions import Decision, Decisions, checked
+from tl_core.data.decisions import Decision, Decisions
 from tl_core.training.jobs import start_training
 from tl_core.training.runs import Run, list_runs
 from ui import keys, words
@@ -128,7 +128,7 @@ def _decide(looked: Looked, position: int, class_name: str | None) -> None:
         decision = Decision(record.path, record.sha256, "relabel", class_name, REASON)
         label = f"{name} moved to {class_name}"
 
-    edit(looked.workspace, raw, lambda before: checked(raw, before.decide(label, [decision])))
+    edit(looked.workspace, raw, lambda before: before.decide(label, [decision]))
     forget_picked([record.path])
     st.session_state.pop(PHOTO, None)
     st.session_state[keys.NOTICE] = label
