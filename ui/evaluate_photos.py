@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from zlib import crc32
 
 import streamlit as st
 
 from ui.evaluate_state import PHOTO, Looked
+from ui.paging import page_key
 from ui.thumbnails import thumbnails
 from ui.tile_grid import Tile, open_grid
 from ui.words import number_of, plain
@@ -26,8 +26,8 @@ def page_of(looked: Looked, positions: Sequence[int], prefix: str, page_size: in
     if num_pages <= 1:
         return positions
     with st.container(horizontal_alignment="center"):
-        of = crc32(repr((looked.run.id, looked.source)).encode())
-        page = min(num_pages, st.pagination(num_pages, key=f"{prefix}_page_{of:08x}"))
+        key = page_key(prefix, looked.run.id, looked.source)
+        page = min(num_pages, st.pagination(num_pages, key=key))
     return positions[(page - 1) * page_size : page * page_size]
 
 

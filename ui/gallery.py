@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from ui import keys
 from ui.data_filter import apply_filter, draw_filter
 from ui.errors import guarded
 from ui.looking import View
+from ui.paging import page_key
 from ui.thumbnails import PAGE_SIZE
 from ui.tiles import draw_actions, draw_tiles
 from ui.words import plain
@@ -65,9 +65,8 @@ def draw_gallery(view: View) -> None:
     num_pages = -(-len(records) // PAGE_SIZE)
     if num_pages > 1:
         with pages.container(horizontal=True, horizontal_alignment="right"):
-            page = st.pagination(
-                num_pages, key=_page_key(view, chosen, text, by), max_visible_pages=5
-            )
+            of = (view.dataset.id, chosen, text, by, st.session_state.get(keys.FILTER))
+            page = st.pagination(num_pages, key=page_key("gallery", *of), max_visible_pages=5)
     start = (min(page, num_pages) - 1) * PAGE_SIZE if num_pages else 0
     shown = records[start : start + PAGE_SIZE]
     draw_actions(view, shown, "gallery", are_excluded=chosen == EXCLUDED)
@@ -98,12 +97,6 @@ def sort_records(view: View, records: Sequence[ImageRecord], by: str) -> Sequenc
     return [
         records[place] for place in np.argsort(-values if is_descending else values, kind="stable")
     ]
-
-
-def _page_key(view: View, *narrowed: str) -> str:
-    """Return the pagination's key: other pictures or another order begin on the first page."""
-    asked = repr((view.dataset.id, narrowed, st.session_state.get(keys.FILTER)))
-    return f"gallery_page_{zlib.crc32(asked.encode()):08x}"
 
 
 def _of_class(view: View, chosen: str) -> Sequence[ImageRecord]:
