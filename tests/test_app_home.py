@@ -93,7 +93,7 @@ def test_a_drawing_that_fails_says_so_and_can_be_repeated(workspace, monkeypatch
 
 def test_a_users_mistake_is_shown_as_it_stands(workspace, dataset, monkeypatch):
     monkeypatch.setattr(
-        "ui.datasets.scan_dataset", _raiser(DatasetError("Expected at least 2 class folders."))
+        "ui.scans.scan_dataset", _raiser(DatasetError("Expected at least 2 class folders."))
     )
     at = open_page()
     assert not at.exception
@@ -101,7 +101,7 @@ def test_a_users_mistake_is_shown_as_it_stands(workspace, dataset, monkeypatch):
 
 
 def test_a_bug_is_logged_with_its_traceback_and_not_shown(workspace, dataset, monkeypatch):
-    monkeypatch.setattr("ui.datasets.scan_dataset", _raiser(KeyError("a bug")))
+    monkeypatch.setattr("ui.scans.scan_dataset", _raiser(KeyError("a bug")))
     at = open_page()
     assert not at.exception
     assert [error.value for error in at.error] == ["Something went wrong; it is in logs/app.log."]

@@ -9,7 +9,8 @@ from conftest import draw_image
 from tl_core.files import write_json
 from ui import keys
 from ui.data_filter import Filter
-from ui.datasets import DatasetRef, folder_stamp, list_datasets, load_raw, rescan
+from ui.datasets import DatasetRef, list_datasets
+from ui.scans import folder_stamp, load_raw, rescan
 
 FUTURE = 4_000_000_000  # seconds
 

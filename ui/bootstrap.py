@@ -18,10 +18,11 @@ from tl_core.training import jobs
 from tl_core.workspace import Workspace, default_workspace
 from ui import keys
 from ui.brand import ICON, LOGO, TITLE
-from ui.datasets import DatasetRef, load_index
+from ui.datasets import DatasetRef
 from ui.errors import error_banner, log_to
 from ui.memory import keep_small, set_imports_aside
 from ui.sample import ensure_sample
+from ui.scans import load_index
 from ui.sidebar import draw_sidebar
 from ui.words import plain
 

@@ -16,8 +16,9 @@ from tl_core.errors import DatasetError, ImageError
 from tl_core.results.explain import overlay
 from tl_core.training.runs import Run
 from tl_core.workspace import Workspace
-from ui.datasets import dataset_of, load_decided
+from ui.datasets import dataset_of
 from ui.models import explained, nearest
+from ui.scans import load_decided
 from ui.thumbnails import thumbnails
 from ui.words import plain
 

@@ -21,10 +21,10 @@ from tl_core.training.explore_files import ExploreFiles
 from ui import keys
 from ui.data_filter import Bounds, Filter
 from ui.data_progress import draw_look
-from ui.datasets import rescan
 from ui.errors import guarded
 from ui.gallery import ALL, GALLERY
 from ui.looking import View
+from ui.scans import rescan
 from ui.words import number_of, plain
 
 OVERVIEW = "overview"

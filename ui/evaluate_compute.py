@@ -11,11 +11,12 @@ from tl_core.results.evaluate import evaluate_run
 from tl_core.results.evaluation import Evaluation
 from tl_core.training.runs import Run
 from tl_core.workspace import Workspace
-from ui.datasets import DatasetRef, dataset_of, file_stamp, folder_stamp, load_decided
+from ui.datasets import DatasetRef, dataset_of
 from ui.evaluate_state import KEPT, TEST, Looked, Source
 from ui.memory import give_back
 from ui.models import model_stamp
 from ui.progress import shower
+from ui.scans import file_stamp, folder_stamp, load_decided
 
 NUM_KEPT = 4
 

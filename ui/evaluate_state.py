@@ -9,7 +9,8 @@ from tl_core.results.evaluation import Evaluation
 from tl_core.training.runs import Run
 from tl_core.workspace import Workspace
 from ui import words
-from ui.datasets import DatasetRef, Decided
+from ui.datasets import DatasetRef
+from ui.scans import Decided
 
 PART = "evaluate_part"  # which photos: a part of the run's own, or another folder
 FOLDER = "evaluate_folder"  # the other folder, as the id of a dataset or a path typed in

@@ -19,8 +19,9 @@ from tl_core.data.names import safe_component
 from tl_core.errors import DatasetError
 from ui import keys
 from ui.bootstrap import Studio
-from ui.datasets import DatasetRef, choose_dataset, folder_stamp, list_datasets, load_raw
+from ui.datasets import DatasetRef, choose_dataset, list_datasets
 from ui.progress import shower
+from ui.scans import folder_stamp, load_raw
 from ui.words import number_of, plain
 
 NEW = "A new dataset"

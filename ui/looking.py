@@ -27,9 +27,10 @@ from tl_core.training import explore_jobs
 from tl_core.training.explore import look, look_apart
 from tl_core.training.explore_files import ExploreFiles, Map, Measured
 from tl_core.workspace import Workspace
-from ui.datasets import DatasetRef, load_decided
+from ui.datasets import DatasetRef
 from ui.errors import BUG_MESSAGE, logger
 from ui.memory import give_back
+from ui.scans import load_decided
 
 MAX_LOOKED_AT_HERE = 600  # images; more take a process of their own, so that pages stay quick
 
@@ -118,7 +119,7 @@ def open_view(workspace: Workspace, dataset: DatasetRef, config: TrainConfig) ->
     """Return what is known now, and see to it that the rest is found out.
 
     Raises:
-        DatasetError: as :func:`~ui.datasets.load_index`.
+        DatasetError: as :func:`~ui.scans.load_index`.
     """
     decided = load_decided(workspace, dataset)
     ensure_look(workspace, decided.raw)
@@ -146,7 +147,7 @@ def found_in_line(workspace: Workspace, dataset: DatasetRef) -> str | None:
     It is "" when nothing is, or when it could not be looked at, of which the Data page tells.
 
     Raises:
-        DatasetError: as :func:`~ui.datasets.load_index`.
+        DatasetError: as :func:`~ui.scans.load_index`.
     """
     raw = load_decided(workspace, dataset).raw
     looking = ensure_look(workspace, raw)

@@ -18,7 +18,7 @@ from tl_core.results.predict import Predictor, load_predictor
 from tl_core.training.run_files import WEIGHTS_FILE
 from tl_core.training.runs import Run
 from tl_core.workspace import Workspace
-from ui.datasets import file_stamp
+from ui.scans import file_stamp
 
 NUM_KEPT = 3
 NUM_NEIGHBOURS = 6

@@ -8,7 +8,7 @@ from tl_core.config import TrainConfig
 from tl_core.training.jobs import prepare_features
 from ui import keys
 from ui.bootstrap import Studio
-from ui.datasets import folder_stamp, load_decided
+from ui.scans import folder_stamp, load_decided
 
 
 def prepare_quietly(studio: Studio, config: TrainConfig) -> None:
