@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from tl_core.data.images import (
+    crop_box,
     fit_image,
     inspect_image,
     load_image,
@@ -110,6 +113,64 @@ def test_pad_keeps_the_aspect_between_black_bars() -> None:
     assert (beside[:, :16] == 0).all()
     assert (beside[:, 16:80] == 255).all()
     assert (beside[:, 80:] == 0).all()
+
+
+SIDES = (32, 71, 75, 96, 150, 160, 192, 224, 240, 260, 299, 300, 331, 380, 456, 528, 600)
+
+
+def test_the_crop_box_lies_inside_pictures_of_every_size() -> None:
+    short = np.arange(1, 3001)
+    for side in SIDES:
+        for width, height in [*zip(short, short, strict=True), *((w, 3000) for w in short)]:
+            for size in ((width, height), (height, width)):
+                left, top, right, bottom = crop_box(size, (side, side))
+                assert 0 <= left < right <= size[0]
+                assert 0 <= top < bottom <= size[1]
+
+
+@pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
+@pytest.mark.parametrize(
+    ("size", "side"),
+    [((600, 450), 224), ((450, 600), 224), ((500, 700), 240), ((500, 500), 380), ((225, 300), 299)],
+    ids=str,
+)
+def test_sides_whose_crop_was_computed_below_zero_load(
+    resize: str, size: tuple[int, int], side: int
+) -> None:
+    pixels = load_image(encode(photo(size)), (side, side), resize)
+
+    assert pixels.shape == (side, side, 3)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    width=st.integers(1, 2500),
+    height=st.integers(1, 2500),
+    image_size=st.tuples(st.integers(32, 700), st.integers(32, 700)),
+    resize=st.sampled_from(["squash", "crop", "pad"]),
+)
+def test_every_size_can_be_resized_to_every_image_size(
+    width: int, height: int, image_size: tuple[int, int], resize: str
+) -> None:
+    pixels = fit_image(Image.new("RGB", (width, height), RED), image_size, resize)
+
+    assert pixels.shape == (*image_size, 3)
+    if resize != "pad":
+        # Weights in fixed point over hundreds of pixels may sum to a little less than one.
+        assert np.abs(pixels.astype(int) - RED).max() <= 1
+
+
+def test_what_fails_unforeseen_for_one_picture_is_an_error_about_that_picture(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> np.ndarray:
+        raise ValueError("Box can't be negative")
+
+    monkeypatch.setattr("tl_core.data.images.fit_image", fail)
+
+    with pytest.raises(ImageError, match="90 x 60 pixels could not be resized"):
+        load_image(encode(photo((90, 60))), (32, 32), "crop")
+    assert "Box can't be negative" in caplog.text
 
 
 @pytest.mark.parametrize("resize", ["squash", "crop", "pad"])

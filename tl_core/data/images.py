@@ -7,6 +7,7 @@ one resize. Image sizes are (height, width) at every door; Pillow's order stays 
 from __future__ import annotations
 
 import io
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from PIL import Image
 from tl_core.config import Resize
 from tl_core.data.decode import MAX_FILE_BYTES, Decoded, LeastSize, Size, count_frames, decode
 from tl_core.errors import ImageError
+
+_log = logging.getLogger(__name__)
 
 Box = tuple[float, float, float, float]
 ImageSource = str | os.PathLike[str] | bytes | BinaryIO
@@ -77,7 +80,15 @@ def load_image(
             return _fit_inside(width, height, image_size[1], image_size[0])
         return image_size[1], image_size[0]
 
-    return fit_image(_decode_source(source, least_size).picture, image_size, resize)
+    picture = _decode_source(source, least_size).picture
+    try:
+        return fit_image(picture, image_size, resize)
+    except Exception as error:  # a bug, but one photo must not end a training over thousands
+        _log.exception("Resizing a picture of %s to %s, %s", picture.size, image_size, resize)
+        raise ImageError(
+            f"This picture of {picture.width} x {picture.height} pixels could not be resized "
+            f"('{resize}' to height {image_size[0]}, width {image_size[1]}). Please report it."
+        ) from error
 
 
 def open_image(source: ImageSource, max_side: int | None = None) -> Image.Image:
@@ -164,8 +175,9 @@ def crop_box(size: Size, image_size: tuple[int, int]) -> Box:
     """
     (width, height), (out_height, out_width) = size, image_size
     scale = min(width / out_width, height / out_height)
-    left = (width - out_width * scale) / 2
-    top = (height - out_height * scale) / 2
+    # Rounding can give -1.8e-15 for a side that is kept whole, and Pillow refuses such a box.
+    left = max(0.0, (width - out_width * scale) / 2)
+    top = max(0.0, (height - out_height * scale) / 2)
     return left, top, width - left, height - top
 
 
