@@ -1,6 +1,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -86,6 +87,21 @@ def test_run_makes_the_environment_then_the_sample_then_opens_the_app(machine):
     assert sample[1:] == ["-m", "tl_core", "sample"]
     assert streamlit[1:5] == ["-m", "streamlit", "run", "app.py"]
     assert streamlit[-2:] == ["--server.port=8600", "--server.headless=true"]
+
+
+def test_the_app_listens_on_this_machine_alone_unless_asked(machine, capsys):
+    setup.main(["run"])
+    assert "--server.address=127.0.0.1" in machine.ran("streamlit")[0]
+    assert "without a login" not in capsys.readouterr().out
+
+    setup.main(["run", "--host", "0.0.0.0"])
+    assert "--server.address=0.0.0.0" in machine.ran("streamlit")[1]
+    assert "listens on 0.0.0.0 without a login" in capsys.readouterr().out
+
+
+def test_streamlit_run_listens_on_this_machine_alone_by_default():
+    config = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text("utf-8"))
+    assert config["server"]["address"] == "127.0.0.1"
 
 
 def test_a_second_run_installs_nothing(machine):

@@ -17,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST, NEWEST = (3, 11), (3, 13)  # TensorFlow 2.21 has wheels for these
+LOCAL_HOST = "127.0.0.1"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -32,7 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         check_python(sys.version_info[:2])
         if options.command == "run":
-            return run_app(port=options.port, open_browser=not options.no_browser)
+            return run_app(
+                host=options.host, port=options.port, open_browser=not options.no_browser
+            )
         return run_tests(arguments[given + 1 :])
     except SetupError as error:
         print(f"Error: {error}", file=sys.stderr)
@@ -54,13 +57,26 @@ def check_python(version: tuple[int, ...]) -> None:
         )
 
 
-def run_app(*, port: int | None = None, open_browser: bool = True) -> int:
-    """Install what the app needs, draw the sample set and serve the app until it is stopped."""
+def run_app(*, host: str = LOCAL_HOST, port: int | None = None, open_browser: bool = True) -> int:
+    """Install what the app needs, draw the sample set and serve the app until it is stopped.
+
+    Args:
+        host: address to listen on. The app has no login: an address that other machines reach
+            lets everyone on the network use it, which is printed.
+        port: port to listen on; Streamlit's own choice by default.
+        open_browser: whether to open the app in a browser.
+    """
     python = prepare(dev=False)
     sample = subprocess.run([python, "-m", "tl_core", "sample"], cwd=ROOT)
     if sample.returncode != 0:
         return sample.returncode
     command = [str(python), "-m", "streamlit", "run", "app.py", "--server.showEmailPrompt=false"]
+    command.append(f"--server.address={host}")
+    if host not in ("localhost", LOCAL_HOST, "::1"):
+        say(
+            f"The app listens on {host} without a login: everyone who reaches this machine over "
+            "the network can use it and see its photos. Leave out --host to keep it to yourself."
+        )
     if port is not None:
         command.append(f"--server.port={port}")
     if not open_browser:
@@ -166,6 +182,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tl_core.setup", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="set everything up and open the app")
+    run.add_argument(
+        "--host",
+        default=LOCAL_HOST,
+        help=f"address to listen on; by default {LOCAL_HOST}, which this machine alone reaches",
+    )
     run.add_argument("--port", type=int, help="port to serve on (Streamlit's own choice: 8501)")
     run.add_argument("--no-browser", action="store_true", help="serve without opening a browser")
     commands.add_parser(
