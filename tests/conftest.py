@@ -79,6 +79,15 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Let the package take itself for an installed one; return the folder that holds the app."""
+    studio_dir = tmp_path / "_studio"
+    studio_dir.mkdir()
+    monkeypatch.setattr("tl_core.installation._STUDIO_DIR", studio_dir)
+    return studio_dir
+
+
+@pytest.fixture
 def workspace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workspace:
     """Return an empty workspace that the app's pages use; no worker is started in it."""
     from app_helpers import make_workspace  # brings Streamlit with it

@@ -18,6 +18,7 @@ LAYERS = [
         "tl_core.sweep_config",
         "tl_core.files",
         "tl_core.child",
+        "tl_core.installation",
         "tl_core.workspace",
         "tl_core.metrics",
     ],

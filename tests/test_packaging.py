@@ -1,30 +1,113 @@
-"""What ``pip install`` takes along; the tests themselves run from the checkout."""
+"""What ``pip install .`` installs, and that it runs without the checkout."""
 
-import tomllib
-from fnmatch import fnmatch
+import email
+import os
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
-from setuptools import find_packages
+from packaging.requirements import Requirement
+
+from tl_core.data.samples import SAMPLE_NAME
+from tl_core.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parent.parent
+APP_FILES = ("app.py", "pages", "ui", ".streamlit/config.toml")
 
 
 @pytest.fixture(scope="module")
-def settings():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    return project["tool"]["setuptools"]
+def wheel(tmp_path_factory):
+    """Build the wheel as pip does, without a download, and open it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    options = ["--no-build-isolation", "--no-deps", "--no-index", "--disable-pip-version-check"]
+    command = [sys.executable, "-m", "pip", "wheel", *options, "-w", str(folder), str(ROOT)]
+    built = subprocess.run(command, capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout + built.stderr
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as opened:
+        yield opened
 
 
-def test_every_package_of_the_core_is_installed(settings):
-    found = find_packages(str(ROOT), include=settings["packages"]["find"]["include"])
-    folders = {path.parent for path in (ROOT / "tl_core").rglob("*.py")}
-    assert set(found) == {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+@pytest.fixture(scope="module")
+def metadata(wheel):
+    name = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    return email.message_from_bytes(wheel.read(name))
 
 
-def test_every_data_file_of_the_core_is_installed(settings):
-    for path in (ROOT / "tl_core").rglob("*"):
-        if path.is_file() and path.suffix not in (".py", ".pyc"):
-            package = ".".join(path.parent.relative_to(ROOT).parts)
-            patterns = settings["package-data"].get(package, ())
-            assert any(fnmatch(path.name, pattern) for pattern in patterns), path
+def files_of(*names: str) -> set[str]:
+    """Return the paths below the checkout of all files that belong to the program."""
+    tops = [ROOT / name for name in names]
+    files = [path for top in tops for path in ([top] if top.is_file() else top.rglob("*"))]
+    return {
+        path.relative_to(ROOT).as_posix()
+        for path in files
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def test_the_wheel_holds_the_package_and_inside_it_the_app_and_nothing_else(wheel):
+    packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    app = {f"tl_core/_studio/{name}" for name in files_of(*APP_FILES)}
+    assert packed == files_of("tl_core") | app
+    assert {"tl_core/py.typed", "tl_core/_studio/.streamlit/config.toml"} <= packed
+
+
+def test_the_wheel_requires_what_requirements_txt_lists(metadata):
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    listed = {Requirement(line) for line in lines if line and not line.startswith("#")}
+    required = {Requirement(line) for line in metadata.get_all("Requires-Dist")}
+    assert {requirement for requirement in required if requirement.marker is None} == listed
+
+
+def test_the_wheel_names_its_licence_and_its_program(wheel, metadata):
+    assert metadata["License-Expression"] == "Apache-2.0"
+    names = {Path(name).name: name for name in wheel.namelist()}
+    assert wheel.read(names["LICENSE"]) == (ROOT / "LICENSE").read_bytes()
+    scripts = wheel.read(names["entry_points.txt"]).decode()
+    assert "tl = tl_core.cli.app:main" in scripts
+
+
+def test_every_page_of_the_installed_app_opens_from_any_folder(wheel, tmp_path, make_dataset):
+    workspace = Workspace(tmp_path / "workspace")
+    make_dataset({"cat": 6, "dog": 5}, workspace.datasets_dir / SAMPLE_NAME)
+    wheel.extractall(tmp_path / "site")
+    (tmp_path / "anywhere").mkdir()
+    code = """
+import sys
+from pathlib import Path
+from streamlit.testing.v1 import AppTest
+import tl_core
+from tl_core.installation import app_path
+from tl_core.training import jobs
+
+site = Path(sys.argv[1])
+assert Path(tl_core.__file__).is_relative_to(site), tl_core.__file__
+jobs.ensure_worker = lambda *args, **kwargs: None
+sys.path.insert(0, str(app_path().parent))  # as `streamlit run` does
+at = AppTest.from_file(str(app_path()), default_timeout=60).run()
+for page in [None, *sorted(app_path().parent.glob("pages/*.py"))]:
+    if page is not None:
+        at.switch_page(f"pages/{page.name}").run()
+    assert not at.exception, at.exception
+    assert not at.error, at.error
+    print(at.title[0].value)
+import ui
+assert Path(ui.__file__).is_relative_to(site), ui.__file__
+"""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(tmp_path / "site"),
+        "PYTHONSAFEPATH": "1",
+        "TL_WORKSPACE": str(workspace.root),
+    }
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "site")],
+        cwd=tmp_path / "anywhere",
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert list((tmp_path / "anywhere").iterdir()) == []
+    assert ran.stdout.split("\n")[1:5] == ["Data", "Train", "Classify", "Evaluate"]

@@ -80,23 +80,24 @@ def test_a_supported_python_passes(version):
 
 def test_run_makes_the_environment_then_the_sample_then_opens_the_app(machine):
     assert setup.main(["run", "--port", "8600", "--no-browser"]) == 0
-    venv, pip, sample, streamlit = machine.commands
+    venv, pip, sample, app = machine.commands
     assert venv[0] == "venv"
     assert pip[1:4] == ["-m", "pip", "install"]
     assert "ruff>=1" not in pip
     assert sample[1:] == ["-m", "tl_core", "sample"]
-    assert streamlit[1:5] == ["-m", "streamlit", "run", "app.py"]
-    assert streamlit[-2:] == ["--server.port=8600", "--server.headless=true"]
+    assert app[1:] == ["-m", "tl_core", "app", "--host=127.0.0.1", "--port=8600", "--no-browser"]
 
 
-def test_the_app_listens_on_this_machine_alone_unless_asked(machine, capsys):
-    setup.main(["run"])
-    assert "--server.address=127.0.0.1" in machine.ran("streamlit")[0]
-    assert "without a login" not in capsys.readouterr().out
-
+def test_run_passes_on_the_address_to_listen_on(machine):
     setup.main(["run", "--host", "0.0.0.0"])
-    assert "--server.address=0.0.0.0" in machine.ran("streamlit")[1]
-    assert "listens on 0.0.0.0 without a login" in capsys.readouterr().out
+    assert "--host=0.0.0.0" in machine.ran("app")[0]
+
+
+def test_an_installed_package_is_not_set_up_and_says_how_it_is_opened(machine, capsys):
+    (machine.root / "requirements.txt").unlink()
+    assert setup.main(["run"]) == 2
+    assert "open the studio with 'tl app'" in capsys.readouterr().err
+    assert machine.commands == []
 
 
 def test_streamlit_run_listens_on_this_machine_alone_by_default():
@@ -193,7 +194,7 @@ def test_a_python_without_venv_says_which_package_brings_it(machine, monkeypatch
 def test_a_sample_that_cannot_be_drawn_keeps_the_app_shut(machine):
     machine.failing = ("tl_core sample",)
     assert setup.main(["run"]) == 1
-    assert not machine.ran("streamlit")
+    assert not machine.ran("app")
 
 
 def test_an_environment_whose_python_is_gone_is_made_anew(machine):

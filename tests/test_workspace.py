@@ -31,9 +31,18 @@ def test_a_relative_name_in_the_environment_is_taken_from_where_the_program_star
     assert default_workspace().root == tmp_path / "mine"
 
 
-def test_otherwise_the_workspace_lies_beside_the_app(monkeypatch):
+def test_in_a_checkout_the_workspace_lies_beside_the_app(monkeypatch):
     monkeypatch.delenv("TL_WORKSPACE", raising=False)
     assert default_workspace().root == Path(tl_core.__file__).parent.parent / "workspace"
+
+
+def test_an_installed_package_keeps_its_workspace_among_the_data_of_the_user(
+    monkeypatch, installed, tmp_path
+):
+    monkeypatch.delenv("TL_WORKSPACE", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setattr("sys.platform", "linux")
+    assert default_workspace().root == tmp_path / "data" / "tl-core"
 
 
 def test_everything_lies_below_the_root_in_folders_of_its_own(tmp_path):

@@ -1,4 +1,4 @@
-"""``python -m tl_core``: the command line."""
+"""``python -m tl_core``: the command line, which is ``tl`` where the package is installed."""
 
 from tl_core.cli.app import main
 

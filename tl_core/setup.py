@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = arguments.index("--") if "--" in arguments else len(arguments)
     options = _parser().parse_args(arguments[:given])
     try:
+        check_checkout()
         check_python(sys.version_info[:2])
         if options.command == "run":
             return run_app(
@@ -42,6 +43,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def check_checkout() -> None:
+    """Refuse an installed package, which has neither the requirements' list nor the tests.
+
+    Raises:
+        SetupError: this is no checkout.
+    """
+    if not (ROOT / "requirements.txt").is_file():
+        raise SetupError(
+            f"Expected a checkout of the project, but '{ROOT}' has no requirements.txt. In an "
+            "installed package there is nothing to set up: open the studio with 'tl app'."
+        )
 
 
 def check_python(version: tuple[int, ...]) -> None:
@@ -70,17 +84,11 @@ def run_app(*, host: str = LOCAL_HOST, port: int | None = None, open_browser: bo
     sample = subprocess.run([python, "-m", "tl_core", "sample"], cwd=ROOT)
     if sample.returncode != 0:
         return sample.returncode
-    command = [str(python), "-m", "streamlit", "run", "app.py", "--server.showEmailPrompt=false"]
-    command.append(f"--server.address={host}")
-    if host not in ("localhost", LOCAL_HOST, "::1"):
-        say(
-            f"The app listens on {host} without a login: everyone who reaches this machine over "
-            "the network can use it and see its photos. Leave out --host to keep it to yourself."
-        )
+    command = [str(python), "-m", "tl_core", "app", f"--host={host}"]
     if port is not None:
-        command.append(f"--server.port={port}")
+        command.append(f"--port={port}")
     if not open_browser:
-        command.append("--server.headless=true")
+        command.append("--no-browser")
     return _become(command)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tl_core.files import expand
+from tl_core.installation import app_path, is_checkout, user_data_dir
 
 ENVIRONMENT_NAME = "TL_WORKSPACE"
 
@@ -85,7 +86,11 @@ class Workspace:
 
 
 def default_workspace() -> Workspace:
-    """Return the workspace named by ``TL_WORKSPACE``, or ``workspace/`` beside ``app.py``."""
-    named = os.environ.get(ENVIRONMENT_NAME)
-    root = expand(named) if named else Path(__file__).resolve().parent.parent / "workspace"
-    return Workspace(root.absolute())
+    """Return the workspace named by ``TL_WORKSPACE``, else the usual one.
+
+    That is ``workspace/`` beside ``app.py`` in a checkout, and for an installed package the
+    system's folder for the data of the current user.
+    """
+    if named := os.environ.get(ENVIRONMENT_NAME):
+        return Workspace(expand(named).absolute())
+    return Workspace(app_path().parent / "workspace" if is_checkout() else user_data_dir())

@@ -1,1 +1,1 @@
-"""The command line, a module a group of commands; see ``python -m tl_core --help``."""
+"""The command line, a module a group of commands; see ``tl --help``."""

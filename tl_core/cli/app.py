@@ -14,9 +14,10 @@ from collections.abc import Sequence
 
 import typer
 
-from tl_core.cli import data, models, results, search, training
+from tl_core.cli import data, models, results, search, studio, training
 from tl_core.cli.exit_codes import EXIT_STOPPED, EXIT_USER_ERROR
 from tl_core.errors import Stopped, TLError
+from tl_core.installation import program_name
 
 # A full disk, or a place that may not be read or written.
 _NOT_A_BUG = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC}
@@ -29,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
+    studio.app,
     data.sample,
     data.inspect,
     models.backbones,
@@ -54,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is loaded
     try:
-        app(arguments, prog_name="python -m tl_core")
+        app(arguments, prog_name=program_name())
     except Stopped as error:
         print(error, file=sys.stderr)
         sys.exit(EXIT_STOPPED)

@@ -33,7 +33,7 @@ WorkspaceDir = Annotated[
         "--workspace",
         metavar="DIR",
         envvar=ENVIRONMENT_NAME,
-        help="Folder of runs and caches.  [workspace/ beside app.py]",
+        help="Folder of runs and caches.  [workspace/ in a checkout, else your user data folder]",
     ),
 ]
 ConfigFile = Annotated[
@@ -47,7 +47,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
 
 def workspace_at(root: Path | None) -> Workspace:
-    """Return the workspace in that folder, by default the one beside ``app.py``.
+    """Return the workspace in that folder, by default the usual one.
 
     Raises:
         ConfigError: there cannot be a folder.

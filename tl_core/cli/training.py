@@ -33,6 +33,7 @@ from tl_core.cli.terminal import (
     working,
 )
 from tl_core.errors import ConfigError, RunError
+from tl_core.installation import program_name
 
 if TYPE_CHECKING:
     from tl_core.config import TrainConfig
@@ -242,7 +243,7 @@ def _run_row(run: Run) -> dict[str, Any]:
 def _print_runs(runs: Sequence[Run]) -> None:
     """Print runs as a table."""
     if not runs:
-        print("No runs yet. Train one: python -m tl_core train DATA_DIR")
+        print(f"No runs yet. Train one: {program_name()} train DATA_DIR")
         return
     rows = []
     for run in runs:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from tl_core.config import TrainConfig
 from tl_core.errors import ConfigError, did_you_mean
+from tl_core.installation import program_name
 
 Preprocessing = Literal["tf", "caffe", "torch", "inside", "lite"]
 KERAS_TABLE = "https://keras.io/api/applications/"
@@ -152,7 +153,7 @@ def get_backbone(name: str) -> Backbone:
         return BACKBONES[name]
     except KeyError:
         known = [backbone.name for backbone in list_backbones()]
-        hint = did_you_mean(name, known) or " 'python -m tl_core backbones' lists them."
+        hint = did_you_mean(name, known) or f" '{program_name()} backbones' lists them."
         raise ConfigError(
             f"Expected one of the {len(known)} backbones, received '{name}'.{hint}"
         ) from None

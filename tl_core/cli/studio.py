@@ -1,0 +1,76 @@
+"""The command that opens the app; Streamlit runs in place of this process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+
+from tl_core.cli.arguments import WorkspaceDir, workspace_at
+from tl_core.errors import TLError
+from tl_core.installation import app_path, is_checkout
+from tl_core.workspace import ENVIRONMENT_NAME
+
+LOCAL_HOST = "127.0.0.1"
+_THIS_MACHINE = ("localhost", LOCAL_HOST, "::1")
+
+
+def app(
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Address to listen on. 0.0.0.0 opens the studio to the network, without a login."
+        ),
+    ] = LOCAL_HOST,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port to listen on.  [8501, or the next free one]"),
+    ] = None,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the studio in a browser.")
+    ] = True,
+    workspace: WorkspaceDir = None,
+) -> None:
+    """Open the studio. Ctrl-C closes it; a training or a search that runs goes on.
+
+    It works on the datasets and runs of one workspace, which is printed.
+    """
+    root = workspace_at(workspace).root
+    if not app_path().is_file():
+        raise TLError(f"Expected the app at '{app_path()}'. Install the package again.")
+    print(f"Workspace: {root}")
+    if host not in _THIS_MACHINE:
+        print(
+            f"The studio listens on {host} without a login: everyone who reaches this machine over "
+            "the network can use it and see its photos. Leave out --host to keep it to yourself."
+        )
+    sys.stdout.flush()
+    environment = {
+        **os.environ,
+        ENVIRONMENT_NAME: str(root),
+        "PYTHONSAFEPATH": "1",  # modules in the folder it is started from must not hide others
+    }
+    sys.exit(_become(_command(host, port, browser), environment))
+
+
+def _command(host: str, port: int | None, browser: bool) -> list[str]:
+    command = [sys.executable, "-m", "streamlit", "run", str(app_path())]
+    command += [f"--server.address={host}", "--server.showEmailPrompt=false"]
+    if port is not None:
+        command.append(f"--server.port={port}")
+    if not browser:
+        command.append("--server.headless=true")
+    if not is_checkout():
+        command.append("--server.fileWatcherType=none")
+    return command
+
+
+def _become(command: list[str], environment: Mapping[str, str]) -> int:
+    """Run ``command`` in place of this process, so that a signal sent to it reaches the app."""
+    if os.name == "posix":
+        os.execve(command[0], command, environment)
+    return subprocess.run(command, env=environment).returncode

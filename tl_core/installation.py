@@ -1,0 +1,47 @@
+"""How this package is installed: the app's place, the program's name, where its data goes.
+
+In a checkout ``app.py`` lies beside the package. A wheel has it inside, below ``_studio``, where
+``hatch_build.py`` puts it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+_PACKAGE_DIR = Path(__file__).resolve().parent
+_STUDIO_DIR = _PACKAGE_DIR / "_studio"
+_DATA_NAME = "tl-core"
+
+
+def is_checkout() -> bool:
+    """Whether the package runs from a checkout, also one that is installed as editable."""
+    return not _STUDIO_DIR.is_dir()
+
+
+def app_path() -> Path:
+    """Return the path of the app that Streamlit runs."""
+    return (_PACKAGE_DIR.parent if is_checkout() else _STUDIO_DIR) / "app.py"
+
+
+def program_name() -> str:
+    """Return how the command line is called here: ``tl`` where it is installed."""
+    started_as_tl = Path(sys.argv[0]).stem == "tl" if sys.argv else False
+    return "tl" if started_as_tl or not is_checkout() else "python -m tl_core"
+
+
+def user_data_dir() -> Path:
+    """Return the folder in which the system keeps this program's data for the current user.
+
+    That is ``$XDG_DATA_HOME/tl-core`` or ``~/.local/share/tl-core`` on Linux,
+    ``~/Library/Application Support/tl-core`` on macOS and ``%LOCALAPPDATA%/tl-core`` on Windows.
+    """
+    home = Path.home()
+    if sys.platform == "win32":
+        named, usual = os.environ.get("LOCALAPPDATA"), home / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        named, usual = None, home / "Library" / "Application Support"
+    else:
+        named, usual = os.environ.get("XDG_DATA_HOME"), home / ".local" / "share"
+    return (Path(named) if named else usual) / _DATA_NAME
