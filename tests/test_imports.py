@@ -26,6 +26,7 @@ LAYERS = [
     ["tl_core.model"],
     ["tl_core.training"],
     ["tl_core.results"],
+    ["tl_core.export"],
     ["tl_core.charts", "tl_core.cli"],
     ["ui"],
     ["pages", "app"],

@@ -7,6 +7,7 @@
       x ImageError                one file cannot be read as an image
       x RunError                  run missing, unfinished, or of a newer schema
       x WeightsError              pretrained weights cannot be had
+      x ExportError               a model cannot be exported, or an exported one cannot be used
       x Stopped                   the caller asked to stop; what was done so far is kept
 
 Messages say what was expected, what came and what to do, in one or two sentences.
@@ -45,6 +46,10 @@ class RunError(TLError):
 
 class WeightsError(TLError):
     """Pretrained weights cannot be had."""
+
+
+class ExportError(TLError):
+    """A model cannot be written in a format, or an exported model cannot be used."""
 
 
 class Stopped(TLError):

@@ -55,16 +55,31 @@ def convert_backbone(
 def convert_forward(forward: Callable[[Any], Any], image_size: tuple[int, int]) -> bytes:
     """Return a function of uint8 images as the content of a LiteRT file for one image."""
     import tensorflow as tf
+
+    # Freezing before the converter does so itself is several times faster; the file is the same.
+    frozen = freeze_forward(forward, image_size, 1)
+    return tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert()
+
+
+def freeze_forward(
+    forward: Callable[[Any], Any], image_size: tuple[int, int], batch_size: int | None
+) -> Any:
+    """Return a function of uint8 images as a concrete one whose variables are constants.
+
+    Args:
+        forward: from ``images`` (batch, height, width, 3) uint8 to whatever it gives.
+        image_size: (height, width) in pixels.
+        batch_size: how many images the result takes; None for any number.
+    """
+    import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import (
         convert_variables_to_constants_v2,
     )
 
     concrete = tf.function(forward).get_concrete_function(
-        tf.TensorSpec((1, *image_size, 3), tf.uint8)
+        tf.TensorSpec((batch_size, *image_size, 3), tf.uint8, name="images")
     )
-    # Freezing before the converter does so itself is several times faster; the file is the same.
-    frozen = convert_variables_to_constants_v2(concrete)
-    return tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert()
+    return convert_variables_to_constants_v2(concrete)
 
 
 def main(arguments: list[str]) -> int:

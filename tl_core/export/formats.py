@@ -1,0 +1,152 @@
+"""The formats a run can be exported in: one row each. A new format is one row and one function.
+
+Importing this loads neither TensorFlow nor a format's own packages.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tl_core.errors import ConfigError, did_you_mean
+from tl_core.export import writers
+from tl_core.export.graph import Precision
+from tl_core.export.writers import Writing
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format of an exported model.
+
+    Args:
+        name: as on the command line.
+        title: as in the studio.
+        files: model files and folders it consists of.
+        purpose: what it is for, one sentence.
+        runtime: what opens it.
+        write: puts ``files`` into :attr:`Writing.folder`; runs in a child process.
+        requirements: what its ``predict.py`` needs beside Pillow and NumPy, as pip names.
+        packages: modules that writing needs and that are not always installed.
+        extra: the optional extra of this package that brings them.
+        open_code: the part of ``predict.py`` that opens the model; see
+            :mod:`tl_core.export.predict_script`. None for formats without a ``predict.py``, which
+            then are not compared with the app either.
+        precision: of the weights.
+    """
+
+    name: str
+    title: str
+    files: tuple[str, ...]
+    purpose: str
+    runtime: str
+    write: Callable[[Writing], None]
+    requirements: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    extra: str = ""
+    open_code: str | None = None
+    precision: Precision = "float32"
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The modules that writing needs and that are not installed."""
+        return tuple(name for name in self.packages if importlib.util.find_spec(name) is None)
+
+    @property
+    def is_available(self) -> bool:
+        """Whether it can be written here."""
+        return not self.missing
+
+    @property
+    def install_command(self) -> str:
+        """The command that brings the packages it needs; empty where it needs none."""
+        return f"pip install 'tl-core[{self.extra}]'" if self.extra else ""
+
+
+_ROWS = (
+    Format(
+        name="keras",
+        title="Keras",
+        files=(writers.KERAS_FILE,),
+        purpose="Go on working with the model in Python: inspect, change or train it further.",
+        runtime="Keras 3 with any of its back ends",
+        write=writers.write_keras,
+        requirements=("tensorflow>=2.16", "keras>=3.15.1"),
+    ),
+    Format(
+        name="savedmodel",
+        title="SavedModel",
+        files=(writers.SAVED_MODEL_DIR,),
+        purpose="Serve the model with TensorFlow Serving, Vertex AI or another TensorFlow program.",
+        runtime="TensorFlow 2",
+        write=writers.write_saved_model,
+        requirements=("tensorflow>=2.16",),
+    ),
+    Format(
+        name="litert",
+        title="LiteRT",
+        files=(writers.LITERT_FILE,),
+        purpose="Phones, Raspberry Pi and small servers; the numbers of the app itself.",
+        runtime="LiteRT (TensorFlow Lite)",
+        write=writers.write_litert,
+        requirements=("ai-edge-litert>=2.0",),
+    ),
+    Format(
+        name="litert-float16",
+        title="LiteRT, 16 bit",
+        files=(writers.LITERT_FILE,),
+        purpose="Half the size of LiteRT at nearly the same numbers.",
+        runtime="LiteRT (TensorFlow Lite)",
+        write=writers.write_litert_float16,
+        requirements=("ai-edge-litert>=2.0",),
+        precision="float16",
+    ),
+    Format(
+        name="litert-int8",
+        title="LiteRT, 8 bit",
+        files=(writers.LITERT_FILE,),
+        purpose="A quarter of the size and the fastest on CPUs and microchips, less exact.",
+        runtime="LiteRT (TensorFlow Lite)",
+        write=writers.write_litert_int8,
+        requirements=("ai-edge-litert>=2.0",),
+        precision="int8",
+    ),
+    Format(
+        name="onnx",
+        title="ONNX",
+        files=(writers.ONNX_FILE,),
+        purpose="One file for most runtimes and languages: C#, Java, C++, Rust, Python.",
+        runtime="ONNX Runtime",
+        write=writers.write_onnx,
+        requirements=("onnxruntime>=1.20",),
+        packages=("tf2onnx", "onnx", "onnxruntime"),
+        extra="onnx",
+    ),
+    Format(
+        name="openvino",
+        title="OpenVINO",
+        files=writers.OPENVINO_FILES,
+        purpose="The fastest on Intel processors.",
+        runtime="OpenVINO",
+        write=writers.write_openvino,
+        requirements=("openvino>=2025.0",),
+        packages=("openvino",),
+        extra="openvino",
+    ),
+)
+
+FORMATS: dict[str, Format] = {row.name: row for row in _ROWS}
+
+
+def get_format(name: str) -> Format:
+    """Return the format of that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in FORMATS:
+        hint = did_you_mean(name, FORMATS)
+        raise ConfigError(
+            f"Expected a format out of {', '.join(FORMATS)}, received '{name}'.{hint}"
+        )
+    return FORMATS[name]
