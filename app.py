@@ -10,6 +10,7 @@ from ui.home import draw_pictures, draw_steps
 from ui.layout import page_header
 from ui.next_step import next_step
 from ui.sample import draw_progress, ensure_sample
+from ui.shared.address import go_to
 
 with bootstrap(TITLE) as studio:
     action = page_header(
@@ -28,6 +29,6 @@ with bootstrap(TITLE) as studio:
             if st.button(
                 step.label, type="primary", icon=step.icon, key="next_step", width="stretch"
             ):
-                st.switch_page(step.page)
+                go_to(step.page)
         draw_pictures(studio, index)
     draw_steps(studio, index, runs)

@@ -18,6 +18,7 @@ from ui.intake import draw_intake, draw_intake_offer
 from ui.layout import page_header
 from ui.looking import ask_for_features, open_view
 from ui.next_step import TRAIN_PAGE
+from ui.shared.address import go_to
 from ui.train_form import stored_config
 from ui.warmup import prepare_quietly
 
@@ -54,7 +55,7 @@ with bootstrap("Data") as studio:
             icon=":material/model_training:",
             width="stretch",
         ):
-            st.switch_page(TRAIN_PAGE)
+            go_to(TRAIN_PAGE)
     with st.sidebar:
         draw_counts(view)
     if pictures.open:

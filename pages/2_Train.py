@@ -5,6 +5,7 @@ import streamlit as st
 from tl_core.training.jobs import start_training
 from ui import keys, words
 from ui.bootstrap import bootstrap
+from ui.datasets import remember_dataset
 from ui.layout import empty_state, page_header, section
 from ui.lr_finder import draw_lr_finder
 from ui.next_step import DATA_PAGE
@@ -52,6 +53,7 @@ with bootstrap("Train") as studio:
         )
     if start and config is not None:
         choose_run(start_training(studio.workspace, config, studio.dataset.path).id)
+        remember_dataset(studio.workspace, studio.dataset.id)
         st.session_state[keys.TRAIN_VIEW] = RUN_VIEW
         st.rerun()
     with result:

@@ -42,9 +42,24 @@ def sample_folder(workspace: Workspace) -> Path:
     return workspace.datasets_dir / SAMPLE_NAME
 
 
-def open_page(page: str | None = None, **session: object) -> AppTest:
-    """Run the home page, then the page asked for, with ``session`` as it was left elsewhere."""
+def open_page(
+    page: str | None = None,
+    *,
+    dataset: str | None = None,
+    run: str | None = None,
+    **session: object,
+) -> AppTest:
+    """Run the home page, then the page asked for.
+
+    Args:
+        page: its file; None for the home page alone.
+        dataset: the id that the address names.
+        run: likewise.
+        session: the session's state, as it was left elsewhere.
+    """
     at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    named = {"dataset": dataset, "run": run}
+    at.query_params.update({name: value for name, value in named.items() if value is not None})
     for key, value in session.items():
         at.session_state[key] = value
     at.run()

@@ -17,7 +17,7 @@ FUTURE = 4_000_000_000  # seconds
 
 @pytest.fixture
 def chosen(workspace, dataset):
-    return DatasetRef(workspace.relative(dataset), "Sample", dataset, True)
+    return DatasetRef(dataset.name, "Sample", dataset, True)
 
 
 def add_picture(path: Path, seed: int) -> None:
@@ -61,12 +61,12 @@ def test_a_dataset_that_goes_while_it_is_open_is_told_and_the_sidebar_shows_the_
     workspace, dataset, make_dataset
 ):
     gone = make_dataset({"cat": 3, "dog": 3}, workspace.datasets_dir / "todelete")
-    at = open_page(DATA, dataset="datasets/todelete")
+    at = open_page(DATA, dataset="todelete")
     shutil.rmtree(gone)
     at.run()
     assert_sound(at)
-    assert at.selectbox(key="dataset").value == workspace.relative(dataset)
-    assert at.session_state["dataset"] == workspace.relative(dataset)
+    assert at.selectbox(key="dataset").value == dataset.name
+    assert at.query_params["dataset"] == dataset.name
     assert at.toast[0].value.startswith("'todelete' is gone. Shown now: ")
 
 
@@ -75,7 +75,7 @@ def test_a_click_that_comes_upon_a_dataset_gone_does_nothing_to_another(
 ):
     gone = make_dataset({"cat": 3, "dog": 3, "emu": 3}, workspace.datasets_dir / "todelete")
     where = {"data_tabs": "Add pictures", "intake_way": "Classes", "class_action": "Remove"}
-    at = open_page(DATA, dataset="datasets/todelete", **where)
+    at = open_page(DATA, dataset="todelete", **where)
     at.selectbox(key="class_removed_0").set_value("cat").run()
     shutil.rmtree(gone)
     at.button(key="class_remove").click().run()
@@ -107,7 +107,7 @@ def test_a_filter_ends_with_the_dataset_it_was_asked_for(workspace, dataset, mak
     at.session_state[keys.FILTER] = Filter("WEBP", formats=("WEBP",))
     at.run()
     assert "No picture matches." in texts(at)
-    at.selectbox(key="dataset").set_value("datasets/other").run()
+    at.selectbox(key="dataset").set_value("other").run()
     assert_sound(at)
     assert "No picture matches." not in texts(at)
     assert keys.FILTER not in at.session_state

@@ -22,6 +22,7 @@ from tl_core.data.images import encode_jpeg
 from tl_core.errors import DatasetError
 from tl_core.workspace import Workspace
 from ui import bootstrap, keys
+from ui.datasets import dataset_id
 from ui.intake_parts import IntakeReport
 from ui.words import plain
 
@@ -80,7 +81,7 @@ def assert_shown_as_it_is(at: AppTest) -> None:
 
 
 def open_hostile(workspace: Workspace, page: str | None, hostile: Path, **session) -> AppTest:
-    at = open_page(page, dataset=workspace.relative(hostile), **session)
+    at = open_page(page, dataset=dataset_id(workspace, hostile), **session)
     assert_sound(at)
     return at
 
@@ -113,7 +114,7 @@ def test_the_data_page_shows_names_as_they_are(workspace, hostile, session):
 
 def test_deciding_tells_names_as_they_are(workspace, hostile):
     ticked = {keys.PICKED: {f"{LINK}/{PICTURE}1.png"}}
-    ticked[keys.PICKED_DATASET] = workspace.relative(hostile)
+    ticked[keys.PICKED_DATASET] = dataset_id(workspace, hostile)
     at = open_hostile(workspace, DATA, hostile, data_tabs="Pictures", **ticked)
     at.selectbox(key="gallery_move_target").set_value(PICTURE).run()
     at.button(key="gallery_move_now").click().run()
@@ -141,7 +142,7 @@ def test_an_error_shows_names_as_they_are(workspace, hostile, monkeypatch):
         raise DatasetError(f"Expected a folder, received '{PICTURE}'.")
 
     monkeypatch.setattr(bootstrap, "load_index", fail)
-    at = open_page(TRAIN, dataset=workspace.relative(hostile))
+    at = open_page(TRAIN, dataset=dataset_id(workspace, hostile))
     assert [error.value for error in at.error] == [
         plain(f"Expected a folder, received '{PICTURE}'.")
     ]

@@ -19,6 +19,7 @@ from tl_core.errors import DatasetError
 from tl_core.training.explore import look
 from tl_core.training.jobs import JobQueue
 from ui import looking
+from ui.datasets import dataset_id
 from ui.looking import ensure_look
 from ui.thumbnails import PAGE_SIZE, thumbnail_path
 
@@ -101,7 +102,7 @@ def test_a_zip_becomes_the_current_dataset(workspace, dataset):
     assert_sound(at)
     at.button(key="add_zip").click().run()
     assert_sound(at)
-    assert at.session_state["dataset"] == "datasets/shapes"
+    assert at.session_state["dataset"] == "shapes"
     assert "6 pictures added to" in at.success[0].value
     assert at.dataframe[0].value.values.tolist() == [["notes.txt", "It is not an image file."]]
 
@@ -177,7 +178,7 @@ def test_a_folder_of_the_machine_is_opened_and_not_written_to(
     path_box(at).set_value(str(outside)).run()
     at.button(key="open_folder").click().run()
     assert_sound(at)
-    assert at.session_state["dataset"] == str(outside)
+    assert at.session_state["dataset"] == dataset_id(workspace, outside)
     assert sorted(outside.rglob("*")) == before
 
 

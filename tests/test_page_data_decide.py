@@ -134,7 +134,7 @@ def test_ticks_survive_a_turned_page_and_go_on_another_dataset(workspace, datase
     at = tick(open_page(DATA, gallery_class="cat"), 0)
     at.get_by_key("gallery_class").set_value("dog").run()
     assert at.button(key="gallery_exclude").label == "Exclude (1)"
-    at.selectbox(key="dataset").set_value("datasets/kitchen").run()
+    at.selectbox(key="dataset").set_value("kitchen").run()
     assert at.button(key="gallery_exclude").label == "Exclude"
 
 
@@ -295,7 +295,7 @@ def test_order_by_brightness_and_size(workspace, dataset):
 def test_a_filter_from_a_chart_narrows_the_gallery_until_it_is_taken_away(workspace, dataset):
     Image.new("RGB", (90, 30), "white").save(dataset / "dog" / "wide.png")
     wide = Filter("width 80 to 100", bounds=(("width", 80, 100),))
-    at = open_page(DATA, gallery_filter=wide, gallery_filter_dataset="datasets/sample")
+    at = open_page(DATA, gallery_filter=wide, gallery_filter_dataset="sample")
     assert names(at) == ["wide.png"]
     at.button(key="gallery_filter_off").click().run()
     assert len(names(at)) == 21

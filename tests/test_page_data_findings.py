@@ -176,7 +176,7 @@ def test_a_cleaned_copy_is_a_folder_whatever_its_name_ends_in(workspace, dataset
     at.button(key="copy_now").click().run()
     assert_sound(at)
     assert scan_dataset(workspace.datasets_dir / "mine").num_images == 29
-    assert at.session_state["dataset"] == "datasets/mine"
+    assert at.session_state["dataset"] == "mine"
 
 
 def test_loaded_decisions_that_leave_one_class_are_refused_in_words(workspace, dataset):
@@ -198,7 +198,7 @@ def test_a_cleaned_copy_becomes_a_dataset_of_its_own(workspace, dataset):
     copy = workspace.datasets_dir / "sample-cleaned"
     assert scan_dataset(copy).class_counts() == {"cat": 14, "dog": 14}
     assert not (copy / "dog" / "also_2.png").exists()
-    assert at.session_state["dataset"] == "datasets/sample-cleaned"
+    assert at.session_state["dataset"] == "sample-cleaned"
 
 
 def test_a_cleaned_copy_without_a_name_is_answered_in_words(workspace, dataset):

@@ -127,7 +127,7 @@ def test_an_intake_that_is_over_leaves_no_word_of_cancelling(workspace, dataset)
 def test_a_report_is_shown_beside_its_dataset_alone(workspace, dataset):
     at = add_zip(GOOD)
     assert len(at.success) == 1
-    at.selectbox(key="dataset").set_value(workspace.relative(dataset)).run()
+    at.selectbox(key="dataset").set_value(dataset.name).run()
     assert not at.success
 
 

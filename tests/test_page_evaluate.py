@@ -253,7 +253,7 @@ def test_a_run_of_other_settings_or_the_same_photos_is_no_retraining(workspace, 
 
 def test_a_decision_about_another_folder_can_be_taken_back(workspace, run, asked, make_dataset):
     folder = make_dataset({"cat": 2, "dog": 2}, workspace.datasets_dir / "elsewhere")
-    session = {"evaluate_part": "elsewhere", "evaluate_folder": "datasets/elsewhere"}
+    session = {"evaluate_part": "elsewhere", "evaluate_folder": "elsewhere"}
     at = open_tab("Mistakes", **session)
     at.button(key="card_exclude_cat/1.png").click().run()
     assert_sound(at)
@@ -322,7 +322,7 @@ def test_another_folder_is_asked_for_and_then_compared(workspace, run, asked, ma
     assert_sound(at)
     at.button(key="ask_for_folder").click().run()
     assert "need the names cat, dog" in texts(at)
-    at.selectbox(key="evaluate_folder").set_value("datasets/elsewhere").run()
+    at.selectbox(key="evaluate_folder").set_value("elsewhere").run()
     assert_sound(at)
     assert asked == [(None, "test"), (folder, "test")]
     assert at.session_state["evaluate_tabs"] == "Another folder"
@@ -341,7 +341,7 @@ def test_a_run_whose_own_photos_are_gone_still_shows_another_folder(
         return answer(run_dir, data_dir, **settings)
 
     monkeypatch.setattr(evaluate_compute, "evaluate_run", evaluate)
-    session = {"evaluate_part": "elsewhere", "evaluate_folder": "datasets/elsewhere"}
+    session = {"evaluate_part": "elsewhere", "evaluate_folder": "elsewhere"}
     at = open_tab("Another folder", **session)
     assert_sound(at)
     assert "nothing to compare it with. The photos are gone" in texts(at)

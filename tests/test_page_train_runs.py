@@ -141,7 +141,7 @@ def test_a_run_leads_to_its_evaluation(workspace, dataset):
     finished_run(workspace, dataset, name="other")
     run = finished_run(workspace, dataset, name="wanted")
     finished_run(workspace, dataset, name="newest")
-    at = open_page(TRAIN, run_next=run.id)
+    at = open_page(TRAIN, run=run.id)
     at.button(key="go_evaluate").click().run()
     assert at.session_state["run"] == run.id
     assert [title.value for title in at.title] == ["Evaluate"]

@@ -43,6 +43,7 @@ from ui.errors import guarded
 from ui.forms import draw_field
 from ui.looking import View
 from ui.next_step import TRAIN_PAGE
+from ui.shared.address import go_to
 from ui.words import plain
 
 ONE, SEVERAL, TRANSFORM = "One photo", "Several photos", "One transform"
@@ -90,7 +91,7 @@ def _draw_controls(workspace: Workspace) -> None:
         help="Switches augmented views on and opens the Train page.",
         on_click=_use,
     ):
-        st.switch_page(TRAIN_PAGE)
+        go_to(TRAIN_PAGE)
 
 
 @st.fragment(key=PICTURES)

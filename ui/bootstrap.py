@@ -23,6 +23,7 @@ from ui.errors import error_banner, log_to
 from ui.memory import keep_small, set_imports_aside
 from ui.sample import ensure_sample
 from ui.scans import load_index
+from ui.shared import address
 from ui.sidebar import draw_sidebar
 from ui.words import plain
 
@@ -66,9 +67,12 @@ def bootstrap(title: str) -> Iterator[Studio]:
         keep_small()
         ensure_sample(workspace)
         jobs.ensure_worker(workspace)
+        address.read()
         studio = Studio(
             workspace, os.environ.get(MODE_ENVIRONMENT_NAME, "studio"), draw_sidebar(workspace)
         )
+        if gone := st.session_state.pop(keys.GONE, None):
+            st.toast(gone, icon=":material/warning:", duration="infinite")
         if notice := st.session_state.pop(keys.NOTICE, None):
             st.toast(plain(notice), icon=":material/check:")
         if name := st.session_state.pop(keys.INTAKE_NOW, None):

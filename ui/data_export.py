@@ -13,7 +13,7 @@ from tl_core.data.decisions import Decisions, checked, edit_decisions
 from tl_core.data.names import safe_component
 from tl_core.errors import DatasetError, TLError
 from ui import keys
-from ui.datasets import choose_dataset
+from ui.datasets import choose_dataset, dataset_id
 from ui.errors import guarded, logger
 from ui.looking import View
 from ui.progress import shower
@@ -89,7 +89,7 @@ def _draw_copy(view: View) -> None:
         bar = st.progress(0.0, text="Copying")
         st.button("Cancel", key="copy_cancel")  # any click ends this run; nothing is left behind
         export_cleaned_copy(view.index, out, on_progress=shower(bar))
-        choose_dataset(view.workspace.relative(out))
+        choose_dataset(view.workspace, dataset_id(view.workspace, out))
         st.session_state[keys.NOTICE] = f"'{out.name}' was made and is open now"
         st.rerun()
     num_bytes = sum(record.num_bytes for record in view.index.records)

@@ -20,6 +20,7 @@ from ui.errors import guarded
 from ui.layout import section
 from ui.looking import View
 from ui.next_step import TRAIN_PAGE
+from ui.shared.address import page_link
 from ui.words import interval, number_of, plain
 
 MAX_HALF = 0.05  # of an interval; wider is called out
@@ -93,7 +94,7 @@ def _draw_parts(view: View) -> None:
     judged = "test" if counts["test"].sum() else "val"
     for line in [*copies_apart(view, split), *sureness(view, judged, counts[judged])]:
         st.markdown(line)
-    st.page_link(TRAIN_PAGE, label="Change the shares", icon=":material/tune:")
+    page_link(TRAIN_PAGE, "Change the shares", ":material/tune:")
 
 
 def copies_apart(view: View, split: Split) -> list[str]:

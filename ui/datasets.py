@@ -1,11 +1,13 @@
 """Which datasets there are, and which one the person looks at.
 
 Datasets are the folders of the workspace and, in studio mode, folders of this machine opened by
-path. The latter are remembered in ``datasets/opened.json`` and never written to.
+path. The latter are remembered in ``datasets/opened.json`` and never written to. Which one was
+worked on last is in ``datasets/last.json``.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ from tl_core.files import expand, read_json, write_json
 from tl_core.training.runs import Run
 from tl_core.workspace import Workspace
 from ui import keys
-from ui.choice import settle_choice
+from ui.shared import address
 from ui.words import plain
 
 FOLDERS_ENVIRONMENT_NAME = "TL_FOLDERS"
@@ -27,7 +29,7 @@ SAMPLE_TITLE = "Sample set: pizza, burger, taco"
 
 @dataclass(frozen=True)
 class DatasetRef:
-    """A dataset that can be chosen; ``id`` is its path as stored in the workspace."""
+    """A dataset that can be chosen; ``id`` is what the address names it by."""
 
     id: str
     title: str
@@ -44,7 +46,7 @@ def list_datasets(workspace: Workspace) -> list[DatasetRef]:
     """Return the sample set, the workspace's own datasets and the opened folders, in that order."""
     own = [
         DatasetRef(
-            workspace.relative(path),
+            dataset_id(workspace, path),
             SAMPLE_TITLE if path.name == SAMPLE_NAME else path.name,
             path,
             True,
@@ -53,7 +55,7 @@ def list_datasets(workspace: Workspace) -> list[DatasetRef]:
         if path.is_dir() and not path.name.startswith(".")
     ]
     opened = [
-        DatasetRef(str(path), f"{path.name} (in {path.parent})", path, False)
+        DatasetRef(dataset_id(workspace, path), f"{path.name} (in {path.parent})", path, False)
         for path in map(Path, _read_opened(workspace))
         if is_folder(path) and path.is_relative_to(allowed_folder())
     ]
@@ -92,50 +94,88 @@ def open_folder(workspace: Workspace, text: str) -> DatasetRef:
     if path in known:
         return known[path]
     write_json(_opened_path(workspace), [*_read_opened(workspace), str(path)])
-    return DatasetRef(str(path), path.name, path, False)
+    return DatasetRef(dataset_id(workspace, path), path.name, path, False)
 
 
 def forget_folder(workspace: Workspace, dataset: DatasetRef) -> None:
     """Take an opened folder off the list; the folder itself is left alone."""
-    rest = [path for path in _read_opened(workspace) if path != dataset.id]
+    rest = [path for path in _read_opened(workspace) if path != str(dataset.path)]
     write_json(_opened_path(workspace), rest)
 
 
-def choose_dataset(dataset_id: str) -> None:
-    """Make a dataset the current one from the next run of the page on."""
-    st.session_state[keys.DATASET_NEXT] = dataset_id
+def dataset_id(workspace: Workspace, path: Path) -> str:
+    """Return the short id of a dataset's folder, the same whenever and wherever it is opened.
+
+    A dataset of the workspace is known by its folder's name, an opened folder by a hash of its
+    path: two folders of one name in different places are two datasets.
+    """
+    stored = workspace.relative(path)
+    folder, name = os.path.split(stored)
+    if folder == workspace.relative(workspace.datasets_dir) and name.isprintable():
+        return name
+    digest = hashlib.sha256(os.fsencode(stored)).hexdigest()
+    return f"folder-{digest[:12]}"
 
 
-def select_dataset(workspace: Workspace) -> DatasetRef | None:
-    """Draw the select box of the sidebar and return the dataset chosen in it."""
+def choose_dataset(workspace: Workspace, chosen_id: str) -> None:
+    """Make a dataset the current one from the next run of the page on, and remember it."""
+    address.choose(keys.DATASET, chosen_id)
+    remember_dataset(workspace, chosen_id)
+
+
+def remember_dataset(workspace: Workspace, used_id: str) -> None:
+    """Have a plain address open this dataset from now on: a person works on it."""
+    if _last_dataset(workspace) != used_id:
+        write_json(_last_path(workspace), {"dataset": used_id})
+
+
+def settle_dataset(workspace: Workspace) -> DatasetRef | None:
+    """Return the dataset that the page shows, and make the address name it.
+
+    That is the one chosen, else the one last worked on, else the first. When one that was chosen
+    is gone, the page begins again with another and says so.
+    """
     datasets = {dataset.id: dataset for dataset in list_datasets(workspace)}
     if not datasets:
         return None
-    gone = settle_choice(keys.DATASET, keys.DATASET_NEXT, datasets)
-    if gone is not None:
-        st.session_state[keys.DATASET_GONE] = Path(gone).name
-        st.rerun()  # so that the click which came upon it does nothing to another dataset
-    if name := st.session_state.pop(keys.DATASET_GONE, None):
-        shown = datasets[st.session_state[keys.DATASET]].title
-        st.toast(
-            f"'{plain(name)}' is gone. Shown now: {plain(shown)}",
-            icon=":material/warning:",
-            duration="long",
-        )
-    chosen = st.selectbox(
+    wanted = address.chosen(keys.DATASET) or _last_dataset(workspace)
+    shown = datasets[wanted if wanted in datasets else next(iter(datasets))]
+    address.choose(keys.DATASET, shown.id)
+    address.write()
+    if wanted is not None and wanted != shown.id:
+        known_id, title = st.session_state.get(keys.DATASET_TITLE, (None, ""))
+        name = title if known_id == wanted else wanted
+        st.session_state[keys.GONE] = f"'{plain(name)}' is gone. Shown now: {plain(shown.title)}"
+        st.rerun()  # so that the click that found it gone does nothing to another dataset
+    st.session_state[keys.DATASET_TITLE] = (shown.id, shown.title)
+    return shown
+
+
+def draw_dataset_box(workspace: Workspace, shown: DatasetRef) -> None:
+    """Draw the select box of datasets."""
+    titles = {dataset.id: dataset.title for dataset in list_datasets(workspace)}
+    titles.setdefault(shown.id, shown.title)  # removed a moment ago
+    # Set on every run: after a change of page the state may hold this value already, but the
+    # browser's new box does not.
+    st.session_state[keys.DATASET] = shown.id
+    st.selectbox(
         "Dataset",
-        list(datasets),
-        format_func=lambda dataset_id: datasets[dataset_id].title,
+        list(titles),
+        format_func=titles.__getitem__,
         key=keys.DATASET,
-        bind="query-params",
+        on_change=_take_dataset,
+        args=(workspace,),
     )
-    return datasets[chosen or next(iter(datasets))]
+
+
+def _take_dataset(workspace: Workspace) -> None:
+    choose_dataset(workspace, st.session_state[keys.DATASET])
 
 
 def dataset_of(workspace: Workspace, run: Run) -> DatasetRef:
     """Return the dataset that a run was trained on."""
     path = run.data_dir
-    return DatasetRef(workspace.relative(path), path.name, path, False)
+    return DatasetRef(dataset_id(workspace, path), path.name, path, False)
 
 
 def subfolders(folder: Path) -> list[str]:
@@ -158,6 +198,19 @@ def subfolder_paths(folder: Path) -> list[str]:
 
 def _opened_path(workspace: Workspace) -> Path:
     return workspace.datasets_dir / "opened.json"
+
+
+def _last_path(workspace: Workspace) -> Path:
+    return workspace.datasets_dir / "last.json"
+
+
+def _last_dataset(workspace: Workspace) -> str | None:
+    try:
+        kept = read_json(_last_path(workspace))
+    except (OSError, ValueError):
+        return None
+    name = kept.get("dataset") if isinstance(kept, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def _read_opened(workspace: Workspace) -> list[str]:

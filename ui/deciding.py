@@ -18,7 +18,7 @@ from tl_core.data.decisions import (
 from tl_core.errors import DatasetError, TLError
 from tl_core.workspace import Workspace
 from ui import keys
-from ui.datasets import DatasetRef
+from ui.datasets import DatasetRef, remember_dataset
 from ui.looking import View
 from ui.words import number_of, plain
 
@@ -169,6 +169,7 @@ def _decide(
     """
     edit(view.workspace, view.raw, lambda before: before.decide(label, decisions))
     forget_picked([decision.path for decision in decisions] if picked is None else picked)
+    remember_dataset(view.workspace, view.dataset.id)
     st.session_state[keys.NOTICE] = label
     st.rerun()
 

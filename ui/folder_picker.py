@@ -60,7 +60,7 @@ def draw_folder_picker(studio: Studio) -> None:
         placeholder=str(allowed / "photos"),
     )
     if st.button("Open the folder", key="open_folder", type="primary"):
-        choose_dataset(open_folder(studio.workspace, path).id)
+        choose_dataset(studio.workspace, open_folder(studio.workspace, path).id)
         st.session_state[keys.NOTICE] = "The folder is open; see it under Pictures"
         st.rerun()
     for number, dataset in enumerate(list_datasets(studio.workspace)):

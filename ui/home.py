@@ -14,6 +14,7 @@ from ui.bootstrap import Studio
 from ui.errors import guarded
 from ui.looking import found_in_line
 from ui.next_step import CLASSIFY_PAGE, DATA_PAGE, EVALUATE_PAGE, TRAIN_PAGE
+from ui.shared.address import page_link
 from ui.thumbnails import thumbnails
 
 NUM_PICTURES = 12
@@ -56,7 +57,7 @@ def _draw_steps(
                 st.markdown(f"**{state}**")
                 st.caption(told)
                 st.space("stretch")
-                st.page_link(page, label=label, icon=":material/arrow_forward:")
+                page_link(page, label, ":material/arrow_forward:")
 
 
 def spread_over_classes(index: DatasetIndex, count: int) -> list[ImageRecord]:

@@ -9,7 +9,7 @@ import streamlit as st
 from tl_core.data.intake import store_uploads
 from ui import keys
 from ui.bootstrap import Studio
-from ui.datasets import choose_dataset
+from ui.datasets import choose_dataset, dataset_id
 from ui.intake_parts import draw_class, draw_target, fresh, given
 from ui.thumbnails import make_tile
 from ui.words import number_of, plain
@@ -38,7 +38,7 @@ def draw_camera(studio: Studio) -> None:
         taken = st.session_state.setdefault(keys.SHOTS, [])
         if outcome.is_stored:
             taken.append((class_name, make_tile(data)))
-            choose_dataset(studio.workspace.relative(folder))
+            choose_dataset(studio.workspace, dataset_id(studio.workspace, folder))
         else:
             st.session_state[keys.NOTICE] = outcome.reason or "The picture was not added."
         st.session_state[keys.INTAKE_ROUND] = st.session_state.get(keys.INTAKE_ROUND, 0) + 1

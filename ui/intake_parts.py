@@ -19,7 +19,7 @@ from tl_core.data.names import safe_component
 from tl_core.errors import DatasetError
 from ui import keys
 from ui.bootstrap import Studio
-from ui.datasets import DatasetRef, choose_dataset, list_datasets
+from ui.datasets import DatasetRef, choose_dataset, dataset_id, list_datasets
 from ui.progress import shower
 from ui.scans import folder_stamp, load_raw
 from ui.words import number_of, plain
@@ -177,8 +177,8 @@ def finish(
     """
     shown = None if studio.dataset is None else studio.dataset.id
     if num_added:
-        shown = studio.workspace.relative(out_dir)
-        choose_dataset(shown)
+        shown = dataset_id(studio.workspace, out_dir)
+        choose_dataset(studio.workspace, shown)
     st.session_state[keys.INTAKE_REPORT] = IntakeReport(
         shown, out_dir.name, num_added, tuple(outcomes), is_unread
     )

@@ -3,11 +3,11 @@
 Widgets built from settings are keyed ``<prefix>.<field>``, see ``ui/forms.py``.
 """
 
+ADDRESS = "address"  # what is chosen and what the address named, see ui/shared/address.py
 DATASET = "dataset"  # the sidebar's select box, also ?dataset= in the address
-DATASET_NEXT = "dataset_next"  # what that select box shall show from the next run of the page on
-DATASET_GONE = "dataset_gone"  # name of the one that was chosen and is not there any more
-RUN = "run"  # the run that Train and Classify look at, also ?run=
-RUN_NEXT = "run_next"
+DATASET_TITLE = "dataset_title"  # (id, title) of the one last shown, to name it once it is gone
+RUN = "run"  # the select box of Train, Classify and Evaluate, also ?run=
+GONE = "gone"  # one line to show after the next rerun: what was chosen is not there any more
 AUGMENT = "augment"  # plain dict of AugmentConfig, set on Data and used on Train
 AUGMENT_PHOTO = "augment_photo"  # number of the photo that the explorer shows
 USE_AUGMENT = "use_augment"  # whether training uses it

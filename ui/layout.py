@@ -5,6 +5,8 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from ui.shared.address import go_to
+
 
 def page_header(title: str, caption: str) -> DeltaGenerator:
     """Draw a page's title and one line about it; return the place for its main action.
@@ -33,5 +35,5 @@ def empty_state(icon: str, message: str, page: str, label: str) -> None:
         st.markdown(f"## {icon}", text_alignment="center")
         st.markdown(message, text_alignment="center")
         if st.button(label, key="empty_state_next", type="primary"):
-            st.switch_page(page)
+            go_to(page)
         st.space("small")

@@ -18,6 +18,7 @@ from ui import keys, words
 from ui.layout import section
 from ui.paired import draw_verdict, paired_test
 from ui.runs import run_titles
+from ui.shared import address
 
 MARK = "rgba(14, 143, 128, 0.2)"  # behind what differs, readable on both themes
 LETTERS = "ABCD"  # stand for the runs, whose titles are too long for a column or a legend
@@ -53,7 +54,7 @@ def _choose(comparable: Mapping[str, Run]) -> list[Run]:
     key = keys.COMPARED
     kept = [run_id for run_id in st.session_state.get(key, ()) if run_id in comparable]
     if key not in st.session_state:
-        looked_at = [st.session_state.get(keys.RUN)]
+        looked_at = [address.chosen(keys.RUN) or st.session_state.get(keys.RUN)]
         order = [run_id for run_id in [*looked_at, *comparable] if run_id in comparable]
         kept = list(dict.fromkeys(order))[:2]
     st.session_state[key] = kept

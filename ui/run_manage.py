@@ -13,7 +13,7 @@ from tl_core.training.runs import (
     unarchive_run,
 )
 from ui import keys, words
-from ui.runs import choose_run
+from ui.runs import choose_run, leave_run
 
 PANEL_WIDTH = 320  # pixels
 ASKED = "delete_asked"  # id of the run whose deleting waits for a yes
@@ -74,6 +74,7 @@ def _draw_archive(run: Run) -> None:
         help="Keeps the run, but leaves it out of the table and of every choice of runs.",
     ):
         archive_run(run)
+        leave_run()
         st.session_state[keys.NOTICE] = f"Archived {words.run_title(run)}."
         st.rerun()
 
@@ -95,6 +96,7 @@ def _draw_delete(run: Run) -> None:
     if yes.button("Delete it", key="delete_yes", type="primary", width="stretch"):
         _ask(None)
         delete_run(run)
+        leave_run()
         st.session_state[keys.NOTICE] = f"Deleted {words.run_title(run)}."
         st.rerun()
 

@@ -13,6 +13,7 @@ from ui.live import draw_live
 from ui.next_step import CLASSIFY_PAGE, EVALUATE_PAGE
 from ui.run_manage import draw_manage
 from ui.runs import choose_run, draw_badge, draw_curves, draw_result
+from ui.shared.address import go_to
 from ui.train_form import take_over
 
 
@@ -65,7 +66,7 @@ def _draw_way(title: str, key: str, icon: str, page: str, run: Run) -> None:
     """Draw the button that leads to a page with this run chosen there."""
     if st.button(title, key=key, icon=icon, width="stretch"):
         choose_run(run.id)
-        st.switch_page(page)
+        go_to(page)
 
 
 def _draw_trouble(workspace: Workspace, run: Run) -> None:

@@ -11,7 +11,7 @@ from tl_core.charts.training import history_chart, phase_starts
 from tl_core.training.runs import Run, list_runs
 from tl_core.workspace import Workspace
 from ui import keys, words
-from ui.choice import settle_choice
+from ui.shared import address
 
 RUN_VIEW = "This run"  # title of the Train page's view of one run
 
@@ -29,7 +29,13 @@ def loadable_runs(workspace: Workspace) -> list[Run]:
 
 def choose_run(run_id: str) -> None:
     """Make a run the one looked at from the next run of the page on."""
-    st.session_state[keys.RUN_NEXT] = run_id
+    address.choose(keys.RUN, run_id)
+
+
+def leave_run() -> None:
+    """Choose no run, after the one looked at was archived or deleted here; the newest is shown."""
+    address.choose(keys.RUN, None)
+    st.session_state.pop(keys.RUN, None)
 
 
 def select_run(runs: Sequence[Run], label: str) -> Run | None:
@@ -37,16 +43,30 @@ def select_run(runs: Sequence[Run], label: str) -> Run | None:
     by_id = {run.id: run for run in runs}
     if not by_id:
         return None
-    settle_choice(keys.RUN, keys.RUN_NEXT, by_id)
     titles = run_titles(list(by_id.values()))
+    wanted = address.chosen(keys.RUN) or st.session_state.get(keys.RUN)
+    if wanted is not None and wanted not in by_id:
+        shown = next(iter(by_id))
+        leave_run()
+        st.session_state[keys.GONE] = (
+            f"The run {words.plain(wanted)} cannot be shown here: it was deleted or archived, "
+            f"or it has no model. Shown now: {words.plain(titles[shown])}"
+        )
+        st.rerun()  # so that the click that found it gone does nothing to another run
+    if wanted is not None:
+        st.session_state[keys.RUN] = wanted  # on every run, as in draw_dataset_box
     chosen = st.selectbox(
         label,
         list(by_id),
         format_func=titles.__getitem__,  # no figures: a label that changes loses the choice
         key=keys.RUN,
-        bind="query-params",
+        on_change=_take_run,
     )
     return by_id[chosen or next(iter(by_id))]
+
+
+def _take_run() -> None:
+    choose_run(st.session_state[keys.RUN])
 
 
 def run_titles(runs: Sequence[Run]) -> dict[str, str]:

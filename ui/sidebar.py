@@ -8,10 +8,11 @@ from tl_core.training.jobs import worker_state
 from tl_core.training.runs import Run, list_runs
 from tl_core.workspace import Workspace
 from ui import words
-from ui.datasets import DatasetRef, select_dataset
+from ui.datasets import DatasetRef, draw_dataset_box, settle_dataset
 from ui.errors import guarded
 from ui.feed import follow
 from ui.live import progress_text
+from ui.shared.address import page_link
 
 PAGES = (
     ("app.py", "Home", ":material/home:"),
@@ -25,12 +26,14 @@ POLL_SECONDS = 2.0
 
 def draw_sidebar(workspace: Workspace) -> DatasetRef | None:
     """Draw the sidebar and return the dataset chosen in it."""
+    dataset = settle_dataset(workspace)
     with st.sidebar:
         with st.container(gap="xxsmall"):
             for path, label, icon in PAGES:
-                st.page_link(path, label=label, icon=icon, width="stretch")
+                page_link(path, label, icon, is_wide=True)
         st.space("small")
-        dataset = select_dataset(workspace)
+        if dataset is not None:
+            draw_dataset_box(workspace, dataset)
         active = next((run for run in list_runs(workspace.runs_dir) if run.is_active), None)
         _training_state(active)(workspace, active)
     return dataset

@@ -1,0 +1,124 @@
+"""The address in the browser: which dataset and which run it names, and the way to other pages.
+
+The only module that reads or writes ``st.query_params`` and that leads to another page. The session
+holds what is chosen; the address follows every choice, and wins whenever it was changed in the
+browser: by Back or Forward, a reload, a bookmark, a second tab.
+
+    read()                       # at the start of a page, before anything is drawn
+    choose(keys.RUN, run.id)     # a person's choice; in the address from the next ``write`` on
+    write()                      # once it is known what the page shows
+    go_to("pages/2_Train.py")    # dataset and run go along
+
+Select boxes are not bound to query parameters (``bind="query-params"``): Streamlit refuses to
+switch pages while a bound parameter is set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from ui import keys
+
+NAMES = (keys.DATASET, keys.RUN)
+
+
+@dataclass
+class _Address:
+    """What a session knows of its address.
+
+    Attributes:
+        chosen: ids by name, of what the session has chosen; a name that is missing has no choice.
+        known: the ids that the address held when it was last read or written; None before that.
+        page: the page that was drawn last.
+        replaced: what our last write replaced, until the browser is known to have the new one.
+    """
+
+    chosen: dict[str, str] = field(default_factory=dict)
+    known: dict[str, str] | None = None
+    page: str | None = None
+    replaced: dict[str, str] | None = None
+
+
+def chosen(name: str) -> str | None:
+    """Return the chosen id of ``keys.DATASET`` or ``keys.RUN``; None when none was chosen."""
+    return _address().chosen.get(name)
+
+
+def choose(name: str, value: str | None) -> None:
+    """Make an id the chosen one, None for no choice; the select box shows it when drawn next."""
+    address = _address()
+    address.chosen.pop(name, None)
+    if value is not None:
+        address.chosen[name] = value
+
+
+def read() -> None:
+    """Take over what the address names if it was changed in the browser.
+
+    A plain address leaves the dataset as it is: nothing but a person or a name changes that.
+    """
+    address, now, page = _address(), _named(), getattr(get_script_run_ctx(), "page_script_hash", "")
+    if page != address.page:
+        address.page = page
+        st.session_state.pop(keys.RUN, None)  # what another page shows without a choice
+    if now == address.known:
+        address.replaced = None
+        return
+    if now == address.replaced and not _is_back_or_forward():
+        return  # a click from before our last write reached the browser
+    address.known, address.replaced = now, None
+    before = address.chosen
+    kept = {name: before[name] for name in (keys.DATASET,) if name in before}
+    address.chosen = {**kept, **now}
+    if address.chosen.get(keys.RUN) != before.get(keys.RUN):
+        st.session_state.pop(keys.RUN, None)  # the box is not to keep a run that is not named
+
+
+def write() -> None:
+    """Make the address name what is chosen; other query parameters stay."""
+    address, now = _address(), _named()
+    if now != address.chosen:
+        others = {name: v for name, v in st.query_params.to_dict().items() if name not in NAMES}
+        st.query_params.from_dict({**others, **address.chosen})
+        address.replaced = now
+    address.known = dict(address.chosen)
+
+
+def go_to(page: str) -> NoReturn:
+    """Open another page with the chosen dataset and run.
+
+    Args:
+        page: its file, such as ``"pages/2_Train.py"``, see ``ui/next_step.py``.
+    """
+    address = _address()
+    address.known = dict(address.chosen)
+    st.switch_page(page, query_params=address.chosen)
+
+
+def page_link(page: str, label: str, icon: str, *, is_wide: bool = False) -> None:
+    """Draw a link to another page with the chosen dataset and run."""
+    st.page_link(
+        page,
+        label=label,
+        icon=icon,
+        width="stretch" if is_wide else "content",
+        query_params=_address().chosen,
+    )
+
+
+def _address() -> _Address:
+    address: _Address = st.session_state.setdefault(keys.ADDRESS, _Address())
+    return address
+
+
+def _named() -> dict[str, str]:
+    return {name: st.query_params[name] for name in NAMES if st.query_params.get(name)}
+
+
+def _is_back_or_forward() -> bool:
+    """Return whether the browser's history led here; as if so when Streamlit does not say."""
+    return bool(getattr(get_script_run_ctx(), "is_history_navigation", True))
