@@ -1,5 +1,6 @@
 import logging
 import threading
+from types import SimpleNamespace
 
 import pytest
 from app_helpers import (
@@ -13,9 +14,12 @@ from tl_core.config import TrainConfig
 from tl_core.data.dataset import scan_dataset
 from tl_core.data.progress import Progress
 from tl_core.errors import DatasetError
+from tl_core.training import jobs
 from tl_core.training.explore import look
+from tl_core.training.job_queue import JobQueue
 from tl_core.training.runs import create_run
 from ui import sample
+from ui.bootstrap import report_unattended
 
 
 def test_home_shows_the_sample_set_and_one_next_step(workspace, dataset):
@@ -115,3 +119,23 @@ def _raiser(error):
         raise error
 
     return fail
+
+
+def test_a_closed_server_reports_what_the_worker_goes_on_with(workspace, monkeypatch, capsys):
+    worker = SimpleNamespace(alive=True)
+    monkeypatch.setattr(jobs, "worker_state", lambda _: worker)
+    queue = JobQueue(workspace)
+    queue.submit("features", {})
+    report_unattended(workspace)
+    assert capsys.readouterr().out == ""
+
+    queue.submit("train", {})
+    report_unattended(workspace)
+    assert capsys.readouterr().out.startswith("1 training or search goes on in the background")
+    queue.submit("sweep", {})
+    report_unattended(workspace)
+    assert capsys.readouterr().out.startswith("2 trainings or searches go on")
+
+    worker.alive = False
+    report_unattended(workspace)
+    assert capsys.readouterr().out == ""

@@ -4,12 +4,15 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from tl_core.config import TrainConfig
 from tl_core.errors import ConfigError, DatasetError, RunError, Stopped
+from tl_core.files import read_json, write_json
 from tl_core.training import worker as worker_module
+from tl_core.training import worker_process
 from tl_core.training.job_kinds import JobKind
 from tl_core.training.jobs import (
     JobQueue,
@@ -25,6 +28,7 @@ from tl_core.training.jobs import (
 from tl_core.training.run_files import start_run, update_status
 from tl_core.training.runs import Run, create_run, list_runs
 from tl_core.training.worker import run_worker
+from tl_core.training.worker_process import USERS_FILE, has_users
 from tl_core.workspace import Workspace
 
 CONFIG = TrainConfig(backbone="tiny", fc_layers=(8,), epochs=2, learning_rate=0.01)
@@ -306,6 +310,55 @@ def test_a_worker_leaves_with_its_workspace_and_does_not_bring_it_back(
     assert not workspace.root.exists()
 
 
+@pytest.fixture
+def users(workspace, monkeypatch):
+    """Return a set of names; the worker is in use while it has one."""
+    names = {"server"}
+    monkeypatch.setattr(worker_module, "has_users", lambda _: bool(names))
+    monkeypatch.setattr(worker_module, "_USERS_SECONDS", 0.02)
+    monkeypatch.setattr(worker_module, "_UNUSED_SECONDS", 0.1)
+    return names
+
+
+def test_an_idle_worker_leaves_soon_after_the_last_process_that_uses_it(
+    start_worker, workspace, users
+):
+    worker = start_worker()
+    wait_until(lambda: worker_state(workspace).state == "idle")
+    users.clear()
+    wait_until(worker.has_left)
+    assert worker_state(workspace).state == "exiting"
+
+
+def test_an_unused_worker_does_its_trainings_first_and_leaves_what_is_only_looked_at(
+    queue, start_worker, workspace, users
+):
+    begun = []
+
+    def look(context):
+        begun.append("look")
+        wait_for_stop(context)
+
+    worker = start_worker(
+        look=JobKind(look, gives_way=True, needs_user=True),
+        train=JobKind(lambda context: begun.append("train")),
+    )
+    look_job = queue.submit("look", {})
+    wait_until(lambda: begun)
+    users.clear()
+    queue.submit("train", {}, priority=-1)
+    wait_until(worker.has_left)
+    assert begun == ["look", "train"]
+    assert [(job.id, job.active) for job in queue.jobs()] == [(look_job.id, False)]
+
+
+def test_a_worker_in_use_stays_while_idle(start_worker, workspace, users):
+    worker = start_worker(idle_seconds=60)
+    wait_until(lambda: worker_state(workspace).state == "idle")
+    time.sleep(0.3)
+    assert not worker.has_left()
+
+
 def test_there_is_one_worker_for_a_workspace(start_worker, workspace, monkeypatch):
     monkeypatch.setattr(worker_module, "_LOCK_SECONDS", 0.1)
     first = start_worker()
@@ -358,6 +411,34 @@ ENDLESS = CONFIG.updated(epochs=1000, fc_layers=(512, 512))
 def wait_for_weights(run):
     wait_until(lambda: run.is_loadable or not run.is_active)
     assert run.state == "running", (run.message, run.log_tail(5))
+
+
+def test_a_worker_process_ends_after_the_process_that_started_it(workspace):
+    code = """
+import pathlib, sys
+from tl_core.training.jobs import ensure_worker
+from tl_core.workspace import Workspace
+ensure_worker(Workspace(pathlib.Path(sys.argv[1])), warm=False)
+"""
+    subprocess.run([sys.executable, "-c", code, str(workspace.root)], check=True)
+    assert worker_state(workspace).alive
+    wait_until(lambda: not worker_state(workspace).alive)
+    assert "Traceback" not in "".join(worker_log_tail(workspace))
+
+
+def test_the_processes_that_use_a_worker_are_known_and_ended_ones_forgotten(workspace, monkeypatch):
+    this_process = SimpleNamespace(pid=os.getpid())
+    monkeypatch.setattr(worker_process, "_spawn", lambda *args: this_process)
+    assert has_users(workspace)  # nobody asked for it, so nobody can be gone
+    users_file = workspace.queue_dir / USERS_FILE
+    write_json(users_file, [[os.getpid(), 1.0]])  # its number is in use again
+    assert not has_users(workspace)
+    ensure_worker(workspace)
+    ensure_worker(workspace)
+    assert [pid for pid, _ in read_json(users_file)] == [os.getpid()]
+    assert has_users(workspace)
+    users_file.write_text("[1")
+    assert has_users(workspace)
 
 
 def test_a_worker_process_trains_and_stops_within_two_seconds(studio, data_dir):

@@ -6,15 +6,18 @@ with bootstrap("Train") as studio:
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import streamlit as st
 
 from tl_core.data.dataset import DatasetIndex
 from tl_core.training import jobs
+from tl_core.training.job_kinds import num_unattended
 from tl_core.workspace import Workspace, default_workspace
 from ui import keys
 from ui.brand import ICON, LOGO, TITLE
@@ -68,6 +71,7 @@ def bootstrap(title: str) -> Iterator[Studio]:
         ensure_sample(workspace)
         jobs.ensure_worker(workspace)
         address.read()
+        _report_at_exit(workspace.root)
         studio = Studio(
             workspace, os.environ.get(MODE_ENVIRONMENT_NAME, "studio"), draw_sidebar(workspace)
         )
@@ -80,3 +84,17 @@ def bootstrap(title: str) -> Iterator[Studio]:
             st.toast(told, icon=":material/cancel:", duration="long")
         yield studio
     set_imports_aside()
+
+
+@st.cache_resource(show_spinner=False)
+def _report_at_exit(root: Path) -> None:
+    """Once per server: have it report, when it ends, what goes on without it."""
+    atexit.register(report_unattended, Workspace(root))
+
+
+def report_unattended(workspace: Workspace) -> None:
+    """Print how many trainings and searches the worker does while the app is closed, if any."""
+    number = num_unattended(workspace)
+    if number and jobs.worker_state(workspace).alive:
+        what = "1 training or search goes" if number == 1 else f"{number} trainings or searches go"
+        print(f"{what} on in the background. Open the studio to follow or stop.", flush=True)

@@ -17,7 +17,7 @@ from tl_core.training.explore import explore, measure_curve
 from tl_core.training.explore_files import ExploreFiles
 from tl_core.training.feature_stage import load_features
 from tl_core.training.job_failures import keeping_reason
-from tl_core.training.job_queue import Job
+from tl_core.training.job_queue import Job, JobQueue
 from tl_core.training.runs import Run
 from tl_core.training.search_jobs import FIND_LR
 from tl_core.training.search_work import do_range_test, do_sweep
@@ -47,10 +47,17 @@ class JobContext:
 
 @dataclass(frozen=True)
 class JobKind:
-    """How to do a job, and whether it gives way to more urgent ones and goes on later."""
+    """How to do a job.
+
+    Attributes:
+        run: does it.
+        gives_way: whether it is interrupted for more urgent jobs and goes on later.
+        needs_user: whether it waits while the app is closed. Trainings and searches do not.
+    """
 
     run: Callable[[JobContext], None]
     gives_way: bool = False
+    needs_user: bool = False
 
 
 def run_train(context: JobContext) -> None:
@@ -137,10 +144,16 @@ def _find_out(context: JobContext, kind: str, index: DatasetIndex) -> None:
 
 KINDS: dict[str, JobKind] = {
     "train": JobKind(run_train),
-    "features": JobKind(run_features, gives_way=True),
-    "explore": JobKind(run_explore, gives_way=True),
-    "curve": JobKind(run_curve, gives_way=True),
-    "augment_effect": JobKind(run_augment_effect, gives_way=True),
+    "features": JobKind(run_features, gives_way=True, needs_user=True),
+    "explore": JobKind(run_explore, gives_way=True, needs_user=True),
+    "curve": JobKind(run_curve, gives_way=True, needs_user=True),
+    "augment_effect": JobKind(run_augment_effect, gives_way=True, needs_user=True),
     SWEEP: JobKind(run_sweep, gives_way=True),
     FIND_LR: JobKind(run_find_lr),
 }
+
+
+def num_unattended(workspace: Workspace) -> int:
+    """Return how many jobs are done also while the app is closed: trainings and searches."""
+    jobs = JobQueue(workspace).jobs()
+    return sum(job.kind in KINDS and not KINDS[job.kind].needs_user for job in jobs)

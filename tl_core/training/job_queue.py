@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -134,10 +134,10 @@ class JobQueue:
             return dict(read_json(self._path(job_id, ".progress.json")))
         return {}
 
-    def take(self) -> Job | None:
-        """Take the next job, which becomes active; for the worker only."""
+    def take(self, *, without_kinds: Collection[str] = ()) -> Job | None:
+        """Take the next job of another kind than these, which becomes active; for the worker."""
         for job in self.jobs():
-            if not job.active:
+            if not job.active and job.kind not in without_kinds:
                 with suppress(FileNotFoundError):  # cancelled this very moment: try the next
                     self._rename(job.id, _WAITING, _ACTIVE)
                     return replace(job, active=True)

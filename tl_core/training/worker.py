@@ -1,7 +1,8 @@
 """The worker process: loads everything slow ahead of need, then does one job after another.
 
 Started by :func:`tl_core.training.jobs.ensure_worker`; one lives for each workspace. It leaves when
-it had nothing to do for long, or when its workspace is gone.
+it had nothing to do for long, when the processes that use it have ended and no training or search
+is left, or when its workspace is gone.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from tl_core.training.worker_process import (
     DEFAULT_IDLE_SECONDS,
     IDLE_ENVIRONMENT_NAME,
     WORKER_FILE,
+    has_users,
     spawn_lock,
 )
 from tl_core.workspace import Workspace
@@ -48,6 +50,8 @@ _HEARTBEAT_SECONDS = 1.0
 _GIVE_WAY_SECONDS = 0.2
 _LOCK_SECONDS = 10.0  # how long a predecessor that was told to leave may take
 _REPORT_SECONDS = 0.5
+_USERS_SECONDS = 1.0
+_UNUSED_SECONDS = 2.0  # a server that is started again finds its worker
 
 
 def run_worker(
@@ -58,6 +62,9 @@ def run_worker(
     kinds: Mapping[str, JobKind] | None = None,
 ) -> None:
     """Work until there was nothing to do for ``idle_seconds``; not at all if another worker does.
+
+    When the last process that uses the worker has ended, it does the trainings and searches that
+    are queued and leaves; other jobs wait for the next worker.
 
     Args:
         workspace: whose queue to work on.
@@ -107,26 +114,51 @@ class _Worker:
         self._record: dict[str, Any] = {**own_identity(), "warm": False, "message": ""}
         self._record_lock = threading.Lock()
         self._left = threading.Event()
+        self._warming: threading.Thread | None = None
+        self._used_at = self._users_seen_at = time.monotonic()
 
     def work(self, warm: bool) -> None:
         """Do jobs until it is time to leave."""
         self._publish(state="idle", job_id=None)
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
         if warm:
-            threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
+            self._warming = threading.Thread(target=self._warm_up, name="warm-up", daemon=True)
+            self._warming.start()
         self._recover()
         idle_since = time.monotonic()
         try:
             while self._workspace.root.is_dir():
-                if (job := self._queue.take()) is not None:
+                unused = self._is_unused()
+                job = self._queue.take(without_kinds=self._kinds_for_users if unused else ())
+                is_idle = time.monotonic() - idle_since >= self._idle_seconds
+                if job is not None:
                     self._do(job)
                     idle_since = time.monotonic()
-                elif time.monotonic() - idle_since >= self._idle_seconds and self._may_leave():
+                elif (is_idle or (unused and not self._is_warming)) and self._may_leave(unused):
                     return
                 else:
                     time.sleep(_POLL_SECONDS)
         finally:
             self._left.set()
+
+    def _is_unused(self) -> bool:
+        """Whether the processes that use this worker have ended a moment ago or longer."""
+        now = time.monotonic()
+        if now - self._users_seen_at >= _USERS_SECONDS:
+            self._users_seen_at = now
+            if has_users(self._workspace):
+                self._used_at = now
+        return now - self._used_at >= _USERS_SECONDS + _UNUSED_SECONDS
+
+    @property
+    def _is_warming(self) -> bool:
+        """Whether the warm-up runs, which starts a process that must not be left alone."""
+        return self._warming is not None and self._warming.is_alive()
+
+    @property
+    def _kinds_for_users(self) -> frozenset[str]:
+        """The kinds of job that wait while the app is closed."""
+        return frozenset(name for name, kind in self._kinds.items() if kind.needs_user)
 
     def _do(self, job: Job) -> None:
         _log.info("job %s: %s %s", job.id, job.kind, job.run_dir or "")
@@ -187,14 +219,16 @@ class _Worker:
         return None
 
     def _should_stop(self, job: Job) -> ShouldStop:
-        gives_way = self._kind_of(job).gives_way
+        kind = self._kind_of(job)
         next_look = 0.0
 
         def should_stop() -> bool:
             nonlocal next_look
             if self._queue.is_stop_requested(job.id) or not self._workspace.root.is_dir():
                 return True
-            if not gives_way or time.monotonic() < next_look:
+            if kind.needs_user and self._is_unused():
+                return True
+            if not kind.gives_way or time.monotonic() < next_look:
                 return False
             next_look = time.monotonic() + _GIVE_WAY_SECONDS
             return self._queue.must_give_way(job)
@@ -226,10 +260,16 @@ class _Worker:
             _log.warning("job %s was interrupted", job.id)
             self._queue.finish(job.id)
 
-    def _may_leave(self) -> bool:
-        """Announce leaving, unless a job came in: nobody starts a worker or asks for one now."""
+    def _may_leave(self, unused: bool) -> bool:
+        """Announce leaving, unless a job or, with ``unused``, a user came in.
+
+        Nobody starts a worker or asks for one meanwhile.
+        """
         with spawn_lock(self._workspace):
-            if self._queue.jobs():
+            if unused and has_users(self._workspace):
+                return False
+            waiting = {job.kind for job in self._queue.jobs()}
+            if waiting - (self._kinds_for_users if unused else set()):
                 return False
             self._publish(state="exiting")
             return True

@@ -17,11 +17,12 @@ from filelock import FileLock
 
 from tl_core.child import child_environment, module_command
 from tl_core.files import read_json, write_json
-from tl_core.training.processes import is_alive
+from tl_core.training.processes import is_alive, own_identity
 from tl_core.training.run_files import tail
 from tl_core.workspace import Workspace
 
 WORKER_FILE = "worker.json"
+USERS_FILE = "worker_users.json"
 LOG_NAME = "worker.log"
 IDLE_ENVIRONMENT_NAME = "TL_WORKER_IDLE_SECONDS"
 DEFAULT_IDLE_SECONDS = 1800.0
@@ -74,10 +75,12 @@ def ensure_worker(workspace: Workspace, *, warm: bool = True) -> None:
     """Start the worker unless one lives; returns at once.
 
     Cheap enough to call at every look at the queue, which also brings a worker back that died.
-    With ``warm`` it loads everything slow before it is needed.
+    With ``warm`` it loads everything slow before it is needed. The calling process is recorded as a
+    user of the worker, which leaves when the last of them has ended and nothing is left to train.
     """
     workspace.queue_dir.mkdir(parents=True, exist_ok=True)
     with spawn_lock(workspace):
+        _record_user(workspace)
         current = worker_state(workspace)
         if current.alive and current.state != "exiting":
             return
@@ -86,6 +89,12 @@ def ensure_worker(workspace: Workspace, *, warm: bool = True) -> None:
         with suppress(OSError):  # the process may have ended already; then there is none
             record.update(_identity_of(process.pid))
             write_json(workspace.queue_dir / WORKER_FILE, record)
+
+
+def has_users(workspace: Workspace) -> bool:
+    """Whether a process that asked for the worker still runs; True when none ever asked."""
+    users = _users(workspace)
+    return not users or any(is_alive(pid, create_time) for pid, create_time in users)
 
 
 def end_worker(workspace: Workspace, wait_seconds: float = 5.0) -> None:
@@ -112,6 +121,24 @@ def worker_log_tail(workspace: Workspace, num_lines: int = 20) -> list[str]:
 def spawn_lock(workspace: Workspace) -> FileLock:
     """Return the lock under which a worker is started, or decides to leave."""
     return FileLock(workspace.queue_dir / "spawn.lock")
+
+
+def _users(workspace: Workspace) -> list[list[float]]:
+    """Return pid and start of every process recorded as a user of the worker."""
+    try:
+        return [[pid, start] for pid, start in read_json(workspace.queue_dir / USERS_FILE)]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def _record_user(workspace: Workspace) -> None:
+    """Add this process to the users of the worker, and drop those that have ended."""
+    this = list(own_identity().values())
+    users = _users(workspace)
+    if this not in users:
+        living = [user for user in users if is_alive(*user)]
+        with suppress(OSError):
+            write_json(workspace.queue_dir / USERS_FILE, [*living, this])
 
 
 def _spawn(workspace: Workspace, warm: bool) -> subprocess.Popen[bytes]:
