@@ -9,6 +9,7 @@ from app_helpers import (
     open_page,
     texts,
 )
+from streamlit.runtime import RuntimeState
 
 from tl_core.config import TrainConfig
 from tl_core.data.dataset import scan_dataset
@@ -64,7 +65,7 @@ def test_home_tells_the_last_result_with_its_interval(workspace, dataset):
 def test_on_first_start_the_sample_set_is_drawn_with_progress(workspace, make_dataset, monkeypatch):
     may_end = threading.Event()
 
-    def draw(out_dir, on_progress):
+    def draw(out_dir, on_progress, should_stop):
         on_progress(Progress("sample", 3, 12, 0.1))
         may_end.wait(30)
         make_dataset({"cat": 4, "dog": 4}, out_dir)
@@ -83,7 +84,7 @@ def test_on_first_start_the_sample_set_is_drawn_with_progress(workspace, make_da
 
 
 def test_a_drawing_that_fails_says_so_and_can_be_repeated(workspace, monkeypatch):
-    def fail(out_dir, on_progress):
+    def fail(out_dir, on_progress, should_stop):
         raise OSError("disk full")
 
     monkeypatch.setattr(sample, "draw_sample_dataset", fail)
@@ -93,6 +94,18 @@ def test_a_drawing_that_fails_says_so_and_can_be_repeated(workspace, monkeypatch
     assert not at.exception
     assert "logs/app.log" in at.error[0].value
     assert at.button(key="redraw_sample").label == "Draw it again"
+
+
+def test_a_server_that_stops_does_not_wait_for_the_sample_set(workspace, monkeypatch):
+    runtime = SimpleNamespace(
+        exists=lambda: True, get_instance=lambda: SimpleNamespace(state=RuntimeState.STOPPING)
+    )
+    monkeypatch.setattr("streamlit.runtime", runtime)
+    drawing = sample.ensure_sample(workspace)
+    drawing.thread.join(60)
+    assert not drawing.thread.is_alive()
+    assert drawing.error == ""
+    assert not sample.sample_dir(workspace).exists()
 
 
 def test_a_users_mistake_is_shown_as_it_stands(workspace, dataset, monkeypatch):

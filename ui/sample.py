@@ -8,9 +8,11 @@ from pathlib import Path
 
 import streamlit as st
 from filelock import FileLock, Timeout
+from streamlit.runtime import RuntimeState
 
 from tl_core.data.progress import Progress
 from tl_core.data.samples import SAMPLE_NAME, draw_sample_dataset
+from tl_core.errors import Stopped
 from tl_core.workspace import Workspace
 from ui.errors import BUG_MESSAGE, guarded, logger
 from ui.memory import give_back
@@ -77,10 +79,20 @@ def _draw(drawing: Drawing) -> None:
         drawing.out_dir.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(drawing.out_dir.with_name(f".{SAMPLE_NAME}.lock"), timeout=120):
             if not drawing.out_dir.is_dir():
-                draw_sample_dataset(drawing.out_dir, on_progress=note)
+                draw_sample_dataset(
+                    drawing.out_dir, on_progress=note, should_stop=_server_is_stopping
+                )
     except Timeout:
         drawing.error = "Another process has been drawing the sample set for two minutes."
+    except Stopped:  # the next server draws it
+        return
     except Exception:
         logger.exception("The sample set could not be drawn")
         drawing.error = BUG_MESSAGE
     give_back()
+
+
+def _server_is_stopping() -> bool:
+    """Whether Ctrl-C was pressed: the process would wait for the threads that draw."""
+    stopping = (RuntimeState.STOPPING, RuntimeState.STOPPED)
+    return st.runtime.exists() and st.runtime.get_instance().state in stopping
