@@ -2,15 +2,15 @@
 
 import streamlit as st
 
-from tl_core.training.runs import list_runs
-from ui import keys
-from ui.bootstrap import bootstrap
-from ui.brand import TITLE
-from ui.home import draw_pictures, draw_steps
-from ui.layout import page_header
-from ui.next_step import next_step
-from ui.sample import draw_progress, ensure_sample
+from tl_core.runs.store import list_runs
+from ui.datasets.sample import draw_progress, ensure_sample
+from ui.home.cards import draw_pictures, draw_steps
+from ui.shared import session_keys
 from ui.shared.address import go_to
+from ui.shared.brand import TITLE
+from ui.shared.navigation import next_step
+from ui.shared.page_layout import page_header
+from ui.shell.page import bootstrap
 
 with bootstrap(TITLE) as studio:
     action = page_header(
@@ -24,7 +24,7 @@ with bootstrap(TITLE) as studio:
     index = studio.index()
     runs = list_runs(studio.workspace.runs_dir)
     if index is not None:
-        step = next_step(runs, bool(st.session_state.get(keys.SEEN_DATA)))
+        step = next_step(runs, bool(st.session_state.get(session_keys.SEEN_DATA)))
         with action:
             if st.button(
                 step.label, type="primary", icon=step.icon, key="next_step", width="stretch"

@@ -24,13 +24,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.audit_plants import COPIES, Planting, crop, flip_labels
-from tl_core.config import TrainConfig
-from tl_core.data.audit import Audit, audit_dataset
+from tl_core.config.training import TrainConfig
+from tl_core.data.audit.audit import Audit, audit_dataset
+from tl_core.data.audit.label_errors import unlikeness
 from tl_core.data.dataset import DatasetIndex, scan_dataset
-from tl_core.data.images import open_image
-from tl_core.data.label_errors import unlikeness
-from tl_core.data.near_duplicates import find_near_duplicates
-from tl_core.model.features import FeatureSpec, extract_features
+from tl_core.data.images.images import open_image
+from tl_core.data.near_duplicates.search import find_near_duplicates
+from tl_core.features.extract import FeatureSpec, extract_features
 
 _FLIPPED = 0.05
 _FOREIGN = 0.02

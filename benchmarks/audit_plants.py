@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
 from tl_core.data.dataset import DatasetIndex, scan_dataset
-from tl_core.data.images import open_image
+from tl_core.data.images.images import open_image
 
 Change = Callable[[Image.Image, np.random.Generator], Image.Image]
 

@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter
 
-from tl_core.config import TrainConfig
+from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import scan_dataset
-from tl_core.results.evaluate import evaluate_run
-from tl_core.results.predict import find_images, load_predictor
+from tl_core.evaluation.evaluate import evaluate_run
+from tl_core.inference.predict import find_images, load_predictor
 from tl_core.training.trainer import train
 
 _MAX_UNKNOWN = 200

@@ -20,10 +20,10 @@ from pathlib import Path
 import psutil
 
 from benchmarks.photos import draw_photos
-from tl_core.config import AUGMENT_PRESETS, TrainConfig
-from tl_core.data.samples import draw_example, draw_sample_dataset
-from tl_core.training.jobs import end_worker, ensure_worker, start_training, worker_state
-from tl_core.training.runs import Run, load_run
+from tl_core.config.training import AUGMENT_PRESETS, TrainConfig
+from tl_core.data.sample.dataset import draw_example, draw_sample_dataset
+from tl_core.jobs.training import end_worker, ensure_worker, start_training, worker_state
+from tl_core.runs.store import Run, load_run
 from tl_core.workspace import Workspace
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent

@@ -24,14 +24,14 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.photos import PHOTO_SIZE
-from tl_core.config import TrainConfig
-from tl_core.data.augment import augment_view
+from tl_core.config.training import TrainConfig
+from tl_core.data.augmentation.augment import augment_view
 from tl_core.data.dataset import DatasetIndex, scan_dataset
-from tl_core.data.images import load_image
-from tl_core.model.cache import open_feature_cache
-from tl_core.model.engine import open_engines, prepare_engine
-from tl_core.model.features import FeatureSpec, extract_features
-from tl_core.model.machine import num_cores
+from tl_core.data.images.images import load_image
+from tl_core.features.cache import open_feature_cache
+from tl_core.features.engine import open_engines, prepare_engine
+from tl_core.features.extract import FeatureSpec, extract_features
+from tl_core.features.hardware import num_cores
 
 _KERAS_BATCH = 32
 
@@ -120,7 +120,7 @@ def add_ratios(seconds: dict[str, float], views: int) -> dict[str, float]:
 
 def measure_keras(index: DatasetIndex, spec: FeatureSpec, num_images: int) -> float:
     """Return the images a second of Keras' ``predict`` on decoded images."""
-    from tl_core.model.backbones import build_base_model
+    from tl_core.backbones.api import build_base_model
 
     pooling = None if spec.pooling == "flatten" else spec.pooling
     model = build_base_model(spec.backbone, spec.image_size, pooling)

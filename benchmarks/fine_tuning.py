@@ -101,8 +101,8 @@ def fit_plainly(photos: Path, options: argparse.Namespace) -> None:
     import keras
     import tensorflow as tf
 
-    from tl_core.model.backbones import build_base_model
-    from tl_core.model.finetune import split_at
+    from tl_core.backbones.api import build_base_model
+    from tl_core.backbones.cut import split_at
 
     parts = {
         part: keras.utils.image_dataset_from_directory(

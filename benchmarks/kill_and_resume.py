@@ -19,9 +19,9 @@ import time
 from pathlib import Path
 
 from tl_core.cli.terminal import print_table
-from tl_core.results.predict import load_predictor
-from tl_core.training.run_files import WEIGHTS_FILE
-from tl_core.training.runs import Run, list_runs
+from tl_core.inference.predict import load_predictor
+from tl_core.runs.files import WEIGHTS_FILE
+from tl_core.runs.store import Run, list_runs
 
 DEFAULT_OPTIONS = ("--backbone=tiny", "--epochs=400", "--augment=photo", "--views=3")
 

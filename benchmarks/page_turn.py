@@ -16,9 +16,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tl_core.analysis.explore import look
 from tl_core.data.dataset import scan_dataset
-from tl_core.training.explore import look
-from tl_core.training.jobs import end_worker
+from tl_core.jobs.training import end_worker
 from tl_core.workspace import Workspace
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))

@@ -6,10 +6,10 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tl_core.config import TrainConfig
+from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import scan_dataset
-from tl_core.data.images import open_image
-from tl_core.data.samples import draw_sample_dataset
+from tl_core.data.images.images import open_image
+from tl_core.data.sample.dataset import draw_sample_dataset
 from tl_core.data.split import split_dataset
 
 PHOTO_SIZE = (512, 384)  # (width, height), the size of a small photo

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tl_core.model.backbones import build_base_model
+from tl_core.backbones.api import build_base_model
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "flatten": {"pooling": None, "fc_layers": (1024, 1024), "batch_size": 8},

@@ -15,13 +15,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tl_core.config import TrainConfig
+from tl_core.config.search import SweepConfig, draw_trials
+from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import scan_dataset
-from tl_core.data.progress import Progress
-from tl_core.sweep_config import SweepConfig, draw_trials
-from tl_core.training.sweep import run_sweep
-from tl_core.training.sweep_estimate import estimate_seconds
-from tl_core.training.sweeps import Sweep, create_sweep
+from tl_core.progress import Progress
+from tl_core.search.estimate import estimate_seconds
+from tl_core.search.run import run_sweep
+from tl_core.search.store import Sweep, create_sweep
 from tl_core.training.trainer import train
 from tl_core.workspace import Workspace
 

@@ -3,24 +3,24 @@
 import streamlit as st
 
 from tl_core.errors import DatasetError
-from ui import keys
-from ui.augmenting import draw_explorer
-from ui.bootstrap import bootstrap
-from ui.data_export import draw_export
-from ui.data_filter import forget_other_filter
-from ui.data_map import draw_map
-from ui.data_overview import draw_overview
-from ui.data_split import draw_split
-from ui.deciding import draw_way_out
-from ui.findings import draw_counts, draw_findings
-from ui.gallery import draw_gallery
-from ui.intake import draw_intake, draw_intake_offer
-from ui.layout import page_header
-from ui.looking import ask_for_features, open_view
-from ui.next_step import TRAIN_PAGE
+from ui.augment.panel import draw_explorer
+from ui.data.export import draw_export
+from ui.data.filter import forget_other_filter
+from ui.data.findings import draw_counts, draw_findings
+from ui.data.gallery import draw_gallery
+from ui.data.intake.panel import draw_intake, draw_intake_offer
+from ui.data.map import draw_map
+from ui.data.overview import draw_overview
+from ui.data.split import draw_split
+from ui.datasets.dataset_view import ask_for_features, open_view
+from ui.datasets.decisions import draw_way_out
+from ui.shared import session_keys
 from ui.shared.address import go_to
-from ui.train_form import stored_config
-from ui.warmup import prepare_quietly
+from ui.shared.navigation import TRAIN_PAGE
+from ui.shared.page_layout import page_header
+from ui.shell.page import bootstrap
+from ui.shell.prefetch import prepare_quietly
+from ui.train.form import stored_config
 
 PARTS = ("Pictures", "Findings", "Map", "Split", "Augmentation", "Add pictures")
 
@@ -28,9 +28,9 @@ with bootstrap("Data") as studio:
     action = page_header(
         "Data", "What is in the folders, what is wrong with it, and what training will make of it."
     )
-    st.session_state[keys.SEEN_DATA] = True
+    st.session_state[session_keys.SEEN_DATA] = True
     pictures, findings, on_map, split, augmentation, add = st.tabs(
-        PARTS, key=keys.DATA_TABS, on_change="rerun"
+        PARTS, key=session_keys.DATA_TABS, on_change="rerun"
     )
     if add.open:
         with add:

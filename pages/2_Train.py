@@ -2,19 +2,19 @@
 
 import streamlit as st
 
-from tl_core.training.jobs import start_training
-from ui import keys, words
-from ui.bootstrap import bootstrap
-from ui.datasets import remember_dataset
-from ui.layout import empty_state, page_header, section
-from ui.lr_finder import draw_lr_finder
-from ui.next_step import DATA_PAGE
-from ui.runs import RUN_VIEW, choose_run, listed_runs
-from ui.runs_table import draw_runs_table
-from ui.search import draw_search
-from ui.train_form import draw_form
-from ui.train_views import TrainPage, draw_backbones_view, draw_compare_view, draw_run_view
-from ui.warmup import prepare_quietly
+from tl_core.jobs.training import start_training
+from ui.datasets.picker import remember_dataset
+from ui.runs.picker import RUN_VIEW, choose_run, listed_runs
+from ui.shared import session_keys, words
+from ui.shared.navigation import DATA_PAGE
+from ui.shared.page_layout import empty_state, page_header, section
+from ui.shell.page import bootstrap
+from ui.shell.prefetch import prepare_quietly
+from ui.train.form import draw_form
+from ui.train.lr_finder import draw_lr_finder
+from ui.train.runs_table import draw_runs_table
+from ui.train.search import draw_search
+from ui.train.views import TrainPage, draw_backbones_view, draw_compare_view, draw_run_view
 
 VIEWS = {
     RUN_VIEW: draw_run_view,
@@ -54,14 +54,14 @@ with bootstrap("Train") as studio:
     if start and config is not None:
         choose_run(start_training(studio.workspace, config, studio.dataset.path).id)
         remember_dataset(studio.workspace, studio.dataset.id)
-        st.session_state[keys.TRAIN_VIEW] = RUN_VIEW
+        st.session_state[session_keys.TRAIN_VIEW] = RUN_VIEW
         st.rerun()
     with result:
-        st.session_state.setdefault(keys.TRAIN_VIEW, RUN_VIEW if runs else "Backbones")
+        st.session_state.setdefault(session_keys.TRAIN_VIEW, RUN_VIEW if runs else "Backbones")
         view = st.segmented_control(
             "Show",
             list(VIEWS),
-            key=keys.TRAIN_VIEW,
+            key=session_keys.TRAIN_VIEW,
             required=True,
             label_visibility="collapsed",
             persist_state="session",

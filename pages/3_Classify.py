@@ -2,13 +2,13 @@
 
 import streamlit as st
 
-from ui import words
-from ui.bootstrap import bootstrap
-from ui.layout import empty_state, page_header
-from ui.next_step import TRAIN_PAGE
-from ui.photos import gather_photos
-from ui.predictions import draw_predictions, draw_table, predict
-from ui.runs import loadable_runs, select_run
+from ui.classify.answers import draw_predictions, draw_table, predict
+from ui.classify.sources import gather_photos
+from ui.runs.picker import loadable_runs, select_run
+from ui.shared import words
+from ui.shared.navigation import TRAIN_PAGE
+from ui.shared.page_layout import empty_state, page_header
+from ui.shell.page import bootstrap
 
 with bootstrap("Classify") as studio:
     page_header("Classify", "Photos in, answers out. They are not kept.")

@@ -2,29 +2,29 @@
 
 import streamlit as st
 
-from ui.bootstrap import bootstrap
-from ui.deciding import draw_refusal
-from ui.evaluate_closer import draw_closer
-from ui.evaluate_compute import look
-from ui.evaluate_confusion import draw_confusion
-from ui.evaluate_downloads import draw_downloads
-from ui.evaluate_elsewhere import draw_elsewhere
-from ui.evaluate_mistakes import draw_mistakes
-from ui.evaluate_source import choose_source
-from ui.evaluate_state import (
+from ui.datasets.decisions import draw_refusal
+from ui.evaluate.confusion import draw_confusion
+from ui.evaluate.details import draw_closer
+from ui.evaluate.downloads import draw_downloads
+from ui.evaluate.mistakes import draw_mistakes
+from ui.evaluate.other_folder import draw_elsewhere
+from ui.evaluate.reliability import draw_trust
+from ui.evaluate.source import choose_source
+from ui.evaluate.summary import draw_summary
+from ui.runs.evaluations import (
     CONFUSION_TAB,
     FOLDER_TAB,
     MISTAKES_TAB,
     SUMMARY_TAB,
     TABS,
     TRUST_TAB,
+    look,
 )
-from ui.evaluate_summary import draw_summary
-from ui.evaluate_trust import draw_trust
-from ui.layout import empty_state, page_header
-from ui.next_step import TRAIN_PAGE
-from ui.runs import loadable_runs
-from ui.words import plain
+from ui.runs.picker import loadable_runs
+from ui.shared.navigation import TRAIN_PAGE
+from ui.shared.page_layout import empty_state, page_header
+from ui.shared.words import plain
+from ui.shell.page import bootstrap
 
 SECTIONS = {
     SUMMARY_TAB: draw_summary,

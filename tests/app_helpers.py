@@ -9,21 +9,15 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tl_core.config import TrainConfig
-from tl_core.data.samples import SAMPLE_NAME
+from tl_core.config.training import TrainConfig
+from tl_core.data.sample.dataset import SAMPLE_NAME
 from tl_core.files import write_bytes, write_json, write_text
-from tl_core.training import jobs
-from tl_core.training.run_files import (
-    CLASSES_FILE,
-    HISTORY_FILE,
-    METRICS_FILE,
-    WEIGHTS_FILE,
-    end_run,
-)
-from tl_core.training.runs import Run, create_run
+from tl_core.jobs import training as training_jobs
+from tl_core.runs.files import CLASSES_FILE, HISTORY_FILE, METRICS_FILE, WEIGHTS_FILE, end_run
+from tl_core.runs.store import Run, create_run
 from tl_core.workspace import ENVIRONMENT_NAME, Workspace
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 DATA, TRAIN, CLASSIFY = (f"pages/{name}.py" for name in ("1_Data", "2_Train", "3_Classify"))
 
 
@@ -33,7 +27,7 @@ def make_workspace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workspace
     workspace.datasets_dir.mkdir(parents=True)
     monkeypatch.setenv(ENVIRONMENT_NAME, str(workspace.root))
     monkeypatch.setenv("TL_FOLDERS", str(tmp_path))
-    monkeypatch.setattr(jobs, "ensure_worker", lambda *args, **kwargs: None)
+    monkeypatch.setattr(training_jobs, "ensure_worker", lambda *args, **kwargs: None)
     return workspace
 
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tl_core.jobs.training import end_worker
 from tl_core.setup import find_chromium
-from tl_core.training.jobs import end_worker
 from tl_core.workspace import ENVIRONMENT_NAME, Workspace
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 ARTIFACTS = ROOT / "artifacts"
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",

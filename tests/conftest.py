@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from tl_core.analysis import explore
 from tl_core.data.dataset import DatasetIndex
-from tl_core.training import explore
 from tl_core.workspace import Workspace
 
 MakeDataset = Callable[..., Path]
@@ -40,6 +41,13 @@ def draw_image(kind: int, seed: int, size: tuple[int, int] = (48, 40)) -> Image.
     else:
         draw.polygon([(left, top + side), (left + side / 2, top), box[2:]], fill=colour)
     return image
+
+
+def png(kind: int, seed: int) -> bytes:
+    """Return :func:`draw_image` as a PNG file."""
+    buffer = io.BytesIO()
+    draw_image(kind, seed).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 @pytest.fixture

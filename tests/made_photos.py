@@ -7,8 +7,8 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tl_core.data.fingerprints import make_fingerprint
-from tl_core.data.images import open_image
+from tl_core.data.images.images import open_image
+from tl_core.data.near_duplicates.perceptual_hash import make_fingerprint
 
 
 def draw_scene(seed: int, size: tuple[int, int] = (160, 120)) -> Image.Image:

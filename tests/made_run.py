@@ -6,15 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tl_core.config import TrainConfig
+from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import scan_dataset
-from tl_core.data.split import split_dataset
-from tl_core.data.split_file import write_split
+from tl_core.data.split import split_dataset, write_split
+from tl_core.features.extract import FeatureSpec, extract_features
 from tl_core.files import write_json
-from tl_core.model.features import FeatureSpec, extract_features
-from tl_core.model.head import save_weights
-from tl_core.training.run_files import CLASSES_FILE, SPLIT_FILE, WEIGHTS_FILE, end_run
-from tl_core.training.runs import Run, create_run_at
+from tl_core.head.model import save_weights
+from tl_core.runs.files import CLASSES_FILE, SPLIT_FILE, WEIGHTS_FILE, end_run
+from tl_core.runs.store import Run, create_run_at
 
 CONFIG = TrainConfig(backbone="tiny", fc_layers=(), val_fraction=0.25, test_fraction=0.25)
 

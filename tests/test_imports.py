@@ -1,37 +1,41 @@
-"""Which part may import which, and what an import may cost."""
+"""Which part may import which, how large a folder may be, and what an import may cost."""
 
 import ast
 import graphlib
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 
 # A module imports from its own layer and from those above it in this list, never from below.
 LAYERS = [
+    ["tl_core.errors"],
     [
-        "tl_core.errors",
-        "tl_core.settings",
-        "tl_core.config",
-        "tl_core.audit_config",
-        "tl_core.sweep_config",
         "tl_core.files",
-        "tl_core.child",
-        "tl_core.installation",
+        "tl_core.progress",
+        "tl_core.processes",
+        "tl_core.sqlite_cache",
         "tl_core.workspace",
+        "tl_core.installation",
         "tl_core.metrics",
+        "tl_core.config",
     ],
+    ["tl_core.backbones", "tl_core.head"],
     ["tl_core.data"],
-    ["tl_core.model"],
-    ["tl_core.training"],
-    ["tl_core.results"],
+    ["tl_core.features"],
+    ["tl_core.runs"],
+    ["tl_core.training", "tl_core.analysis"],
+    ["tl_core.search", "tl_core.inference", "tl_core.evaluation"],
     ["tl_core.export"],
+    ["tl_core.jobs"],
     ["tl_core.charts", "tl_core.cli"],
     ["ui"],
     ["pages", "app"],
 ]
-# The package's face names modules without importing them; the others start the program.
+MAX_MODULES = 15  # in a folder, without its __init__.py
+# The package's __init__ names modules without importing them; the others start the program.
 OUTSIDE = {"tl_core", "tl_core.__main__", "tl_core.setup"}
 HEAVY = ("tensorflow", "keras", "streamlit")
 
@@ -51,13 +55,23 @@ CORE = [name for name in MODULES if name.startswith("tl_core") and name != "tl_c
 
 
 def layer_of(name: str) -> int | None:
-    """Return the layer's place in the list; ``metrics_curves`` belongs to ``metrics``."""
+    """Return the position of a module's layer in the list, None when it has none."""
     for place, members in enumerate(LAYERS):
-        if any(
-            name == member or name.startswith((f"{member}.", f"{member}_")) for member in members
-        ):
+        if any(name == member or name.startswith(f"{member}.") for member in members):
             return place
     return None
+
+
+def room_of(name: str) -> str:
+    """Return the part of the program a module belongs to: ``tl_core.data``, ``ui.train``, ..."""
+    return ".".join(name.split(".")[:2])
+
+
+def modules_imported_by(name: str) -> set[str]:
+    """Return the modules of this project that a module imports."""
+    names = imported_names(MODULES[name].read_text(encoding="utf-8"))
+    found = {name if name in MODULES else name.rpartition(".")[0] for name in names}
+    return found & set(MODULES) - {name}
 
 
 def imported_names(source: str) -> set[str]:
@@ -112,16 +126,22 @@ def test_imports_run_one_way():
 
 
 def test_no_modules_import_each_other_in_a_circle():
-    graph = {
-        name: {
-            imported.rpartition(".")[0] if imported not in MODULES else imported
-            for imported in imported_names(path.read_text(encoding="utf-8"))
-        }
-        & set(MODULES) - {name}
-        for name, path in MODULES.items()
-        if name not in OUTSIDE
-    }
+    graph = {name: modules_imported_by(name) for name in MODULES if name not in OUTSIDE}
     graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_no_parts_of_the_program_import_each_other_in_a_circle():
+    graph: dict[str, set[str]] = {}
+    for name in MODULES:
+        if name not in OUTSIDE:
+            others = {room_of(other) for other in modules_imported_by(name)} - {room_of(name)}
+            graph.setdefault(room_of(name), set()).update(others)
+    graphlib.TopologicalSorter(graph).prepare()
+
+
+def test_no_folder_holds_more_modules_than_can_be_taken_in():
+    counts = Counter(path.parent for path in MODULES.values() if path.name != "__init__.py")
+    assert {str(folder): count for folder, count in counts.items() if count > MAX_MODULES} == {}
 
 
 def test_the_core_never_imports_streamlit():

@@ -5,7 +5,7 @@ import pytest
 
 from tl_core.installation import app_path, is_checkout, program_name, user_data_dir
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_a_checkout_opens_the_app_beside_the_package():

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tl_core.data.samples import SAMPLE_NAME
+from tl_core.data.sample.dataset import SAMPLE_NAME
 from tl_core.workspace import Workspace
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 APP_FILES = ("app.py", "pages", "ui", ".streamlit/config.toml")
 
 

@@ -1,7 +1,7 @@
 import pytest
 
-from tl_core.data.progress import Progress, amount, stage_words
-from ui.progress import shower, told
+from tl_core.progress import Progress, amount, stage_words
+from ui.shared.progress import shower, told
 
 
 class Bar:

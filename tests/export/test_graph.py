@@ -7,8 +7,8 @@ from PIL import Image
 
 from tl_core.errors import ConfigError
 from tl_core.export.graph import build_inference_model, convert_to_litert, freeze_model
-from tl_core.model.engine import Engine
-from tl_core.results.predict import load_predictor
+from tl_core.features.engine import Engine
+from tl_core.inference.predict import load_predictor
 
 
 @pytest.fixture(scope="module", params=["avg", "max", "flatten"])

@@ -6,7 +6,7 @@ import pytest
 
 from tl_core.errors import ExportError
 from tl_core.export.model_info import ModelInfo, Rejection, read_model_info, write_model_info
-from tl_core.model.known import Thresholds
+from tl_core.head.out_of_distribution import Thresholds
 
 VALUES = {
     "format": "tl-model",

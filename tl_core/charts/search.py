@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tl_core.charts.base import ACCENT, CLASS_COLORS, QUIET, percent
-from tl_core.config import TrainConfig
+from tl_core.config.training import TrainConfig
 
 if TYPE_CHECKING:
     import altair as alt
@@ -85,7 +85,7 @@ def parallel_chart(trials: pd.DataFrame, fields: Sequence[str], chosen: int | No
     """Draw a line for each head through its settings to its accuracy.
 
     Args:
-        trials: as :func:`~tl_core.training.sweep_trials.trials_table` gives them.
+        trials: as :func:`~tl_core.search.ranking.trials_table` gives them.
         fields: the settings to draw an axis for, in order.
         chosen: number of the head that stands out.
     """

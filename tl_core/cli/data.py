@@ -12,7 +12,7 @@ from tl_core.cli.arguments import AsJson, DataDir, Quiet, WorkspaceDir, folder_a
 from tl_core.cli.terminal import MAX_PATHS, Percent, print_json, print_table, working
 
 if TYPE_CHECKING:
-    from tl_core.data.audit import Audit
+    from tl_core.data.audit.audit import Audit
     from tl_core.data.dataset import DatasetIndex
 
 
@@ -30,7 +30,7 @@ def sample(
 
     Without OUT_DIR it goes where the app looks for it, unless it is there already.
     """
-    from tl_core.data.samples import SAMPLE_NAME, draw_sample_dataset
+    from tl_core.data.sample.dataset import SAMPLE_NAME, draw_sample_dataset
 
     own_place = workspace_at(workspace).datasets_dir / SAMPLE_NAME
     if out_dir is None and own_place.exists():
@@ -54,8 +54,8 @@ def inspect(
     quiet: Quiet = False,
 ) -> None:
     """Count the images of each class and tell what is wrong with them."""
-    from tl_core.data.audit import audit_dataset
-    from tl_core.data.decisions import load_dataset
+    from tl_core.data.audit.audit import audit_dataset
+    from tl_core.data.curation.store import load_dataset
 
     place = workspace_at(workspace)
     with working(quiet, as_json) as (progress, should_stop):

@@ -14,7 +14,7 @@ from tl_core.cli.terminal import Percent, print_json, print_table, working
 from tl_core.errors import Stopped
 
 if TYPE_CHECKING:
-    from tl_core.model.backbones import Backbone
+    from tl_core.backbones.api import Backbone
 
 
 def backbones(
@@ -30,7 +30,8 @@ def backbones(
     quiet: Quiet = False,
 ) -> None:
     """List the pretrained networks to choose from."""
-    from tl_core.model import backbones as models
+    from tl_core.backbones import api as models
+    from tl_core.features.benchmark import measure as measure_speed
 
     rates: dict[str, float] = {}
     chosen = [models.get_backbone(name) for name in measure or ()]
@@ -40,7 +41,7 @@ def backbones(
                 raise Stopped
             progress.note(f"measuring {backbone.name}")
             cache_dir = workspace_at(workspace).cache_dir
-            rates[backbone.name] = models.measure(backbone.name, cache_dir=cache_dir)
+            rates[backbone.name] = measure_speed(backbone.name, cache_dir=cache_dir)
     listed = chosen or models.list_backbones()
     if as_json:
         print_json(_backbone_values(listed, rates))
@@ -54,7 +55,7 @@ def cache(
     as_json: AsJson = False,
 ) -> None:
     """Show what the caches hold. Everything in them can be computed again."""
-    from tl_core.model.cache import open_feature_cache
+    from tl_core.features.cache import open_feature_cache
 
     cache_dir = workspace_at(workspace).cache_dir
     if clear:
@@ -98,7 +99,7 @@ def _print_backbones(backbones: Sequence[Backbone], rates: Mapping[str, float]) 
 
 def _cache_values(cache_dir: Path) -> dict[str, Any]:
     """Return what ``cache --json`` prints."""
-    from tl_core.model.cache import open_feature_cache
+    from tl_core.features.cache import open_feature_cache
 
     with open_feature_cache(cache_dir) as features:
         num_features, feature_bytes = features.num_rows, features.size_bytes

@@ -1,4 +1,4 @@
-"""Command-line options for every setting, made from the fields of ``tl_core.config``.
+"""Command-line options for every setting, made from the fields of ``tl_core.config.training``.
 
 A field added there becomes an option by itself; its value is checked there and nowhere else.
 """
@@ -18,8 +18,14 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from tl_core.config import AUGMENT_PRESETS, AugmentConfig, TrainConfig, augment_preset, load_config
-from tl_core.data.presets import read_preset
+from tl_core.config.training import (
+    AUGMENT_PRESETS,
+    AugmentConfig,
+    TrainConfig,
+    augment_preset,
+    load_config,
+)
+from tl_core.data.augmentation.presets import read_preset
 from tl_core.errors import ConfigError
 
 _SIGNS = (("ge", "{} <= "), ("gt", "{} < "), ("le", " <= {}"), ("lt", " < {}"))

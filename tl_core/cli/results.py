@@ -21,10 +21,10 @@ from tl_core.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from tl_core.results.evaluate import Evaluation
-    from tl_core.results.explain import Explanation
-    from tl_core.results.neighbours import Neighbour
-    from tl_core.results.predict import Prediction
+    from tl_core.evaluation.evaluate import Evaluation
+    from tl_core.inference.explain import Explanation
+    from tl_core.inference.nearest_images import Neighbour
+    from tl_core.inference.predict import Prediction
 
 _MAX_CONFUSIONS = 5
 
@@ -40,7 +40,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Measure a run on the images it kept for testing, or on another folder."""
-    from tl_core.results.evaluate import evaluate_run
+    from tl_core.evaluation.evaluate import evaluate_run
 
     with working(quiet, as_json) as (progress, should_stop):
         evaluation = evaluate_run(
@@ -68,7 +68,7 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Classify images with a run. One that cannot be read gets its reason and spoils nothing."""
-    from tl_core.results.predict import find_images, load_predictor
+    from tl_core.inference.predict import find_images, load_predictor
 
     with working(quiet, as_json) as (progress, should_stop):
         paths = find_images(images)
@@ -99,9 +99,9 @@ def explain(
     quiet: Quiet = False,
 ) -> None:
     """Show where in a photo a run looked, and which training images are nearest to it."""
-    from tl_core.results.explain import explain_with, overlay, save_picture
-    from tl_core.results.neighbours import nearest_with
-    from tl_core.results.predict import load_predictor
+    from tl_core.inference.explain import explain_with, overlay, save_picture
+    from tl_core.inference.nearest_images import nearest_with
+    from tl_core.inference.predict import load_predictor
 
     with working(quiet, as_json) as (progress, should_stop):
         predictor = load_predictor(run_dir, workspace_at(workspace).cache_dir)

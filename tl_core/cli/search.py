@@ -25,10 +25,10 @@ from tl_core.cli.terminal import percent, print_json, print_table, working
 from tl_core.errors import ConfigError, RunError, Stopped
 
 if TYPE_CHECKING:
-    from tl_core.config import TrainConfig
-    from tl_core.training.lr_finder import LearningRateTest
-    from tl_core.training.sweep_trials import Trial
-    from tl_core.training.sweeps import Sweep
+    from tl_core.config.training import TrainConfig
+    from tl_core.search.lr_finder import LearningRateTest
+    from tl_core.search.ranking import Trial
+    from tl_core.search.store import Sweep
     from tl_core.workspace import Workspace
 
 T = TypeVar("T")
@@ -46,8 +46,8 @@ def find_lr(
     **settings: Any,
 ) -> None:
     """Suggest a learning rate for the head, by a range test on the training images."""
-    from tl_core.data.decisions import load_dataset
-    from tl_core.training.lr_finder import find_learning_rate
+    from tl_core.data.curation.store import load_dataset
+    from tl_core.search.lr_finder import find_learning_rate
 
     wanted = build_config(config, settings)
     place = workspace_at(workspace)
@@ -112,7 +112,7 @@ def sweep(
     stops and keeps the heads tried so far, --resume tries the others; the search shows on the
     Train page too.
     """
-    from tl_core.training.sweep import run_sweep
+    from tl_core.search.run import run_sweep
 
     given = {
         "num_trials": trials,
@@ -158,8 +158,8 @@ def sweep(
 
 def _find_left(sweep_dir: Path) -> Sweep:
     """Return a search that has heads left to try."""
-    from tl_core.training.search_jobs import check_resumable
-    from tl_core.training.sweeps import load_sweep
+    from tl_core.jobs.search import check_resumable
+    from tl_core.search.store import load_sweep
 
     made = load_sweep(sweep_dir)
     check_resumable(made.workspace, made)
@@ -168,9 +168,9 @@ def _find_left(sweep_dir: Path) -> Sweep:
 
 def _begin(data_dir: Path, choices: dict[str, Any], base: TrainConfig, place: Workspace) -> Sweep:
     """Create a search that can be done."""
-    from tl_core.sweep_config import SweepConfig
-    from tl_core.training.search_jobs import check_sweep
-    from tl_core.training.sweeps import create_sweep
+    from tl_core.config.search import SweepConfig
+    from tl_core.jobs.search import check_sweep
+    from tl_core.search.store import create_sweep
 
     wanted = SweepConfig.create(choices)
     check_sweep(wanted, base, data_dir)

@@ -13,11 +13,11 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tl_core.cli.streams import libraries_kept_quiet
-from tl_core.data.progress import amount, counts_bytes, stage_words
+from tl_core.progress import amount, counts_bytes, stage_words
 
 if TYPE_CHECKING:
-    from tl_core.data.progress import Progress, ShouldStop
-    from tl_core.training.events import BatchEnd, EpochEnd, Event
+    from tl_core.progress import Progress, ShouldStop
+    from tl_core.runs.events import BatchEnd, EpochEnd, Event
 
 MAX_PATHS = 5
 """How many files a report names before it only counts the rest."""
@@ -43,13 +43,13 @@ class ProgressLine:
         self._num_epochs = 0
 
     def on_progress(self, progress: Progress) -> None:
-        """Show a :class:`~tl_core.data.progress.Progress`."""
+        """Show a :class:`~tl_core.progress.Progress`."""
         stage, left = progress.stage, progress.seconds_left
         self._show(stage, _count(stage, progress.done, progress.total, progress.rate, left))
 
     def on_event(self, event: Event) -> None:
         """Show what a training event says, if it says how far things are."""
-        from tl_core.training.events import BatchEnd, EpochEnd, FeatureProgress, PhaseStarted
+        from tl_core.runs.events import BatchEnd, EpochEnd, FeatureProgress, PhaseStarted
 
         if isinstance(event, PhaseStarted):
             self._num_epochs = event.num_epochs

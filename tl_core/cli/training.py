@@ -36,9 +36,9 @@ from tl_core.errors import ConfigError, RunError
 from tl_core.installation import program_name
 
 if TYPE_CHECKING:
-    from tl_core.config import TrainConfig
-    from tl_core.data.progress import ShouldStop
-    from tl_core.training.runs import Run
+    from tl_core.config.training import TrainConfig
+    from tl_core.progress import ShouldStop
+    from tl_core.runs.store import Run
     from tl_core.workspace import Workspace
 
 
@@ -99,7 +99,7 @@ def runs(
     as_json: AsJson = False,
 ) -> None:
     """List the training runs, the newest first."""
-    from tl_core.training.runs import list_runs
+    from tl_core.runs.store import list_runs
 
     place = workspace_at(workspace).runs_dir if runs_dir is None else folder_at(runs_dir, "of runs")
     listed = list_runs(place, include_archived=archived)
@@ -119,12 +119,12 @@ def _begin(
     should_stop: ShouldStop,
 ) -> Run:
     """Train a new run on a data folder under the decisions about it."""
-    from tl_core.data.decisions import load_dataset
+    from tl_core.backbones.api import resolve_image_size
+    from tl_core.backbones.blocks import check_fine_tuning
+    from tl_core.data.curation.store import load_dataset
     from tl_core.data.split import split_dataset
-    from tl_core.model.backbones import resolve_image_size
-    from tl_core.model.block_table import check_fine_tuning
-    from tl_core.training.background_import import BackgroundImport
-    from tl_core.training.runs import create_run
+    from tl_core.processes import BackgroundImport
+    from tl_core.runs.store import create_run
     from tl_core.training.trainer import train as train_run
 
     resolve_image_size(config)
@@ -158,10 +158,10 @@ def _go_on(
     should_stop: ShouldStop,
 ) -> Run:
     """Fine-tune a new run that starts from the best weights of another."""
-    from tl_core.model.block_table import check_fine_tuning, recommended_blocks
-    from tl_core.training.continuing import continue_run
-    from tl_core.training.run_files import CONFIG_FILE
-    from tl_core.training.runs import load_run
+    from tl_core.backbones.blocks import check_fine_tuning, recommended_blocks
+    from tl_core.runs.files import CONFIG_FILE
+    from tl_core.runs.store import load_run
+    from tl_core.training.resume import continue_run
     from tl_core.training.trainer import train_queued
 
     source = load_run(from_run)

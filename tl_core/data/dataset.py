@@ -19,8 +19,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from tl_core.data.decode import MAX_FILE_BYTES
-from tl_core.data.findings import (
+from tl_core.data.audit.findings import (
     Finding,
     find_animated,
     find_empty_classes,
@@ -30,12 +29,13 @@ from tl_core.data.findings import (
     find_wrapper,
     name_some,
 )
-from tl_core.data.images import inspect_image
-from tl_core.data.layout import FoundFile, Layout, natural_key, read_layout
-from tl_core.data.progress import OnProgress, Progress, ShouldStop
-from tl_core.data.scan_store import ScannedFile, ScanStore
+from tl_core.data.images.decode import MAX_FILE_BYTES
+from tl_core.data.images.images import inspect_image
+from tl_core.data.ingest.folder_layout import FoundFile, Layout, natural_key, read_layout
+from tl_core.data.scan_cache import ScannedFile, ScanStore
 from tl_core.errors import DatasetError, ImageError, Stopped
 from tl_core.files import expand
+from tl_core.progress import OnProgress, Progress, ShouldStop
 
 __all__ = ["DatasetIndex", "Finding", "ImageRecord", "scan_dataset"]
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from tl_core.backbones.api import resolve_image_size
+from tl_core.backbones.finetuned_weights import build_fine_tuned_base, split_weights
 from tl_core.errors import ConfigError
-from tl_core.model.backbones import resolve_image_size
-from tl_core.model.fine_tuned import build_fine_tuned_base, split_weights
-from tl_core.model.head import load_weights, set_head_weights
-from tl_core.results.predict import load_head
-from tl_core.results.trust import load_trust
-from tl_core.training.run_files import WEIGHTS_FILE
-from tl_core.training.runs import Run
+from tl_core.head.model import load_weights, set_head_weights
+from tl_core.inference.predict import load_head
+from tl_core.inference.reliability import load_trust
+from tl_core.runs.files import WEIGHTS_FILE
+from tl_core.runs.store import Run
 
 if TYPE_CHECKING:
     import keras
@@ -77,7 +77,7 @@ def freeze_model(model: keras.Model, batch_size: int | None) -> Any:
         model: from :func:`build_inference_model`.
         batch_size: how many images it takes; None for any number.
     """
-    from tl_core.model.convert import freeze_forward
+    from tl_core.backbones.litert import freeze_forward
 
     _, height, width, _ = model.input.shape
     return freeze_forward(_forward(model), (height, width), batch_size)

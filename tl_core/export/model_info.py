@@ -14,14 +14,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 import tl_core
-from tl_core.config import ImageSize, Resize
+from tl_core.backbones.api import resolve_image_size
+from tl_core.config.training import ImageSize, Resize
 from tl_core.errors import ExportError
 from tl_core.files import write_text
-from tl_core.model.backbones import resolve_image_size
-from tl_core.model.known import Thresholds
-from tl_core.results.predict import load_head
-from tl_core.results.trust import load_trust
-from tl_core.training.runs import Run
+from tl_core.head.out_of_distribution import Thresholds
+from tl_core.inference.predict import load_head
+from tl_core.inference.reliability import load_trust
+from tl_core.runs.store import Run
 
 MODEL_FILE = "model.json"
 MODEL_SCHEMA = 1
@@ -46,7 +46,7 @@ class InputInfo(_Part):
 
 
 class Rejection(_Part):
-    """Where "none of these" begins; see :class:`~tl_core.model.known.Thresholds`."""
+    """Where "none of these" begins; see :class:`~tl_core.head.out_of_distribution.Thresholds`."""
 
     target: float = Field(ge=0, le=1)
     max_distance: float
@@ -74,7 +74,7 @@ class ModelInfo(_Part):
         name: what to call the model.
         class_names: in the order of the model's probabilities.
         image_size: (height, width) in pixels.
-        resize: how a photo is brought to that size; see :func:`~tl_core.data.images.load_image`.
+        resize: how a photo is brought to that size; see :func:`.load_image`.
         backbone: name of the pretrained network.
         temperature: already applied inside the model; kept for information.
         input: what the model takes.

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tl_core.data.curation.store import apply_decisions, load_decisions
 from tl_core.data.dataset import scan_dataset
-from tl_core.data.decisions import apply_decisions, load_decisions
-from tl_core.data.images import load_image
+from tl_core.data.images.images import load_image
 from tl_core.errors import DatasetError, ExportError
 from tl_core.export.graph import (
     INPUT_NAME,
@@ -27,8 +27,8 @@ from tl_core.export.graph import (
     freeze_model,
 )
 from tl_core.export.model_info import ModelInfo
-from tl_core.results.chosen import choose_part
-from tl_core.training.runs import Run
+from tl_core.runs.image_selection import choose_part
+from tl_core.runs.store import Run
 
 if TYPE_CHECKING:
     import keras

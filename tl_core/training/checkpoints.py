@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from tl_core.backbones.finetuned_weights import remove_backbone_files, split_weights
 from tl_core.errors import RunError
 from tl_core.files import write_json, write_text
-from tl_core.metrics import wilson_interval
-from tl_core.model.fine_tuned import remove_backbone_files, split_weights
-from tl_core.model.head import load_weights, load_weights_metadata, save_weights
-from tl_core.training.run_files import (
+from tl_core.head.model import METADATA_KEY, load_weights, load_weights_metadata, save_weights
+from tl_core.metrics.classification import wilson_interval
+from tl_core.runs.files import (
     CHECKPOINT_FILE,
     HISTORY_COLUMNS,
     HISTORY_FILE,
@@ -29,8 +29,6 @@ from tl_core.training.run_files import (
 )
 
 Weights = Mapping[str, np.ndarray]
-
-METADATA_KEY = "tl_core"
 
 _BEST = "best/"
 _MAX_SHARE_OF_TIME = 0.1

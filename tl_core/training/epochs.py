@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tl_core.errors import TLError
-from tl_core.metrics import accuracy, log_loss
+from tl_core.metrics.classification import accuracy, log_loss
+from tl_core.runs.events import BatchEnd, EpochEnd
 from tl_core.training.checkpoints import EpochResult
-from tl_core.training.events import BatchEnd, EpochEnd
 from tl_core.training.phases import PhaseContext
 
 _log = logging.getLogger(__name__)

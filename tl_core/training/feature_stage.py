@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tl_core.config import TrainConfig
+from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import DatasetIndex
-from tl_core.data.progress import OnProgress, Progress, ShouldStop
 from tl_core.data.split import Split
+from tl_core.progress import OnProgress, Progress, ShouldStop
 
 STAGE = "features"
 
@@ -53,7 +53,7 @@ def load_features(
         Stopped: ``should_stop`` said so; what was computed is in the cache.
         DatasetError, WeightsError: an image is gone, or the backbone's weights cannot be had.
     """
-    from tl_core.model.features import FeatureSpec, extract_features
+    from tl_core.features.extract import FeatureSpec, extract_features
 
     spec = FeatureSpec.from_config(config)
     meter = _Meter(on_progress)

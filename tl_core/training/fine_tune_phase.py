@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tl_core.data.augment import augment_view
-from tl_core.data.progress import Progress
-from tl_core.model.backbones import resolve_image_size
-from tl_core.model.features import FeatureSpec, extract_features, load_record
-from tl_core.model.fine_tuned import build_fine_tuned_base, split_weights, variable_names
-from tl_core.model.finetune import depth_of_variables, split_at
-from tl_core.model.head import head_forward
-from tl_core.model.machine import num_cores
-from tl_core.model.trunk import open_trunk
-from tl_core.training.activations import ActivationSource, ActivationStore, Sample
+from tl_core.backbones.api import resolve_image_size
+from tl_core.backbones.cut import depth_of_variables, split_at
+from tl_core.backbones.finetuned_weights import build_fine_tuned_base, split_weights, variable_names
+from tl_core.data.augmentation.augment import augment_view
+from tl_core.features.extract import FeatureSpec, extract_features, load_record
+from tl_core.features.frozen_part import open_trunk
+from tl_core.features.hardware import num_cores
+from tl_core.head.model import head_forward
+from tl_core.progress import Progress
+from tl_core.runs.weights import engine_file_of
+from tl_core.training.activation_source import ActivationSource, ActivationStore, Sample
 from tl_core.training.checkpoints import has_stalled
 from tl_core.training.epochs import Curve, class_weights_of, epoch_rows
 from tl_core.training.fine_tune_steps import (
@@ -30,14 +31,13 @@ from tl_core.training.fine_tune_steps import (
     FineTuneSteps,
     choose_strategy,
     use_mixed_precision,
+    warmup_cosine,
 )
-from tl_core.training.mixing import Mix, draw_mix
+from tl_core.training.mixup import Mix, draw_mix
 from tl_core.training.phases import PhaseContext
-from tl_core.training.run_weights import engine_file_of
-from tl_core.training.schedules import warmup_cosine
 
 if TYPE_CHECKING:
-    from tl_core.config import TrainConfig
+    from tl_core.config.training import TrainConfig
 
 _VAL_BATCH_SIZE = 64
 

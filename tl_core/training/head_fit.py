@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tl_core.config import TrainConfig
-from tl_core.data.progress import ShouldStop
+from tl_core.config.training import TrainConfig
 from tl_core.errors import Stopped, TLError
-from tl_core.metrics import accuracy, log_loss
-from tl_core.model.head import build_head, head_forward, head_weights
+from tl_core.head.model import build_head, head_forward, head_weights
+from tl_core.metrics.classification import accuracy, log_loss
+from tl_core.progress import ShouldStop
 from tl_core.training.checkpoints import EpochResult, has_stalled
 from tl_core.training.epochs import balanced_weights, epoch_rows
 from tl_core.training.head_steps import HeadSteps, StepSettings

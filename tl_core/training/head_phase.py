@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from tl_core.model.head import build_head, head_forward, head_weights
+from tl_core.head.model import build_head, head_forward, head_weights
 from tl_core.training.checkpoints import EpochResult, has_stalled
 from tl_core.training.epochs import Curve, class_weights_of, epoch_rows
 from tl_core.training.head_steps import HeadSteps, StepSettings, borrow_steps

@@ -17,8 +17,42 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tl_core.config import TrainConfig
-from tl_core.training.adam import apply_adam
+from tl_core.config.training import TrainConfig
+
+_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7  # those of keras.optimizers.Adam
+
+
+def apply_adam(
+    weight: Any, mean: Any, square: Any, gradient: Any, number: Any, learning_rate: Any
+) -> None:
+    """Update a variable as ``keras.optimizers.Adam`` does, and its moments with it.
+
+    Args:
+        weight: the variable.
+        mean: the variable of the gradients' running mean, of the same shape.
+        square: the variable of their squares' running mean, of the same shape.
+        gradient: of the loss, of the same shape.
+        number: float32 scalar, the update's number, from 1.
+        learning_rate: float32 scalar.
+
+    References:
+        D. Kingma and J. Ba (2015), "Adam: a method for stochastic optimization".
+    """
+    import tensorflow as tf
+
+    tf.raw_ops.ResourceApplyAdam(
+        var=weight.handle,
+        m=mean.handle,
+        v=square.handle,
+        beta1_power=tf.pow(_BETA_1, number),
+        beta2_power=tf.pow(_BETA_2, number),
+        lr=learning_rate,
+        beta1=_BETA_1,
+        beta2=_BETA_2,
+        epsilon=_EPSILON,
+        grad=gradient,
+    )
+
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -97,7 +131,7 @@ class HeadSteps:
             variable.assign(np.zeros(variable.shape, variable.dtype.as_numpy_dtype))
 
     def weights(self) -> dict[str, np.ndarray]:
-        """Return a copy of the weights, named as in :mod:`tl_core.model.head`."""
+        """Return a copy of the weights, named as in :mod:`tl_core.head.model`."""
         return self._copy(self._weights)
 
     def state(self) -> dict[str, np.ndarray]:

@@ -12,12 +12,12 @@ from typing import Protocol
 
 import numpy as np
 
-from tl_core.config import TrainConfig
+from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import DatasetIndex
-from tl_core.data.progress import ShouldStop
 from tl_core.data.split import Split
 from tl_core.errors import Stopped
-from tl_core.training.background_import import BackgroundImport
+from tl_core.processes import BackgroundImport
+from tl_core.progress import ShouldStop
 from tl_core.training.checkpoints import Checkpoint, Checkpoints
 from tl_core.training.feature_stage import Features, load_features, num_images_to_extract
 from tl_core.training.recorder import RunRecorder

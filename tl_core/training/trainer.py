@@ -15,34 +15,27 @@ from pathlib import Path
 from typing import Any
 
 import tl_core
-from tl_core.config import TrainConfig
+from tl_core.backbones.api import resolve_image_size, weights_fingerprint
+from tl_core.backbones.blocks import check_fine_tuning
+from tl_core.config.training import TrainConfig
+from tl_core.data.curation.store import apply_decisions, load_decisions
 from tl_core.data.dataset import DatasetIndex, scan_dataset
-from tl_core.data.decisions import apply_decisions, load_decisions
-from tl_core.data.progress import ShouldStop
-from tl_core.data.split import Split, split_dataset
-from tl_core.data.split_file import write_split
+from tl_core.data.split import Split, split_dataset, write_split
 from tl_core.errors import RunError, Stopped
 from tl_core.files import write_json
-from tl_core.metrics import accuracy, log_loss, wilson_interval
-from tl_core.model.backbones import resolve_image_size, weights_fingerprint
-from tl_core.model.block_table import check_fine_tuning
-from tl_core.training.background_import import BackgroundImport
+from tl_core.metrics.classification import accuracy, log_loss, wilson_interval
+from tl_core.processes import BackgroundImport
+from tl_core.progress import ShouldStop
+from tl_core.runs.events import OnEvent, RunResumed
+from tl_core.runs.files import CLASSES_FILE, CONFIG_FILE, METRICS_FILE, ORIGIN_FILE, SPLIT_FILE
+from tl_core.runs.store import Run, create_run_at, load_run
 from tl_core.training.checkpoints import Checkpoint, Checkpoints, load_checkpoint
-from tl_core.training.continuing import check_same_images, queue_again
-from tl_core.training.events import OnEvent, RunResumed
 from tl_core.training.fine_tune_phase import FineTunePhase
 from tl_core.training.head_phase import HeadPhase
 from tl_core.training.phases import Phase, PhaseContext
 from tl_core.training.recorder import RunRecorder
-from tl_core.training.run_files import (
-    CLASSES_FILE,
-    CONFIG_FILE,
-    METRICS_FILE,
-    ORIGIN_FILE,
-    SPLIT_FILE,
-)
-from tl_core.training.runs import Run, create_run_at, load_run
-from tl_core.training.trust import record_trust
+from tl_core.training.reliability import record_trust
+from tl_core.training.resume import check_same_images, queue_again
 from tl_core.workspace import default_workspace
 
 PHASES: dict[str, type[Phase]] = {HeadPhase.name: HeadPhase, FineTunePhase.name: FineTunePhase}
@@ -96,9 +89,9 @@ def train_queued(
     *,
     cache_dir: Path | None = None,
 ) -> Run:
-    """Train a run made by :func:`~tl_core.training.runs.create_run`, scanning its data first.
+    """Train a run made by :func:`~tl_core.runs.store.create_run`, scanning its data first.
 
-    A run that has a checkpoint goes on from it: see :mod:`tl_core.training.continuing`.
+    A run that has a checkpoint goes on from it: see :mod:`tl_core.training.resume`.
 
     Raises:
         TLError: it failed; the run is kept in state ``failed``.
@@ -241,7 +234,7 @@ def _train(
 
 def _write_backbone(config: TrainConfig, run_dir: Path, weights: Mapping[str, Any]) -> str:
     """Convert a fine-tuned backbone into the run's folder and return the file's name."""
-    from tl_core.model.fine_tuned import build_fine_tuned_base, write_backbone_file
+    from tl_core.backbones.finetuned_weights import build_fine_tuned_base, write_backbone_file
 
     base_model = build_fine_tuned_base(
         config.backbone, resolve_image_size(config), config.pooling, weights

@@ -21,9 +21,9 @@ from typing import NoReturn
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from ui import keys
+from ui.shared import session_keys
 
-NAMES = (keys.DATASET, keys.RUN)
+NAMES = (session_keys.DATASET, session_keys.RUN)
 
 
 @dataclass
@@ -64,7 +64,7 @@ def read() -> None:
     address, now, page = _address(), _named(), getattr(get_script_run_ctx(), "page_script_hash", "")
     if page != address.page:
         address.page = page
-        st.session_state.pop(keys.RUN, None)  # what another page shows without a choice
+        st.session_state.pop(session_keys.RUN, None)  # what another page shows without a choice
     if now == address.known:
         address.replaced = None
         return
@@ -72,10 +72,12 @@ def read() -> None:
         return  # a click from before our last write reached the browser
     address.known, address.replaced = now, None
     before = address.chosen
-    kept = {name: before[name] for name in (keys.DATASET,) if name in before}
+    kept = {name: before[name] for name in (session_keys.DATASET,) if name in before}
     address.chosen = {**kept, **now}
-    if address.chosen.get(keys.RUN) != before.get(keys.RUN):
-        st.session_state.pop(keys.RUN, None)  # the box is not to keep a run that is not named
+    if address.chosen.get(session_keys.RUN) != before.get(session_keys.RUN):
+        st.session_state.pop(
+            session_keys.RUN, None
+        )  # the box is not to keep a run that is not named
 
 
 def write() -> None:
@@ -92,7 +94,7 @@ def go_to(page: str) -> NoReturn:
     """Open another page with the chosen dataset and run.
 
     Args:
-        page: its file, such as ``"pages/2_Train.py"``, see ``ui/next_step.py``.
+        page: its file, such as ``"pages/2_Train.py"``, see ``ui/shared/navigation.py``.
     """
     address = _address()
     address.known = dict(address.chosen)
@@ -111,7 +113,7 @@ def page_link(page: str, label: str, icon: str, *, is_wide: bool = False) -> Non
 
 
 def _address() -> _Address:
-    address: _Address = st.session_state.setdefault(keys.ADDRESS, _Address())
+    address: _Address = st.session_state.setdefault(session_keys.ADDRESS, _Address())
     return address
 
 

@@ -1,0 +1,43 @@
+"""Neighbours in feature space, against comparing all with all."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tl_core.data import nearest
+from tl_core.data.nearest import nearest_pairs, unit_rows
+
+
+def test_pairs_are_those_of_each_image_and_its_nearest():
+    features = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9], [-1, -1]], np.float32)
+
+    assert nearest_pairs(features, 1, 0.5).tolist() == [[0, 1], [2, 3]]
+
+
+def test_length_does_not_count():
+    features = np.array([[1, 0], [50, 1], [0, 1]], np.float32)
+
+    assert nearest_pairs(features, 1, 0.9).tolist() == [[0, 1]]
+    assert np.allclose(np.linalg.norm(unit_rows(features), axis=1), 1)
+
+
+def test_more_neighbours_than_images_are_no_trouble():
+    assert nearest_pairs(np.ones((3, 4)), 9, 0.5).tolist() == [[0, 1], [0, 2], [1, 2]]
+
+
+@pytest.mark.parametrize("num", [0, 1])
+def test_fewer_than_two_images_have_no_pairs(num):
+    assert nearest_pairs(np.ones((num, 4)), 3, 0.5).shape == (0, 2)
+
+
+def test_cells_lose_hardly_any_close_pair(monkeypatch):
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((40, 16))
+    first = centres[rng.integers(0, 40, 900)] + rng.standard_normal((900, 16))
+    features = np.concatenate([first, first + 0.1 * rng.standard_normal((900, 16))])
+    monkeypatch.setattr(nearest, "_MIN_CELL", 100)
+
+    pairs = {tuple(pair) for pair in nearest_pairs(features, 3, 0.95).tolist()}
+    expected = {(place, place + 900) for place in range(900)}
+    assert len(expected & pairs) > 0.97 * 900

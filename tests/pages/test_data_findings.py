@@ -1,0 +1,209 @@
+import json
+import shutil
+
+import pytest
+from app_helpers import DATA, assert_sound, open_page, sample_folder
+from PIL import Image
+
+from tl_core.analysis.cache import ExploreFiles
+from tl_core.analysis.explore import look
+from tl_core.data.curation.store import Decision, Decisions, load_dataset, load_decisions
+from tl_core.data.dataset import scan_dataset
+from tl_core.files import read_json, write_json
+from ui.datasets.dataset_view import ensure_look
+
+FINDINGS = {"data_tabs": "Findings"}
+
+
+@pytest.fixture
+def dataset(workspace, make_dataset):
+    """Return 12 cats and 12 dogs, two doubles of cats, one photo in both, two black ones."""
+    folder = make_dataset({"cat": 12, "dog": 12}, sample_folder(workspace), size=(80, 64))
+    shutil.copy(folder / "cat" / "0.png", folder / "cat" / "again_0.png")
+    shutil.copy(folder / "cat" / "1.png", folder / "cat" / "again_1.png")
+    shutil.copy(folder / "cat" / "2.png", folder / "dog" / "also_2.png")
+    for shade in (0, 9):
+        Image.new("RGB", (80, 64), (shade, 0, 0)).save(folder / "dog" / f"black_{shade}.png")
+    look(scan_dataset(folder), workspace.cache_dir)
+    return folder
+
+
+def test_an_audit_by_an_older_version_is_made_anew(workspace, dataset):
+    files = ExploreFiles(workspace.cache_dir, scan_dataset(dataset))
+    stored = read_json(files.dir / "audit.json")
+    write_json(files.dir / "audit.json", {**stored, "by": {"version": 0}})
+    assert files.read_audit() is None
+    looking = ensure_look(workspace, scan_dataset(dataset))
+    looking.thread.join(60)
+    assert files.read_audit() is not None
+    assert ensure_look(workspace, scan_dataset(dataset)) is None
+
+
+def button(at, start):
+    return next(one for one in at.button if (one.key or "").startswith(start))
+
+
+def titles(at):
+    return "\n".join(expander.label for expander in at.expander)
+
+
+def opened(kind_start):
+    """Return the page with all findings of a kind unfolded: their expanders' keys begin so."""
+    at = open_page(DATA, **FINDINGS)
+    keys = [one.key for one in at.expander if (one.key or "").startswith(f"finding_{kind_start}")]
+    for key in keys:
+        at.session_state[key] = True
+    at.run()
+    assert_sound(at)
+    return at
+
+
+def held(workspace, dataset):
+    return {
+        path: one.class_name or one.action
+        for path, one in load_decisions(workspace, dataset).current.items()
+    }
+
+
+def test_findings_are_listed_and_counted_in_the_sidebar(workspace, dataset):
+    at = open_page(DATA, **FINDINGS)
+    assert_sound(at)
+    told = titles(at)
+    assert "1 photo lies in two classes" in told
+    assert "2 duplicates" in told
+    assert "2 photos are very dark" in told
+    (line,) = [one.value for one in at.sidebar.caption if "Findings:" in one.value]
+    assert ":material/error:] 1" in line
+    num_warnings = sum(":material/warning:" in one.label for one in at.expander)
+    assert f":material/warning:] {num_warnings}" in line
+
+
+def test_fix_all_of_a_kind_excludes_the_copies_and_keeps_one_of_each(workspace, dataset):
+    at = opened("duplicate")
+    button(at, "fix_all_duplicate").click().run()
+    assert_sound(at)
+    assert len(held(workspace, dataset)) == 2
+    assert load_dataset(dataset, workspace).class_counts() == {"cat": 12, "dog": 15}
+    assert "duplicates" in next(one.value for one in at.caption if "Settled" in one.value)
+
+
+def test_one_group_alone_can_be_settled(workspace, dataset):
+    at = opened("duplicate")
+    button(at, "fix_duplicate").click().run()
+    assert_sound(at)
+    assert len(held(workspace, dataset)) == 1
+
+
+def test_a_photo_in_two_classes_stays_in_the_one_that_is_named(workspace, dataset):
+    at = opened("two_classes")
+    button(at, "keep_cat_two_classes").click().run()
+    assert_sound(at)
+    assert held(workspace, dataset) == {"dog/also_2.png": "exclude"}
+    assert "two classes" not in titles(at)
+
+
+def test_ignored_findings_stay_away_and_undo_brings_them_again(workspace, dataset):
+    at = opened("dark")
+    button(at, "ignore_all_dark").click().run()
+    assert_sound(at)
+    assert "very dark" not in titles(at)
+    assert held(workspace, dataset) == {}
+    at.button(key="findings_undo").click().run()
+    assert "very dark" in titles(at)
+
+
+def test_ignoring_does_not_undo_what_was_decided_otherwise(workspace, dataset):
+    at = opened("dark")
+    button(at, "fix_dark").click().run()
+    assert len(held(workspace, dataset)) == 1
+    button(at, "ignore_all_dark").click().run()
+    assert_sound(at)
+    assert len(held(workspace, dataset)) == 1
+
+
+def test_a_photo_replaced_since_it_was_decided_about_is_a_finding_until_it_is_settled(
+    workspace, dataset
+):
+    at = opened("dark")
+    button(at, "fix_all_dark").click().run()
+    assert_sound(at)
+    (dataset / "dog" / "black_0.png").unlink()
+    Image.new("RGB", (80, 64), (3, 0, 0)).save(dataset / "dog" / "black_0.png")
+    look(scan_dataset(dataset), workspace.cache_dir)
+    at = opened("stale_decisions")
+    assert "1 decisions are about files that have changed" in titles(at).replace("\\", "")
+    assert "very dark" in titles(at)
+    button(at, "ignore_all_stale").click().run()
+    assert_sound(at)
+    assert "have changed" not in titles(at)
+    assert held(workspace, dataset) == {"dog/black_9.png": "exclude"}
+
+
+def test_imbalance_is_judged_under_the_decisions(workspace, make_dataset):
+    folder = make_dataset({"cat": 12, "dog": 12}, sample_folder(workspace), size=(80, 64))
+    look(scan_dataset(folder), workspace.cache_dir)
+    at = open_page(DATA, gallery_class="dog", gallery_search="1")
+    at.button(key="gallery_tick_all").click().run()
+    at.button(key="gallery_exclude").click().run()  # 1, 10 and 11 of 12
+    at = open_page(DATA, **FINDINGS)
+    assert "very few different photos: 'dog' 9" in titles(at).replace("\\", "")
+
+
+def test_decisions_are_saved_and_loaded(workspace, dataset):
+    at = opened("duplicate")
+    button(at, "fix_all_duplicate").click().run()
+    stored = load_decisions(workspace, dataset).to_json()
+    before = held(workspace, dataset)
+    at.button(key="findings_undo").click().run()
+    assert held(workspace, dataset) == {}
+    at.file_uploader(key="import_decisions_0").upload("mine.json", stored.encode()).run()
+    at.button(key="import_now").click().run()
+    assert_sound(at)
+    assert held(workspace, dataset) == before
+
+
+def test_a_file_of_something_else_is_refused_in_words(workspace, dataset):
+    at = open_page(DATA, **FINDINGS)
+    text = json.dumps({"schema": 99}).encode()
+    at.file_uploader(key="import_decisions_0").upload("other.json", text).run()
+    at.button(key="import_now").click().run()
+    assert "Expected decisions as this studio exports them" in at.error[0].value
+
+
+def test_a_cleaned_copy_is_a_folder_whatever_its_name_ends_in(workspace, dataset):
+    at = open_page(DATA, **FINDINGS)
+    next(one for one in at.text_input if one.key.startswith("copy_name")).set_value("mine.ZIP")
+    at.button(key="copy_now").click().run()
+    assert_sound(at)
+    assert scan_dataset(workspace.datasets_dir / "mine").num_images == 29
+    assert at.session_state["dataset"] == "mine"
+
+
+def test_loaded_decisions_that_leave_one_class_are_refused_in_words(workspace, dataset):
+    cats = [record for record in scan_dataset(dataset).records if record.path.startswith("cat")]
+    out = [Decision(record.path, record.sha256, "exclude") for record in cats]
+    at = open_page(DATA, **FINDINGS)
+    stored = Decisions().decide("all out", out).to_json()
+    at.file_uploader(key="import_decisions_0").upload("mine.json", stored.encode()).run()
+    at.button(key="import_now").click().run()
+    assert "That would leave 1 class" in at.error[0].value
+    assert held(workspace, dataset) == {}
+
+
+def test_a_cleaned_copy_becomes_a_dataset_of_its_own(workspace, dataset):
+    at = opened("two_classes")
+    button(at, "keep_cat_two_classes").click().run()
+    at.button(key="copy_now").click().run()
+    assert_sound(at)
+    copy = workspace.datasets_dir / "sample-cleaned"
+    assert scan_dataset(copy).class_counts() == {"cat": 14, "dog": 14}
+    assert not (copy / "dog" / "also_2.png").exists()
+    assert at.session_state["dataset"] == "sample-cleaned"
+
+
+def test_a_cleaned_copy_without_a_name_is_answered_in_words(workspace, dataset):
+    at = open_page(DATA, **FINDINGS)
+    next(one for one in at.text_input if one.key.startswith("copy_name_")).set_value(" ").run()
+    at.button(key="copy_now").click().run()
+    assert "Expected a name for the new dataset" in at.error[0].value
+    assert list(workspace.datasets_dir.iterdir()) == [dataset]

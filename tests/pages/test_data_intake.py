@@ -1,0 +1,165 @@
+"""Where added pictures go: the dataset and its classes that the page offers."""
+
+import io
+import zipfile
+
+import pytest
+import streamlit as st
+from app_helpers import DATA, assert_sound, open_page, sample_folder
+from conftest import png
+
+from ui.shared import session_keys
+
+ADD = {"data_tabs": "Add pictures"}
+NEW = "A new dataset"
+
+
+@pytest.fixture
+def dataset(workspace, make_dataset):
+    return make_dataset({"cat": 3, "dog": 3}, sample_folder(workspace))
+
+
+@pytest.fixture
+def typed_class(monkeypatch):
+    """A class of a new name; AppTest cannot type one into a select box."""
+    monkeypatch.setattr("ui.data.intake.panel.draw_class", lambda *_: "ash")
+
+
+def box(at, start):
+    return next(box for box in at.selectbox if (box.key or "").startswith(start))
+
+
+def test_the_classes_on_offer_are_those_of_the_dataset_that_is_added_to(
+    workspace, dataset, make_dataset
+):
+    names = ("trees/train/oak", "trees/train/elm", "trees/val/oak", "trees/val/elm")
+    make_dataset(dict.fromkeys(names, 2), workspace.datasets_dir / "wood")
+    (dataset / ".hidden").mkdir()
+    at = open_page(DATA, intake_way="Photos", **ADD)
+    assert box(at, "intake_class_photos").options == ["cat", "dog"]
+    box(at, "intake_target_photos").set_value("wood").run()
+    assert box(at, "intake_class_photos").options == ["elm", "oak"]
+    box(at, "intake_target_photos").set_value(NEW).run()
+    assert box(at, "intake_class_photos").options == []
+    assert_sound(at)
+
+
+def test_a_new_dataset_does_not_take_the_name_of_another(
+    workspace, dataset, make_dataset, typed_class
+):
+    make_dataset({"oak": 2, "elm": 2}, workspace.datasets_dir / "wood")
+    at = open_page(DATA, intake_way="Photos", **ADD)
+    at.file_uploader(key="intake_photos_0").upload("new.png", png(5, 1)).run()
+    box(at, "intake_target_photos").set_value(NEW).run()
+    at.text_input(key="intake_name_photos_").set_value(" .wood").run()
+    at.button(key="add_photos").click().run()
+    assert not at.exception
+    assert "'wood' is there already" in at.error[0].value
+    assert not (workspace.datasets_dir / "wood" / "ash").exists()
+
+
+def test_more_photos_go_into_the_dataset_that_the_first_ones_made(workspace, dataset, typed_class):
+    at = open_page(DATA, intake_way="Photos", **ADD)
+    at.file_uploader(key="intake_photos_0").upload("1.png", png(5, 1)).run()
+    box(at, "intake_target_photos").set_value(NEW).run()
+    at.text_input(key="intake_name_photos_").set_value("wood").run()
+    at.button(key="add_photos").click().run()
+    assert not at.exception
+    assert "1 picture added to" in at.success[0].value
+    assert box(at, "intake_target_photos").value == "wood"
+
+
+def zip_of(files):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def add_zip(files, name="trees.zip"):
+    """Return the page after a zip was added on it."""
+    at = open_page(DATA, **ADD)
+    at.file_uploader(key="intake_zip_0").upload(name, zip_of(files)).run()
+    at.button(key="add_zip").click().run()
+    return at
+
+
+GOOD = {f"{name}/{n}.png": png(kind, n) for kind, name in enumerate(("elm", "oak")) for n in (1, 2)}
+
+
+def test_a_zip_with_files_that_cannot_be_read_says_how_many(workspace, dataset):
+    at = add_zip(GOOD | {"oak/3.png": b"none", "elm/3.png": b""})
+    assert_sound(at)
+    assert not at.success
+    assert at.warning[0].value.startswith("6 files added to *trees*; 2 of them cannot be read")
+
+
+def test_a_zip_that_can_be_read_throughout_is_plainly_added(workspace, dataset):
+    at = add_zip(GOOD)
+    assert_sound(at)
+    assert at.success[0].value.startswith("4 pictures added to *trees*. ")
+
+
+def test_a_zip_of_one_class_says_that_it_is_no_dataset_yet(workspace, dataset):
+    at = add_zip({"oak/1.png": png(0, 1)})
+    assert_sound(at)
+    assert "1 file added to *trees*; they are no dataset yet." in at.warning[0].value
+
+
+def test_an_intake_that_a_click_ends_is_told(workspace, dataset, monkeypatch):
+    monkeypatch.setattr(
+        "ui.data.intake.panel.extract_archive", lambda *_, **__: st.rerun()
+    )  # as a click does
+    at = add_zip(GOOD)
+    assert_sound(at)
+    assert at.toast[0].value == "Adding 'trees' was cancelled; nothing was added."
+    at.run()
+    assert not at.toast
+
+
+def test_an_intake_that_is_over_leaves_no_word_of_cancelling(workspace, dataset):
+    at = add_zip(GOOD)
+    assert session_keys.INTAKE_NOW not in at.session_state
+    refused = add_zip(GOOD)  # the name is taken
+    assert len(refused.error) == 1
+    assert session_keys.INTAKE_NOW not in refused.session_state
+
+
+def test_a_report_is_shown_beside_its_dataset_alone(workspace, dataset):
+    at = add_zip(GOOD)
+    assert len(at.success) == 1
+    at.selectbox(key="dataset").set_value(dataset.name).run()
+    assert not at.success
+
+
+def test_the_next_intake_takes_the_report_of_the_last_away(workspace, dataset):
+    at = add_zip(GOOD)
+    assert len(at.success) == 1
+    at.file_uploader(key="intake_zip_1").upload("trees.zip", b"no zip at all").run()
+    at.text_input[0].set_value("other").run()
+    at.button(key="add_zip").click().run()
+    assert len(at.error) == 1
+    assert not at.success
+
+
+def test_a_zip_without_a_name_is_answered_in_words(workspace, dataset):
+    at = open_page(DATA, **ADD)
+    at.file_uploader(key="intake_zip_0").upload("trees.zip", zip_of(GOOD)).run()
+    at.text_input[0].set_value(" ").run()
+    at.button(key="add_zip").click().run()
+    assert "Expected a name for the new dataset" in at.error[0].value
+
+
+def test_the_upload_box_offers_what_can_be_read(workspace, dataset):
+    at = open_page(DATA, intake_way="Photos", **ADD)
+    offered = set(at.file_uploader(key="intake_photos_0").proto.type)
+    assert {".jpg", ".png", ".gif", ".bmp", ".webp"} <= offered
+    assert not {".arw", ".ico", ".jxl", ".tif", ".avif"} & offered
+
+
+def test_a_folder_without_a_path_is_answered_in_words(workspace, dataset):
+    at = open_page(DATA, intake_way="Folder on this machine", **ADD)
+    next(one for one in at.text_input if one.key.startswith("intake_path_")).set_value("").run()
+    at.button(key="open_folder").click().run()
+    assert "Expected a full path" in at.error[0].value

@@ -1,0 +1,155 @@
+import logging
+import threading
+from types import SimpleNamespace
+
+import pytest
+from app_helpers import (
+    assert_sound,
+    finished_run,
+    open_page,
+    texts,
+)
+from streamlit.runtime import RuntimeState
+
+from tl_core.analysis.explore import look
+from tl_core.config.training import TrainConfig
+from tl_core.data.dataset import scan_dataset
+from tl_core.errors import DatasetError
+from tl_core.jobs import training as training_jobs
+from tl_core.jobs.queue import JobQueue
+from tl_core.progress import Progress
+from tl_core.runs.store import create_run
+from ui.datasets import sample
+from ui.shell.page import report_unattended
+
+
+def test_home_shows_the_sample_set_and_one_next_step(workspace, dataset):
+    at = open_page()
+    assert_sound(at)
+    assert "11 photos in 2 classes" in texts(at)
+    assert len(at.image) == 11
+    assert at.button(key="next_step").label == "Look at the pictures"
+
+
+def test_home_tells_in_one_line_what_a_look_at_the_data_found(workspace, dataset):
+    (dataset / "cat" / "broken.png").write_bytes(b"no image")
+    look(scan_dataset(dataset), workspace.cache_dir)
+    assert "Found: 1 unreadable file" in texts(open_page())
+
+
+@pytest.mark.parametrize(
+    ("state", "label"),
+    [("queued", "Watch it train"), ("finished", "Classify a photo")],
+)
+def test_the_next_step_follows_the_runs(workspace, dataset, state, label):
+    if state == "queued":
+        create_run(workspace.runs_dir, TrainConfig(), dataset)
+    else:
+        finished_run(workspace, dataset)
+    at = open_page()
+    assert_sound(at)
+    assert at.button(key="next_step").label == label
+
+
+def test_after_a_look_at_the_data_the_next_step_is_to_train(workspace, dataset):
+    at = open_page(seen_data=True)
+    assert at.button(key="next_step").label == "Train a classifier"
+
+
+def test_home_tells_the_last_result_with_its_interval(workspace, dataset):
+    finished_run(workspace, dataset)
+    at = open_page()
+    assert "90.0 % (75.5 to 96.8) on 40 photos the model has not seen" in texts(at)
+
+
+def test_on_first_start_the_sample_set_is_drawn_with_progress(workspace, make_dataset, monkeypatch):
+    may_end = threading.Event()
+
+    def draw(out_dir, on_progress, should_stop):
+        on_progress(Progress("sample", 3, 12, 0.1))
+        may_end.wait(30)
+        make_dataset({"cat": 4, "dog": 4}, out_dir)
+
+    monkeypatch.setattr(sample, "draw_sample_dataset", draw)
+    at = open_page()
+    assert_sound(at)
+    assert len(at.progress) == 1
+    assert not [button for button in at.button if button.key == "next_step"]
+    drawing = sample.ensure_sample(workspace)
+    may_end.set()
+    drawing.thread.join(30)
+    at.run()
+    assert_sound(at)
+    assert "8 photos in 2 classes" in texts(at)
+
+
+def test_a_drawing_that_fails_says_so_and_can_be_repeated(workspace, monkeypatch):
+    def fail(out_dir, on_progress, should_stop):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(sample, "draw_sample_dataset", fail)
+    drawing = sample.ensure_sample(workspace)
+    drawing.thread.join(10)
+    at = open_page()
+    assert not at.exception
+    assert "logs/app.log" in at.error[0].value
+    assert at.button(key="redraw_sample").label == "Draw it again"
+
+
+def test_a_server_that_stops_does_not_wait_for_the_sample_set(workspace, monkeypatch):
+    runtime = SimpleNamespace(
+        exists=lambda: True, get_instance=lambda: SimpleNamespace(state=RuntimeState.STOPPING)
+    )
+    monkeypatch.setattr("streamlit.runtime", runtime)
+    drawing = sample.ensure_sample(workspace)
+    drawing.thread.join(60)
+    assert not drawing.thread.is_alive()
+    assert drawing.error == ""
+    assert not sample.sample_dir(workspace).exists()
+
+
+def test_a_users_mistake_is_shown_as_it_stands(workspace, dataset, monkeypatch):
+    monkeypatch.setattr(
+        "ui.datasets.scans.scan_dataset",
+        _raiser(DatasetError("Expected at least 2 class folders.")),
+    )
+    at = open_page()
+    assert not at.exception
+    assert [error.value for error in at.error] == ["Expected at least 2 class folders."]
+
+
+def test_a_bug_is_logged_with_its_traceback_and_not_shown(workspace, dataset, monkeypatch):
+    monkeypatch.setattr("ui.datasets.scans.scan_dataset", _raiser(KeyError("a bug")))
+    at = open_page()
+    assert not at.exception
+    assert [error.value for error in at.error] == ["Something went wrong; it is in logs/app.log."]
+    for handler in logging.getLogger("studio").handlers:
+        handler.flush()
+    assert "KeyError: 'a bug'" in (workspace.logs_dir / "app.log").read_text(encoding="utf-8")
+
+
+def _raiser(error):
+    def fail(*args, **kwargs):
+        raise error
+
+    return fail
+
+
+def test_a_closed_server_reports_what_the_worker_goes_on_with(workspace, monkeypatch, capsys):
+    worker = SimpleNamespace(alive=True)
+    monkeypatch.setattr(training_jobs, "worker_state", lambda _: worker)
+    queue = JobQueue(workspace)
+    queue.submit("features", {})
+    report_unattended(workspace)
+    assert capsys.readouterr().out == ""
+
+    queue.submit("train", {})
+    report_unattended(workspace)
+    assert capsys.readouterr().out.startswith("1 training or search goes on in the background")
+    queue.submit("sweep", {})
+    report_unattended(workspace)
+    assert capsys.readouterr().out.startswith("2 trainings or searches go on")
+
+    worker.alive = False
+    report_unattended(workspace)
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,201 @@
+"""How strong an augmentation is for this dataset and backbone, measured instead of guessed.
+
+An augmented photo should still look like its class to the backbone. Each transform is tried alone
+at its setting on a few photos: how far does it move their features, compared with how far apart
+photos of different classes lie, and how often would the answer change?
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from tl_core.config.training import AugmentConfig
+from tl_core.data.augmentation.augment import active_transforms
+from tl_core.data.dataset import DatasetIndex
+from tl_core.features.extract import STAGE, FeatureSpec, extract_features
+from tl_core.head.model import head_forward
+from tl_core.progress import OnProgress, Progress, ShouldStop
+
+ALL_TOGETHER = "all"
+"""The name of the effect of all transforms of a config at once."""
+
+_SHIFT_STRONG = 0.9
+_FLIPS_STRONG = 0.2
+_NUM_PAIRS = 2000
+
+
+@dataclass(frozen=True)
+class TransformEffect:
+    """What one transform does to the features of a few photos.
+
+    ``transform`` is the field of :class:`~tl_core.config.training.AugmentConfig`, or ``"all"``.
+    ``shift`` is the mean distance a photo moves, as a share of the mean distance between photos
+    of different classes: at 1 it has moved as far as another class is away. ``same_class`` is the
+    mean distance between photos of one class on that scale. ``flips`` is the share of augmented
+    views, in [0, 1], whose answer is another than the photo's own.
+    """
+
+    transform: str
+    shift: float
+    same_class: float
+    flips: float
+    num_views: int
+
+    @property
+    def is_too_strong(self) -> bool:
+        """Whether it makes many photos look like another class."""
+        return self.shift > _SHIFT_STRONG or self.flips > _FLIPS_STRONG
+
+
+def measure_augment_effect(
+    index: DatasetIndex,
+    spec: FeatureSpec,
+    *,
+    cache_dir: Path,
+    head: Mapping[str, np.ndarray] | None = None,
+    num_images: int = 24,
+    num_views: int = 3,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> tuple[TransformEffect, ...]:
+    """Measure each transform of ``spec.augment`` alone, and all of them together.
+
+    Args:
+        index: the dataset.
+        spec: backbone, pixel settings and the augmentation to measure.
+        cache_dir: where features are kept; a setting measured before answers at once.
+        head: weights of a trained head, to say whose answers flip; without one the answer is the
+            class whose mean feature is nearest.
+        num_images: how many photos to try, spread over the classes; of very many classes, half
+            as many take part.
+        num_views: augmented views of each photo.
+        on_progress: told of all features together.
+        should_stop: asked meanwhile.
+
+    Returns:
+        One effect a transform that is on, in the config's order, then ``"all"`` if there are
+        several. Nothing for a config that changes nothing.
+
+    Raises:
+        Stopped: ``should_stop`` said so.
+    """
+    names = active_transforms(spec.augment)
+    if not names:
+        return ()
+    rows = _spread(index.labels, num_images)
+    configs = {name: _alone(spec.augment, name) for name in names}
+    if len(names) > 1:
+        configs[ALL_TOGETHER] = spec.augment
+    effects, scale = [], None
+    meter = _Meter(on_progress, len(configs), len(rows) * num_views)
+    for number, (name, config) in enumerate(configs.items()):
+        features = extract_features(
+            index,
+            rows,
+            replace(spec, augment=config),
+            views=1 + num_views,
+            cache_dir=cache_dir,
+            on_progress=meter.of_part(number),
+            should_stop=should_stop,
+        )
+        scale = scale or _Scale.of(features[0], index.labels[rows])
+        effects.append(_effect(name, features, index.labels[rows], scale, head))
+    return tuple(effects)
+
+
+class _Meter:
+    """Makes one progress of several calls that each report their own.
+
+    A call counts the views that it has to compute, at most ``size``; view 0 of the first besides.
+    """
+
+    def __init__(self, on_progress: OnProgress | None, num_parts: int, size: int) -> None:
+        self._on_progress = on_progress
+        self._num_parts = num_parts
+        self._size = size
+        self._started: float | None = None
+
+    def of_part(self, number: int) -> OnProgress | None:
+        """Return what the call of that number is to report to."""
+        told = self._on_progress
+        if told is None:
+            return None
+
+        def report(progress: Progress) -> None:
+            if progress.stage != STAGE:
+                told(progress)
+                return
+            if self._started is None:
+                self._started = time.monotonic() - progress.seconds
+            part = self._size * progress.done // max(1, progress.total)
+            done, total = number * self._size + part, self._num_parts * self._size
+            told(Progress(STAGE, done, total, time.monotonic() - self._started))
+
+        return report
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """Mean distances between photos of one class and of different classes."""
+
+    same: float
+    other: float
+
+    @classmethod
+    def of(cls, features: np.ndarray, labels: np.ndarray) -> _Scale:
+        first, second = np.triu_indices(len(features), 1)
+        if len(first) > _NUM_PAIRS:
+            chosen = np.random.default_rng(0).choice(len(first), _NUM_PAIRS, replace=False)
+            first, second = first[chosen], second[chosen]
+        distances = np.linalg.norm(features[first] - features[second], axis=1)
+        equal = labels[first] == labels[second]
+        other = float(distances[~equal].mean()) if (~equal).any() else 1.0
+        same = float(distances[equal].mean()) if equal.any() else 0.0
+        return cls(same, other or 1.0)
+
+
+def _effect(
+    name: str,
+    features: np.ndarray,
+    labels: np.ndarray,
+    scale: _Scale,
+    head: Mapping[str, np.ndarray] | None,
+) -> TransformEffect:
+    plain, views = features[0], features[1:]
+    shift = float(np.linalg.norm(views - plain, axis=2).mean()) / scale.other
+    flat = views.reshape(-1, views.shape[2])
+    if head is None:
+        means = np.stack([plain[labels == label].mean(axis=0) for label in np.unique(labels)])
+        before, after = _nearest(plain, means), _nearest(flat, means)
+    else:
+        before = head_forward(head, plain).argmax(axis=1)
+        after = head_forward(head, flat).argmax(axis=1)
+    flips = float(np.mean(after != np.tile(before, len(views))))
+    return TransformEffect(name, shift, scale.same / scale.other, flips, len(flat))
+
+
+def _nearest(features: np.ndarray, means: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(features[:, None] - means[None], axis=2).argmin(axis=1)
+
+
+def _alone(config: AugmentConfig, name: str) -> AugmentConfig:
+    return AugmentConfig().updated(**{name: getattr(config, name), "fill": config.fill})
+
+
+def _spread(labels: np.ndarray, num_images: int) -> np.ndarray:
+    """Return about ``num_images`` rows, spread evenly over the classes and over each class."""
+    classes = np.unique(labels)
+    if len(classes) > num_images // 2:  # two of a class at least, to tell how far those lie apart
+        chosen_classes = np.linspace(0, len(classes) - 1, max(2, num_images // 2)).round()
+        classes = classes[chosen_classes.astype(int)]
+    each = max(2, num_images // len(classes))
+    chosen = []
+    for label in classes:
+        rows = np.flatnonzero(labels == label)
+        chosen.append(rows[np.unique(np.linspace(0, len(rows) - 1, each).round().astype(int))])
+    return np.sort(np.concatenate(chosen))

@@ -1,0 +1,308 @@
+"""Looks at a dataset for the Data page: audit, mean images, maps, neighbours, learning curve.
+
+:func:`look` needs the files only and takes seconds; :func:`explore` and :func:`measure_curve` need
+the backbone's features and are the worker's. What they find goes to :class:`ExploreFiles` piece by
+piece, and what is there already is not computed again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from tl_core.analysis.cache import ExploreFiles
+from tl_core.analysis.learning_curve import learning_curve
+from tl_core.analysis.projection import pca_2d
+from tl_core.config.training import TrainConfig
+from tl_core.data.audit.audit import audit_dataset
+from tl_core.data.dataset import DatasetIndex, ImageRecord, scan_dataset
+from tl_core.data.folds import units_of
+from tl_core.data.images.images import load_image
+from tl_core.errors import DatasetError, ImageError, Stopped, TLError
+from tl_core.features.spec import FeatureSpec
+from tl_core.processes import child_environment, ended_by, module_command, said_error, say_error
+from tl_core.progress import OnProgress, Progress, ShouldStop
+
+MAX_TSNE = 3000  # images; t-SNE of more takes minutes
+NUM_NEIGHBOURS = 12
+_MEAN_SIDE = 64
+_MAX_IN_MEAN = 60  # images a class: the mean changes little beyond
+_MAX_IN_MEANS = 1200
+_CHUNK = 512
+_POLL_SECONDS = 0.1
+
+
+def look(
+    index: DatasetIndex,
+    cache_dir: Path,
+    *,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> None:
+    """Audit a dataset without features and make the mean image of each class.
+
+    Raises:
+        DatasetError: a file is gone or is not the one that was scanned.
+        Stopped: ``should_stop`` said so.
+    """
+    files = ExploreFiles(cache_dir, index)
+    if files.read_audit() is None:
+        _audit(files, index, None, cache_dir, on_progress, should_stop)
+        files.prune()
+    if files.read_means() is None:
+        files.write_means(mean_images(index))
+
+
+def look_apart(
+    index: DatasetIndex, cache_dir: Path, *, on_progress: OnProgress | None = None
+) -> None:
+    """Do as :func:`look` in a process of its own and of low priority, and wait for it.
+
+    A web server that looked at many thousand images itself would answer nobody meanwhile.
+
+    Raises:
+        TLError: it failed; the message is the process's own.
+        RuntimeError: there is a bug in it; the message is its traceback.
+    """
+    said = None
+    with subprocess.Popen(
+        module_command("tl_core.analysis.explore", str(index.data_dir), str(cache_dir)),
+        env=child_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        for line in child.stdout or ():
+            said = said_error(line)
+            if said is None and on_progress is not None:
+                on_progress(Progress(**json.loads(line)))
+        complaint = child.stderr.read() if child.stderr else ""
+    if said is not None:
+        raise said
+    if reason := ended_by(child.returncode):
+        raise DatasetError(f"The photos could not be looked at: {reason}.")
+    if child.returncode:
+        raise RuntimeError(complaint)
+
+
+def explore(
+    index: DatasetIndex,
+    config: TrainConfig,
+    cache_dir: Path,
+    *,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> None:
+    """Project a dataset's features, find each image's neighbours, and audit with features.
+
+    Raises:
+        DatasetError, WeightsError: an image is gone, or the backbone's weights cannot be had.
+        Stopped: ``should_stop`` said so; what was found is kept.
+    """
+    spec = FeatureSpec.from_config(config)
+    files = ExploreFiles(cache_dir, index, spec)
+    features = _features(index, spec, cache_dir, on_progress, should_stop)
+    if files.read_map("pca") is None:
+        neighbours = nearest_of_all(features, NUM_NEIGHBOURS, on_progress, should_stop)
+        files.write_map("pca", pca_2d(features), neighbours)
+    if files.read_audit() is None:
+        _audit(files, index, features, cache_dir, on_progress, should_stop)
+    if files.read_map("tsne") is None:
+        chosen = spread_rows(len(features), MAX_TSNE)
+        points = np.full((len(features), 2), np.nan, np.float32)
+        if on_progress is not None:
+            on_progress(Progress("map", 0, 1, 0.0))
+        points[chosen] = _tsne_in_child(features[chosen], should_stop)
+        known = files.read_map("pca")
+        none = np.zeros((0, 0), np.int32)
+        files.write_map("tsne", points, none if known is None else known.neighbours)
+
+
+def measure_curve(
+    index: DatasetIndex,
+    config: TrainConfig,
+    cache_dir: Path,
+    *,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> None:
+    """Measure how a linear probe improves with more images.
+
+    Raises:
+        DatasetError: a class is too small for it, or an image is gone.
+        WeightsError: the backbone's weights cannot be had.
+        Stopped: ``should_stop`` said so.
+    """
+    spec = FeatureSpec.from_config(config)
+    features = _features(index, spec, cache_dir, on_progress, should_stop)
+    audit = audit_dataset(
+        index, cache_dir=cache_dir, on_progress=on_progress, should_stop=should_stop
+    )
+    curve = learning_curve(
+        features,
+        index.labels,
+        groups=units_of(index, np.arange(index.num_images), audit.groups),
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )
+    ExploreFiles(cache_dir, index, spec).write_curve(curve)
+
+
+def mean_images(index: DatasetIndex) -> np.ndarray:
+    """Return the mean image of each class, (num_classes, side, side, 3) uint8.
+
+    Of large classes a part counts, evenly spread; an image that cannot be read any more does not.
+    """
+    most = max(1, min(_MAX_IN_MEAN, _MAX_IN_MEANS // index.num_classes))
+
+    def read(record: ImageRecord) -> np.ndarray | None:
+        try:
+            return load_image(index.path_of(record), (_MEAN_SIDE, _MEAN_SIDE))
+        except (ImageError, OSError):
+            return None
+
+    means = np.zeros((index.num_classes, _MEAN_SIDE, _MEAN_SIDE, 3), np.uint8)
+    with ThreadPoolExecutor(2, "means") as pool:
+        for label in range(index.num_classes):
+            places = np.flatnonzero(index.labels == label)
+            chosen = places[spread_rows(len(places), most)]
+            images = list(pool.map(read, [index.records[i] for i in chosen]))
+            known = [image for image in images if image is not None]
+            if known:
+                means[label] = np.mean(known, axis=0).round()
+    return means
+
+
+def nearest_of_all(
+    features: np.ndarray,
+    num: int,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> np.ndarray:
+    """Return for each row the ``num`` rows most like it, by the angle: (n, num) int32.
+
+    As :func:`~tl_core.analysis.projection.nearest` does for one row, in chunks.
+
+    Raises:
+        Stopped: ``should_stop`` said so.
+    """
+    total = len(features)
+    num = min(num, total - 1)
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    unit = features / np.where(lengths > 0, lengths, 1.0)
+    result = np.zeros((total, num), np.int32)
+    started = time.monotonic()
+    for first in range(0, total, _CHUNK):
+        if should_stop is not None and should_stop():
+            raise Stopped
+        rows = np.arange(first, min(first + _CHUNK, total))
+        similarity = unit[rows] @ unit.T
+        similarity[rows - first, rows] = -np.inf
+        near = np.argpartition(-similarity, num - 1, axis=1)[:, :num]
+        order = np.argsort(-np.take_along_axis(similarity, near, 1), axis=1, kind="stable")
+        result[rows] = np.take_along_axis(near, order, 1)
+        if on_progress is not None:
+            on_progress(
+                Progress("neighbours", int(rows[-1]) + 1, total, time.monotonic() - started)
+            )
+    return result
+
+
+def spread_rows(total: int, most: int) -> np.ndarray:
+    """Return at most ``most`` rows of ``total``, evenly spread."""
+    if total <= most:
+        return np.arange(total)
+    return np.unique(np.linspace(0, total - 1, most).round().astype(np.int64))
+
+
+def _audit(
+    files: ExploreFiles,
+    index: DatasetIndex,
+    features: np.ndarray | None,
+    cache_dir: Path,
+    on_progress: OnProgress | None,
+    should_stop: ShouldStop | None,
+) -> None:
+    audit = audit_dataset(
+        index,
+        cache_dir=cache_dir,
+        features=features,
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )
+    files.write_audit(audit, has_features=features is not None)
+
+
+def _features(
+    index: DatasetIndex,
+    spec: FeatureSpec,
+    cache_dir: Path,
+    on_progress: OnProgress | None,
+    should_stop: ShouldStop | None,
+) -> np.ndarray:
+    from tl_core.features.extract import extract_features
+
+    return extract_features(
+        index,
+        range(index.num_images),
+        spec,
+        cache_dir=cache_dir,
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )[0]
+
+
+def _tsne_in_child(features: np.ndarray, should_stop: ShouldStop | None) -> np.ndarray:
+    """Run t-SNE in a process of its own: it cannot be asked to stop, but that can be ended."""
+    if len(features) < 3:
+        return np.zeros((len(features), 2), np.float32)
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as laid_out:
+        np.save(given, features)
+        given.seek(0)
+        child = subprocess.Popen(
+            module_command("tl_core.analysis.projection"),
+            env=child_environment(),
+            stdin=given,
+            stdout=laid_out,
+        )
+        try:
+            while child.poll() is None:
+                if should_stop is not None and should_stop():
+                    raise Stopped
+                time.sleep(_POLL_SECONDS)
+        finally:
+            child.terminate()
+            child.wait()
+        if child.returncode != 0:
+            raise DatasetError("The map could not be laid out; memory may have run out.")
+        laid_out.seek(0)
+        return np.asarray(np.load(laid_out), np.float32)
+
+
+def main() -> None:
+    """Look at the data folder that is named first; the second name is the cache folder."""
+    data_dir, cache_dir = map(Path, sys.argv[1:])
+    if hasattr(os, "nice"):
+        os.nice(10)
+
+    def tell(progress: Progress) -> None:
+        print(json.dumps(asdict(progress)), flush=True)
+
+    try:
+        look(scan_dataset(data_dir, cache_dir=cache_dir), cache_dir, on_progress=tell)
+    except TLError as error:
+        say_error(error)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The registry of pretrained backbones, their weights and their Keras models."""

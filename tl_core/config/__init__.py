@@ -1,0 +1,1 @@
+"""Every setting, once: training, augmentation, audit and search."""

@@ -1,0 +1,290 @@
+"""Every setting of the studio, once: validated, immutable, JSON both ways.
+
+The Train page's form, the command line's options and a run's ``config.json`` are all built from
+the fields declared here, so a setting added here appears in all three.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from tl_core.config.base import Settings
+from tl_core.errors import ConfigError, did_you_mean
+
+ImageSize = tuple[
+    Annotated[int, Field(ge=32, le=1024)],
+    Annotated[int, Field(ge=32, le=1024)],
+]
+Resize = Literal["squash", "crop", "pad"]
+Pooling = Literal["avg", "max", "flatten"]
+
+
+class AugmentConfig(Settings):
+    """Random changes made to training images. Everything off by default.
+
+    A number is the strongest change that may be drawn; 0 switches the transform off.
+    """
+
+    horizontal_flip: bool = Field(False, title="Flip left-right")
+    vertical_flip: bool = Field(
+        False, title="Flip upside down", description="Only where up and down do not matter."
+    )
+    rotation: float = Field(0.0, ge=0, le=180, title="Rotation", description="Up to ± degrees.")
+    zoom: float = Field(
+        0.0, ge=0, le=0.9, title="Zoom", description="Size changes by up to ± this fraction."
+    )
+    shift: float = Field(
+        0.0, ge=0, le=0.5, title="Shift", description="Moved by up to ± this fraction of a side."
+    )
+    shear: float = Field(0.0, ge=0, le=45, title="Shear", description="Slant of up to ± degrees.")
+    brightness: float = Field(
+        0.0, ge=0, le=1, title="Brightness", description="Light changes by up to ± this fraction."
+    )
+    contrast: float = Field(
+        0.0, ge=0, le=1, title="Contrast", description="Contrast changes by up to ± this fraction."
+    )
+    saturation: float = Field(
+        0.0, ge=0, le=1, title="Saturation", description="Colour strength, up to ± this fraction."
+    )
+    hue: float = Field(
+        0.0, ge=0, le=0.5, title="Hue", description="Up to ± this fraction of the colour circle."
+    )
+    blur: float = Field(
+        0.0, ge=0, le=5, title="Blur", description="Gaussian blur of up to this many pixels."
+    )
+    erasing: float = Field(
+        0.0, ge=0, le=0.5, title="Erasing", description="A patch of up to this part of the area."
+    )
+    fill: Literal["reflect", "edge", "black"] = Field(
+        "reflect", title="Fill", description="What shows where the image was moved away."
+    )
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether no transform is on, so that augmenting returns the image unchanged."""
+        return self.updated(fill="reflect") == AugmentConfig()
+
+
+AUGMENT_PRESETS: dict[str, AugmentConfig] = {
+    "none": AugmentConfig(),
+    "tutorial": AugmentConfig(horizontal_flip=True, vertical_flip=True, rotation=90, fill="edge"),
+    "photo": AugmentConfig(
+        horizontal_flip=True,
+        rotation=15,
+        zoom=0.2,
+        shift=0.1,
+        brightness=0.2,
+        contrast=0.2,
+        saturation=0.2,
+        hue=0.02,
+    ),
+    "document": AugmentConfig(
+        rotation=3, zoom=0.1, shift=0.05, shear=3, brightness=0.2, contrast=0.3, blur=1, fill="edge"
+    ),
+}
+
+
+def augment_preset(name: str) -> AugmentConfig:
+    """Return the named preset.
+
+    Raises:
+        ConfigError: no preset has that name.
+    """
+    try:
+        return AUGMENT_PRESETS[name]
+    except KeyError:
+        raise ConfigError(
+            f"Expected an augmentation preset out of {', '.join(AUGMENT_PRESETS)}, "
+            f"received '{name}'.{did_you_mean(name, AUGMENT_PRESETS)}"
+        ) from None
+
+
+class TrainConfig(Settings):
+    """Everything that decides what a training run computes.
+
+    With the data folder, its decisions manifest and this, a run can be repeated.
+    """
+
+    backbone: str = Field(
+        "EfficientNetLite0",
+        title="Backbone",
+        description="The pretrained network whose features the new layers are trained on.",
+    )
+    image_size: ImageSize | None = Field(
+        None,
+        title="Image size",
+        description="(height, width) in pixels; empty takes the backbone's own.",
+    )
+    resize: Resize = Field(
+        "squash",
+        title="Resize",
+        description="How a photo becomes that size: squash it, crop its centre, or pad it.",
+    )
+    pooling: Pooling = Field(
+        "avg",
+        title="Pooling",
+        description="How the backbone's feature map becomes a vector; flatten is the tutorial's.",
+    )
+    augment: AugmentConfig = Field(AugmentConfig(), title="Augmentation")
+    views: int = Field(
+        1,
+        ge=1,
+        le=50,
+        title="Views",
+        description="Versions of each training image: the first as it is, the others augmented.",
+    )
+    val_fraction: float = Field(
+        0.15,
+        gt=0,
+        le=0.5,
+        title="Validation part",
+        description="Share of the images that picks the best epoch.",
+    )
+    test_fraction: float = Field(
+        0.15,
+        ge=0,
+        le=0.5,
+        title="Test part",
+        description="Share of the images kept unseen for the final figure; 0 for none.",
+    )
+    seed: int = Field(
+        0, ge=0, le=2**31 - 1, title="Seed", description="The same seed gives the same run."
+    )
+    fc_layers: tuple[Annotated[int, Field(ge=1, le=8192)], ...] = Field(
+        (256,),
+        max_length=8,
+        title="FC layers",
+        description="Widths of the fully connected layers before the softmax.",
+    )
+    dropout: float = Field(
+        0.5, ge=0, lt=1, title="Dropout", description="Share of units switched off in training."
+    )
+    learning_rate: float = Field(
+        0.001, gt=0, le=1, title="Learning rate", description="Step size of Adam."
+    )
+    epochs: int = Field(
+        20, ge=1, le=1000, title="Epochs", description="Passes over the training images."
+    )
+    batch_size: int = Field(
+        32, ge=1, le=1024, title="Batch size", description="Images between two updates."
+    )
+    shuffle: bool = Field(True, title="Shuffle", description="A new order in every epoch.")
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", title="Class weights", description="Balanced counts rare classes for more."
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, title="Label smoothing", description="Softens the targets."
+    )
+    early_stopping: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        title="Early stopping",
+        description="Stop after this many epochs without a better val_loss; 0 never does.",
+    )
+    weight_decay: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        title="Weight decay",
+        json_schema_extra={"step": 0.0001},  # what is in use is too little for a slider
+        description="Pulls weights towards zero (AdamW); 0 is plain Adam.",
+    )
+    clip_norm: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        title="Clip gradients",
+        description="Longest step of one batch, as the norm of its gradient; 0 for any.",
+    )
+    sampling: Literal["shuffled", "balanced"] = Field(
+        "shuffled",
+        title="Sampling",
+        description="Balanced shows images of every class equally often in an epoch.",
+    )
+    mixup: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        title="Mixup",
+        description="Trains on blends of two images, more even the higher; 0 does not.",
+    )
+    cutmix: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        title="CutMix",
+        description="Fine-tunes on images with a patch of another, larger the higher; 0 does not.",
+    )
+    fine_tune_blocks: int = Field(
+        0,
+        ge=0,
+        le=200,
+        title="Fine-tuned blocks",
+        description="Blocks of the backbone, from the top, that are trained on; 0 keeps it frozen.",
+    )
+    fine_tune_epochs: int = Field(
+        10,
+        ge=1,
+        le=1000,
+        title="Fine-tuning epochs",
+        description="Passes over the training images after the head's own epochs.",
+    )
+    fine_tune_learning_rate: float = Field(
+        0.0003,
+        gt=0,
+        le=1,
+        title="Fine-tuning learning rate",
+        description="Highest step size of fine-tuning; it rises to it, then falls to zero.",
+    )
+    fine_tune_warmup_epochs: int = Field(
+        1,
+        ge=0,
+        le=100,
+        title="Fine-tuning warm-up",
+        description="Epochs over which the step size rises; 0 begins at the highest.",
+    )
+    fine_tune_layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        title="Fine-tuning rate by depth",
+        description="Each block below the top learns at this share of the rate above it; 1 is off.",
+    )
+    fine_tune_views: int = Field(
+        0,
+        ge=0,
+        le=50,
+        title="Fine-tuning views",
+        description="Augmented versions of each image; fewer than epochs are reused from memory, "
+        "0 draws a fresh one in every epoch.",
+    )
+    mixed_precision: Literal["auto", "off", "on"] = Field(
+        "auto",
+        title="Mixed precision",
+        description="Fine-tunes in 16-bit numbers; auto does so on GPUs that gain by it.",
+    )
+    tensorboard: bool = Field(
+        False, title="TensorBoard log", description="Also writes the curves for TensorBoard."
+    )
+
+    @field_validator("augment", mode="before")
+    @classmethod
+    def _preset_by_name(cls, value: Any) -> Any:
+        return augment_preset(value) if isinstance(value, str) else value
+
+
+def load_config(path: str | Path) -> TrainConfig:
+    """Read a :class:`TrainConfig` from a JSON file.
+
+    Raises:
+        ConfigError: the file is missing or a setting in it is wrong.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Cannot read settings from '{path}': {error}.") from error
+    return TrainConfig.from_json(text)

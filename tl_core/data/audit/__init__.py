@@ -1,0 +1,1 @@
+"""Findings: what is wrong with a dataset, rule by rule."""

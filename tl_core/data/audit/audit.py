@@ -1,0 +1,200 @@
+"""What is wrong with a dataset and what to do about it. Nothing on disk is touched.
+
+Everything is looked at by content: files as the scan saw them, pictures one by one, pictures
+against each other, and, where features are given, pictures against their class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tl_core.config.audit import AuditConfig
+from tl_core.data.audit.copies import exact_groups, find_copies
+from tl_core.data.audit.findings import Finding, summarise
+from tl_core.data.audit.image_rules import find_class_sizes, find_grey, find_image_faults
+from tl_core.data.audit.image_stats import ImageStats, measure_dataset
+from tl_core.data.audit.label_errors import check_labels, unlikeness
+from tl_core.data.audit.labels import find_outliers, find_wrong_labels
+from tl_core.data.dataset import DatasetIndex
+from tl_core.data.near_duplicates.search import Group, find_near_duplicates
+from tl_core.errors import DatasetError
+from tl_core.progress import OnProgress, ShouldStop
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Audit", "audit_dataset"]
+
+_SEVERITIES = ("error", "warning", "info")
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What was found, the worst first, and what each image is like.
+
+    Attributes:
+        index: what was audited.
+        findings: the scan's own among them.
+        stats: one for each record of the index, in its order.
+        scores: by name, ``(num_images,)`` float32, higher is stranger: ``"outlier"`` and
+            ``"wrong_label"``, with features only.
+        suggested: the most probable class of each image by the others, ``(num_images,)`` int64;
+            None without features.
+        groups: group name by sha256 of images that are copies of each other; what
+            :func:`~tl_core.data.split.stratified_split` takes to keep them in one part.
+    """
+
+    index: DatasetIndex
+    findings: tuple[Finding, ...]
+    stats: tuple[ImageStats, ...]
+    scores: dict[str, np.ndarray]
+    suggested: np.ndarray | None
+    groups: dict[str, str]
+
+    @property
+    def summary(self) -> str:
+        """Such as "4 duplicates, 1 photo in two classes, 2 very dark"; "" for nothing of note."""
+        return summarise(self.findings)
+
+    def table(self) -> pd.DataFrame:
+        """Return one row an image: path, class, part, size, light and scores."""
+        import pandas as pd
+
+        records = self.index.records
+        names = self.index.class_names
+        columns: dict[str, object] = {
+            "path": [record.path for record in records],
+            "class": [names[record.label] for record in records],
+            "part": [record.part for record in records],
+            "width": [record.width for record in records],
+            "height": [record.height for record in records],
+            "num_bytes": [record.num_bytes for record in records],
+        }
+        for name in ("brightness", "contrast", "sharpness", "colourfulness", "entropy"):
+            columns[name] = [getattr(stats, name) for stats in self.stats]
+        columns |= self.scores
+        if self.suggested is not None:
+            columns["suggested"] = [names[label] for label in self.suggested]
+        return pd.DataFrame(columns)
+
+
+def audit_dataset(
+    index: DatasetIndex,
+    config: AuditConfig | None = None,
+    *,
+    cache_dir: Path | None = None,
+    features: np.ndarray | None = None,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Audit:
+    """Look for everything that is wrong with a dataset.
+
+    Args:
+        index: the scanned dataset.
+        config: what counts as a fault.
+        cache_dir: where to keep what was measured of each image.
+        features: ``(num_images, dim)`` in the order of the index's records, for the findings
+            that need them: probable wrong labels, outliers, strongly cropped copies.
+        on_progress: called with stage ``"audit"`` and the images that had to be decoded; with
+            features, with stage ``"labels"`` and the probes trained.
+        should_stop: asked often.
+
+    Raises:
+        DatasetError: a file is gone or is not the one that was scanned, or the features are not
+            of these images.
+        Stopped: ``should_stop`` said so.
+    """
+    config = config or AuditConfig()
+    given = None if features is None else _check_features(index, features)
+    stats = measure_dataset(index, cache_dir, on_progress, should_stop)
+    exact = exact_groups(index)
+    near = _near_groups(index, stats, config, given, should_stop)
+    check = None
+    if given is not None:
+        check = check_labels(
+            given,
+            index.labels,
+            index.num_classes,
+            groups=_number_groups(len(index.records), (*exact, *near)),
+            on_progress=on_progress,
+            should_stop=should_stop,
+        )
+    probabilities = None if check is None else check.probabilities
+    findings = [
+        *index.findings,
+        *find_copies(index, exact, is_exact=True, probabilities=probabilities),
+        *find_copies(index, near, is_exact=False, probabilities=probabilities),
+        *find_image_faults(index, stats, config),
+        *find_grey(index, stats, config),
+        *find_class_sizes(index, config),
+    ]
+    scores: dict[str, np.ndarray] = {}
+    if given is not None and check is not None:
+        scores = {"outlier": unlikeness(given, index.labels), "wrong_label": check.scores}
+        in_two = [finding for finding in findings if finding.kind.endswith("two_classes")]
+        wrong = find_wrong_labels(index, check, config, _paths_of(in_two))
+        findings += wrong
+        findings += find_outliers(index, scores["outlier"], config, _paths_of(in_two + wrong))
+    return Audit(
+        index=index,
+        findings=tuple(sorted(findings, key=lambda one: _SEVERITIES.index(one.severity))),
+        stats=tuple(stats),
+        scores=scores,
+        suggested=None if check is None else check.suggested,
+        groups=_name_groups(index, near),
+    )
+
+
+def _check_features(index: DatasetIndex, features: np.ndarray) -> np.ndarray:
+    if features.ndim != 2 or len(features) != len(index.records):
+        raise DatasetError(
+            f"Expected features of {len(index.records):,} images, one row each, received an array "
+            f"of shape {features.shape}. Compute them for this dataset."
+        )
+    return features
+
+
+def _near_groups(
+    index: DatasetIndex,
+    stats: Sequence[ImageStats],
+    config: AuditConfig,
+    features: np.ndarray | None,
+    should_stop: ShouldStop | None,
+) -> list[Group]:
+    """Return groups of positions that show the same picture in at least two files' bytes."""
+    places_with: dict[str, list[int]] = {}
+    for place, record in enumerate(index.records):
+        places_with.setdefault(record.sha256, []).append(place)
+    copies = list(places_with.values())
+    groups = find_near_duplicates(
+        [stats[places[0]].fingerprint for places in copies],
+        features=None if features is None else features[[places[0] for places in copies]],
+        similarity=config.copy_similarity,
+        should_stop=should_stop,
+    )
+    return [tuple(sorted(place for one in group for place in copies[one])) for group in groups]
+
+
+def _number_groups(num: int, groups: Sequence[Group]) -> np.ndarray:
+    """Return a number for each position, the same for those in one group: (num,) int64."""
+    numbers = np.arange(num)
+    for group in groups:  # near groups come last and hold whole exact ones
+        numbers[list(group)] = group[0]
+    return numbers
+
+
+def _name_groups(index: DatasetIndex, groups: Sequence[Group]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for group in groups:
+        contents = {index.records[place].sha256 for place in group}
+        names |= dict.fromkeys(contents, min(contents))
+    return names
+
+
+def _paths_of(findings: Sequence[Finding]) -> set[str]:
+    return {path for finding in findings for path in finding.paths}

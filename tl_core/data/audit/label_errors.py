@@ -1,0 +1,189 @@
+"""Which images probably carry a wrong label, and which are unlike the rest of their class.
+
+From features of a frozen backbone alone. A linear probe says what each image is without having
+seen it in training; where it is as sure of another class as it is of that class's own images, the
+label is doubted.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from tl_core.data.folds import assign_folds
+from tl_core.data.nearest import unit_rows
+from tl_core.errors import Stopped
+from tl_core.progress import OnProgress, Progress, ShouldStop
+
+STAGE = "labels"
+_NUM_FOLDS = 5
+_MIN_IMAGES = 5  # different ones of a class, so that each fold trains on most of them
+_MAX_DIM = 256  # beyond it the probe gains nothing and takes longer
+_PENALTY = 10.0  # inverse strength, for centred features of length 1
+
+_NUM_NEIGHBOURS = 10
+_MAX_REFERENCES = 2000  # images of a class that each of it is compared with
+_ROWS = 512
+
+
+@dataclass(frozen=True, eq=False)
+class LabelCheck:
+    """What a probe that has not seen an image says of it.
+
+    Attributes:
+        probabilities: ``(num_images, num_classes)`` float32; zeros where nothing can be said.
+        scores: how much speaks against the given label, 0 to 1: ``(num_images,)`` float32.
+        suggested: the most probable class, the given one where nothing can be said:
+            ``(num_images,)`` int64.
+        confident: the class that the image belongs to by confident learning, or the given one:
+            ``(num_images,)`` int64.
+    """
+
+    probabilities: np.ndarray
+    scores: np.ndarray
+    suggested: np.ndarray
+    confident: np.ndarray
+
+
+def check_labels(
+    features: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    *,
+    groups: np.ndarray | None = None,
+    seed: int = 0,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> LabelCheck:
+    """Compare labels with what the other images say.
+
+    An image counts as confidently of a class when its probability of it is at least the mean that
+    the class's own images have of it; of several such classes the most probable one.
+
+    Args:
+        features: ``(num_images, dim)``.
+        labels: ``(num_images,)`` integer.
+        num_classes: how many classes there are.
+        groups: ``(num_images,)`` integer; images of equal number are copies, and none of them is
+            judged by another. Each image by itself when left out.
+        seed: decides which images are judged together.
+        on_progress: called with stage ``"labels"`` and the probes trained.
+        should_stop: asked between probes.
+
+    Raises:
+        Stopped: ``should_stop`` said so.
+
+    References:
+        Northcutt, Jiang and Chuang 2021, "Confident Learning: Estimating Uncertainty in Dataset
+        Labels", Journal of Artificial Intelligence Research 70.
+    """
+    labels = np.asarray(labels, np.int64)
+    groups = np.arange(len(labels)) if groups is None else groups
+    sizes = np.array([len(np.unique(groups[labels == label])) for label in range(num_classes)])
+    known = np.flatnonzero(sizes >= _MIN_IMAGES)
+    known = known if len(known) >= 2 else known[:0]
+    judged = np.isin(labels, known)
+    probabilities = np.zeros((len(labels), num_classes), np.float32)
+    rows = np.flatnonzero(judged)
+    if len(rows):
+        probabilities[rows] = _out_of_fold(
+            np.asarray(features)[rows],
+            labels[rows],
+            groups[rows],
+            num_classes,
+            np.random.default_rng(seed),
+            on_progress,
+            should_stop,
+        )
+    own = probabilities[np.arange(len(labels)), labels]
+    thresholds = np.full(num_classes, np.inf)
+    for label in known:
+        thresholds[label] = own[labels == label].mean()
+    reached = np.where(probabilities >= thresholds, probabilities, 0)
+    is_confident = judged & (reached.max(axis=1) > 0)
+    return LabelCheck(
+        probabilities=probabilities,
+        scores=np.where(judged, 1 - own, 0).astype(np.float32),
+        suggested=np.where(judged, probabilities.argmax(axis=1), labels),
+        confident=np.where(is_confident, reached.argmax(axis=1), labels),
+    )
+
+
+def unlikeness(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return how far each image lies from the nearest ones of its class: ``(num_images,)`` float32.
+
+    0 for the median image of a class, 1 where 95 % of it are nearer; 0 in classes too small to say.
+
+    Args:
+        features: ``(num_images, dim)``.
+        labels: ``(num_images,)`` integer.
+    """
+    rows = unit_rows(features)
+    scores = np.zeros(len(rows), np.float32)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        if len(members) > _NUM_NEIGHBOURS:
+            distances = _distances(rows[members])
+            middle, far = np.quantile(distances, (0.5, 0.95))
+            scores[members] = (distances - middle) / max(far - middle, 1e-6)
+    return scores
+
+
+def _out_of_fold(
+    features: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    num_classes: int,
+    rng: np.random.Generator,
+    on_progress: OnProgress | None,
+    should_stop: ShouldStop | None,
+) -> np.ndarray:
+    """Return probabilities (n, num_classes) of each image by a probe trained without its fold."""
+    from sklearn.linear_model import LogisticRegression
+
+    started = time.monotonic()
+    inputs = _reduced(features)
+    folds = assign_folds(labels, groups, _NUM_FOLDS, rng)
+    probabilities = np.zeros((len(labels), num_classes), np.float32)
+    for fold in range(_NUM_FOLDS):
+        if should_stop is not None and should_stop():
+            raise Stopped
+        held_out = folds == fold
+        probe = LogisticRegression(C=_PENALTY, max_iter=200, tol=1e-3)
+        probe.fit(inputs[~held_out], labels[~held_out])
+        probabilities[np.ix_(held_out, probe.classes_)] = probe.predict_proba(inputs[held_out])
+        if on_progress is not None:
+            on_progress(Progress(STAGE, fold + 1, _NUM_FOLDS, time.monotonic() - started))
+    return probabilities
+
+
+def _reduced(features: np.ndarray) -> np.ndarray:
+    """Return centred features of length 1, by their main directions only."""
+    from sklearn.utils.extmath import randomized_svd
+
+    centred = np.asarray(features, np.float32)
+    centred = unit_rows(centred - centred.mean(axis=0))
+    num = min(_MAX_DIM, *centred.shape)
+    if num == centred.shape[1]:
+        return centred
+    left, values, _ = randomized_svd(centred - centred.mean(axis=0), num, random_state=0)
+    return (left * values).astype(np.float32)
+
+
+def _distances(rows: np.ndarray) -> np.ndarray:
+    """Return the mean cosine distance of each row to its nearest ones: (n,)."""
+    num = len(rows)
+    chosen = np.unique(np.linspace(0, num - 1, min(num, _MAX_REFERENCES)).astype(int))
+    references = rows[chosen]
+    # Of a sample of the class only as many of the nearest are to be expected in it.
+    num_nearest = max(1, round(_NUM_NEIGHBOURS * len(chosen) / num))
+    distances = np.empty(num, np.float32)
+    for start in range(0, num, _ROWS):
+        stop = min(start + _ROWS, num)
+        cosines = rows[start:stop] @ references.T
+        cosines[chosen[None, :] == np.arange(start, stop)[:, None]] = -2
+        nearest = -np.partition(-cosines, num_nearest - 1, axis=1)[:, :num_nearest]
+        distances[start:stop] = 1 - nearest.mean(axis=1)
+    return distances

@@ -1,0 +1,74 @@
+"""What features say against labels, as findings."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+
+import numpy as np
+
+from tl_core.config.audit import AuditConfig
+from tl_core.data.audit.findings import Finding
+from tl_core.data.audit.label_errors import LabelCheck
+from tl_core.data.dataset import DatasetIndex
+
+
+def find_wrong_labels(
+    index: DatasetIndex, check: LabelCheck, config: AuditConfig, spoken_for: Collection[str] = ()
+) -> list[Finding]:
+    """Return a finding for each pair of a given and a more likely class, the fullest first.
+
+    Args:
+        index: the dataset.
+        check: what the labels were compared with.
+        config: by how much the other class must be more probable.
+        spoken_for: paths whose class another finding is about.
+    """
+    places = np.arange(len(index.records))
+    margins = (
+        check.probabilities[places, check.confident] - check.probabilities[places, index.labels]
+    )
+    is_wrong = (check.confident != index.labels) & (margins >= config.label_margin)
+    pairs: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for place in np.flatnonzero(is_wrong).tolist():
+        if index.records[place].path not in spoken_for:
+            pairs[int(index.labels[place]), int(check.confident[place])].append(place)
+    findings = []
+    for (given, likely), members in sorted(pairs.items(), key=lambda pair: -len(pair[1])):
+        members.sort(key=lambda place: -check.scores[place])
+        paths = tuple(index.records[place].path for place in members)
+        photos = "1 photo" if len(paths) == 1 else f"{len(paths):,} photos"
+        look, them = ("looks", "it") if len(paths) == 1 else ("look", "them")
+        target = index.class_names[likely]
+        message = (
+            f"{photos} in '{index.class_names[given]}' {look} like '{target}'. "
+            f"Move {them} there if so."
+        )
+        findings.append(Finding("wrong_label", "warning", message, paths, "relabel", paths, target))
+    return findings
+
+
+def find_outliers(
+    index: DatasetIndex,
+    scores: np.ndarray,
+    config: AuditConfig,
+    spoken_for: Collection[str] = (),
+) -> list[Finding]:
+    """Return the finding about images that are unlike the rest of their class, the oddest first.
+
+    Args:
+        index: the dataset.
+        scores: what :func:`~tl_core.data.audit.label_errors.unlikeness` gave.
+        config: from which score on.
+        spoken_for: paths that need not be named again.
+    """
+    order = np.argsort(-scores, kind="stable")
+    odd = [index.records[place].path for place in order if scores[place] >= config.outlier]
+    paths = tuple(path for path in odd if path not in spoken_for)
+    if not paths:
+        return []
+    photos = "1 photo looks" if len(paths) == 1 else f"{len(paths):,} photos look"
+    its = "its class" if len(paths) == 1 else "their class"
+    advice = "Exclude what does not belong; keep what is merely rare."
+    message = f"{photos} unlike the rest of {its}. {advice}"
+    return [Finding("outlier", "info", message, paths)]

@@ -1,0 +1,181 @@
+"""Saved augmentation settings: named, kept in the workspace, passed on as small JSON files."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from tl_core.config.training import AUGMENT_PRESETS, AugmentConfig
+from tl_core.data.file_names import path_key, safe_component
+from tl_core.errors import ConfigError
+from tl_core.files import write_text
+from tl_core.workspace import Workspace
+
+MAX_NAME = 40
+MAX_BYTES = 64 * 1024
+_SUFFIX = ".json"
+_FIELDS = {"preset", "augment"}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Augmentation settings under a name that is also a file's."""
+
+    name: str
+    augment: AugmentConfig
+
+    @property
+    def file_name(self) -> str:
+        """Return the name of its file, in the workspace and when it is passed on."""
+        return f"{self.name}{_SUFFIX}"
+
+    def to_json(self) -> str:
+        """Return it as JSON text that :meth:`from_json` reads back equal."""
+        values = {"preset": self.name, "augment": self.augment.model_dump(mode="json")}
+        return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, data: str | bytes) -> Preset:
+        """Read what :meth:`to_json` wrote, from anywhere.
+
+        Raises:
+            ConfigError: it is no preset, too large, or a setting in it is wrong.
+        """
+        if len(data) > MAX_BYTES:
+            raise ConfigError(f"Expected a preset of a few lines, received {len(data):,} bytes.")
+        try:
+            values = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise ConfigError("Expected a preset as JSON; this file is no JSON.") from error
+        if not _is_preset(values):
+            raise ConfigError(
+                "Expected a preset with 'preset' (its name) and 'augment' (its settings); "
+                "this JSON is something else."
+            )
+        return cls(clean_name(values["preset"]), AugmentConfig.create(values["augment"]))
+
+
+def clean_name(text: str) -> str:
+    """Return a name as it is kept: every file system can hold it, and no built-in preset has it.
+
+    Raises:
+        ConfigError: it is empty, too long, or a built-in preset's.
+    """
+    name = safe_component(" ".join(text.split()))
+    if not name.strip("_ "):
+        raise ConfigError("Expected a name for the preset, with at least one letter or digit.")
+    if len(name) > MAX_NAME:
+        raise ConfigError(
+            f"Expected a name of at most {MAX_NAME} characters, received {len(name)}."
+        )
+    if name.casefold() in AUGMENT_PRESETS:
+        raise ConfigError(f"'{name}' is a built-in preset. Choose another name.")
+    return name
+
+
+def list_presets(workspace: Workspace) -> list[Preset]:
+    """Return the saved presets by name; files that are none are passed over."""
+    try:
+        paths = sorted(workspace.presets_dir.iterdir())
+    except OSError:
+        return []
+    found = []
+    for path in paths:
+        if path.suffix != _SUFFIX or path.name.startswith("."):
+            continue
+        with suppress(ConfigError):
+            if clean_name(path.stem) == path.stem:
+                found.append(Preset(path.stem, read_preset(path).augment))
+    return sorted(found, key=lambda preset: preset.name.casefold())
+
+
+def save_preset(workspace: Workspace, name: str, augment: AugmentConfig) -> Preset:
+    """Keep settings under a name; those that had it, in whatever case, are replaced.
+
+    Raises:
+        ConfigError: the name cannot be used, or the file cannot be written.
+    """
+    preset = Preset(clean_name(name), augment)
+    replaced = _path_of(workspace, preset.name)
+    try:
+        write_text(workspace.presets_dir / preset.file_name, preset.to_json())
+        if replaced is not None and replaced.name != preset.file_name:
+            replaced.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(f"Cannot keep the preset: {error.strerror or error}.") from error
+    return preset
+
+
+def import_preset(workspace: Workspace, data: bytes) -> Preset:
+    """Keep a preset that came as a file; one of that name and other settings stays beside it.
+
+    Raises:
+        ConfigError: it is no preset, or the file cannot be written; nothing was changed then.
+    """
+    preset = Preset.from_json(data)
+    taken = {_key(one.name): one for one in list_presets(workspace)}
+    name, number = preset.name, 1
+    while (held := taken.get(_key(name))) is not None:
+        if held.augment == preset.augment:
+            return held
+        number += 1
+        mark = f" {number}"
+        name = clean_name(preset.name[: MAX_NAME - len(mark)] + mark)  # as it would be kept
+    return save_preset(workspace, name, preset.augment)
+
+
+def delete_preset(workspace: Workspace, name: str) -> None:
+    """Delete a saved preset; one that is gone already is no error.
+
+    Raises:
+        ConfigError: its file cannot be deleted.
+    """
+    path = _path_of(workspace, name)
+    try:
+        if path is not None:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(f"Cannot delete the preset: {error.strerror or error}.") from error
+
+
+def read_preset(path: str | Path) -> Preset:
+    """Read a preset's file.
+
+    Raises:
+        ConfigError: it cannot be read, or is no preset.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"Cannot read '{path}': {error.strerror or error}.") from error
+    try:
+        return Preset.from_json(data)
+    except ConfigError as error:
+        raise ConfigError(f"Cannot use '{path}': {error}") from error
+
+
+def _is_preset(values: Any) -> bool:
+    return (
+        isinstance(values, dict)
+        and set(values) == _FIELDS
+        and isinstance(values["preset"], str)
+        and isinstance(values["augment"], dict)
+    )
+
+
+def _key(name: str) -> str:
+    """Return what two names share that would be one file on some system."""
+    return path_key(PurePosixPath(name))
+
+
+def _path_of(workspace: Workspace, name: str) -> Path | None:
+    """Return the file that holds the preset of that name in whatever case, or None."""
+    wanted = _key(name)
+    for preset in list_presets(workspace):
+        if _key(preset.name) == wanted:
+            return workspace.presets_dir / preset.file_name
+    return None

@@ -1,0 +1,72 @@
+"""One transform from off to its strongest, without chance: for looking at what it does."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from tl_core.config.training import AugmentConfig
+from tl_core.data.augmentation.affine import Fill
+from tl_core.data.augmentation.augment import SWITCHES, TRANSFORMS
+from tl_core.data.augmentation.transforms import DRAWS, apply_changes, throw
+from tl_core.errors import ConfigError, did_you_mean
+
+
+def strength_strip(
+    image: np.ndarray,
+    transform: str,
+    num: int = 7,
+    *,
+    strongest: float | None = None,
+    also: float | None = None,
+    direction: Literal[1, -1] = 1,
+    fill: Fill = "reflect",
+) -> list[tuple[float, np.ndarray]]:
+    """Show one transform from off to its strongest, without chance.
+
+    Args:
+        image: (height, width, 3) uint8 RGB.
+        transform: Name of a field of :class:`AugmentConfig`, such as ``"rotation"``.
+        num: How many steps, two at least; a flip has two whatever is asked.
+        strongest: Strength of the last step; the field's upper limit when left out.
+        also: A strength that is to be among the steps, such as the one that is set.
+        direction: 1 shows the positive end of the draw, -1 the negative.
+        fill: What shows where the image was moved away.
+
+    Returns:
+        (strength, image) pairs; the first is strength 0 and the image as it is.
+
+    Raises:
+        ConfigError: there is no such transform, or the strength is out of range.
+    """
+    if transform not in TRANSFORMS:
+        raise ConfigError(
+            f"Expected a transform out of {', '.join(TRANSFORMS)}, received '{transform}'."
+            f"{did_you_mean(transform, TRANSFORMS)}"
+        )
+    draws = dict.fromkeys(DRAWS, 1.0 if direction > 0 else 0.0)
+    draws.update(blur=1.0, erasing=1.0, erasing_aspect=0.5, erasing_x=0.5, erasing_y=0.5)
+    is_switch = transform in SWITCHES
+    if is_switch:
+        draws[transform] = 0.0
+        strengths = [0.0, 1.0]
+    else:
+        rules = AugmentConfig.model_fields[transform].metadata
+        limit = next(rule.le for rule in rules if hasattr(rule, "le"))
+        last = limit if strongest is None else strongest
+        strengths = _steps(last, max(num, 2), also)
+    strip = []
+    for strength in strengths:
+        value = bool(strength) if is_switch else strength
+        changes = throw(AugmentConfig.create({transform: value}), list(draws.values()))
+        strip.append((strength, apply_changes(image, changes, fill, np.random.default_rng(0))))
+    return strip
+
+
+def _steps(last: float, num: int, also: float | None) -> list[float]:
+    """Return ``num`` strengths from 0 to ``last``, evenly spaced but for ``also`` among them."""
+    even = np.linspace(0, last, num).tolist()
+    if also is None or np.isclose(even, also).any():
+        return even
+    return sorted([*np.linspace(0, last, max(num - 1, 2)).tolist(), also])

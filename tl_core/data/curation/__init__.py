@@ -1,0 +1,1 @@
+"""Decisions about single photos, and the cleaned copy they give."""

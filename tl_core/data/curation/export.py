@@ -1,0 +1,131 @@
+"""A copy of a dataset as it counts: without what was left out, every image in its class folder.
+
+The files are copied byte for byte. A folder or a zip appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from tl_core.data.dataset import DatasetIndex
+from tl_core.data.file_names import mark_name, path_key, safe_component
+from tl_core.data.ingest.staging import check_is_new, incoming_folder, move_in_place
+from tl_core.errors import DatasetError, Stopped
+from tl_core.files import expand
+from tl_core.progress import OnProgress, Progress, ShouldStop
+
+
+def export_cleaned_copy(
+    index: DatasetIndex,
+    out_path: str | os.PathLike[str],
+    *,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Path:
+    """Copy the images of an index to ``out_path/<class>/<file>``, or into a zip of that layout.
+
+    A given split stays: ``out_path/<part>/<class>/<file>``. Files of one name that come from
+    different folders get different names, and so do classes whose names some system cannot tell
+    apart.
+
+    Args:
+        index: what to copy, with decisions already applied.
+        out_path: a folder that is missing or empty; with the ending ``.zip`` the archive to write.
+        on_progress: called with stage ``"copy"`` and the number of files.
+        should_stop: asked between files.
+
+    Returns:
+        ``out_path`` as an absolute path.
+
+    Raises:
+        DatasetError: ``out_path`` is taken, lies inside the dataset or cannot be written to, or a
+            file has gone.
+        Stopped: ``should_stop`` said so; nothing is left behind.
+    """
+    out = expand(out_path).absolute()
+    if out.is_relative_to(index.data_dir.absolute()):
+        raise DatasetError(
+            f"Expected a place outside '{index.data_dir}' for the copy, received '{out}'."
+        )
+    try:
+        check_is_new(out)
+        with incoming_folder(out) as incoming:
+            if out.suffix.lower() == ".zip":
+                _write_zip(incoming / out.name, _copies(index, on_progress, should_stop))
+                with suppress(OSError):
+                    out.rmdir()  # an empty folder of that name gives way, as for a folder copy
+                (incoming / out.name).replace(out)
+            else:
+                _write_folder(incoming / "copy", _copies(index, on_progress, should_stop))
+                move_in_place(incoming / "copy", out)
+    except OSError as error:
+        raise DatasetError(
+            f"The copy could not be written to '{out}' ({error.strerror or error}). Nothing of it "
+            "was kept: make room, or choose another place."
+        ) from error
+    return out
+
+
+def _write_zip(path: Path, copies: Iterable[tuple[Path, PurePosixPath]]) -> None:
+    # Photos are packed already. A zip knows no time before 1980: such a file gets that year.
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
+        for source, target in copies:
+            archive.write(source, target.as_posix())
+
+
+def _write_folder(folder: Path, copies: Iterable[tuple[Path, PurePosixPath]]) -> None:
+    for source, target in copies:
+        place = folder / target
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, place)
+
+
+def _copies(
+    index: DatasetIndex, on_progress: OnProgress | None, should_stop: ShouldStop | None
+) -> Iterator[tuple[Path, PurePosixPath]]:
+    """Yield each file with its place in the copy, telling progress and naming one that has gone."""
+    started = time.monotonic()
+    folder_of = _class_folders(index.class_names)
+    taken: set[str] = set()
+    for number, record in enumerate(index.records):
+        if should_stop is not None and should_stop():
+            raise Stopped
+        if on_progress is not None:
+            on_progress(Progress("copy", number, index.num_images, time.monotonic() - started))
+        source = index.path_of(record)
+        if not source.is_file():
+            raise DatasetError(f"Expected the image '{source}', but it has gone. Scan again.")
+        folders = (record.part,) if record.part else ()
+        name = safe_component(Path(record.path).name)
+        target = PurePosixPath(*folders, folder_of[index.class_names[record.label]], name)
+        if path_key(target) in taken:
+            target = mark_name(target, _digest(record.path))
+        taken.add(path_key(target))
+        yield source, target
+
+
+def _class_folders(class_names: Iterable[str]) -> dict[str, PurePosixPath]:
+    """Return a folder for each class that no other has: names that can stay as they are come first.
+
+    A class whose name, made safe, is another's gets a mark in it.
+    """
+    folder_of: dict[str, PurePosixPath] = {}
+    taken: set[str] = set()
+    for name in sorted(class_names, key=lambda name: safe_component(name) != name):
+        folder = PurePosixPath(safe_component(name))
+        if path_key(folder) in taken:
+            folder = mark_name(folder, _digest(name))
+        taken.add(path_key(folder))
+        folder_of[name] = folder
+    return folder_of
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

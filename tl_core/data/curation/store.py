@@ -1,0 +1,213 @@
+"""What a person decided about single images: leave it out, or count it to another class.
+
+Nothing in a data folder is touched. The decisions of each folder are one small file in the
+workspace; :func:`load_dataset` is the scan that obeys them, for everything that trains or
+evaluates. Each step can be taken back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from filelock import FileLock
+
+from tl_core.data.audit.findings import Finding
+from tl_core.data.curation.edits import UNREADABLE, Decision, Decisions, Step, reading_fault
+from tl_core.data.dataset import DatasetIndex, ImageRecord, scan_dataset
+from tl_core.data.ingest.folder_layout import natural_path_key
+from tl_core.errors import DatasetError
+from tl_core.files import expand, read_json, write_json
+from tl_core.progress import OnProgress, ShouldStop
+from tl_core.workspace import Workspace
+
+__all__ = [
+    "Decision",
+    "Decisions",
+    "Step",
+    "apply_decisions",
+    "checked",
+    "decisions_path",
+    "edit_decisions",
+    "load_dataset",
+    "load_decisions",
+]
+
+# A file name has 255 bytes at most; the key, the ending and the mark of a file being written
+# (see tl_core.files.replacing) take 60 of them.
+_MAX_NAME_BYTES = 195
+
+
+def decisions_path(workspace: Workspace, data_dir: str | os.PathLike[str]) -> Path:
+    """Return where the decisions about a data folder are kept, whether there are any or not.
+
+    A folder has one such file, however it is spelled and through whatever link it is reached.
+    """
+    spelled = expand(data_dir).absolute()
+    path = _path_for(workspace, workspace.relative(Path(os.path.realpath(spelled))))
+    if not path.exists():
+        # Before, a dataset linked into the workspace was known by the place of its link.
+        linked = _path_for(workspace, workspace.relative(spelled))
+        if linked.exists():
+            return linked
+    return path
+
+
+def _path_for(workspace: Workspace, stored: str) -> Path:
+    key = hashlib.sha256(os.fsencode(stored)).hexdigest()[:16]
+    name = os.fsencode(Path(stored).name)[:_MAX_NAME_BYTES].decode("utf-8", "ignore")
+    return workspace.decisions_dir / f"{name}-{key}.json"
+
+
+def load_decisions(workspace: Workspace, data_dir: str | os.PathLike[str]) -> Decisions:
+    """Return the decisions about a data folder; none yet is an empty set.
+
+    Raises:
+        DatasetError: their file is damaged or of a newer schema.
+    """
+    path = decisions_path(workspace, data_dir)
+    try:
+        return Decisions.from_dict(read_json(path))
+    except FileNotFoundError:
+        return Decisions()
+    except UNREADABLE as error:
+        raise DatasetError(
+            f"Expected decisions about '{data_dir}' in '{path}', but reading them failed: "
+            f"{reading_fault(error)}. Move the file away to go on without them."
+        ) from error
+
+
+def edit_decisions(
+    workspace: Workspace,
+    data_dir: str | os.PathLike[str],
+    change: Callable[[Decisions], Decisions],
+) -> Decisions:
+    """Replace the decisions about a data folder by ``change`` of them, and return the new ones.
+
+    One edit at a time, whichever process asks, so that none is lost.
+
+    Raises:
+        DatasetError: the file that is there is damaged or of a newer schema.
+    """
+    path = decisions_path(workspace, data_dir)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        changed = change(load_decisions(workspace, data_dir))
+        write_json(path, changed.to_dict())
+    return changed
+
+
+def apply_decisions(index: DatasetIndex, decisions: Decisions) -> DatasetIndex:
+    """Return the index without excluded images and with relabelled ones in their new class.
+
+    A class that loses its last image is no class any more; one that a decision names comes into
+    being. A decision about a file that has changed or gone does not hold, and a finding says so.
+
+    Raises:
+        DatasetError: fewer than two classes are left.
+    """
+    if not decisions.current:
+        return index
+    kept, num_held = _kept_under(index, decisions)
+    by_path = {record.path: record for record in index.records}
+    stale = tuple(
+        decision.path
+        for decision in decisions.current.values()
+        if decision.path not in by_path or by_path[decision.path].sha256 != decision.sha256
+    )
+    return _rebuilt(index, kept, decisions, num_held, stale)
+
+
+def checked(index: DatasetIndex, decisions: Decisions) -> Decisions:
+    """Return decisions under which a dataset is left that can be trained on.
+
+    Raises:
+        DatasetError: fewer than two classes would be left.
+    """
+    kept, _ = _kept_under(index, decisions)
+    num_left = len({name for name, _ in kept})
+    if num_left < 2:
+        left = "1 class" if num_left == 1 else f"{num_left} classes"
+        raise DatasetError(f"That would leave {left}; a dataset needs at least 2.")
+    return decisions
+
+
+def load_dataset(
+    data_dir: str | os.PathLike[str],
+    workspace: Workspace,
+    *,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> DatasetIndex:
+    """Scan a data folder and obey the decisions about it: what training and evaluation read.
+
+    Raises:
+        DatasetError: as :func:`~tl_core.data.dataset.scan_dataset`, or the decisions leave fewer
+            than two classes.
+        Stopped: ``should_stop`` said so.
+    """
+    index = scan_dataset(
+        data_dir, cache_dir=workspace.cache_dir, on_progress=on_progress, should_stop=should_stop
+    )
+    return apply_decisions(index, load_decisions(workspace, data_dir))
+
+
+def _kept_under(
+    index: DatasetIndex, decisions: Decisions
+) -> tuple[list[tuple[str, ImageRecord]], dict[str, int]]:
+    """Return the images that count, each with its class, and how many decisions of a kind hold."""
+    kept: list[tuple[str, ImageRecord]] = []
+    num_held = {"exclude": 0, "relabel": 0}
+    for record in index.records:
+        decision = decisions.current.get(record.path)
+        name = index.class_names[record.label]
+        if decision is None or decision.sha256 != record.sha256:
+            kept.append((name, record))
+            continue
+        num_held[decision.action] += 1
+        if decision.action == "relabel":
+            kept.append((decision.class_name or name, record))
+    return kept, num_held
+
+
+def _rebuilt(
+    index: DatasetIndex,
+    kept: list[tuple[str, ImageRecord]],
+    decisions: Decisions,
+    num_held: Mapping[str, int],
+    stale: tuple[str, ...],
+) -> DatasetIndex:
+    present = {name for name, _ in kept}
+    if len(present) < 2:
+        raise DatasetError(
+            f"Expected at least 2 classes in '{index.data_dir.name}', but the decisions about it "
+            f"leave {len(present)}. Take some of them back."
+        )
+    known = [name for name in index.class_names if name in present]
+    class_names = (*known, *sorted(present.difference(known), key=natural_path_key))
+    label_of = {name: label for label, name in enumerate(class_names)}
+    records = [replace(record, label=label_of[name]) for name, record in kept]
+    records.sort(key=lambda record: (record.label, natural_path_key(record.path)))
+    findings = list(index.findings)
+    if stale:
+        findings.append(
+            Finding(
+                "stale_decisions",
+                "warning",
+                f"{len(stale)} decisions are about files that have changed or gone; they do not "
+                "hold.",
+                stale,
+            )
+        )
+    counted = {f"decision_{action}": count for action, count in num_held.items() if count}
+    return replace(
+        index,
+        class_names=class_names,
+        records=tuple(records),
+        findings=tuple(findings),
+        num_ignored={**index.num_ignored, **counted},
+        decisions_fingerprint=decisions.fingerprint,
+    )

@@ -1,0 +1,231 @@
+"""Adding, renaming, merging and removing the class folders of a dataset in the workspace.
+
+Only datasets below the workspace's own folder are changed; a folder given by path is read where it
+is and never written to. What is removed is put aside, so that it can be brought back by hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+from tl_core.data.file_names import (
+    UnsafeName,
+    debris_kind,
+    mark_name,
+    name_parts,
+    path_key,
+    safe_component,
+    show_name,
+)
+from tl_core.data.ingest.folder_layout import PART_OF_FOLDER, Layout, read_layout
+from tl_core.errors import DatasetError, did_you_mean
+from tl_core.workspace import Workspace
+
+_REMOVED = ".removed"
+
+
+def class_folder_name(class_name: str) -> str:
+    """Return the folder name for a class that somebody typed.
+
+    Raises:
+        DatasetError: it cannot be one.
+    """
+    reason = None
+    try:
+        parts = name_parts(class_name.strip())
+    except UnsafeName as error:
+        reason = str(error)
+    else:
+        if len(parts) > 1:
+            reason = "has a slash in its name"
+        elif debris_kind(parts) is not None:
+            reason = "is the name of a hidden or system folder"
+    if reason is not None:
+        raise DatasetError(
+            f"Expected a plain class name such as 'cat', but {show_name(class_name)} {reason}."
+        )
+    return safe_component(class_name)
+
+
+def twin_of(name: str, class_names: Iterable[str]) -> str | None:
+    """Return the class whose folder some system cannot tell from one of that name, or None."""
+    return next((other for other in class_names if _key(other) == _key(name)), None)
+
+
+def class_home(layout: Layout, class_name: str, part_folder: str = "train") -> PurePosixPath:
+    """Return the folder in a dataset that new images of a class belong in, be it there or not.
+
+    Args:
+        layout: The dataset's; that of a new one is empty.
+        class_name: A class of the dataset, in whatever case, or a new one.
+        part_folder: Name of the train, val or test folder; a dataset without them has no use for
+            it.
+    """
+    name = class_name
+    if name not in layout.classes:
+        name = safe_component(name)
+        name = twin_of(name, layout.classes) or name
+    base = PurePosixPath(layout.wrapper)
+    folders = [*layout.classes.get(name, []), *(f for own in layout.classes.values() for f in own)]
+    parents = [PurePosixPath(folder).parent for folder in folders]
+    if all(parent == base for parent in parents):
+        return base / name
+    part = PART_OF_FOLDER[part_folder.casefold()]
+    fitting = (parent for parent in parents if PART_OF_FOLDER[parent.name.casefold()] == part)
+    return next(fitting, base / part_folder) / name
+
+
+def add_class(workspace: Workspace, data_dir: Path, class_name: str) -> Path:
+    """Make an empty folder for a new class and return it; with a given split, in its train part.
+
+    Raises:
+        DatasetError: the dataset is not the workspace's own, the name is taken or cannot be one,
+            or the folder cannot be made.
+    """
+    layout = _own_layout(workspace, data_dir)
+    folder = data_dir / class_home(layout, _free_name(layout, class_name))
+    with _changing(data_dir):
+        folder.mkdir(parents=True)
+    return folder
+
+
+def rename_class(workspace: Workspace, data_dir: Path, class_name: str, new_name: str) -> None:
+    """Rename a class's folder, or its folders in train, val and test.
+
+    Raises:
+        DatasetError: there is no such class, the new name is taken or cannot be one, or a folder
+            cannot be renamed; all are as they were then.
+    """
+    layout = _own_layout(workspace, data_dir)
+    paths = [data_dir / folder for folder in _folders_of(layout, class_name)]
+    name = _free_name(layout, new_name, besides=class_name)
+    renamed: list[Path] = []
+    with _changing(data_dir):
+        try:
+            for path in paths:
+                path.rename(path.with_name(name))
+                renamed.append(path)
+        except OSError:
+            for path in renamed:
+                path.with_name(name).rename(path)
+            raise
+
+
+def merge_classes(
+    workspace: Workspace, data_dir: Path, class_names: Sequence[str], target: str
+) -> None:
+    """Move all images of some classes into another class of the dataset.
+
+    Files of one name are all kept: the one that moves gets a name of its own.
+
+    Raises:
+        DatasetError: a class does not exist, or a file cannot be moved; the images that were not
+            moved by then are still in their class, for another try.
+    """
+    layout = _own_layout(workspace, data_dir)
+    sources = {name: _folders_of(layout, name) for name in class_names if name != target}
+    _folders_of(layout, target)
+    aside = _new_aside(workspace, data_dir)
+    with _changing(data_dir):
+        for name, folders in sources.items():
+            for folder in folders:
+                source = data_dir / folder
+                _move_files(source, source.with_name(target), name)
+                _put_aside(source, aside / folder)
+
+
+def remove_class(workspace: Workspace, data_dir: Path, class_name: str) -> Path:
+    """Take a class out of a dataset and return the folder where its images are put aside.
+
+    Below it they lie as they did in the dataset, so that all parts of a class are in one place.
+
+    Raises:
+        DatasetError: there is no such class, it is one of only two, or a folder cannot be moved.
+    """
+    layout = _own_layout(workspace, data_dir)
+    folders = _folders_of(layout, class_name)
+    if len(layout.classes) <= 2:
+        raise DatasetError(
+            f"Expected at least 2 classes to stay, but '{data_dir.name}' has {len(layout.classes)}."
+            " Add another class first."
+        )
+    aside = _new_aside(workspace, data_dir)
+    with _changing(data_dir):
+        for folder in folders:
+            _put_aside(data_dir / folder, aside / folder)
+    return aside
+
+
+def _own_layout(workspace: Workspace, data_dir: Path) -> Layout:
+    own = workspace.datasets_dir.resolve()
+    if own not in data_dir.resolve().parents:
+        raise DatasetError(
+            f"Expected a dataset of the workspace, received '{data_dir}'. A folder given by path "
+            "is never written to: change it there, or add a copy of it."
+        )
+    return read_layout(data_dir)
+
+
+def _folders_of(layout: Layout, class_name: str) -> list[str]:
+    if class_name not in layout.classes:
+        raise DatasetError(
+            f"Expected a class out of {', '.join(layout.classes)}, received '{class_name}'."
+            f"{did_you_mean(class_name, layout.classes)}"
+        )
+    return layout.classes[class_name]
+
+
+def _free_name(layout: Layout, class_name: str, besides: str | None = None) -> str:
+    """Return the folder name of a class that is new, or the new one of the class ``besides``."""
+    name = class_folder_name(class_name)
+    if twin_of(name, (other for other in layout.classes if other != besides)) is not None:
+        raise DatasetError(
+            f"Expected a new class name, but there is a class '{name}' already. Merge the two, or "
+            "choose another name."
+        )
+    return name
+
+
+@contextmanager
+def _changing(data_dir: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DatasetError(
+            f"The class folders of '{data_dir.name}' could not be changed "
+            f"({error.strerror or error}). Close what has their files open, see that they may be "
+            "written to, and try again."
+        ) from error
+
+
+def _move_files(source: Path, target: Path, class_name: str) -> None:
+    target.mkdir(exist_ok=True)
+    taken = {_key(entry.name) for entry in target.iterdir()}
+    for file in sorted(path for path in source.rglob("*") if path.is_file()):
+        name, number = file.name, 0
+        while _key(name) in taken:
+            origin = f"{class_name}/{file.relative_to(source).as_posix()}/{number}"
+            digest = hashlib.sha256(origin.encode()).hexdigest()
+            name, number = mark_name(PurePosixPath(file.name), digest).name, number + 1
+        taken.add(_key(name))
+        file.rename(target / name)
+
+
+def _key(name: str) -> str:
+    return path_key(PurePosixPath(name))
+
+
+def _new_aside(workspace: Workspace, data_dir: Path) -> Path:
+    """Return a folder, still to be made, for what one operation takes out of a dataset."""
+    now = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    return workspace.datasets_dir / _REMOVED / f"{data_dir.name}-{now}-{uuid.uuid4().hex[:8]}"
+
+
+def _put_aside(folder: Path, aside: Path) -> None:
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    folder.rename(aside)

@@ -1,0 +1,260 @@
+"""A zip archive read as hostile input: every entry is checked before the first byte is unpacked.
+
+The standard library only parses the list of entries. It would unpack overlapping entries, trust
+declared sizes and give bzip2 data all the memory it wants, so the data is streamed here.
+"""
+
+from __future__ import annotations
+
+import bz2
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from tl_core.data.file_names import UnsafeName, name_parts, show_name
+from tl_core.errors import ArchiveError
+
+_MAX_DIRECTORY_BYTES = 64 * 2**20
+_MAX_RATIO = 100
+_SMALL = 10**6  # below this many bytes any ratio will do
+_CHUNK = 256 * 1024
+
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+_ENTRY_MARK = b"PK\x01\x02"
+_ENCRYPTED = 0x1 | 0x40 | 0x2000
+_PATCH = 0x20
+_UTF8 = 0x800
+_DOS_FOLDER = 0x10
+_DOS_SYSTEMS = (0, 10, 11, 14)  # these may have written "\" between folders
+
+_OTHER_FORMATS = (
+    (0, b"\x1f\x8b", "a gzip or tar.gz archive"),
+    (0, b"BZh", "a bzip2 or tar.bz2 archive"),
+    (0, b"\xfd7zXZ\x00", "an xz or tar.xz archive"),
+    (0, b"\x28\xb5\x2f\xfd", "a zstd archive"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (0, b"Rar!\x1a\x07", "a RAR archive"),
+    (257, b"ustar", "a tar archive"),
+)
+
+
+@dataclass(frozen=True)
+class ZipEntry:
+    """One entry that passed all checks."""
+
+    name: str  # a label, never a path
+    parts: tuple[str, ...]
+    is_folder: bool
+    method: int
+    offset: int  # of its data in the archive
+    compressed_bytes: int
+    num_bytes: int
+    crc: int
+
+
+def read_entries(file: BinaryIO, max_entries: int) -> list[ZipEntry]:
+    """Check the whole list of entries and return it in the archive's order.
+
+    Raises:
+        ArchiveError: this is no zip archive, or an entry is one that nobody packs by accident.
+    """
+    try:
+        archive = zipfile.ZipFile(_Guarded(file, max_entries))
+        infos, end = archive.infolist(), archive.start_dir
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        ValueError,
+        OverflowError,
+        EOFError,
+        struct.error,
+        OSError,
+    ) as error:
+        raise ArchiveError(f"It cannot be read as a zip archive{_hint(file, error)}.") from error
+    if len(infos) > max_entries:
+        raise _too_many(max_entries)
+    entries = [_check_entry(file, info, end) for info in infos]
+    _check_overlap(entries, infos, end)
+    return entries
+
+
+def stream_entry(file: BinaryIO, entry: ZipEntry) -> Iterator[bytes]:
+    """Yield the unpacked content of an entry in pieces of at most 256 KiB.
+
+    Raises:
+        ArchiveError: the data is damaged, or not as long as the list of entries says.
+    """
+    num_left, crc = entry.num_bytes, 0
+    try:
+        for piece in _UNPACK[entry.method](_packed(file, entry)):
+            num_left -= len(piece)
+            if num_left < 0:
+                raise refusal(entry.name, "holds more data than it declares")
+            crc = zlib.crc32(piece, crc)
+            yield piece
+    except (zlib.error, ValueError, EOFError) as error:
+        raise refusal(entry.name, f"is damaged ({error})") from error
+    if num_left:
+        raise refusal(entry.name, "ends early")
+    if crc != entry.crc:
+        raise refusal(entry.name, "is damaged (its checksum differs)")
+
+
+def refusal(name: str, reason: str) -> ArchiveError:
+    """Return the error that names an entry and what is wrong with it."""
+    return ArchiveError(f"Its entry {show_name(name)} {reason}.")
+
+
+class _Guarded:
+    """The archive as the standard library may see it: it loads the list of entries at once.
+
+    So a list that is too long is refused before it is parsed into objects.
+    """
+
+    def __init__(self, file: BinaryIO, max_entries: int) -> None:
+        self._file = file
+        self._max_entries = max_entries
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if size > _MAX_DIRECTORY_BYTES:
+            raise _too_many(self._max_entries)
+        data = self._file.read(size if size >= 0 else _MAX_DIRECTORY_BYTES)
+        if data.count(_ENTRY_MARK) > self._max_entries:
+            raise _too_many(self._max_entries)
+        return data
+
+
+def _check_entry(file: BinaryIO, info: zipfile.ZipInfo, end: int) -> ZipEntry:
+    label = _label(info)
+    mode = info.external_attr >> 16
+    try:
+        parts = name_parts(label)
+    except UnsafeName as error:
+        raise refusal(label, str(error)) from None
+    if stat.S_ISLNK(mode):
+        raise refusal(label, "is a symbolic link")
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise refusal(label, "is a device or another special file")
+    if info.flag_bits & _ENCRYPTED:
+        raise refusal(label, "is encrypted; pack it without a password")
+    if info.compress_type not in _UNPACK or info.flag_bits & _PATCH:
+        raise refusal(
+            label,
+            f"is packed by a method that is not read here ({info.compress_type}); pack with the "
+            f"usual one, deflate",
+        )
+    if info.file_size > max(_SMALL, _MAX_RATIO * info.compress_size):
+        raise refusal(
+            label,
+            f"would grow to more than {_MAX_RATIO} times its packed size, as no photo does",
+        )
+    return ZipEntry(
+        name=label,
+        parts=parts,
+        is_folder=label.endswith("/") or bool(info.external_attr & _DOS_FOLDER),
+        method=info.compress_type,
+        offset=_data_offset(file, info, label, end),
+        compressed_bytes=info.compress_size,
+        num_bytes=info.file_size,
+        crc=info.CRC,
+    )
+
+
+def _label(info: zipfile.ZipInfo) -> str:
+    """Return the whole stored name, decoded as its writer meant it."""
+    name = info.orig_filename
+    if not info.flag_bits & _UTF8:
+        # macOS and others write UTF-8 without saying so.
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    if info.create_system in _DOS_SYSTEMS:
+        name = name.replace("\\", "/")
+    return name
+
+
+def _data_offset(file: BinaryIO, info: zipfile.ZipInfo, label: str, end: int) -> int:
+    """Return where an entry's data begins, as its own header in the archive says."""
+    header = b""
+    if 0 <= info.header_offset < end:
+        file.seek(info.header_offset)
+        header = file.read(_LOCAL_HEADER.size)
+    if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
+        raise refusal(label, "is not where the list of entries says; the archive is damaged")
+    _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+    return int(info.header_offset + _LOCAL_HEADER.size + name_length + extra_length)
+
+
+def _check_overlap(entries: list[ZipEntry], infos: list[zipfile.ZipInfo], end: int) -> None:
+    by_start = sorted(
+        zip((info.header_offset for info in infos), entries, strict=True), key=lambda pair: pair[0]
+    )
+    limits = [*(start for start, _ in by_start[1:]), end]
+    for (_, entry), limit in zip(by_start, limits, strict=False):
+        if entry.offset + entry.compressed_bytes > limit:
+            raise refusal(entry.name, "overlaps the next one or the archive's end")
+
+
+def _packed(file: BinaryIO, entry: ZipEntry) -> Iterator[bytes]:
+    position, end = entry.offset, entry.offset + entry.compressed_bytes
+    while position < end:
+        file.seek(position)
+        data = file.read(min(_CHUNK, end - position))
+        if not data:
+            return
+        position += len(data)
+        yield data
+
+
+def _inflate(packed: Iterator[bytes]) -> Iterator[bytes]:
+    decompressor = zlib.decompressobj(-zlib.MAX_WBITS)
+    for data in packed:
+        while not decompressor.eof:
+            piece = decompressor.decompress(data, _CHUNK)
+            yield piece
+            data = decompressor.unconsumed_tail
+            if not data and len(piece) < _CHUNK:
+                break
+
+
+def _unpack_bzip2(packed: Iterator[bytes]) -> Iterator[bytes]:
+    decompressor = bz2.BZ2Decompressor()
+    for data in packed:
+        while not decompressor.eof:
+            try:
+                piece = decompressor.decompress(data, _CHUNK)
+            except OSError as error:  # as this module reports wrong data
+                raise ValueError(str(error)) from error
+            yield piece
+            data = b""
+            if decompressor.needs_input:
+                break
+
+
+_UNPACK: dict[int, Callable[[Iterator[bytes]], Iterator[bytes]]] = {
+    zipfile.ZIP_STORED: iter,
+    zipfile.ZIP_DEFLATED: _inflate,
+    zipfile.ZIP_BZIP2: _unpack_bzip2,
+}
+
+
+def _too_many(max_entries: int) -> ArchiveError:
+    return ArchiveError(f"It lists more than {max_entries:,} entries, which is the limit.")
+
+
+def _hint(file: BinaryIO, error: Exception) -> str:
+    file.seek(0)
+    head = file.read(512)
+    for offset, mark, name in _OTHER_FORMATS:
+        if head.startswith(mark, offset):
+            return f": it is {name}. Pack the class folders as a .zip"
+    if not head:
+        return ": it is empty"
+    if not head.startswith(b"PK"):
+        return ": it is another kind of file. Pack the class folders as a .zip"
+    return f": it is damaged or cut off ({error}). Copy or download it again"

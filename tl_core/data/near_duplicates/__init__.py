@@ -1,0 +1,1 @@
+"""Search for near copies of photos."""

@@ -1,0 +1,221 @@
+"""The sample set: pizza, burgers and tacos drawn by this project, with a few planted faults.
+
+It needs no download, is the same byte for byte for the same seed and Pillow version, and holds
+one of each fault that the Data page finds. How the photos are drawn is the matter of
+:mod:`tl_core.data.sample_art`.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import time
+import uuid
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from PIL import Image
+
+from tl_core.data.sample.drawing.photo import draw_photo
+from tl_core.errors import ConfigError, DatasetError, Stopped, did_you_mean
+from tl_core.files import sweep_leftovers
+from tl_core.progress import OnProgress, Progress, ShouldStop
+
+SAMPLE_NAME = "sample"
+CLASS_NAMES = ("Burger", "Pizza", "Taco")
+MIN_NUM_PER_CLASS = 10
+_QUALITY = 88
+_HARD_SHARE = 0.1
+_WORKERS = 2
+
+
+@dataclass(frozen=True)
+class PlantedFault:
+    """One fault put into the sample set on purpose."""
+
+    kind: str
+    paths: tuple[str, ...]  # relative to the dataset's folder; the last one is the odd one
+    note: str
+
+
+def planted_faults(num_per_class: int = 100) -> tuple[PlantedFault, ...]:
+    """Return what is wrong with the sample set, so that tests and docs can name it.
+
+    Raises:
+        ConfigError: the set would be too small to hold the faults.
+    """
+    if num_per_class < MIN_NUM_PER_CLASS:
+        raise ConfigError(
+            f"Expected at least {MIN_NUM_PER_CLASS} images per class, received {num_per_class}."
+        )
+
+    def at(class_name: str, share: float) -> str:
+        return _path(class_name, 1 + round(share * (num_per_class - 1)))
+
+    return (
+        PlantedFault(
+            "duplicate", (at("Pizza", 0.16), at("Pizza", 0.83)), "the same file twice in one class"
+        ),
+        PlantedFault(
+            "two_classes",
+            (at("Taco", 0.63), at("Burger", 0.41)),
+            "one taco photo, filed under two classes",
+        ),
+        PlantedFault(
+            "near_duplicate",
+            (at("Burger", 0.12), at("Burger", 0.77)),
+            "one photo again, smaller and compressed harder",
+        ),
+        PlantedFault("dark", (at("Burger", 0.27),), "a photo taken almost without light"),
+        PlantedFault("truncated", (at("Pizza", 0.52),), "a JPEG whose second half is missing"),
+        PlantedFault("wrong_label", (at("Taco", 0.34),), "a burger filed under Taco"),
+        PlantedFault(
+            "exif_rotated", (at("Taco", 0.88),), "stored lying, with the EXIF note to turn it"
+        ),
+    )
+
+
+def draw_sample_dataset(
+    out_dir: Path | str,
+    *,
+    num_per_class: int = 100,
+    seed: int = 0,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Path:
+    """Draw the sample set into ``out_dir``, whole or not at all.
+
+    Args:
+        out_dir: A folder that does not exist yet, or an empty one.
+        num_per_class: Images in each of the three class folders, planted faults among them.
+        seed: Another seed draws another set.
+        on_progress: Told after each image.
+        should_stop: Asked after each image.
+
+    Returns:
+        ``out_dir`` as a path.
+
+    Raises:
+        DatasetError: ``out_dir`` holds something already; it is left as it is.
+        ConfigError: ``num_per_class`` is too small.
+        Stopped: ``should_stop`` said so; nothing is left behind.
+    """
+    out_dir = Path(out_dir)
+    faults = planted_faults(num_per_class)
+    _check_free(out_dir)
+    out_dir.parent.mkdir(parents=True, exist_ok=True)
+    sweep_leftovers(out_dir.parent)
+    temporary = out_dir.with_name(f".{out_dir.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        for class_name in CLASS_NAMES:
+            (temporary / class_name).mkdir(parents=True)
+        started = time.monotonic()
+        total = num_per_class * len(CLASS_NAMES)
+        with closing(_draw_files(num_per_class, seed, faults)) as files:
+            for done, (path, data) in enumerate(files, start=1):
+                (temporary / path).write_bytes(data)
+                if on_progress is not None:
+                    on_progress(Progress("sample", done, total, time.monotonic() - started))
+                if should_stop is not None and should_stop():
+                    raise Stopped
+        _check_free(out_dir)  # somebody else may have been quicker
+        if out_dir.exists():
+            out_dir.rmdir()
+        temporary.rename(out_dir)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return out_dir
+
+
+def _check_free(out_dir: Path) -> None:
+    """Refuse to draw over something that is there."""
+    if out_dir.is_dir() and not any(out_dir.iterdir()):
+        return
+    if out_dir.exists():
+        raise DatasetError(
+            f"Expected a new or empty folder for the sample set, but '{out_dir}' holds something "
+            "already. Choose another folder, or move that one away."
+        )
+
+
+def draw_example(class_name: str, seed: int = 0) -> Image.Image:
+    """Draw one photo of a class that is not in the sample set.
+
+    Raises:
+        ConfigError: there is no such class in the sample set.
+    """
+    if class_name not in CLASS_NAMES:
+        raise ConfigError(
+            f"Expected a class out of {', '.join(CLASS_NAMES)}, received '{class_name}'."
+            f"{did_you_mean(class_name, CLASS_NAMES)}"
+        )
+    return draw_photo(class_name, Random(f"example {class_name} {seed}"), look="easy")
+
+
+def _path(class_name: str, number: int) -> str:
+    return f"{class_name}/{class_name.lower()}_{number:03d}.jpg"
+
+
+def _jpeg(image: Image.Image, quality: int = _QUALITY, exif: Image.Exif | None = None) -> bytes:
+    buffer = io.BytesIO()
+    if exif is None:
+        image.save(buffer, "JPEG", quality=quality)
+    else:
+        image.save(buffer, "JPEG", quality=quality, exif=exif)
+    return buffer.getvalue()
+
+
+def _draw_files(
+    num_per_class: int, seed: int, faults: tuple[PlantedFault, ...]
+) -> Generator[tuple[str, bytes], None, None]:
+    """Yield each file's relative path and content, in order, drawn ahead by a few threads."""
+    by_path = {fault.paths[-1]: fault for fault in faults}
+
+    def draw(class_name: str, number: int) -> tuple[str, bytes]:
+        path = _path(class_name, number)
+        fault = by_path.get(path)
+        return path, _plain_file(path, seed) if fault is None else _faulty_file(fault, seed)
+
+    wanted = [(name, number) for name in CLASS_NAMES for number in range(1, num_per_class + 1)]
+    pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="sample")
+    try:
+        futures: list[Future[tuple[str, bytes]]] = [pool.submit(draw, *item) for item in wanted]
+        for future in futures:
+            yield future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _photo(path: str, seed: int, class_name: str | None = None) -> Image.Image:
+    rng = Random(f"sample {seed} {path}")
+    hard = rng.random() < _HARD_SHARE and class_name is None
+    return draw_photo(class_name or path.partition("/")[0], rng, look="hard" if hard else "usual")
+
+
+def _plain_file(path: str, seed: int) -> bytes:
+    return _jpeg(_photo(path, seed))
+
+
+def _faulty_file(fault: PlantedFault, seed: int) -> bytes:
+    """Draw the file that carries a fault."""
+    first, path = fault.paths[0], fault.paths[-1]
+    if fault.kind in ("duplicate", "two_classes"):
+        return _plain_file(first, seed)
+    if fault.kind == "near_duplicate":
+        image = _photo(first, seed)
+        smaller = (round(image.width * 0.8), round(image.height * 0.8))
+        return _jpeg(image.resize(smaller, Image.Resampling.LANCZOS), quality=60)
+    if fault.kind == "dark":
+        return _jpeg(_photo(path, seed).point(lambda level: level * 0.07))
+    if fault.kind == "truncated":
+        data = _plain_file(path, seed)
+        return data[: len(data) // 2]
+    if fault.kind == "wrong_label":
+        return _jpeg(_photo(path, seed, class_name="Burger"))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # Orientation: turn by 90 degrees clockwise to show
+    return _jpeg(_photo(path, seed).transpose(Image.Transpose.ROTATE_90), exif=exif)

@@ -1,0 +1,1 @@
+"""How the photos of the sample set are drawn."""

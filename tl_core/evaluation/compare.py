@@ -1,0 +1,199 @@
+"""Runs side by side: what differs in their settings, their figures, and whether it is chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tl_core.errors import RunError
+from tl_core.evaluation.evaluate import evaluate_run
+from tl_core.evaluation.report import Evaluation
+from tl_core.metrics.classification import exact_mcnemar, wilson_interval
+from tl_core.progress import OnProgress, ShouldStop
+from tl_core.runs.store import Run, compare_runs, differ
+
+__all__ = [
+    "PairedTest",
+    "compare_evaluations",
+    "compare_on_test_images",
+    "metric_rows",
+    "setting_rows",
+]
+
+SURE_BELOW = 0.05
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """Two runs on the same images.
+
+    Args:
+        first_name: of the one run.
+        second_name: of the other.
+        num_images: that both were asked about.
+        first_accuracy: on these images.
+        second_accuracy: on these images.
+        num_only_first: images that the first alone got right.
+        num_only_second: images that the second alone got right.
+        p_value: how probable so uneven a difference is between equally good runs.
+        note: what to know about it, in words; empty when there is nothing.
+    """
+
+    first_name: str
+    second_name: str
+    num_images: int
+    first_accuracy: float
+    second_accuracy: float
+    num_only_first: int
+    num_only_second: int
+    p_value: float
+    note: str = ""
+
+    @property
+    def is_more_than_chance(self) -> bool:
+        """Whether the difference would be rare between equally good runs."""
+        return self.p_value < SURE_BELOW
+
+    @property
+    def sentence(self) -> str:
+        """The result in plain words, wherever it is told."""
+        photos = f"{self.num_images:,} photo{'' if self.num_images == 1 else 's'}"
+        if self.num_only_first == self.num_only_second:
+            return (
+                f"'{self.first_name}' and '{self.second_name}' are equally good on {photos}: "
+                f"{self.num_only_first} only the one gets right, as many only the other."
+            )
+        sides = [
+            (self.num_only_first, self.first_name),
+            (self.num_only_second, self.second_name),
+        ]
+        (fewer, worse), (more, better) = sorted(sides)
+        gain = 100 * abs(self.first_accuracy - self.second_accuracy)
+        p = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.2g}"
+        verdict = "more than chance" if self.is_more_than_chance else "no more than chance"
+        return (
+            f"'{better}' is better by {gain:.1f} points on {photos}: {more} that it alone gets "
+            f"right, {fewer} that '{worse}' alone does. That is {verdict} ({p})."
+        )
+
+
+def compare_evaluations(
+    first: Evaluation, second: Evaluation, first_name: str = "first", second_name: str = "second"
+) -> PairedTest:
+    """Test whether two runs differ on the images that both were evaluated on.
+
+    Of runs' own test images those remain that neither trained on nor validated with.
+
+    Raises:
+        RunError: they have no image in common.
+    """
+    row_of = {path: row for row, path in enumerate(second.paths)}
+    pairs = [(row, row_of[path]) for row, path in enumerate(first.paths) if path in row_of]
+    same_folder = first.data_dir == second.data_dir
+    if not pairs or not same_folder:
+        raise RunError(
+            f"Expected runs tested on the same images, but '{first_name}' and '{second_name}' have "
+            "none in common. Evaluate both on one folder."
+        )
+    ours, theirs = np.array(pairs).T
+    first_right, second_right = first.is_right[ours], second.is_right[theirs]
+    num_only_first = int(np.sum(first_right & ~second_right))
+    num_only_second = int(np.sum(~first_right & second_right))
+    return PairedTest(
+        first_name=first_name,
+        second_name=second_name,
+        num_images=len(pairs),
+        first_accuracy=float(first_right.mean()),
+        second_accuracy=float(second_right.mean()),
+        num_only_first=num_only_first,
+        num_only_second=num_only_second,
+        p_value=exact_mcnemar(num_only_first, num_only_second),
+        note=_note(first, second, len(pairs)),
+    )
+
+
+def compare_on_test_images(
+    first: Run,
+    second: Run,
+    *,
+    cache_dir: Path | None = None,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> PairedTest:
+    """Test whether two runs differ on the images that both kept for testing.
+
+    Images that one of them trained on or validated with are left out, since they would favour it.
+
+    Raises:
+        RunError: they have no such image in common.
+        DatasetError: the images are gone.
+        Stopped: ``should_stop`` said so.
+    """
+
+    def evaluate(run: Run) -> Evaluation:
+        return evaluate_run(
+            run.run_dir, cache_dir=cache_dir, on_progress=on_progress, should_stop=should_stop
+        )
+
+    return compare_evaluations(evaluate(first), evaluate(second), first.name, second.name)
+
+
+def setting_rows(runs: Sequence[Run], *, include_same: bool = False) -> list[dict[str, Any]]:
+    """Return the settings in which runs differ, or all, as rows ready for a DataFrame.
+
+    Columns: ``setting``, ``differs``, then one a run, named by its id.
+    """
+    ids = [run.id for run in runs]
+    return [
+        {"setting": name, "differs": differ(values), **dict(zip(ids, values, strict=True))}
+        for name, values in compare_runs(runs, include_same=include_same).items()
+    ]
+
+
+def metric_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Return the figures of runs as rows ready for a DataFrame, one a run and part.
+
+    Columns: ``run`` (id), ``name``, ``part``, ``accuracy``, ``low``, ``high`` (95 % interval),
+    ``loss``, ``num_images``. Parts without a figure are left out.
+    """
+    rows = []
+    for run in runs:
+        metrics = run.metrics
+        for part in ("val", "test"):
+            share = metrics.get(f"{part}_accuracy")
+            if share is None:
+                continue
+            num_images = int(metrics.get("num_images", {}).get(part, 0))
+            known = metrics.get(f"{part}_interval")
+            low, high = known or wilson_interval(round(share * num_images), num_images)
+            rows.append(
+                {
+                    "run": run.id,
+                    "name": run.name,
+                    "part": part,
+                    "accuracy": share,
+                    "low": low,
+                    "high": high,
+                    "loss": metrics.get(f"{part}_loss"),
+                    "num_images": num_images,
+                }
+            )
+    return rows
+
+
+def _note(first: Evaluation, second: Evaluation, num_common: int) -> str:
+    """Say what to bear in mind about the images that two runs are compared on."""
+    notes = []
+    if "val" in (first.part, second.part):
+        notes.append("These are validation images, which helped to choose the weights.")
+    num_all = max(first.num_images, second.num_images)
+    if num_common < num_all:
+        notes.append(
+            f"Only {num_common:,} of {num_all:,} images were kept by both: "
+            "they were split differently."
+        )
+    return " ".join(notes)

@@ -1,0 +1,107 @@
+"""How good a run is: on the images it kept for testing, or on another folder of its classes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from tl_core.data.curation.store import apply_decisions, load_decisions
+from tl_core.data.dataset import scan_dataset
+from tl_core.errors import DatasetError
+from tl_core.evaluation.report import ClassFigures, Evaluation
+from tl_core.head.model import head_forward
+from tl_core.head.temperature import NOT_CALIBRATED
+from tl_core.inference.predict import load_head
+from tl_core.inference.reliability import Trust, complete_trust, load_trust
+from tl_core.progress import OnProgress, ShouldStop
+from tl_core.runs.image_selection import choose_all, choose_part
+from tl_core.runs.store import load_run
+from tl_core.runs.weights import feature_spec_of
+from tl_core.workspace import default_workspace
+
+__all__ = ["ALL_IMAGES", "ClassFigures", "Evaluation", "evaluate_run"]
+
+ALL_IMAGES = "all"
+
+
+def evaluate_run(
+    run_dir: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    part: str = "test",
+    cache_dir: Path | None = None,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Evaluation:
+    """Compute a run's figures, from cached features where there are any.
+
+    Args:
+        run_dir: a run with weights.
+        data_dir: a folder of class folders, all of whose images count; by default the run's own
+            data, of which only ``part`` counts.
+        part: ``test``, which falls back to ``val`` in a run without test images, ``val`` or
+            ``train``; images are always taken as they are, never augmented.
+        cache_dir: where scans and features are kept; by default the default workspace's.
+        on_progress: told of the scan and of the features.
+        should_stop: asked meanwhile.
+
+    Raises:
+        RunError: there is no such run, or it has no weights.
+        DatasetError: the folder is gone, or has no image to evaluate.
+        Stopped: ``should_stop`` said so.
+    """
+    from tl_core.features.extract import extract_features
+
+    run = load_run(Path(run_dir))
+    weights = load_head(run)
+    cache_dir = cache_dir or default_workspace().cache_dir
+    index = scan_dataset(
+        run.data_dir if data_dir is None else data_dir,
+        cache_dir=cache_dir,
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )
+    index = apply_decisions(index, load_decisions(run.workspace, index.data_dir))
+    if data_dir is None:
+        part, chosen = choose_part(run, index, part)
+    else:
+        part, chosen = ALL_IMAGES, choose_all(run, index)
+    features = extract_features(
+        index,
+        np.array(chosen.positions, np.int64),
+        feature_spec_of(run),
+        cache_dir=cache_dir,
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )[0]
+    raw = head_forward(weights, features)
+    trust = load_trust(run, weights)
+    if not trust.is_complete and data_dir is None:
+        try:
+            trust = complete_trust(
+                run,
+                weights,
+                index,
+                cache_dir=cache_dir,
+                on_progress=on_progress,
+                should_stop=should_stop,
+            )
+        except DatasetError:
+            trust = Trust(NOT_CALIBRATED)  # its own images are gone: the figures need no others
+    probabilities = trust.calibration.apply(raw)
+    known = trust.known
+    return Evaluation(
+        class_names=run.class_names,
+        part=part,
+        data_dir=index.data_dir,
+        paths=tuple(index.records[position].path for position in chosen.positions),
+        labels=np.array(chosen.labels, np.int64),
+        probabilities=probabilities,
+        skipped=chosen.skipped,
+        raw_probabilities=raw,
+        calibration=trust.calibration,
+        distances=None if known is None else known.scores(features, probabilities).distance,
+        thresholds=None if known is None else known.thresholds,
+    )

@@ -1,0 +1,113 @@
+"""How far a run's probabilities can be taken at their word, before and after its temperature."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tl_core.data.curation.store import apply_decisions, load_decisions
+from tl_core.data.dataset import scan_dataset
+from tl_core.evaluation.report import Evaluation
+from tl_core.head.out_of_distribution import load_known
+from tl_core.head.temperature import Calibration
+from tl_core.inference.predict import load_head
+from tl_core.inference.reliability import Trust, complete_trust
+from tl_core.metrics.calibration import NUM_BINS, reliability_table
+from tl_core.progress import OnProgress, ShouldStop
+from tl_core.runs.store import load_run
+from tl_core.workspace import default_workspace
+
+__all__ = ["Calibration", "calibrate_run", "coverage_rows", "reliability_rows", "threshold_rows"]
+
+_MAX_ROWS = 200
+_TARGETS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
+
+
+def calibrate_run(
+    run_dir: str | os.PathLike[str],
+    *,
+    cache_dir: Path | None = None,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Trust:
+    """Give a run the temperature and the photos it knows, where it has none yet.
+
+    Raises:
+        RunError: there is no such run, or it has no weights.
+        DatasetError: the images it was trained on are gone.
+        Stopped: ``should_stop`` said so.
+    """
+    run = load_run(Path(run_dir))
+    cache_dir = cache_dir or default_workspace().cache_dir
+    index = scan_dataset(
+        run.data_dir, cache_dir=cache_dir, on_progress=on_progress, should_stop=should_stop
+    )
+    return complete_trust(
+        run,
+        load_head(run),
+        apply_decisions(index, load_decisions(run.workspace, index.data_dir)),
+        cache_dir=cache_dir,
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )
+
+
+def reliability_rows(evaluation: Evaluation, num_bins: int = NUM_BINS) -> list[dict[str, Any]]:
+    """Return the reliability diagram as rows ready for a DataFrame.
+
+    Bins are of equal width over [0, 1]. ``stage`` is ``"before"`` or ``"after"`` scaling;
+    ``confidence`` and ``accuracy`` are None in a bin without images.
+    """
+    stages = {"before": evaluation.uncalibrated, "after": evaluation.probabilities}
+    return [
+        {"stage": stage, **asdict(one)}
+        for stage, probabilities in stages.items()
+        for one in reliability_table(evaluation.labels, probabilities, num_bins)
+    ]
+
+
+def threshold_rows(run_dir: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Return what each of some targets would cost and bring, as rows ready for a DataFrame.
+
+    Columns: ``target``, ``max_distance``, ``min_probability``, ``false_reject`` and
+    ``false_accept`` on validation images; empty when the run does not know its images yet.
+    """
+    known = load_known(Path(run_dir))
+    return [] if known is None else [vars(known.choose(target)) for target in _TARGETS]
+
+
+def coverage_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Return the coverage/accuracy curve as rows ready for a DataFrame, from strict to lenient.
+
+    Columns: ``coverage`` (share of images answered), ``accuracy`` among them, ``num_answered``,
+    ``strictness`` (limits are divided by it; 1 is what the run obeys) and ``is_chosen`` for the
+    row nearest to that. Without thresholds photos are turned away by probability alone, and
+    ``strictness`` is then the least probability accepted.
+    """
+    score = evaluation.unfamiliarity
+    key = 1 - evaluation.confidence if score is None else score
+    order = np.argsort(key, kind="stable")
+    num_right = np.cumsum(evaluation.is_right[order])
+    last = np.flatnonzero(np.diff(key[order], append=np.inf))
+    if len(last) > _MAX_ROWS:
+        last = last[np.linspace(0, len(last) - 1, _MAX_ROWS).astype(np.int64)]
+    inside = last[key[order[last]] <= 1]
+    chosen = int(inside[-1]) if score is not None and len(inside) else -1
+    return [
+        {
+            "coverage": float((at + 1) / len(order)),
+            "accuracy": float(num_right[at] / (at + 1)),
+            "num_answered": int(at + 1),
+            "strictness": _strictness(float(key[order[at]]), score is None),
+            "is_chosen": int(at) == chosen,
+        }
+        for at in last
+    ]
+
+
+def _strictness(key: float, is_probability: bool) -> float:
+    return 1 - key if is_probability else 1 / max(key, 1e-6)

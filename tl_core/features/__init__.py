@@ -1,0 +1,1 @@
+"""From a frozen backbone to cached features."""

@@ -1,0 +1,64 @@
+"""How fast a backbone is on this machine, through the engine that training uses."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from tl_core.backbones.registry import check_image_size, get_backbone
+from tl_core.workspace import default_workspace
+
+
+def measure(
+    name: str,
+    image_size: tuple[int, int] | None = None,
+    seconds: float = 2.0,
+    cache_dir: Path | None = None,
+) -> float:
+    """Measure how many images a second the backbone alone turns into pooled features here.
+
+    Decoding is left out; the pixels are noise. A backbone not yet converted is converted first,
+    which takes longer than the measurement.
+
+    Args:
+        name: a name from the table of backbones.
+        image_size: (height, width) in pixels; None takes the backbone's own.
+        seconds: how long to measure.
+        cache_dir: the folder where converted backbones are kept; None takes the workspace's.
+
+    Raises:
+        ConfigError: no backbone has that name, or the image size is too small for it.
+        WeightsError: its weights cannot be had.
+    """
+    from tl_core.features.engine import EnginePool, open_engines, prepare_engine
+    from tl_core.features.hardware import choose_device, num_cores
+
+    height, width = check_image_size(get_backbone(name), image_size)
+    num_lanes = num_cores()
+    if choose_device() == "gpu":
+        from tl_core.features.gpu import TensorFlowEngine
+
+        pool = EnginePool.of(TensorFlowEngine(name, (height, width), "avg"))
+    else:
+        folder = default_workspace().cache_dir if cache_dir is None else cache_dir
+        pool = open_engines(prepare_engine(name, (height, width), "avg", folder), num_lanes)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (pool.batch_size, height, width, 3), np.uint8)
+
+    def run(until: float) -> int:
+        num_images = 0
+        while True:
+            with pool.borrow() as engine:
+                engine.run(images)
+            num_images += len(images)
+            if time.monotonic() >= until:
+                return num_images
+
+    with ThreadPoolExecutor(num_lanes) as lanes:
+        list(lanes.map(run, [0.0] * num_lanes))  # the first run of an engine is slower
+        started = time.monotonic()
+        counts = list(lanes.map(run, [started + seconds] * num_lanes))
+        return sum(counts) / (time.monotonic() - started)

@@ -1,0 +1,270 @@
+"""The features of images by a frozen backbone, computed once per view and found again by content.
+
+What decides a feature is in its :class:`FeatureSpec`; what was computed is in the cache; what is
+missing goes through the lanes. Nothing here loads TensorFlow unless there is a GPU to use.
+"""
+
+from __future__ import annotations
+
+import functools
+import queue
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from tl_core.data.augmentation.augment import augment_view
+from tl_core.data.images.images import ImageSource, load_image
+from tl_core.errors import ImageError
+from tl_core.features.cache import open_feature_cache
+from tl_core.features.engine import EnginePool, open_engines, prepare_engine
+from tl_core.features.engine_files import in_background
+from tl_core.features.hardware import choose_device, num_cores
+from tl_core.features.pipeline import Job, run_lanes
+from tl_core.features.spec import FeatureSpec
+from tl_core.features.table import FeatureTable
+from tl_core.progress import OnProgress, Progress, ShouldStop
+
+if TYPE_CHECKING:
+    from tl_core.data.dataset import DatasetIndex, ImageRecord
+
+__all__ = ["FeatureSpec", "ImageFeatures", "extract_features", "extract_images"]
+
+STAGE = "features"
+_REPORT_SECONDS = 0.2
+_IMAGES_A_LANE = 8  # an engine takes some 30 MB and a moment to open: not for a few images
+
+
+class ImageFeatures(NamedTuple):
+    """Features (n, dim) float32 in the order asked for, and why an image has none (zeros)."""
+
+    features: np.ndarray
+    errors: tuple[str | None, ...]
+
+
+def extract_features(
+    index: DatasetIndex,
+    indices: Sequence[int] | np.ndarray,
+    spec: FeatureSpec,
+    *,
+    views: int = 1,
+    cache_dir: Path,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+    num_workers: int | None = None,
+) -> np.ndarray:
+    """Return the features of images of a dataset, computing those that are not cached.
+
+    What is computed is saved as it comes, so that a stop or a kill loses a second or two of it.
+
+    Args:
+        index: the scanned dataset.
+        indices: which of its records, in the order wanted.
+        spec: how to compute.
+        views: how many views of each image; see :meth:`FeatureSpec.num_views`.
+        cache_dir: the folder of what can be computed again.
+        on_progress: told of the stages ``"backbone"`` and ``"features"``; the latter counts the
+            image views that had to be computed.
+        should_stop: polled several times a second.
+        num_workers: threads; a core each when left out.
+
+    Returns:
+        (views, n, dim) float32.
+
+    Raises:
+        DatasetError: a file is gone, cannot be read, or is not the one that was scanned.
+        ConfigError: the features would not fit into memory.
+        WeightsError: the backbone's weights cannot be had.
+        Stopped: ``should_stop`` said so.
+    """
+    views = spec.num_views(views)
+    records = [index.records[int(number)] for number in indices]
+    with open_feature_cache(cache_dir) as cache:
+        table = FeatureTable(cache, [record.sha256 for record in records], spec, views)
+        first_with = {record.sha256: record for record in reversed(records)}
+        missing = table.read()
+        if missing:
+            keys = list(missing)
+            jobs = [Job(number, missing[key]) for number, key in enumerate(keys)]
+            progress = _Meter(sum(len(job.views) for job in jobs), on_progress)
+
+            def load(job: Job) -> np.ndarray:
+                return load_record(index, first_with[keys[job.number]], spec)
+
+            def make_view(job: Job, image: np.ndarray, view: int) -> np.ndarray:
+                return augment_view(image, spec.augment, keys[job.number], view, spec.seed)
+
+            def on_result(job: Job, features: np.ndarray | None) -> None:
+                if features is not None:
+                    table.add(keys[job.number], job.views, features)
+                progress.advance(len(job.views))
+
+            num_lanes = _num_lanes(num_workers)
+            try:
+                with _preparing(spec, cache_dir, num_lanes, on_progress, should_stop) as (
+                    engines,
+                    ask,
+                ):
+                    engines.add_done_callback(progress.start)
+                    run_lanes(jobs, load, make_view, engines, num_lanes, on_result, ask)
+            finally:
+                table.save()
+    return table.values
+
+
+def extract_images(
+    images: Sequence[ImageSource],
+    spec: FeatureSpec,
+    cache_dir: Path,
+    *,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+    num_workers: int | None = None,
+) -> ImageFeatures:
+    """Return features of images from anywhere: paths, bytes or files. Nothing is cached.
+
+    Always on the CPU and without TensorFlow in this process. The engines stay open for the next
+    call.
+
+    Args:
+        images: what to read.
+        spec: how to compute; its augmentation is not used.
+        cache_dir: the folder where the converted backbone is kept.
+        on_progress: told of the stages ``"backbone"`` and ``"features"``.
+        should_stop: polled several times a second.
+        num_workers: threads; a core each when left out.
+
+    Raises:
+        WeightsError: the backbone's weights cannot be had.
+        Stopped: ``should_stop`` said so.
+    """
+    path = _prepare_engine(spec, cache_dir, on_progress, should_stop)
+    num_lanes = _num_lanes(num_workers)
+    pool = _open_shared(path, num_lanes)
+    errors: list[str | None] = [None] * len(images)
+    found: dict[int, np.ndarray] = {}
+    progress = _Meter(len(images), on_progress)
+
+    def load(job: Job) -> np.ndarray | None:
+        try:
+            return load_image(images[job.number], spec.image_size, spec.resize)
+        except ImageError as error:
+            errors[job.number] = str(error)
+            return None
+
+    def on_result(job: Job, features: np.ndarray | None) -> None:
+        if features is not None:
+            found[job.number] = features[0]
+        progress.advance(1)
+
+    engines: Future[EnginePool] = Future()
+    engines.set_result(pool)
+    jobs = [Job(number) for number in range(len(images))]
+    num_lanes = min(num_lanes, max(1, len(images) // _IMAGES_A_LANE))
+    run_lanes(jobs, load, _same_view, engines, num_lanes, on_result, should_stop)
+    features = np.zeros((len(images), pool.feature_dim), np.float32)
+    for number, row in found.items():
+        features[number] = row
+    return ImageFeatures(features, tuple(errors))
+
+
+class _Meter:
+    """Reports progress a few times a second."""
+
+    def __init__(self, total: int, on_progress: OnProgress | None) -> None:
+        self._total = total
+        self._on_progress = on_progress
+        self._done = 0
+        self.start()
+
+    def start(self, _: object = None) -> None:
+        """Count seconds from now, when what was waited for is there."""
+        self._started = self._reported = time.monotonic()
+
+    def advance(self, num: int) -> None:
+        """Count ``num`` more as done."""
+        self._done += num
+        now = time.monotonic()
+        if self._on_progress is not None and (
+            now - self._reported >= _REPORT_SECONDS or self._done == self._total
+        ):
+            self._reported = now
+            self._on_progress(Progress(STAGE, self._done, self._total, now - self._started))
+
+
+def _same_view(job: Job, image: np.ndarray, view: int) -> np.ndarray:
+    return image
+
+
+def _num_lanes(num_workers: int | None) -> int:
+    return num_cores() if num_workers is None else max(1, num_workers)
+
+
+@contextmanager
+def _preparing(
+    spec: FeatureSpec,
+    cache_dir: Path,
+    num_lanes: int,
+    on_progress: OnProgress | None,
+    should_stop: ShouldStop | None,
+) -> Iterator[tuple[Future[EnginePool], ShouldStop]]:
+    """Prepare and open engines in a thread, so that lanes can decode meanwhile.
+
+    Yields the engines to come, and what to ask instead of ``should_stop``: it also hands on the
+    thread's progress, so that the caller's functions are called in the caller's thread only.
+    """
+    reports: queue.SimpleQueue[Progress] = queue.SimpleQueue()
+    abandoned = threading.Event()
+
+    def open_pool() -> EnginePool:
+        if choose_device() == "gpu" and spec.engine_file is None:
+            from tl_core.features.gpu import TensorFlowEngine
+
+            return EnginePool.of(TensorFlowEngine(spec.backbone, spec.image_size, spec.pooling))
+        path = _prepare_engine(spec, cache_dir, reports.put, abandoned.is_set)
+        return open_engines(path, num_lanes)
+
+    def ask() -> bool:
+        while not reports.empty():
+            report = reports.get()
+            if on_progress is not None:
+                on_progress(report)
+        return should_stop is not None and should_stop()
+
+    try:
+        yield in_background(open_pool, f"engines-{spec.backbone}"), ask
+    finally:
+        abandoned.set()
+
+
+def _prepare_engine(
+    spec: FeatureSpec,
+    cache_dir: Path,
+    on_progress: OnProgress | None,
+    should_stop: ShouldStop | None,
+) -> Path:
+    """Return the file to compute with: a fine-tuned run's own, or the pretrained backbone's."""
+    if spec.engine_file is not None:
+        return spec.engine_file
+    return prepare_engine(
+        spec.backbone, spec.image_size, spec.pooling, cache_dir, on_progress, should_stop
+    )
+
+
+@functools.lru_cache(maxsize=2)
+def _open_shared(path: Path, num_lanes: int) -> EnginePool:
+    return open_engines(path, num_lanes)
+
+
+def load_record(index: DatasetIndex, record: ImageRecord, spec: FeatureSpec) -> np.ndarray:
+    """Return a record's pixels as the backbone takes them, if the file is still the one scanned.
+
+    Raises:
+        DatasetError: it is gone, was changed, or cannot be decoded.
+    """
+    return index.decode(record, lambda data: load_image(data, spec.image_size, spec.resize))

@@ -1,0 +1,77 @@
+"""The last feature map of a backbone, read from the file that was converted for its features.
+
+The interpreter keeps what lies between its steps for us, so that an explanation needs no second
+conversion, and looks at the very backbone that answers, a fine-tuned one included. It is slower
+than :mod:`tl_core.features.engine`, for a picture at a time.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tl_core.errors import TLError
+from tl_core.features.engine_files import cannot_open
+
+
+class MapEngine:
+    """One converted backbone, open to be looked into. Threads that share it take turns."""
+
+    def __init__(self, path: Path, feature_dim: int) -> None:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        self._lock = threading.Lock()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors.*")
+            try:
+                self._interpreter = Interpreter(
+                    model_path=str(path),
+                    experimental_preserve_all_tensors=True,
+                    # Others merge steps and keep nothing of what lies between them.
+                    experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+                )
+                self._interpreter.allocate_tensors()
+            except (ValueError, RuntimeError) as error:
+                raise cannot_open(path, error) from error
+        (inputs,) = self._interpreter.get_input_details()
+        self._input = inputs["index"]
+        self._map = _find_map(self._interpreter.get_tensor_details(), feature_dim, path)
+
+    def run(self, image: np.ndarray) -> np.ndarray:
+        """Return the map (rows, columns, dim) float32 of an image (height, width, 3) uint8 RGB."""
+        with self._lock:
+            self._interpreter.set_tensor(self._input, image[None])
+            self._interpreter.invoke()
+            feature_map: np.ndarray = self._interpreter.get_tensor(self._map)[0]
+            return feature_map.copy()
+
+
+@functools.lru_cache(maxsize=1)
+def open_map_engine(path: Path, feature_dim: int) -> MapEngine:
+    """Return the engine over a file, kept open for the next explanation.
+
+    Raises:
+        TLError: the file is damaged or has no feature map.
+    """
+    return MapEngine(path, feature_dim)
+
+
+def _find_map(tensors: list[dict[str, Any]], feature_dim: int, path: Path) -> int:
+    """Return the last tensor that is shaped like a feature map: (1, rows, columns, dim)."""
+    maps = [
+        int(tensor["index"])
+        for tensor in tensors
+        if len(tensor["shape"]) == 4
+        and int(tensor["shape"][0]) == 1
+        and int(tensor["shape"][-1]) == feature_dim
+        and tensor["dtype"] == np.float32
+        and tensor["name"]
+    ]
+    if not maps:
+        raise TLError(f"The converted backbone '{path.name}' has no feature map to look into.")
+    return max(maps)

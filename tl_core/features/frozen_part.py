@@ -1,0 +1,70 @@
+"""The frozen part below the cut, as engines that the lanes run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tl_core import files
+from tl_core.backbones.weights import weights_fingerprint
+from tl_core.features.engine import AnyEngine, EnginePool, open_engines
+from tl_core.features.engine_files import ENGINE_VERSION
+from tl_core.features.hardware import choose_device
+
+if TYPE_CHECKING:
+    import keras
+
+
+class _Pixels:
+    """The engine of a cut below everything: it hands pixels on as they are."""
+
+    batch_size = 1
+
+    def __init__(self, feature_dim: int) -> None:
+        self.feature_dim = feature_dim
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        """Return the pixels of images (n, height, width, 3) uint8 as rows (n, dim) float32."""
+        return images.reshape(len(images), -1).astype(np.float32)
+
+
+def open_trunk(
+    trunk: keras.Model,
+    backbone: str,
+    changed: Mapping[str, np.ndarray],
+    cache_dir: Path,
+    num_lanes: int,
+) -> EnginePool:
+    """Return engines from uint8 images to the flat activations at the cut.
+
+    The converted file is kept for the next run with the same cut. ``changed`` are weights of the
+    trunk that are no longer the pretrained ones.
+
+    Raises:
+        TLError: the kept file is damaged.
+    """
+    from tl_core.backbones.litert import convert_forward, forward_of
+
+    _, height, width, _ = trunk.input.shape
+    if not trunk.weights and len(trunk.layers) <= 1:
+        return EnginePool.of(_Pixels(height * width * 3))
+    if choose_device() == "gpu":
+        from tl_core.features.gpu import TensorFlowEngine
+
+        engine: AnyEngine = TensorFlowEngine.of(forward_of(trunk), (height, width))
+        return EnginePool.of(engine)
+    identity = hashlib.sha256(
+        f"{weights_fingerprint(backbone)} {ENGINE_VERSION} {trunk.output.shape}".encode()
+    )
+    identity.update(f"{len(trunk.layers)}".encode())
+    for name in sorted(changed):
+        identity.update(name.encode() + np.ascontiguousarray(changed[name]).tobytes())
+    name = f"{backbone}_{height}x{width}_trunk_{identity.hexdigest()[:12]}.tflite"
+    path = cache_dir / "engines" / name
+    if not path.exists():
+        files.write_bytes(path, convert_forward(forward_of(trunk), (height, width)))
+    return open_engines(path, num_lanes)

@@ -1,0 +1,189 @@
+"""Lanes: threads that each take a job from its bytes to its features, one core a lane.
+
+Decoding, augmentation and the engine all let go of Python's lock, so a lane a core keeps every
+core busy without queues between stages and without a batch that waits for its last image. Where
+the engine takes batches, on a GPU, lanes fill one while another is computed.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import numpy as np
+
+from tl_core.errors import Stopped
+from tl_core.features.engine import EnginePool
+from tl_core.progress import ShouldStop
+
+_POLL_SECONDS = 0.1
+_JOIN_SECONDS = 1.0  # a large backbone may be in the midst of an image; it ends unheard
+_AHEAD_BYTES = 256 * 2**20  # of pixels decoded while the engines are not ready yet
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image: its number, for ``load`` to find it by, and the views wanted of it."""
+
+    number: int
+    views: tuple[int, ...] = (0,)
+
+
+Load = Callable[[Job], np.ndarray | None]
+"""Gives a job's pixels (height, width, 3) uint8 RGB, or None when there is nothing to compute."""
+
+MakeView = Callable[[Job, np.ndarray, int], np.ndarray]
+"""Gives one view of a job's pixels."""
+
+OnResult = Callable[[Job, np.ndarray | None], None]
+"""Takes a job's features (views, dim) float32, or the None that ``load`` gave."""
+
+
+def run_lanes(
+    jobs: Sequence[Job],
+    load: Load,
+    make_view: MakeView,
+    engines: Future[EnginePool],
+    num_lanes: int,
+    on_result: OnResult,
+    should_stop: ShouldStop | None = None,
+) -> None:
+    """Compute every job; ``on_result`` is called in this thread, in order of completion.
+
+    Args:
+        jobs: what to compute.
+        load: reads and decodes; called in a lane.
+        make_view: augments; called in a lane.
+        engines: may still be under way; meanwhile lanes decode ahead.
+        num_lanes: how many threads.
+        on_result: takes each job's features as they come.
+        should_stop: polled about ten times a second.
+
+    Raises:
+        Stopped: ``should_stop`` said so.
+        Exception: whatever ``load``, ``make_view``, ``engines`` or ``on_result`` raised first.
+    """
+    crew = _Crew(jobs, load, make_view, engines, num_lanes)
+    crew.start()
+    asked = time.monotonic()
+    done = 0
+    try:
+        while done < len(jobs):
+            now = time.monotonic()
+            if should_stop is not None and now - asked >= _POLL_SECONDS:
+                asked = now
+                if should_stop():
+                    raise Stopped
+            try:
+                job, outcome = crew.results.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                continue
+            if isinstance(outcome, BaseException):
+                raise outcome
+            on_result(job, outcome)
+            done += 1
+    finally:
+        crew.end()
+
+
+class _Crew:
+    """The lanes and what they share."""
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        load: Load,
+        make_view: MakeView,
+        engines: Future[EnginePool],
+        num_lanes: int,
+    ) -> None:
+        self.results: queue.SimpleQueue[tuple[Job, np.ndarray | BaseException | None]]
+        self.results = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        for job in jobs:
+            self._jobs.put(job)
+        self._load = load
+        self._make_view = make_view
+        self._engines = engines
+        self._stopping = threading.Event()
+        num_lanes = max(1, min(num_lanes, len(jobs)))
+        self._ahead_bytes = _AHEAD_BYTES // num_lanes
+        self._threads = [
+            threading.Thread(target=self._work, name=f"lane-{number}", daemon=True)
+            for number in range(num_lanes)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def end(self) -> None:
+        """Have the lanes end after the image they are at."""
+        self._stopping.set()
+        deadline = time.monotonic() + _JOIN_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _work(self) -> None:
+        job = None
+        loaded: deque[tuple[Job, np.ndarray]] = deque()
+        num_bytes = num_views = 0
+        try:
+            while not self._stopping.is_set():
+                try:
+                    job = self._jobs.get_nowait()
+                except queue.Empty:
+                    self._compute(loaded)
+                    return
+                pixels = self._load(job)
+                if pixels is None:
+                    self.results.put((job, None))
+                    continue
+                loaded.append((job, pixels))
+                num_bytes += pixels.nbytes
+                num_views += len(job.views)
+                if self._engines.done():
+                    ready = num_views >= self._engines.result().batch_size
+                else:
+                    ready = num_bytes >= self._ahead_bytes
+                if ready:
+                    self._compute(loaded)
+                    num_bytes = num_views = 0
+        except BaseException as error:
+            self.results.put((job or Job(-1), error))
+
+    def _compute(self, loaded: deque[tuple[Job, np.ndarray]]) -> None:
+        """Compute and hand over what is loaded, a batch or one job at a time."""
+        pool = self._wait_for_engines() if loaded else None
+        while pool is not None and loaded and not self._stopping.is_set():
+            jobs: list[Job] = []
+            images: list[np.ndarray] = []
+            while loaded and len(images) < pool.batch_size:
+                job, pixels = loaded.popleft()
+                jobs.append(job)
+                images += [self._make_view(job, pixels, view) for view in job.views]
+            rows: list[np.ndarray] = []
+            for start in range(0, len(images), pool.batch_size):
+                if self._stopping.is_set():
+                    return
+                batch = np.stack(images[start : start + pool.batch_size])
+                with pool.borrow() as engine:
+                    rows.append(engine.run(batch))
+            features = np.concatenate(rows)
+            for job in jobs:
+                self.results.put((job, features[: len(job.views)]))
+                features = features[len(job.views) :]
+
+    def _wait_for_engines(self) -> EnginePool | None:
+        while not self._stopping.is_set():
+            try:
+                return self._engines.result(timeout=_POLL_SECONDS)
+            except TimeoutError:
+                if self._engines.done():
+                    raise  # not the wait's but the preparation's own
+        return None

@@ -1,0 +1,1 @@
+"""A finished run answers: predict, explain, reject."""

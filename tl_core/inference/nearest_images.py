@@ -1,0 +1,74 @@
+"""The training images nearest to a photo by what the backbone sees in it: why a run answers so."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tl_core.data.images.images import ImageSource
+from tl_core.features.extract import extract_images
+from tl_core.inference.predict import Predictor, load_predictor
+from tl_core.runs.store import load_run
+
+__all__ = ["Neighbour", "nearest_training_images", "nearest_with"]
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """One training image beside a photo.
+
+    ``path`` is relative to the run's data folder; ``similarity`` is the cosine of the two images'
+    features, 1 for the same picture. ``sha256`` finds the file again when it was moved.
+    """
+
+    path: str
+    class_name: str
+    similarity: float
+    sha256: str
+
+
+def nearest_training_images(
+    run_dir: str | os.PathLike[str],
+    images: Sequence[ImageSource],
+    count: int = 5,
+    *,
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> list[list[Neighbour]]:
+    """Return for each photo the nearest training images, nearest first.
+
+    Empty for a photo that cannot be read, and for all when the run does not know its images yet
+    (:func:`~tl_core.evaluation.reliability_rows.calibrate_run` mends that).
+
+    Raises:
+        RunError: there is no such run, or it has no weights.
+    """
+    return nearest_with(load_predictor(run_dir, cache_dir), images, count)
+
+
+def nearest_with(
+    predictor: Predictor, images: Sequence[ImageSource], count: int = 5
+) -> list[list[Neighbour]]:
+    """Do as :func:`nearest_training_images` does with a predictor that is open already."""
+    known = predictor.trust.known
+    if known is None:
+        return [[] for _ in images]
+    features, errors = extract_images(images, predictor.spec, predictor.cache_dir)
+    rows = [row for row in load_run(predictor.run_dir).split() if row.part == "train"]
+    found = []
+    for error, similarity in zip(errors, known.similarity(features), strict=True):
+        order = np.argsort(-similarity, kind="stable")[:count] if error is None else ()
+        found.append(
+            [
+                Neighbour(
+                    path=rows[known.rows[anchor]].path,
+                    class_name=rows[known.rows[anchor]].class_name,
+                    similarity=float(similarity[anchor]),
+                    sha256=rows[known.rows[anchor]].sha256,
+                )
+                for anchor in order
+            ]
+        )
+    return found

@@ -1,0 +1,208 @@
+"""Classify images with a finished run. Needs no TensorFlow, so that it starts at once.
+
+The pixels are those of training: same decoding, size and resize, by the run's own settings.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tl_core.backbones.finetuned_weights import split_weights
+from tl_core.data.file_names import debris_kind
+from tl_core.data.images.images import SUFFIXES, ImageSource
+from tl_core.data.ingest.folder_layout import is_there, natural_path_key
+from tl_core.errors import DatasetError, RunError
+from tl_core.features.extract import FeatureSpec, extract_images
+from tl_core.head.model import head_forward, load_weights
+from tl_core.inference.rejection import why_none_of_these
+from tl_core.inference.reliability import Trust, load_trust
+from tl_core.progress import OnProgress, ShouldStop
+from tl_core.runs.files import WEIGHTS_FILE
+from tl_core.runs.store import Run, load_run
+from tl_core.runs.weights import feature_spec_of
+from tl_core.workspace import default_workspace
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a run says about one image.
+
+    ``name`` is the path or the name given. ``probabilities`` is (num_classes,) float32 in class
+    order, calibrated; ``top`` the most probable classes with their probabilities. An image that
+    cannot be read has None and no top, and ``error`` says why. ``is_none_of_these`` says that the
+    run takes it for none of its classes, and ``reasons`` why, in words; ``top`` then holds what
+    comes nearest.
+    """
+
+    name: str
+    probabilities: np.ndarray | None
+    top: tuple[tuple[str, float], ...]
+    error: str | None = None
+    is_none_of_these: bool = False
+    reasons: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return values that JSON can say: ``path`` with the answer, or with ``error``."""
+        if self.error is not None:
+            return {"path": self.name, "error": self.error}
+        return {
+            "path": self.name,
+            "top": [list(pair) for pair in self.top],
+            "none_of_these": self.is_none_of_these,
+            "reasons": list(self.reasons),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """A run made ready to classify; from :func:`load_predictor`. Threads may share it."""
+
+    run_dir: Path
+    class_names: tuple[str, ...]
+    spec: FeatureSpec
+    weights: Mapping[str, np.ndarray]
+    cache_dir: Path
+    trust: Trust = field(default_factory=Trust)
+
+    def predict(
+        self,
+        images: Sequence[ImageSource],
+        top_k: int = 3,
+        *,
+        names: Sequence[str] | None = None,
+        on_progress: OnProgress | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> list[Prediction]:
+        """Classify images: paths, the bytes of files, or binary files.
+
+        Args:
+            images: any number; they are read and computed in batches.
+            top_k: how many classes ``top`` lists, at most as many as there are.
+            names: what to call the images; by default their paths, or ``image 1``, ``image 2``.
+            on_progress: told how many are done.
+            should_stop: asked between images.
+
+        Returns:
+            One prediction an image, in order. An unreadable image has an ``error`` and does not
+            disturb the others.
+
+        Raises:
+            WeightsError: the backbone's weights are needed for the first time and cannot be had.
+            RunError: the run's weights do not fit its backbone.
+            Stopped: ``should_stop`` said so.
+        """
+        named = list(names) if names is not None else _names_of(images)
+        features, errors = extract_images(
+            images,
+            self.spec,
+            self.cache_dir,
+            on_progress=on_progress,
+            should_stop=should_stop,
+        )
+        return [
+            Prediction(name, None, (), error) if error is not None else replace(answer, name=name)
+            for name, error, answer in zip(named, errors, self.answer(features, top_k), strict=True)
+        ]
+
+    def answer(self, features: np.ndarray, top_k: int = 3) -> list[Prediction]:
+        """Classify by features (n, dim) float32 of the run's own backbone; names are empty."""
+        probabilities = self.trust.calibration.apply(head_forward(self.weights, features))
+        reasons = why_none_of_these(self.trust.known, features, probabilities, self.class_names)
+        return [
+            Prediction(
+                "",
+                probabilities[row],
+                self._top(probabilities[row], top_k),
+                is_none_of_these=bool(reasons[row]),
+                reasons=reasons[row],
+            )
+            for row in range(len(probabilities))
+        ]
+
+    def _top(self, probabilities: np.ndarray, top_k: int) -> tuple[tuple[str, float], ...]:
+        order = np.argsort(-probabilities, kind="stable")[:top_k]
+        return tuple((self.class_names[label], float(probabilities[label])) for label in order)
+
+
+def load_predictor(
+    run_dir: str | os.PathLike[str], cache_dir: str | os.PathLike[str] | None = None
+) -> Predictor:
+    """Make a run ready to classify; one still in training answers with its best weights so far.
+
+    Args:
+        run_dir: the run's folder.
+        cache_dir: where converted backbones are kept; by default the default workspace's.
+
+    Raises:
+        RunError: there is no such run, it has no weights yet, or it is damaged.
+    """
+    run = load_run(Path(run_dir))
+    weights = load_head(run)
+    return Predictor(
+        run_dir=run.run_dir,
+        class_names=run.class_names,
+        spec=feature_spec_of(run),
+        weights=weights,
+        cache_dir=Path(cache_dir) if cache_dir is not None else default_workspace().cache_dir,
+        trust=load_trust(run, weights),
+    )
+
+
+def load_head(run: Run) -> dict[str, np.ndarray]:
+    """Return the weights of a run's best epoch so far.
+
+    Raises:
+        RunError: it has none, or they do not answer with the run's classes.
+    """
+    if not run.is_loadable:
+        raise RunError(
+            f"Run '{run.name}' is {run.state} and has no weights yet, so it cannot classify. "
+            "Let its training finish at least one epoch."
+        )
+    weights, _ = split_weights(load_weights(run.run_dir / WEIGHTS_FILE))
+    bias = weights.get("predictions/bias")
+    if bias is None or bias.shape != (len(run.class_names),):
+        raise RunError(
+            f"Run '{run.name}' has {len(run.class_names)} classes, but its weights are for "
+            f"{'no' if bias is None else bias.size}. Its folder is damaged; train it again."
+        )
+    return weights
+
+
+def find_images(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """Return files as they are and, for folders, the image files at any depth, in natural order.
+
+    Raises:
+        DatasetError: a path does not exist, or a folder has no images.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if not is_there(path, "an image or a folder"):
+            raise DatasetError(f"Expected an image or a folder at '{path}', found nothing.")
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = [
+            file
+            for file in path.rglob("*")
+            if file.suffix.lower() in SUFFIXES
+            and debris_kind(file.relative_to(path).parts) is None
+            and file.is_file()
+        ]
+        if not inside:
+            raise DatasetError(f"Expected images in the folder '{path}', found none.")
+        found += sorted(inside, key=lambda file: natural_path_key(file.as_posix()))
+    return found
+
+
+def _names_of(images: Sequence[ImageSource]) -> list[str]:
+    return [
+        os.fspath(image) if isinstance(image, str | os.PathLike) else f"image {number}"
+        for number, image in enumerate(images, start=1)
+    ]

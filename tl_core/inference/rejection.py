@@ -1,0 +1,73 @@
+"""None of these: photos that a run should not name, and what turning them away costs and brings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tl_core.errors import RunError
+from tl_core.head.out_of_distribution import (
+    DEFAULT_TARGET,
+    KnownImages,
+    Thresholds,
+    load_known,
+    save_known,
+)
+
+__all__ = ["DEFAULT_TARGET", "Thresholds", "set_target", "why_none_of_these"]
+
+
+def why_none_of_these(
+    known: KnownImages | None,
+    features: np.ndarray,
+    probabilities: np.ndarray,
+    class_names: Sequence[str],
+) -> list[tuple[str, ...]]:
+    """Return for each photo why it is none of the classes; nothing for one that is accepted.
+
+    Args:
+        known: what the run knows; None accepts everything.
+        features: (n, dim) float32.
+        probabilities: (n, num_classes) float32, calibrated.
+        class_names: in class order.
+    """
+    if known is None or len(features) == 0:
+        return [()] * len(features)
+    limits, scores = known.thresholds, known.scores(features, probabilities)
+    reasons = []
+    for row in range(len(features)):
+        why = []
+        if scores.distance[row] > limits.max_distance:
+            why.append(
+                "It looks like none of the training images: the nearest are "
+                f"{1 - scores.distance[row]:.2f} alike, "
+                f"{1 - limits.max_distance:.2f} is needed."
+            )
+        if scores.probability[row] < limits.min_probability:
+            name = class_names[int(np.argmax(probabilities[row]))]
+            why.append(
+                f"No class is probable enough: {name} has "
+                f"{100 * scores.probability[row]:.1f} %, "
+                f"{100 * limits.min_probability:.1f} % is needed."
+            )
+        reasons.append(tuple(why))
+    return reasons
+
+
+def set_target(run_dir: str | os.PathLike[str], target: float) -> Thresholds:
+    """Choose and keep the thresholds that turn away this share of photos of the known classes.
+
+    Raises:
+        RunError: the run does not know its images yet; evaluate it first.
+        ConfigError: the share is not in [0, 0.5].
+    """
+    path = Path(run_dir)
+    known = load_known(path)
+    if known is None:
+        raise RunError(f"Run '{path.name}' has no thresholds yet. Evaluate it once, then set them.")
+    chosen = known.with_target(target)
+    save_known(path, chosen)
+    return chosen.thresholds

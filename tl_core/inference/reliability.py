@@ -1,0 +1,103 @@
+"""The temperature of a run and the photos it knows: read with it, computed where they are missing.
+
+Runs write both when their training ends. Older runs, those that were interrupted and fine-tuned
+ones get what is missing when they are first evaluated, from their own training data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tl_core.data.dataset import DatasetIndex
+from tl_core.head.model import head_forward
+from tl_core.head.out_of_distribution import KnownImages, load_known
+from tl_core.head.temperature import NOT_CALIBRATED, Calibration, load_calibration, weights_digest
+from tl_core.progress import OnProgress, ShouldStop
+from tl_core.runs.store import Run
+from tl_core.runs.weights import feature_spec_of
+
+
+@dataclass(frozen=True, eq=False)
+class Trust:
+    """What a run says about its own answers; ``known`` is None where it does not know."""
+
+    calibration: Calibration = NOT_CALIBRATED
+    known: KnownImages | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is missing."""
+        return self.calibration is not NOT_CALIBRATED and self.known is not None
+
+
+def load_trust(run: Run, weights: Mapping[str, np.ndarray]) -> Trust:
+    """Read what is there and belongs to these weights of the head.
+
+    Raises:
+        RunError: it was written by a newer version.
+    """
+    digest = weights_digest(weights)
+    calibration = load_calibration(run.run_dir, digest)
+    if calibration is None:
+        return Trust()  # without the temperature the thresholds would mean something else
+    return Trust(calibration, load_known(run.run_dir, digest))
+
+
+def complete_trust(
+    run: Run,
+    weights: Mapping[str, np.ndarray],
+    index: DatasetIndex,
+    *,
+    cache_dir: Path,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Trust:
+    """Return the run's trust, computing and keeping what is missing.
+
+    A run still in training is only read: its weights may change at any moment.
+
+    Args:
+        run: a run with weights.
+        weights: its head's.
+        index: the images of the folder it was trained on.
+        cache_dir: where features are kept.
+        on_progress: told of the features.
+        should_stop: asked meanwhile.
+
+    Raises:
+        DatasetError: the training or validation images are gone.
+        Stopped: ``should_stop`` said so.
+    """
+    # Only here, for classifying has to start at once.
+    from tl_core.features.extract import extract_features
+    from tl_core.runs.image_selection import choose_part
+    from tl_core.training.reliability import write_calibration, write_known
+
+    trust = load_trust(run, weights)
+    if trust.is_complete or run.is_active:
+        return trust
+    parts = {}
+    for name in ("train", "val"):
+        _, chosen = choose_part(run, index, name)
+        features = extract_features(
+            index,
+            chosen.positions,
+            feature_spec_of(run),
+            cache_dir=cache_dir,
+            on_progress=on_progress,
+            should_stop=should_stop,
+        )[0]
+        parts[name] = (features, np.array(chosen.labels), np.array(chosen.rows))
+    features, labels, _ = parts["val"]
+    probabilities = head_forward(weights, features)
+    calibration = trust.calibration
+    if calibration is NOT_CALIBRATED:
+        calibration = write_calibration(run, labels, probabilities, weights_digest(weights))
+    known = write_known(
+        run, calibration, train=parts["train"], val=(features, labels, probabilities)
+    )
+    return Trust(calibration, known)

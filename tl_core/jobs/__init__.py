@@ -1,0 +1,1 @@
+"""The job queue, its worker process and the clients that fill it."""

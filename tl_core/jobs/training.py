@@ -1,0 +1,192 @@
+"""Training from the outside: start it, stop it, prepare for it, without waiting for it.
+
+Everything here returns at once or within two seconds, needs no TensorFlow, and finds its truth on
+disk, so that a page may be closed, reloaded or served by a restarted server.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tl_core.config.training import TrainConfig
+from tl_core.errors import DatasetError, RunError
+from tl_core.jobs.queue import Job, JobQueue
+from tl_core.jobs.worker_client import (
+    WorkerState,
+    end_worker,
+    ensure_worker,
+    worker_log_tail,
+    worker_state,
+)
+from tl_core.runs.files import end_run
+from tl_core.runs.store import Run, create_run
+from tl_core.training.resume import continue_run, queue_again
+from tl_core.workspace import Workspace
+
+__all__ = [
+    "Job",
+    "JobQueue",
+    "WorkerState",
+    "check_start",
+    "continue_training",
+    "end_worker",
+    "ensure_worker",
+    "prepare_features",
+    "queue_position",
+    "resume_training",
+    "start_training",
+    "stop_run",
+    "worker_log_tail",
+    "worker_state",
+]
+
+FEATURES_PRIORITY = -10
+
+_PATIENCE_SECONDS = 1.5
+_POLL_SECONDS = 0.05
+
+
+def start_training(
+    workspace: Workspace, config: TrainConfig, data_dir: Path | str, name: str | None = None
+) -> Run:
+    """Queue a training run and return it at once; the worker does the rest.
+
+    Raises:
+        ConfigError: the backbone is unknown or the image size does not suit it.
+        DatasetError: there is no such folder, or nothing in it.
+    """
+    check_start(config, Path(data_dir))
+    run = create_run(workspace.runs_dir, config, Path(data_dir), name=name)
+    JobQueue(workspace).submit("train", {}, run_dir=run.run_dir)
+    ensure_worker(workspace)
+    return run
+
+
+def resume_training(workspace: Workspace, run: Run) -> None:
+    """Queue a run that was stopped, failed or was interrupted; it goes on where it was.
+
+    Raises:
+        RunError: it is finished, waits already, or is being trained.
+    """
+    queue_again(run)
+    JobQueue(workspace).submit("train", {}, run_dir=run.run_dir)
+    ensure_worker(workspace)
+
+
+def continue_training(
+    workspace: Workspace, run: Run, changes: Mapping[str, Any], name: str | None = None
+) -> Run:
+    """Queue a new run that fine-tunes from a run's best weights, and return it at once.
+
+    Raises:
+        ConfigError: the changes ask for other layers or another split, or leave all frozen.
+        RunError: the run cannot be started from.
+    """
+    from tl_core.backbones.blocks import check_fine_tuning
+
+    check_fine_tuning(run.config.updated(**changes))
+    new = continue_run(run, changes, name=name)
+    JobQueue(workspace).submit("train", {}, run_dir=new.run_dir)
+    ensure_worker(workspace)
+    return new
+
+
+def prepare_features(workspace: Workspace, config: TrainConfig, data_dir: Path | str) -> Job:
+    """Queue the computing of the features this training would need, behind all training.
+
+    A page calls it once the data is known, so that Start finds them done. Asking again while
+    the same job is there changes nothing.
+
+    Raises:
+        ConfigError: the backbone is unknown or the image size does not suit it.
+        DatasetError: there is no such folder, or nothing in it.
+    """
+    check_start(config, Path(data_dir))
+    payload = {
+        "config": config.model_dump(mode="json"),
+        "data_dir": workspace.relative(Path(data_dir)),
+    }
+    job = JobQueue(workspace).submit("features", payload, priority=FEATURES_PRIORITY, unique=True)
+    ensure_worker(workspace)
+    return job
+
+
+def queue_position(workspace: Workspace, run: Run) -> int | None:
+    """Return how many jobs come before the run's, 0 for the active one; None when it has none."""
+    queue = JobQueue(workspace)
+    job = queue.job_of(run.run_dir)
+    return None if job is None else queue.position(job.id)
+
+
+def stop_run(workspace: Workspace, run: Run) -> None:
+    """Stop a run within two seconds, keeping its best weights; a waiting one is cancelled.
+
+    A worker that is too busy to react, as within an import, is ended, and a new one started.
+
+    Raises:
+        RunError: another process than the workspace's worker trains it.
+    """
+    queue = JobQueue(workspace)
+    job = queue.job_of(run.run_dir)
+    if job is None:
+        if run.state == "running":
+            raise RunError(
+                f"Run '{run.name}' is trained by process {run.status['pid']}, not by the studio. "
+                "Stop it where it was started."
+            )
+        if run.state == "queued":  # its job was lost, so nothing will ever train it
+            end_run(run.run_dir, "stopped", _stop_message(run))
+        return
+    queue.request_stop(job.id)
+    if not _has_ended(queue, run):
+        end_worker(workspace)
+    if run.state in ("queued", "running", "interrupted"):
+        end_run(run.run_dir, "stopped", _stop_message(run))
+    queue.finish(job.id)
+    ensure_worker(workspace)
+
+
+def _has_ended(queue: JobQueue, run: Run) -> bool:
+    """Wait a moment for the worker to let go of the run; False when it does not."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        job = queue.job_of(run.run_dir)
+        if job is None or not (job.active and run.is_active):
+            return True
+        time.sleep(_POLL_SECONDS)
+    return False
+
+
+def _stop_message(run: Run) -> str:
+    if run.status["started"] is None:
+        return "Cancelled before it started."
+    return "Stopped. " + (
+        "The best weights so far are kept." if run.is_loadable else "There were no weights yet."
+    )
+
+
+def check_start(config: TrainConfig, data_dir: Path) -> None:
+    """Refuse at once what could only fail in the worker.
+
+    Raises:
+        ConfigError: the backbone is unknown or the image size does not suit it.
+        DatasetError: there is no such folder, or nothing in it.
+    """
+    from tl_core.backbones.api import get_backbone, resolve_image_size
+    from tl_core.backbones.blocks import check_fine_tuning
+
+    get_backbone(config.backbone)
+    resolve_image_size(config)
+    check_fine_tuning(config)
+    if not data_dir.is_dir():
+        raise DatasetError(f"Expected a folder of class folders at '{data_dir}', found none.")
+    with os.scandir(data_dir) as entries:
+        if not any(entry.is_dir() and not entry.name.startswith(".") for entry in entries):
+            raise DatasetError(
+                f"Expected class folders in '{data_dir}', found none. "
+                "Put the images of each class in a folder of its own."
+            )

@@ -1,0 +1,180 @@
+"""The worker process seen from outside: start it, see how it is, end it.
+
+Its truth is ``worker.json`` in the queue folder; :mod:`tl_core.jobs.worker` is its inside.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from filelock import FileLock
+
+from tl_core.files import read_json, write_json
+from tl_core.processes import child_environment, is_alive, module_command, own_identity
+from tl_core.runs.files import tail
+from tl_core.workspace import Workspace
+
+WORKER_FILE = "worker.json"
+USERS_FILE = "worker_users.json"
+LOG_NAME = "worker.log"
+IDLE_ENVIRONMENT_NAME = "TL_WORKER_IDLE_SECONDS"
+DEFAULT_IDLE_SECONDS = 1800.0
+
+_MAX_LOG_BYTES = 4 * 2**20
+
+
+@dataclass(frozen=True)
+class WorkerState:
+    """How the worker is.
+
+    ``state`` is ``none``, ``starting``, ``idle``, ``busy`` or ``exiting``; ``warm`` says whether
+    everything slow is loaded, ``heartbeat_seconds`` how long ago it gave a sign of life.
+    """
+
+    alive: bool
+    state: str
+    pid: int | None = None
+    pid_create_time: float | None = None
+    warm: bool = False
+    job_id: str | None = None
+    message: str = ""
+    heartbeat_seconds: float = 0.0
+
+
+def worker_state(workspace: Workspace) -> WorkerState:
+    """Return how the workspace's worker is, from disk and the system's process table."""
+    path = workspace.queue_dir / WORKER_FILE
+    try:
+        record: dict[str, Any] = read_json(path)
+        age = time.time() - path.stat().st_mtime
+        alive = is_alive(record["pid"], record["pid_create_time"])
+        if not alive:
+            return WorkerState(alive=False, state="none")
+        return WorkerState(
+            alive=True,
+            state=str(record["state"]),
+            pid=record["pid"],
+            pid_create_time=record["pid_create_time"],
+            warm=bool(record.get("warm")),
+            job_id=record.get("job_id"),
+            message=str(record.get("message") or ""),
+            heartbeat_seconds=max(0.0, age),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return WorkerState(alive=False, state="none")
+
+
+def ensure_worker(workspace: Workspace, *, warm: bool = True) -> None:
+    """Start the worker unless one lives; returns at once.
+
+    Cheap enough to call at every look at the queue, which also brings a worker back that died.
+    With ``warm`` it loads everything slow before it is needed. The calling process is recorded as a
+    user of the worker, which leaves when the last of them has ended and nothing is left to train.
+    """
+    workspace.queue_dir.mkdir(parents=True, exist_ok=True)
+    with spawn_lock(workspace):
+        _record_user(workspace)
+        current = worker_state(workspace)
+        if current.alive and current.state != "exiting":
+            return
+        process = _spawn(workspace, warm)
+        record = {"state": "starting", "warm": False, "job_id": None, "message": ""}
+        with suppress(OSError):  # the process may have ended already; then there is none
+            record.update(_identity_of(process.pid))
+            write_json(workspace.queue_dir / WORKER_FILE, record)
+
+
+def has_users(workspace: Workspace) -> bool:
+    """Whether a process that asked for the worker still runs; True when none ever asked."""
+    users = _users(workspace)
+    return not users or any(is_alive(pid, create_time) for pid, create_time in users)
+
+
+def end_worker(workspace: Workspace, wait_seconds: float = 5.0) -> None:
+    """Kill the worker and what it started; its run shows as interrupted, the queue remains."""
+    import psutil
+
+    current = worker_state(workspace)
+    if not current.alive or current.pid is None:
+        return
+    with suppress(psutil.NoSuchProcess):
+        worker = psutil.Process(current.pid)
+        family = [worker, *worker.children(recursive=True)]
+        for process in family:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(family, timeout=wait_seconds)
+
+
+def worker_log_tail(workspace: Workspace, num_lines: int = 20) -> list[str]:
+    """Return the last lines the worker wrote, for when it died before a run could tell."""
+    return tail(workspace.logs_dir / LOG_NAME, num_lines)
+
+
+def spawn_lock(workspace: Workspace) -> FileLock:
+    """Return the lock under which a worker is started, or decides to leave."""
+    return FileLock(workspace.queue_dir / "spawn.lock")
+
+
+def _users(workspace: Workspace) -> list[list[float]]:
+    """Return pid and start of every process recorded as a user of the worker."""
+    try:
+        return [[pid, start] for pid, start in read_json(workspace.queue_dir / USERS_FILE)]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def _record_user(workspace: Workspace) -> None:
+    """Add this process to the users of the worker, and drop those that have ended."""
+    this = list(own_identity().values())
+    users = _users(workspace)
+    if this not in users:
+        living = [user for user in users if is_alive(*user)]
+        with suppress(OSError):
+            write_json(workspace.queue_dir / USERS_FILE, [*living, this])
+
+
+def _spawn(workspace: Workspace, warm: bool) -> subprocess.Popen[bytes]:
+    command = module_command("tl_core.jobs.worker", str(workspace.root.absolute()))
+    environment = child_environment(
+        PYTHONUNBUFFERED="1",
+        TF_CPP_MIN_LOG_LEVEL=os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
+    )
+    detached: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+        detached = {"creationflags": flags}
+    with _open_log(workspace) as log:
+        return subprocess.Popen(
+            [*command, *([] if warm else ["--cold"])],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            close_fds=True,
+            **detached,
+        )
+
+
+def _open_log(workspace: Workspace) -> Any:
+    """Open the worker's log for appending; one that has grown large is kept once, then goes."""
+    path = workspace.logs_dir / LOG_NAME
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size > _MAX_LOG_BYTES:
+        path.replace(path.with_suffix(".log.1"))
+    return path.open("ab")
+
+
+def _identity_of(pid: int) -> dict[str, float]:
+    import psutil
+
+    try:
+        return {"pid": pid, "pid_create_time": psutil.Process(pid).create_time()}
+    except psutil.NoSuchProcess as error:
+        raise OSError(f"process {pid} is gone") from error

@@ -1,0 +1,1 @@
+"""Figures computed in NumPy: classification, calibration, curves."""

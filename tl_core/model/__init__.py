@@ -1,1 +1,0 @@
-"""Pretrained backbones, the layers put on them, and their cached features."""

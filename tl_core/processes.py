@@ -1,0 +1,123 @@
+"""Starting a Python process of this package, wherever it is started from.
+
+Child processes keep what is large or cannot be stopped out of the caller. They are started by
+module name and never through ``multiprocessing``, whose children run the main module again:
+Streamlit makes the page that one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+from tl_core import errors
+from tl_core.errors import Stopped
+from tl_core.progress import ShouldStop
+
+_POLL_SECONDS = 0.05
+
+
+class BackgroundImport:
+    """An import of TensorFlow and Keras that began when this was made."""
+
+    def __init__(self) -> None:
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._load, name="import-tensorflow", daemon=True)
+        self._thread.start()
+        while "tensorflow" not in sys.modules and self._thread.is_alive():
+            time.sleep(0.001)  # from now on others see that it is coming and wait for it
+
+    def wait(self, should_stop: ShouldStop | None = None) -> None:
+        """Return once TensorFlow can be used.
+
+        Raises:
+            Stopped: ``should_stop`` said so before; the import goes on by itself.
+        """
+        while self._thread.is_alive():
+            if should_stop is not None and should_stop():
+                raise Stopped
+            self._thread.join(_POLL_SECONDS)
+        if self._error is not None:
+            raise self._error
+
+    def _load(self) -> None:
+        try:
+            if "tensorflow" not in sys.modules:
+                os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its notes are not for users
+            import tensorflow  # noqa: F401, I001  first: Keras importing it halfway is slower
+            import keras  # noqa: F401
+        except BaseException as error:
+            self._error = error
+
+
+_CLOCK_SLACK_SECONDS = 2.0  # the system's clock may be set while a process runs
+
+
+def own_identity() -> dict[str, float]:
+    """Return ``pid`` and ``pid_create_time`` of this process, as stored in files.
+
+    A pid alone is used again by the system; together with its start the process is known.
+    """
+    import psutil
+
+    process = psutil.Process()
+    return {"pid": process.pid, "pid_create_time": process.create_time()}
+
+
+def is_alive(pid: object, create_time: object) -> bool:
+    """Whether the process with this pid and start still runs; a zombie does not."""
+    if not isinstance(pid, int) or not isinstance(create_time, int | float):
+        return False
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        if abs(process.create_time() - create_time) > _CLOCK_SLACK_SECONDS:
+            return False
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+_PACKAGE_PARENT = str(Path(__file__).resolve().parent.parent)
+
+
+def module_command(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs a module of this package in this Python."""
+    return [sys.executable, "-m", module, *arguments]
+
+
+def child_environment(**changes: str) -> dict[str, str]:
+    """Return this process's environment, changed, in which this package is found."""
+    known = os.environ.get("PYTHONPATH")
+    path = _PACKAGE_PARENT + (os.pathsep + known if known else "")
+    return {**os.environ, "PYTHONPATH": path, **changes}
+
+
+def say_error(error: errors.TLError) -> None:
+    """Tell the caller of this process, in one line on stdout, what :func:`said_error` reads."""
+    print(json.dumps({"error": type(error).__name__, "message": str(error)}), flush=True)
+
+
+def said_error(line: str) -> errors.TLError | None:
+    """Return the error that a child process told of, None for any other line.
+
+    A child that fails without such a line has met a bug or was ended; what it wrote is for a log.
+    """
+    try:
+        answer = json.loads(line)
+        error = getattr(errors, answer["error"])(answer["message"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return error if isinstance(error, errors.TLError) else None
+
+
+def ended_by(returncode: int) -> str:
+    """Return in words how a process was ended from outside; empty when it ended by itself."""
+    if returncode >= 0:
+        return ""
+    return f"its process was ended by signal {-returncode}, most likely for lack of memory"

@@ -1,0 +1,124 @@
+"""The files of a run directory: their names, how they are read, and who writes the status.
+
+Below :mod:`tl_core.runs.store`, which gives them meaning.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from tl_core.errors import RunError
+from tl_core.files import read_json, write_json
+from tl_core.processes import is_alive, own_identity
+
+RUN_SCHEMA = 1
+
+RunState = Literal["queued", "running", "finished", "stopped", "failed", "interrupted", "damaged"]
+
+HISTORY_COLUMNS = (
+    "phase",
+    "epoch",
+    "loss",
+    "accuracy",
+    "val_loss",
+    "val_accuracy",
+    "learning_rate",
+    "seconds",
+)
+
+CONFIG_FILE = "config.json"
+CLASSES_FILE = "classes.json"
+SPLIT_FILE = "split.csv"
+ORIGIN_FILE = "origin.json"
+WEIGHTS_FILE = "weights.safetensors"
+CHECKPOINT_FILE = "checkpoint.safetensors"
+HISTORY_FILE = "history.csv"
+METRICS_FILE = "metrics.json"
+EVENTS_FILE = "events.jsonl"
+STATUS_FILE = "status.json"
+LOG_FILE = "log.txt"
+META_FILE = "meta.json"
+
+_LOG_TAIL_BYTES = 64 * 1024
+
+
+def read_status(run_dir: Path) -> dict[str, Any]:
+    """Return the content of ``status.json``.
+
+    Raises:
+        RunError: it is missing, unreadable or of a newer schema.
+    """
+    status: dict[str, Any] = read_file(run_dir, STATUS_FILE, dict)
+    schema = status.get("schema")
+    if not isinstance(schema, int) or schema > RUN_SCHEMA:
+        raise RunError(
+            f"Run '{run_dir.name}' has schema {schema}, this version reads up to {RUN_SCHEMA}. "
+            "Open it with the version that wrote it, or update."
+        )
+    return status
+
+
+def state_of(status: dict[str, Any]) -> RunState:
+    """Return the state a status tells of: a run whose process is gone is interrupted."""
+    state = status.get("state")
+    if state == "running" and not is_alive(status.get("pid"), status.get("pid_create_time")):
+        return "interrupted"
+    return next((known for known in get_args(RunState) if known == state), "damaged")
+
+
+def update_status(run_dir: Path, **changes: Any) -> None:
+    """Change fields of ``status.json``; for the process that trains the run, or has ended it.
+
+    Raises:
+        RunError: the run is gone or unreadable.
+    """
+    write_json(run_dir / STATUS_FILE, {**read_status(run_dir), **changes})
+
+
+def end_run(run_dir: Path, state: RunState, message: str = "") -> None:
+    """Mark the run as over."""
+    update_status(run_dir, state=state, ended=now(), message=message)
+
+
+def start_run(run_dir: Path, phase: str) -> None:
+    """Mark the run as being trained by this process."""
+    update_status(
+        run_dir, state="running", started=now(), phase=phase, message="", **own_identity()
+    )
+
+
+def tail(path: Path, num_lines: int) -> list[str]:
+    """Return the last lines of a text file without reading all of it; none when it is missing."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_TAIL_BYTES))
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return []
+    return text.splitlines()[-num_lines:]
+
+
+def read_file(run_dir: Path, name: str, kind: type) -> Any:
+    """Read one of the run's JSON files and see that it holds a ``kind``.
+
+    Raises:
+        RunError: the run or the file is missing, unreadable or something else.
+    """
+    try:
+        value = read_json(run_dir / name)
+    except FileNotFoundError as error:
+        what = f"has no {name}" if run_dir.is_dir() else "does not exist"
+        raise RunError(f"Run '{run_dir.name}' {what} in '{run_dir.parent}'.") from error
+    except (OSError, ValueError) as error:
+        raise RunError(f"Run '{run_dir.name}' has an unreadable {name}: {error}.") from error
+    if not isinstance(value, kind):
+        raise RunError(f"Run '{run_dir.name}' has an unexpected {name}.")
+    return value
+
+
+def now() -> str:
+    """Return the time as stored: ISO 8601 with its zone."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

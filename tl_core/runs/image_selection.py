@@ -1,0 +1,115 @@
+"""Which images of a folder a run is looked at with: its own split's, or all of its classes."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tl_core.data.dataset import DatasetIndex
+from tl_core.data.split import SplitRow
+from tl_core.errors import DatasetError, RunError, did_you_mean
+from tl_core.runs.store import Run
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Images of an index for a run, and what was left out.
+
+    Args:
+        positions: of the images in the index.
+        labels: the run's label of each.
+        rows: number of each among the images of its part; of a folder, among all images.
+        skipped: reasons by path.
+    """
+
+    positions: list[int] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+def choose_part(run: Run, index: DatasetIndex, part: str) -> tuple[str, Chosen]:
+    """Find the images of the run's own split again, each once: where they were, or by content.
+
+    Their label is that of the place they are found at now, under the decisions that hold. Where
+    the run has no such class, for its folder has got another name since, it is the one they had.
+    """
+    rows = run.split()
+    present = {row.part for row in rows}
+    if part == "test" and part not in present:
+        part = "val"
+    if part not in present:
+        raise RunError(
+            f"Expected a part out of {', '.join(sorted(present)) or 'a split'} in run "
+            f"'{run.name}', received '{part}'."
+        )
+    label_of = {name: label for label, name in enumerate(run.class_names)}
+    chosen = Chosen()
+    found = [(row, place) for row, place in _places(rows, index) if row.part == part]
+    for number, (row, place) in enumerate(found):
+        if place is None:
+            chosen.skipped[row.path] = "excluded, changed or gone since the run was trained"
+            continue
+        name = index.class_names[index.records[place].label]
+        if name not in label_of and row.class_name not in index.class_names:
+            name = row.class_name
+        if name not in label_of:
+            chosen.skipped[row.path] = f"the run has no class '{name}'"
+        else:
+            chosen.positions.append(place)
+            chosen.labels.append(label_of[name])
+            chosen.rows.append(number)
+    if not chosen.positions:
+        raise DatasetError(
+            f"Expected the {len(chosen.skipped)} {part} images of run '{run.name}' in "
+            f"'{index.data_dir}', found none of them. Evaluate it on another folder instead."
+        )
+    return part, chosen
+
+
+def choose_all(run: Run, index: DatasetIndex) -> Chosen:
+    """Take every image of a class that the run knows."""
+    label_of = {name: label for label, name in enumerate(run.class_names)}
+    chosen = Chosen()
+    for position, record in enumerate(index.records):
+        name = index.class_names[record.label]
+        if name in label_of:
+            chosen.positions.append(position)
+            chosen.labels.append(label_of[name])
+            chosen.rows.append(position)
+        else:
+            hint = did_you_mean(name, run.class_names)
+            chosen.skipped[record.path] = f"the run has no class '{name}'.{hint}"
+    if not chosen.positions:
+        raise DatasetError(
+            f"Expected class folders named {', '.join(run.class_names)} in '{index.data_dir}', "
+            f"found {', '.join(index.class_names)}. Rename the folders to the run's classes."
+        )
+    return chosen
+
+
+def _places(rows: Sequence[SplitRow], index: DatasetIndex) -> list[tuple[SplitRow, int | None]]:
+    """Return each row with the position of its image, None for one that is not there.
+
+    One that is not at its path is looked for by content among the images that are no other row's,
+    so that a copy never stands for two.
+    """
+    by_path = {record.path: place for place, record in enumerate(index.records)}
+    own: dict[str, int] = {}
+    for row in rows:
+        place = by_path.get(row.path)
+        if place is not None and index.records[place].sha256 == row.sha256:
+            own[row.path] = place
+    taken = set(own.values())
+    free: dict[str, deque[int]] = defaultdict(deque)
+    for place, record in enumerate(index.records):
+        if place not in taken:
+            free[record.sha256].append(place)
+    found: list[tuple[SplitRow, int | None]] = []
+    for row in rows:
+        place = own.get(row.path)
+        if place is None and free[row.sha256]:
+            place = free[row.sha256].popleft()
+        found.append((row, place))
+    return found

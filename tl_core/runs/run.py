@@ -1,0 +1,153 @@
+"""One run directory as an object: every question is answered from its files.
+
+:mod:`tl_core.runs.store` makes, lists and deletes runs, and says what the files are.
+"""
+
+from __future__ import annotations
+
+import functools
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tl_core.config.training import TrainConfig
+from tl_core.errors import RunError
+from tl_core.runs.events import read_events
+from tl_core.runs.files import (
+    CLASSES_FILE,
+    CONFIG_FILE,
+    EVENTS_FILE,
+    HISTORY_COLUMNS,
+    HISTORY_FILE,
+    LOG_FILE,
+    META_FILE,
+    METRICS_FILE,
+    SPLIT_FILE,
+    WEIGHTS_FILE,
+    read_file,
+    tail,
+)
+from tl_core.runs.state_dir import WorkFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tl_core.data.split import SplitRow
+
+
+@dataclass(frozen=True)
+class Run(WorkFolder):
+    """One run directory, read anew at each question, so that it is never out of date."""
+
+    run_dir: Path
+
+    interrupted_message = "The process that trained it ended unexpectedly."
+
+    @property
+    def folder(self) -> Path:
+        """The run directory."""
+        return self.run_dir
+
+    def check(self) -> None:
+        """Read the settings.
+
+        Raises:
+            RunError: they cannot be read.
+        """
+        _ = self.config
+
+    @functools.cached_property
+    def config(self) -> TrainConfig:
+        """The settings of the run.
+
+        Raises:
+            RunError: ``config.json`` is missing or wrong.
+        """
+        try:
+            return TrainConfig.from_json((self.run_dir / CONFIG_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"Run '{self.id}' has no readable {CONFIG_FILE}: {error}") from error
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes in the order of the labels; empty until the data was read."""
+        if not (self.run_dir / CLASSES_FILE).exists():
+            return ()
+        return tuple(str(name) for name in read_file(self.run_dir, CLASSES_FILE, list))
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The command line that repeats the run, as a list of arguments."""
+        config = str(self.run_dir / CONFIG_FILE)
+        return "python", "-m", "tl_core", "train", str(self.data_dir), "--config", config
+
+    @property
+    def name(self) -> str:
+        """The name given by the user, or the folder's."""
+        return str(self.meta.get("name") or self.id)
+
+    @property
+    def notes(self) -> str:
+        """What the user wrote about the run."""
+        return str(self.meta.get("notes") or "")
+
+    @property
+    def is_archived(self) -> bool:
+        """Whether the user put the run away, so that lists leave it out."""
+        return bool(self.meta.get("archived"))
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The figures of the best epoch; empty until there is one.
+
+        Raises:
+            RunError: ``metrics.json`` is unreadable.
+        """
+        if not (self.run_dir / METRICS_FILE).exists():
+            return {}
+        return read_file(self.run_dir, METRICS_FILE, dict)
+
+    @property
+    def is_loadable(self) -> bool:
+        """Whether the run can classify: it is readable and has weights, finished or not."""
+        needed = (CONFIG_FILE, CLASSES_FILE, WEIGHTS_FILE)
+        return self.state != "damaged" and all((self.run_dir / name).exists() for name in needed)
+
+    def history(self) -> pd.DataFrame:
+        """Return the table of epochs, with the columns of ``HISTORY_COLUMNS``.
+
+        Raises:
+            RunError: ``history.csv`` is unreadable.
+        """
+        import pandas as pd
+
+        path = self.run_dir / HISTORY_FILE
+        if not path.exists():
+            return pd.DataFrame(columns=list(HISTORY_COLUMNS))
+        try:
+            return pd.read_csv(path, float_precision="round_trip")
+        except (OSError, ValueError) as error:
+            raise RunError(f"Run '{self.id}' has no readable {HISTORY_FILE}: {error}") from error
+
+    def events(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+        """Return the events from ``offset`` on, and the offset for the next call."""
+        return read_events(self.run_dir / EVENTS_FILE, offset)
+
+    def split(self) -> list[SplitRow]:
+        """Return which image was in which part; empty until the data was split."""
+        from tl_core.data.split import read_split
+
+        path = self.run_dir / SPLIT_FILE
+        return read_split(path) if path.exists() else []
+
+    def log_tail(self, num_lines: int = 20) -> list[str]:
+        """Return the last lines of the run's log."""
+        return tail(self.run_dir / LOG_FILE, num_lines)
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """The content of ``meta.json``; empty when it cannot be read."""
+        with suppress(RunError):
+            return read_file(self.run_dir, META_FILE, dict)
+        return {}

@@ -1,0 +1,233 @@
+"""The run directory: everything there is to know about one training run, in plain files.
+
+    config.json classes.json split.csv      what was asked for, and on which images
+    origin.json                             data folder, its fingerprint, package versions, and the
+                                            workspace of a run that lies elsewhere
+    weights.safetensors                     the head of the best epoch
+    checkpoint.safetensors                  the last epoch: head, optimizer state, history
+    history.csv metrics.json events.jsonl   what came out
+    status.json log.txt                     how it went; written by whoever trains
+    meta.json                               name, notes, put away; written by whoever renames
+
+A folder appears whole, and each file in it is written whole or not at all. Nothing about a run
+is kept anywhere else, so that any process can show it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tl_core.config.training import TrainConfig
+from tl_core.errors import RunError
+from tl_core.files import sweep_leftovers, write_json, write_text
+from tl_core.runs.files import CONFIG_FILE, META_FILE, ORIGIN_FILE, RUN_SCHEMA, STATUS_FILE, now
+from tl_core.runs.run import Run
+from tl_core.runs.state_dir import workspace_of
+from tl_core.workspace import Workspace
+
+__all__ = [
+    "RUN_SCHEMA",
+    "Run",
+    "annotate_run",
+    "archive_run",
+    "compare_runs",
+    "create_run",
+    "create_run_at",
+    "delete_run",
+    "list_runs",
+    "load_run",
+    "rename_run",
+    "unarchive_run",
+]
+
+
+def create_run(
+    runs_dir: Path | str,
+    config: TrainConfig,
+    data_dir: Path | str,
+    *,
+    name: str | None = None,
+    workspace: Workspace | None = None,
+) -> Run:
+    """Create a queued run in a new folder below ``runs_dir``, named after time and backbone.
+
+    Args:
+        runs_dir: where to.
+        config: what to train.
+        data_dir: on which images.
+        name: to be shown instead of the folder's.
+        workspace: whose decisions about the images hold; by default that of ``runs_dir``.
+    """
+    runs_dir = Path(runs_dir)
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}_{config.backbone}"
+    number = 1
+    while True:
+        run_dir = runs_dir / (stem if number == 1 else f"{stem}-{number}")
+        try:
+            return create_run_at(run_dir, config, data_dir, name=name, workspace=workspace)
+        except FileExistsError:
+            number += 1
+
+
+def create_run_at(
+    run_dir: Path,
+    config: TrainConfig,
+    data_dir: Path | str,
+    *,
+    name: str | None = None,
+    workspace: Workspace | None = None,
+) -> Run:
+    """Create a queued run in exactly this folder, which may exist only if it is empty.
+
+    The rest is as of :func:`create_run`.
+
+    Raises:
+        FileExistsError: something is there already.
+    """
+    run_dir = Path(run_dir).absolute()
+    run_dir.parent.mkdir(parents=True, exist_ok=True)
+    sweep_leftovers(run_dir.parent)
+    temporary = run_dir.with_name(f".{run_dir.name}.{uuid.uuid4().hex}.tmp")
+    temporary.mkdir()
+    try:
+        write_text(temporary / CONFIG_FILE, config.to_json())
+        write_json(temporary / META_FILE, {"name": name, "notes": ""})
+        own = workspace_of(run_dir)
+        origin = {"schema": RUN_SCHEMA, "data_dir": own.relative(Path(data_dir))}
+        if workspace is not None and own.relative(workspace.root) != ".":
+            origin["workspace"] = own.relative(workspace.root)
+        write_json(temporary / ORIGIN_FILE, origin)
+        status = dict.fromkeys(("started", "ended", "pid", "pid_create_time", "phase", "epoch"))
+        write_json(
+            temporary / STATUS_FILE,
+            {"schema": RUN_SCHEMA, "state": "queued", "created": now(), **status, "message": ""},
+        )
+        if run_dir.is_dir() and not any(run_dir.iterdir()):
+            run_dir.rmdir()
+        if run_dir.exists():
+            raise FileExistsError(run_dir)
+        try:
+            temporary.rename(run_dir)
+        except OSError as error:  # another process was faster
+            raise (FileExistsError(run_dir) if run_dir.exists() else error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return Run(run_dir)
+
+
+def load_run(run_dir: Path | str) -> Run:
+    """Return the run in that folder.
+
+    Raises:
+        RunError: there is none, it is damaged, or it is of a newer schema.
+    """
+    run = Run(Path(run_dir).absolute())
+    _ = run.status, run.config
+    return run
+
+
+def list_runs(runs_dir: Path | str, *, include_archived: bool = False) -> list[Run]:
+    """Return the runs below ``runs_dir``, newest first; unreadable ones have state ``damaged``.
+
+    Those put away by :func:`archive_run` are left out unless ``include_archived``.
+    """
+    try:
+        with os.scandir(runs_dir) as entries:
+            names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
+    except FileNotFoundError:
+        return []
+    root = Path(runs_dir).absolute()
+    runs = [Run(root / name) for name in names]
+    if not include_archived:
+        runs = [run for run in runs if not run.is_archived]
+    return sorted(runs, key=lambda run: (run.created, run.id), reverse=True)
+
+
+def rename_run(run: Run, name: str) -> None:
+    """Give the run another name; an empty one goes back to the folder's."""
+    _update_meta(run, name=name.strip() or None)
+
+
+def annotate_run(run: Run, notes: str) -> None:
+    """Replace the notes kept with the run."""
+    _update_meta(run, notes=notes)
+
+
+def archive_run(run: Run) -> None:
+    """Put a run away: it is kept as it is, and listed only where archived runs are asked for.
+
+    Raises:
+        RunError: it waits or is being trained, or there is no such folder.
+    """
+    if run.is_active:
+        raise RunError(f"Run '{run.name}' is {run.state}. Stop it, then archive it.")
+    _update_meta(run, archived=True)
+
+
+def unarchive_run(run: Run) -> None:
+    """List an archived run again."""
+    _update_meta(run, archived=False)
+
+
+def delete_run(run: Run) -> None:
+    """Delete the run's folder; from the first moment on it is no longer listed.
+
+    Raises:
+        RunError: it is being trained, or there is no such folder.
+    """
+    if run.state == "running":
+        raise RunError(f"Run '{run.name}' is being trained. Stop it, then delete it.")
+    doomed = run.run_dir.with_name(f".{run.id}.{uuid.uuid4().hex}.deleted")
+    try:
+        run.run_dir.rename(doomed)
+    except OSError as error:
+        raise RunError(f"Cannot delete run '{run.id}': {error}") from error
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def compare_runs(runs: Sequence[Run], *, include_same: bool = False) -> dict[str, tuple[Any, ...]]:
+    """Return the settings in which the runs differ, each with one value a run, in their order.
+
+    ``include_same`` adds those in which they do not differ.
+
+    Settings within a group are named with a dot, as in ``augment.rotation``. ``data_dir`` and
+    ``data_fingerprint`` (the images themselves) are compared as well.
+    """
+    tables = [_settings_of(run) for run in runs]
+    names = dict.fromkeys(name for table in tables for name in table)
+    rows = {name: tuple(table.get(name) for table in tables) for name in names}
+    return {name: row for name, row in rows.items() if include_same or differ(row)}
+
+
+def differ(values: Sequence[Any]) -> bool:
+    """Whether a setting's values, one a run, are not all the same."""
+    return any(value != values[0] for value in values)
+
+
+def _update_meta(run: Run, **changes: Any) -> None:
+    if not run.run_dir.is_dir():  # writing would bring back a folder just deleted
+        raise RunError(f"Run '{run.id}' does not exist.")
+    write_json(run.run_dir / META_FILE, {**run.meta, **changes})
+
+
+def _settings_of(run: Run) -> dict[str, Any]:
+    settings = dict(_flatten(run.config.model_dump()))
+    return {
+        **settings,
+        "data_dir": str(run.data_dir),
+        "data_fingerprint": run.origin.get("fingerprint"),
+    }
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for name, value in values.items():
+        nested = isinstance(value, dict)
+        rows += _flatten(value, f"{prefix}{name}.") if nested else [(prefix + name, value)]
+    return rows

@@ -1,0 +1,1 @@
+"""Hyper-parameter search and the learning-rate range test."""

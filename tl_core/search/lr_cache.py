@@ -1,0 +1,96 @@
+"""What learning-rate tests found, one small file for each setting and content of a dataset."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tl_core.config.training import TrainConfig
+from tl_core.data.dataset import DatasetIndex
+from tl_core.files import read_json, write_json
+from tl_core.search.lr_finder import LearningRateTest
+
+_VERSION = 1
+"""Raised when the test finds another rate for the same settings, so that kept ones go."""
+
+_NUM_KEPT = 50
+_WITHOUT_EFFECT = {
+    "learning_rate",
+    "epochs",
+    "early_stopping",
+    "cutmix",
+    "mixed_precision",
+    "tensorboard",
+}
+
+
+def settings_that_matter(config: TrainConfig) -> dict[str, Any]:
+    """Return the settings that decide what the test of the head finds."""
+    values = config.model_dump(mode="json")
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in _WITHOUT_EFFECT and not name.startswith("fine_tune_")
+    }
+
+
+class RangeFile:
+    """What the test of one setting on one dataset came to."""
+
+    def __init__(self, cache_dir: Path, index: DatasetIndex, config: TrainConfig) -> None:
+        wanted = [_VERSION, index.fingerprint, settings_that_matter(config)]
+        digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
+        self._dir = cache_dir / "learning_rates"
+        self._path = self._dir / f"{digest[:24]}.json"
+
+    def write(self, test: LearningRateTest) -> None:
+        """Keep a test."""
+        write_json(
+            self._path,
+            {
+                "learning_rates": test.learning_rates.tolist(),
+                "losses": test.losses.tolist(),
+                "smoothed": test.smoothed.tolist(),
+                "suggestion": test.suggestion,
+                "reason": test.reason,
+            },
+        )
+        self._prune()
+
+    def write_failure(self, message: str) -> None:
+        """Keep why it cannot be done."""
+        write_json(self._path, {"failure": message})
+
+    def read(self) -> LearningRateTest | None:
+        """Return the test, or None before there is one."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            stored = read_json(self._path)
+            return LearningRateTest(
+                learning_rates=np.array(stored["learning_rates"]),
+                losses=np.array(stored["losses"]),
+                smoothed=np.array(stored["smoothed"]),
+                suggestion=stored["suggestion"],
+                reason=str(stored["reason"]),
+            )
+        return None
+
+    def read_failure(self) -> str | None:
+        """Return why it could not be done, or None."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            return str(read_json(self._path)["failure"])
+        return None
+
+    def forget(self) -> None:
+        """Let it be tested anew."""
+        self._path.unlink(missing_ok=True)
+
+    def _prune(self) -> None:
+        with suppress(OSError):
+            files = sorted(self._dir.glob("*.json"), key=lambda path: -path.stat().st_mtime)
+            for path in files[_NUM_KEPT:]:
+                path.unlink(missing_ok=True)

@@ -1,0 +1,213 @@
+"""The learning-rate finder: a range test of the head on cached features.
+
+The rate rises from step to step until the loss runs away; where it falls without trouble is where
+to train. The head of the settings is trained so, several times from other first weights, and
+nothing of it is kept but the curve.
+
+References:
+    L. N. Smith (2017), "Cyclical learning rates for training neural networks", WACV, section 3.3
+    (first arXiv:1506.01186, 2015); fastai's ``Learner.lr_find``.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tl_core.config.training import TrainConfig
+from tl_core.data.dataset import DatasetIndex
+from tl_core.data.split import Split, split_dataset
+from tl_core.errors import Stopped
+from tl_core.processes import BackgroundImport
+from tl_core.progress import OnProgress, Progress, ShouldStop
+from tl_core.training.feature_stage import load_features
+from tl_core.training.head_fit import HeadData, first_weights
+from tl_core.training.head_steps import HeadSteps, StepSettings, borrow_steps
+
+STAGE = "learning_rate"
+LOWEST, HIGHEST = 1e-6, 1.0
+
+_NUM_STEPS = 150
+_NUM_REPEATS = 3
+_SMOOTHING = 0.9  # share of the old mean in each step
+_DIVERGED = 4.0  # times the least loss so far, as in fastai
+_MIN_STEPS = 20  # before which the smoothed loss says nothing
+_FLAT = 0.95  # of the first loss: a curve that never falls below has found nothing
+
+
+@dataclass(frozen=True, eq=False)
+class LearningRateTest:
+    """A range test's curve and what to take from it.
+
+    Attributes:
+        learning_rates: (n,) rising.
+        losses: (n,) of the batch before each update, mean of the repeats, in nats.
+        smoothed: (n,) the same, smoothed.
+        suggestion: the rate to train with, rounded; None when nothing was learned.
+        reason: why, in words.
+    """
+
+    learning_rates: np.ndarray
+    losses: np.ndarray
+    smoothed: np.ndarray
+    suggestion: float | None
+    reason: str
+
+
+def find_learning_rate(
+    config: TrainConfig,
+    index: DatasetIndex,
+    *,
+    cache_dir: Path,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> LearningRateTest:
+    """Run the range test of the head on the training images.
+
+    Args:
+        config: the setting; its learning rate and epochs do not matter.
+        index: the images.
+        cache_dir: where features are kept.
+        on_progress: told of computing features, then with stage ``"learning_rate"`` of steps.
+        should_stop: asked often.
+
+    Raises:
+        DatasetError, WeightsError: too few images, or the backbone's weights cannot be had.
+        Stopped: ``should_stop`` said so.
+    """
+    tensorflow = BackgroundImport()
+    split = split_dataset(index, config)
+    nothing = np.zeros(0, np.int64)
+    features = load_features(
+        config,
+        index,
+        Split(split.train, nothing, nothing),
+        cache_dir=cache_dir,
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )
+    tensorflow.wait(should_stop)
+    data = HeadData.create(features.train, index.labels[split.train], index.num_classes)
+    return run_range_test(data, config, on_progress=on_progress, should_stop=should_stop)
+
+
+def run_range_test(
+    data: HeadData,
+    config: TrainConfig,
+    *,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> LearningRateTest:
+    """Run the range test on features in memory.
+
+    Raises:
+        Stopped: ``should_stop`` said so.
+    """
+    rates = np.geomspace(LOWEST, HIGHEST, _NUM_STEPS)
+    started = time.monotonic()
+    curves = []
+    with borrow_steps(data.feature_dim, config.fc_layers, data.num_classes) as steps:
+        for repeat in range(_NUM_REPEATS):
+            if on_progress is not None:
+                done = repeat * _NUM_STEPS
+                seconds = time.monotonic() - started
+                on_progress(Progress(STAGE, done, _NUM_REPEATS * _NUM_STEPS, seconds))
+            seeded = config.updated(seed=config.seed + repeat)
+            curves.append(_losses(steps, data, seeded, rates, should_stop))
+    num_steps = min(map(len, curves))
+    losses = np.mean([curve[:num_steps] for curve in curves], axis=0)
+    return read_curve(rates[:num_steps], losses)
+
+
+def read_curve(learning_rates: np.ndarray, losses: np.ndarray) -> LearningRateTest:
+    """Smooth a curve and choose a rate from it: where the loss has fallen halfway.
+
+    That is where it falls fastest, and depends on single batches less than the slope itself.
+    A share of the rate of least loss, the older rule, goes wrong on cached features: a single
+    layer on few photos learns them by heart and never runs away.
+
+    Args:
+        learning_rates: (n,) rising.
+        losses: (n,) in nats; from the first that is no number on they say nothing and are left out.
+    """
+    (lost,) = np.nonzero(~np.isfinite(losses))
+    if len(lost):
+        learning_rates, losses = learning_rates[: lost[0]], losses[: lost[0]]
+    smoothed = smooth(losses)
+    if len(smoothed) < _MIN_STEPS or smoothed.min() > _FLAT * smoothed[0]:
+        reason = (
+            "The loss did not fall at any rate, so the test says nothing. Keep the rate, and see "
+            "whether the classes can be told apart at all."
+        )
+        return LearningRateTest(learning_rates, losses, smoothed, None, reason)
+    least = int(np.argmin(smoothed))
+    fall = smoothed[0] - smoothed[least]
+    half = int(np.argmax(smoothed <= smoothed[0] - fall / 2))
+    suggestion = _rounded(float(learning_rates[half]))
+    reason = (
+        f"There the loss falls fastest: by then half of its whole fall, from {smoothed[0]:.2f} to "
+        f"{smoothed[least]:.2f}, is done. Much lower wastes epochs, "
+        f"{_rounded(float(learning_rates[least])):g} and more brings nothing further."
+    )
+    return LearningRateTest(learning_rates, losses, smoothed, suggestion, reason)
+
+
+def smooth(losses: np.ndarray) -> np.ndarray:
+    """Return the exponential moving mean of losses (n,), corrected for its start: (n,)."""
+    means = np.empty(len(losses))
+    mean = 0.0
+    for step, loss in enumerate(losses):
+        mean = _SMOOTHING * mean + (1 - _SMOOTHING) * float(loss)
+        means[step] = mean / (1 - _SMOOTHING ** (step + 1))
+    return means
+
+
+def _losses(
+    steps: HeadSteps,
+    data: HeadData,
+    config: TrainConfig,
+    rates: np.ndarray,
+    should_stop: ShouldStop | None,
+) -> np.ndarray:
+    """Train one batch at each rate and return its loss before the update, until it runs away."""
+    images = np.arange(data.num_images)
+    size = config.batch_size
+    num_epochs = math.ceil(len(rates) * size / (len(images) // size * size or size))
+    epochs = [data.epoch_rows(config, epoch, images) for epoch in range(num_epochs)]
+    # The last batch of an epoch may be small: it is left out, lest the curve jump.
+    batches = [
+        rows[start : start + size]
+        for rows in epochs
+        for start in range(0, max(1, len(rows) - size + 1), size)
+    ]
+    class_weights = data.class_weights(config, images)
+    steps.start(first_weights(data, config))
+    losses: list[float] = []
+    for number, (rate, batch) in enumerate(zip(rates, batches, strict=False)):
+        if should_stop is not None and should_stop():
+            raise Stopped
+        settings = StepSettings.from_config(config.updated(learning_rate=float(rate)))
+        loss, _ = steps.train(
+            data.features, data.label_tensor, class_weights, batch, number, settings
+        )
+        losses.append(loss / len(batch))
+        if has_diverged(np.array(losses)):
+            break
+    return np.array(losses)
+
+
+def has_diverged(losses: np.ndarray) -> bool:
+    """Whether the last loss is no number, or the smoothed one far above its least."""
+    if not math.isfinite(losses[-1]):
+        return True
+    smoothed = smooth(losses)
+    return len(losses) > _MIN_STEPS and bool(smoothed[-1] > _DIVERGED * smoothed.min())
+
+
+def _rounded(rate: float) -> float:
+    """Return a rate with two digits: more would pretend to be exact."""
+    return float(f"{rate:.1e}")

@@ -1,0 +1,172 @@
+"""What came out of each head of a search, and which of them is to be had in earnest."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tl_core.config.search import VARIED
+from tl_core.config.training import TrainConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One head, cross-validated. Tuples hold one value a fold, of its best epoch.
+
+    Attributes:
+        number: its place among the heads of the search, from 0.
+        settings: the settings that a search can vary, by name.
+        accuracies: of the images that a fold held out.
+        losses: their mean cross-entropies in nats.
+        best_epochs: counted from 0.
+        num_params: weights of backbone and head; less is simpler.
+        seconds: what the folds took, one after another.
+        error: why there are no figures; "" when there are.
+    """
+
+    number: int
+    settings: dict[str, Any]
+    accuracies: tuple[float, ...] = ()
+    losses: tuple[float, ...] = ()
+    best_epochs: tuple[int, ...] = ()
+    num_params: int = 0
+    seconds: float = 0.0
+    error: str = ""
+
+    @property
+    def val_accuracy(self) -> float:
+        """Mean accuracy over the folds; NaN without figures."""
+        return float(np.mean(self.accuracies)) if self.accuracies else math.nan
+
+    @property
+    def val_accuracy_spread(self) -> float:
+        """Standard deviation of the accuracy from fold to fold."""
+        return float(np.std(self.accuracies, ddof=1)) if len(self.accuracies) > 1 else math.nan
+
+    @property
+    def val_loss(self) -> float:
+        """Mean loss over the folds; NaN without figures."""
+        return float(np.mean(self.losses)) if self.losses else math.nan
+
+    @property
+    def val_loss_spread(self) -> float:
+        """Standard deviation of the loss from fold to fold."""
+        return float(np.std(self.losses, ddof=1)) if len(self.losses) > 1 else math.nan
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The middle one of the folds' best epochs, from 0."""
+        return sorted(self.best_epochs)[len(self.best_epochs) // 2] if self.best_epochs else None
+
+    def config(self, base: TrainConfig) -> TrainConfig:
+        """Return the settings to train this head with, over those of the search."""
+        return base.updated(**self.settings)
+
+    def to_json(self) -> str:
+        """Return the trial as one line."""
+        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> Trial:
+        """Read a line of :meth:`to_json`; raises ``ValueError``, ``TypeError`` or ``KeyError``."""
+        values = json.loads(line)
+        for name in ("accuracies", "losses", "best_epochs"):
+            values[name] = tuple(values[name])
+        values["settings"]["fc_layers"] = tuple(values["settings"]["fc_layers"])
+        return cls(**values)
+
+
+def settings_of(config: TrainConfig) -> dict[str, Any]:
+    """Return what a search can vary, as a config has it, and the patience it was trained with."""
+    return {name: getattr(config, name) for name in (*VARIED, "early_stopping")}
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Trials in order, and how far that order means anything.
+
+    Attributes:
+        trials: the best first: by mean accuracy, then by mean loss; those without figures last.
+        standard_error: of the best one's mean accuracy.
+        tied: numbers of the trials that are no further from the best than that, itself among them.
+        suggested: number of the simplest of these, None without figures.
+    """
+
+    trials: tuple[Trial, ...]
+    standard_error: float
+    tied: frozenset[int]
+    suggested: int | None
+
+    @property
+    def best(self) -> Trial | None:
+        """The first of the order, or None without figures."""
+        return self.trials[0] if self.trials and self.trials[0].accuracies else None
+
+
+def rank_trials(trials: Sequence[Trial], num_images: int) -> Ranking:
+    """Order trials and choose the simplest one that is as good as the best, as far as can be told.
+
+    The standard error of the best mean accuracy is that of its folds, or that of a share of
+    ``num_images`` photos when this is larger: few folds often agree by luck.
+
+    Args:
+        trials: of one search.
+        num_images: how many images were judged in all folds together.
+
+    References:
+        L. Breiman, J. Friedman, R. Olshen, C. Stone (1984), "Classification and Regression Trees",
+        section 3.4.3: the one-standard-error rule.
+    """
+    known = sorted(
+        (trial for trial in trials if trial.accuracies),
+        key=lambda trial: (-trial.val_accuracy, trial.val_loss, trial.number),
+    )
+    rest = sorted((trial for trial in trials if not trial.accuracies), key=lambda t: t.number)
+    if not known:
+        return Ranking(tuple(rest), math.nan, frozenset(), None)
+    best = known[0]
+    share = best.val_accuracy
+    of_folds = best.val_accuracy_spread / math.sqrt(len(best.accuracies))
+    of_photos = math.sqrt(share * (1 - share) / max(1, num_images))
+    error = max(of_photos, 0.0 if math.isnan(of_folds) else of_folds)
+    tied = [trial for trial in known if trial.val_accuracy >= share - error - 1e-12]
+    simplest = min(tied, key=lambda trial: (trial.num_params, trial.val_loss, trial.number))
+    return Ranking(
+        (*known, *rest), error, frozenset(trial.number for trial in tied), simplest.number
+    )
+
+
+def trials_table(ranking: Ranking) -> pd.DataFrame:
+    """Return one row a trial in the order of the ranking: settings, figures, ``tied``, ``number``.
+
+    Layers are text, such as ``"256, 128"``; trials without figures have NaN.
+    """
+    import pandas as pd
+
+    rows = [
+        {
+            "number": trial.number,
+            **{name: trial.settings[name] for name in VARIED},
+            "fc_layers": ", ".join(map(str, trial.settings["fc_layers"])) or "none",
+            "val_accuracy": trial.val_accuracy,
+            "val_accuracy_spread": trial.val_accuracy_spread,
+            "val_loss": trial.val_loss,
+            "val_loss_spread": trial.val_loss_spread,
+            "best_epoch": trial.best_epoch,
+            "num_params": trial.num_params,
+            "seconds": trial.seconds,
+            "tied": trial.number in ranking.tied,
+            "suggested": trial.number == ranking.suggested,
+            "error": trial.error,
+        }
+        for trial in ranking.trials
+    ]
+    return pd.DataFrame(rows)

@@ -1,0 +1,276 @@
+"""Searches for a good head: dozens of them, cross-validated on cached features.
+
+The folds lie within the train and val parts; the test part is never looked at. Heads are trained
+side by side, a fold a core: one small head alone leaves the other cores idle.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from tl_core.backbones.api import get_backbone, resolve_image_size
+from tl_core.config.search import draw_trials
+from tl_core.config.training import TrainConfig
+from tl_core.data.audit.audit import audit_dataset
+from tl_core.data.curation.store import load_dataset
+from tl_core.data.dataset import DatasetIndex
+from tl_core.data.folds import folds_of
+from tl_core.data.split import Split, split_dataset
+from tl_core.errors import RunError, Stopped, TLError
+from tl_core.features.hardware import num_cores
+from tl_core.files import write_json
+from tl_core.processes import BackgroundImport
+from tl_core.progress import OnProgress, Progress, ShouldStop
+from tl_core.runs.files import ORIGIN_FILE, end_run, start_run
+from tl_core.search.ranking import Trial, settings_of
+from tl_core.search.store import Sweep
+from tl_core.training.checkpoints import EpochResult
+from tl_core.training.feature_stage import load_features
+from tl_core.training.head_fit import HeadData, first_weights, fit_head
+from tl_core.training.head_steps import borrow_steps
+
+STAGE = "sweep"
+
+OnTrial = Callable[[Trial], None]
+
+
+def run_sweep(
+    sweep: Sweep,
+    *,
+    on_progress: OnProgress | None = None,
+    on_trial: OnTrial | None = None,
+    should_stop: ShouldStop | None = None,
+) -> None:
+    """Try the heads of a search that are not tried yet, and keep each as soon as it is.
+
+    Args:
+        sweep: made by :func:`~tl_core.search.store.create_sweep`, or begun before.
+        on_progress: told of reading, checking and running the backbone, then with stage
+            ``"sweep"`` of the heads trained, each fold counted.
+        on_trial: told of each head, in this thread.
+        should_stop: asked several times a second; a stop keeps the heads tried so far.
+
+    Raises:
+        Stopped: ``should_stop`` said so; the search is ``stopped``.
+        TLError: it failed; the search is ``failed``.
+    """
+    start_run(sweep.sweep_dir, STAGE)
+    state, message = "failed", "Something went wrong."
+    try:
+        _search(sweep, on_progress, on_trial, should_stop or (lambda: False))
+        state, message = "finished", ""
+    except Stopped:
+        state, message = "stopped", "Stopped. The heads tried so far are kept."
+        raise
+    except TLError as error:
+        message = str(error)
+        raise
+    finally:
+        if sweep.sweep_dir.is_dir():
+            end_run(sweep.sweep_dir, state, message)  # type: ignore[arg-type]
+
+
+def _search(
+    sweep: Sweep,
+    on_progress: OnProgress | None,
+    on_trial: OnTrial | None,
+    should_stop: ShouldStop,
+) -> None:
+    tensorflow = BackgroundImport()
+    workspace = sweep.workspace
+    configs = draw_trials(sweep.config, sweep.base)
+    for config in configs:
+        resolve_image_size(config)
+    index = load_dataset(
+        sweep.data_dir, workspace, on_progress=on_progress, should_stop=should_stop
+    )
+    audit = audit_dataset(
+        index, cache_dir=workspace.cache_dir, on_progress=on_progress, should_stop=should_stop
+    )
+    pool, folds = cross_validation(
+        index, sweep.base, sweep.config.folds, sweep.config.seed, audit.groups
+    )
+    _remember_images(sweep, index, len(pool))
+    tried = {trial.number for trial in sweep.trials()}
+    left = [(number, config) for number, config in enumerate(configs) if number not in tried]
+    meter = _Meter(on_progress, sweep.config.folds, len(configs), len(tried))
+    nothing = np.zeros(0, np.int64)
+    for _, group in itertools.groupby(left, key=lambda one: one[1].backbone):
+        numbered = list(group)
+        features = load_features(
+            numbered[0][1],
+            index,
+            Split(pool, nothing, nothing),
+            cache_dir=workspace.cache_dir,
+            on_progress=on_progress,
+            should_stop=should_stop,
+        )
+        tensorflow.wait(should_stop)
+        data = HeadData.create(features.train, index.labels[pool], index.num_classes)
+        meter.start()
+        for trial in try_heads(data, folds, numbered, meter.advance, should_stop):
+            sweep.add(trial)
+            if on_trial is not None:
+                on_trial(trial)
+
+
+def cross_validation(
+    index: DatasetIndex,
+    base: TrainConfig,
+    num_folds: int,
+    seed: int,
+    groups: dict[str, str] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions of all train and val images (n,), and the fold of each (n,).
+
+    Raises:
+        DatasetError: there are too few images to split, or a class has too few for folds.
+    """
+    split = split_dataset(index, base)
+    pool = np.sort(np.concatenate([split.train, split.val]))
+    return pool, folds_of(index, pool, num_folds, seed, groups=groups)
+
+
+def try_heads(
+    data: HeadData,
+    folds: np.ndarray,
+    numbered: list[tuple[int, TrainConfig]],
+    on_fold: Callable[[], None],
+    should_stop: ShouldStop,
+) -> Iterator[Trial]:
+    """Train heads fold by fold, some at once, and yield each in its turn.
+
+    Args:
+        data: images of one backbone.
+        folds: (n,) integer, the fold of each image.
+        numbered: number and settings of each head.
+        on_fold: called after each fold of each head.
+        should_stop: asked several times a second.
+
+    Raises:
+        Stopped: ``should_stop`` said so.
+    """
+    from threadpoolctl import threadpool_limits
+
+    of_layers = {config.fc_layers: config for _, config in numbered}
+    first = {layers: first_weights(data, config) for layers, config in of_layers.items()}
+    given_up = threading.Event()
+    num_folds = int(folds.max()) + 1
+    jobs = [(config, fold) for _, config in numbered for fold in range(num_folds)]
+
+    def fit(job: tuple[TrainConfig, int]) -> _Fold | str:
+        config, fold = job
+        started = time.monotonic()
+        try:
+            with borrow_steps(data.feature_dim, config.fc_layers, data.num_classes) as steps:
+                steps.start(first[config.fc_layers])
+                best, _ = fit_head(
+                    steps,
+                    data,
+                    config,
+                    np.flatnonzero(folds != fold),
+                    np.flatnonzero(folds == fold),
+                    lambda: given_up.is_set() or should_stop(),
+                )
+        except Stopped:
+            given_up.set()
+            raise
+        except TLError as error:
+            return str(error)
+        return _Fold(best, steps.num_params, time.monotonic() - started)
+
+    # Each fold has a core of its own: NumPy's threads would wait for each other, spinning.
+    with (
+        threadpool_limits(1, "blas"),
+        ThreadPoolExecutor(num_cores(), "sweep") as executor,
+    ):
+        try:
+            results = executor.map(fit, jobs)
+            for number, config in numbered:
+                of_trial = []
+                for _ in range(num_folds):
+                    of_trial.append(next(results))
+                    on_fold()
+                yield _trial(number, config, of_trial)
+        finally:
+            given_up.set()
+            executor.shutdown(cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class _Fold:
+    best: EpochResult
+    num_params: int
+    seconds: float
+
+
+def _trial(number: int, config: TrainConfig, results: list[_Fold | str]) -> Trial:
+    settings = settings_of(config)
+    errors = [result for result in results if isinstance(result, str)]
+    if errors:
+        return Trial(number, settings, error=errors[0])
+    folds = [result for result in results if isinstance(result, _Fold)]
+    return Trial(
+        number=number,
+        settings=settings,
+        accuracies=tuple(fold.best.val_accuracy for fold in folds),
+        losses=tuple(fold.best.val_loss for fold in folds),
+        best_epochs=tuple(fold.best.epoch for fold in folds),
+        num_params=get_backbone(config.backbone).num_params + folds[0].num_params,
+        seconds=sum(fold.seconds for fold in folds),
+    )
+
+
+def _remember_images(sweep: Sweep, index: DatasetIndex, num_images: int) -> None:
+    """Note on which images the search is, or see that they are still the same.
+
+    Raises:
+        RunError: heads were tried on others.
+    """
+    known = sweep.origin.get("fingerprint")
+    if known not in (None, index.fingerprint) and sweep.trials():
+        raise RunError(
+            "The images have changed since this search began, so that its heads could not be "
+            "compared. Start a new one."
+        )
+    write_json(
+        sweep.sweep_dir / ORIGIN_FILE,
+        {**sweep.origin, "fingerprint": index.fingerprint, "num_images": num_images},
+    )
+
+
+class _Meter:
+    """Tells how many folds of how many heads are done, at the pace of this process."""
+
+    def __init__(
+        self, on_progress: OnProgress | None, num_folds: int, num_trials: int, num_tried: int
+    ) -> None:
+        self._on_progress = on_progress
+        self._done, self._total = num_folds * num_tried, num_folds * num_trials
+        self._num_here, self._seconds = 0, 0.0
+        self._started = time.monotonic()
+
+    def start(self) -> None:
+        """Begin the heads of another backbone."""
+        self._started = time.monotonic() - self._seconds
+        self._tell()
+
+    def advance(self) -> None:
+        """Count one more fold."""
+        self._done += 1
+        self._num_here += 1
+        self._seconds = time.monotonic() - self._started
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._on_progress is None:
+            return
+        seconds = self._seconds * self._done / self._num_here if self._num_here else 0.0
+        self._on_progress(Progress(STAGE, self._done, self._total, seconds))

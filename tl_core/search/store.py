@@ -1,0 +1,165 @@
+"""The folder of a search, in plain files, so that it outlives every process and page.
+
+config.json base.json    what is tried, and the settings it is tried over
+origin.json              data folder, fingerprint and number of the images judged
+trials.jsonl             one line a head, appended as they come
+status.json              how it went, written by whoever searches
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tl_core.config.search import SweepConfig, draw_trials
+from tl_core.config.training import TrainConfig
+from tl_core.errors import RunError
+from tl_core.files import sweep_leftovers, write_json, write_text
+from tl_core.runs.files import CONFIG_FILE, ORIGIN_FILE, RUN_SCHEMA, STATUS_FILE, now, read_file
+from tl_core.runs.state_dir import WorkFolder
+from tl_core.search.ranking import Ranking, Trial, rank_trials
+from tl_core.workspace import Workspace
+
+BASE_FILE = "base.json"
+TRIALS_FILE = "trials.jsonl"
+
+
+@dataclass(frozen=True)
+class Sweep(WorkFolder):
+    """One search, read anew at each question."""
+
+    sweep_dir: Path
+
+    interrupted_message = (
+        "The process that searched ended unexpectedly. The heads tried so far are kept."
+    )
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the search."""
+        return self.sweep_dir
+
+    def check(self) -> None:
+        """Read what is tried, over which settings, and on what.
+
+        Raises:
+            TLError: something of it cannot be read.
+        """
+        _ = self.config, self.base, self.origin
+
+    @property
+    def config(self) -> SweepConfig:
+        """What is tried.
+
+        Raises:
+            RunError: it cannot be read.
+        """
+        return SweepConfig.create(read_file(self.sweep_dir, CONFIG_FILE, dict))
+
+    @property
+    def base(self) -> TrainConfig:
+        """The settings that are not varied.
+
+        Raises:
+            RunError: they cannot be read.
+        """
+        return TrainConfig.create(read_file(self.sweep_dir, BASE_FILE, dict))
+
+    @property
+    def num_trials(self) -> int:
+        """How many heads there are to try."""
+        return int(self.origin["num_trials"])
+
+    @property
+    def num_images(self) -> int:
+        """How many images are judged in all folds together; 0 before it began."""
+        return int(self.origin.get("num_images", 0))
+
+    def trials(self) -> list[Trial]:
+        """Return the heads tried so far, in the order they came in; torn lines are skipped."""
+        try:
+            lines = (self.sweep_dir / TRIALS_FILE).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError):
+            return []
+        found: dict[int, Trial] = {}
+        for line in lines:
+            with suppress(ValueError, TypeError, KeyError):
+                trial = Trial.from_json(line)
+                found.setdefault(trial.number, trial)
+        return list(found.values())
+
+    def ranking(self) -> Ranking:
+        """Return the heads tried so far, the best first."""
+        return rank_trials(self.trials(), self.num_images)
+
+    def add(self, trial: Trial) -> None:
+        """Append a trial; one that a kill tore off before it stays a line of its own."""
+        with (self.sweep_dir / TRIALS_FILE).open("ab+", buffering=0) as file:
+            torn = b""
+            if file.seek(0, os.SEEK_END) > 0:
+                file.seek(-1, os.SEEK_END)
+                torn = b"" if file.read(1) == b"\n" else b"\n"
+            file.write(torn + trial.to_json().encode("utf-8") + b"\n")
+            os.fsync(file.fileno())
+
+
+def create_sweep(
+    workspace: Workspace, config: SweepConfig, base: TrainConfig, data_dir: Path | str
+) -> Sweep:
+    """Create a search that waits to be begun, in a new folder of the workspace.
+
+    Raises:
+        ConfigError: there are too many combinations.
+    """
+    num_trials = len(draw_trials(config, base))
+    root = workspace.sweeps_dir
+    root.mkdir(parents=True, exist_ok=True)
+    sweep_leftovers(root)
+    temporary = root / f".{uuid.uuid4().hex}.tmp"
+    temporary.mkdir()
+    try:
+        write_text(temporary / CONFIG_FILE, config.to_json())
+        write_text(temporary / BASE_FILE, base.to_json())
+        stored = workspace.relative(Path(data_dir))
+        write_json(temporary / ORIGIN_FILE, {"data_dir": stored, "num_trials": num_trials})
+        status = dict.fromkeys(("started", "ended", "pid", "pid_create_time", "phase"))
+        write_json(
+            temporary / STATUS_FILE,
+            {"schema": RUN_SCHEMA, "state": "queued", "created": now(), **status, "message": ""},
+        )
+        sweep_dir = root / f"{time.strftime('%Y%m%d-%H%M%S')}_{uuid.uuid4().hex[:6]}"
+        temporary.rename(sweep_dir)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return Sweep(sweep_dir)
+
+
+def load_sweep(sweep_dir: str | os.PathLike[str]) -> Sweep:
+    """Return a search by its folder.
+
+    Raises:
+        RunError: there is no search in it, or one that cannot be read.
+    """
+    sweep = Sweep(Path(sweep_dir).absolute())
+    if not (sweep.sweep_dir / BASE_FILE).is_file():
+        raise RunError(
+            f"Expected the folder of a search, one below workspace/sweeps, received '{sweep_dir}'."
+        )
+    sweep.check()
+    return sweep
+
+
+def list_sweeps(workspace: Workspace) -> list[Sweep]:
+    """Return all searches of a workspace, the newest first."""
+    try:
+        with os.scandir(workspace.sweeps_dir) as entries:
+            names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
+    except FileNotFoundError:
+        return []
+    sweeps = [Sweep(workspace.sweeps_dir / name) for name in names]
+    return sorted(sweeps, key=lambda sweep: (sweep.created, sweep.id), reverse=True)

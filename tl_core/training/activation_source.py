@@ -1,0 +1,250 @@
+"""Activations at the cut of a backbone, batch by batch, computed ahead of the training steps.
+
+Lanes decode, augment and run the frozen trunk while TensorFlow trains on what came before. What is
+needed more than once is kept: pixels in memory while there is room, activations in memory or in a
+nameless temporary file.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from tl_core.errors import Stopped
+from tl_core.features.engine import EnginePool
+from tl_core.features.hardware import available_bytes
+from tl_core.features.pipeline import Job, run_lanes
+from tl_core.training.mixup import Mix, mix_images
+
+_AHEAD_BATCHES = 3
+_SHARE_FOR_PIXELS = 0.15
+_SHARE_FOR_ACTIVATIONS = 0.3
+_MAX_FILE_BYTES = 16 * 2**30
+_SHARE_OF_DISK = 0.3
+_POLL_SECONDS = 0.1
+_LARGEST_HALF = 65504.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image view to train on: ``image`` counts within the part, ``mix`` says with what."""
+
+    image: int
+    view: int = 0
+    mix: Mix | None = None
+
+
+LoadPixels = Callable[[int], np.ndarray]
+"""Gives an image's pixels (height, width, 3) uint8 by its number; may raise."""
+
+MakeView = Callable[[int, np.ndarray, int], np.ndarray]
+"""Gives one view of an image: from its number, its pixels and the view's number."""
+
+
+class ActivationStore:
+    """Activations of images and views that will be needed again, rounded to 16 bits."""
+
+    def __init__(self, num_images: int, num_views: int, dim: int, scratch_dir: Path) -> None:
+        self._num_images = num_images
+        shape = (num_images * num_views, dim)
+        num_bytes = 2 * shape[0] * dim
+        self._rows: np.ndarray | None = None
+        if num_bytes <= _SHARE_FOR_ACTIVATIONS * available_bytes():
+            self._rows = np.empty(shape, np.float16)
+        elif num_bytes <= min(
+            _MAX_FILE_BYTES, _SHARE_OF_DISK * shutil.disk_usage(scratch_dir).free
+        ):
+            with tempfile.TemporaryFile(dir=scratch_dir) as file:
+                self._rows = np.memmap(file, np.float16, "w+", shape=shape)
+        self._filled = np.zeros(shape[0], bool)
+
+    def has(self, sample: Sample) -> bool:
+        """Whether the activations of a sample are kept."""
+        return bool(
+            self._rows is not None and sample.mix is None and self._filled[self._row(sample)]
+        )
+
+    def get(self, sample: Sample) -> np.ndarray:
+        """Return the activations (dim,) float32 of a sample that :meth:`has` them."""
+        if self._rows is None:
+            raise KeyError(sample)
+        return self._rows[self._row(sample)].astype(np.float32)
+
+    def put(self, sample: Sample, activations: np.ndarray) -> np.ndarray:
+        """Keep activations if there is room; return them as they will come back."""
+        if self._rows is None or sample.mix is not None:
+            return activations
+        half = np.clip(activations, -_LARGEST_HALF, _LARGEST_HALF).astype(np.float16)
+        self._rows[self._row(sample)] = half
+        self._filled[self._row(sample)] = True
+        return half.astype(np.float32)
+
+    def _row(self, sample: Sample) -> int:
+        return sample.view * self._num_images + sample.image
+
+
+class ActivationSource:
+    """Gives the activations of samples in their order, computing ahead what is not kept."""
+
+    def __init__(
+        self,
+        load_pixels: LoadPixels,
+        make_view: MakeView,
+        engines: EnginePool,
+        num_lanes: int,
+        store: ActivationStore | None = None,
+    ) -> None:
+        self._pixels = _PixelCache(load_pixels, int(_SHARE_FOR_PIXELS * available_bytes()))
+        self._make_view = make_view
+        self._engines: Future[EnginePool] = Future()
+        self._engines.set_result(engines)
+        self._num_lanes = num_lanes
+        self._store = store
+
+    def batches(
+        self, samples: Sequence[Sample], batch_size: int, check_stop: Callable[[], None]
+    ) -> Iterator[np.ndarray]:
+        """Yield activations (n, dim) float32, batch after batch.
+
+        Raises:
+            Exception: whatever loading an image or ``check_stop`` raised.
+        """
+        pool = self._engines.result()
+        # Lanes fill a GPU batch each before they hand anything over.
+        num_ahead = max(_AHEAD_BATCHES * batch_size, 2 * self._num_lanes * pool.batch_size)
+        with _Ahead(self, samples, num_ahead) as ahead:
+            for start in range(0, len(samples), batch_size):
+                positions = range(start, min(start + batch_size, len(samples)))
+                yield np.stack([ahead.take(position, check_stop) for position in positions])
+
+    def kept(self, sample: Sample) -> np.ndarray | None:
+        """Return activations (dim,) that need not be computed, else None."""
+        if self._store is not None and self._store.has(sample):
+            return self._store.get(sample)
+        return None
+
+    def keep(self, sample: Sample, activations: np.ndarray) -> np.ndarray:
+        """Keep activations for later where they will be needed; return them as used."""
+        return activations if self._store is None else self._store.put(sample, activations)
+
+    def compute(
+        self,
+        samples: Sequence[Sample],
+        before_load: Callable[[int], None],
+        on_result: Callable[[int, np.ndarray], None],
+        should_stop: Callable[[], bool],
+    ) -> None:
+        """Put samples through the lanes; ``before_load`` may hold a lane back."""
+
+        def load(job: Job) -> np.ndarray:
+            before_load(job.number)
+            return self._pixels.get(samples[job.number].image)
+
+        def make_view(job: Job, pixels: np.ndarray, view: int) -> np.ndarray:
+            sample = samples[job.number]
+            image = self._make_view(sample.image, pixels, view)
+            if (mix := sample.mix) is None:
+                return image
+            other = self._make_view(mix.image, self._pixels.get(mix.image), mix.view)
+            return mix_images(image, other, mix)
+
+        def take(job: Job, activations: np.ndarray | None) -> None:
+            if activations is not None:
+                on_result(job.number, activations[0])
+
+        jobs = [Job(number, (sample.view,)) for number, sample in enumerate(samples)]
+        run_lanes(jobs, load, make_view, self._engines, self._num_lanes, take, should_stop)
+
+
+class _Ahead:
+    """Computes the samples of one pass in the background, not further ahead than asked."""
+
+    def __init__(self, source: ActivationSource, samples: Sequence[Sample], num_ahead: int) -> None:
+        self._source = source
+        self._samples = samples
+        self._missing = [i for i, sample in enumerate(samples) if source.kept(sample) is None]
+        self._num_ahead = num_ahead
+        self._taken = 0
+        self._found: dict[int, np.ndarray] = {}
+        self._error: BaseException | None = None
+        self._closed = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._work, name="activations", daemon=True)
+
+    def __enter__(self) -> Self:
+        if self._missing:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def take(self, position: int, check_stop: Callable[[], None]) -> np.ndarray:
+        """Return the activations of one sample, waiting for them if need be."""
+        with self._changed:
+            self._taken = position
+            self._changed.notify_all()
+        if (kept := self._source.kept(self._samples[position])) is not None:
+            self._found.pop(position, None)
+            return kept
+        with self._changed:
+            while position not in self._found:
+                if self._error is not None:
+                    raise self._error
+                self._changed.wait(_POLL_SECONDS)
+                check_stop()
+            return self._found.pop(position)
+
+    def _work(self) -> None:
+        try:
+            samples = [self._samples[position] for position in self._missing]
+            self._source.compute(samples, self._hold_back, self._put, lambda: self._closed)
+        except BaseException as error:
+            with self._changed:
+                self._error = error
+                self._changed.notify_all()
+
+    def _hold_back(self, number: int) -> None:
+        position = self._missing[number]
+        with self._changed:
+            while position >= self._taken + self._num_ahead:
+                if self._closed:
+                    raise Stopped
+                self._changed.wait(_POLL_SECONDS)
+
+    def _put(self, number: int, activations: np.ndarray) -> None:
+        position = self._missing[number]
+        used = self._source.keep(self._samples[position], activations)
+        with self._changed:
+            self._found[position] = used
+            self._changed.notify_all()
+
+
+class _PixelCache:
+    """Decoded images, kept while there is room, so that an epoch does not decode them again."""
+
+    def __init__(self, load: LoadPixels, max_bytes: int) -> None:
+        self._load = load
+        self._left = max_bytes
+        self._kept: dict[int, np.ndarray] = {}
+
+    def get(self, image: int) -> np.ndarray:
+        pixels = self._kept.get(image)
+        if pixels is None:
+            pixels = self._load(image)
+            if self._left >= pixels.nbytes:  # lanes may overdraw by an image each: harmless
+                self._left -= pixels.nbytes
+                self._kept[image] = pixels
+        return pixels

@@ -1,0 +1,105 @@
+"""What a run says about its own answers: the temperature, and which photos it knows.
+
+Written when training ends, from the validation images alone; the test part is not looked at.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from tl_core.backbones.api import get_backbone
+from tl_core.errors import Stopped
+from tl_core.features.extract import extract_features
+from tl_core.head.out_of_distribution import KnownImages, describe_known, save_known
+from tl_core.head.temperature import Calibration, fit_calibration, save_calibration, weights_digest
+from tl_core.runs.run import Run
+from tl_core.runs.weights import feature_spec_of
+from tl_core.training.phases import Phase, PhaseContext
+
+_log = logging.getLogger(__name__)
+
+
+def record_trust(context: PhaseContext, phase: Phase) -> None:
+    """Fit and write the temperature of the best weights, and the images they know."""
+    run, weights = context.recorder.run, context.checkpoints.best_weights
+    labels, probabilities = context.labels("val"), phase.probabilities(context, "val")
+    calibration = write_calibration(run, labels, probabilities, weights_digest(weights))
+    try:
+        train_features, val_features = _features(context, run)
+    except Stopped:
+        return  # computed when the run is first evaluated
+    write_known(
+        run,
+        calibration,
+        train=(train_features, context.labels("train"), np.arange(len(train_features))),
+        val=(val_features, labels, probabilities),
+    )
+
+
+def _features(context: PhaseContext, run: Run) -> tuple[np.ndarray, np.ndarray]:
+    """Return the features (n, dim) of train and val, by the backbone that the head belongs on.
+
+    Raises:
+        Stopped: a stop was asked for while those of a fine-tuned backbone were computed.
+    """
+    spec = feature_spec_of(run)
+    if spec.engine_file is None:
+        features = context.features()
+        return features.train[0], features.val
+    num_train = len(context.split.train)
+    together = extract_features(
+        context.index,
+        np.concatenate([context.split.train, context.split.val]),
+        spec,
+        cache_dir=context.cache_dir,
+        should_stop=context.should_stop,
+    )[0]
+    return together[:num_train], together[num_train:]
+
+
+def write_calibration(
+    run: Run, labels: np.ndarray, probabilities: np.ndarray, weights: str
+) -> Calibration:
+    """Fit and write a run's temperature.
+
+    Args:
+        run: the run.
+        labels: (n,) of its validation images.
+        probabilities: (n, num_classes) of them, as the head gives them.
+        weights: the digest of the weights that gave them.
+    """
+    calibration = fit_calibration(labels, probabilities, weights)
+    save_calibration(run.run_dir, calibration)
+    _log.info("temperature %.3f on %d images", calibration.temperature, calibration.num_images)
+    return calibration
+
+
+def write_known(
+    run: Run,
+    calibration: Calibration,
+    *,
+    train: tuple[np.ndarray, np.ndarray, np.ndarray],
+    val: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> KnownImages:
+    """Describe and write which images a run knows.
+
+    Args:
+        run: the run.
+        calibration: its temperature.
+        train: features (n, dim), labels (n,) and number (n,) of each among the split's images.
+        val: features (m, dim), labels (m,) and probabilities (m, num_classes) as the head
+            gives them.
+    """
+    val_features, val_labels, probabilities = val
+    known = describe_known(
+        *train,
+        val_features,
+        val_labels,
+        calibration.apply(probabilities),
+        feature_dim=get_backbone(run.config.backbone).feature_dim,
+        weights=calibration.weights,
+    )
+    save_known(run.run_dir, known)
+    return known

@@ -1,0 +1,102 @@
+"""Where the photos to classify come from: examples, uploads, or the camera."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import streamlit as st
+
+from tl_core.data.images.images import OFFERED, encode_jpeg
+from tl_core.data.sample import dataset
+from tl_core.errors import RunError
+from tl_core.runs.store import Run
+
+EXAMPLES, UPLOAD, CAMERA = "Examples", "Upload", "Camera"
+NUM_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo in memory; it is not written anywhere."""
+
+    name: str
+    data: bytes
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of the file's bytes."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+def gather_photos(run: Run) -> list[Photo]:
+    """Draw the choice of a source and return the photos that came from it."""
+    source = st.segmented_control(
+        "Photos from",
+        [EXAMPLES, UPLOAD, CAMERA],
+        default=EXAMPLES,
+        key="photo_source",
+        required=True,
+        persist_state="session",
+    )
+    if source == UPLOAD:
+        files = st.file_uploader(
+            "Photos",
+            type=OFFERED,
+            accept_multiple_files=True,
+            key="photo_upload",
+            label_visibility="collapsed",
+        )
+        if not files:
+            st.caption("As many as you like. They stay in memory and are not kept.")
+        return [Photo(file.name, file.getvalue()) for file in files or []]
+    if source == CAMERA:
+        shot = st.camera_input("Camera", key="photo_camera", label_visibility="collapsed")
+        return [] if shot is None else [Photo("camera.jpg", shot.getvalue())]
+    return _examples(run)
+
+
+def _examples(run: Run) -> list[Photo]:
+    """Return photos that the run's training has not seen: drawn anew, or of its test part."""
+    round_number = st.session_state.get("example_round", 0)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Other examples", key="other_examples", icon=":material/shuffle:"):
+            round_number += 1
+            st.session_state["example_round"] = round_number
+        is_sample = run.class_names == dataset.CLASS_NAMES
+        photos = _drawn(round_number) if is_sample else _unseen(run, round_number)
+        if photos:
+            st.caption(
+                "Drawn just now; training has not seen them."
+                if is_sample
+                else "From the test part; training has not seen them."
+            )
+        else:
+            st.caption("The run's own test photos are not there. Upload one instead.")
+    return photos
+
+
+@st.cache_data(max_entries=8, show_spinner="Drawing examples")
+def _drawn(round_number: int) -> list[Photo]:
+    photos = []
+    for class_name in dataset.CLASS_NAMES:
+        data = encode_jpeg(dataset.draw_example(class_name, round_number), quality=90)
+        photos.append(Photo(f"{class_name.lower()} example.jpg", data))
+    return photos
+
+
+def _unseen(run: Run, round_number: int) -> list[Photo]:
+    """Return some photos of the run's test part that are still where they were."""
+    try:
+        rows = [row for row in run.split() if row.part == "test"]
+    except RunError:
+        return []
+    photos = []
+    for number in range(min(NUM_EXAMPLES, len(rows))):
+        # A stride that walks through the classes, as the rows stand in their order.
+        place = (round_number + number * max(1, len(rows) // NUM_EXAMPLES)) % len(rows)
+        path = run.data_dir / rows[place].path
+        if path.is_file():
+            photos.append(Photo(f"{rows[place].class_name}: {path.name}", path.read_bytes()))
+    return photos

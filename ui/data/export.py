@@ -1,0 +1,134 @@
+"""Taking decisions along: as a file, from a file, or as a cleaned copy of the dataset."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import streamlit as st
+
+from tl_core.data.curation.export import export_cleaned_copy
+from tl_core.data.curation.store import Decisions, checked, edit_decisions
+from tl_core.data.file_names import safe_component
+from tl_core.errors import DatasetError, TLError
+from ui.datasets.dataset_view import View
+from ui.datasets.picker import choose_dataset, dataset_id
+from ui.shared import session_keys
+from ui.shared.errors import guarded, logger
+from ui.shared.progress import shower
+from ui.shared.words import number_of
+
+MAX_ZIP_BYTES = 2_000_000_000
+
+
+def draw_export(view: View) -> None:
+    """Draw the ways to keep, fetch and apply decisions."""
+    held = [one for one in view.decisions.current.values() if view.is_about(one)]
+    num_excluded = len(view.excluded)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(
+            f"{number_of(num_excluded, 'photo')} excluded, {len(held) - num_excluded:,} moved. "
+            "The files are as they were."
+            if held
+            else "Nothing is excluded or moved."
+        )
+        st.download_button(
+            "Save decisions",
+            data=view.decisions.to_json(),
+            file_name=f"decisions_{view.dataset.path.name}.json",
+            mime="application/json",
+            key="export_decisions",
+            icon=":material/download:",
+            disabled=not view.decisions.steps,
+            on_click="ignore",
+        )
+        with st.popover("Load decisions", icon=":material/upload:", key="import_popover"):
+            _draw_import(view)
+        with st.popover("Cleaned copy", icon=":material/cleaning_services:", key="copy_popover"):
+            _draw_copy(view)
+
+
+@guarded
+def _draw_import(view: View) -> None:
+    round_number = st.session_state.get(session_keys.IMPORT_ROUND, 0)
+    file = st.file_uploader("Decisions", type=["json"], key=f"import_decisions_{round_number}")
+    st.caption("Those about photos that are not here, or are others by now, do not hold.")
+    if st.button("Load", key="import_now", type="primary", disabled=file is None) and file:
+        try:
+            text = file.getvalue().decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise DatasetError(
+                f"Expected decisions as JSON, but '{file.name}' is no text."
+            ) from error
+        loaded = Decisions.from_json(text)
+
+        def change(before: Decisions) -> Decisions:
+            after = before
+            for step in loaded.steps:
+                after = after.decide(step.label, step.decisions)
+            return checked(view.raw, after)
+
+        edit_decisions(view.workspace, view.dataset.path, change)
+        st.session_state[session_keys.IMPORT_ROUND] = round_number + 1
+        st.session_state[session_keys.NOTICE] = f"{number_of(len(loaded.steps), 'step')} loaded"
+        st.rerun()
+
+
+@guarded
+def _draw_copy(view: View) -> None:
+    st.caption("What counts, each photo in the folder of its class, byte for byte.")
+    name = st.text_input(
+        "Name of the new dataset",
+        value=f"{view.dataset.path.name}-cleaned",
+        key=f"copy_name_{view.dataset.id}",
+        max_chars=80,
+    )
+    if st.button("Make a dataset of it", key="copy_now", type="primary"):
+        out = view.workspace.datasets_dir / _folder_name(name)
+        bar = st.progress(0.0, text="Copying")
+        st.button("Cancel", key="copy_cancel")  # any click ends this run; nothing is left behind
+        export_cleaned_copy(view.index, out, on_progress=shower(bar))
+        choose_dataset(view.workspace, dataset_id(view.workspace, out))
+        st.session_state[session_keys.NOTICE] = f"'{out.name}' was made and is open now"
+        st.rerun()
+    num_bytes = sum(record.num_bytes for record in view.index.records)
+    if num_bytes <= MAX_ZIP_BYTES:
+        st.download_button(
+            f"Download as a zip ({num_bytes / 1e6:,.0f} MB)",
+            data=lambda: _zipped(view),
+            file_name=f"{view.dataset.path.name}-cleaned.zip",
+            mime="application/zip",
+            key="copy_zip",
+            icon=":material/folder_zip:",
+            on_click="ignore",
+        )
+
+
+def _folder_name(typed: str) -> str:
+    """Return the name of a dataset's folder; an ending ``.zip`` would make an archive of it.
+
+    Raises:
+        DatasetError: there is none.
+    """
+    if not typed.strip():
+        raise DatasetError("Expected a name for the new dataset. Type one and make it again.")
+    name = safe_component(typed.strip())
+    while name.lower().endswith(".zip"):
+        name = safe_component(name[: -len(".zip")])
+    return name
+
+
+def _zipped(view: View) -> bytes:
+    """Return the cleaned copy as a zip.
+
+    Streamlit says of any error that there is no file; why is in the log.
+    """
+    try:
+        view.workspace.cache_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=view.workspace.cache_dir) as folder:
+            path = export_cleaned_copy(view.index, Path(folder) / f"{time.time_ns()}.zip")
+            return path.read_bytes()
+    except (TLError, OSError):
+        logger.exception("The cleaned copy could not be zipped")
+        raise

@@ -1,0 +1,239 @@
+"""What is wrong with a dataset, in plain words, each with its pictures and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+import pandas as pd
+import streamlit as st
+
+from tl_core.data.dataset import Finding, ImageRecord
+from ui.data.finding_items import UNREADABLE, Item, Open, kind_words, open_findings
+from ui.data.progress import POLL_SECONDS, draw_job, draw_look
+from ui.datasets.dataset_view import View, ensure_look
+from ui.datasets.decisions import draw_history, draw_refusal, exclude, ignore, move
+from ui.shared.errors import guarded
+from ui.shared.thumbnails import thumbnails
+from ui.shared.words import number_of, plain
+
+SEVERITIES = {
+    "error": (":material/error:", "red"),
+    "warning": (":material/warning:", "orange"),
+    "info": (":material/info:", "blue"),
+}
+ITEMS_A_PAGE = 12
+GROUPS_A_PAGE = 4
+MAX_IN_GROUP = 8
+MAX_NAMES = 30
+TILE_WIDTH = 132
+
+
+def draw_findings(view: View) -> None:
+    """Draw the findings that are open, the worst first, then those that are settled."""
+    draw_refusal()
+    found = open_findings(view)
+    waiting = [one for one in found if one.is_open]
+    settled = [one for one in found if not one.is_open]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if waiting:
+            st.markdown(f"**{number_of(len(waiting), 'finding')}** to look at")
+        elif view.measured is not None:
+            st.markdown(":green[:material/check_circle:] Nothing wrong was found with the photos.")
+        draw_history(view, "findings")
+    if view.measured is None:
+        draw_look(view)
+    elif not view.measured.has_features:
+        draw_job(view, "explore", "The search for odd and mislabelled photos")
+    for number, one in enumerate(waiting):
+        icon, color = SEVERITIES[one.finding.severity]
+        with st.expander(
+            f":{color}[{icon}] {plain(one.finding.message)}",
+            expanded=number == 0,
+            key=f"finding_{one.key}",
+            on_change="rerun",
+        ) as expander:
+            if expander.open:
+                draw_finding(view, one)
+    if settled:
+        names = sorted({kind_words(one.finding.kind) for one in settled})
+        st.caption(f":material/done_all: Settled: {', '.join(names)}.")
+
+
+@st.fragment
+@guarded
+def draw_finding(view: View, one: Open) -> None:
+    """Draw one finding: a button for all of it, then its pictures, each with its own."""
+    finding = one.finding
+    if not one.items:
+        _draw_names(finding.paths)
+        return
+    if finding.kind == UNREADABLE:
+        _draw_files(view, one)
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if one.proposed and st.button(
+            _all_label(finding, len(one.proposed)),
+            key=f"fix_all_{one.key}",
+            type="primary",
+            icon=":material/done_all:",
+            help="Can be undone. The files stay where they are.",
+        ):
+            _propose(view, finding, one.proposed)
+        if st.button("Keep all as they are", key=f"ignore_all_{one.key}", icon=":material/check:"):
+            ignore(view, [path for item in one.items for path in item.paths], finding.kind)
+        if one.num_settled:
+            st.caption(f"{one.num_settled:,} settled already")
+    is_grouped = bool(finding.groups)
+    size = GROUPS_A_PAGE if is_grouped else ITEMS_A_PAGE
+    num_pages = -(-len(one.items) // size)
+    page = st.pagination(num_pages, key=f"page_{one.key}") if num_pages > 1 else 1
+    shown = one.items[(min(page, num_pages) - 1) * size :][:size]
+    if is_grouped:
+        for item in shown:
+            _draw_group(view, finding, item, is_only=len(one.items) == 1)
+    else:
+        _draw_singles(view, finding, shown)
+
+
+@guarded
+def draw_counts(view: View) -> None:
+    """Draw in the sidebar how many findings of each severity are open; poll while looking."""
+    looking = ensure_look(view.workspace, view.raw)
+    is_busy = view.measured is None and looking is not None and not looking.error
+    st.fragment(run_every=POLL_SECONDS if is_busy else None)(_draw_counts)(view, is_busy)
+
+
+@guarded
+def _draw_counts(view: View, is_busy: bool) -> None:
+    if is_busy:
+        looking = ensure_look(view.workspace, view.raw)
+        if looking is None or looking.error or not looking.thread.is_alive():
+            st.rerun()
+        st.caption("Findings: looking at the photos")
+        return
+    counted = dict.fromkeys(SEVERITIES, 0)
+    for one in open_findings(view):
+        counted[one.finding.severity] += one.is_open
+    parts = [
+        f":{color}[{icon}] {counted[severity]}"
+        for severity, (icon, color) in SEVERITIES.items()
+        if counted[severity]
+    ]
+    st.caption("Findings: " + (" &nbsp; ".join(parts) if parts else "none open"))
+
+
+def _draw_group(view: View, finding: Finding, item: Item, *, is_only: bool) -> None:
+    """Draw pictures that belong together side by side, with what is proposed for them."""
+    with st.container(border=True):
+        records = [view.raw.records[view.raw_place[path]] for path in item.paths]
+        with st.grid("auto", min_column_width=TILE_WIDTH, gap="small"):
+            _draw_pictures(view, records[:MAX_IN_GROUP], item)
+        if len(records) > MAX_IN_GROUP:
+            st.caption(f"and {len(records) - MAX_IN_GROUP:,} more")
+        place = view.raw_place[item.paths[0]]
+        with st.container(horizontal=True):
+            if finding.kind.endswith("two_classes"):
+                _draw_classes_to_keep(view, finding, item)
+            if is_only:
+                return  # the buttons above are for it already
+            if item.proposed and st.button(
+                _all_label(finding, len(item.proposed)),
+                key=f"fix_{finding.kind}_{place}",
+                icon=":material/block:",
+            ):
+                _propose(view, finding, item.proposed)
+            if st.button("Keep as they are", key=f"ignore_{finding.kind}_{place}", type="tertiary"):
+                ignore(view, item.paths, finding.kind)
+
+
+def _draw_classes_to_keep(view: View, finding: Finding, item: Item) -> None:
+    """Draw a button for each class that copies in several could belong to: the others go."""
+    for class_name in dict.fromkeys(view.class_of(path) for path in item.paths):
+        others = [path for path in item.paths if view.class_of(path) != class_name]
+        if st.button(
+            f"It is {plain(class_name)}",
+            key=f"keep_{class_name}_{finding.kind}_{view.raw_place[item.paths[0]]}",
+            icon=":material/check:",
+            help="Excludes what lies in the other class.",
+        ):
+            exclude(view, others, finding.kind)
+
+
+def _draw_singles(view: View, finding: Finding, items: Sequence[Item]) -> None:
+    """Draw pictures one by one, each with the proposed action and one to keep it."""
+    records = [view.raw.records[view.raw_place[item.paths[0]]] for item in items]
+    tiles = thumbnails(view.workspace, view.raw, records)
+    grid = st.grid("auto", min_column_width=TILE_WIDTH, gap="small")
+    for record, data, item in zip(records, tiles, items, strict=True):
+        with grid.cell(), st.container(gap="xxsmall"):
+            _draw_picture(view, record, data, "")
+            place = view.raw_place[record.path]
+            with st.container(horizontal=True, gap="xsmall"):
+                target = item.target
+                if st.button(
+                    "Exclude" if target is None else f"To {plain(target)}",
+                    key=f"fix_{finding.kind}_{place}",
+                    type="tertiary",
+                    icon=":material/block:" if target is None else ":material/drive_file_move:",
+                ):
+                    _apply(view, finding, [record.path], target)
+                if st.button("Keep", key=f"ignore_{finding.kind}_{place}", type="tertiary"):
+                    ignore(view, [record.path], finding.kind)
+
+
+def _draw_pictures(view: View, records: Sequence[ImageRecord], item: Item) -> None:
+    for record, data in zip(records, thumbnails(view.workspace, view.raw, records), strict=True):
+        with st.container(gap="xxsmall"):
+            is_out = record.path in item.proposed
+            _draw_picture(view, record, data, ":red[:material/block:] " if is_out else "")
+
+
+def _draw_picture(view: View, record: ImageRecord, data: bytes | None, mark: str) -> None:
+    name, class_name = PurePosixPath(record.path).name, view.class_of(record.path)
+    if data is None:
+        st.caption(f":material/broken_image: {plain(name)} cannot be read any more")
+        return
+    st.image(data, width="stretch", alt=f"{class_name}: {name}")
+    part = f", {record.part}" if record.part else ""
+    st.caption(f"{mark}{plain(class_name)}{part}: {plain(name)}")
+
+
+def _propose(view: View, finding: Finding, paths: Sequence[str]) -> None:
+    _apply(view, finding, paths, finding.target if finding.action == "relabel" else None)
+
+
+def _apply(view: View, finding: Finding, paths: Sequence[str], target: str | None) -> None:
+    if target is None:
+        exclude(view, paths, finding.kind)
+    else:
+        move(view, paths, target, finding.kind)
+
+
+def _all_label(finding: Finding, count: int) -> str:
+    if finding.action == "relabel" and finding.target:
+        return f"Move {count:,} to {plain(finding.target)}"
+    return f"Exclude {count:,}" if count == 1 else f"Exclude all {count:,}"
+
+
+def _draw_files(view: View, one: Open) -> None:
+    """Draw files that cannot be read, why each of them, and a button to leave it at that."""
+    paths = [item.paths[0] for item in one.items]
+    if st.button("Keep all as they are", key=f"ignore_all_{one.key}", icon=":material/check:"):
+        ignore(view, paths, one.finding.kind)
+    reason_of = dict(zip(one.finding.paths, one.finding.reasons, strict=True))
+    st.dataframe(
+        pd.DataFrame([(path, reason_of[path]) for path in paths], columns=["File", "Why"]),
+        hide_index=True,
+        key=f"files_{one.key}",
+        alt="Files that cannot be read, and why",
+    )
+
+
+def _draw_names(paths: Sequence[str]) -> None:
+    if not paths:
+        st.caption("Pictures were moved there, no folder has that name. See them under *Pictures*.")
+        return
+    shown = ", ".join(plain(path) for path in paths[:MAX_NAMES])
+    more = f" and {len(paths) - MAX_NAMES:,} more" if len(paths) > MAX_NAMES else ""
+    st.caption(f"{shown}{more}")

@@ -1,0 +1,1 @@
+"""Adding photos and classes on the Data page."""

@@ -1,0 +1,124 @@
+"""Adding pictures: a zip, a folder, photos into a class, the camera, or a folder of this machine.
+
+Widgets and words only: what may be taken, and how it gets to disk, is the core's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import streamlit as st
+
+from tl_core.data.images.images import OFFERED
+from tl_core.data.ingest.archive import extract_archive
+from ui.data.intake.camera import draw_camera
+from ui.data.intake.classes import draw_classes
+from ui.data.intake.folder_picker import draw_folder_picker
+from ui.data.intake.parts import (
+    adding,
+    draw_class,
+    draw_report,
+    draw_target,
+    finish,
+    folder_name,
+    fresh,
+    given,
+    new_dataset_dir,
+    store,
+)
+from ui.datasets.picker import DatasetRef
+from ui.shared import session_keys
+from ui.shared.progress import shower
+from ui.shell.page import Studio
+
+
+def draw_intake(studio: Studio) -> None:
+    """Draw the ways in, the one that is chosen, and what became of the last pictures added."""
+    ways: dict[str, tuple[str, Callable[[Studio], None]]] = {
+        "Zip file": (":material/folder_zip:", _draw_zip),
+        "Folder": (":material/drive_folder_upload:", _draw_folder),
+        "Photos": (":material/add_photo_alternate:", _draw_photos),
+        "Camera": (":material/photo_camera:", draw_camera),
+    }
+    if studio.may_open_folders:
+        ways["Folder on this machine"] = (":material/folder_open:", draw_folder_picker)
+    if studio.dataset is not None and studio.dataset.is_ours:
+        ways["Classes"] = (":material/label:", draw_classes)
+    if st.session_state.get("intake_way") not in (None, *ways):
+        st.session_state["intake_way"] = "Zip file"  # that way is not offered for this dataset
+    way = st.segmented_control(
+        "Where from",
+        list(ways),
+        format_func=lambda name: f"{ways[name][0]} {name}",
+        default="Zip file",
+        key="intake_way",
+        label_visibility="collapsed",
+        required=True,
+        persist_state="session",
+    )
+    with st.container(border=True):
+        ways[way or "Zip file"][1](studio)
+    draw_report(studio)
+
+
+def draw_intake_offer(dataset: DatasetRef) -> None:
+    """Draw the way to more pictures, for a dataset that is none without them."""
+    if dataset.is_ours:
+        st.button(
+            "Add pictures of another class",
+            key="offer_intake",
+            icon=":material/add_photo_alternate:",
+            on_click=_open_intake,
+        )
+
+
+def _open_intake() -> None:
+    st.session_state[session_keys.DATA_TABS] = "Add pictures"
+    st.session_state["intake_way"] = "Photos"
+
+
+def _draw_zip(studio: Studio) -> None:
+    st.markdown("A zip with **one folder per class**; `train`, `val` and `test` folders are kept.")
+    file = st.file_uploader("Zip file", type=["zip"], key=fresh("intake_zip"))
+    name = st.text_input(
+        "Name of the dataset",
+        value=Path(file.name).stem if file else "",
+        key=f"intake_zip_name_{file.file_id if file else ''}",
+        max_chars=80,
+    )
+    # The button does not wait for a name: one just typed comes with the click on it.
+    if st.button("Add the zip", key="add_zip", type="primary", disabled=file is None):
+        out_dir = new_dataset_dir(studio, name)
+        with adding(name.strip()) as bar:
+            report = extract_archive(given(file), out_dir, on_progress=shower(bar))
+        left_out = report.refused + [(kind, f"{n} left out") for kind, n in report.ignored.items()]
+        finish(studio, out_dir, report.num_files, left_out, is_unread=True)
+
+
+def _draw_folder(studio: Studio) -> None:
+    st.markdown(
+        "A folder of this device with **one folder per class**. Above some 900 files browsers "
+        "give up: pack a zip instead."
+    )
+    files = st.file_uploader(
+        "Folder",
+        type=OFFERED,
+        accept_multiple_files="directory",
+        key=fresh("intake_folder"),
+    )
+    target = draw_target(studio, "folder", folder_name(files))
+    if st.button("Add the folder", key="add_folder", type="primary", disabled=not files):
+        store(studio, files or [], target.folder())
+
+
+def _draw_photos(studio: Studio) -> None:
+    st.markdown("Photos of **one class**, as many as you like.")
+    files = st.file_uploader(
+        "Photos", type=OFFERED, accept_multiple_files=True, key=fresh("intake_photos")
+    )
+    target = draw_target(studio, "photos")
+    class_name = draw_class(target, "photos")
+    ready = bool(files and class_name)
+    if st.button("Add the photos", key="add_photos", type="primary", disabled=not ready):
+        store(studio, files or [], target.folder(), class_name)

@@ -1,0 +1,266 @@
+"""What the ways of adding pictures share: where they go, storing them, and what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+from streamlit.typing import UploadedFile
+
+from tl_core.data.file_names import safe_component
+from tl_core.data.ingest.folder_layout import natural_key, read_layout
+from tl_core.data.ingest.staging import check_is_new
+from tl_core.data.ingest.uploads import UploadOutcome, store_uploads
+from tl_core.errors import DatasetError
+from ui.datasets.picker import DatasetRef, choose_dataset, dataset_id, list_datasets
+from ui.datasets.scans import folder_stamp, load_raw
+from ui.shared import session_keys
+from ui.shared.progress import shower
+from ui.shared.words import number_of, plain
+from ui.shell.page import Studio
+
+NEW = "A new dataset"
+MAX_ROWS_SHOWN = 500
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where pictures go: a dataset that stands, or a new one of a name that was typed."""
+
+    studio: Studio
+    standing: Path | None
+    name: str
+
+    def folder(self) -> Path:
+        """Return the dataset's folder, be it there or not.
+
+        Raises:
+            DatasetError: there is no name for the new one, or it is taken.
+        """
+        return self.standing or new_dataset_dir(self.studio, self.name)
+
+    def class_names(self) -> list[str]:
+        """Return the classes that it has already."""
+        return [] if self.standing is None else class_names(self.standing)
+
+
+def class_names(data_dir: Path) -> list[str]:
+    """Return the classes of a dataset in order, those without a picture yet among them."""
+    return _class_names(str(data_dir), folder_stamp(data_dir))
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _class_names(data_dir: str, stamp: tuple[int, int]) -> list[str]:
+    """Walk the dataset once for each state of it: with many pictures that takes a second."""
+    return sorted(read_layout(Path(data_dir)).classes, key=natural_key)
+
+
+def draw_target(studio: Studio, prefix: str, suggestion: str = "") -> Target:
+    """Draw where the pictures go."""
+    own = [dataset for dataset in list_datasets(studio.workspace) if dataset.is_ours]
+    titles = {dataset.title: dataset for dataset in own}
+    current = studio.dataset.title if studio.dataset and studio.dataset.is_ours else NEW
+    where, named = st.columns(2)
+    target = where.selectbox(
+        "Add to",
+        [NEW, *titles],
+        index=[NEW, *titles].index(current) if prefix != "folder" else 0,
+        # Anew for each dataset, so that more photos go where the last went, though that was new.
+        key=f"intake_target_{prefix}_{studio.dataset.id if studio.dataset else ''}",
+    )
+    if target in titles:
+        return Target(studio, titles[target].path, "")
+    name = named.text_input(
+        "Name of the dataset",
+        value=suggestion,
+        key=f"intake_name_{prefix}_{suggestion}",
+        max_chars=80,
+    )
+    return Target(studio, None, name)
+
+
+def draw_class(target: Target, prefix: str) -> str | None:
+    """Draw the choice of a class of the target; a new name may be typed."""
+    return st.selectbox(
+        "Class",
+        target.class_names(),
+        index=None,
+        accept_new_options=True,
+        key=f"intake_class_{prefix}",
+        placeholder="Choose a class or type a new one",
+        persist_state="session",
+    )
+
+
+@dataclass(frozen=True)
+class IntakeReport:
+    """What became of the last intake.
+
+    Attributes:
+        dataset_id: of the dataset that was shown when it was over.
+        name: of the dataset that was added to.
+        num_added: files that were added.
+        outcomes: a name and what became of it, for each file that there is something to say of.
+        is_unread: whether the files make up the dataset and none was looked into.
+    """
+
+    dataset_id: str | None
+    name: str
+    num_added: int
+    outcomes: tuple[tuple[str, str], ...]
+    is_unread: bool
+
+
+@contextmanager
+def adding(name: str) -> Iterator[DeltaGenerator]:
+    """Draw a bar and a button to cancel for an intake, and yield the bar.
+
+    Any click ends the run, and nothing is changed then; the next run tells so, see
+    :func:`~ui.shell.page.bootstrap`.
+    """
+    st.session_state.pop(session_keys.INTAKE_REPORT, None)
+    place, cancel = st.columns([5, 1], vertical_alignment="center")
+    bar = place.progress(0.0, text="Starting")
+    cancel.button("Cancel", key="intake_cancel", icon=":material/close:", width="stretch")
+    st.session_state[session_keys.INTAKE_NOW] = name
+    try:
+        yield bar
+    except Exception:  # what ends a run is none
+        del st.session_state[session_keys.INTAKE_NOW]
+        raise
+    del st.session_state[session_keys.INTAKE_NOW]
+
+
+def store(
+    studio: Studio,
+    files: Sequence[UploadedFile],
+    out_dir: Path,
+    class_name: str | None = None,
+    name: str | None = None,
+) -> None:
+    """Store uploaded files with progress; then begin anew with what became of each."""
+    with adding(number_of(len(files), "file")) as bar:
+        outcomes: list[UploadOutcome] = store_uploads(
+            [(name or file.name, file) for file in files],
+            out_dir,
+            class_name=class_name,
+            on_progress=shower(bar, total=len(files)),
+        )
+    told = [
+        (one.name, f"added as {one.path}" if one.path else one.reason or "") for one in outcomes
+    ]
+    told.sort(key=lambda row: row[1].startswith("added as "))  # what was left out comes first
+    finish(studio, out_dir, sum(one.is_stored for one in outcomes), told)
+
+
+def finish(
+    studio: Studio,
+    out_dir: Path,
+    num_added: int,
+    outcomes: Sequence[tuple[str, str]],
+    *,
+    is_unread: bool = False,
+) -> None:
+    """Remember what came in, make its dataset the current one, and begin anew with no files.
+
+    Args:
+        studio: what the page works on.
+        out_dir: the dataset that was added to.
+        num_added: as in :class:`IntakeReport`, like the rest.
+        outcomes: of single files.
+        is_unread: whether the dataset is new, and its files are still to be looked into.
+    """
+    shown = None if studio.dataset is None else studio.dataset.id
+    if num_added:
+        shown = dataset_id(studio.workspace, out_dir)
+        choose_dataset(studio.workspace, shown)
+    st.session_state[session_keys.INTAKE_REPORT] = IntakeReport(
+        shown, out_dir.name, num_added, tuple(outcomes), is_unread
+    )
+    st.session_state[session_keys.INTAKE_ROUND] = (
+        st.session_state.get(session_keys.INTAKE_ROUND, 0) + 1
+    )
+    st.rerun()
+
+
+def draw_report(studio: Studio) -> None:
+    """Draw how many files came in last, and what became of each, beside their dataset."""
+    report: IntakeReport | None = st.session_state.get(session_keys.INTAKE_REPORT)
+    dataset = studio.dataset
+    if report is None or report.dataset_id != (None if dataset is None else dataset.id):
+        return
+    trouble = ""
+    if report.is_unread and dataset is not None:
+        trouble = _reading_trouble(studio, dataset)
+    count = number_of(report.num_added, "file" if trouble else "picture")
+    told = f"{count} added to *{plain(report.name)}*"
+    if not report.num_added:
+        st.warning(f"{told}.", icon=":material/warning:")
+    elif trouble:
+        st.warning(f"{told}; {trouble}", icon=":material/warning:")
+    else:
+        st.success(f"{told}. See them under *Pictures*.", icon=":material/check_circle:")
+    if report.outcomes:
+        more = len(report.outcomes) - MAX_ROWS_SHOWN
+        st.dataframe(
+            pd.DataFrame(report.outcomes[:MAX_ROWS_SHOWN], columns=["File", "What became of it"]),
+            hide_index=True,
+            key="intake_outcomes",
+            alt="What became of each file",
+        )
+        if more > 0:
+            st.caption(f"and {number_of(more, 'file')} more")
+
+
+def _reading_trouble(studio: Studio, dataset: DatasetRef) -> str:
+    """Return how many files cannot be read, or that the dataset cannot be; "" when all is well.
+
+    The scan is kept, so that the page does not make it again.
+    """
+    try:
+        findings = load_raw(studio.workspace, dataset).findings
+    except DatasetError as error:
+        return f"they are no dataset yet. {plain(str(error))}"
+    count = sum(len(one.paths) for one in findings if one.kind == "unreadable")
+    return f"{count:,} of them cannot be read, see *Findings*." if count else ""
+
+
+def new_dataset_dir(studio: Studio, name: str) -> Path:
+    """Return the folder for a new dataset of that name.
+
+    Raises:
+        DatasetError: there is no name, or it is a dataset's already.
+    """
+    if not name.strip():
+        raise DatasetError("Expected a name for the new dataset. Type one and add it again.")
+    out_dir = studio.workspace.datasets_dir / safe_component(name)
+    check_is_new(out_dir)
+    return out_dir
+
+
+def folder_name(files: Sequence[UploadedFile] | None) -> str:
+    """Return the name of the uploaded folder: the first part of its files' names."""
+    if not files or "/" not in files[0].name:
+        return ""
+    return files[0].name.split("/")[0]
+
+
+def fresh(key: str) -> str:
+    """Return a key that changes after each intake: a new uploader is an empty one."""
+    return f"{key}_{st.session_state.get(session_keys.INTAKE_ROUND, 0)}"
+
+
+def given(file: UploadedFile | None) -> UploadedFile:
+    """Return an upload that must be there.
+
+    Raises:
+        DatasetError: it is gone.
+    """
+    if file is None:
+        raise DatasetError("Expected a file; the upload is gone. Choose it again.")
+    return file

@@ -1,0 +1,227 @@
+"""The overview: class counts, and one look at sizes, light, formats or the mean pictures.
+
+A click in a chart narrows the gallery down.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from PIL import Image
+
+from tl_core.analysis.cache import ExploreFiles
+from tl_core.backbones.api import resolve_image_size
+from tl_core.charts.data import brightness_chart, clickable_counts_chart, formats_chart, sizes_chart
+from tl_core.data.images.images import encode_jpeg
+from ui.data.filter import Bounds, Filter
+from ui.data.gallery import ALL, GALLERY
+from ui.data.progress import draw_look
+from ui.datasets.dataset_view import View
+from ui.datasets.scans import rescan
+from ui.shared import session_keys
+from ui.shared.errors import guarded
+from ui.shared.words import number_of, plain
+
+OVERVIEW = "overview"
+SIZES, LIGHT, FORMATS, MEANS = "Sizes", "Brightness", "Formats", "Mean pictures"
+NUM_BINS = 20
+MAX_POINTS = 5000
+MEAN_SIDE = 96
+
+
+@st.fragment(key=OVERVIEW)
+@guarded
+def draw_overview(view: View) -> None:
+    """Draw the class counts beside one more look at the pictures."""
+    counts, looks = st.columns([1, 1], gap="large")
+    with counts:
+        words = (
+            f"{number_of(view.index.num_images, 'photo')} in "
+            f"{number_of(view.index.num_classes, 'class', 'classes')}"
+        )
+        with st.container(
+            horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+        ):
+            st.subheader(words, anchor=False)
+            if st.button(
+                "Look again",
+                key="rescan",
+                type="tertiary",
+                icon=":material/refresh:",
+                help="Reads the folder again, with the files that were changed in place",
+            ):
+                rescan(view.dataset)
+                st.rerun()
+        if view.excluded:
+            st.caption(f"{number_of(len(view.excluded), 'photo')} excluded and not counted.")
+        table = pd.DataFrame(view.index.class_counts().items(), columns=["class", "images"])
+        with st.container(height=340 if view.index.num_classes > 8 else "content", border=False):
+            st.altair_chart(
+                clickable_counts_chart(table, view.index.class_names),
+                key=_key("class_counts"),
+                on_select=lambda: _take_class(view),
+                selection_mode="picked",
+                alt="Photos in each class; a click shows those of one",
+            )
+    with looks:
+        parts: dict[str, Callable[[View], None]] = {
+            SIZES: _draw_sizes,
+            LIGHT: _draw_brightness,
+            FORMATS: _draw_formats,
+            MEANS: _draw_means,
+        }
+        part = st.segmented_control(
+            "Look at",
+            list(parts),
+            default=SIZES,
+            key="overview_part",
+            label_visibility="collapsed",
+            required=True,
+            persist_state="session",
+        )
+        parts[part or SIZES](view)
+
+
+def _draw_sizes(view: View) -> None:
+    names = view.index.class_names
+    sizes = Counter((r.width, r.height, r.label) for r in view.index.records)
+    table = pd.DataFrame(
+        [(w, h, names[label], count) for (w, h, label), count in sizes.items()],
+        columns=["width", "height", "class", "images"],
+    )
+    if len(table) > MAX_POINTS:
+        table = table.sample(MAX_POINTS, random_state=0)
+    st.altair_chart(
+        sizes_chart(table, names, view.config.backbone, resolve_image_size(view.config)),
+        key=_key("sizes"),
+        on_select=_take_sizes,
+        selection_mode=["picked", "region"],
+        alt="Width and height of the photos, and the size that the network sees",
+    )
+    st.caption("Click a dot or drag over some to see those photos below.")
+
+
+def _draw_brightness(view: View) -> None:
+    values = view.column("brightness", view.index.records)
+    if values is None:
+        draw_look(view)
+        return
+    bins = np.clip((values * NUM_BINS).astype(int), 0, NUM_BINS - 1)
+    counted = Counter(zip(bins.tolist(), view.index.labels.tolist(), strict=True))
+    names = view.index.class_names
+    table = pd.DataFrame(
+        [
+            (place / NUM_BINS, (place + 1) / NUM_BINS, names[label], count)
+            for (place, label), count in sorted(counted.items())
+        ],
+        columns=["low", "high", "class", "images"],
+    )
+    st.altair_chart(
+        brightness_chart(table, names),
+        key=_key("brightness"),
+        on_select=_take_brightness,
+        selection_mode="picked",
+        alt="How bright the photos are",
+    )
+    st.caption(
+        "Click a bar to see those photos below. If one class is darker than the others, a model "
+        "may go by the light instead of the subject."
+    )
+
+
+def _draw_formats(view: View) -> None:
+    counted = Counter(record.format for record in view.index.records)
+    st.altair_chart(
+        formats_chart(pd.DataFrame(counted.items(), columns=["format", "images"])),
+        key=_key("formats"),
+        on_select=_take_formats,
+        selection_mode="picked",
+        alt="File formats of the photos",
+    )
+    modes = Counter(record.mode for record in view.index.records)
+    told = ", ".join(f"{mode} {count:,}" for mode, count in modes.most_common(6))
+    st.caption(f"Stored as {told}. All are read as RGB. Click a bar to see those photos below.")
+
+
+def _draw_means(view: View) -> None:
+    files = ExploreFiles(view.workspace.cache_dir, view.raw)
+    means = files.read_means()
+    if means is None:
+        draw_look(view)
+        return
+    place = st.container(height=340 if len(means) > 12 else "content", border=False)
+    with place, st.grid("auto", min_column_width=MEAN_SIDE, gap="small"):
+        for name, mean in zip(view.raw.class_names, means, strict=True):
+            st.image(_as_jpeg(mean), width="stretch", caption=plain(name), alt=f"Mean of {name}")
+    st.caption(
+        "All photos of a class laid over each other. What shows clearly, such as a frame or a "
+        "backdrop, could give the class away without its subject."
+    )
+
+
+def _as_jpeg(pixels: np.ndarray) -> bytes:
+    image = Image.fromarray(pixels).resize((192, 192), Image.Resampling.BICUBIC)
+    return encode_jpeg(image)
+
+
+def _take_class(view: View) -> None:
+    picked = _selection("class_counts").get("picked") or []
+    name = picked[0].get("class") if picked else None
+    st.session_state["gallery_class"] = name if name in view.index.class_names else ALL
+    st.rerun(GALLERY)
+
+
+def _take_sizes() -> None:
+    chosen = _selection("sizes")
+    region, picked = chosen.get("region") or {}, chosen.get("picked") or []
+    if region.get("width") and region.get("height"):
+        bounds: Bounds = tuple(
+            (name, float(region[name][0]), float(region[name][1])) for name in ("width", "height")
+        )
+        words = " and ".join(f"{name} {low:.0f} to {high:.0f}" for name, low, high in bounds)
+        _set_filter(Filter(words, bounds=bounds))
+    elif picked:
+        width, height = float(picked[0]["width"]), float(picked[0]["height"])
+        bounds = (("width", width, width), ("height", height, height))
+        _set_filter(Filter(f"{width:.0f} × {height:.0f} pixels", bounds=bounds))
+    else:
+        _set_filter(None)
+
+
+def _take_brightness() -> None:
+    picked = _selection("brightness").get("picked") or []
+    if not picked:
+        _set_filter(None)
+        return
+    low, high = float(picked[0]["low"]), float(picked[0]["high"])
+    words = f"brightness {100 * low:.0f} to {100 * high:.0f} %"
+    # The last bar takes what is white altogether; others end before the next begins.
+    end = 1.0 if high >= 1 else float(np.nextafter(np.float32(high), np.float32(0)))
+    _set_filter(Filter(words, bounds=(("brightness", low, end),)))
+
+
+def _take_formats() -> None:
+    picked = _selection("formats").get("picked") or []
+    formats = tuple(str(point["format"]) for point in picked)
+    _set_filter(Filter(", ".join(formats), formats=formats) if formats else None)
+
+
+def _set_filter(chosen: Filter | None) -> None:
+    if chosen is None:
+        st.session_state.pop(session_keys.FILTER, None)
+    else:
+        st.session_state[session_keys.FILTER] = chosen
+    st.rerun(GALLERY)
+
+
+def _key(name: str) -> str:
+    return f"overview_{name}_{st.session_state.get(session_keys.FILTER_ROUND, 0)}"
+
+
+def _selection(name: str) -> dict[str, Any]:
+    return dict(st.session_state[_key(name)].selection)

@@ -1,0 +1,76 @@
+"""How far looking at a dataset is: shown in place of what is not there yet, and polled."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from tl_core.analysis.cache import ExploreFiles
+from tl_core.jobs import analysis as analysis_jobs
+from tl_core.jobs.analysis import ExploreKind
+from tl_core.progress import Progress
+from ui.datasets.dataset_view import View, ensure_look, forget_failed_look
+from ui.shared.errors import guarded
+from ui.shared.progress import draw_bar, told
+from ui.shared.words import plain
+
+POLL_SECONDS = 1.0
+
+
+def draw_look(view: View) -> None:
+    """Draw how far the look without features is; the page is drawn anew when it is over."""
+    looking = ensure_look(view.workspace, view.raw)
+    if looking is not None and looking.error:
+        st.warning(plain(looking.error), icon=":material/warning:")
+        if st.button("Try again", key="retry_look", icon=":material/refresh:"):
+            forget_failed_look(view.workspace, view.raw)
+            st.rerun()
+    elif looking is not None:
+        _poll_look(view)
+
+
+def draw_job(view: View, kind: ExploreKind, what: str, files: ExploreFiles | None = None) -> None:
+    """Draw how far the worker is with ``what``; the page is drawn anew when it is over.
+
+    ``files`` is where it will leave its result; by default those of the scan.
+    """
+    files = files or view.features
+    if files is None:
+        st.info(f"{what} needs the backbone, and its weights are not here.")
+        return
+    failure = files.read_failure(kind)
+    if failure is not None:
+        st.warning(f"{what} cannot be had. {plain(failure)}", icon=":material/warning:")
+        if st.button("Try again", key=f"retry_{kind}", icon=":material/refresh:"):
+            files.forget_failure(kind)
+            analysis_jobs.request(view.workspace, kind, view.config, view.dataset.path)
+            st.rerun()
+        return
+    _poll_job(view, kind, what)
+
+
+@st.fragment(run_every=POLL_SECONDS)
+@guarded
+def _poll_look(view: View) -> None:
+    looking = ensure_look(view.workspace, view.raw)
+    if looking is None or looking.error:
+        st.rerun()
+    progress = looking.progress if looking is not None else None
+    progress = progress or Progress("audit", 0, 0, 0.0)
+    st.progress(progress.share, text=told(progress))
+
+
+@st.fragment(run_every=POLL_SECONDS)
+@guarded
+def _poll_job(view: View, kind: ExploreKind, what: str) -> None:
+    state = analysis_jobs.state_of(view.workspace, kind, view.config, view.dataset.path)
+    if state is None:
+        if st.session_state.pop(_waiting_key(kind), False):
+            st.rerun()
+        st.progress(0.0, text=f"{what} comes when the training engine has time for it.")
+        return
+    st.session_state[_waiting_key(kind)] = True
+    draw_bar(view.workspace, state, what)
+
+
+def _waiting_key(kind: ExploreKind) -> str:
+    return f"waiting_for_{kind}"

@@ -1,0 +1,1 @@
+"""Choosing and scanning a dataset, and the decisions about it."""

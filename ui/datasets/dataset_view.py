@@ -1,0 +1,244 @@
+"""What a page knows about a dataset: files, decisions, and what looking at it has found so far.
+
+Looking without features takes seconds and runs in a thread of the web process, one dataset at a
+time; for many images that thread has a process of its own do it. What needs features is the
+worker's. All leave files, which are read here.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from tl_core.analysis.cache import ExploreFiles, Map, Measured
+from tl_core.analysis.explore import look, look_apart
+from tl_core.config.training import TrainConfig
+from tl_core.data.audit.findings import summarise
+from tl_core.data.curation.store import Decision, Decisions
+from tl_core.data.dataset import DatasetIndex, ImageRecord
+from tl_core.errors import TLError
+from tl_core.features.spec import FeatureSpec
+from tl_core.jobs import analysis as analysis_jobs
+from tl_core.progress import Progress
+from tl_core.workspace import Workspace
+from ui.datasets.picker import DatasetRef
+from ui.datasets.scans import load_decided
+from ui.shared.errors import BUG_MESSAGE, logger
+from ui.shared.memory import give_back
+
+MAX_LOOKED_AT_HERE = 600  # images; more take a process of their own, so that pages stay quick
+
+
+@dataclass(frozen=True)
+class View:
+    """A dataset as the Data page shows it.
+
+    Attributes:
+        raw: the scan of the folder, which decisions leave alone.
+        index: what counts.
+        config: the training settings as they stand, for backbone and split.
+        measured: what the audit found of ``raw``, with features when they were there.
+    """
+
+    workspace: Workspace
+    dataset: DatasetRef
+    raw: DatasetIndex
+    decisions: Decisions
+    index: DatasetIndex
+    config: TrainConfig
+    measured: Measured | None
+    features: ExploreFiles | None
+
+    @cached_property
+    def raw_place(self) -> dict[str, int]:
+        """Position in the scan by path."""
+        return {record.path: place for place, record in enumerate(self.raw.records)}
+
+    @cached_property
+    def excluded(self) -> tuple[ImageRecord, ...]:
+        """The images that were left out, as the scan has them."""
+        return tuple(
+            self.raw.records[self.raw_place[decision.path]]
+            for decision in self.decisions.current.values()
+            if decision.action == "exclude" and self.is_about(decision)
+        )
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes by name, those of the folder first."""
+        return list(dict.fromkeys([*self.index.class_names, *self.raw.class_names]))
+
+    def is_about(self, decision: Decision) -> bool:
+        """Whether a decision is about the bytes that its file has now: only then it holds."""
+        place = self.raw_place.get(decision.path)
+        return place is not None and self.raw.records[place].sha256 == decision.sha256
+
+    def held(self, path: str) -> Decision | None:
+        """Return the decision that holds for an image, or None."""
+        decision = self.decisions.current.get(path)
+        return decision if decision is not None and self.is_about(decision) else None
+
+    def class_of(self, path: str) -> str:
+        """Return the class that an image counts for, or would if it were not left out."""
+        decision = self.held(path)
+        if decision is not None and decision.class_name:
+            return decision.class_name
+        return self.raw.class_names[self.raw.records[self.raw_place[path]].label]
+
+    def column(self, name: str, records: Sequence[ImageRecord]) -> np.ndarray | None:
+        """Return what was measured of some images, ``(len(records),)``, or None before it was."""
+        if self.measured is None or name not in self.measured.columns:
+            return None
+        places = [self.raw_place[record.path] for record in records]
+        return self.measured.columns[name][places]
+
+
+@dataclass
+class Looking:
+    """A look at a dataset in its thread."""
+
+    thread: threading.Thread
+    progress: Progress | None = None
+    error: str | None = None
+
+
+@dataclass
+class _Looks:
+    by_key: dict[Path, Looking] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    turn: threading.Lock = field(default_factory=threading.Lock)  # one at a time uses the machine
+
+
+def open_view(workspace: Workspace, dataset: DatasetRef, config: TrainConfig) -> View:
+    """Return what is known now, and see to it that the rest is found out.
+
+    Raises:
+        DatasetError: as :func:`~ui.datasets.scans.load_index`.
+    """
+    decided = load_decided(workspace, dataset)
+    ensure_look(workspace, decided.raw)
+    try:
+        features = ExploreFiles(workspace.cache_dir, decided.raw, FeatureSpec.from_config(config))
+    except (TLError, OSError):  # the backbone's package is not there: no features to speak of
+        features = None
+    measured = None if features is None else read_measured(features)
+    measured = measured or read_measured(ExploreFiles(workspace.cache_dir, decided.raw))
+    return View(
+        workspace,
+        dataset,
+        decided.raw,
+        decided.decisions,
+        decided.index,
+        config,
+        measured,
+        features,
+    )
+
+
+def found_in_line(workspace: Workspace, dataset: DatasetRef) -> str | None:
+    """Return what is wrong with a dataset in one line; None until it was looked at.
+
+    It is "" when nothing is, or when it could not be looked at, of which the Data page tells.
+
+    Raises:
+        DatasetError: as :func:`~ui.datasets.scans.load_index`.
+    """
+    raw = load_decided(workspace, dataset).raw
+    looking = ensure_look(workspace, raw)
+    measured = read_measured(ExploreFiles(workspace.cache_dir, raw))
+    if measured is None:
+        return "" if looking is not None and looking.error else None
+    return summarise(measured.findings)
+
+
+def ensure_look(workspace: Workspace, raw: DatasetIndex) -> Looking | None:
+    """Start looking at a dataset without features unless that was done; return it while it runs."""
+    files = ExploreFiles(workspace.cache_dir, raw)
+    looks = _looks()
+    with looks.lock:
+        looking = looks.by_key.get(files.dir)
+        if looking is not None and (looking.thread.is_alive() or looking.error):
+            return looking
+        # Read, not only there: an audit by an older version is as good as none.
+        if (files.dir / "means.npz").is_file() and read_measured(files) is not None:
+            return None
+        thread = threading.Thread(
+            target=_look, args=(workspace, raw, looks, files.dir), name="look", daemon=True
+        )
+        looking = looks.by_key[files.dir] = Looking(thread)
+        thread.start()
+        return looking
+
+
+def forget_failed_look(workspace: Workspace, raw: DatasetIndex) -> None:
+    """Forget a look that failed, so that the next one who asks has it tried again."""
+    looks, key = _looks(), ExploreFiles(workspace.cache_dir, raw).dir
+    with looks.lock:
+        looking = looks.by_key.get(key)
+        if looking is not None and looking.error:
+            del looks.by_key[key]
+
+
+def ask_for_features(view: View) -> None:
+    """Ask the worker for what needs features, unless it is there or was found impossible."""
+    files = view.features
+    if files is None or files.read_failure("explore") is not None:
+        return
+    has_maps = all((files.dir / name).is_file() for name in ("pca.npz", "tsne.npz"))
+    if not has_maps or read_measured(files) is None:
+        analysis_jobs.request(view.workspace, "explore", view.config, view.dataset.path)
+
+
+def read_measured(files: ExploreFiles) -> Measured | None:
+    """Return an audit's result, kept in memory until its file changes."""
+    try:
+        changed = (files.dir / "audit.json").stat().st_mtime_ns
+    except OSError:
+        return None
+    return _read_measured(files, str(files.dir), changed)
+
+
+def read_map(files: ExploreFiles, kind: str) -> Map | None:
+    """Return a map, kept in memory until its file changes."""
+    try:
+        changed = (files.dir / f"{kind}.npz").stat().st_mtime_ns
+    except OSError:
+        return None
+    return _read_map(files, str(files.dir), kind, changed)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _read_measured(_files: ExploreFiles, folder: str, changed: int) -> Measured | None:
+    return _files.read_audit()
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _read_map(_files: ExploreFiles, folder: str, kind: str, changed: int) -> Map | None:
+    return _files.read_map(kind)
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _looks() -> _Looks:
+    return _Looks()
+
+
+def _look(workspace: Workspace, raw: DatasetIndex, looks: _Looks, key: Path) -> None:
+    def note(progress: Progress) -> None:
+        looks.by_key[key].progress = progress
+
+    try:
+        with looks.turn:
+            is_large = raw.num_images > MAX_LOOKED_AT_HERE
+            (look_apart if is_large else look)(raw, workspace.cache_dir, on_progress=note)
+    except TLError as error:
+        looks.by_key[key].error = str(error)
+    except Exception:
+        logger.exception("A dataset could not be looked at")
+        looks.by_key[key].error = BUG_MESSAGE
+    give_back()

@@ -1,0 +1,98 @@
+"""The sample set, drawn on first start in the background while the person looks around."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import streamlit as st
+from filelock import FileLock, Timeout
+from streamlit.runtime import RuntimeState
+
+from tl_core.data.sample.dataset import SAMPLE_NAME, draw_sample_dataset
+from tl_core.errors import Stopped
+from tl_core.progress import Progress
+from tl_core.workspace import Workspace
+from ui.shared.errors import BUG_MESSAGE, guarded, logger
+from ui.shared.memory import give_back
+from ui.shared.words import plain
+
+POLL_SECONDS = 0.7
+
+
+@dataclass
+class Drawing:
+    """The one attempt of this process to draw the sample set."""
+
+    out_dir: Path
+    progress: Progress | None = None
+    error: str = ""
+    thread: threading.Thread | None = field(default=None, repr=False)
+
+
+def sample_dir(workspace: Workspace) -> Path:
+    """Return where the sample set lies or will lie."""
+    return workspace.datasets_dir / SAMPLE_NAME
+
+
+def ensure_sample(workspace: Workspace) -> Drawing | None:
+    """Start drawing the sample set unless it is there; return the drawing while it is not."""
+    if sample_dir(workspace).is_dir():
+        return None
+    drawing = _drawing(str(sample_dir(workspace)))
+    if drawing.thread is None:
+        drawing.thread = threading.Thread(target=_draw, args=(drawing,), daemon=True)
+        drawing.thread.start()
+    return drawing
+
+
+@st.fragment(run_every=POLL_SECONDS)
+@guarded
+def draw_progress(workspace: Workspace) -> None:
+    """Draw how far the sample set is, and rerun the page once when it is there."""
+    drawing = ensure_sample(workspace)
+    if drawing is None:
+        st.rerun()
+    if drawing.error:
+        st.error(plain(drawing.error), icon=":material/error:")
+        if st.button("Draw it again", key="redraw_sample", icon=":material/refresh:"):
+            _drawing.clear()
+        return
+    progress = drawing.progress
+    share = progress.share if progress else 0.0
+    st.progress(share, text="Drawing the sample set, a few seconds, once")
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _drawing(out_dir: str) -> Drawing:
+    return Drawing(Path(out_dir))
+
+
+def _draw(drawing: Drawing) -> None:
+    """Draw in a thread. Another server process on the same workspace is waited for."""
+
+    def note(progress: Progress) -> None:
+        drawing.progress = progress
+
+    try:
+        drawing.out_dir.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(drawing.out_dir.with_name(f".{SAMPLE_NAME}.lock"), timeout=120):
+            if not drawing.out_dir.is_dir():
+                draw_sample_dataset(
+                    drawing.out_dir, on_progress=note, should_stop=_server_is_stopping
+                )
+    except Timeout:
+        drawing.error = "Another process has been drawing the sample set for two minutes."
+    except Stopped:  # the next server draws it
+        return
+    except Exception:
+        logger.exception("The sample set could not be drawn")
+        drawing.error = BUG_MESSAGE
+    give_back()
+
+
+def _server_is_stopping() -> bool:
+    """Whether Ctrl-C was pressed: the process would wait for the threads that draw."""
+    stopping = (RuntimeState.STOPPING, RuntimeState.STOPPED)
+    return st.runtime.exists() and st.runtime.get_instance().state in stopping

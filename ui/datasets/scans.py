@@ -1,0 +1,146 @@
+"""Scans of datasets, made with their progress shown and kept for all sessions until they change."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import streamlit as st
+
+from tl_core.data.curation.store import Decisions, apply_decisions, decisions_path, load_decisions
+from tl_core.data.dataset import DatasetIndex, scan_dataset
+from tl_core.workspace import Workspace
+from ui.datasets.picker import DatasetRef, subfolder_paths
+from ui.shared.progress import shower
+from ui.shared.words import plain
+
+NUM_KEPT_SCANS = 6
+
+
+def load_index(workspace: Workspace, dataset: DatasetRef) -> DatasetIndex:
+    """Return a dataset as it counts: its scan under the decisions about single images.
+
+    Raises:
+        DatasetError: the folder is gone or has no images in class folders, or the decisions
+            leave fewer than two classes.
+    """
+    return load_decided(workspace, dataset).index
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A dataset as it lies on disk, what was decided about it, and what comes of both."""
+
+    raw: DatasetIndex
+    decisions: Decisions
+    index: DatasetIndex
+
+
+def load_decided(workspace: Workspace, dataset: DatasetRef) -> Decided:
+    """Return the scan, kept until the folder changes, and the decisions applied on top.
+
+    Raises:
+        DatasetError: as :func:`load_index`.
+    """
+    raw = load_raw(workspace, dataset)
+    kept = _kept_decided()
+    path = decisions_path(workspace, dataset.path)
+    stamp = (id(raw), *file_stamp(path))
+    decided = kept.get(path, stamp)
+    if decided is None:
+        decisions = load_decisions(workspace, dataset.path)
+        decided = Decided(raw, decisions, apply_decisions(raw, decisions))
+        kept.put(path, stamp, decided)
+    return decided
+
+
+def file_stamp(path: Path) -> tuple[int, int]:
+    """Return what changes when a file is written anew; zeros for none."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return 0, 0
+    return facts.st_mtime_ns, facts.st_ino
+
+
+def load_raw(workspace: Workspace, dataset: DatasetRef) -> DatasetIndex:
+    """Return the scan of a dataset; a changed folder is read again, with its progress shown.
+
+    Raises:
+        DatasetError: the folder is gone or has no images in class folders.
+    """
+    kept = _kept_scans()
+    stamp = folder_stamp(dataset.path)
+    index = kept.get(dataset.path, stamp)
+    if index is None:
+        place = st.empty()
+        try:
+            bar = place.progress(0.0, text=f"Reading {plain(dataset.title)}")
+            index = scan_dataset(
+                dataset.path, cache_dir=workspace.cache_dir, on_progress=shower(bar)
+            )
+        finally:
+            place.empty()
+        kept.put(dataset.path, stamp, index)
+    return index
+
+
+def folder_stamp(data_dir: Path) -> tuple[int, int]:
+    """Return what changes when files below ``data_dir`` come or go, or it is to be read again."""
+    times = []
+    pending = [data_dir]
+    while pending:
+        folder = pending.pop()
+        try:
+            times.append((str(folder), folder.stat().st_mtime_ns))
+            pending.extend(Path(entry) for entry in subfolder_paths(folder))
+        except OSError:  # a folder that vanished or may not be read is the scan's to report
+            continue
+    return hash(frozenset(times)), _rescans()[data_dir]
+
+
+def rescan(dataset: DatasetRef) -> None:
+    """Have a folder read again; for a file changed in place, which its folder does not tell."""
+    _rescans()[dataset.path] += 1
+
+
+T = TypeVar("T")
+
+
+class _Kept(Generic[T]):
+    """The last few of something, shared by all sessions, each good for one stamp."""
+
+    def __init__(self, max_entries: int) -> None:
+        self._entries: OrderedDict[Path, tuple[tuple[int, ...], T]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._max_entries = max_entries
+
+    def get(self, path: Path, stamp: tuple[int, ...]) -> T | None:
+        with self._lock:
+            kept = self._entries.get(path)
+            return kept[1] if kept and kept[0] == stamp else None
+
+    def put(self, path: Path, stamp: tuple[int, ...], value: T) -> None:
+        with self._lock:
+            self._entries[path] = (stamp, value)
+            self._entries.move_to_end(path)
+            while len(self._entries) > self._max_entries:
+                self._entries.popitem(last=False)
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _kept_scans() -> _Kept[DatasetIndex]:
+    return _Kept(NUM_KEPT_SCANS)
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _rescans() -> Counter[Path]:
+    return Counter()
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _kept_decided() -> _Kept[Decided]:
+    return _Kept(NUM_KEPT_SCANS)

@@ -1,0 +1,135 @@
+"""From a wrong image to a better run: move or leave it out, take that back, retrain, compare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from tl_core.data.curation.store import Decision, Decisions
+from tl_core.jobs.training import start_training
+from tl_core.runs.store import Run, list_runs
+from ui.datasets.decisions import edit, forget_picked, take_step
+from ui.evaluate.before_after import draw_difference
+from ui.runs.evaluations import ELSEWHERE, PHOTO, Looked
+from ui.runs.live_run import draw_live
+from ui.shared import session_keys, words
+
+REASON = "mistake"
+
+
+def draw_mending(looked: Looked, position: int, prefix: str) -> None:
+    """Draw what can be decided about a photo whose answer is not its class."""
+    evaluation = looked.evaluation
+    true = evaluation.class_names[evaluation.labels[position]]
+    answer = evaluation.class_names[evaluation.predicted[position]]
+    path = evaluation.paths[position]
+    with st.container(horizontal=True, gap="small"):
+        if true != answer and st.button(
+            f"It is {words.plain(answer)}",
+            key=f"{prefix}_move_{path}",
+            icon=":material/drive_file_move:",
+            help=f"Count it to {words.plain(answer)} from now on. Its file stays where it is.",
+        ):
+            _decide(looked, position, answer)
+        if st.button(
+            "Exclude",
+            key=f"{prefix}_exclude_{path}",
+            icon=":material/block:",
+            help="Leave it out of everything from now on. Its file stays where it is.",
+        ):
+            _decide(looked, position, None)
+
+
+def draw_aftermath(looked: Looked) -> None:
+    """Draw what was decided since the run was trained, and the run that came of it."""
+    since = steps_since(looked.run, looked.decided.decisions)
+    retrained = None
+    if looked.source.part != ELSEWHERE:
+        retrained = retrained_from(looked.run, list_runs(looked.workspace.runs_dir))
+    if not since and retrained is None:
+        return
+    with st.container(border=True):
+        if since:
+            _draw_steps(looked, since, retrained)
+        if retrained is not None and retrained.is_active:
+            st.markdown("**Retraining with the same settings**")
+            draw_live(looked.workspace, retrained)
+        elif retrained is not None:
+            draw_difference(looked.workspace, looked.run, retrained)
+
+
+def steps_since(run: Run, decisions: Decisions) -> list[str]:
+    """Return the labels of what was decided after a run was asked for, the oldest first."""
+    began = run.created.timestamp()
+    return [step.label for step in decisions.steps if step.time > began]
+
+
+def retrained_from(run: Run, runs: Sequence[Run]) -> Run | None:
+    """Return the newest later run of the same settings and folder under other decisions."""
+    origin = run.origin.get("decisions_fingerprint", "")
+    for other in runs:
+        if other.state == "damaged" or other.created <= run.created:
+            continue
+        if other.config != run.config or other.data_dir != run.data_dir:
+            continue
+        if other.is_active or other.origin.get("decisions_fingerprint", "") != origin:
+            return other
+    return None
+
+
+def _draw_steps(looked: Looked, since: Sequence[str], retrained: Run | None) -> None:
+    decisions = looked.decided.decisions
+    st.markdown("**Decided since this run was trained**")
+    st.caption(" · ".join(words.plain(label) for label in since[-5:]))
+    covered = (
+        retrained is not None
+        and retrained.origin.get("decisions_fingerprint") == decisions.fingerprint
+    )
+    with st.container(horizontal=True, gap="small"):
+        if st.button(
+            "Undo",
+            key="mend_undo",
+            icon=":material/undo:",
+            help=f"Take back: {words.plain(since[-1])}",
+        ):
+            take_step(looked.workspace, looked.decided.raw, "undo")
+        is_busy = retrained is not None and retrained.is_active
+        may_retrain = looked.source.part != ELSEWHERE and not covered
+        if may_retrain and st.button(
+            "Retrain and compare",
+            key="mend_retrain",
+            type="primary",
+            icon=":material/model_training:",
+            disabled=is_busy,
+            help="Trains a run with the same settings on the mended photos, then shows both.",
+        ):
+            title = words.run_title(looked.run)
+            start_training(
+                looked.workspace, looked.run.config, looked.run.data_dir, f"{title}, mended"
+            )
+            st.rerun()
+
+
+def _decide(looked: Looked, position: int, class_name: str | None) -> None:
+    """Note one decision, which must leave a dataset that can be trained on."""
+    record = looked.record(position)
+    if record is None:
+        return
+    raw = looked.decided.raw
+    name = record.path.rpartition("/")[2]
+    if class_name is None:
+        decision = Decision(record.path, record.sha256, "exclude", None, REASON)
+        label = f"{name} excluded"
+    elif class_name == raw.class_names[record.label]:  # back where its folder has it
+        decision = Decision(record.path, record.sha256, "keep", None, REASON)
+        label = f"{name} back to {class_name}"
+    else:
+        decision = Decision(record.path, record.sha256, "relabel", class_name, REASON)
+        label = f"{name} moved to {class_name}"
+
+    edit(looked.workspace, raw, lambda before: before.decide(label, [decision]))
+    forget_picked([record.path])
+    st.session_state.pop(PHOTO, None)
+    st.session_state[session_keys.NOTICE] = label
+    st.rerun()

@@ -1,0 +1,81 @@
+"""The photos that went wrong, or nearly: each with its answer, and what can be done about it."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from tl_core.charts.base import percent
+from tl_core.charts.classes import probability_chart
+from ui.evaluate.corrections import draw_aftermath, draw_mending
+from ui.evaluate.photos import draw_opener, draw_tile, page_of, tiles_of
+from ui.runs.evaluations import Looked
+from ui.shared import words
+
+WORST, UNSURE = "Worst mistakes", "Least sure"
+PAGE_SIZE = 12
+CARD_WIDTH = 250
+NUM_CLASSES_SHOWN = 3
+
+
+def draw_mistakes(looked: Looked) -> None:
+    """Draw what was decided so far, then the cards."""
+    draw_aftermath(looked)
+    evaluation = looked.evaluation
+    bar = st.container(horizontal=True, vertical_alignment="center")
+    with bar:
+        order = st.segmented_control(
+            "Order",
+            [WORST, UNSURE],
+            default=WORST,
+            key="mistakes_order",
+            required=True,
+            label_visibility="collapsed",
+            persist_state="session",
+            help="Worst: wrong answers, the surest first. Least sure: all photos, those first for "
+            "which two classes were nearly equal.",
+        )
+    positions = evaluation.least_sure() if order == UNSURE else evaluation.worst_mistakes()
+    if not positions:
+        st.markdown(":green[:material/check_circle:] Every photo got the right answer.")
+        st.caption("Look at the least sure ones instead, or evaluate on another folder.")
+        return
+    with bar:
+        st.caption(
+            f"{words.number_of(len(positions), 'photo')}, "
+            + ("the least sure first" if order == UNSURE else "the surest wrong answer first")
+        )
+    shown = page_of(looked, positions, f"mistakes_{order}", PAGE_SIZE)
+    tiles = tiles_of(looked, shown)
+    with st.grid("auto", min_column_width=CARD_WIDTH, gap="medium"):
+        for position in shown:
+            with st.container(border=True, height="stretch", gap="xsmall"):
+                _draw_card(looked, position, tiles[position])
+
+
+def _draw_card(looked: Looked, position: int, tile: bytes | None) -> None:
+    evaluation = looked.evaluation
+    names = evaluation.class_names
+    true, answer = names[evaluation.labels[position]], names[evaluation.predicted[position]]
+    draw_tile(looked, position, tile)
+    sure = percent(float(evaluation.confidence[position]))
+    with st.container(gap="xxsmall"):
+        if true == answer:
+            st.markdown(f":green[:material/check:] **{words.plain(answer)}**, {sure}")
+        else:
+            st.markdown(f":red[:material/close:] **{words.plain(answer)}**, {sure}")
+        st.caption(
+            f"Filed under **{words.plain(true)}** · "
+            f"{words.plain(looked.evaluation.paths[position].rpartition('/')[2])}"
+        )
+    order = evaluation.probabilities[position].argsort(kind="stable")[::-1][:NUM_CLASSES_SHOWN]
+    top = pd.DataFrame(
+        {
+            "class": [names[label] for label in order],
+            "probability": [float(evaluation.probabilities[position, label]) for label in order],
+        }
+    )
+    st.altair_chart(probability_chart(top, names), alt=f"{answer} {sure}, is {true}")
+    with st.container(gap="xxsmall"):
+        draw_opener(looked, position, "Look closer", "mistakes")
+        draw_mending(looked, position, prefix="card")

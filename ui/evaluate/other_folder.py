@@ -1,0 +1,115 @@
+"""A run on photos from elsewhere, side by side with its own test photos."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from tl_core.charts.base import ACCENT, QUIET, percent
+from tl_core.charts.evaluation import intervals_chart, recall_chart
+from tl_core.errors import DatasetError
+from tl_core.evaluation.report import Evaluation
+from ui.evaluate.source import ask_for_folder
+from ui.runs.evaluations import ELSEWHERE, TEST, Looked, Source, look
+from ui.shared import words
+from ui.shared.page_layout import section
+
+OWN = "Own test photos"
+
+
+def draw_elsewhere(looked: Looked) -> None:
+    """Draw both sets of figures, or ask for the other folder."""
+    if looked.source.part != ELSEWHERE:
+        with st.container(border=True, horizontal_alignment="center"):
+            st.space("small")
+            st.markdown("## :material/folder_open:", text_alignment="center")
+            st.markdown(
+                "How well does it do on photos from another camera, place or time? Name a folder "
+                "with the same class folders; nothing in it is changed.",
+                text_alignment="center",
+            )
+            st.button(
+                "Choose a folder", key="ask_for_folder", type="primary", on_click=ask_for_folder
+            )
+            st.space("small")
+        return
+    there = looked.evaluation
+    name = there.data_dir.name
+    try:
+        own = look(looked.workspace, looked.run, Source(TEST)).evaluation
+    except DatasetError as error:
+        section(f"{words.plain(name)}: {looked.headline}")
+        st.caption(f"There is nothing to compare it with. {words.plain(str(error))}")
+        return
+    section("Elsewhere and at home", shift_words(own, there))
+    left, right = st.columns(2, gap="large")
+    rows = [
+        {"name": title, "accuracy": one.accuracy, "low": one.interval[0], "high": one.interval[1]}
+        for title, one in ((OWN, own), (name, there))
+    ]
+    with left:
+        st.altair_chart(
+            intervals_chart(pd.DataFrame(rows), (QUIET, ACCENT)),
+            key="shift_accuracy",
+            alt=f"Accuracy: own {percent(own.accuracy)}, {name} {percent(there.accuracy)}",
+        )
+        st.dataframe(
+            shift_table(own, there, name),
+            key="shift_table",
+            alt="Figures on the own test photos and on the other folder",
+        )
+    with right:
+        st.altair_chart(
+            recall_chart(recalls(own, there, name), own.class_names, (OWN, name)),
+            key="shift_recall",
+            alt="Share found of each class, at home and elsewhere",
+        )
+
+
+def shift_words(own: Evaluation, there: Evaluation) -> str:
+    """Say how the accuracy elsewhere compares with that at home."""
+    points = 100 * (there.accuracy - own.accuracy)
+    overlap = own.interval[0] <= there.interval[1] and there.interval[0] <= own.interval[1]
+    change = f"{abs(points):.1f} points {'better' if points > 0 else 'worse'} than"
+    if round(abs(points), 1) == 0:
+        change = "As good as"
+    told = f"{change} at home"
+    if overlap:
+        return f"{told}; the intervals overlap, so that may be chance."
+    return f"{told}, and the intervals lie apart: these photos are " + (
+        "harder for it." if points < 0 else "easier for it."
+    )
+
+
+def shift_table(own: Evaluation, there: Evaluation, name: str) -> pd.DataFrame:
+    """Return the figures of both as text, one column each."""
+    columns = {}
+    for title, one in ((OWN, own), (name, there)):
+        figures = {
+            "Photos": f"{one.num_images:,}",
+            "Accuracy": percent(one.accuracy),
+            "95 % interval": words.interval(one.interval),
+            "Macro F1": percent(one.macro_f1),
+            "Mean probability": percent(float(one.confidence.mean())),
+            "Calibration error": f"{100 * one.ece:.1f} points",
+        }
+        if one.unfamiliarity is not None:
+            figures["“None of these”"] = percent(float(one.is_none_of_these.mean()))
+        columns[title] = figures
+    return pd.DataFrame(columns)
+
+
+def recalls(own: Evaluation, there: Evaluation, name: str) -> pd.DataFrame:
+    """Return one row a class and place: ``class``, ``place``, ``recall``, ``images``."""
+    return pd.DataFrame(
+        [
+            {
+                "class": one.class_name,
+                "place": place,
+                "recall": one.recall,
+                "images": one.support,
+            }
+            for place, evaluation in ((OWN, own), (name, there))
+            for one in evaluation.per_class
+        ]
+    )

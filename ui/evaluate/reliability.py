@@ -1,0 +1,143 @@
+"""How far a run can be taken at its word: its probabilities, and when it says "none of these"."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pandas as pd
+import streamlit as st
+
+from tl_core.charts.base import percent
+from tl_core.charts.evaluation import coverage_chart, reliability_chart
+from tl_core.evaluation.reliability_rows import coverage_rows, reliability_rows
+from tl_core.evaluation.report import Evaluation
+from tl_core.head.out_of_distribution import KnownImages, Thresholds, load_known
+from tl_core.inference.rejection import set_target
+from ui.evaluate.photos import draw_photos
+from ui.runs.evaluations import Looked
+from ui.shared import session_keys, words
+from ui.shared.page_layout import section
+
+MAX_TARGET = 30  # per cent; beyond, a classifier is of little use
+PAGE_SIZE = 12
+
+
+def draw_trust(looked: Looked) -> None:
+    """Draw the reliability diagram and the choice of when to name no class."""
+    left, right = st.columns(2, gap="large")
+    with left:
+        _draw_reliability(looked.evaluation)
+    with right:
+        _draw_none_of_these(looked)
+
+
+def reliability_words(evaluation: Evaluation) -> str:
+    """Say how far the probabilities were off before scaling and are now."""
+    before, after = 100 * evaluation.ece_before, 100 * evaluation.ece
+    told = f"Off by {before:.1f} points on average"
+    if not evaluation.calibration.is_known:
+        return f"{told}; not scaled."
+    return f"{told} before scaling, **{after:.1f}** after."
+
+
+def threshold_words(thresholds: Thresholds) -> str:
+    """Say what the thresholds cost and bring on validation images."""
+    told = f"Turns away **{percent(thresholds.false_reject)}** of validation photos of its classes"
+    if thresholds.false_accept is None:
+        return f"{told}."
+    caught = 1 - thresholds.false_accept
+    return f"{told}, and **{percent(caught)}** of those whose own class was hidden from it."
+
+
+def _draw_reliability(evaluation: Evaluation) -> None:
+    section(
+        "Does 80 % mean 80 %?",
+        "Of the photos it was 80 % sure about, 80 % should be right: dots on the dashed line. "
+        "Above it the model is too modest, below it too sure.",
+    )
+    st.altair_chart(
+        reliability_chart(pd.DataFrame(reliability_rows(evaluation))),
+        key="reliability",
+        alt=reliability_words(evaluation).replace("*", ""),
+    )
+    st.markdown(reliability_words(evaluation))
+    calibration = evaluation.calibration
+    if calibration.is_known:
+        st.caption(
+            f"Temperature {calibration.temperature:.2f}, from "
+            f"{words.number_of(calibration.num_images, 'validation photo')}. Every answer of this "
+            "run is shown with it; the order of the classes stays. With few photos the dots jump "
+            "by chance."
+        )
+    if calibration.note:
+        st.caption(f":material/info: {words.plain(calibration.note)}")
+
+
+def _draw_none_of_these(looked: Looked) -> None:
+    section(
+        "None of these",
+        "A photo unlike all training photos, or without a probable class, can be turned away "
+        "instead of named. Choose how many good photos that may cost.",
+    )
+    known = load_known(looked.run.run_dir)
+    if known is None or looked.evaluation.thresholds is None:
+        st.caption("This run does not know its training photos; they are gone.")
+        return
+    target = _choose_target(looked, known)
+    thresholds = known.choose(target)
+    evaluation = dataclasses.replace(looked.evaluation, thresholds=thresholds)
+    rows = pd.DataFrame(coverage_rows(evaluation))
+    turned_away = [int(place) for place in evaluation.is_none_of_these.nonzero()[0]]
+    st.altair_chart(
+        coverage_chart(rows),
+        key="coverage",
+        alt="How right the answers are when only the surest photos get one",
+    )
+    answered = ~evaluation.is_none_of_these
+    right = int((evaluation.is_right & answered).sum())
+    num_answered = int(answered.sum())
+    share = percent(right / num_answered) if num_answered else "none"
+    st.markdown(
+        f"Here it answers {num_answered:,} of {words.number_of(evaluation.num_images, 'photo')}, "
+        f"**{share}** of them right."
+    )
+    st.caption(threshold_words(thresholds))
+    if turned_away:
+        with st.expander(
+            f"{words.number_of(len(turned_away), 'photo')} turned away",
+            icon=":material/help:",
+            key="turned_away",
+            on_change="rerun",
+        ) as opened:
+            if opened.open:
+                names = evaluation.class_names
+                notes = [names[evaluation.predicted[place]] for place in turned_away]
+                draw_photos(looked, turned_away, notes, prefix="turned", page_size=PAGE_SIZE)
+
+
+def _choose_target(looked: Looked, known: KnownImages) -> float:
+    """Draw the slider and the button that keeps its value with the run; return the share."""
+    held = round(100 * known.thresholds.target)
+    key = f"target_{looked.run.id}"
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.slider(
+            "Good photos it may turn away",
+            0,
+            MAX_TARGET,
+            min(held, MAX_TARGET),
+            format="%d %%",
+            key=key,
+            help="Chosen on the validation photos. 0 turns nothing away that they hold.",
+        )
+        if st.button(
+            "Keep it",
+            key="keep_target",
+            type="primary",
+            icon=":material/save:",
+            disabled=chosen == held,
+            help="Stored with the run; Classify obeys it from now on.",
+        ):
+            set_target(looked.run.run_dir, chosen / 100)
+            st.session_state[session_keys.NOTICE] = f"Kept: up to {chosen} % turned away"
+            st.rerun()
+    return chosen / 100

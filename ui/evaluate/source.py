@@ -1,0 +1,70 @@
+"""What to evaluate: a run, and its own photos or those of another folder."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from tl_core.runs.store import Run
+from ui.datasets.picker import DatasetRef, list_datasets, open_folder
+from ui.runs.evaluations import ELSEWHERE, FOLDER, PART, TEST, VAL, Source
+from ui.runs.picker import select_run
+from ui.shared import words
+from ui.shell.page import Studio
+
+TITLES = {TEST: "Test photos", VAL: "Validation photos", ELSEWHERE: "Another folder"}
+
+
+def choose_source(studio: Studio, runs: list[Run]) -> tuple[Run, Source | None]:
+    """Draw the choice of run and photos; the source is None while no folder is named."""
+    left, right = st.columns([2, 3], gap="medium")
+    with left:
+        run = select_run(runs, "Run") or runs[0]
+    with right:
+        st.session_state.setdefault(PART, TEST)
+        part = (
+            st.segmented_control(
+                "Photos",
+                list(TITLES),
+                format_func=TITLES.__getitem__,
+                key=PART,
+                required=True,
+                persist_state="session",
+                help="Test photos were set aside before training and count most. Validation "
+                "photos chose the best epoch, so the figure on them flatters.",
+            )
+            or TEST
+        )
+        if part != ELSEWHERE:
+            st.caption(
+                f"From {words.plain(str(run.data_dir.name))}, set apart when it was trained."
+            )
+            return run, Source(part)
+        folder = _choose_folder(studio, run)
+    return run, Source(ELSEWHERE, folder) if folder else None
+
+
+def ask_for_folder() -> None:
+    """Have the page ask for a folder; for a button's callback."""
+    st.session_state[PART] = ELSEWHERE
+
+
+def _choose_folder(studio: Studio, run: Run) -> DatasetRef | None:
+    known = {one.id: one for one in list_datasets(studio.workspace) if one.path != run.data_dir}
+    may_type = studio.may_open_folders
+    if st.session_state.get(FOLDER) not in known and not may_type:
+        st.session_state.pop(FOLDER, None)
+    chosen = st.selectbox(
+        "Folder with the same class names",
+        list(known),
+        index=None,
+        format_func=lambda one: known[one].title if one in known else one,
+        accept_new_options=may_type,
+        placeholder="Choose a dataset or type a full path" if may_type else "Choose a dataset",
+        key=FOLDER,
+        persist_state="session",
+        help=f"Class folders named {', '.join(map(words.plain, run.class_names[:6]))}. "
+        "Nothing in them is changed.",
+    )
+    if not chosen:
+        return None
+    return known.get(chosen) or open_folder(studio.workspace, chosen)

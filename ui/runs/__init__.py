@@ -1,0 +1,1 @@
+"""Choosing a run and what pages read of it."""

@@ -1,0 +1,106 @@
+"""Seeing why: where a run looked in a photo, and the training photos most like it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import pandas as pd
+import streamlit as st
+from PIL import Image
+
+from tl_core.charts.classes import probability_chart
+from tl_core.data.images.images import ImageSource, encode_jpeg
+from tl_core.errors import DatasetError, ImageError
+from tl_core.inference.explain import overlay
+from tl_core.runs.store import Run
+from tl_core.workspace import Workspace
+from ui.datasets.picker import dataset_of
+from ui.datasets.scans import load_decided
+from ui.runs.predictors import explained, nearest
+from ui.shared.thumbnails import thumbnails
+from ui.shared.words import plain
+
+WIDTH = 560
+NUM_CLASSES_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A photo that a run answered for: ``image`` is its path or its bytes, ``sha256`` theirs."""
+
+    workspace: Workspace
+    run: Run
+    sha256: str
+    image: ImageSource
+
+
+def draw_heat(seen: Seen, classes: Sequence[str]) -> None:
+    """Draw the photo with where the run looked for one of some classes, the first to begin with."""
+    left, right = st.columns(2, gap="medium")
+    shown = left.segmented_control(
+        "Where it looked for",
+        list(dict.fromkeys(classes)),
+        default=classes[0],
+        format_func=plain,
+        key=f"closer_class_{seen.sha256}",
+        required=True,
+        help="The brighter a place, the more it speaks for that class (Grad-CAM).",
+    )
+    opacity = right.slider("Heat", 0, 100, 60, step=5, format="%d %%", key="closer_opacity")
+    picture = st.empty()
+    with picture, st.spinner("Looking again"):
+        try:
+            explanation = explained(
+                seen.workspace, seen.run, seen.sha256, seen.image, shown or classes[0]
+            )
+        except ImageError as error:
+            st.warning(plain(str(error)), icon=":material/broken_image:")
+            return
+    picture.image(
+        _jpeg(overlay(explanation, opacity / 100)),
+        width="stretch",
+        alt=f"Where the model looked for {shown}",
+    )
+
+
+def draw_probabilities(
+    classes: Sequence[str], probabilities: Sequence[float], class_names: Sequence[str]
+) -> None:
+    """Draw the most probable classes as bars; ``class_names`` in class order give the colours."""
+    table = pd.DataFrame({"class": classes, "probability": probabilities})
+    table = table.sort_values("probability", ascending=False, kind="stable")
+    st.altair_chart(
+        probability_chart(table.head(NUM_CLASSES_SHOWN), class_names),
+        key="closer_probabilities",
+        alt=f"Probabilities: {table['class'].iloc[0]} first",
+    )
+
+
+def draw_neighbours(seen: Seen) -> None:
+    """Draw the training photos that are most like it, as far as they are still there."""
+    st.markdown("**Training photos most like it**")
+    try:
+        raw = load_decided(seen.workspace, dataset_of(seen.workspace, seen.run)).raw
+    except DatasetError as error:
+        st.caption(plain(str(error)))
+        return
+    found = nearest(seen.workspace, seen.run, seen.sha256, seen.image)
+    by_content = {record.sha256: record for record in raw.records}
+    there = [one for one in found if one.sha256 in by_content]
+    if not there:
+        st.caption("The run does not know them any more.")
+        return
+    tiles = thumbnails(seen.workspace, raw, [by_content[one.sha256] for one in there])
+    with st.grid("auto", min_column_width=120, gap="small"):
+        for one, data in zip(there, tiles, strict=True):
+            if data is not None:
+                name = PurePosixPath(one.path).name
+                caption = f"{plain(one.class_name)}, {one.similarity:.2f} alike"
+                st.image(data, width="stretch", caption=caption, alt=f"{one.class_name}: {name}")
+
+
+def _jpeg(picture: Image.Image) -> bytes:
+    picture.thumbnail((2 * WIDTH, 2 * WIDTH))
+    return encode_jpeg(picture)

@@ -1,0 +1,133 @@
+"""Choosing runs, and the result of one: its figure in a sentence, its curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from tl_core.charts.base import percent
+from tl_core.charts.training import history_chart, phase_starts
+from tl_core.runs.store import Run, list_runs
+from tl_core.workspace import Workspace
+from ui.shared import address, session_keys, words
+
+RUN_VIEW = "This run"  # title of the Train page's view of one run
+
+
+def listed_runs(workspace: Workspace) -> list[Run]:
+    """Return the runs to choose from, newest first; archived ones only while they are shown."""
+    shows_archived = bool(st.session_state.get(session_keys.SHOW_ARCHIVED))
+    return list_runs(workspace.runs_dir, include_archived=shows_archived)
+
+
+def loadable_runs(workspace: Workspace) -> list[Run]:
+    """Return the listed runs that can classify, newest first."""
+    return [run for run in listed_runs(workspace) if run.is_loadable]
+
+
+def choose_run(run_id: str) -> None:
+    """Make a run the one looked at from the next run of the page on."""
+    address.choose(session_keys.RUN, run_id)
+
+
+def leave_run() -> None:
+    """Choose no run, after the one looked at was archived or deleted here; the newest is shown."""
+    address.choose(session_keys.RUN, None)
+    st.session_state.pop(session_keys.RUN, None)
+
+
+def select_run(runs: Sequence[Run], label: str) -> Run | None:
+    """Draw the select box of runs and return the one chosen; newest first."""
+    by_id = {run.id: run for run in runs}
+    if not by_id:
+        return None
+    titles = run_titles(list(by_id.values()))
+    wanted = address.chosen(session_keys.RUN) or st.session_state.get(session_keys.RUN)
+    if wanted is not None and wanted not in by_id:
+        shown = next(iter(by_id))
+        leave_run()
+        st.session_state[session_keys.GONE] = (
+            f"The run {words.plain(wanted)} cannot be shown here: it was deleted or archived, "
+            f"or it has no model. Shown now: {words.plain(titles[shown])}"
+        )
+        st.rerun()  # so that the click that found it gone does nothing to another run
+    if wanted is not None:
+        st.session_state[session_keys.RUN] = wanted  # on every run, as in draw_dataset_box
+    chosen = st.selectbox(
+        label,
+        list(by_id),
+        format_func=titles.__getitem__,  # no figures: a label that changes loses the choice
+        key=session_keys.RUN,
+        on_change=_take_run,
+    )
+    return by_id[chosen or next(iter(by_id))]
+
+
+def _take_run() -> None:
+    choose_run(st.session_state[session_keys.RUN])
+
+
+def run_titles(runs: Sequence[Run]) -> dict[str, str]:
+    """Return a title for each run by id, no two alike."""
+    titles = {run.id: words.run_title(run) for run in runs}
+    taken = list(titles.values())
+    return {
+        run_id: title if taken.count(title) == 1 else f"{title} ({run_id})"
+        for run_id, title in titles.items()
+    }
+
+
+def draw_badge(run: Run) -> None:
+    """Draw the state of a run as a badge."""
+    icon, color, title = words.STATE_BADGES[run.state]
+    with st.container(horizontal=True, gap="small"):
+        st.badge(title, icon=icon, color=color)  # type: ignore[arg-type]
+        if run.is_archived:
+            st.badge("Archived", icon=":material/inventory_2:", color="gray")
+
+
+def draw_result(run: Run) -> None:
+    """Draw the figure of a run with its interval and what it was measured on."""
+    told = words.headline(run.metrics)
+    if told is None:
+        return
+    figure, measured_on = told
+    with st.container(gap="xxsmall"):
+        st.markdown(f"## {figure}")
+        st.markdown(f"{measured_on}.")
+    metrics = run.metrics
+    times = metrics.get("seconds") or {}
+    facts = [
+        "95 % interval" if "(" in figure else "",
+        words.best_epoch(run),
+        f"validation {percent(metrics['val_accuracy'])}"
+        if metrics.get("test_accuracy") is not None and "val_accuracy" in metrics
+        else "",
+        f"took {words.seconds(times['total'])}" if "total" in times else "",
+        words.ago(run.created),
+    ]
+    st.caption(" · ".join(fact for fact in facts if fact))
+
+
+def draw_curves(run: Run) -> None:
+    """Draw accuracy and loss of a run side by side."""
+    history = run.history()
+    if history.empty:
+        return
+    starts, best = phase_starts(history), best_row(run)
+    for metric, column in zip(("accuracy", "loss"), st.columns(2), strict=True):
+        chart = history_chart(history, metric, starts=starts, best=best)
+        column.altair_chart(chart, key=f"curve_{metric}", alt=f"{metric} by epoch, train and val")
+
+
+def best_row(run: Run) -> int | None:
+    """Return the row of a run's history that its weights are of; None when it is not in it."""
+    metrics, history = run.metrics, run.history()
+    if "best_epoch" not in metrics:
+        return None
+    is_best = history["epoch"] == metrics["best_epoch"]
+    if "best_phase" in metrics:
+        is_best &= history["phase"] == metrics["best_phase"]
+    rows = history.index[is_best]
+    return int(rows[0]) if len(rows) else None

@@ -1,0 +1,64 @@
+"""The one place where errors reach the person at the screen.
+
+A :class:`TLError` is shown as it stands. Anything else is a bug: the page says where it was
+noted, and the traceback goes to ``logs/app.log`` in the workspace.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import streamlit as st
+
+from tl_core.errors import TLError
+from ui.shared.words import plain
+
+P = ParamSpec("P")
+
+logger = logging.getLogger("studio")
+
+BUG_MESSAGE = "Something went wrong; it is in logs/app.log."
+
+
+@contextmanager
+def error_banner() -> Iterator[None]:
+    """Show what goes wrong inside as a banner instead of ending the page with a traceback.
+
+    Messages hold names and no Markdown, so they are shown as they stand. Streamlit's own reruns
+    and stops are no ``Exception`` and pass through.
+    """
+    try:
+        yield
+    except TLError as error:
+        st.error(plain(str(error)), icon=":material/error:")
+    except Exception:
+        logger.exception("Unexpected error on a page")
+        st.error(BUG_MESSAGE, icon=":material/bug_report:")
+
+
+def guarded(function: Callable[P, Any]) -> Callable[P, None]:
+    """Give a fragment its own banner: on its own reruns it runs outside the page's."""
+
+    @functools.wraps(function)
+    def inside_banner(*args: P.args, **kwargs: P.kwargs) -> None:
+        with error_banner():
+            function(*args, **kwargs)
+
+    return inside_banner
+
+
+def log_to(logs_dir: Path) -> None:
+    """Send the studio's log records to ``app.log`` in ``logs_dir``, once for each process."""
+    path = (logs_dir / "app.log").absolute()
+    if any(getattr(handler, "baseFilename", None) == str(path) for handler in logger.handlers):
+        return  # kept on the logger, as a source edit would forget a variable of this module
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = RotatingFileHandler(path, maxBytes=2_000_000, backupCount=2, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger.addHandler(handler)

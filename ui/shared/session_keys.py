@@ -1,0 +1,35 @@
+"""Session keys that more than one file uses; a widget's value dies on a page change, these do not.
+
+Widgets built from settings are keyed ``<prefix>.<field>``, see ``ui/shared/forms.py``.
+"""
+
+ADDRESS = "address"  # what is chosen and what the address named, see ui/shared/address.py
+DATASET = "dataset"  # the sidebar's select box, also ?dataset= in the address
+DATASET_TITLE = "dataset_title"  # (id, title) of the one last shown, to name it once it is gone
+RUN = "run"  # the select box of Train, Classify and Evaluate, also ?run=
+GONE = "gone"  # one line to show after the next rerun: what was chosen is not there any more
+AUGMENT = "augment"  # plain dict of AugmentConfig, set on Data and used on Train
+AUGMENT_PHOTO = "augment_photo"  # number of the photo that the explorer shows
+USE_AUGMENT = "use_augment"  # whether training uses it
+TRAIN = "train"  # prefix of the training settings
+TRAIN_VIEW = "train_view"  # what stands beside the settings
+COMPARED = "compared"  # ids of the runs that are compared
+SHOW_ARCHIVED = "show_archived"  # whether archived runs are listed
+PREDICTIONS = "predictions"  # (key, answers) for the photos last classified
+WARMED = "warmed"  # for what features were last asked in advance
+INTAKE_REPORT = "intake_report"  # the IntakeReport of the last intake, see ui/data/intake/parts.py
+INTAKE_NOW = "intake_now"  # name of what is being added; still there when a click ended that
+INTAKE_ROUND = "intake_round"  # counts intakes, so that each begins with an empty uploader
+NOTICE = "notice"  # one line to show after the next rerun, as it stands
+SEEN_DATA = "seen_data"  # whether the Data page was open in this session
+PICKED = "picked"  # set of paths of the pictures that are ticked on the Data page
+PICKED_DATASET = "picked_dataset"  # whose pictures they are
+FILTER = "gallery_filter"  # the Filter that a click in a chart asked for, see ui/data/filter.py
+DATA_TABS = "data_tabs"  # which part of the Data page is open
+MAP_PICTURE = "map_picture"  # path of the picture whose neighbours are shown
+FILTER_DATASET = "gallery_filter_dataset"  # whose pictures it lets through
+FILTER_ROUND = "gallery_filter_round"  # counts clearings, so that the charts forget theirs
+IMPORT_ROUND = "import_round"  # counts loaded decision files, so that the uploader is empty again
+SHOTS = "intake_shots"  # (class, small JPEG) of the camera pictures added in this session
+FOLDER = "folder"  # which folder of this machine the picker looks into
+FOLDER_ROUND = "folder_round"  # counts its steps, so that the list of folders begins anew

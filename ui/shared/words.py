@@ -1,0 +1,120 @@
+"""How figures, times and states are said on the pages: one wording for one thing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from tl_core.charts.base import percent
+from tl_core.charts.training import PHASE_TITLES
+from tl_core.runs.store import Run
+
+STATE_BADGES = {
+    "queued": (":material/schedule:", "gray", "Waiting"),
+    "running": (":material/play_circle:", "blue", "Training"),
+    "finished": (":material/check_circle:", "green", "Finished"),
+    "stopped": (":material/stop_circle:", "orange", "Stopped"),
+    "failed": (":material/error:", "red", "Failed"),
+    "interrupted": (":material/power_off:", "orange", "Interrupted"),
+    "damaged": (":material/broken_image:", "red", "Damaged"),
+}
+
+_MARKS = re.compile(r"[\\`*_{}\[\]()#+!|<>~$:&-]")
+_LIST_NUMBER = re.compile(r"^(\s*\d+)(?=\.(?:\s|$))", re.MULTILINE)
+# Links are made of what escapes have become, so that only a character in between holds them off.
+_LINK_LIKE = re.compile(r"(?<=www)(?=\.)|(?<=@)(?=[\w-])", re.IGNORECASE)
+_WORD_JOINER = "\u2060"  # not seen, and without width
+
+
+def seconds(value: float | None) -> str:
+    """Return a duration: ``"under 1 s"``, ``"8 s"``, ``"2 min 5 s"``, ``"1 h 20 min"``."""
+    if value is None:
+        return "unknown"
+    if value < 1:
+        return "under 1 s"
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def number_of(count: int, singular: str, plural: str | None = None) -> str:
+    """Return a count with its noun: ``"1 photo"``, ``"1,204 photos"``."""
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
+
+
+def ago(moment: datetime) -> str:
+    """Return how long ago something was: ``"just now"``, ``"5 min ago"``, or the date."""
+    past = (datetime.now(UTC) - moment.astimezone(UTC)).total_seconds()
+    if past < 60:
+        return "just now"
+    if past < 3600:
+        return f"{past // 60:.0f} min ago"
+    if past < 24 * 3600:
+        return f"{past // 3600:.0f} h ago"
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def headline(metrics: dict[str, Any]) -> tuple[str, str] | None:
+    """Return the run's figure and what it was measured on, or None while there is none.
+
+    The test photos count when there are any: the validation photos also picked the best epoch,
+    so the figure on them flatters.
+    """
+    for part, told in (
+        ("test", "the model has not seen"),
+        ("val", "of the validation part, which also picked the best epoch"),
+    ):
+        accuracy, measured = metrics.get(f"{part}_accuracy"), metrics.get(f"{part}_interval")
+        if accuracy is None:
+            continue
+        figure = percent(accuracy)
+        if measured:
+            figure += f" ({interval(measured)})"
+        count = (metrics.get("num_images") or {}).get(part)
+        return figure, f"on {number_of(count, 'photo')} {told}" if count else f"on photos {told}"
+    return None
+
+
+def best_epoch(run: Run) -> str:
+    """Return which epoch a run's weights are of, with its phase where there are two."""
+    metrics = run.metrics
+    if "best_epoch" not in metrics:
+        return ""
+    number = metrics["best_epoch"] + 1
+    if not run.config.fine_tune_blocks or "best_phase" not in metrics:
+        return f"best epoch {number}"
+    phase = PHASE_TITLES.get(metrics["best_phase"], metrics["best_phase"])
+    return f"best in epoch {number} of {'the head' if phase == 'head' else phase}"
+
+
+def interval(bounds: Sequence[float]) -> str:
+    """Return an interval of shares in [0, 1] in percent: ``"88.1 to 94.3"``."""
+    low, high = bounds
+    return f"{100 * low:.1f} to {100 * high:.1f}"
+
+
+def run_title(run: Run) -> str:
+    """Return a run's name for lists: its own, or backbone and time as its folder says them."""
+    if run.name != run.id:
+        return run.name
+    stamp, _, backbone = run.id.partition("_")
+    try:
+        moment = datetime.strptime(stamp, "%Y%m%d-%H%M%S")
+    except ValueError:
+        return run.id
+    return f"{backbone}, {moment:%d %b %H:%M:%S}"
+
+
+def plain(text: str) -> str:
+    """Return text as it stands for a place that reads Markdown, such as a file's name.
+
+    Only a whole address with ``https://``, which no name can hold, stays a link.
+    """
+    apart = _LINK_LIKE.sub(_WORD_JOINER, text)
+    return _LIST_NUMBER.sub(r"\1\\", _MARKS.sub(r"\\\g<0>", apart))

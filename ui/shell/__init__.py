@@ -1,0 +1,1 @@
+"""What every page begins with: page set-up, sidebar, prefetching."""

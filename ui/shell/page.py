@@ -1,0 +1,99 @@
+"""What every page begins with: page set-up, workspace, sidebar, worker, one error banner.
+
+with bootstrap("Train") as studio:
+    ...
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from tl_core.data.dataset import DatasetIndex
+from tl_core.jobs import training as training_jobs
+from tl_core.jobs.handlers import num_unattended
+from tl_core.workspace import Workspace, default_workspace
+from ui.datasets.picker import DatasetRef
+from ui.datasets.sample import ensure_sample
+from ui.datasets.scans import load_index
+from ui.shared import address, session_keys
+from ui.shared.brand import ICON, LOGO, TITLE
+from ui.shared.errors import error_banner, log_to
+from ui.shared.memory import keep_small, set_imports_aside
+from ui.shared.words import plain
+from ui.shell.sidebar import draw_sidebar
+
+MODE_ENVIRONMENT_NAME = "TL_MODE"
+
+
+@dataclass(frozen=True)
+class Studio:
+    """What a page works on: the workspace and the dataset chosen in the sidebar."""
+
+    workspace: Workspace
+    mode: str
+    dataset: DatasetRef | None
+
+    @property
+    def may_open_folders(self) -> bool:
+        """Whether folders of this machine may be opened by path; not when strangers use it."""
+        return self.mode == "studio"
+
+    def index(self) -> DatasetIndex | None:
+        """Return the scan of the chosen dataset, with progress shown; None when none is chosen.
+
+        Raises:
+            DatasetError: its folder is gone or has no images in class folders.
+        """
+        return None if self.dataset is None else load_index(self.workspace, self.dataset)
+
+
+@contextmanager
+def bootstrap(title: str) -> Iterator[Studio]:
+    """Set a page up, yield what it works on, and show what goes wrong as a banner."""
+    st.set_page_config(
+        page_title=TITLE if title == TITLE else f"{title} · {TITLE}",
+        page_icon=ICON,
+        layout="wide",
+    )
+    st.logo(LOGO, size="large")
+    with error_banner():
+        workspace = default_workspace()
+        log_to(workspace.logs_dir)
+        keep_small()
+        ensure_sample(workspace)
+        training_jobs.ensure_worker(workspace)
+        address.read()
+        _report_at_exit(workspace.root)
+        studio = Studio(
+            workspace, os.environ.get(MODE_ENVIRONMENT_NAME, "studio"), draw_sidebar(workspace)
+        )
+        if gone := st.session_state.pop(session_keys.GONE, None):
+            st.toast(gone, icon=":material/warning:", duration="infinite")
+        if notice := st.session_state.pop(session_keys.NOTICE, None):
+            st.toast(plain(notice), icon=":material/check:")
+        if name := st.session_state.pop(session_keys.INTAKE_NOW, None):
+            told = f"Adding '{plain(name)}' was cancelled; nothing was added."
+            st.toast(told, icon=":material/cancel:", duration="long")
+        yield studio
+    set_imports_aside()
+
+
+@st.cache_resource(show_spinner=False)
+def _report_at_exit(root: Path) -> None:
+    """Once per server: have it report, when it ends, what goes on without it."""
+    atexit.register(report_unattended, Workspace(root))
+
+
+def report_unattended(workspace: Workspace) -> None:
+    """Print how many trainings and searches the worker does while the app is closed, if any."""
+    number = num_unattended(workspace)
+    if number and training_jobs.worker_state(workspace).alive:
+        what = "1 training or search goes" if number == 1 else f"{number} trainings or searches go"
+        print(f"{what} on in the background. Open the studio to follow or stop.", flush=True)

@@ -1,0 +1,60 @@
+"""The sidebar, the same on every page: navigation, the dataset, and what training is at."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from tl_core.jobs.training import worker_state
+from tl_core.runs.store import Run, list_runs
+from tl_core.workspace import Workspace
+from ui.datasets.picker import DatasetRef, draw_dataset_box, settle_dataset
+from ui.runs.event_feed import follow
+from ui.runs.live_run import progress_text
+from ui.shared import words
+from ui.shared.address import page_link
+from ui.shared.errors import guarded
+
+PAGES = (
+    ("app.py", "Home", ":material/home:"),
+    ("pages/1_Data.py", "Data", ":material/photo_library:"),
+    ("pages/2_Train.py", "Train", ":material/model_training:"),
+    ("pages/3_Classify.py", "Classify", ":material/image_search:"),
+    ("pages/4_Evaluate.py", "Evaluate", ":material/analytics:"),
+)
+POLL_SECONDS = 2.0
+
+
+def draw_sidebar(workspace: Workspace) -> DatasetRef | None:
+    """Draw the sidebar and return the dataset chosen in it."""
+    dataset = settle_dataset(workspace)
+    with st.sidebar:
+        with st.container(gap="xxsmall"):
+            for path, label, icon in PAGES:
+                page_link(path, label, icon, is_wide=True)
+        st.space("small")
+        if dataset is not None:
+            draw_dataset_box(workspace, dataset)
+        active = next((run for run in list_runs(workspace.runs_dir) if run.is_active), None)
+        _training_state(active)(workspace, active)
+    return dataset
+
+
+def _training_state(active: Run | None):  # type: ignore[no-untyped-def]
+    """Return the part that shows training; it polls only while a run is active."""
+    return st.fragment(run_every=POLL_SECONDS if active else None)(_draw_training)
+
+
+@guarded
+def _draw_training(workspace: Workspace, active: Run | None) -> None:
+    if active is not None and active.is_active:
+        feed = follow(active)
+        st.progress(feed.share_done, text=f"**Training** · {progress_text(feed)}")
+        return
+    newest = next(iter(list_runs(workspace.runs_dir)), None)
+    worker = worker_state(workspace)
+    engine = "ready" if worker.warm else "warming up" if worker.alive else "asleep"
+    lines = [f"Training engine: {engine}"]
+    if newest is not None:
+        told = words.headline(newest.metrics) if newest.state != "damaged" else None
+        lines.insert(0, f"Last run: {told[0] if told else newest.state}")
+    st.caption("  \n".join(lines))

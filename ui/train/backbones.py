@@ -1,0 +1,120 @@
+"""The backbone picker: a select box with facts, and a chart of size against accuracy."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from tl_core.backbones.api import Backbone, get_backbone, has_weights, list_backbones
+from tl_core.charts.base import percent
+from tl_core.charts.training import backbone_chart
+from tl_core.workspace import Workspace
+from ui.shared import session_keys
+from ui.shared.words import number_of
+from ui.train.backbone_speeds import known_speeds, measure_here
+
+KEY = f"{session_keys.TRAIN}.backbone"
+CHART_KEY = "backbone_chart"
+
+
+def draw_picker(workspace: Workspace, initial: str) -> str:
+    """Draw the select box with the facts of what is chosen, and return its name."""
+    st.session_state.setdefault(KEY, initial)
+    names = [backbone.name for backbone in list_backbones()]
+    if st.session_state[KEY] not in names:  # a run of the hidden test backbone was taken over
+        names.append(st.session_state[KEY])
+    name = st.selectbox(
+        "Backbone",
+        names,
+        key=KEY,
+        persist_state="session",
+        help="The pretrained network that turns a photo into numbers. It stays as it is unless "
+        "blocks of it are fine-tuned; the new layers behind it are trained.",
+    )
+    st.caption(describe(get_backbone(name), known_speeds(workspace).get(name)))
+    return name
+
+
+def draw_chart(workspace: Workspace, chosen: str, *, may_measure: bool) -> None:
+    """Draw all backbones by size and accuracy, where a click chooses, and the chosen one's facts.
+
+    Args:
+        workspace: where measured speeds are kept.
+        chosen: the backbone that stands out.
+        may_measure: whether the machine is free, so that its speed can be measured.
+    """
+    speeds = known_speeds(workspace)
+    st.altair_chart(
+        backbone_chart(_table(speeds), chosen),
+        key=CHART_KEY,
+        on_select=_take_click,
+        selection_mode="picked",
+        alt=f"Backbones by size and accuracy; {chosen} is chosen",
+    )
+    st.caption(
+        "Click a dot to choose it. Smaller is faster. The accuracy was published for ImageNet's "
+        "thousand everyday classes; on your own photos the order can differ."
+    )
+    facts, action = st.columns([3, 2], vertical_alignment="center")
+    facts.markdown(
+        f"**{chosen}**: "
+        + (f"{speeds[chosen]:.0f} photos/s here" if chosen in speeds else "speed not measured yet")
+    )
+    if action.button(
+        "Measure its speed here",
+        key="measure_speed",
+        icon=":material/speed:",
+        disabled=not may_measure,
+        width="stretch",
+        help="Takes a few seconds; a backbone used for the first time is fetched and converted "
+        "before. Not while a run trains.",
+    ):
+        with st.spinner(f"Measuring {chosen}", show_time=True):
+            measure_here(workspace, chosen)
+        st.rerun()
+
+
+def describe(backbone: Backbone, speed: float | None) -> str:
+    """Return the facts of a backbone in a line."""
+    facts = [
+        f"{backbone.num_params / 1e6:.1f} M parameters" if backbone.num_params else "",
+        f"{backbone.weights_mb:.0f} MB",
+        f"{percent(backbone.top1)} on ImageNet" if backbone.top1 is not None else "",
+        "{1} × {0} px".format(*backbone.image_size),
+        f"{speed:.0f} photos/s here" if speed else "",
+        _weights_words(backbone),
+    ]
+    return " · ".join(fact for fact in facts if fact)
+
+
+def _take_click() -> None:
+    picked = st.session_state[CHART_KEY].selection.get("picked") or []
+    if picked and picked[0].get("backbone"):
+        st.session_state[KEY] = picked[0]["backbone"]
+
+
+def _table(speeds: dict[str, float]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "backbone": backbone.name,
+                "weights_mb": backbone.weights_mb,
+                "top1": backbone.top1,
+                "weights": "included"
+                if backbone.weights == "bundled" and has_weights(backbone.name, backbone.image_size)
+                else "downloaded on first use",
+                "speed": f"{speeds[backbone.name]:.0f} photos/s"
+                if backbone.name in speeds
+                else "not measured yet",
+            }
+            for backbone in list_backbones()
+        ]
+    )
+
+
+def _weights_words(backbone: Backbone) -> str:
+    if has_weights(backbone.name, backbone.image_size):
+        return "weights are here"
+    if backbone.weights == "bundled":
+        return "needs an optional package"
+    return f"{number_of(round(backbone.weights_mb), 'MB', 'MB')} to download on first use"

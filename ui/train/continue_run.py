@@ -1,0 +1,121 @@
+"""Going on with a run: one that ended too early goes on, a good one is made better."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from tl_core.backbones.blocks import recommended_blocks
+from tl_core.config.training import TrainConfig
+from tl_core.errors import RunError, TLError
+from tl_core.jobs.training import continue_training, resume_training
+from tl_core.runs.store import Run, unarchive_run
+from tl_core.training.checkpoints import epochs_done
+from tl_core.training.resume import can_resume
+from tl_core.workspace import Workspace
+from ui.runs.picker import choose_run
+from ui.shared import words
+from ui.shared.forms import draw_field
+from ui.train.block_picker import draw_block_picker
+
+PANEL_WIDTH = 420  # pixels
+
+
+def draw_resume(workspace: Workspace, run: Run) -> None:
+    """Draw the button with which a run goes on where it was, when it can."""
+    if not can_resume(run):
+        return
+    try:
+        title = resume_words(run)
+    except RunError as error:
+        st.caption(words.plain(str(error)))
+        return
+    if st.button(
+        title,
+        key="resume_run",
+        type="primary",
+        icon=":material/play_arrow:",
+        width="stretch",
+        help="It ends as if it had never been stopped.",
+    ):
+        resume_training(workspace, run)
+        if run.is_archived:
+            unarchive_run(run)
+        choose_run(run.id)
+        st.rerun()
+
+
+def resume_words(run: Run) -> str:
+    """Say where a run would go on.
+
+    Raises:
+        RunError: what it would go on from is damaged.
+    """
+    done = epochs_done(run.run_dir)
+    if done is None:
+        return "Start again: no epoch was saved"
+    phase, num_epochs = done
+    config = run.config
+    total = config.epochs if phase == "head" else config.fine_tune_epochs
+    if num_epochs >= total:
+        is_next = phase == "head" and config.fine_tune_blocks > 0
+        return "Go on with fine-tuning" if is_next else "Finish it: all epochs are done"
+    of = " of fine-tuning" if phase == "fine_tune" else ""
+    return f"Go on from epoch {num_epochs + 1} of {total}{of}"
+
+
+def can_improve(run: Run) -> bool:
+    """Whether a run has a head whose backbone is still as it was pretrained."""
+    return run.is_loadable and not run.is_active and run.metrics.get("best_phase", "head") == "head"
+
+
+def draw_improve(workspace: Workspace, run: Run) -> None:
+    """Draw the panel that fine-tunes from a run's best weights."""
+    with (
+        st.popover(
+            "Make it better",
+            icon=":material/auto_fix_high:",
+            key="make_better",
+            width="stretch",
+        ),
+        st.container(width=PANEL_WIDTH),
+    ):
+        st.markdown(
+            "Trains the top of the backbone with the new layers, from this run's best weights. "
+            "It becomes a run of its own, whose epochs count only if they are better on the "
+            "validation photos."
+        )
+        changes = _draw_changes(run)
+        if st.button(
+            "Start fine-tuning",
+            key="start_better",
+            type="primary",
+            icon=":material/play_arrow:",
+            width="stretch",
+            disabled=changes["fine_tune_blocks"] == 0,
+        ):
+            try:
+                new = continue_training(
+                    workspace, run, changes, f"{words.run_title(run)}, fine-tuned"
+                )
+            except TLError as error:
+                st.error(words.plain(str(error)), icon=":material/error:")
+            else:
+                choose_run(new.id)
+                st.rerun()
+
+
+def _draw_changes(run: Run) -> dict[str, int | float]:
+    config, prefix = run.config, f"better_{run.id}"
+    blocks = draw_block_picker(
+        config.backbone,
+        f"{prefix}.blocks",
+        config.fine_tune_blocks or recommended_blocks(config.backbone),
+        may_freeze=False,
+    )
+    left, right = st.columns(2)
+    with left:
+        epochs = draw_field(TrainConfig, "fine_tune_epochs", prefix, config.fine_tune_epochs)
+    with right:
+        name = "fine_tune_learning_rate"
+        rate = draw_field(TrainConfig, name, prefix, config.fine_tune_learning_rate)
+    return {"fine_tune_blocks": blocks, "fine_tune_epochs": epochs, name: rate}

@@ -1,0 +1,78 @@
+"""One run beside the settings: live while it trains, its figures and curves afterwards."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from tl_core.jobs.training import worker_log_tail
+from tl_core.runs.store import Run
+from tl_core.workspace import Workspace
+from ui.runs.live_run import draw_live
+from ui.runs.picker import choose_run, draw_badge, draw_curves, draw_result
+from ui.shared import words
+from ui.shared.address import go_to
+from ui.shared.navigation import CLASSIFY_PAGE, EVALUATE_PAGE
+from ui.train.continue_run import can_improve, draw_improve, draw_resume
+from ui.train.form import take_over
+from ui.train.run_manage import draw_manage
+
+
+def draw_run(workspace: Workspace, run: Run) -> None:
+    """Draw a run in whatever state it is."""
+    if run.is_active:
+        draw_live(workspace, run)
+        return
+    state = run.state
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
+        draw_badge(run)
+        draw_manage(run)
+    if state != "damaged" and run.metrics:
+        draw_result(run)
+    if state in ("failed", "interrupted", "damaged"):
+        _draw_trouble(workspace, run)
+    elif run.message:
+        st.caption(words.plain(run.message))
+    if run.notes:
+        st.markdown(f":material/notes: {words.plain(run.notes)}")
+    if state != "damaged":
+        draw_resume(workspace, run)
+        _draw_actions(workspace, run)
+        draw_curves(run)
+
+
+def _draw_actions(workspace: Workspace, run: Run) -> None:
+    """Draw what can be done with a run, in rows without a gap."""
+    improvable = can_improve(run)
+    with st.grid(2 if run.is_loadable else 1, gap="small") as grid:
+        if improvable:
+            draw_improve(workspace, run)
+        if run.is_loadable:
+            _draw_way("Classify", "go_classify", ":material/image_search:", CLASSIFY_PAGE, run)
+            _draw_way("Evaluate", "go_evaluate", ":material/analytics:", EVALUATE_PAGE, run)
+        (grid if improvable else grid.cell(column_span="all")).button(
+            "Reuse settings",
+            key="take_over",
+            icon=":material/settings_backup_restore:",
+            on_click=take_over,
+            args=(run.config,),
+            width="stretch",
+            help="Fills the form with this run's settings, to change one and start again.",
+        )
+
+
+def _draw_way(title: str, key: str, icon: str, page: str, run: Run) -> None:
+    """Draw the button that leads to a page with this run chosen there."""
+    if st.button(title, key=key, icon=icon, width="stretch"):
+        choose_run(run.id)
+        go_to(page)
+
+
+def _draw_trouble(workspace: Workspace, run: Run) -> None:
+    """Say why a run did not end well, with what its process wrote last."""
+    st.warning(words.plain(run.message or "It did not end well."), icon=":material/report:")
+    lines = run.log_tail(15) or worker_log_tail(workspace, 15)
+    if lines:
+        with st.expander("Last lines of the log", icon=":material/terminal:"):
+            st.code("\n".join(lines), language=None, wrap_lines=True)

@@ -1,0 +1,95 @@
+"""All runs in a table: what each was and what came out; a click opens one."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from tl_core.errors import TLError
+from tl_core.runs.store import Run, list_runs
+from tl_core.workspace import Workspace
+from ui.runs.picker import RUN_VIEW, choose_run
+from ui.shared import session_keys, words
+
+
+def draw_runs_table(workspace: Workspace, runs: Sequence[Run]) -> None:
+    """Draw the listed runs as a table, and the switch that lists archived ones as well."""
+    num_archived = sum(
+        run.is_archived for run in list_runs(workspace.runs_dir, include_archived=True)
+    )
+    if not runs and not num_archived:
+        return
+    title, switch = st.columns([3, 1], vertical_alignment="bottom")
+    title.subheader("All runs", anchor=False)
+    if num_archived:
+        switch.toggle(
+            f"Show archived ({num_archived})",
+            key=session_keys.SHOW_ARCHIVED,
+            persist_state="session",
+            help="Archived runs are kept, but left out of this table and of every choice of runs.",
+        )
+    if not runs:
+        st.caption("All runs are archived.")
+        return
+    share = st.column_config.NumberColumn(format="%.1f %%")
+    st.dataframe(
+        runs_table(runs),
+        key=f"runs_table_{len(runs)}",
+        hide_index=True,
+        on_select=functools.partial(_open_row, [run.id for run in runs]),
+        selection_mode="single-row",
+        column_config={
+            "Run": st.column_config.TextColumn(pinned=True),
+            "Test accuracy": share,
+            "Val accuracy": share,
+            "Learning rate": st.column_config.NumberColumn(format="%g"),
+            "Seconds": st.column_config.NumberColumn(format="%.1f"),
+            "Started": st.column_config.DatetimeColumn(format="distance"),
+        },
+        alt="All runs with their settings and figures",
+    )
+
+
+def runs_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Return one row a run: what it was and what came out."""
+    return pd.DataFrame([_table_row(run) for run in runs])
+
+
+def _open_row(run_ids: Sequence[str]) -> None:
+    rows = st.session_state[f"runs_table_{len(run_ids)}"].selection.rows
+    if rows:
+        choose_run(run_ids[rows[0]])
+        st.session_state[session_keys.TRAIN_VIEW] = RUN_VIEW
+
+
+def _table_row(run: Run) -> dict[str, object]:
+    row: dict[str, object] = {
+        "Run": words.run_title(run),
+        "State": words.STATE_BADGES[run.state][2] + (", archived" if run.is_archived else ""),
+    }
+    try:
+        config, metrics = run.config, run.metrics
+    except TLError:
+        return row
+    interval = metrics.get("test_interval") or metrics.get("val_interval")
+    return row | {
+        "Test accuracy": _in_percent(metrics.get("test_accuracy")),
+        "Val accuracy": _in_percent(metrics.get("val_accuracy")),
+        "95 % interval": words.interval(interval) if interval else None,
+        "Backbone": config.backbone,
+        "Fine-tuned blocks": config.fine_tune_blocks,
+        "FC layers": ", ".join(map(str, config.fc_layers)) or "none",
+        "Dropout": config.dropout,
+        "Learning rate": config.learning_rate,
+        "Views": config.views,
+        "Seconds": (metrics.get("seconds") or {}).get("total"),
+        "Started": run.created.astimezone(),
+        "Notes": run.notes,
+    }
+
+
+def _in_percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share

@@ -1,0 +1,118 @@
+"""The search of the Train page: what to try, heads as they come, and the best one in earnest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from tl_core.config.training import TrainConfig
+from tl_core.data.dataset import DatasetIndex
+from tl_core.data.split import split_dataset
+from tl_core.jobs import search as search_jobs
+from tl_core.jobs.search import job_of
+from tl_core.search.store import Sweep, list_sweeps
+from tl_core.workspace import Workspace
+from ui.shared.errors import guarded
+from ui.shared.progress import draw_bar
+from ui.shared.select_state import settle_choice
+from ui.shell.page import Studio
+from ui.train.search_form import draw_search_form
+from ui.train.search_result import draw_heads, draw_result
+
+POLL_SECONDS = 1.0
+SWEEP = "search_shown"  # id of the search that is shown
+SWEEP_NEXT = "search_shown_next"
+
+
+def draw_search(studio: Studio, config: TrainConfig | None) -> None:
+    """Draw the searches on the chosen dataset, and the form of a new one."""
+    index = studio.index()
+    if index is None or studio.dataset is None:
+        st.caption("A search needs photos.")
+        return
+    path = studio.dataset.path.absolute()
+    sweeps = [one for one in list_sweeps(studio.workspace) if _data_dir(one) == str(path)]
+    active = next((one for one in sweeps if _is_under_way(studio.workspace, one)), None)
+    if active is not None:
+        _draw_live(studio.workspace, active)
+        return
+    shown = _select(sweeps)
+    if shown is not None:
+        draw_result(studio.workspace, shown, index)
+    with st.expander("New search", icon=":material/search:", expanded=shown is None):
+        _draw_new(studio, config, index)
+
+
+def _draw_new(studio: Studio, config: TrainConfig | None, index: DatasetIndex) -> None:
+    if config is None or studio.dataset is None:
+        st.caption("The settings in the form do not fit yet.")
+        return
+    st.markdown(
+        "Tries many heads on what the backbone says of the photos. Each is judged on photos it "
+        "was not trained on, in turns; the test part is never looked at."
+    )
+    num_images = index.num_images - len(split_dataset(index, config).test)
+    sweep_config = draw_search_form(config, num_images, index.num_classes)
+    if st.button(
+        "Start search",
+        key="start_search",
+        type="primary",
+        icon=":material/play_arrow:",
+        disabled=sweep_config is None,
+    ):
+        if sweep_config is None:
+            return
+        sweep = search_jobs.start_sweep(studio.workspace, sweep_config, config, studio.dataset.path)
+        st.session_state[SWEEP_NEXT] = sweep.id
+        st.rerun()
+
+
+@st.fragment(run_every=POLL_SECONDS)
+@guarded
+def _draw_live(workspace: Workspace, sweep: Sweep) -> None:
+    if not _is_under_way(workspace, sweep):
+        st.rerun()
+    ranking = sweep.ranking()
+    draw_bar(workspace, search_jobs.sweep_progress(workspace, sweep), "Search")
+    tried = f"{len(ranking.trials)} of {sweep.num_trials} heads tried"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button(
+            "Stop", key="stop_search", icon=":material/stop:", help="Keeps the heads tried so far."
+        ):
+            search_jobs.stop_sweep(workspace, sweep)
+            st.rerun()
+        st.caption(tried)
+    if ranking.best is not None:
+        draw_heads(sweep, ranking, is_live=True)
+
+
+def _select(sweeps: Sequence[Sweep]) -> Sweep | None:
+    """Draw the select box of searches when there are several; return the one to show."""
+    by_id = {sweep.id: sweep for sweep in sweeps}
+    if not by_id:
+        return None
+    settle_choice(SWEEP, SWEEP_NEXT, by_id)
+    if len(by_id) == 1:
+        return sweeps[0]
+    chosen = st.selectbox(
+        "Search", list(by_id), format_func=lambda one: title_of(by_id[one]), key=SWEEP
+    )
+    return by_id[chosen or next(iter(by_id))]
+
+
+def title_of(sweep: Sweep) -> str:
+    """Return a search's name for lists: when it was begun."""
+    return f"{sweep.created.astimezone():%d %b %H:%M:%S}"
+
+
+def _is_under_way(workspace: Workspace, sweep: Sweep) -> bool:
+    """Whether it goes on or its job waits; one whose job was lost does not wait any more."""
+    state = sweep.state
+    if state == "queued":
+        return job_of(sweep) is not None
+    return state == "running"
+
+
+def _data_dir(sweep: Sweep) -> str:
+    return "" if sweep.state == "damaged" else str(sweep.data_dir.absolute())
