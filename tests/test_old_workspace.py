@@ -16,6 +16,7 @@ import pytest
 
 from tl_core import evaluate_run, list_runs, load_predictor, train
 from tl_core.config.training import TrainConfig
+from tl_core.data.audit import image_stats
 from tl_core.data.augmentation.presets import list_presets
 from tl_core.data.curation.store import load_dataset, load_decisions
 from tl_core.features import extract
@@ -90,6 +91,16 @@ def test_the_search_is_listed_with_both_heads(old: Workspace) -> None:
 
     assert sweep.state == "finished"
     assert sorted(tuple(trial.settings["fc_layers"]) for trial in sweep.trials()) == [(), (8,)]
+
+
+def test_cached_image_stats_are_used(old: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = load_dataset(old.datasets_dir / "shapes", old)
+    expected = image_stats.measure_dataset(index)
+
+    monkeypatch.setattr(image_stats, "measure_image", None)
+    found = image_stats.measure_dataset(index, cache_dir=old.cache_dir)
+    assert [one.fingerprint for one in found] == [one.fingerprint for one in expected]
+    assert [one.entropy for one in found] == pytest.approx([one.entropy for one in expected])
 
 
 def test_cached_features_are_used_and_training_again_gives_the_same_head(

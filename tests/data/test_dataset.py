@@ -8,7 +8,6 @@ import io
 import os
 import unicodedata
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from PIL import Image
 
 from tl_core.data import dataset
 from tl_core.data.dataset import DatasetIndex, Finding, scan_dataset
-from tl_core.data.scan_cache import ScanStore
+from tl_core.data.scan_cache import ScanCache
 from tl_core.errors import DatasetError, ImageError, Stopped
 from tl_core.progress import Progress
 
@@ -470,7 +469,7 @@ def test_a_rescan_reads_only_what_changed(
     assert len(read) == 2
     assert changed.class_counts() == {"cat": 4, "dog": 4}
     assert changed == scan_dataset(data_dir)
-    with closing(ScanStore(cache_dir, data_dir)) as store:
+    with ScanCache(cache_dir, data_dir) as store:
         assert store.load().keys() == {*paths(changed), "dog/broken.jpg"}
 
 

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
 
 from tl_core.data import scan_cache
-from tl_core.data.scan_cache import ScannedFile, ScanStore
+from tl_core.data.scan_cache import ScanCache, ScannedFile
 
 CAT = ScannedFile(10, 1_700_000_000_000_000_001, "ab" * 32, 30, 20, "JPEG", "RGB", 6, 1, None)
 BROKEN = ScannedFile(0, 5, "", 0, 0, "", "", 1, 0, "The file is empty.")
 
 
-def store_of(tmp_path: Path, name: str = "data") -> ScanStore:
+def store_of(tmp_path: Path, name: str = "data") -> ScanCache:
     (tmp_path / name).mkdir(exist_ok=True)
-    return ScanStore(tmp_path / "cache", tmp_path / name)
+    return ScanCache(tmp_path / "cache", tmp_path / name)
 
 
 def load(tmp_path: Path, name: str = "data") -> dict[str, ScannedFile]:
@@ -63,12 +66,34 @@ def test_pruning_drops_vanished_files_and_vanished_folders(tmp_path: Path) -> No
     assert load(tmp_path, "gone") == {}
 
 
-def test_an_older_schema_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_entries_of_another_reader_are_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store_of(tmp_path).put({"cat/1.jpg": CAT})
 
-    monkeypatch.setattr(scan_cache, "_SCHEMA", scan_cache._SCHEMA + 1)
+    monkeypatch.setattr(scan_cache, "_READER", b"other:")
 
     assert load(tmp_path) == {}
+
+
+def test_a_file_of_version_0_1_is_read(tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    roots = [os.fsencode(tmp_path / "data"), os.fsencode(tmp_path) + b"/\xff"]
+    with closing(sqlite3.connect(tmp_path / "cache/scans.sqlite")) as old, old:
+        old.execute(
+            "CREATE TABLE files (root BLOB, path TEXT, num_bytes, mtime_ns, sha256, width, height,"
+            " format, mode, exif_orientation, frames, reason, PRIMARY KEY (root, path))"
+            " WITHOUT ROWID"
+        )
+        places = ", ".join("?" * 12)
+        for root in roots:
+            rows = [(root, "cat/1.jpg", *astuple(CAT)), (root, "ü.jpg", *astuple(BROKEN))]
+            old.executemany(f"INSERT INTO files VALUES ({places})", rows)
+        old.execute("PRAGMA user_version = 1")
+
+    assert load(tmp_path) == {"cat/1.jpg": CAT, "ü.jpg": BROKEN}
+    (second := ScanCache(tmp_path / "cache", Path(os.fsdecode(roots[1])))).close()
+    assert second.load() == {"cat/1.jpg": CAT, "ü.jpg": BROKEN}
 
 
 def test_a_destroyed_store_is_begun_anew(tmp_path: Path) -> None:
@@ -90,11 +115,11 @@ def test_a_store_that_cannot_be_written_is_done_without(
     store.prune({"cat/1.jpg"})
 
     assert store.load() == {}
-    assert "Scanning without a store" in caplog.text
+    assert "was not written" in caplog.text
 
 
 def test_without_a_cache_folder_nothing_is_kept(tmp_path: Path) -> None:
-    store = ScanStore(None, tmp_path)
+    store = ScanCache(None, tmp_path)
     store.put({"cat/1.jpg": CAT})
     store.prune({"cat/1.jpg"})
     store.close()
@@ -103,27 +128,30 @@ def test_without_a_cache_folder_nothing_is_kept(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_store_that_fails_underway_is_given_up(
+def test_a_store_that_fails_underway_is_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = store_of(tmp_path)
+    store.load()
     with sqlite3.connect(tmp_path / "cache/scans.sqlite") as connection:
-        connection.execute("DROP TABLE files")
+        connection.execute("DROP TABLE entries")
 
     store.put({"cat/1.jpg": CAT})
 
     assert store.load() == {}
-    assert "Scanning on without the store" in caplog.text
+    assert "was not written" in caplog.text
 
 
 def test_several_processes_write_at_once(tmp_path: Path) -> None:
     program = """
 import sys
+from contextlib import closing
+from dataclasses import astuple
 from pathlib import Path
-from tl_core.data.scan_cache import ScannedFile, ScanStore
+from tl_core.data.scan_cache import ScannedFile, ScanCache
 root, worker = Path(sys.argv[1]), sys.argv[2]
 entry = ScannedFile(1, 2, "", 3, 4, "PNG", "RGB", 1, 1, None)
-store = ScanStore(root / "cache", root / "data")
+store = ScanCache(root / "cache", root / "data")
 for number in range(40):
     store.put({f"{worker}/{number}.png": entry})
 store.close()

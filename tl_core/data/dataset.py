@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +31,7 @@ from tl_core.data.audit.findings import (
 from tl_core.data.images.decode import MAX_FILE_BYTES
 from tl_core.data.images.images import inspect_image
 from tl_core.data.ingest.folder_layout import FoundFile, Layout, natural_key, read_layout
-from tl_core.data.scan_cache import ScannedFile, ScanStore
+from tl_core.data.scan_cache import ScanCache, ScannedFile
 from tl_core.errors import DatasetError, ImageError, Stopped
 from tl_core.files import expand
 from tl_core.progress import OnProgress, Progress, ShouldStop
@@ -172,7 +171,7 @@ def scan_dataset(
     root = expand(data_dir).absolute()
     layout = read_layout(root, should_stop)
     _require_classes(root, layout, {file.class_name for file in layout.files}, {})
-    with closing(ScanStore(cache_dir, root)) as store:
+    with ScanCache(cache_dir, root) as store:
         scanned = store.load()
         known = set(scanned)
         waiting = [file for file in layout.files if not _is_current(scanned.get(file.path), file)]

@@ -1,22 +1,22 @@
 """What earlier scans found in each file, so that a rescan reads only what changed.
 
-One SQLite file, shared by processes. An entry holds for a path, a size and a modification time.
-What is derived from pixels rather than from a file belongs into tables of its own keyed by
-``sha256``, which outlive a move or a copy of the file.
+An entry holds for a path, a size and a modification time. What is derived from pixels rather than
+from a file is cached by ``sha256`` instead, which outlives a move or a copy of the file.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from tl_core.sqlite_cache import SqliteStore
+from tl_core.sqlite_cache import SqliteCache
 
 _FILE_NAME = "scans.sqlite"
-_SCHEMA = 1  # raised whenever a file would be read differently: older entries then go
+_MAX_BYTES = 2**30  # some millions of files
+_READER = b"1:"  # another number whenever a file would be read differently
 
 
 @dataclass(frozen=True)
@@ -35,67 +35,42 @@ class ScannedFile:
     reason: str | None
 
 
-_COLUMNS = tuple(field.name for field in fields(ScannedFile))
-_CREATE = (
-    "DROP TABLE IF EXISTS files;"
-    f"CREATE TABLE files (root BLOB, path TEXT, {', '.join(_COLUMNS)},"
-    " PRIMARY KEY (root, path)) WITHOUT ROWID;"
-)
+_COLUMNS = ", ".join(f"files.{field.name}" for field in fields(ScannedFile))
+_VALUES = f"CAST(json_array({_COLUMNS}) AS BLOB)"
+_FROM_VERSION_1 = f"""
+INSERT INTO spaces (name) SELECT DISTINCT CAST('1:' || root AS BLOB) FROM files;
+INSERT INTO entries (space_id, key, used, num_bytes)
+    SELECT spaces.id, path, strftime('%s'), length({_VALUES})
+    FROM files JOIN spaces ON name = CAST('1:' || root AS BLOB);
+INSERT INTO vectors SELECT entries.id, {_VALUES} FROM files
+    JOIN spaces ON name = CAST('1:' || root AS BLOB)
+    JOIN entries ON space_id = spaces.id AND key = path;
+DROP TABLE files;
+"""
 
 
-class ScanStore(SqliteStore):
-    """The entries of one data folder in the store.
-
-    Without a ``cache_dir``, or with one that fails, nothing is kept: that costs time, never a scan.
-    """
+class ScanCache(SqliteCache):
+    """The entries of one data folder. Without a ``cache_dir`` nothing is kept."""
 
     def __init__(self, cache_dir: Path | None, data_dir: Path) -> None:
-        self._root = os.fsencode(data_dir)
         path = None if cache_dir is None else cache_dir / _FILE_NAME
-        super().__init__(path, _SCHEMA, _CREATE, "Scanning", f"a store in {cache_dir}")
+        super().__init__(path, _MAX_BYTES, version=2, adopt={1: _FROM_VERSION_1})
+        self._space = _READER + os.fsencode(data_dir)
 
     def load(self) -> dict[str, ScannedFile]:
         """Return the data folder's entries by relative path."""
-        if self._connection is None:
-            return {}
-        try:
-            rows = self._connection.execute(
-                f"SELECT path, {', '.join(_COLUMNS)} FROM files WHERE root = ?", (self._root,)
-            )
-            return {row[0]: ScannedFile(*row[1:]) for row in rows}
-        except sqlite3.Error as error:
-            self._give_up(error)
-            return {}
+        found = self.read_many(self._space)
+        return {path: ScannedFile(*json.loads(values)) for path, values in found.items()}
 
     def put(self, entries: Mapping[str, ScannedFile]) -> None:
         """Add or replace entries, all or none."""
-        places = ", ".join("?" * (2 + len(_COLUMNS)))
-        self._write(
-            f"INSERT OR REPLACE INTO files (root, path, {', '.join(_COLUMNS)}) VALUES ({places})",
-            [(self._root, path, *astuple(entry)) for path, entry in entries.items()],
-        )
+        values = {path: json.dumps(astuple(entry)).encode() for path, entry in entries.items()}
+        self.write_many(self._space, values)
 
-    def prune(self, vanished: Iterable[str]) -> None:
-        """Remove entries of files that are gone, and those of data folders that are gone."""
-        self._write(
-            "DELETE FROM files WHERE root = ? AND path = ?",
-            [(self._root, path) for path in vanished],
-        )
-        self._write(
-            "DELETE FROM files WHERE root = ?",
-            [(root,) for root in self._roots() if not Path(os.fsdecode(root)).is_dir()],
-        )
-
-    def _roots(self) -> list[bytes]:
-        """Return each data folder once, by one step in the index each."""
-        roots: list[bytes] = []
-        if self._connection is not None:
-            try:
-                root: bytes | None = b""
-                while root is not None:
-                    statement = "SELECT min(root) FROM files WHERE root > ?"
-                    root = self._connection.execute(statement, (root,)).fetchone()[0]
-                    roots.extend([root] if root is not None else [])
-            except sqlite3.Error as error:
-                self._give_up(error)
-        return roots
+    def prune(self, vanished: Collection[str]) -> None:
+        """Delete entries of files that are gone, and those of data folders that are gone."""
+        self.delete_many(self._space, vanished)
+        for space in self.spaces():
+            root = os.fsencode(space).removeprefix(_READER)
+            if not Path(os.fsdecode(root)).is_dir():
+                self.delete_many(space)

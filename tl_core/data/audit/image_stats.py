@@ -11,19 +11,18 @@ import struct
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from tl_core.data.audit.image_stats_cache import StatsStore
 from tl_core.data.dataset import DatasetIndex, ImageRecord
 from tl_core.data.images.images import ImageSource, open_image
 from tl_core.data.near_duplicates.perceptual_hash import make_fingerprint
 from tl_core.errors import Stopped, TLError
 from tl_core.progress import OnProgress, Progress, ShouldStop
+from tl_core.sqlite_cache import SqliteCache
 
 STAGE = "audit"
 _SIDE = 256  # about what a network sees: a photo that looks sharp at this size is sharp enough
@@ -33,6 +32,15 @@ _BATCH = 256  # images between two writes to the store: what a stop or a kill ca
 _PROGRESS_SECONDS = 0.1
 _LAYOUT = struct.Struct("<10f")
 _COLOUR_SIDE = 64  # colours are judged on a reduced picture: they are coarse, and it is quick
+_MAX_BYTES = 2**28  # of the cache, about 200,000 images
+_MEASURE = "2"  # another number whenever an image would be measured differently
+_FROM_VERSION_2 = f"""
+INSERT INTO spaces (name) VALUES ('{_MEASURE}');
+INSERT INTO entries (space_id, key, used, num_bytes)
+    SELECT 1, sha256, used * 86400, length(facts) FROM stats;
+INSERT INTO vectors SELECT entries.id, facts FROM stats JOIN entries ON key = sha256;
+DROP TABLE stats;
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +100,20 @@ def measure_dataset(
         Stopped: ``should_stop`` said so; with ``cache_dir`` what was measured is kept.
     """
     first_with = {record.sha256: record for record in reversed(index.records)}
-    store = StatsStore(cache_dir) if cache_dir is not None else None
-    with closing(store) if store is not None else nullcontext():
-        kept = store.get_many(list(first_with)) if store is not None else {}
+    with open_stats_cache(cache_dir) as cache:
+        kept = cache.read_many(_MEASURE, list(first_with))
         known = {sha256: _unpack(facts) for sha256, facts in kept.items()}
         waiting = [record for sha256, record in first_with.items() if sha256 not in known]
         for batch in _measure_records(index, waiting, on_progress, should_stop, num_workers):
             known.update(batch)
-            if store is not None:
-                store.put_many({sha256: _pack(stats) for sha256, stats in batch.items()})
+            cache.write_many(_MEASURE, {sha256: _pack(stats) for sha256, stats in batch.items()})
     return [known[record.sha256] for record in index.records]
+
+
+def open_stats_cache(cache_dir: Path | None) -> SqliteCache:
+    """Return the cache of what was measured, by sha256; without a folder nothing is kept."""
+    path = None if cache_dir is None else cache_dir / "stats.sqlite"
+    return SqliteCache(path, _MAX_BYTES, version=3, adopt={2: _FROM_VERSION_2})
 
 
 def _measure_records(
