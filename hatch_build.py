@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from hatchling.builders.config import BuilderConfig
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
@@ -23,7 +24,7 @@ class Requirements(MetadataHookInterface):
         metadata["dependencies"] = [line for line in lines if line and not line.startswith("#")]
 
 
-class Studio(BuildHookInterface):
+class Studio(BuildHookInterface[BuilderConfig]):
     """Puts the app's files into the wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

@@ -79,7 +79,7 @@ from pathlib import Path
 from streamlit.testing.v1 import AppTest
 import tl_core
 from tl_core.installation import app_path
-from tl_core.training import jobs
+import tl_core.jobs.training as jobs
 
 site = Path(sys.argv[1])
 assert Path(tl_core.__file__).is_relative_to(site), tl_core.__file__

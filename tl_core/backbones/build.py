@@ -39,6 +39,11 @@ def build_base_model(
     Raises:
         ConfigError: no backbone has that name, or the image size is too small for it.
         WeightsError: its weights cannot be had.
+
+    Examples:
+        >>> from tl_core import build_base_model
+        >>> build_base_model("tiny", (64, 64), "avg").output_shape
+        (None, 32)
     """
     backbone = get_backbone(name)
     image_size = check_image_size(backbone, image_size)

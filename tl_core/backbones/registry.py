@@ -148,6 +148,10 @@ def get_backbone(name: str) -> Backbone:
 
     Raises:
         ConfigError: no backbone has that name.
+
+    Examples:
+        >>> get_backbone("ResNet50").feature_dim
+        2048
     """
     try:
         return BACKBONES[name]
@@ -160,7 +164,12 @@ def get_backbone(name: str) -> Backbone:
 
 
 def list_backbones(include_hidden: bool = False) -> list[Backbone]:
-    """Return the backbones in the table's order: families together, the bundled one first."""
+    """Return the backbones in the table's order: families together, the bundled one first.
+
+    Examples:
+        >>> [backbone.name for backbone in list_backbones()][:2]
+        ['EfficientNetLite0', 'EfficientNetLite1']
+    """
     return [row for row in _ROWS if include_hidden or not row.hidden]
 
 

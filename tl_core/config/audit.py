@@ -11,6 +11,11 @@ class AuditConfig(Settings):
     """Thresholds of the audit; the defaults are quiet on ordinary photos.
 
     Light and sharpness run from 0 to 1.
+
+    Examples:
+        >>> from tl_core import AuditConfig
+        >>> AuditConfig(min_side=100).min_side
+        100
     """
 
     dark: float = Field(

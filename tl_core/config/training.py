@@ -26,6 +26,14 @@ class AugmentConfig(Settings):
     """Random changes made to training images. Everything off by default.
 
     A number is the strongest change that may be drawn; 0 switches the transform off.
+
+    Examples:
+        >>> from tl_core import AugmentConfig
+        >>> config = AugmentConfig(horizontal_flip=True, rotation=15)
+        >>> config.is_identity
+        False
+        >>> config.updated(rotation=0, horizontal_flip=False).is_identity
+        True
     """
 
     horizontal_flip: bool = Field(False, title="Flip left-right")
@@ -92,6 +100,10 @@ def augment_preset(name: str) -> AugmentConfig:
 
     Raises:
         ConfigError: no preset has that name.
+
+    Examples:
+        >>> augment_preset("photo").rotation
+        15.0
     """
     try:
         return AUGMENT_PRESETS[name]
@@ -106,6 +118,15 @@ class TrainConfig(Settings):
     """Everything that decides what a training run computes.
 
     With the data folder, its decisions manifest and this, a run can be repeated.
+
+    Examples:
+        >>> from tl_core import TrainConfig
+        >>> config = TrainConfig(fc_layers=(128,), epochs=5)
+        >>> TrainConfig.from_json(config.to_json()) == config
+        True
+        >>> config.updated(epochs=0)
+        Traceback (most recent call last):
+        tl_core.errors.ConfigError: Setting 'epochs': expected greater than or equal to 1...
     """
 
     backbone: str = Field(
@@ -282,6 +303,13 @@ def load_config(path: str | Path) -> TrainConfig:
 
     Raises:
         ConfigError: the file is missing or a setting in it is wrong.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from tl_core import TrainConfig, load_config
+        >>> _ = Path("config.json").write_text(TrainConfig(epochs=5).to_json())
+        >>> load_config("config.json").epochs
+        5
     """
     try:
         text = Path(path).read_text(encoding="utf-8")

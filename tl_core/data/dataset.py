@@ -67,6 +67,14 @@ class DatasetIndex:
 
     ``num_ignored`` counts what was left out, by the kind of finding that names it.
     ``decisions_fingerprint`` names the decisions that were applied; empty for none.
+
+    Examples:
+        >>> from tl_core import scan_dataset
+        >>> index = scan_dataset("photos")
+        >>> index.records[0].path, index.records[0].width, index.records[0].height
+        ('cat/0.png', 64, 56)
+        >>> index.labels.shape
+        (25,)
     """
 
     data_dir: Path
@@ -167,6 +175,12 @@ def scan_dataset(
     Raises:
         DatasetError: there is no such folder, or fewer than two classes have a readable image.
         Stopped: ``should_stop`` said so; with ``cache_dir`` what was read is not read again.
+
+    Examples:
+        >>> from tl_core import scan_dataset
+        >>> index = scan_dataset("photos")
+        >>> index.class_names, index.num_images
+        (('cat', 'dog'), 25)
     """
     root = expand(data_dir).absolute()
     layout = read_layout(root, should_stop)

@@ -78,7 +78,15 @@ _MAX_NAMED_CLASSES = 5
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Positions in ``index.records`` by part: (n,) int64, ascending, each in one part."""
+    """Positions in ``index.records`` by part: (n,) int64, ascending, each in one part.
+
+    Examples:
+        >>> from tl_core import scan_dataset, stratified_split
+        >>> index = scan_dataset("photos")
+        >>> split = stratified_split(index, (0.5, 0.25, 0.25), seed=0)
+        >>> sorted({index.class_names[index.records[place].label] for place in split.test})
+        ['cat', 'dog']
+    """
 
     train: np.ndarray
     val: np.ndarray
@@ -119,6 +127,13 @@ def stratified_split(
     Raises:
         ConfigError: the fractions are not shares of a whole.
         DatasetError: a class has too few distinct images to be in each part.
+
+    Examples:
+        >>> from tl_core import scan_dataset, stratified_split
+        >>> index = scan_dataset("photos")
+        >>> split = stratified_split(index, (0.5, 0.25, 0.25), seed=0)
+        >>> len(split.train), len(split.val), len(split.test)
+        (13, 6, 6)
     """
     return _split(index, range(len(index.records)), fractions, seed, groups or {})
 
@@ -136,6 +151,13 @@ def split_dataset(
 
     Raises:
         DatasetError: a class has no images in train, or too few to carve from.
+
+    Examples:
+        >>> from tl_core import TrainConfig, scan_dataset, split_dataset
+        >>> index = scan_dataset("photos")
+        >>> split = split_dataset(index, TrainConfig(val_fraction=0.25, test_fraction=0.25))
+        >>> len(split.train), len(split.val), len(split.test)
+        (13, 6, 6)
     """
     if not index.has_given_split:
         val_fraction, test_fraction = config.val_fraction, config.test_fraction

@@ -51,6 +51,12 @@ def evaluate_run(
         RunError: there is no such run, or it has no weights.
         DatasetError: the folder is gone, or has no image to evaluate.
         Stopped: ``should_stop`` said so.
+
+    Examples:
+        >>> from tl_core import evaluate_run
+        >>> evaluation = evaluate_run("runs/first")
+        >>> evaluation.part, evaluation.class_names, evaluation.predicted.shape
+        ('test', ('cat', 'dog'), (4,))
     """
     from tl_core.features.extract import extract_features
 

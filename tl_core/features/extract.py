@@ -81,6 +81,14 @@ def extract_features(
         ConfigError: the features would not fit into memory.
         WeightsError: the backbone's weights cannot be had.
         Stopped: ``should_stop`` said so.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from tl_core import TrainConfig, extract_features, scan_dataset
+        >>> index = scan_dataset("photos")
+        >>> spec = FeatureSpec.from_config(TrainConfig(backbone="tiny"))
+        >>> extract_features(index, [0, 1, 2], spec, cache_dir=Path("cache")).shape
+        (1, 3, 32)
     """
     views = spec.num_views(views)
     records = [index.records[int(number)] for number in indices]

@@ -35,6 +35,13 @@ def build_finetune_model(
 
     Returns:
         A model from the backbone's input to probabilities (batch, num_classes).
+
+    Examples:
+        >>> from tl_core import build_base_model, build_finetune_model
+        >>> base_model = build_base_model("tiny", (64, 64))
+        >>> model = build_finetune_model(base_model, dropout=0.5, fc_layers=[64], num_classes=3)
+        >>> model.output_shape
+        (None, 3)
     """
     import keras
 

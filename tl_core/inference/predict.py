@@ -141,6 +141,14 @@ def load_predictor(
 
     Raises:
         RunError: there is no such run, it has no weights yet, or it is damaged.
+
+    Examples:
+        >>> from tl_core import load_predictor
+        >>> predictor = load_predictor("runs/first")
+        >>> [prediction] = predictor.predict(["photos/cat/0.png"])
+        >>> name, probability = prediction.top[0]
+        >>> name in ("cat", "dog"), 0 <= probability <= 1
+        (True, True)
     """
     run = load_run(Path(run_dir))
     weights = load_head(run)

@@ -70,6 +70,13 @@ def fit_temperature(
 
     Returns:
         A number in [``MIN_TEMPERATURE``, ``MAX_TEMPERATURE``]; 1 for no images.
+
+    Examples:
+        >>> import numpy as np
+        >>> overconfident = np.array([[0.99, 0.01]] * 4)
+        >>> temperature = fit_temperature(np.array([0, 0, 0, 1]), overconfident)
+        >>> apply_temperature(overconfident, temperature)[0].round(2).tolist()
+        [0.75, 0.25]
     """
     if len(labels) == 0 or math.isinf(num_prior):
         return 1.0
@@ -128,6 +135,12 @@ def expected_calibration_error(
     """Return the mean distance of claim and truth over the bins, weighted by images; NaN for none.
 
     A perfect model does not reach 0 on few images: see :func:`calibration_error_by_chance`.
+
+    Examples:
+        >>> import numpy as np
+        >>> always_sure = np.array([[1.0, 0.0], [1.0, 0.0]])
+        >>> expected_calibration_error(np.array([0, 1]), always_sure)
+        0.5
     """
     if len(labels) == 0:
         return math.nan

@@ -19,6 +19,11 @@ def accuracy(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -
     Args:
         labels: ``(n,)`` integer class indices.
         probabilities: ``(n, num_classes)`` in [0, 1].
+
+    Examples:
+        >>> import numpy as np
+        >>> accuracy(np.array([0, 1]), np.array([[0.9, 0.1], [0.6, 0.4]]))
+        0.5
     """
     if len(labels) == 0:
         return math.nan
@@ -31,6 +36,11 @@ def log_loss(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -
     Args:
         labels: ``(n,)`` integer class indices.
         probabilities: ``(n, num_classes)`` in [0, 1].
+
+    Examples:
+        >>> import numpy as np
+        >>> round(log_loss(np.array([0, 1]), np.array([[0.5, 0.5], [0.5, 0.5]])), 4)
+        0.6931
     """
     if len(labels) == 0:
         return math.nan
@@ -41,7 +51,13 @@ def log_loss(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -
 def confusion_matrix(
     labels: NDArray[np.integer], predicted: NDArray[np.integer], num_classes: int
 ) -> NDArray[np.int64]:
-    """Return counts ``(num_classes, num_classes)`` int64: row the true class, column the answer."""
+    """Return counts ``(num_classes, num_classes)`` int64: row the true class, column the answer.
+
+    Examples:
+        >>> import numpy as np
+        >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), num_classes=2).tolist()
+        [[1, 1], [0, 1]]
+    """
     matrix = np.zeros((num_classes, num_classes), dtype=np.int64)
     np.add.at(matrix, (labels, predicted), 1)
     return matrix
@@ -54,6 +70,11 @@ def top_k_accuracy(
 
     Of equal probabilities the class that comes first counts as the more probable, as in
     :func:`accuracy`.
+
+    Examples:
+        >>> import numpy as np
+        >>> top_k_accuracy(np.array([1, 2]), np.array([[0.6, 0.3, 0.1], [0.6, 0.3, 0.1]]), k=2)
+        0.5
     """
     if len(labels) == 0:
         return math.nan
@@ -66,6 +87,11 @@ def macro_f1(matrix: NDArray[np.integer]) -> float:
 
     Args:
         matrix: counts as :func:`confusion_matrix` gives them.
+
+    Examples:
+        >>> import numpy as np
+        >>> macro_f1(np.array([[2, 0], [0, 3]]))
+        1.0
     """
     weights = matrix.sum(axis=0) + matrix.sum(axis=1)
     known = weights > 0
@@ -88,6 +114,10 @@ def exact_mcnemar(num_only_first: int, num_only_second: int) -> float:
     References:
         Q. McNemar (1947), "Note on the sampling error of the difference between correlated
         proportions or percentages", Psychometrika 12.
+
+    Examples:
+        >>> exact_mcnemar(0, 5)
+        0.0625
     """
     num_different = num_only_first + num_only_second
     fewer = min(num_only_first, num_only_second)
@@ -104,6 +134,11 @@ def wilson_interval(num_correct: int, num_total: int, z: float = 1.959964) -> tu
     References:
         E. B. Wilson (1927), "Probable inference, the law of succession, and statistical
         inference", Journal of the American Statistical Association 22.
+
+    Examples:
+        >>> low, high = wilson_interval(90, 100)
+        >>> round(low, 3), round(high, 3)
+        (0.826, 0.945)
     """
     if num_total == 0:
         return 0.0, 1.0

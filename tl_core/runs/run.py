@@ -38,7 +38,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run(WorkFolder):
-    """One run directory, read anew at each question, so that it is never out of date."""
+    """One run directory, read anew at each question, so that it is never out of date.
+
+    Examples:
+        >>> from tl_core import load_run
+        >>> run = load_run("runs/first")
+        >>> run.state, run.class_names, run.config.backbone
+        ('finished', ('cat', 'dog'), 'tiny')
+    """
 
     run_dir: Path
 

@@ -126,6 +126,11 @@ def load_run(run_dir: Path | str) -> Run:
 
     Raises:
         RunError: there is none, it is damaged, or it is of a newer schema.
+
+    Examples:
+        >>> from tl_core import load_run
+        >>> load_run("runs/first").config.epochs
+        3
     """
     run = Run(Path(run_dir).absolute())
     _ = run.status, run.config
@@ -136,6 +141,11 @@ def list_runs(runs_dir: Path | str, *, include_archived: bool = False) -> list[R
     """Return the runs below ``runs_dir``, newest first; unreadable ones have state ``damaged``.
 
     Those put away by :func:`archive_run` are left out unless ``include_archived``.
+
+    Examples:
+        >>> from tl_core import list_runs
+        >>> [run.id for run in list_runs("runs")]
+        ['first']
     """
     try:
         with os.scandir(runs_dir) as entries:

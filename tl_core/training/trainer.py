@@ -71,6 +71,13 @@ def train(
         DatasetError: there are too few images to split.
         RunError: ``run_dir`` holds something else.
         TLError: training failed; the run is kept in state ``failed``.
+
+    Examples:
+        >>> from tl_core import TrainConfig, scan_dataset, train
+        >>> config = TrainConfig(backbone="tiny", fc_layers=(8,), epochs=2)
+        >>> run = train(config, scan_dataset("photos"), "runs/second")
+        >>> run.state, len(run.history())
+        ('finished', 2)
     """
     resolve_image_size(config)
     check_fine_tuning(config)

@@ -108,6 +108,12 @@ def audit_dataset(
         DatasetError: a file is gone or is not the one that was scanned, or the features are not
             of these images.
         Stopped: ``should_stop`` said so.
+
+    Examples:
+        >>> from tl_core import audit_dataset, scan_dataset
+        >>> audit = audit_dataset(scan_dataset("photos"))
+        >>> [finding.paths for finding in audit.findings if finding.kind == "duplicate"]
+        [('dog/0.png', 'dog/copy.png')]
     """
     config = config or AuditConfig()
     given = None if features is None else _check_features(index, features)

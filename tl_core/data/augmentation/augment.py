@@ -64,6 +64,14 @@ def augment(image: np.ndarray, config: AugmentConfig, rng: np.random.Generator) 
         Hue and saturation: rotation and scaling of the I, Q plane of YIQ, as TensorFlow
         Addons' ``adjust_hsv_in_yiq`` does. Erasing: Zhong et al. 2017, "Random Erasing Data
         Augmentation", arXiv:1708.04896.
+
+    Examples:
+        >>> import numpy as np
+        >>> from tl_core import AugmentConfig, augment, load_image
+        >>> image = load_image("photos/cat/0.png", (32, 48))
+        >>> changed = augment(image, AugmentConfig(rotation=30), np.random.default_rng(0))
+        >>> changed.shape, changed.dtype
+        ((32, 48, 3), dtype('uint8'))
     """
     return apply_changes(image, throw(config, rng.random(len(DRAWS))), config.fill, rng)
 
@@ -82,6 +90,15 @@ def augment_view(
 
     Returns:
         (height, width, 3) uint8 RGB.
+
+    Examples:
+        >>> import numpy as np
+        >>> from tl_core import AugmentConfig, augment_view, scan_dataset, load_image
+        >>> record = scan_dataset("photos").records[0]
+        >>> image, config = load_image("photos/cat/0.png", (32, 48)), AugmentConfig(brightness=0.5)
+        >>> views = [augment_view(image, config, record.sha256, view=1, seed=0) for _ in range(2)]
+        >>> np.array_equal(*views)
+        True
     """
     if view == 0:
         return image

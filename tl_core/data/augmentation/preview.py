@@ -39,6 +39,12 @@ def strength_strip(
 
     Raises:
         ConfigError: there is no such transform, or the strength is out of range.
+
+    Examples:
+        >>> from tl_core import load_image
+        >>> strip = strength_strip(load_image("photos/cat/0.png", (32, 48)), "rotation", num=3)
+        >>> [strength for strength, _ in strip]
+        [0.0, 90.0, 180.0]
     """
     if transform not in TRANSFORMS:
         raise ConfigError(

@@ -80,6 +80,11 @@ def load_image(
 
     Raises:
         ImageError: the file cannot be read as an image.
+
+    Examples:
+        >>> from tl_core import load_image
+        >>> load_image("photos/cat/0.png", (32, 48), resize="pad").shape
+        (32, 48, 3)
     """
 
     def least_size(width: int, height: int) -> Size:

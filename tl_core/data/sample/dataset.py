@@ -103,6 +103,12 @@ def draw_sample_dataset(
         DatasetError: ``out_dir`` holds something already; it is left as it is.
         ConfigError: ``num_per_class`` is too small.
         Stopped: ``should_stop`` said so; nothing is left behind.
+
+    Examples:
+        >>> from tl_core import draw_sample_dataset, scan_dataset
+        >>> data_dir = draw_sample_dataset("food", num_per_class=10)
+        >>> scan_dataset(data_dir).class_names
+        ('Burger', 'Pizza', 'Taco')
     """
     out_dir = Path(out_dir)
     faults = planted_faults(num_per_class)
