@@ -51,9 +51,9 @@ def chosen(name: str) -> str | None:
 def choose(name: str, value: str | None) -> None:
     """Make an id the chosen one, None for no choice; the select box shows it when drawn next."""
     address = _address()
-    address.chosen.pop(name, None)
-    if value is not None:
-        address.chosen[name] = value
+    named: dict[str, str | None] = {**address.chosen, name: value}
+    # Always in one order: the browser takes the same names in another order for a step to go back.
+    address.chosen = {one: held for one in NAMES if (held := named.get(one)) is not None}
 
 
 def read() -> None:
