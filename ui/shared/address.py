@@ -75,9 +75,7 @@ def read() -> None:
     kept = {name: before[name] for name in (session_keys.DATASET,) if name in before}
     address.chosen = {**kept, **now}
     if address.chosen.get(session_keys.RUN) != before.get(session_keys.RUN):
-        st.session_state.pop(
-            session_keys.RUN, None
-        )  # the box is not to keep a run that is not named
+        st.session_state.pop(session_keys.RUN, None)  # so that the box shows the one named now
 
 
 def write() -> None:
