@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from tl_core.config.training import TrainConfig
@@ -36,6 +38,11 @@ def sample_folder(workspace: Workspace) -> Path:
     return workspace.datasets_dir / SAMPLE_NAME
 
 
+# Which packages bring components does not change meanwhile, and looking through all that are
+# installed takes longer than most pages.
+manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)
+
+
 def open_page(
     page: str | None = None,
     *,
@@ -43,10 +50,10 @@ def open_page(
     run: str | None = None,
     **session: object,
 ) -> AppTest:
-    """Run the home page, then the page asked for.
+    """Open a page by its address.
 
     Args:
-        page: its file; None for the home page alone.
+        page: its file; None for the home page.
         dataset: the id that the address names.
         run: likewise.
         session: the session's state, as it was left elsewhere.
@@ -56,10 +63,9 @@ def open_page(
     at.query_params.update({name: value for name, value in named.items() if value is not None})
     for key, value in session.items():
         at.session_state[key] = value
-    at.run()
     if page is not None:
-        at.switch_page(page).run()
-    return at
+        at.switch_page(page)
+    return at.run()
 
 
 def assert_sound(at: AppTest) -> None:
