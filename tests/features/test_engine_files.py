@@ -22,6 +22,19 @@ PROJECT_DIR = Path(__file__).resolve().parents[2]
 TINY = ("tiny", (32, 32), "avg")
 
 
+# Of a child: it says that it has begun, and goes on when it may.
+WAITING = 'cd "$(dirname "$0")"; touch begun; while [ ! -e go ]; do sleep 0.02; done'
+
+
+def wait_for(path: Path) -> None:
+    """Wait until there is something at ``path``."""
+    for _ in range(3000):
+        if path.exists():
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"there never was a {path.name}")
+
+
 def in_the_background(cache_dir: Path) -> Future[Path]:
     """Begin preparing in a thread."""
     return in_background(lambda: prepare_engine(*TINY, cache_dir), "prepare-tiny")
@@ -79,9 +92,12 @@ def test_a_backbone_that_is_there_is_not_converted_again(tmp_path: Path, child) 
 
 
 def test_those_who_want_it_at_once_share_one_conversion(tmp_path: Path, child) -> None:
-    child('echo x >> "$(dirname "$0")/count"; sleep 0.5; echo model > "$out"')
+    child(f'echo x >> "$(dirname "$0")/count"; {WAITING}; echo model > "$out"')
     futures = [in_the_background(tmp_path) for _ in range(3)]
-    assert len({future.result(timeout=20) for future in futures}) == 1
+    wait_for(tmp_path / "begun")
+    assert [future.done() for future in futures] == [False] * 3
+    (tmp_path / "go").touch()
+    assert len({future.result(timeout=120) for future in futures}) == 1
     assert (tmp_path / "count").read_text() == "x\n"
 
 
@@ -121,33 +137,37 @@ def test_a_child_that_fails_is_one_plain_error(
 
 
 def test_a_stop_ends_the_child_at_once(tmp_path: Path, child) -> None:
-    child('echo $$ > "$(dirname "$0")/pid"; exec sleep 30')
+    child('cd "$(dirname "$0")"; echo $$ > new; mv new pid; exec sleep 3600')
     pid = tmp_path / "pid"
-    started = time.monotonic()
     with pytest.raises(Stopped):
         prepare_engine(*TINY, tmp_path, should_stop=pid.exists)
-    assert time.monotonic() - started < 2
     assert not Path(f"/proc/{pid.read_text().strip()}").exists()
 
 
 def test_one_who_waits_for_anothers_conversion_can_be_stopped(tmp_path: Path, child) -> None:
-    child('sleep 1; echo model > "$out"')
+    child(f'{WAITING}; echo model > "$out"')
     other = in_the_background(tmp_path)
-    time.sleep(0.3)
+    wait_for(tmp_path / "begun")
+    looks = iter([False, False, True])
     with pytest.raises(Stopped):
-        prepare_engine(*TINY, tmp_path, should_stop=lambda: True)
-    assert other.result(timeout=20).exists()
+        prepare_engine(*TINY, tmp_path, should_stop=lambda: next(looks))
+    assert not other.done()
+    (tmp_path / "go").touch()
+    assert other.result(timeout=120).exists()
 
 
 def test_work_in_the_background_keeps_no_thread_waiting_and_no_process_alive(
     tmp_path: Path, child
 ) -> None:
-    child("sleep 0.5; exit 1")
+    child(f"{WAITING}; exit 1")
     future = in_the_background(tmp_path)
+    wait_for(tmp_path / "begun")
     assert not future.done()
-    assert all(thread.daemon for thread in threading.enumerate() if thread.name == "prepare-tiny")
+    threads = [thread for thread in threading.enumerate() if thread.name == "prepare-tiny"]
+    assert [thread.daemon for thread in threads] == [True]
+    (tmp_path / "go").touch()
     with pytest.raises(TLError):
-        future.result(timeout=20)
+        future.result(timeout=120)
 
 
 def test_the_child_prints_errors_of_ours_as_json(

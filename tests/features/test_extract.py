@@ -172,7 +172,22 @@ def test_progress_counts_what_has_to_be_computed(index: DatasetIndex, cache_dir:
 def test_a_stop_keeps_what_was_computed(
     index: DatasetIndex, cache_dir: Path, computed: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extract, "augment_view", lambda image, *_: _after(0.02, image))
+    stopped = threading.Event()
+
+    def view(image: np.ndarray, *_: object) -> np.ndarray:
+        if len(computed) > 40:
+            stopped.wait(60)  # however long it takes until the stop is heard
+        return image
+
+    asked: list[bool] = []
+
+    def should_stop() -> bool:
+        asked.append(len(computed) > 40)
+        if sum(asked) > 5:  # a result is taken between two questions
+            stopped.set()
+        return stopped.is_set()
+
+    monkeypatch.setattr(extract, "augment_view", view)
     with pytest.raises(Stopped):
         extract_features(
             index,
@@ -180,7 +195,7 @@ def test_a_stop_keeps_what_was_computed(
             SPEC,
             views=9,
             cache_dir=cache_dir,
-            should_stop=lambda: len(computed) > 40,
+            should_stop=should_stop,
         )
     with open_feature_cache(cache_dir) as cache:
         assert 20 <= cache.num_rows < 99
@@ -193,11 +208,11 @@ def test_a_kill_costs_no_more_than_the_last_seconds(
         "import sys, time; from pathlib import Path\n"
         "from tl_core.config.training import AUGMENT_PRESETS\n"
         "from tl_core.data.dataset import scan_dataset\n"
-        "from tl_core.model import features\n"
-        "features.augment_view = lambda image, *_: time.sleep(0.01) or image\n"
-        "spec = features.FeatureSpec('tiny', (32, 32), augment=AUGMENT_PRESETS['photo'], seed=3)\n"
+        "from tl_core.features import extract\n"
+        "extract.augment_view = lambda image, *_: time.sleep(0.01) or image\n"
+        "spec = extract.FeatureSpec('tiny', (32, 32), augment=AUGMENT_PRESETS['photo'], seed=3)\n"
         "index, cache_dir = scan_dataset(sys.argv[1]), Path(sys.argv[2])\n"
-        "features.extract_features(index, range(11), spec, views=50, cache_dir=cache_dir)"
+        "extract.extract_features(index, range(11), spec, views=50, cache_dir=cache_dir)"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", script, str(index.data_dir), str(cache_dir)], cwd=PROJECT_DIR
@@ -211,11 +226,6 @@ def test_a_kill_costs_no_more_than_the_last_seconds(
     assert 100 <= num_kept < 550
     extract_features(index, range(11), SPEC, views=50, cache_dir=cache_dir)
     assert sum(computed) == 550 - num_kept
-
-
-def _after(seconds: float, image: np.ndarray) -> np.ndarray:
-    time.sleep(seconds)
-    return image
 
 
 def _delete(path: Path) -> None:

@@ -7,10 +7,12 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from conftest import FakeClock
 
 from tl_core.config.training import TrainConfig
 from tl_core.errors import ConfigError, DatasetError, RunError, Stopped
 from tl_core.files import read_json, write_json
+from tl_core.jobs import training as jobs_module
 from tl_core.jobs import worker as worker_module
 from tl_core.jobs import worker_client
 from tl_core.jobs.handlers import JobKind
@@ -268,27 +270,43 @@ def wait_for_stop(context):
     raise Stopped
 
 
-def test_a_job_in_the_background_gives_way_within_a_second_and_goes_on_later(queue, start_worker):
+def test_a_job_in_the_background_gives_way_and_goes_on_later(queue, start_worker):
     begun = []
 
     def background(context):
-        begun.append(time.monotonic())
+        begun.append("background")
         if len(begun) == 1:
-            wait_for_stop(context)
+            wait_for_stop(context)  # for ever, unless it has to give way
 
-    urgent_done = []
     kinds = {
         "background": JobKind(background, gives_way=True),
-        "urgent": JobKind(lambda context: urgent_done.append(time.monotonic())),
+        "urgent": JobKind(lambda context: begun.append("urgent")),
     }
     start_worker(**kinds)
     queue.submit("background", {}, priority=-10)
     wait_until(lambda: begun)
-    submitted = time.monotonic()
     queue.submit("urgent", {})
     wait_until(lambda: not queue.jobs())
-    assert urgent_done[0] - submitted < 1
-    assert len(begun) == 2
+    assert begun == ["background", "urgent", "background"]
+
+
+def test_whether_to_give_way_is_asked_several_times_a_second(queue, start_worker, monkeypatch):
+    clock = FakeClock()
+    asked = []
+    monkeypatch.setattr(JobQueue, "must_give_way", lambda *_: asked.append(clock.now))
+
+    def ask_for_ten_seconds(context):
+        with monkeypatch.context() as patch:
+            patch.setattr(worker_module, "time", clock)
+            while clock.now < 10:
+                assert not context.should_stop()
+                clock.sleep(0.01)
+
+    queue.submit("background", {})
+    start_worker(background=JobKind(ask_for_ten_seconds, gives_way=True))
+    wait_until(lambda: not queue.jobs())
+    assert clock.now >= 10
+    assert 2 * 10 <= len(asked) <= 10 * 10
 
 
 def test_an_asked_stop_ends_a_job_for_good(queue, start_worker):
@@ -441,7 +459,8 @@ def test_the_processes_that_use_a_worker_are_known_and_ended_ones_forgotten(work
     assert has_users(workspace)
 
 
-def test_a_worker_process_trains_and_stops_within_two_seconds(studio, data_dir):
+def test_a_worker_process_trains_and_stops_when_asked(studio, data_dir, monkeypatch):
+    monkeypatch.setattr(jobs_module, "_PATIENCE_SECONDS", 60)  # other programs may hold it up
     ensure_worker(studio, warm=False)
     pid = worker_state(studio).pid
     ensure_worker(studio, warm=False)
@@ -452,9 +471,7 @@ def test_a_worker_process_trains_and_stops_within_two_seconds(studio, data_dir):
     assert finished.state == "finished", (finished.message, worker_log_tail(studio))
     assert finished.metrics["test_accuracy"] is not None
     wait_for_weights(endless)
-    started = time.monotonic()
     stop_run(studio, endless)
-    assert time.monotonic() - started < 2
     assert endless.state == "stopped"
     assert endless.is_loadable
     assert endless.metrics["test_accuracy"] is not None
@@ -462,14 +479,17 @@ def test_a_worker_process_trains_and_stops_within_two_seconds(studio, data_dir):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="cannot suspend a process")
-def test_a_worker_that_does_not_react_is_ended_and_the_run_stopped(studio, data_dir):
+def test_a_worker_that_does_not_react_for_two_seconds_is_ended_and_the_run_stopped(
+    studio, data_dir, monkeypatch
+):
     run = start_training(studio, ENDLESS, data_dir)
     wait_for_weights(run)
     pid = worker_state(studio).pid
     os.kill(pid, signal.SIGSTOP)
-    started = time.monotonic()
+    clock = FakeClock()
+    monkeypatch.setattr(jobs_module, "time", clock)
     stop_run(studio, run)
-    assert time.monotonic() - started < 2.5
+    assert 1 < clock.now < 2
     assert (run.state, run.is_loadable) == ("stopped", True)
     assert worker_state(studio).alive
     assert worker_state(studio).pid != pid

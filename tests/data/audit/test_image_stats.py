@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import fields
 
 import numpy as np
@@ -177,11 +176,13 @@ def test_a_stop_ends_soon_and_keeps_what_was_measured(make_dataset, tmp_path, mo
 def test_threads_share_the_work(make_dataset, monkeypatch):
     index = scan_dataset(make_dataset({"cat": 6, "dog": 6}))
     threads = set()
+    all_there = threading.Barrier(3, timeout=60)
     original = stats_module.measure_image
 
     def measure(source):
-        threads.add(threading.current_thread().name)
-        time.sleep(0.02)
+        if threading.current_thread().name not in threads:
+            threads.add(threading.current_thread().name)
+            all_there.wait()  # broken unless three are at an image at once
         return original(source)
 
     monkeypatch.setattr(stats_module, "measure_image", measure)
