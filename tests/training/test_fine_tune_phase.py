@@ -241,14 +241,14 @@ MIRRORED = """
 import numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from tests.test_fine_tune_phase import draw_batch, make_steps
+from tests.training.test_fine_tune_phase import draw_batch, make_steps
 import tl_core.training.fine_tune_steps as module
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 _, top, alone, _ = make_steps(weight_decay=0.1)
 with strategy.scope():
     plain = module.FineTuneSteps
     module_steps = lambda top, names, head, settings: plain(top, names, head, settings, strategy)
-    import tests.test_fine_tune_phase as tests
+    import tests.training.test_fine_tune_phase as tests
     tests.FineTuneSteps = module_steps
     _, mirrored_top, together, _ = make_steps(weight_decay=0.1)
 assert together.num_replicas == 2
