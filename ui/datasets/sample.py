@@ -42,7 +42,7 @@ def ensure_sample(workspace: Workspace) -> Drawing | None:
         return None
     drawing = _drawing(str(sample_dir(workspace)))
     if drawing.thread is None:
-        drawing.thread = threading.Thread(target=_draw, args=(drawing,), daemon=True)
+        drawing.thread = threading.Thread(target=_draw, args=(drawing,))
         drawing.thread.start()
     return drawing
 
