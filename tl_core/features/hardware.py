@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -11,27 +12,83 @@ from typing import Literal
 DEVICE_ENVIRONMENT_NAME = "TL_DEVICE"
 _NVIDIA_SIGNS = ("/proc/driver/nvidia/version", "/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg")
 _CGROUP_DIR = Path("/sys/fs/cgroup")
+_OWN_CGROUPS = Path("/proc/self/cgroup")
 
 
 def num_cores() -> int:
     """Return how many cores this process may keep busy, by affinity and container quota."""
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    with suppress(OSError, ValueError):
-        quota, period = (_CGROUP_DIR / "cpu.max").read_text().split()
-        cores = min(cores, round(int(quota) / int(period)))
+    for group in _control_groups("cpu"):
+        with suppress(OSError, ValueError, ZeroDivisionError):
+            if (group / "cpu.max").exists():
+                quota, period = map(int, (group / "cpu.max").read_text().split())
+            else:
+                quota = int((group / "cpu.cfs_quota_us").read_text())
+                period = int((group / "cpu.cfs_period_us").read_text())
+            if quota > 0:  # version 1 says -1 where there is no limit
+                cores = min(cores, round(quota / period))
     return max(1, cores)
 
 
 def available_bytes() -> int:
-    """Return how much memory can still be taken, by the system and the container's limit."""
+    """Return how much memory is still available, in bytes, by the system and container limits.
+
+    The page cache of files that were read counts as used in a control group, but the kernel gives
+    it back when memory is needed, so it is available.
+    """
     import psutil
 
     available = int(psutil.virtual_memory().available)
-    with suppress(OSError, ValueError):
-        limit = int((_CGROUP_DIR / "memory.max").read_text())
-        used = int((_CGROUP_DIR / "memory.current").read_text())
-        available = min(available, max(0, limit - used))
+    for group in _control_groups("memory"):
+        with suppress(OSError, ValueError):
+            if (group / "memory.max").exists():
+                names = ("memory.max", "memory.current", "inactive_file")
+            else:
+                names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            limit, used = (int((group / name).read_text()) for name in names[:2])
+            used -= _statistic(group / "memory.stat", names[2])
+            available = min(available, max(0, limit - used))
     return available
+
+
+def _control_groups(controller: str) -> Iterator[Path]:
+    """Yield the folders of the control groups whose limits hold for this process.
+
+    The innermost comes first. Version 2 has one tree for all controllers, version 1 one for each.
+    Inside a container its own group often appears as the root, and the path that the process is
+    said to be in does not exist: then the root is taken.
+
+    References:
+        The kernel's documentation, admin-guide/cgroup-v2.rst and admin-guide/cgroup-v1/memory.rst.
+    """
+    try:
+        lines = _OWN_CGROUPS.read_text().splitlines()
+    except OSError:
+        lines = ["0::/"]
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            root = _CGROUP_DIR
+        elif controller in controllers.split(","):
+            root = _CGROUP_DIR / controller
+        else:
+            continue
+        own = root / path.lstrip("/")
+        group = own if own.is_dir() and ".." not in own.parts else root
+        yield group
+        while group != root:
+            group = group.parent
+            yield group
+
+
+def _statistic(path: Path, name: str) -> int:
+    """Return one figure of a control group's ``memory.stat``; 0 where it is not reported."""
+    with suppress(OSError, ValueError):
+        for line in path.read_text().splitlines():
+            key, _, value = line.partition(" ")
+            if key == name:
+                return int(value)
+    return 0
 
 
 def choose_device() -> Literal["cpu", "gpu"]:
