@@ -1,0 +1,35 @@
+import shutil
+
+import pytest
+from browser_helpers import open_chromium
+from web_helpers import PLAYER, serve
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    with open_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def call(chromium, tmp_path_factory):
+    """Return ``call(module, body, argument)``: what JavaScript gives that uses a player's module.
+
+    ``body`` is the body of an async function of ``m``, the module, and ``argument``.
+    """
+    folder = tmp_path_factory.mktemp("modules")
+    shutil.copytree(PLAYER, folder / "player")
+    with serve(folder) as url:
+        page = chromium.new_page()
+        page.goto(url)
+
+        def evaluate(module, body, argument=None):
+            script = f"""async argument => {{
+                const m = await import("{url}player/{module}");
+                {body}
+            }}"""
+            return page.evaluate(script, argument)
+
+        evaluate.folder, evaluate.url = folder, url
+        yield evaluate
+        page.close()

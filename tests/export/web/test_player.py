@@ -1,0 +1,238 @@
+"""The exported page in a real browser: photos, camera, keyboard, heat map, offline."""
+
+import itertools
+
+import numpy as np
+import pytest
+from browser_helpers import ARTIFACTS
+from made_export import make_export_run
+from PIL import Image
+from playwright.sync_api import expect
+from web_helpers import serve
+
+from tl_core.evaluation.evaluate import evaluate_run
+from tl_core.export.model_info import ModelInfo, write_model_info
+from tl_core.export.web.folder import write_web
+from tl_core.export.web.runtime import fetch_runtime
+from tl_core.export.writers import Writing
+from tl_core.inference.predict import load_predictor
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+READY = "body[data-state=ready]"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_export_run(tmp_path_factory.mktemp("made"), image_size=(40, 64))
+
+
+@pytest.fixture(scope="module")
+def host(run, tmp_path_factory):
+    """Return a folder to serve, with the page in a sub-path."""
+    if reason := fetch_runtime(run.workspace.cache_dir):
+        pytest.skip(f"The page has no runtime: {reason}.")
+    root = tmp_path_factory.mktemp("host")
+    folder = root / "some" / "where"
+    folder.mkdir(parents=True)
+    metrics = evaluate_run(run.run_dir, cache_dir=run.workspace.cache_dir).to_dict()
+    info = ModelInfo.of_run(run, metrics)
+    write_web(Writing(run, info, folder, run.workspace.cache_dir), "float32", num_examples=3)
+    write_model_info(folder, info)
+    return root
+
+
+@pytest.fixture(scope="module")
+def site(host):
+    """Return the address of the page."""
+    with serve(host) as url:
+        yield f"{url}some/where/"
+
+
+@pytest.fixture
+def page(chromium, site):
+    """Yield the page, ready, in a window of its own; nothing may go wrong on it."""
+    context = chromium.new_context(permissions=["camera"], viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.requested, page.errors = [], []
+    page.on("request", lambda request: page.requested.append(request.url))
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.goto(site)
+    page.wait_for_selector(READY)
+    yield page
+    assert page.errors == []
+    assert {url.split("/")[2] for url in page.requested if url.startswith("http")} == {
+        site.split("/")[2]
+    }
+    context.close()
+
+
+def shown(page):
+    """Return percentages by class as they stand beside the bars."""
+    rows = page.locator("#bars li").all()
+    return {
+        row.locator(".name").inner_text(): float(row.locator(".percent").inner_text().strip("<>% "))
+        for row in rows
+    }
+
+
+def test_photos_get_the_answers_of_the_app(page, run, tmp_path):
+    rng = np.random.default_rng(0)
+    source = next((run.data_dir / "dog").iterdir())
+    with Image.open(source) as file:
+        picture = file.convert("RGB")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    alpha = picture.convert("RGBA")
+    alpha.putalpha(Image.fromarray(rng.integers(0, 2, picture.size[::-1], dtype=np.uint8) * 255))
+    paths = {name: tmp_path / name for name in ("plain.png", "turned.png", "alpha.png", "grey.png")}
+    picture.save(paths["plain.png"])
+    picture.save(paths["turned.png"], exif=exif)
+    alpha.save(paths["alpha.png"])
+    picture.convert("L").resize((700, 500)).save(paths["grey.png"])
+    predictor = load_predictor(run.run_dir, run.workspace.cache_dir)
+    for path in paths.values():
+        page.set_input_files("#files", path)
+        expect(page.locator("#photo")).to_have_attribute("alt", path.name)
+        expect(page.locator(".tile[aria-current] .tile-answer")).not_to_be_empty()
+        page.wait_for_timeout(100)
+        expected = predictor.predict([path])[0].probabilities
+        got = shown(page)
+        for name, probability in zip(run.class_names, expected, strict=True):
+            assert got[name] == pytest.approx(100 * probability, abs=0.35), (path.name, name)
+
+
+def test_a_bad_file_says_so_and_disturbs_no_other(page, tmp_path):
+    bad, good = tmp_path / "bad.jpg", tmp_path / "good.png"
+    bad.write_bytes(b"no photo")
+    Image.new("RGB", (60, 40), "tomato").save(good)
+    page.set_input_files("#files", [bad, good])
+    expect(page.locator("#problem")).to_contain_text("cannot be read as a photo")
+    expect(page.locator(".tile").first).to_contain_text("Unreadable")
+    expect(page.locator(".tile .tile-answer").nth(1)).not_to_be_empty()
+    page.locator(".tile").nth(1).click()
+    expect(page.locator("#problem")).to_be_hidden()
+    expect(page.locator("#result")).to_be_visible()
+
+
+def test_the_bars_follow_the_camera_and_a_photo_can_be_taken(page):
+    page.click("#camera")
+    expect(page.locator("#rate")).to_contain_text("answers/s", timeout=20_000)
+    for _ in range(30):  # the fake camera's picture changes all the time
+        before = shown(page)
+        page.wait_for_timeout(100)
+        if shown(page) != before:
+            break
+    else:
+        pytest.fail("The bars did not move.")
+    num_photos = page.locator(".tile").count()
+    page.click("#shoot")
+    expect(page.locator(".tile")).to_have_count(num_photos + 1)
+    expect(page.locator("#video")).to_be_hidden()
+    page.click("#camera")
+    expect(page.locator("#video")).to_be_visible()
+    page.click("#stop")
+    expect(page.locator("#photo")).to_be_visible()
+
+
+def test_where_it_looked_is_laid_over_the_photo(page):
+    heat = page.locator("#heat")
+    expect(heat).to_be_hidden()
+    page.click("#look")
+    expect(heat).to_be_visible()
+    script = (
+        "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data"
+    )
+    first = heat.evaluate(f"canvas => [...({script})(canvas)].filter((_, i) => i % 4 === 3)")
+    assert max(first) == pytest.approx(153, abs=2)  # the hottest place is opaque to 60 %
+    chosen = page.locator(".bar[aria-pressed=true]")
+    expect(chosen).to_have_count(1)
+    other = page.locator(".bar[aria-pressed=false]").first
+    other.click()
+    expect(chosen).to_have_count(1)
+    page.click("#look")
+    expect(heat).to_be_hidden()
+
+
+def test_a_pasted_photo_is_answered(page):
+    count = page.locator(".tile").count()
+    page.evaluate(
+        """async () => {
+            const canvas = new OffscreenCanvas(50, 40);
+            canvas.getContext("2d").fillRect(0, 0, 30, 30);
+            const blob = await canvas.convertToBlob();
+            const file = new File([blob], "pasted.png", {type: "image/png"});
+            const clipboardData = new DataTransfer();
+            clipboardData.items.add(file);
+            document.dispatchEvent(new ClipboardEvent("paste", {clipboardData, bubbles: true}));
+        }"""
+    )
+    expect(page.locator(".tile")).to_have_count(count + 1)
+    expect(page.locator("#photo")).to_have_attribute("alt", "pasted.png")
+
+
+def test_everything_is_reached_by_keyboard(page):
+    reached = []
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        reached.append(
+            page.evaluate("document.activeElement.id || document.activeElement.className")
+        )
+    assert {"skip", "files", "camera", "look", "tile", "bar"} <= set(itertools.chain(reached))
+    page.locator(".tile").first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".tile").nth(1)).to_have_attribute("aria-current", "")
+    expect(page.locator("#photo")).to_have_attribute("alt", "Example of dog")
+
+
+def test_it_works_without_its_server_after_the_first_visit(chromium, host):
+    context = chromium.new_context()
+    page = context.new_page()
+    with serve(host) as url:
+        page.goto(f"{url}some/where/")
+        expect(page.locator("#offline")).to_contain_text("offline", timeout=30_000)
+    page.goto(f"{url}some/where/index.html")  # the server is gone
+    page.wait_for_selector(READY)
+    expect(page.locator("#verdict")).not_to_be_empty()
+    expect(page.locator(".tile img").first).to_have_js_property("complete", True)
+    context.close()
+
+
+def test_the_page_is_not_allowed_to_send_anything(page, site):
+    attempt = """async () => {
+        let refused = "";
+        document.addEventListener("securitypolicyviolation", event => refused = event.blockedURI);
+        await fetch("http://127.0.0.1:9/", {method: "POST", body: "photo"}).catch(() => {});
+        await new Promise(resolve => setTimeout(resolve, 50));
+        return refused;
+    }"""
+    assert page.evaluate(attempt).startswith("http://127.0.0.1:9")
+    # The worker, which sees the photos, inherits that policy because it starts from a blob.
+    assert all(worker.url.startswith("blob:") for worker in page.workers)
+    assert page.workers
+
+
+def test_the_model_card_and_the_promise_stand_on_the_page(page, run):
+    expect(page.locator("#about")).to_contain_text("By class")
+    expect(page.locator("#about")).to_contain_text("Accuracy")
+    for name in run.class_names:
+        expect(page.locator("#about table").first).to_contain_text(name)
+    expect(page.locator("body")).to_contain_text("Photos never leave this device.")
+
+
+@pytest.mark.parametrize("width", [480, 1280])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_nothing_is_cut_at_any_width(chromium, site, width, theme):
+    context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+    page = context.new_page()
+    page.goto(site)
+    page.wait_for_selector(READY)
+    page.click("#look")
+    expect(page.locator("#heat")).to_be_visible()
+    overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert overflow <= 0
+    if width == 480:  # the answer is seen without scrolling
+        assert page.locator("#bars li").first.bounding_box()["y"] < 900
+    ARTIFACTS.mkdir(exist_ok=True)
+    page.screenshot(path=ARTIFACTS / f"web_{width}_{theme}.png", full_page=True)
+    context.close()

@@ -1,0 +1,1 @@
+"""A run as a web page that needs no server: it classifies in the visitor's own browser."""

@@ -1,0 +1,271 @@
+"""Writing the folder of a page that classifies without a server.
+
+index.html sw.js app.webmanifest icon.svg      the page
+player/                                        its script and style
+runtime/                                       LiteRT for browsers, unless a CDN serves it
+model.tflite head.bin known.bin                the run: network, head, "none of these"
+model.json player.json                         what the run is, and what the page needs to know
+examples/                                      photos to try
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tl_core.data.curation.store import apply_decisions, load_decisions
+from tl_core.data.dataset import scan_dataset
+from tl_core.data.images.images import encode_jpeg, open_image
+from tl_core.errors import TLError
+from tl_core.export.graph import Precision, build_inference_model, convert_to_litert
+from tl_core.export.model_info import MODEL_FILE, file_info
+from tl_core.export.web.card import describe, make_card
+from tl_core.export.web.runtime import CDN, FILES, NOTICE, cached_runtime, fetch_runtime
+from tl_core.export.writers import LITERT_FILE, Writing
+from tl_core.files import write_json, write_text
+from tl_core.head.out_of_distribution import KnownImages
+from tl_core.inference.predict import load_head
+from tl_core.inference.reliability import load_trust
+from tl_core.runs.image_selection import choose_part
+from tl_core.runs.store import Run
+
+PLAYER_FILE = "player.json"
+PLAYER_SCHEMA = 1
+HEAD_FILE = "head.bin"
+KNOWN_FILE = "known.bin"
+NUM_EXAMPLES = 6
+MAX_HEAD_BYTES = 4 * 2**20
+"""A larger head travels only inside the model: the page then offers no heat map."""
+
+_EXAMPLE_SIDE = 512
+
+
+@dataclass(frozen=True)
+class PageFile:
+    """A file that the page loads: its address in the folder or at the CDN."""
+
+    url: str
+    bytes: int
+    integrity: str = ""
+
+    def to_json(self, **more: Any) -> dict[str, Any]:
+        """Return what the page's script reads."""
+        checked = {"integrity": self.integrity} if self.integrity else {}
+        return {"url": self.url, "bytes": self.bytes, **checked, **more}
+
+
+def write_web(
+    writing: Writing, precision: Precision = "float16", num_examples: int = NUM_EXAMPLES
+) -> None:
+    """Write the page of a run, without its ``model.json``.
+
+    Args:
+        writing: the run and the empty folder.
+        precision: of the network's weights.
+        num_examples: how many test photos go into the page for visitors to try; they are then
+            public wherever the page is. 0 leaves them out.
+    """
+    folder, run = writing.folder, writing.run
+    missing = fetch_runtime(writing.cache_dir)
+    images = writing.calibration_images() if precision == "int8" else []
+    model = build_inference_model(run, with_feature_map=True)
+    network = _write(folder / LITERT_FILE, convert_to_litert(model, precision, images))
+    head = load_head(run)
+    trust = load_trust(run, head)
+    player = {
+        "schema": PLAYER_SCHEMA,
+        "runtime": _write_runtime(folder, None if missing else writing.cache_dir),
+        "model": network.to_json(),
+        "pooling": run.config.pooling,
+        "head": _write_head(folder, head),
+        "known": _write_known(folder, trust.known),
+        "examples": _write_examples(writing, num_examples),
+        "card": make_card(run, writing.info, precision),
+    }
+    write_json(folder / PLAYER_FILE, player)
+    title, description = writing.info.name, describe(writing.info.class_names)
+    _write_page(folder, title, description, _loaded_files(player), hosts="" if not missing else CDN)
+
+
+def _write(path: Path, content: bytes) -> PageFile:
+    path.write_bytes(content)
+    return PageFile(path.name, len(content))
+
+
+def _write_runtime(folder: Path, cache_dir: Path | None) -> dict[str, dict[str, Any]]:
+    """Put the runtime into the folder, or point to the CDN; the page checks it either way."""
+    contents = cached_runtime(cache_dir) if cache_dir is not None else None
+    if contents is None:
+        pages = {key: PageFile(file.cdn_url, file.bytes) for key, file in FILES.items()}
+    else:
+        target = folder / "runtime"
+        target.mkdir()
+        for name, content in contents.items():
+            (target / name).write_bytes(content)
+        (target / "NOTICE.txt").write_text(NOTICE, encoding="utf-8")
+        pages = {key: PageFile(f"runtime/{file.name}", file.bytes) for key, file in FILES.items()}
+    return {key: page.to_json(integrity=FILES[key].integrity) for key, page in pages.items()}
+
+
+def _write_head(folder: Path, weights: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
+    """Write the head's layers for heat maps; the probabilities come from the network's file.
+
+    First a scale for each input and the bias of each layer, float32, then the kernels (inputs,
+    outputs) as 8-bit integers.
+    """
+    num_fc = sum(name.startswith("fc_") and name.endswith("/kernel") for name in weights)
+    names = [f"fc_{number}" for number in range(num_fc)] + ["predictions"]
+    floats, kernels, shapes = [], [], []
+    for name in names:
+        kernel, scales = quantize_rows(weights[f"{name}/kernel"])
+        floats += [scales, weights[f"{name}/bias"]]
+        kernels.append(kernel.tobytes())
+        shapes.append(list(kernel.shape))
+    content = b"".join([*(values.astype("<f4").tobytes() for values in floats), *kernels])
+    if len(content) > MAX_HEAD_BYTES:
+        return None
+    return _write(folder / HEAD_FILE, content).to_json(layers=shapes)
+
+
+def _write_known(folder: Path, known: KnownImages | None) -> dict[str, Any] | None:
+    """Write the training photos' features: a float32 scale each, then rows of 8-bit integers."""
+    if known is None:
+        return None
+    rows, scales = quantize_rows(known.anchors)
+    content = scales.astype("<f4").tobytes() + rows.tobytes()
+    count, dim = rows.shape
+    return _write(folder / KNOWN_FILE, content).to_json(count=count, dim=dim)
+
+
+def quantize_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows (n, dim) as int8 and the scale (n,) float32 that each is multiplied by.
+
+    A cosine to rows of length 1 changes by about 0.001 at most where they have 1,280 columns.
+    """
+    scales = np.maximum(np.abs(rows).max(axis=1), 1e-12) / 127
+    quantized = np.rint(rows / scales[:, None]).astype(np.int8)
+    return quantized, scales.astype(np.float32)
+
+
+def _write_examples(writing: Writing, count: int) -> list[dict[str, str]]:
+    """Write photos of the test part, one class after the other; none where they are gone."""
+    if count < 1:
+        return []
+    target = writing.folder / "examples"
+    target.mkdir()
+    examples = []
+    try:
+        photos = _test_photos(writing.run, writing.cache_dir, count)
+    except TLError:
+        photos = []  # the data is gone: the page works without
+    for number, (class_name, content) in enumerate(photos, start=1):
+        path = target / f"{number}.jpg"
+        path.write_bytes(content)
+        examples.append({"url": f"examples/{path.name}", "name": f"Example of {class_name}"})
+    if not examples:
+        target.rmdir()
+    return examples
+
+
+def _test_photos(run: Run, cache_dir: Path, count: int) -> list[tuple[str, bytes]]:
+    """Return class name and JPEG of some test photos, without their metadata."""
+    index = scan_dataset(run.data_dir, cache_dir=cache_dir)
+    index = apply_decisions(index, load_decisions(run.workspace, index.data_dir))
+    _, chosen = choose_part(run, index, "test")
+    by_class: dict[int, list[int]] = {}
+    for position, label in zip(chosen.positions, chosen.labels, strict=True):
+        by_class.setdefault(label, []).append(position)
+    in_turn = [
+        (label, positions[turn])
+        for turn in range(count)
+        for label, positions in sorted(by_class.items())
+        if turn < len(positions)
+    ]
+    return [
+        (
+            run.class_names[label],
+            index.decode(
+                index.records[position],
+                lambda data: encode_jpeg(open_image(data, _EXAMPLE_SIDE)),
+            ),
+        )
+        for label, position in in_turn[:count]
+    ]
+
+
+def _loaded_files(player: Mapping[str, Any]) -> list[str]:
+    """Return the addresses of what the page loads beside its own script and style."""
+    files = [*player["runtime"].values(), player["model"], player["head"], player["known"]]
+    return [file["url"] for file in [*files, *player["examples"]] if file is not None]
+
+
+def _write_page(folder: Path, title: str, description: str, loaded: list[str], hosts: str) -> None:
+    """Write the page itself, its templates filled in."""
+    (folder / "player").mkdir()
+    package = resources.files(__package__)
+    for file in (package / "player").iterdir():
+        (folder / "player" / file.name).write_bytes(file.read_bytes())
+    source = package / "page"
+    (folder / "icon.svg").write_bytes((source / "icon.svg").read_bytes())
+    own = sorted(f"player/{path.name}" for path in (folder / "player").iterdir())
+    files = ["./", MODEL_FILE, PLAYER_FILE, "app.webmanifest", "icon.svg", *own, *loaded]
+    values = {
+        "index.html": {
+            "title": html.escape(title),
+            "description": html.escape(description),
+            "policy": content_policy(hosts),
+        },
+        "app.webmanifest": {"title": json.dumps(title)[1:-1]},
+    }
+    for name in values:
+        _fill(source, name, folder, values[name])
+    # Last, for its version covers every other file.
+    version = {"files": json.dumps(files, indent=2), "version": _version(folder)}
+    _fill(source, "sw.js", folder, version)
+
+
+def _fill(source: Traversable, name: str, folder: Path, values: Mapping[str, str]) -> None:
+    text = (source / name).read_text(encoding="utf-8")
+    for key, value in values.items():
+        text = text.replace("{{" + key + "}}", value)
+    write_text(folder / name, text)
+
+
+def content_policy(hosts: str = "") -> str:
+    """Return the page's Content-Security-Policy: it may load its own files and send nothing.
+
+    Args:
+        hosts: other origins that the runtime is loaded from.
+    """
+    connect = " ".join(["'self'", "blob:", *hosts.split()])
+    return "; ".join(
+        [
+            "default-src 'none'",
+            "script-src 'self' blob: 'wasm-unsafe-eval'",
+            "worker-src 'self' blob:",
+            f"connect-src {connect}",
+            "img-src 'self' blob:",
+            "media-src 'self' blob:",
+            "style-src 'self'",
+            "manifest-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
+
+
+def _version(folder: Path) -> str:
+    """Return what changes whenever a file of the page does."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(folder).as_posix()} {file_info(path).sha256}".encode())
+    return digest.hexdigest()[:16]
