@@ -177,6 +177,16 @@ def test_root_on_debian_gets_chromium_installed(machine, monkeypatch):
     assert [command[1] for command in machine.commands] == ["update", "install"]
 
 
+def test_without_npm_the_tests_of_exported_pages_are_skipped_with_a_reason(
+    machine, monkeypatch, capsys
+):
+    monkeypatch.setattr(setup, "find_chromium", lambda: "/usr/bin/chromium")
+    monkeypatch.setattr(setup.shutil, "which", lambda name: None)
+    assert setup.main(["test"]) == 0
+    assert "sudo apt-get install npm" in capsys.readouterr().out
+    assert "-m" not in machine.commands[-1][3:]
+
+
 def test_a_failed_chromium_installation_is_a_reason_and_no_error(machine, monkeypatch):
     monkeypatch.setattr(setup, "find_chromium", lambda: None)
     monkeypatch.setattr(setup, "_is_root", lambda: True)

@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,6 +99,7 @@ def run_tests(pytest_arguments: Sequence[str] = ()) -> int:
     """
     python = str(prepare(dev=True))
     browser_reason = prepare_chromium()
+    npm_reason = prepare_npm()
     checks = {
         "ruff check": [python, "-m", "ruff", "check", "."],
         "ruff format": [python, "-m", "ruff", "format", "--check", "."],
@@ -108,6 +109,8 @@ def run_tests(pytest_arguments: Sequence[str] = ()) -> int:
     if browser_reason:
         say(f"The browser test is left out: {browser_reason}")
         checks["pytest"] += ["-m", "not browser"]
+    elif npm_reason:
+        say(f"The browser tests of exported web pages are skipped: {npm_reason}")
     failed = []
     for name, command in checks.items():
         say(f"== {name}")
@@ -159,21 +162,33 @@ def requirements_hash() -> str:
 
 
 def prepare_chromium() -> str | None:
-    """Find or install the browser of the browser test; return why there is none, or None.
+    """Find or install the browser of the browser tests; return why there is none, or None."""
+    return _prepare_program(find_chromium, ["chromium"], "for the browser tests")
 
-    It is installed where that needs no question: as root on a Debian-like system.
-    """
-    if find_chromium():
+
+def prepare_npm() -> str | None:
+    """Find or install npm, which fetches the runtime of exported web pages; as of chromium."""
+    packages = ["npm", "--no-install-recommends"]  # it recommends compilers
+    return _prepare_program(lambda: shutil.which("npm"), packages, "for exported web pages")
+
+
+def _prepare_program(
+    find: Callable[[], str | None], packages: list[str], purpose: str
+) -> str | None:
+    """Install a program where that needs no question: as root on a Debian-like system."""
+    if find():
         return None
-    advice = "no chromium was found; on Debian install it with: sudo apt-get install chromium"
+    words = " ".join(packages)
+    advice = f"no {packages[0]} was found; on Debian install it with: sudo apt-get install {words}"
     if not shutil.which("apt-get") or not _is_root():
         return advice
-    say("Installing chromium for the browser test.")
+    say(f"Installing {packages[0]} {purpose}.")
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["apt-get", "update", "-q"], ["apt-get", "install", "-y", "-q", "chromium"]):
+    install = ["apt-get", "install", "-y", "-q", *packages]
+    for command in (["apt-get", "update", "-q"], install):
         if subprocess.run(command, env=quiet, stdin=subprocess.DEVNULL).returncode != 0:
             return f"'{' '.join(command)}' failed, its own message stands above"
-    return None if find_chromium() else advice
+    return None if find() else advice
 
 
 def find_chromium() -> str | None:
