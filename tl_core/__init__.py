@@ -20,6 +20,8 @@ _HOME_OF = {
     "load_config": "tl_core.config.training",
     "DatasetIndex": "tl_core.data.dataset",
     "scan_dataset": "tl_core.data.dataset",
+    "LayoutPlan": "tl_core.data.layout.plan",
+    "plan_layout": "tl_core.data.layout.plan",
     "load_image": "tl_core.data.images.images",
     "Split": "tl_core.data.split",
     "split_dataset": "tl_core.data.split",

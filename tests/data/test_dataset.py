@@ -130,8 +130,9 @@ def test_test_images_without_class_folders_leave_no_given_split(make_dataset: Ma
 
     assert index.class_counts() == {"a": 2, "b": 2}
     assert not index.has_given_split
-    assert len(finding(index, "stray").paths) == 3
-    assert index.num_ignored == {"stray": 3}
+    assert finding(index, "unlabelled").paths == ("test/0.png", "test/1.png", "test/2.png")
+    assert index.unlabelled == finding(index, "unlabelled").paths
+    assert index.num_ignored == {}
 
 
 @pytest.mark.parametrize("wrapper", ["pets", "download/pets"])
@@ -250,15 +251,20 @@ def test_a_files_content_counts_not_its_suffix(make_dataset: MakeDataset) -> Non
     assert scan_dataset(data_dir).records[0].format == "PNG"
 
 
-def test_an_image_without_a_suffix_is_told(make_dataset: MakeDataset) -> None:
+@pytest.mark.parametrize(
+    "name", ["download", "large.png_large", "images.png.1", "photo.png!d", "pic.png?w=800"]
+)
+def test_an_image_with_an_odd_ending_or_none_is_used(make_dataset: MakeDataset, name: str) -> None:
     data_dir = make_dataset({"cat": 2, "dog": 1})
-    (data_dir / "cat/1.png").rename(data_dir / "cat/download")
+    (data_dir / "cat/1.png").rename(data_dir / "cat" / name)
     (data_dir / "cat/LICENSE").write_text("free")
+    (data_dir / "cat/BMW").write_text("BM, but text, and longer than a header of a bitmap is")
 
     index = scan_dataset(data_dir)
 
-    assert finding(index, "no_suffix").paths == ("cat/download",)
-    assert finding(index, "other").paths == ("cat/LICENSE",)
+    assert index.class_counts() == {"cat": 2, "dog": 1}
+    assert finding(index, "odd_name").paths == (f"cat/{name}",)
+    assert finding(index, "other").paths == ("cat/BMW", "cat/LICENSE")
 
 
 def test_class_names_that_look_the_same_are_told_and_kept_apart(make_dataset: MakeDataset) -> None:

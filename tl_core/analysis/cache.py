@@ -26,7 +26,7 @@ from tl_core.data.dataset import DatasetIndex
 from tl_core.features.spec import FeatureSpec
 from tl_core.files import read_json, write_bytes, write_json
 
-AUDIT_VERSION = 1
+AUDIT_VERSION = 2
 """Raised when the audit finds other things in the same images, so that kept findings go."""
 
 CURVE_VERSION = 1

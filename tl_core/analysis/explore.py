@@ -75,7 +75,9 @@ def look_apart(
     """
     said = None
     with subprocess.Popen(
-        module_command("tl_core.analysis.explore", str(index.data_dir), str(cache_dir)),
+        module_command(
+            "tl_core.analysis.explore", str(index.data_dir), str(cache_dir), index.layout
+        ),
         env=child_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -289,8 +291,8 @@ def _tsne_in_child(features: np.ndarray, should_stop: ShouldStop | None) -> np.n
 
 
 def main() -> None:
-    """Look at the data folder that is named first; the second name is the cache folder."""
-    data_dir, cache_dir = map(Path, sys.argv[1:])
+    """Look at a data folder; the arguments are its path, the cache folder and the layout."""
+    data_dir, cache_dir, layout = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     if hasattr(os, "nice"):
         os.nice(10)
 
@@ -298,7 +300,7 @@ def main() -> None:
         print(json.dumps(asdict(progress)), flush=True)
 
     try:
-        look(scan_dataset(data_dir, cache_dir=cache_dir), cache_dir, on_progress=tell)
+        look(scan_dataset(data_dir, layout, cache_dir=cache_dir), cache_dir, on_progress=tell)
     except TLError as error:
         say_error(error)
         sys.exit(2)

@@ -14,6 +14,8 @@ from tl_core.cli.terminal import MAX_PATHS, Percent, print_json, print_table, wo
 if TYPE_CHECKING:
     from tl_core.data.audit.audit import Audit
     from tl_core.data.dataset import DatasetIndex
+    from tl_core.data.layout.plan import LayoutPlan, Reading
+    from tl_core.workspace import Workspace
 
 
 def sample(
@@ -49,16 +51,45 @@ def sample(
 
 def inspect(
     data_dir: DataDir,
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Read the folder in one of the ways listed, and go on doing so; 'auto' forgets.",
+        ),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT",
+            help="Keep images together in a split: folder, name:PATTERN, column:NAME or none.",
+        ),
+    ] = None,
+    follow_links: Annotated[
+        bool | None,
+        typer.Option(
+            "--follow-links/--no-follow-links",
+            help="Follow links to folders and files beside the data folder, or in TL_LINK_ROOT.",
+        ),
+    ] = None,
     workspace: WorkspaceDir = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Count the images of each class and tell what is wrong with them."""
+    """Show how a folder is read, count the images of each class and tell what is wrong.
+
+    What is chosen here is kept, and holds for training and in the app.
+    """
     from tl_core.data.audit.audit import audit_dataset
-    from tl_core.data.curation.store import load_dataset
+    from tl_core.data.curation.store import kept_layout, load_dataset
+    from tl_core.data.layout.plan import plan_layout
 
     place = workspace_at(workspace)
+    _choose(place, data_dir, layout, group, follow_links)
     with working(quiet, as_json) as (progress, should_stop):
+        plan = plan_layout(data_dir, kept_layout(place, data_dir), should_stop=should_stop)
+        if not as_json:
+            _print_plan(plan)
         index = load_dataset(
             data_dir, place, on_progress=progress.on_progress, should_stop=should_stop
         )
@@ -69,9 +100,92 @@ def inspect(
             should_stop=should_stop,
         )
     if as_json:
-        print_json(_index_values(index, audit))
+        print_json({**_index_values(index, audit), "layout": _plan_values(plan)})
     else:
         _print_index(index, audit)
+
+
+def _choose(
+    place: Workspace,
+    data_dir: Path,
+    layout: str | None,
+    group: str | None,
+    follow_links: bool | None,
+) -> None:
+    """Keep what was chosen about a folder's layout; what was not given stays as it was."""
+    from tl_core.data.curation.store import choose_layout, kept_layout
+    from tl_core.data.layout.plan import LayoutName, plan_layout
+
+    if layout == "auto":
+        choose_layout(place, data_dir, None)
+        layout = None
+    if layout is None and group is None and follow_links is None:
+        return
+    named = layout or kept_layout(place, data_dir)
+    if follow_links and named is None:  # what there is to read shows with the links followed
+        named = "class-folders?links=follow"
+    if named is None:
+        chosen = plan_layout(data_dir).chosen
+        named = "class-folders" if chosen is None else chosen.name
+    name = LayoutName.parse(named)
+    if group is not None:
+        name = name.with_options(group="" if group == "none" else group)
+    if follow_links is not None:
+        name = name.with_options(links="follow" if follow_links else "")
+    plan_layout(data_dir, str(name))  # one that does not fit is not kept
+    choose_layout(place, data_dir, str(name))
+
+
+def _plan_values(plan: LayoutPlan) -> dict[str, Any]:
+    """Return what ``inspect --json`` prints of a plan."""
+    return {
+        "is_sure": plan.is_sure,
+        "is_chosen": plan.is_chosen,
+        "readings": [{"title": one.title, **asdict(one)} for one in plan.readings],
+        "groups": None if plan.groups is None else asdict(plan.groups),
+        "links": plan.links,
+        "num_unlabelled": len(plan.unlabelled),
+    }
+
+
+def _print_plan(plan: LayoutPlan) -> None:
+    """Print how a folder is read, and how else it could be."""
+    chosen = plan.chosen
+    if chosen is not None and (chosen.class_counts or chosen.num_unlabelled):
+        _print_readings(plan, chosen)
+    if plan.groups is not None:
+        groups = plan.groups
+        print(
+            f"{groups.num_images:,} images seem to come in {groups.num_groups:,} groups "
+            f"({groups.reason}). Keep each on one side of the split: --group '{groups.spec}'"
+        )
+    for link, target in list(plan.links.items())[:MAX_PATHS]:
+        print(f"Link left out: {link} -> {target} (--follow-links)")
+    print()
+
+
+def _print_readings(plan: LayoutPlan, chosen: Reading) -> None:
+    """Print the reading that is taken, why, and the others."""
+    print(f"Read as {chosen.title} ({chosen.name}).")
+    for reason in chosen.reasons:
+        print(f"  {reason}")
+    for cell, path, class_name in chosen.examples:
+        print(f"  {cell} -> {path} -> {class_name}")
+    if chosen.part_counts:
+        print("  " + ", ".join(f"{part} {count:,}" for part, count in chosen.part_counts.items()))
+    if chosen.num_unlabelled:
+        print(f"  {chosen.num_unlabelled:,} images without a class")
+    if len(plan.readings) > 1:
+        mark = "" if plan.is_sure else " (as plausible: choose one)"
+        print(f"Other readings{mark}:")
+        for one in plan.readings[1:]:
+            print(f"  --layout '{one.name}'  {one.title}: {_some_classes(one)}")
+
+
+def _some_classes(reading: Reading) -> str:
+    from tl_core.data.audit.findings import name_some
+
+    return name_some(list(reading.class_counts)) or "no classes"
 
 
 def _index_values(index: DatasetIndex, audit: Audit) -> dict[str, Any]:

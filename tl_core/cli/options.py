@@ -179,4 +179,6 @@ def _shown(default: Any) -> str:
         return next(name for name, preset in AUGMENT_PRESETS.items() if preset == default)
     if isinstance(default, tuple):
         return ",".join(str(item) for item in default) or "none"
+    if default == "":
+        return "none"
     return "the backbone's own" if default is None else str(default)

@@ -53,7 +53,9 @@ def find_lr(
     place = workspace_at(workspace)
     with working(quiet, as_json) as (progress, should_stop):
         told = progress.on_progress
-        index = load_dataset(data_dir, place, on_progress=told, should_stop=should_stop)
+        index = load_dataset(
+            data_dir, place, wanted.layout, on_progress=told, should_stop=should_stop
+        )
         test = find_learning_rate(
             wanted, index, cache_dir=place.cache_dir, on_progress=told, should_stop=should_stop
         )

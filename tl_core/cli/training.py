@@ -121,7 +121,7 @@ def _begin(
     """Train a new run on a data folder under the decisions about it."""
     from tl_core.backbones.api import resolve_image_size
     from tl_core.backbones.blocks import check_fine_tuning
-    from tl_core.data.curation.store import load_dataset
+    from tl_core.data.curation.store import load_dataset, with_kept_layout
     from tl_core.data.split import split_dataset
     from tl_core.processes import BackgroundImport
     from tl_core.runs.store import create_run
@@ -133,7 +133,17 @@ def _begin(
         progress.note("Note: nothing is augmented with one view of each image; see --views.")
     BackgroundImport()  # takes as long as many scans; the trainer finds it under way
     started = time.monotonic()
-    index = load_dataset(data_dir, place, on_progress=progress.on_progress, should_stop=should_stop)
+    config = with_kept_layout(config, place, data_dir)
+    index = load_dataset(
+        data_dir,
+        place,
+        config.layout,
+        on_progress=progress.on_progress,
+        should_stop=should_stop,
+    )
+    for finding in index.findings:
+        if finding.kind == "layout":
+            progress.note(f"Note: {finding.message}")
     scan_seconds = time.monotonic() - started
     split_dataset(index, config)  # too few images leave no failed run behind
     run = create_run(runs_dir or place.runs_dir, config, index.data_dir, name=name, workspace=place)

@@ -288,6 +288,13 @@ class TrainConfig(Settings):
         title="Mixed precision",
         description="Fine-tunes in 16-bit numbers; auto does so on GPUs that gain by it.",
     )
+    layout: str = Field(
+        "",
+        title="Layout",
+        max_length=2000,
+        description="How the data folder is read, as the command inspect lists it; empty takes "
+        "what was chosen for the folder, else the most plausible reading.",
+    )
     tensorboard: bool = Field(
         False, title="TensorBoard log", description="Also writes the curves for TensorBoard."
     )

@@ -1,4 +1,4 @@
-"""From a folder of class folders to an index of its images; faults become findings.
+"""From a folder of images to an index of them with their classes; faults become findings.
 
 The folder is only read. Pixels are decoded once, to know that each file can be; they come from
 ``images.py`` when they are needed.
@@ -30,7 +30,9 @@ from tl_core.data.audit.findings import (
 )
 from tl_core.data.images.decode import MAX_FILE_BYTES
 from tl_core.data.images.images import inspect_image
-from tl_core.data.ingest.folder_layout import FoundFile, Layout, natural_key, read_layout
+from tl_core.data.layout.folder_layout import FoundFile, Layout, natural_key
+from tl_core.data.layout.layout_findings import find_layout, find_split_gaps
+from tl_core.data.layout.plan import read_layout
 from tl_core.data.scan_cache import ScanCache, ScannedFile
 from tl_core.errors import DatasetError, ImageError, Stopped
 from tl_core.files import expand
@@ -46,7 +48,10 @@ _PROGRESS_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """One readable image. ``width`` and ``height`` are those of the upright picture."""
+    """One readable image. ``width`` and ``height`` are those of the upright picture.
+
+    Images of one ``group``, such as frames of one video, stay on one side of a split.
+    """
 
     path: str
     label: int
@@ -59,6 +64,7 @@ class ImageRecord:
     mode: str
     exif_orientation: int
     part: str | None
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,9 @@ class DatasetIndex:
     """The images of a data folder, in class order, and what is wrong with it.
 
     ``num_ignored`` counts what was left out, by the kind of finding that names it.
-    ``decisions_fingerprint`` names the decisions that were applied; empty for none.
+    ``decisions_fingerprint`` names the decisions that were applied; empty for none. ``layout``
+    names how the folder was read, ``unlabelled`` are the paths of images without a class, and
+    ``sources`` the label files that were read.
 
     Examples:
         >>> from tl_core import scan_dataset
@@ -83,6 +91,9 @@ class DatasetIndex:
     findings: tuple[Finding, ...]
     num_ignored: dict[str, int]
     decisions_fingerprint: str = ""
+    layout: str = "class-folders"
+    unlabelled: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
     @property
     def num_images(self) -> int:
@@ -110,9 +121,12 @@ class DatasetIndex:
     def fingerprint(self) -> str:
         """SHA-256 over what the records say: equal for equal images in equal places."""
         lines = sorted(
-            f"{record.path}\0{record.sha256}\0{record.label}\0{record.part or ''}\n"
+            f"{record.path}\0{record.sha256}\0{record.label}\0{record.part or ''}"
+            f"{'' if record.group is None else chr(0) + record.group}\n"
             for record in self.records
         )
+        if self.sources:  # the same image may come to another class without being moved
+            lines.append("\0".join((self.layout, *self.class_names)))
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def path_of(self, record: ImageRecord) -> Path:
@@ -153,17 +167,20 @@ class DatasetIndex:
 
 def scan_dataset(
     data_dir: str | os.PathLike[str],
+    layout: str | None = None,
     *,
     cache_dir: Path | None = None,
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
     num_workers: int | None = None,
 ) -> DatasetIndex:
-    """Read every image below a folder of class folders.
+    """Read every image of a folder that has a class.
 
     Args:
         data_dir: one folder a class, images at any depth below it; or ``train/ val/ test/`` of
-            such folders, kept as the given split.
+            such folders, kept as the given split; or any other shape that
+            :func:`~tl_core.data.layout.plan.plan_layout` lists.
+        layout: name of the reading to take of those; by default the most plausible one.
         cache_dir: where to keep what was found, so that the next scan reads only what changed.
         on_progress: called with stage ``"scan"`` and the files that had to be read.
         should_stop: asked between files.
@@ -173,7 +190,9 @@ def scan_dataset(
         Records sorted by class and path in natural order (2 before 10).
 
     Raises:
-        DatasetError: there is no such folder, or fewer than two classes have a readable image.
+        ConfigError: there is no such layout.
+        DatasetError: there is no such folder, the layout does not fit it, or fewer than two
+            classes have a readable image.
         Stopped: ``should_stop`` said so; with ``cache_dir`` what was read is not read again.
 
     Examples:
@@ -183,17 +202,17 @@ def scan_dataset(
         (('cat', 'dog'), 25)
     """
     root = expand(data_dir).absolute()
-    layout = read_layout(root, should_stop)
-    _require_classes(root, layout, {file.class_name for file in layout.files}, {})
+    found = read_layout(root, should_stop, layout)
+    _require_classes(root, found, {file.class_name for file in found.files}, {})
     with ScanCache(cache_dir, root) as store:
         scanned = store.load()
         known = set(scanned)
-        waiting = [file for file in layout.files if not _is_current(scanned.get(file.path), file)]
+        waiting = [file for file in found.files if not _is_current(scanned.get(file.path), file)]
         for batch in _read_files(root, waiting, on_progress, should_stop, num_workers):
             scanned.update(batch)
             store.put({path: entry for path, entry in batch.items() if entry.sha256})
-        store.prune(known - {file.path for file in layout.files})
-    return _build_index(root, layout, scanned)
+        store.prune(known - {file.path for file in found.files})
+    return _build_index(root, found, scanned)
 
 
 def _require_classes(
@@ -209,11 +228,20 @@ def _require_classes(
         details.append(f"without a readable image: {name_some(empty)}")
     if stray:
         details.append(f"outside any class folder: {name_some(stray)}")
+    if links := layout.ignored.get("link"):
+        details.append(f"left out as links: {name_some(links)}; see --follow-links")
     if unreadable:
         path, reason = next(iter(unreadable.items()))
         details.append(f"{len(unreadable)} unreadable, the first '{path}': {reason.rstrip('.')}")
     in_brackets = f" ({'; '.join(details)})" if details else ""
     found = f"{len(names)}: {name_some(names)}" if names else "none"
+    if layout.unlabelled and not layout.classes:
+        raise DatasetError(
+            f"Expected at least 2 classes in '{root.name or root}', found "
+            f"{len(layout.unlabelled):,} photos without classes{in_brackets}. Label them on the "
+            "Data page, put each class in its own folder, or name a pattern of the file names "
+            "such as --layout 'names:{class}_{n}'."
+        )
     raise DatasetError(
         f"Expected at least 2 class folders in '{root.name or root}', found {found}"
         f"{in_brackets}. Put each class in its own folder."
@@ -316,9 +344,20 @@ def _build_index(root: Path, layout: Layout, scanned: Mapping[str, ScannedFile])
         *find_ignored(layout.ignored),
         *find_animated([file.path for file in readable if scanned[file.path].frames > 1]),
         *find_wrapper(layout.wrapper),
+        *find_layout(layout),
+        *find_split_gaps(class_names, records),
     )
     num_ignored = {kind: len(paths) for kind, paths in layout.ignored.items() if paths}
-    return DatasetIndex(root, class_names, records, findings, num_ignored)
+    return DatasetIndex(
+        root,
+        class_names,
+        records,
+        findings,
+        num_ignored,
+        layout=layout.name,
+        unlabelled=tuple(layout.unlabelled),
+        sources=layout.sources,
+    )
 
 
 def _record(file: FoundFile, facts: ScannedFile, label: int, is_split: bool) -> ImageRecord:
@@ -334,4 +373,5 @@ def _record(file: FoundFile, facts: ScannedFile, label: int, is_split: bool) -> 
         mode=facts.mode,
         exif_orientation=facts.exif_orientation,
         part=file.part if is_split else None,
+        group=file.group,
     )

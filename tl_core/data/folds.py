@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tl_core.data.dataset import DatasetIndex
+from tl_core.data.units import unit_names
 from tl_core.errors import DatasetError
 
 
@@ -33,7 +34,7 @@ def assign_folds(
 def units_of(
     index: DatasetIndex, positions: np.ndarray, groups: Mapping[str, str] | None = None
 ) -> np.ndarray:
-    """Return a number for each position, (n,) integer, equal for copies of one picture.
+    """Return a number for each position, (n,) integer, equal for images that stay together.
 
     Numbered by content, so that neither names nor order of the files matter.
 
@@ -42,8 +43,7 @@ def units_of(
         positions: (n,) which of its records.
         groups: as of :func:`folds_of`.
     """
-    contents = [index.records[int(position)].sha256 for position in positions]
-    named = [f"g{groups[sha]}" if groups and sha in groups else f"s{sha}" for sha in contents]
+    named = unit_names(index, positions, groups)
     numbers = {name: number for number, name in enumerate(sorted(set(named)))}
     return np.array([numbers[name] for name in named])
 

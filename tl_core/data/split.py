@@ -18,10 +18,13 @@ import numpy as np
 
 from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import DatasetIndex
+from tl_core.data.group_split import split_groups
+from tl_core.data.units import unit_names
 from tl_core.errors import ConfigError, DatasetError, RunError
 from tl_core.files import write_text
 
 _COLUMNS = ["path", "sha256", "class", "part"]
+_WITH_GROUP = [*_COLUMNS, "group"]
 
 
 @dataclass(frozen=True)
@@ -32,18 +35,24 @@ class SplitRow:
     sha256: str
     class_name: str
     part: str
+    group: str = ""
 
 
 def write_split(path: Path, index: DatasetIndex, split: Split) -> None:
-    """Write the split as CSV with the columns path, sha256, class and part, whole or not at all."""
+    """Write the split as CSV with the columns path, sha256, class and part, whole or not at all.
+
+    A column ``group`` follows where the dataset has groups.
+    """
+    has_groups = any(record.group is not None for record in index.records)
     part_of = {int(i): part for part, positions in split.items() for i in positions}
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    writer.writerow(_WITH_GROUP if has_groups else _COLUMNS)
     for position in sorted(part_of):
         record = index.records[position]
         class_name = index.class_names[record.label]
-        writer.writerow([record.path, record.sha256, class_name, part_of[position]])
+        row = [record.path, record.sha256, class_name, part_of[position]]
+        writer.writerow([*row, record.group or ""] if has_groups else row)
     write_text(path, text.getvalue())
 
 
@@ -58,11 +67,11 @@ def read_split(path: Path) -> list[SplitRow]:
             rows = list(csv.reader(file, strict=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RunError(f"Cannot read the split from '{path}': {error}.") from error
-    if not rows or rows[0] != _COLUMNS:
+    if not rows or rows[0] not in (_COLUMNS, _WITH_GROUP):
         received = ",".join(rows[0]) if rows else "nothing"
         raise RunError(f"Expected the columns {','.join(_COLUMNS)} in '{path}', found {received}.")
     for number, row in enumerate(rows[1:], start=2):
-        if len(row) != len(_COLUMNS) or row[-1] not in PARTS:
+        if len(row) != len(rows[0]) or row[3] not in PARTS:
             raise RunError(
                 f"Expected a path, sha256, class and one of {', '.join(PARTS)} in line {number} "
                 f"of '{path}', found {','.join(row)!r}."
@@ -99,7 +108,7 @@ class Split:
 
 @dataclass(frozen=True)
 class _Unit:
-    """Images that must stay together: copies of one content, or a group of near copies."""
+    """Images that must stay together: copies of one content, or a group."""
 
     rank: bytes  # place in the seeded order
     positions: tuple[int, ...]
@@ -116,7 +125,8 @@ def stratified_split(
 
     Identical images stay in one part; those that lie in more than one class go to train. The
     order in which contents fall into parts depends on content and seed alone, so neither the
-    names nor the order of the files matter, and adding images moves few others.
+    names nor the order of the files matter, and adding images moves few others. Images of one
+    group in the index stay in one part as well, whatever their classes.
 
     Args:
         index: The dataset; a given split in it is not looked at.
@@ -202,6 +212,10 @@ def _split(
     groups: Mapping[str, str],
 ) -> Split:
     _check_fractions(fractions)
+    if any(index.records[position].group is not None for position in positions):
+        names = unit_names(index, positions, groups)
+        parts = split_groups(index, positions, names, fractions, seed)
+        return Split(*(_sorted(part) for part in parts))
     pure, mixed = _units_by_class(index, positions, seed, groups)
     _check_sizes(index, pure, mixed, fractions)
     num_val_parts = int(fractions[1] > 0)
@@ -225,10 +239,9 @@ def _units_by_class(
 ) -> tuple[dict[int, list[_Unit]], dict[int, int]]:
     """Return by label the units in seeded order, and how many images lie in mixed units."""
     members: dict[str, list[int]] = defaultdict(list)
-    for position in positions:
-        sha256 = index.records[position].sha256
-        # A group's name and a content's digest are told apart by the letter before them.
-        members[f"g{groups[sha256]}" if sha256 in groups else f"s{sha256}"].append(position)
+    places = list(positions)
+    for position, name in zip(places, unit_names(index, places, groups), strict=True):
+        members[name].append(position)
     pure: dict[int, list[_Unit]] = defaultdict(list)
     mixed: dict[int, int] = defaultdict(int)
     for unit in members.values():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tl_core.data.curation.store import apply_decisions, load_decisions
+from tl_core.data.curation.store import apply_decisions, kept_layout, load_decisions
 from tl_core.data.dataset import scan_dataset
 from tl_core.errors import DatasetError
 from tl_core.evaluation.report import ClassFigures, Evaluation
@@ -17,6 +17,7 @@ from tl_core.inference.predict import load_head
 from tl_core.inference.reliability import Trust, complete_trust, load_trust
 from tl_core.progress import OnProgress, ShouldStop
 from tl_core.runs.image_selection import choose_all, choose_part
+from tl_core.runs.images import load_images_of
 from tl_core.runs.store import load_run
 from tl_core.runs.weights import feature_spec_of
 from tl_core.workspace import default_workspace
@@ -63,13 +64,19 @@ def evaluate_run(
     run = load_run(Path(run_dir))
     weights = load_head(run)
     cache_dir = cache_dir or default_workspace().cache_dir
-    index = scan_dataset(
-        run.data_dir if data_dir is None else data_dir,
-        cache_dir=cache_dir,
-        on_progress=on_progress,
-        should_stop=should_stop,
-    )
-    index = apply_decisions(index, load_decisions(run.workspace, index.data_dir))
+    if data_dir is None:
+        index = load_images_of(
+            run, cache_dir=cache_dir, on_progress=on_progress, should_stop=should_stop
+        )
+    else:
+        index = scan_dataset(
+            data_dir,
+            kept_layout(run.workspace, data_dir),
+            cache_dir=cache_dir,
+            on_progress=on_progress,
+            should_stop=should_stop,
+        )
+        index = apply_decisions(index, load_decisions(run.workspace, index.data_dir))
     if data_dir is None:
         part, chosen = choose_part(run, index, part)
     else:

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from tl_core.data.curation.store import apply_decisions, load_decisions
-from tl_core.data.dataset import scan_dataset
 from tl_core.evaluation.report import Evaluation
 from tl_core.head.out_of_distribution import load_known
 from tl_core.head.temperature import Calibration
@@ -18,6 +16,7 @@ from tl_core.inference.predict import load_head
 from tl_core.inference.reliability import Trust, complete_trust
 from tl_core.metrics.calibration import NUM_BINS, reliability_table
 from tl_core.progress import OnProgress, ShouldStop
+from tl_core.runs.images import load_images_of
 from tl_core.runs.store import load_run
 from tl_core.workspace import default_workspace
 
@@ -43,13 +42,10 @@ def calibrate_run(
     """
     run = load_run(Path(run_dir))
     cache_dir = cache_dir or default_workspace().cache_dir
-    index = scan_dataset(
-        run.data_dir, cache_dir=cache_dir, on_progress=on_progress, should_stop=should_stop
-    )
     return complete_trust(
         run,
         load_head(run),
-        apply_decisions(index, load_decisions(run.workspace, index.data_dir)),
+        load_images_of(run, cache_dir=cache_dir, on_progress=on_progress, should_stop=should_stop),
         cache_dir=cache_dir,
         on_progress=on_progress,
         should_stop=should_stop,

@@ -16,7 +16,8 @@ import numpy as np
 from tl_core.backbones.finetuned_weights import split_weights
 from tl_core.data.file_names import debris_kind
 from tl_core.data.images.images import SUFFIXES, ImageSource
-from tl_core.data.ingest.folder_layout import is_there, natural_path_key
+from tl_core.data.layout.folder_layout import natural_path_key
+from tl_core.data.layout.tree import is_there
 from tl_core.errors import DatasetError, RunError
 from tl_core.features.extract import FeatureSpec, extract_images
 from tl_core.head.model import head_forward, load_weights

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tl_core.analysis.cache import ExploreFiles
 from tl_core.analysis.explore import explore, measure_curve
 from tl_core.config.training import TrainConfig
-from tl_core.data.curation.store import load_dataset
+from tl_core.data.curation.store import kept_layout, load_dataset
 from tl_core.data.dataset import DatasetIndex, scan_dataset
 from tl_core.data.split import split_dataset
 from tl_core.errors import RunError
@@ -39,6 +39,7 @@ class JobContext:
         return load_dataset(
             self.workspace.resolve(self.job.payload["data_dir"]),
             self.workspace,
+            self.job.payload.get("config", {}).get("layout"),
             on_progress=self.report,
             should_stop=self.should_stop,
         )
@@ -85,8 +86,10 @@ def run_features(context: JobContext) -> None:
 
 def run_explore(context: JobContext) -> None:
     """Look at a data folder as it is on disk, with the backbone's features."""
+    data_dir = context.workspace.resolve(context.job.payload["data_dir"])
     index = scan_dataset(
-        context.workspace.resolve(context.job.payload["data_dir"]),
+        data_dir,
+        kept_layout(context.workspace, data_dir),
         cache_dir=context.workspace.cache_dir,
         on_progress=context.report,
         should_stop=context.should_stop,

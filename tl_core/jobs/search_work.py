@@ -39,6 +39,7 @@ def do_range_test(
     index = load_dataset(
         workspace.resolve(job.payload["data_dir"]),
         workspace,
+        config.layout,
         on_progress=on_progress,
         should_stop=should_stop,
     )

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tl_core.config.training import TrainConfig
+from tl_core.data.curation.store import with_kept_layout
+from tl_core.data.layout.plan import plan_layout
 from tl_core.errors import DatasetError, RunError
 from tl_core.jobs.queue import Job, JobQueue
 from tl_core.jobs.worker_client import (
@@ -60,6 +62,7 @@ def start_training(
         DatasetError: there is no such folder, or nothing in it.
     """
     check_start(config, Path(data_dir))
+    config = with_kept_layout(config, workspace, data_dir)
     run = create_run(workspace.runs_dir, config, Path(data_dir), name=name)
     JobQueue(workspace).submit("train", {}, run_dir=run.run_dir)
     ensure_worker(workspace)
@@ -185,7 +188,10 @@ def check_start(config: TrainConfig, data_dir: Path) -> None:
     if not data_dir.is_dir():
         raise DatasetError(f"Expected a folder of class folders at '{data_dir}', found none.")
     with os.scandir(data_dir) as entries:
-        if not any(entry.is_dir() and not entry.name.startswith(".") for entry in entries):
+        has_folders = any(entry.is_dir() and not entry.name.startswith(".") for entry in entries)
+    if not has_folders:  # classes may come from a label file or from the files' names
+        chosen = plan_layout(data_dir, config.layout).chosen
+        if chosen is None or len(chosen.class_counts) < 2:
             raise DatasetError(
                 f"Expected class folders in '{data_dir}', found none. "
                 "Put the images of each class in a folder of its own."

@@ -89,7 +89,11 @@ def _search(
     for config in configs:
         resolve_image_size(config)
     index = load_dataset(
-        sweep.data_dir, workspace, on_progress=on_progress, should_stop=should_stop
+        sweep.data_dir,
+        workspace,
+        sweep.base.layout,
+        on_progress=on_progress,
+        should_stop=should_stop,
     )
     audit = audit_dataset(
         index, cache_dir=workspace.cache_dir, on_progress=on_progress, should_stop=should_stop

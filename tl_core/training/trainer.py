@@ -18,8 +18,7 @@ import tl_core
 from tl_core.backbones.api import resolve_image_size, weights_fingerprint
 from tl_core.backbones.blocks import check_fine_tuning
 from tl_core.config.training import TrainConfig
-from tl_core.data.curation.store import apply_decisions, load_decisions
-from tl_core.data.dataset import DatasetIndex, scan_dataset
+from tl_core.data.dataset import DatasetIndex
 from tl_core.data.split import Split, split_dataset, write_split
 from tl_core.errors import RunError, Stopped
 from tl_core.files import write_json
@@ -28,6 +27,7 @@ from tl_core.processes import BackgroundImport
 from tl_core.progress import ShouldStop
 from tl_core.runs.events import OnEvent, RunResumed
 from tl_core.runs.files import CLASSES_FILE, CONFIG_FILE, METRICS_FILE, ORIGIN_FILE, SPLIT_FILE
+from tl_core.runs.images import load_images_of
 from tl_core.runs.store import Run, create_run_at, load_run
 from tl_core.training.checkpoints import Checkpoint, Checkpoints, load_checkpoint
 from tl_core.training.fine_tune_phase import FineTunePhase
@@ -106,14 +106,12 @@ def train_queued(
     with RunRecorder(run, on_event) as recorder:
         tensorflow = BackgroundImport()
         started = time.monotonic()
-        index = scan_dataset(
-            run.data_dir,
+        index = load_images_of(
+            run,
             cache_dir=cache_dir or default_workspace().cache_dir,
             on_progress=recorder.report,
             should_stop=should_stop,
         )
-        decisions = load_decisions(run.workspace, run.data_dir)
-        index = apply_decisions(index, decisions)
         scan_seconds = time.monotonic() - started
         split = split_dataset(index, run.config)
         resumed = load_checkpoint(run.run_dir)
@@ -268,6 +266,7 @@ def _describe(run: Run, config: TrainConfig, index: DatasetIndex, split: Split) 
             **run.origin,
             "fingerprint": index.fingerprint,
             "decisions_fingerprint": index.decisions_fingerprint,
+            "layout": index.layout,
             "num_images": index.num_images,
             "backbone_weights": weights_fingerprint(config.backbone),
             "versions": _versions(),

@@ -10,7 +10,13 @@ from typing import Generic, TypeVar
 
 import streamlit as st
 
-from tl_core.data.curation.store import Decisions, apply_decisions, decisions_path, load_decisions
+from tl_core.data.curation.store import (
+    Decisions,
+    apply_decisions,
+    decisions_path,
+    kept_layout,
+    load_decisions,
+)
 from tl_core.data.dataset import DatasetIndex, scan_dataset
 from tl_core.workspace import Workspace
 from ui.datasets.picker import DatasetRef, subfolder_paths
@@ -73,19 +79,36 @@ def load_raw(workspace: Workspace, dataset: DatasetRef) -> DatasetIndex:
         DatasetError: the folder is gone or has no images in class folders.
     """
     kept = _kept_scans()
-    stamp = folder_stamp(dataset.path)
-    index = kept.get(dataset.path, stamp)
+    layout = kept_layout(workspace, dataset.path)
+    stamp = (*folder_stamp(dataset.path), hash(layout))
+    found = kept.get(dataset.path, stamp)
+    index = (
+        None if found is None or found.sources_stamp != _sources_stamp(found.index) else found.index
+    )
     if index is None:
         place = st.empty()
         try:
             bar = place.progress(0.0, text=f"Reading {plain(dataset.title)}")
             index = scan_dataset(
-                dataset.path, cache_dir=workspace.cache_dir, on_progress=shower(bar)
+                dataset.path, layout, cache_dir=workspace.cache_dir, on_progress=shower(bar)
             )
         finally:
             place.empty()
-        kept.put(dataset.path, stamp, index)
+        kept.put(dataset.path, stamp, _KeptScan(index, _sources_stamp(index)))
     return index
+
+
+@dataclass(frozen=True)
+class _KeptScan:
+    """A scan, and the state of the label files that it read."""
+
+    index: DatasetIndex
+    sources_stamp: tuple[tuple[int, int], ...]
+
+
+def _sources_stamp(index: DatasetIndex) -> tuple[tuple[int, int], ...]:
+    """Return what changes when a label file is written to, which its folder does not tell."""
+    return tuple(file_stamp(index.data_dir / source) for source in index.sources)
 
 
 def folder_stamp(data_dir: Path) -> tuple[int, int]:
@@ -132,7 +155,7 @@ class _Kept(Generic[T]):
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
-def _kept_scans() -> _Kept[DatasetIndex]:
+def _kept_scans() -> _Kept[_KeptScan]:
     return _Kept(NUM_KEPT_SCANS)
 
 

@@ -24,6 +24,7 @@ from ui.train.block_picker import draw_block_picker
 
 FIRST = ("fc_layers", "dropout", "learning_rate", "epochs", "batch_size", "early_stopping")
 DRAWN_APART = ("backbone", "augment", "views", "fine_tune_blocks")
+OF_THE_DATA = ("layout",)  # chosen on the Data page
 GROUPS = {
     "Data": ("image_size", "resize", "pooling", "val_fraction", "test_fraction", "seed"),
     "Training": (
@@ -73,6 +74,7 @@ def grouped(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
     placed = {
         *FIRST,
         *DRAWN_APART,
+        *OF_THE_DATA,
         *FINE_TUNING,
         *(name for one in GROUPS.values() for name in one),
     }

@@ -14,7 +14,8 @@ from tl_core.data.ingest.class_folders import (
     remove_class,
     rename_class,
 )
-from tl_core.data.ingest.folder_layout import Layout, read_layout
+from tl_core.data.layout.folder_layout import Layout
+from tl_core.data.layout.plan import read_layout
 from tl_core.errors import DatasetError
 from tl_core.workspace import Workspace
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from conftest import draw_image
 
-from tl_core.data.ingest.folder_layout import read_layout
 from tl_core.data.ingest.uploads import UploadOutcome, store_uploads
+from tl_core.data.layout.plan import read_layout
 from tl_core.errors import DatasetError, Stopped
 from tl_core.progress import Progress
 

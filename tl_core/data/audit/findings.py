@@ -85,17 +85,35 @@ _IGNORED: dict[str, tuple[Severity, str, str, str]] = {
         "images or folders lie outside the class folders and are",
         "Move it into a class folder to use it.",
     ),
-    "no_suffix": (
+    "no_row": (
         "warning",
-        "file holds an image without an image's name and is",
-        "files hold an image without an image's name and are",
-        "Give it an ending such as .jpg to use it.",
+        "image is not named by the label file and is",
+        "images are not named by the label file and are",
+        "Add a row for it to use it.",
+    ),
+    "no_class": (
+        "warning",
+        "image's name gives no class and it is",
+        "images have names that give no class and are",
+        "Rename it to fit the pattern to use it.",
+    ),
+    "two_labels": (
+        "warning",
+        "image has rows of different classes in the label file and is",
+        "images have rows of different classes in the label file and are",
+        "Keep one row of each to use it.",
+    ),
+    "variant": (
+        "info",
+        "folder holds other renderings of the same classes and is",
+        "folders hold other renderings of the same classes and are",
+        "",
     ),
     "link": (
         "warning",
         "link leads out of the data folder, to a folder or nowhere, and is",
         "links lead out of the data folder, to folders or nowhere, and are",
-        "Put the images themselves there to use them.",
+        "Have them followed (--follow-links), or put the images themselves there.",
     ),
     "bad_name": (
         "warning",

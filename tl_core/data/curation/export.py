@@ -10,13 +10,14 @@ import os
 import shutil
 import time
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from tl_core.data.dataset import DatasetIndex
 from tl_core.data.file_names import mark_name, path_key, safe_component
 from tl_core.data.ingest.staging import check_is_new, incoming_folder, move_in_place
+from tl_core.data.layout.groups import GROUPS_FILE, groups_table
 from tl_core.errors import DatasetError, Stopped
 from tl_core.files import expand
 from tl_core.progress import OnProgress, Progress, ShouldStop
@@ -31,9 +32,9 @@ def export_cleaned_copy(
 ) -> Path:
     """Copy the images of an index to ``out_path/<class>/<file>``, or into a zip of that layout.
 
-    A given split stays: ``out_path/<part>/<class>/<file>``. Files of one name that come from
-    different folders get different names, and so do classes whose names some system cannot tell
-    apart.
+    A given split stays: ``out_path/<part>/<class>/<file>``, and so do groups, in ``groups.csv``.
+    Files of one name that come from different folders get different names, and so do classes whose
+    names some system cannot tell apart.
 
     Args:
         index: what to copy, with decisions already applied.
@@ -54,16 +55,21 @@ def export_cleaned_copy(
         raise DatasetError(
             f"Expected a place outside '{index.data_dir}' for the copy, received '{out}'."
         )
+    groups: dict[str, str] = {}  # filled while files are copied
     try:
         check_is_new(out)
         with incoming_folder(out) as incoming:
             if out.suffix.lower() == ".zip":
-                _write_zip(incoming / out.name, _copies(index, on_progress, should_stop))
+                _write_zip(
+                    incoming / out.name, _copies(index, groups, on_progress, should_stop), groups
+                )
                 with suppress(OSError):
                     out.rmdir()  # an empty folder of that name gives way, as for a folder copy
                 (incoming / out.name).replace(out)
             else:
-                _write_folder(incoming / "copy", _copies(index, on_progress, should_stop))
+                _write_folder(
+                    incoming / "copy", _copies(index, groups, on_progress, should_stop), groups
+                )
                 move_in_place(incoming / "copy", out)
     except OSError as error:
         raise DatasetError(
@@ -73,22 +79,33 @@ def export_cleaned_copy(
     return out
 
 
-def _write_zip(path: Path, copies: Iterable[tuple[Path, PurePosixPath]]) -> None:
+def _write_zip(
+    path: Path, copies: Iterable[tuple[Path, PurePosixPath]], groups: Mapping[str, str]
+) -> None:
     # Photos are packed already. A zip knows no time before 1980: such a file gets that year.
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
         for source, target in copies:
             archive.write(source, target.as_posix())
+        if groups:
+            archive.writestr(GROUPS_FILE, groups_table(groups))
 
 
-def _write_folder(folder: Path, copies: Iterable[tuple[Path, PurePosixPath]]) -> None:
+def _write_folder(
+    folder: Path, copies: Iterable[tuple[Path, PurePosixPath]], groups: Mapping[str, str]
+) -> None:
     for source, target in copies:
         place = folder / target
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, place)
+    if groups:
+        (folder / GROUPS_FILE).write_text(groups_table(groups), encoding="utf-8", newline="")
 
 
 def _copies(
-    index: DatasetIndex, on_progress: OnProgress | None, should_stop: ShouldStop | None
+    index: DatasetIndex,
+    groups: dict[str, str],
+    on_progress: OnProgress | None,
+    should_stop: ShouldStop | None,
 ) -> Iterator[tuple[Path, PurePosixPath]]:
     """Yield each file with its place in the copy, telling progress and naming one that has gone."""
     started = time.monotonic()
@@ -108,6 +125,8 @@ def _copies(
         if path_key(target) in taken:
             target = mark_name(target, _digest(record.path))
         taken.add(path_key(target))
+        if record.group is not None:
+            groups[target.as_posix()] = record.group
         yield source, target
 
 

@@ -15,10 +15,12 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from tl_core.config.training import TrainConfig
 from tl_core.data.audit.findings import Finding
 from tl_core.data.curation.edits import UNREADABLE, Decision, Decisions, Step, reading_fault
 from tl_core.data.dataset import DatasetIndex, ImageRecord, scan_dataset
-from tl_core.data.ingest.folder_layout import natural_path_key
+from tl_core.data.layout.folder_layout import natural_path_key
+from tl_core.data.layout.plan import LayoutName
 from tl_core.errors import DatasetError
 from tl_core.files import expand, read_json, write_json
 from tl_core.progress import OnProgress, ShouldStop
@@ -30,10 +32,13 @@ __all__ = [
     "Step",
     "apply_decisions",
     "checked",
+    "choose_layout",
     "decisions_path",
     "edit_decisions",
+    "kept_layout",
     "load_dataset",
     "load_decisions",
+    "with_kept_layout",
 ]
 
 # A file name has 255 bytes at most; the key, the ending and the mark of a file being written
@@ -100,6 +105,47 @@ def edit_decisions(
     return changed
 
 
+def kept_layout(workspace: Workspace, data_dir: str | os.PathLike[str]) -> str | None:
+    """Return the name of the reading that was chosen for a data folder, or None.
+
+    What is there but cannot be read counts as none: the folder is then read as it would be
+    without, and the plan shows how.
+    """
+    try:
+        layout = read_json(_layout_path(workspace, data_dir))["layout"]
+        return str(LayoutName.parse(layout))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def choose_layout(
+    workspace: Workspace, data_dir: str | os.PathLike[str], layout: str | None
+) -> None:
+    """Keep how a data folder is to be read from now on; None goes back to the default.
+
+    Raises:
+        ConfigError: there is no such reading.
+    """
+    path = _layout_path(workspace, data_dir)
+    if layout is None:
+        path.unlink(missing_ok=True)
+    else:
+        write_json(path, {"schema": 1, "layout": str(LayoutName.parse(layout))})
+
+
+def with_kept_layout(
+    config: TrainConfig, workspace: Workspace, data_dir: str | os.PathLike[str]
+) -> TrainConfig:
+    """Return settings that name the reading that was chosen for a folder, unless they name one."""
+    if config.layout:
+        return config
+    return config.updated(layout=kept_layout(workspace, data_dir) or "")
+
+
+def _layout_path(workspace: Workspace, data_dir: str | os.PathLike[str]) -> Path:
+    return decisions_path(workspace, data_dir).with_suffix(".layout")
+
+
 def apply_decisions(index: DatasetIndex, decisions: Decisions) -> DatasetIndex:
     """Return the index without excluded images and with relabelled ones in their new class.
 
@@ -138,11 +184,18 @@ def checked(index: DatasetIndex, decisions: Decisions) -> Decisions:
 def load_dataset(
     data_dir: str | os.PathLike[str],
     workspace: Workspace,
+    layout: str | None = None,
     *,
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> DatasetIndex:
     """Scan a data folder and obey the decisions about it: what training and evaluation read.
+
+    Args:
+        data_dir: the folder.
+        workspace: whose decisions and choice of a layout hold.
+        layout: how to read the folder; by default as was chosen for it.
+        on_progress, should_stop: as of :func:`~tl_core.data.dataset.scan_dataset`.
 
     Raises:
         DatasetError: as :func:`~tl_core.data.dataset.scan_dataset`, or the decisions leave fewer
@@ -150,7 +203,11 @@ def load_dataset(
         Stopped: ``should_stop`` said so.
     """
     index = scan_dataset(
-        data_dir, cache_dir=workspace.cache_dir, on_progress=on_progress, should_stop=should_stop
+        data_dir,
+        layout or kept_layout(workspace, data_dir),
+        cache_dir=workspace.cache_dir,
+        on_progress=on_progress,
+        should_stop=should_stop,
     )
     return apply_decisions(index, load_decisions(workspace, data_dir))
 

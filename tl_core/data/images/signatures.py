@@ -59,6 +59,7 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", _LFS),
 )
 _READABLE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM")
+_BMP_HEADERS = tuple(size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124))
 _BRANDS = {
     b"heic": _HEIC, b"heix": _HEIC, b"heim": _HEIC, b"heis": _HEIC, b"hevc": _HEIC,
     b"hevx": _HEIC, b"mif1": _HEIC, b"msf1": _HEIC, b"avif": _AVIF, b"avis": _AVIF,
@@ -69,6 +70,17 @@ _BRANDS = {
 def looks_readable(head: bytes) -> bool:
     """Return whether a file that begins so (12 bytes suffice) may be read as an image."""
     return head.startswith(_READABLE_STARTS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+
+
+def holds_image(head: bytes) -> bool:
+    """Return whether a file whose name says nothing is an image, by its first 32 bytes.
+
+    Stricter than :func:`looks_readable`: two letters are enough for a BMP file's name to be
+    believed, not for a file without one.
+    """
+    if head.startswith(b"BM"):
+        return head[6:10] == bytes(4) and head[14:18] in _BMP_HEADERS
+    return looks_readable(head)
 
 
 def webp_size(head: bytes) -> tuple[int, int] | None:

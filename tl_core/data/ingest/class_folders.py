@@ -22,7 +22,9 @@ from tl_core.data.file_names import (
     safe_component,
     show_name,
 )
-from tl_core.data.ingest.folder_layout import PART_OF_FOLDER, Layout, read_layout
+from tl_core.data.layout.folder_layout import Layout
+from tl_core.data.layout.plan import read_layout
+from tl_core.data.layout.split_names import part_of_name
 from tl_core.errors import DatasetError, did_you_mean
 from tl_core.workspace import Workspace
 
@@ -75,9 +77,15 @@ def class_home(layout: Layout, class_name: str, part_folder: str = "train") -> P
     parents = [PurePosixPath(folder).parent for folder in folders]
     if all(parent == base for parent in parents):
         return base / name
-    part = PART_OF_FOLDER[part_folder.casefold()]
-    fitting = (parent for parent in parents if PART_OF_FOLDER[parent.name.casefold()] == part)
+    part = part_of_name(part_folder)
+    fitting = (parent for parent in parents if _part_of_folder(parent) == part)
     return next(fitting, base / part_folder) / name
+
+
+def _part_of_folder(folder: PurePosixPath) -> str | None:
+    """Return the part that a folder of class folders stands for, by its own name or one above."""
+    names = (one.name for one in (folder, *folder.parents) if one.name)
+    return next((part for name in names if (part := part_of_name(name)) is not None), None)
 
 
 def add_class(workspace: Workspace, data_dir: Path, class_name: str) -> Path:

@@ -25,8 +25,10 @@ from tl_core.data.images.decode import MAX_FILE_BYTES
 from tl_core.data.images.images import SUFFIXES, inspect_image
 from tl_core.data.ingest.archive import MAX_BYTES, MAX_FILES
 from tl_core.data.ingest.class_folders import class_folder_name, class_home
-from tl_core.data.ingest.folder_layout import PART_OF_FOLDER, Layout, read_layout
 from tl_core.data.ingest.staging import incoming_folder
+from tl_core.data.layout.folder_layout import Layout
+from tl_core.data.layout.plan import read_layout
+from tl_core.data.layout.split_names import part_of_name
 from tl_core.errors import DatasetError, ImageError, Stopped
 from tl_core.progress import OnProgress, Progress, ShouldStop
 
@@ -218,7 +220,7 @@ def _place_in(layout: Layout, parts: tuple[str, ...]) -> PurePosixPath:
     if not layout.classes:
         return PurePosixPath(*map(safe_component, parts))
     first, *inside = parts
-    if first.casefold() in PART_OF_FOLDER and len(inside) > 1 and first not in layout.classes:
+    if part_of_name(first) is not None and len(inside) > 1 and first not in layout.classes:
         class_name, *inside = inside
         home = class_home(layout, class_name, part_folder=first)
     else:

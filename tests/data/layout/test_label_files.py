@@ -1,0 +1,311 @@
+"""Classes from tables beside the images, in the forms that people have them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from conftest import draw_image
+
+from tl_core.config.training import TrainConfig
+from tl_core.data.dataset import scan_dataset
+from tl_core.data.layout.plan import plan_layout
+from tl_core.data.split import split_dataset
+from tl_core.errors import DatasetError
+
+CLASSES = ("boxer", "dingo", "pug")
+
+
+def draw(folder: Path, stems: Sequence[str], suffix: str = ".png") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, stem in enumerate(stems):
+        draw_image(number, len(str(folder)), (24, 20)).save(folder / f"{stem}{suffix}")
+
+
+def stems(count: int, prefix: str = "") -> list[str]:
+    """Return names that look like hashes, so that none of them says a class."""
+    return [f"{prefix}{(number * 7919 + 101) % 99991:05x}" for number in range(count)]
+
+
+def write_csv(
+    path: Path, header: Sequence[str], rows: Sequence[Sequence[object]], mark: str = ","
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter=mark)
+        if header:
+            writer.writerow(header)
+        writer.writerows(rows)
+
+
+def counts(data_dir: Path, layout: str | None = None) -> dict[str, int]:
+    return scan_dataset(data_dir, layout).class_counts()
+
+
+@pytest.mark.parametrize(
+    ("header", "cell", "place"),
+    [
+        (("id", "breed"), "{stem}", "labels.csv"),
+        (("image", "what_it_is"), "{stem}.png", "meta/truth.csv"),
+        (("Image Path", "Label"), "train\\{stem}.png", "train.csv"),
+        (("file_name", "label"), "{stem}.png", "train/metadata.csv"),
+        (("ImageID", "LabelName"), "https://host/bucket/{stem}.png?w=80", "annotations.csv"),
+        ((), "{stem}.png", "labels.csv"),
+        (("filename", "class"), "./train/{stem}.png", "labels.tsv"),
+    ],
+)
+def test_file_and_label_columns_are_found_by_their_values(
+    tmp_path: Path, header: tuple[str, ...], cell: str, place: str
+) -> None:
+    names = stems(12)
+    draw(tmp_path / "train", names)
+    rows = [(cell.format(stem=stem), CLASSES[n % 3]) for n, stem in enumerate(names)]
+    write_csv(tmp_path / place, header, rows, "\t" if place.endswith("tsv") else ",")
+
+    assert counts(tmp_path) == dict.fromkeys(CLASSES, 4)
+
+
+def test_columns_beside_are_not_taken_for_the_class(tmp_path: Path) -> None:
+    names = stems(12)
+    draw(tmp_path / "images", names)
+    rows = [
+        (
+            n,
+            stem,
+            20 + n % 2,
+            640,
+            f"p{n // 3}",
+            ("nv", "mel", "bcc")[n % 3],
+            "2020-01-0" + str(n % 3),
+        )
+        for n, stem in enumerate(names)
+    ]
+    header = ("Unnamed: 0", "image_id", "age", "width", "patient_id", "dx", "date")
+    write_csv(tmp_path / "data_entry.csv", header, rows)
+
+    plan = plan_layout(tmp_path)
+
+    assert plan.chosen is not None
+    assert plan.chosen.class_counts == {"bcc": 4, "mel": 4, "nv": 4}
+    assert plan.chosen.examples[0] == (names[0], f"images/{names[0]}.png", "nv")
+    assert plan.groups is not None
+    assert (plan.groups.spec, plan.groups.num_groups) == ("column:patient_id", 4)
+
+
+def test_a_person_can_choose_the_columns(tmp_path: Path) -> None:
+    names = stems(8)
+    draw(tmp_path, names)
+    rows = [(stem, CLASSES[n % 2], ("m", "f")[n // 4]) for n, stem in enumerate(names)]
+    write_csv(tmp_path / "people.csv", ("file", "label", "sex"), rows)
+
+    assert counts(tmp_path) == {"boxer": 4, "dingo": 4}
+    assert counts(tmp_path, "table:people.csv?label=sex") == {"f": 4, "m": 4}
+    with pytest.raises(DatasetError, match=r"Expected a table in 'none\.csv'"):
+        scan_dataset(tmp_path, "table:none.csv")
+
+
+@pytest.mark.parametrize("spaces", ["", " "])
+def test_one_hot_columns_name_the_classes(tmp_path: Path, spaces: str) -> None:
+    for part, count in (("train", 6), ("valid", 3)):
+        names = stems(count, part)
+        draw(tmp_path / part, names)
+        rows = [
+            (f"{stem}.png", *(int(n % 3 == k) for k in range(3))) for n, stem in enumerate(names)
+        ]
+        write_csv(
+            tmp_path / part / "_classes.csv", ("filename", *(spaces + c for c in CLASSES)), rows
+        )
+
+    index = scan_dataset(tmp_path)
+
+    assert index.class_counts() == dict.fromkeys(CLASSES, 3)
+    assert sorted({record.part or "" for record in index.records}) == ["train", "val"]
+
+
+def test_a_split_column_is_kept(tmp_path: Path) -> None:
+    names = stems(12)
+    draw(tmp_path / "all", names)
+    rows = [
+        (stem, CLASSES[n % 2], ("train", "valid", "TEST")[n // 4]) for n, stem in enumerate(names)
+    ]
+    write_csv(tmp_path / "index.csv", ("name", "label", "subset"), rows)
+
+    index = scan_dataset(tmp_path)
+
+    split = split_dataset(index, TrainConfig())
+    assert [len(positions) for _, positions in split.items()] == [4, 4, 4]
+
+
+def test_automl_rows_without_a_header_are_read(tmp_path: Path) -> None:
+    names = stems(9)
+    draw(tmp_path, names)
+    rows = [
+        (("TRAIN", "VALIDATION", "TEST")[n % 3], f"gs://bucket/x/{stem}.png", CLASSES[n // 3])
+        for n, stem in enumerate(names)
+    ]
+    write_csv(tmp_path / "import.csv", (), rows)
+
+    index = scan_dataset(tmp_path)
+
+    assert index.class_counts() == dict.fromkeys(CLASSES, 3)
+    assert {record.part for record in index.records} == {"train", "val", "test"}
+
+
+@pytest.mark.parametrize(
+    "kind", ["map", "inverse", "list", "fiftyone", "vertex", "hub", "coco", "studio"]
+)
+def test_json_is_read_in_its_usual_forms(tmp_path: Path, kind: str) -> None:
+    names = stems(6)
+    draw(tmp_path / "data", names)
+    pairs = [(stem, CLASSES[n % 2]) for n, stem in enumerate(names)]
+    if kind == "map":
+        value: object = {f"{stem}.png": name for stem, name in pairs}
+    elif kind == "inverse":
+        value = {name: [stem for stem, own in pairs if own == name] for name in CLASSES[:2]}
+    elif kind == "list":
+        value = [{"img": f"data/{stem}.png", "category": name} for stem, name in pairs]
+    elif kind == "fiftyone":
+        value = {
+            "classes": list(CLASSES),
+            "labels": {stem: CLASSES.index(name) for stem, name in pairs},
+        }
+    elif kind == "coco":
+        value = {
+            "images": [{"id": n, "file_name": f"{stem}.png"} for n, (stem, _) in enumerate(pairs)],
+            "categories": [{"id": n + 1, "name": name} for n, name in enumerate(CLASSES)],
+            "annotations": [
+                {"image_id": n, "category_id": CLASSES.index(name) + 1}
+                for n, (_, name) in enumerate(pairs)
+            ],
+        }
+    elif kind == "studio":
+        value = [
+            {
+                "data": {"image": f"/data/upload/{stem}.png"},
+                "annotations": [{"result": [{"value": {"choices": [name]}}]}],
+            }
+            for stem, name in pairs
+        ]
+    elif kind == "vertex":
+        value = [
+            {
+                "imageGcsUri": f"gs://b/{stem}.png",
+                "classificationAnnotation": {"displayName": name},
+                "dataItemResourceLabels": {"aiplatform.googleapis.com/ml_use": "training"},
+            }
+            for stem, name in pairs
+        ]
+    else:
+        value = [{"file_name": f"{stem}.png", "label": name} for stem, name in pairs]
+    is_lines = kind in ("vertex", "hub")
+    text = "\n".join(map(json.dumps, value)) if is_lines else json.dumps(value)  # type: ignore[arg-type]
+    (tmp_path / "data" / ("metadata.jsonl" if is_lines else "labels.json")).write_text(text)
+
+    assert counts(tmp_path) == {"boxer": 3, "dingo": 3}
+
+
+def test_rows_without_a_file_and_files_without_a_row_are_named(tmp_path: Path) -> None:
+    names = stems(8)
+    draw(tmp_path / "train", names)
+    draw(tmp_path / "test", stems(2, "t"))
+    rows = [(stem, CLASSES[n % 2]) for n, stem in enumerate(names[:6])] + [("gone", "pug")]
+    write_csv(tmp_path / "labels.csv", ("id", "label"), rows)
+
+    index = scan_dataset(tmp_path)
+
+    found = {one.kind: one for one in index.findings}
+    assert found["missing_files"].paths == ("gone",)
+    assert set(found["no_row"].paths) == {f"train/{stem}.png" for stem in names[6:]}
+    assert set(index.unlabelled) == {f"test/{stem}.png" for stem in stems(2, "t")}
+
+
+def test_an_image_with_rows_of_two_classes_is_left_out(tmp_path: Path) -> None:
+    names = stems(300)
+    draw(tmp_path, names)
+    rows = [(stem, CLASSES[n % 2]) for n, stem in enumerate(names)] + [(names[0], "dingo")]
+    write_csv(tmp_path / "labels.csv", ("id", "label"), rows)
+
+    index = scan_dataset(tmp_path)
+
+    assert index.num_images == 299
+    assert index.num_ignored["two_labels"] == 1
+
+
+def test_numbers_get_the_names_that_a_file_beside_gives(tmp_path: Path) -> None:
+    names = stems(6)
+    draw(tmp_path / "train_images", names)
+    write_csv(
+        tmp_path / "train.csv",
+        ("image_id", "label"),
+        [(f"{s}.png", n % 2) for n, s in enumerate(names)],
+    )
+    (tmp_path / "label_num_to_disease.json").write_text(json.dumps({"0": "blight", "1": "healthy"}))
+
+    assert counts(tmp_path) == {"blight": 3, "healthy": 3}
+
+
+def test_generic_folders_give_way_to_a_table_and_true_classes_do_not(tmp_path: Path) -> None:
+    for root, folders in (("a", ("images_part_1", "images_part_2")), ("b", ("owl", "elk"))):
+        rows = []
+        for folder in folders:
+            names = stems(6, folder[-1])
+            draw(tmp_path / root / folder, names)
+            rows += [(stem, CLASSES[n % 3]) for n, stem in enumerate(names)]
+        write_csv(tmp_path / root / "meta.csv", ("image", "label"), rows)
+
+    assert counts(tmp_path / "a") == dict.fromkeys(CLASSES, 4)
+    assert counts(tmp_path / "b") == {"elk": 6, "owl": 6}
+    plan = plan_layout(tmp_path / "b")
+    assert not plan.is_sure
+    assert "table:meta.csv" in [reading.name for reading in plan.readings]
+
+
+def test_a_table_that_labels_more_than_the_folders_do_is_taken(tmp_path: Path) -> None:
+    rows: dict[str, list[tuple[str, int]]] = {"Train": [], "Test": []}
+    for label in range(3):
+        names = stems(4, f"t{label}")
+        draw(tmp_path / "Train" / str(label), names)
+        rows["Train"] += [(f"Train/{label}/{stem}.png", label) for stem in names]
+        held = stems(2, f"h{label}")
+        draw(tmp_path / "Test", held)
+        rows["Test"] += [(f"Test/{stem}.png", label) for stem in held]
+    for part, own in rows.items():
+        write_csv(tmp_path / f"{part}.csv", ("Path", "ClassId"), own)
+
+    index = scan_dataset(tmp_path)
+
+    assert index.class_counts() == {"0": 6, "1": 6, "2": 6}
+    assert {record.part for record in index.records} == {"train", "test"}
+
+
+def test_official_lists_of_train_and_test_are_kept(tmp_path: Path) -> None:
+    lists: dict[str, list[str]] = {"train": [], "test": []}
+    for name in ("pie", "soup"):
+        names = stems(4, name)
+        draw(tmp_path / "food/images" / name, names)
+        lists["train"] += [f"{name}/{stem}" for stem in names[:3]]
+        lists["test"] += [f"{name}/{stem}" for stem in names[3:]]
+    for part, lines in lists.items():
+        path = tmp_path / "food/meta" / f"{part}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("\n".join(lines))
+
+    index = scan_dataset(tmp_path)
+
+    assert index.class_counts() == {"pie": 4, "soup": 4}
+    assert sorted(record.part or "" for record in index.records) == ["test"] * 2 + ["train"] * 6
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_tables_are_read_in_the_encodings_that_spreadsheets_write(
+    tmp_path: Path, encoding: str
+) -> None:
+    names = stems(4)
+    draw(tmp_path, names)
+    lines = ["id;naïve", *(f"{stem};{('crème', 'café')[n % 2]}" for n, stem in enumerate(names))]
+    (tmp_path / "étiquettes.csv").write_text("\r\n".join(lines), encoding=encoding)
+
+    assert counts(tmp_path) == {"café": 2, "crème": 2}

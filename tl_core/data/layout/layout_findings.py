@@ -1,0 +1,155 @@
+"""What the layout of a data folder has to tell: how it was read, what lacks a class, split gaps."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Protocol
+
+from tl_core.data.audit.findings import Finding, name_some
+from tl_core.data.layout.folder_layout import Layout
+
+_MIN_JUDGED = 20  # images; the 95 % interval of an accuracy on fewer is wider than ±20 points
+
+
+class _Record(Protocol):
+    """What is needed here of an :class:`~tl_core.data.dataset.ImageRecord`."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def label(self) -> int: ...
+
+    @property
+    def part(self) -> str | None: ...
+
+    @property
+    def group(self) -> str | None: ...
+
+
+def find_layout(layout: Layout) -> list[Finding]:
+    """Return the findings about how a folder was read."""
+    findings = []
+    if layout.alternatives:
+        others = name_some(layout.alternatives)
+        findings.append(
+            Finding(
+                "layout",
+                "warning",
+                f"The folder is read as '{layout.name}', but can be read otherwise: {others}. "
+                "Look at the plan, and choose one with --layout or on the Data page.",
+                (),
+            )
+        )
+    if layout.unlabelled:
+        count = len(layout.unlabelled)
+        told = "image has no class and is" if count == 1 else "images have no class and are"
+        findings.append(
+            Finding(
+                "unlabelled", "info", f"{count:,} {told} not trained on.", tuple(layout.unlabelled)
+            )
+        )
+    if layout.missing:
+        count = len(layout.missing)
+        rows = "row of the label file names" if count == 1 else "rows of the label file name"
+        findings.append(
+            Finding(
+                "missing_files",
+                "warning",
+                f"{count:,} {rows} an image that is not there: {name_some(layout.missing)}.",
+                tuple(layout.missing),
+            )
+        )
+    if layout.odd_names:
+        count = len(layout.odd_names)
+        files = "file has" if count == 1 else "files have"
+        findings.append(
+            Finding(
+                "odd_name",
+                "info",
+                f"{count:,} {files} an odd ending or none, but hold images, and are used.",
+                tuple(layout.odd_names),
+            )
+        )
+    return findings
+
+
+def find_split_gaps(class_names: Sequence[str], records: Sequence[_Record]) -> list[Finding]:
+    """Return what a given split lacks: classes missing from a part, parts too small to measure on.
+
+    Args:
+        class_names: by label.
+        records: with ``part`` set where the split is given; without one nothing is found.
+    """
+    labels: dict[str, set[int]] = defaultdict(set)
+    counts: dict[str, int] = defaultdict(int)
+    for record in records:
+        part = record.part or "train"
+        labels[part].add(record.label)
+        counts[part] += 1
+    if len(counts) < 2:
+        return []
+    findings = []
+    held_out = [part for part in ("val", "test") if counts[part]]
+    untrained = set(range(len(class_names))) - labels["train"]
+    if untrained:
+        names = [class_names[label] for label in sorted(untrained)]
+        findings.append(
+            Finding(
+                "class_not_in_train",
+                "error",
+                f"No image to train on, only images to test with: {name_some(names)}. Add some to "
+                "the train part, or take the class out of the others.",
+                _paths(records, untrained),
+            )
+        )
+    findings += _find_groups_apart(records)
+    for part in held_out:
+        absent = set(range(len(class_names))) - labels[part] - untrained
+        if absent:
+            names = [class_names[label] for label in sorted(absent)]
+            findings.append(
+                Finding(
+                    f"class_not_in_{part}",
+                    "warning",
+                    f"The {part} part has no image of {name_some(names)}: nothing will be known "
+                    f"about {'it' if len(names) == 1 else 'them'} from {part} figures.",
+                    (),
+                )
+            )
+        if counts[part] < _MIN_JUDGED:
+            findings.append(
+                Finding(
+                    f"small_{part}",
+                    "warning",
+                    f"The {part} part has {counts[part]} images: an accuracy on so few says little "
+                    "(its 95 % interval is wider than ±20 points).",
+                    (),
+                )
+            )
+    return findings
+
+
+def _find_groups_apart(records: Sequence[_Record]) -> list[Finding]:
+    members: dict[str, list[_Record]] = defaultdict(list)
+    for record in records:
+        if record.group is not None:
+            members[record.group].append(record)
+    apart = [own for own in members.values() if len({one.part or "train" for one in own}) > 1]
+    if not apart:
+        return []
+    return [
+        Finding(
+            "group_across_parts",
+            "warning",
+            f"{len(apart):,} of {len(members):,} groups have images in more than one part of the "
+            "given split, so the figures will be too good.",
+            tuple(record.path for own in apart for record in own),
+            groups=tuple(tuple(record.path for record in own) for own in apart),
+        )
+    ]
+
+
+def _paths(records: Sequence[_Record], labels: set[int]) -> tuple[str, ...]:
+    return tuple(record.path for record in records if record.label in labels)
