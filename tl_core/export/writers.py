@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tl_core.data.curation.store import apply_decisions, load_decisions
-from tl_core.data.dataset import scan_dataset
 from tl_core.data.images.images import load_image
 from tl_core.errors import DatasetError, ExportError
 from tl_core.export.graph import (
@@ -28,6 +26,7 @@ from tl_core.export.graph import (
 )
 from tl_core.export.model_info import ModelInfo
 from tl_core.runs.image_selection import choose_part
+from tl_core.runs.images import load_images_of
 from tl_core.runs.store import Run
 
 if TYPE_CHECKING:
@@ -75,8 +74,7 @@ class Writing:
         """
         self.note("reading training photos")
         try:
-            index = scan_dataset(self.run.data_dir, cache_dir=self.cache_dir)
-            index = apply_decisions(index, load_decisions(self.run.workspace, index.data_dir))
+            index = load_images_of(self.run, cache_dir=self.cache_dir)
             _, chosen = choose_part(self.run, index, "train")
         except DatasetError as error:
             raise ExportError(

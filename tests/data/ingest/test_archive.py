@@ -225,7 +225,7 @@ def test_a_kill_leaves_the_aim_untouched(tmp_path: Path) -> None:
     out_dir = tmp_path / "datasets" / "out"
     code = (
         "import os, pathlib, signal\n"
-        "from tl_core.data import archive\n"
+        "from tl_core.data.ingest import archive\n"
         "calls = iter([False, True])\n"
         "def stop():\n"
         "    if next(calls): os.kill(os.getpid(), signal.SIGKILL)\n"
