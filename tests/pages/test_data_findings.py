@@ -7,7 +7,13 @@ from PIL import Image
 
 from tl_core.analysis.cache import ExploreFiles
 from tl_core.analysis.explore import look
-from tl_core.data.curation.store import Decision, Decisions, load_dataset, load_decisions
+from tl_core.data.curation.store import (
+    Decision,
+    Decisions,
+    edit_decisions,
+    load_dataset,
+    load_decisions,
+)
 from tl_core.data.dataset import scan_dataset
 from tl_core.files import read_json, write_json
 from ui.datasets.dataset_view import ensure_look
@@ -207,3 +213,16 @@ def test_a_cleaned_copy_without_a_name_is_answered_in_words(workspace, dataset):
     at.button(key="copy_now").click().run()
     assert "Expected a name for the new dataset" in at.error[0].value
     assert list(workspace.datasets_dir.iterdir()) == [dataset]
+
+
+def test_a_button_for_all_photos_of_a_finding_does_nothing_once_there_are_others(
+    workspace, dataset
+):
+    at = opened("dark")
+    stale = button(at, "fix_all_dark")
+    record = next(one for one in scan_dataset(dataset).records if "black_0" in one.path)
+    step = Decision(record.path, record.sha256, "keep", None, "dark")
+    edit_decisions(workspace, dataset, lambda before: before.decide("kept in another tab", [step]))
+    stale.click().run()
+    assert_sound(at)
+    assert held(workspace, dataset) == {}

@@ -7,7 +7,7 @@ from tl_core.config.training import TrainConfig
 from tl_core.data.curation.store import load_dataset
 from tl_core.files import write_json
 from tl_core.jobs.queue import JobQueue
-from tl_core.jobs.search import FIND_LR, SWEEP
+from tl_core.jobs.search import FIND_LR, SWEEP, delete_sweep
 from tl_core.runs.files import end_run
 from tl_core.runs.store import list_runs
 from tl_core.search.lr_cache import RangeFile
@@ -181,3 +181,27 @@ def test_a_search_whose_job_was_lost_does_not_wait_for_ever(sweep):
     at = open_page(TRAIN, **SEARCH)
     assert_sound(at)
     assert at.button(key="resume_search").label == "Go on"
+
+
+def test_a_click_on_a_search_that_is_gone_does_nothing_to_another(workspace, dataset, sweep):
+    end_run(sweep.sweep_dir, "finished")
+    at = open_page(TRAIN, **SEARCH)
+    kept = create_sweep(workspace, sweep.config, sweep.base, dataset)  # in another tab
+    end_run(kept.sweep_dir, "finished")
+    delete_sweep(sweep)
+    at.button(key="delete_search").click().run()
+    assert_sound(at)
+    assert [one.id for one in list_sweeps(workspace)] == [kept.id]
+    assert "The search that was shown is gone" in at.toast[0].value
+
+
+def test_a_search_made_in_another_tab_does_not_take_the_place_of_the_one_shown(
+    workspace, dataset, sweep
+):
+    end_run(sweep.sweep_dir, "finished")
+    at = open_page(TRAIN, **SEARCH)
+    newer = create_sweep(workspace, sweep.config, sweep.base, dataset)
+    end_run(newer.sweep_dir, "finished")
+    at.button(key="delete_search").click().run()
+    assert_sound(at)
+    assert [one.id for one in list_sweeps(workspace)] == [newer.id]

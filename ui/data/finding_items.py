@@ -6,8 +6,9 @@ shows at once.
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable
+import hashlib
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from tl_core.config.audit import AuditConfig
@@ -47,6 +48,11 @@ class Item:
     proposed: tuple[str, ...]
     target: str | None
 
+    @property
+    def key(self) -> str:
+        """A name for widgets, of these pictures alone: a click on it never acts on others."""
+        return content_key(self.paths)
+
 
 @dataclass(frozen=True)
 class Open:
@@ -63,8 +69,14 @@ class Open:
     @property
     def key(self) -> str:
         """A name for widgets, the same as long as the finding is."""
-        content = f"{self.finding.kind}\0{self.finding.paths[:1]}\0{self.finding.target}"
-        return f"{self.finding.kind}_{zlib.crc32(content.encode()):08x}"
+        content = content_key((*self.finding.paths[:1], self.finding.target or ""))
+        return f"{self.finding.kind}_{content}"
+
+    @property
+    def action_key(self) -> str:
+        """A name for the buttons about all items: another as soon as there are others."""
+        paths = [path for item in self.items for path in (*item.paths, "", *item.proposed, "")]
+        return f"{self.finding.kind}_{content_key(paths)}"
 
     @property
     def is_open(self) -> bool:
@@ -75,6 +87,11 @@ class Open:
     def proposed(self) -> tuple[str, ...]:
         """All pictures that the proposed action is for."""
         return tuple(path for item in self.items for path in item.proposed)
+
+
+def content_key(texts: Iterable[str]) -> str:
+    """Return a short key that differs for other texts, or for another order of them."""
+    return hashlib.sha256(os.fsencode("\0".join(texts))).hexdigest()[:12]
 
 
 def open_findings(view: View) -> list[Open]:

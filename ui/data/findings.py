@@ -74,13 +74,15 @@ def draw_finding(view: View, one: Open) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if one.proposed and st.button(
             _all_label(finding, len(one.proposed)),
-            key=f"fix_all_{one.key}",
+            key=f"fix_all_{one.action_key}",
             type="primary",
             icon=":material/done_all:",
             help="Can be undone. The files stay where they are.",
         ):
             _propose(view, finding, one.proposed)
-        if st.button("Keep all as they are", key=f"ignore_all_{one.key}", icon=":material/check:"):
+        if st.button(
+            "Keep all as they are", key=f"ignore_all_{one.action_key}", icon=":material/check:"
+        ):
             ignore(view, [path for item in one.items for path in item.paths], finding.kind)
         if one.num_settled:
             st.caption(f"{one.num_settled:,} settled already")
@@ -131,7 +133,6 @@ def _draw_group(view: View, finding: Finding, item: Item, *, is_only: bool) -> N
             _draw_pictures(view, records[:MAX_IN_GROUP], item)
         if len(records) > MAX_IN_GROUP:
             st.caption(f"and {len(records) - MAX_IN_GROUP:,} more")
-        place = view.raw_place[item.paths[0]]
         with st.container(horizontal=True):
             if finding.kind.endswith("two_classes"):
                 _draw_classes_to_keep(view, finding, item)
@@ -139,11 +140,13 @@ def _draw_group(view: View, finding: Finding, item: Item, *, is_only: bool) -> N
                 return  # the buttons above are for it already
             if item.proposed and st.button(
                 _all_label(finding, len(item.proposed)),
-                key=f"fix_{finding.kind}_{place}",
+                key=f"fix_{finding.kind}_{item.key}",
                 icon=":material/block:",
             ):
                 _propose(view, finding, item.proposed)
-            if st.button("Keep as they are", key=f"ignore_{finding.kind}_{place}", type="tertiary"):
+            if st.button(
+                "Keep as they are", key=f"ignore_{finding.kind}_{item.key}", type="tertiary"
+            ):
                 ignore(view, item.paths, finding.kind)
 
 
@@ -153,7 +156,7 @@ def _draw_classes_to_keep(view: View, finding: Finding, item: Item) -> None:
         others = [path for path in item.paths if view.class_of(path) != class_name]
         if st.button(
             f"It is {plain(class_name)}",
-            key=f"keep_{class_name}_{finding.kind}_{view.raw_place[item.paths[0]]}",
+            key=f"keep_{class_name}_{finding.kind}_{item.key}",
             icon=":material/check:",
             help="Excludes what lies in the other class.",
         ):
@@ -168,17 +171,16 @@ def _draw_singles(view: View, finding: Finding, items: Sequence[Item]) -> None:
     for record, data, item in zip(records, tiles, items, strict=True):
         with grid.cell(), st.container(gap="xxsmall"):
             _draw_picture(view, record, data, "")
-            place = view.raw_place[record.path]
             with st.container(horizontal=True, gap="xsmall"):
                 target = item.target
                 if st.button(
                     "Exclude" if target is None else f"To {plain(target)}",
-                    key=f"fix_{finding.kind}_{place}",
+                    key=f"fix_{finding.kind}_{item.key}",
                     type="tertiary",
                     icon=":material/block:" if target is None else ":material/drive_file_move:",
                 ):
                     _apply(view, finding, [record.path], target)
-                if st.button("Keep", key=f"ignore_{finding.kind}_{place}", type="tertiary"):
+                if st.button("Keep", key=f"ignore_{finding.kind}_{item.key}", type="tertiary"):
                     ignore(view, [record.path], finding.kind)
 
 
@@ -219,7 +221,9 @@ def _all_label(finding: Finding, count: int) -> str:
 def _draw_files(view: View, one: Open) -> None:
     """Draw files that cannot be read, why each of them, and a button to leave it at that."""
     paths = [item.paths[0] for item in one.items]
-    if st.button("Keep all as they are", key=f"ignore_all_{one.key}", icon=":material/check:"):
+    if st.button(
+        "Keep all as they are", key=f"ignore_all_{one.action_key}", icon=":material/check:"
+    ):
         ignore(view, paths, one.finding.kind)
     reason_of = dict(zip(one.finding.paths, one.finding.reasons, strict=True))
     st.dataframe(

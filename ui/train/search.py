@@ -13,16 +13,21 @@ from tl_core.jobs import search as search_jobs
 from tl_core.jobs.search import job_of
 from tl_core.search.store import Sweep, list_sweeps
 from tl_core.workspace import Workspace
+from ui.shared import session_keys
 from ui.shared.errors import guarded
 from ui.shared.progress import draw_bar
-from ui.shared.select_state import settle_choice
 from ui.shell.page import Studio
 from ui.train.search_form import draw_search_form
-from ui.train.search_result import draw_heads, draw_result
+from ui.train.search_result import (
+    SWEEP,
+    SWEEP_DRAWN,
+    SWEEP_NEXT,
+    draw_heads,
+    draw_result,
+    forget_search,
+)
 
 POLL_SECONDS = 1.0
-SWEEP = "search_shown"  # id of the search that is shown
-SWEEP_NEXT = "search_shown_next"
 
 
 def draw_search(studio: Studio, config: TrainConfig | None) -> None:
@@ -37,7 +42,7 @@ def draw_search(studio: Studio, config: TrainConfig | None) -> None:
     if active is not None:
         _draw_live(studio.workspace, active)
         return
-    shown = _select(sweeps)
+    shown = _select(studio.dataset.id, sweeps)
     if shown is not None:
         draw_result(studio.workspace, shown, index)
     with st.expander("New search", icon=":material/search:", expanded=shown is None):
@@ -87,18 +92,33 @@ def _draw_live(workspace: Workspace, sweep: Sweep) -> None:
         draw_heads(sweep, ranking, is_live=True)
 
 
-def _select(sweeps: Sequence[Sweep]) -> Sweep | None:
-    """Draw the select box of searches when there are several; return the one to show."""
+def _select(dataset_id: str, sweeps: Sequence[Sweep]) -> Sweep | None:
+    """Draw the select box of searches when there are several; return the one to show.
+
+    When the one drawn last is gone, the page begins again and says so.
+    """
     by_id = {sweep.id: sweep for sweep in sweeps}
+    drawn_for, drawn = st.session_state.get(SWEEP_DRAWN, (dataset_id, None))
+    wanted = st.session_state.pop(SWEEP_NEXT, None) or st.session_state.get(SWEEP)
+    if wanted is None and drawn_for == dataset_id:
+        wanted = drawn  # not the newest: another window may have made one meanwhile
+    if wanted is not None and wanted not in by_id:
+        forget_search()
+        if drawn_for == dataset_id:
+            st.session_state[session_keys.GONE] = (
+                "The search that was shown is gone: it was deleted in another window."
+            )
+            st.rerun()  # so that the click that found it gone does nothing to another search
+        wanted = None
     if not by_id:
         return None
-    settle_choice(SWEEP, SWEEP_NEXT, by_id)
-    if len(by_id) == 1:
-        return sweeps[0]
-    chosen = st.selectbox(
-        "Search", list(by_id), format_func=lambda one: title_of(by_id[one]), key=SWEEP
-    )
-    return by_id[chosen or next(iter(by_id))]
+    st.session_state[SWEEP] = shown = wanted or sweeps[0].id
+    if len(by_id) > 1:
+        shown = st.selectbox(
+            "Search", list(by_id), format_func=lambda one: title_of(by_id[one]), key=SWEEP
+        )
+    st.session_state[SWEEP_DRAWN] = (dataset_id, shown)
+    return by_id[shown]
 
 
 def title_of(sweep: Sweep) -> str:

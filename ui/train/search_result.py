@@ -22,6 +22,9 @@ from ui.runs.picker import RUN_VIEW, choose_run
 from ui.shared import session_keys, words
 from ui.train.form import take_over
 
+SWEEP = "search_shown"  # the select box of searches
+SWEEP_NEXT = "search_shown_next"  # id of the search to show from the next run of the page on
+SWEEP_DRAWN = "search_drawn"  # (dataset id, search id) of the one drawn last
 ALWAYS_DRAWN = ("fc_layers", "dropout", "learning_rate")
 
 
@@ -79,6 +82,12 @@ def draw_heads(sweep: Sweep, ranking: Ranking, *, is_live: bool = False) -> Tria
         alt="All heads with their settings and figures, the best first",
     )
     return next((trial for trial in ranking.trials if trial.number == number), None)
+
+
+def forget_search() -> None:
+    """Choose no search: the newest is shown, if there is one."""
+    for key in (SWEEP, SWEEP_NEXT, SWEEP_DRAWN):
+        st.session_state.pop(key, None)
 
 
 def _draw_headline(sweep: Sweep, ranking: Ranking) -> None:
@@ -139,6 +148,7 @@ def _draw_actions(workspace: Workspace, sweep: Sweep, chosen: Trial | None) -> N
             st.rerun()
         if st.button("Delete search", key="delete_search", icon=":material/delete:"):
             delete_sweep(sweep)
+            forget_search()
             st.session_state[session_keys.NOTICE] = "Deleted the search."
             st.rerun()
 
