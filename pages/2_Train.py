@@ -6,6 +6,7 @@ from tl_core.jobs.training import start_training
 from ui.datasets.picker import remember_dataset
 from ui.runs.picker import RUN_VIEW, choose_run, listed_runs
 from ui.shared import session_keys, words
+from ui.shared.forms import draw_problem
 from ui.shared.navigation import DATA_PAGE
 from ui.shared.page_layout import empty_state, page_header, section
 from ui.shell.page import bootstrap
@@ -41,7 +42,7 @@ with bootstrap("Train") as studio:
             "Settings",
             f"{words.number_of(index.num_images, 'photo')} of {words.plain(studio.dataset.title)}",
         )
-        config = draw_form(studio.workspace)
+        config, problems = draw_form(studio.workspace, index)
     with action:
         start = st.button(
             "Start training",
@@ -51,6 +52,8 @@ with bootstrap("Train") as studio:
             width="stretch",
             disabled=config is None,
         )
+        for problem in problems:
+            draw_problem(problem)
     if start and config is not None:
         choose_run(start_training(studio.workspace, config, studio.dataset.path).id)
         remember_dataset(studio.workspace, studio.dataset.id)

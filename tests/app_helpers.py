@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,11 @@ def texts(at: AppTest) -> str:
     """Return everything that is said on the page in Markdown, captions and headings."""
     parts = [*at.markdown, *at.caption, *at.subheader, *at.title]
     return "\n".join(part.value for part in parts)
+
+
+def unescaped(text: str) -> str:
+    """Return text without the escapes that ``ui.shared.words.plain`` puts into it."""
+    return re.sub(r"\\(.)", r"\1", text)
 
 
 def tiles(at: AppTest) -> list[dict[str, Any]]:

@@ -4,7 +4,9 @@ from app_helpers import (
     assert_sound,
     finished_run,
     open_page,
+    sample_folder,
     texts,
+    unescaped,
 )
 
 from tl_core.backbones.api import list_backbones
@@ -119,19 +121,50 @@ def test_the_augmentation_of_the_data_page_is_trained_on_when_switched_on(worksp
     assert (config.augment, config.views) == (augment, 5)
 
 
-def test_a_setting_that_does_not_fit_is_explained_and_start_waits(workspace, dataset):
-    at = open_page(TRAIN, **{"train.val_fraction": 0.5, "train.fc_layers": "none of it"})
-    assert not at.exception
-    assert "Expected whole numbers" in at.error[0].value
+@pytest.mark.parametrize(
+    ("setting", "typed", "reason"),
+    [
+        ("fc_layers", "banana", "FC layers: Expected whole numbers such as '256, 128', received"),
+        ("fc_layers", "9000", "8192"),
+        ("learning_rate", 50.0, "Learning rate: expected above 0 and at most 1, received 50"),
+        ("epochs", 0, "Epochs: expected at least 1 and at most 1,000, received 0"),
+        ("image_size", "0", "image_size"),
+    ],
+)
+def test_a_setting_that_does_not_fit_stops_start_with_the_reason_beside_it(
+    workspace, dataset, setting, typed, reason
+):
+    at = open_page(TRAIN, **{f"train.{setting}": typed})
+    assert_sound(at)
     assert at.button(key="start_training").disabled
+    told = [unescaped(one.value) for one in at.caption if reason in unescaped(one.value)]
+    assert len(told) == 2  # below the setting and below the button
+    assert at.number_input(key="train.batch_size").value == 32  # the rest of the form is drawn
+
+
+def test_boxes_have_no_limits_of_their_own_behind_which_the_last_valid_value_is_kept(
+    workspace, dataset
+):
+    at = open_page(TRAIN, **{"train.fine_tune_blocks": 1})
+    boxes = [one.proto for one in at.number_input if one.key != "train.views"]
+    assert len(boxes) > 5
+    assert [box.label for box in boxes if box.has_min or box.has_max] == []
+    assert [box.label for box in at.text_input if box.proto.validate_regex] == []
 
 
 def test_an_image_size_below_the_backbones_least_is_refused_in_words(workspace, dataset):
     at = open_page(TRAIN, **{"train.backbone": "Xception", "train.image_size": "64"})
-    at.button(key="start_training").click().run()
-    assert not at.exception
-    assert "at least 71 pixels" in at.error[0].value
-    assert list_runs(workspace.runs_dir) == []
+    assert_sound(at)
+    assert at.button(key="start_training").disabled
+    assert "at least 71 pixels" in texts(at)
+
+
+def test_a_class_of_one_photo_stops_start_with_the_reason(workspace, make_dataset):
+    make_dataset({"cat": 8, "dog": 8, "emu": 1}, sample_folder(workspace))
+    at = open_page(TRAIN)
+    assert_sound(at)
+    assert at.button(key="start_training").disabled
+    assert "emu" in texts(at)
 
 
 def test_the_picker_offers_every_backbone_but_the_hidden_one(workspace, dataset):

@@ -33,6 +33,7 @@ __all__ = [
     "Job",
     "JobQueue",
     "WorkerState",
+    "check_settings",
     "check_start",
     "continue_training",
     "end_worker",
@@ -172,12 +173,12 @@ def _stop_message(run: Run) -> str:
     )
 
 
-def check_start(config: TrainConfig, data_dir: Path) -> None:
-    """Refuse at once what could only fail in the worker.
+def check_settings(config: TrainConfig) -> None:
+    """Refuse settings that could only fail in the worker.
 
     Raises:
-        ConfigError: the backbone is unknown or the image size does not suit it.
-        DatasetError: there is no such folder, or nothing in it.
+        ConfigError: the backbone is unknown, or the image size or the fine-tuned blocks do not
+            suit it.
     """
     from tl_core.backbones.api import get_backbone, resolve_image_size
     from tl_core.backbones.blocks import check_fine_tuning
@@ -185,6 +186,16 @@ def check_start(config: TrainConfig, data_dir: Path) -> None:
     get_backbone(config.backbone)
     resolve_image_size(config)
     check_fine_tuning(config)
+
+
+def check_start(config: TrainConfig, data_dir: Path) -> None:
+    """Refuse at once what could only fail in the worker.
+
+    Raises:
+        ConfigError: as :func:`check_settings`.
+        DatasetError: there is no such folder, or nothing in it.
+    """
+    check_settings(config)
     if not data_dir.is_dir():
         raise DatasetError(f"Expected a folder of class folders at '{data_dir}', found none.")
     with os.scandir(data_dir) as entries:

@@ -17,8 +17,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from tl_core.errors import ConfigError
+from ui.shared.words import plain
 
-LEAST_POSITIVE = 1e-9  # in a box whose number must be above zero
 WHOLE_NUMBERS = r"^\s*(\d+(\s*[,x× ]\s*\d+)*)?\s*$"
 
 
@@ -29,8 +29,8 @@ def draw_fields(
     initial: Mapping[str, Any],
     *,
     num_columns: int = 2,
-) -> dict[str, Any]:
-    """Draw one widget per named field, in columns, and return their values by field name.
+) -> tuple[dict[str, Any], list[str]]:
+    """Draw one widget per named field, in columns, each with what is wrong with it below.
 
     Args:
         model: the settings class whose fields describe the widgets.
@@ -39,18 +39,27 @@ def draw_fields(
         initial: values to start from, by field name.
         num_columns: how many stand side by side in a wide window.
 
-    Raises:
-        ConfigError: a text cannot be read as the numbers that it should hold.
+    Returns:
+        The values by field name, without those that are not valid, and why these are not.
     """
-    values = {}
+    values, problems = {}, []
     chosen = list(names)
     for start in range(0, len(chosen), num_columns):
         for name, column in zip(
             chosen[start : start + num_columns], st.columns(num_columns), strict=False
         ):
             with column:
-                values[name] = draw_field(model, name, prefix, initial[name])
-    return values
+                try:
+                    values[name] = draw_field(model, name, prefix, initial[name])
+                except ConfigError as error:
+                    problems.append(str(error))
+                    draw_problem(problems[-1])
+    return values, problems
+
+
+def draw_problem(problem: str) -> None:
+    """Draw why something cannot be started, in one line."""
+    st.caption(f":red[:material/error: {plain(problem)}]")
 
 
 def draw_field(
@@ -73,7 +82,8 @@ def draw_field(
         args: what ``on_change`` is called with.
 
     Raises:
-        ConfigError: a text cannot be read as the numbers that it should hold.
+        ConfigError: what was typed is out of range, or is not the numbers that it should be.
+            Checked here, as a widget with limits of its own goes on with its last valid value.
     """
     field = model.model_fields[name]
     key = f"{prefix}.{name}"
@@ -96,7 +106,6 @@ def draw_field(
     text = st.text_input(
         **shared,
         placeholder="Backbone's own" if initial is None else "None",
-        validate=WHOLE_NUMBERS,
     )
     return _parse_tuple(text, field)
 
@@ -132,7 +141,7 @@ def parse_whole_numbers(text: str) -> tuple[int, ...]:
         ConfigError: there is something else in it.
     """
     if not re.match(WHOLE_NUMBERS, text):
-        raise ConfigError(f"Expected whole numbers such as '256, 128', received '{text}'.")
+        raise ConfigError(f"Expected whole numbers such as '256, 128', received '{text[:40]}'.")
     return tuple(int(part) for part in re.findall(r"\d+", text))
 
 
@@ -169,20 +178,11 @@ def _draw_number(field: FieldInfo, kind: type, shared: dict[str, Any]) -> float:
     low, high, open_low, open_high = bounds_of(field)
     default = field.default if isinstance(field.default, int | float) else 0
     if kind is int or low is None or high is None:
-        least, most = (None if limit is None else kind(limit) for limit in (low, high))
-        _bring_into_range(shared["key"], least, most)
-        return st.number_input(**shared, min_value=least, max_value=most, step=kind(1))
+        return _check_number(field, st.number_input(**shared, step=kind(1)))
     own_step = _own_step(field)
     if own_step or 0 < default < 0.01 * (high - low):  # a slider could not be aimed at it
-        least, most = LEAST_POSITIVE if open_low else float(low), float(high)
-        _bring_into_range(shared["key"], least, most)
-        return st.number_input(
-            **shared,
-            min_value=least,
-            max_value=most,
-            step=own_step or default / 2,
-            format="%g",
-        )
+        typed = st.number_input(**shared, step=own_step or default / 2, format="%g")
+        return _check_number(field, typed)
     step = slider_step(low, high)
     least, most = float(low + step if open_low else low), float(high - step if open_high else high)
     _bring_into_range(shared["key"], least, most)
@@ -195,15 +195,35 @@ def _draw_number(field: FieldInfo, kind: type, shared: dict[str, Any]) -> float:
     )
 
 
-def _bring_into_range(key: str, least: float | None, most: float | None) -> None:
-    """Have a number that its widget cannot hold be the nearest that it can.
+def _check_number(field: FieldInfo, value: float) -> float:
+    """Return a number that was typed.
+
+    Raises:
+        ConfigError: it is out of the field's range.
+    """
+    low, high, open_low, open_high = bounds_of(field)
+    is_low = low is not None and (value <= low if open_low else value < low)
+    is_high = high is not None and (value >= high if open_high else value > high)
+    if is_low or is_high:
+        limits = [
+            "" if low is None else f"{'above' if open_low else 'at least'} {low:,g}",
+            "" if high is None else f"{'below' if open_high else 'at most'} {high:,g}",
+        ]
+        raise ConfigError(
+            f"{field.title}: expected {' and '.join(limit for limit in limits if limit)}, "
+            f"received {value:,g}."
+        )
+    return value
+
+
+def _bring_into_range(key: str, least: float, most: float) -> None:
+    """Have a number that its slider cannot hold be the nearest that it can.
 
     A run from the command line may have been given such a number: where a limit itself is not
     allowed, a slider ends a step before it.
     """
     value = st.session_state[key]
-    held = value if least is None else max(value, least)
-    held = held if most is None else min(held, most)
+    held = min(max(value, least), most)
     if held != value:
         st.session_state[key] = held
 
@@ -224,7 +244,10 @@ def _number_format(field: FieldInfo, high: float) -> str:
 
 def _parse_tuple(text: str, field: FieldInfo) -> tuple[int, ...] | None:
     """Read a text field; where nothing is allowed, none is None and one number is a square."""
-    numbers = parse_whole_numbers(text)
+    try:
+        numbers = parse_whole_numbers(text)
+    except ConfigError as error:
+        raise ConfigError(f"{field.title}: {error}") from error
     if type(None) in typing.get_args(field.annotation):
         return None if not numbers else numbers * 2 if len(numbers) == 1 else numbers
     return numbers

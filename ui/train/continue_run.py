@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from tl_core.backbones.blocks import recommended_blocks
@@ -14,7 +16,7 @@ from tl_core.training.resume import can_resume
 from tl_core.workspace import Workspace
 from ui.runs.picker import choose_run
 from ui.shared import words
-from ui.shared.forms import draw_field
+from ui.shared.forms import draw_fields
 from ui.train.block_picker import draw_block_picker
 
 PANEL_WIDTH = 420  # pixels
@@ -91,7 +93,7 @@ def draw_improve(workspace: Workspace, run: Run) -> None:
             type="primary",
             icon=":material/play_arrow:",
             width="stretch",
-            disabled=changes["fine_tune_blocks"] == 0,
+            disabled=not changes.get("fine_tune_blocks"),
         ):
             try:
                 new = continue_training(
@@ -104,7 +106,8 @@ def draw_improve(workspace: Workspace, run: Run) -> None:
                 st.rerun()
 
 
-def _draw_changes(run: Run) -> dict[str, int | float]:
+def _draw_changes(run: Run) -> dict[str, Any]:
+    """Draw what of the settings may differ, and return it; nothing while it is not valid."""
     config, prefix = run.config, f"better_{run.id}"
     blocks = draw_block_picker(
         config.backbone,
@@ -112,10 +115,6 @@ def _draw_changes(run: Run) -> dict[str, int | float]:
         config.fine_tune_blocks or recommended_blocks(config.backbone),
         may_freeze=False,
     )
-    left, right = st.columns(2)
-    with left:
-        epochs = draw_field(TrainConfig, "fine_tune_epochs", prefix, config.fine_tune_epochs)
-    with right:
-        name = "fine_tune_learning_rate"
-        rate = draw_field(TrainConfig, name, prefix, config.fine_tune_learning_rate)
-    return {"fine_tune_blocks": blocks, "fine_tune_epochs": epochs, name: rate}
+    names = ("fine_tune_epochs", "fine_tune_learning_rate")
+    values, problems = draw_fields(TrainConfig, names, prefix, config.model_dump())
+    return {} if problems else {"fine_tune_blocks": blocks, **values}

@@ -6,19 +6,21 @@ field added there appears here by itself, under "Other" until it is put in a gro
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import streamlit as st
 
 from tl_core.backbones.api import resolve_image_size
 from tl_core.config.training import AugmentConfig, TrainConfig
-from tl_core.errors import ConfigError
+from tl_core.data.dataset import DatasetIndex
+from tl_core.data.split import split_dataset
+from tl_core.errors import ConfigError, TLError
+from tl_core.jobs.training import check_settings
 from tl_core.workspace import Workspace
 from ui.augment.state import current_augment, draw_use_toggle, set_augment
 from ui.shared import session_keys
-from ui.shared.forms import draw_fields, from_widget, set_fields
-from ui.shared.words import plain
+from ui.shared.forms import draw_fields, draw_problem, from_widget, set_fields
 from ui.train.backbones import draw_picker
 from ui.train.block_picker import draw_block_picker
 
@@ -48,25 +50,55 @@ VIEWS_KEY = f"{session_keys.TRAIN}.views"
 DEFAULT_VIEWS = 3
 
 
-def draw_form(workspace: Workspace) -> TrainConfig | None:
-    """Draw the settings and return them, or None with the reason shown when they do not fit."""
+def draw_form(
+    workspace: Workspace, index: DatasetIndex
+) -> tuple[TrainConfig | None, Sequence[str]]:
+    """Draw the settings; what does not fit is explained where it is.
+
+    Returns:
+        The settings, or None while they cannot be trained with, and then why not.
+    """
     initial = TrainConfig().model_dump()
     values: dict[str, Any] = {"backbone": draw_picker(workspace, initial["backbone"])}
+    first, problems = draw_fields(TrainConfig, FIRST, session_keys.TRAIN, initial)
+    values |= first | _draw_augment()
+    fine_tuning, more = _draw_fine_tuning(values["backbone"], initial)
+    values |= fine_tuning
+    problems += more
+    with st.expander("More settings", icon=":material/tune:"):
+        for title, names in grouped(initial).items():
+            st.markdown(f"**{title}**")
+            found, more = draw_fields(
+                TrainConfig, names, session_keys.TRAIN, initial, num_columns=min(2, len(names))
+            )
+            values |= found
+            problems += more
+    if problems:
+        return None, problems
     try:
-        values |= draw_fields(TrainConfig, FIRST, session_keys.TRAIN, initial)
-        values |= _draw_augment()
-        values |= _draw_fine_tuning(values["backbone"], initial)
-        with st.expander("More settings", icon=":material/tune:"):
-            for title, names in grouped(initial).items():
-                st.markdown(f"**{title}**")
-                num_columns = min(2, len(names))
-                values |= draw_fields(
-                    TrainConfig, names, session_keys.TRAIN, initial, num_columns=num_columns
-                )
-        return TrainConfig.create(values)
+        config = TrainConfig.create(values)
+        check_settings(config)
     except ConfigError as error:
-        st.error(plain(str(error)), icon=":material/tune:")
-        return None
+        draw_problem(str(error))
+        return None, [str(error)]
+    problem = _split_problem(index, config)
+    return (None, [problem]) if problem else (config, [])
+
+
+def _split_problem(index: DatasetIndex, config: TrainConfig) -> str:
+    """Return why the photos cannot be split into parts as set; empty when they can be."""
+    return _cached_split_problem(
+        index, config, index.fingerprint, config.val_fraction, config.test_fraction, config.seed
+    )
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _cached_split_problem(_index: DatasetIndex, _config: TrainConfig, *key: object) -> str:
+    try:
+        split_dataset(_index, _config)
+    except TLError as error:
+        return str(error)
+    return ""
 
 
 def grouped(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -82,15 +114,15 @@ def grouped(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return {**GROUPS, "Other": others} if others else GROUPS
 
 
-def _draw_fine_tuning(backbone: str, initial: dict[str, Any]) -> dict[str, Any]:
-    """Draw how much of the backbone is fine-tuned and, when some is, how."""
+def _draw_fine_tuning(backbone: str, initial: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Draw how much of the backbone is fine-tuned and, when some is, how; as draw_fields."""
     blocks = draw_block_picker(backbone, BLOCKS_KEY, initial["fine_tune_blocks"], may_freeze=True)
     if blocks == 0:
-        return {"fine_tune_blocks": 0}
+        return {"fine_tune_blocks": 0}, []
     names = [name for name in FINE_TUNING if name not in DRAWN_APART]
     with st.expander("Fine-tuning", icon=":material/network_node:", expanded=True):
-        values = draw_fields(TrainConfig, names, session_keys.TRAIN, initial)
-    return {**values, "fine_tune_blocks": blocks}
+        values, problems = draw_fields(TrainConfig, names, session_keys.TRAIN, initial)
+    return {**values, "fine_tune_blocks": blocks}, problems
 
 
 def _draw_augment() -> dict[str, Any]:
