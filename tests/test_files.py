@@ -1,15 +1,20 @@
 import os
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from conftest import FakeClock
 
 from tl_core import files
+from tl_core.errors import TakenError
 from tl_core.files import (
+    delete_folder,
+    new_folder,
     patiently,
     read_json,
     replacing,
+    scratch_folder,
     sweep_leftovers,
     write_bytes,
     write_json,
@@ -125,3 +130,85 @@ def test_only_what_was_left_behind_a_day_ago_is_swept_away(tmp_path):
     sweep_leftovers(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*theirs, young])
     sweep_leftovers(tmp_path / "nowhere")
+
+
+def test_the_folder_is_hidden_beside_its_aim_and_gone_afterwards(tmp_path: Path) -> None:
+    out_dir = tmp_path / "datasets" / "pets"
+    with scratch_folder(out_dir) as folder:
+        (folder / "1.jpg").write_bytes(b"x")
+        assert folder.parent == out_dir.parent
+        assert folder.name.startswith(".")
+    assert list(out_dir.parent.iterdir()) == []
+
+
+def test_an_error_inside_leaves_nothing_behind(tmp_path: Path) -> None:
+    def fail() -> None:
+        with scratch_folder(tmp_path / "pets") as folder:
+            (folder / "cats").mkdir()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_folder_that_is_filled_stays(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "pets") as folder:
+        (folder / "1.jpg").write_bytes(b"x")
+        assert not (tmp_path / "pets").exists()
+    assert [path.name for path in tmp_path.rglob("*")] == ["pets", "1.jpg"]
+
+
+def test_what_a_killed_process_left_is_swept_away_a_day_later(tmp_path: Path) -> None:
+    left_behind = tmp_path / f".{'a' * 32}.incoming"
+    left_behind.mkdir()
+    (left_behind / "1.jpg").write_bytes(b"x")
+    with scratch_folder(tmp_path / "pets"):
+        assert left_behind.exists()
+    long_ago = time.time() - 25 * 3600
+    os.utime(left_behind, (long_ago, long_ago))
+    with scratch_folder(tmp_path / "pets"):
+        assert not left_behind.exists()
+
+
+def test_an_empty_folder_may_be_filled(tmp_path: Path) -> None:
+    out_dir = tmp_path / "pets"
+    out_dir.mkdir()
+    with new_folder(out_dir) as folder:
+        (folder / "1.jpg").write_bytes(b"x")
+    assert [path.name for path in out_dir.iterdir()] == ["1.jpg"]
+
+
+@pytest.mark.parametrize("kind", ["full folder", "file", "dangling link"])
+@pytest.mark.parametrize("is_early", [True, False])
+def test_what_is_there_already_is_never_replaced(tmp_path: Path, kind: str, is_early: bool) -> None:
+    out_dir = tmp_path / "pets"
+    folder = new_folder(out_dir)
+    if not is_early:
+        (folder.__enter__() / "1.jpg").write_bytes(b"x")
+    if kind == "full folder":
+        out_dir.mkdir()
+        (out_dir / "mine.jpg").write_bytes(b"x")
+    elif kind == "file":
+        out_dir.write_bytes(b"x")
+    else:
+        out_dir.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(TakenError, match="'pets' is there"):
+        folder.__enter__() if is_early else folder.__exit__(None, None, None)
+    assert out_dir.is_symlink() or out_dir.exists()
+    if kind == "full folder":
+        assert [path.name for path in out_dir.iterdir()] == ["mine.jpg"]
+    assert [path.name for path in tmp_path.iterdir()] == ["pets"]
+
+
+def test_a_deleted_folder_is_gone_at_once_even_when_a_file_in_it_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr("tl_core.files.shutil.rmtree", lambda *_, **__: None)
+    delete_folder(tmp_path / "run")
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".run.")
+    assert left.name.endswith(".deleted")
+    with pytest.raises(FileNotFoundError):
+        delete_folder(tmp_path / "run")

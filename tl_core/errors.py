@@ -4,6 +4,7 @@
       x ConfigError  (ValueError) a setting is out of range or unknown
       x DatasetError              folder missing, fewer than two classes, too few to split
         + ArchiveError            an archive was refused; nothing of it was taken
+        + TakenError (FileExistsError)  a folder to be created holds something already
       x ImageError                one file cannot be read as an image
       x RunError                  run missing, unfinished, or of a newer schema
       x WeightsError              pretrained weights cannot be had
@@ -34,6 +35,10 @@ class DatasetError(TLError):
 
 class ArchiveError(DatasetError):
     """An archive was refused as a whole; nothing of it was taken."""
+
+
+class TakenError(DatasetError, FileExistsError):
+    """A folder to be created holds something already, or is a file."""
 
 
 class ImageError(TLError):

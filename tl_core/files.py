@@ -1,4 +1,7 @@
-"""Paths as they are typed; files written whole or not at all, whatever moment a kill comes at."""
+"""Paths as they are typed; files and folders that appear whole or not at all, even after a kill.
+
+Unfinished ones have hidden names beside their aim, and are swept away a day later.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from tl_core.errors import ConfigError
+from tl_core.errors import ConfigError, TakenError
 
 T = TypeVar("T")
 
@@ -56,6 +59,115 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """Yield a new hidden folder beside ``path``, on the same disk, and remove it at the end.
+
+    What is to stay is moved out of it by the caller.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sweep_leftovers(path.parent)
+    folder = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield a hidden folder to fill; on success rename it to ``path``, missing or empty so far.
+
+    Raises:
+        TakenError: something is there, before or after.
+    """
+    check_is_new(path)
+    with scratch_folder(path) as folder:
+        yield folder
+        check_is_new(path)
+        with suppress(FileNotFoundError):
+            path.rmdir()
+        try:
+            folder.rename(path)
+        except OSError:
+            check_is_new(path)  # another process was faster
+            raise
+
+
+def check_is_new(path: Path) -> None:
+    """Refuse to fill a folder that holds something.
+
+    Raises:
+        TakenError: ``path`` is a file or a folder that is not empty.
+    """
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    if path.exists() or path.is_symlink():
+        raise TakenError(
+            f"Expected a name that is not taken, but '{path.name}' is there already. "
+            f"Choose another name."
+        )
+
+
+def delete_folder(path: Path) -> None:
+    """Delete a folder; from the first moment on it is no longer there under its name."""
+    doomed = path.with_name(f".{path.name}.{uuid.uuid4().hex}.deleted")
+    path.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+class JsonLines:
+    """Appends lines of JSON to a file; one that a kill tore stays a line of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("ab+", buffering=0)
+        if self._file.seek(0, os.SEEK_END) > 0:
+            self._file.seek(-1, os.SEEK_END)
+            if self._file.read(1) != b"\n":
+                self._file.write(b"\n")
+
+    def append(self, text: str, *, flush: bool = False) -> None:
+        """Write one line in a single call, so that readers see it whole; ``flush`` to the disk."""
+        self._file.write(text.encode("utf-8") + b"\n")
+        if flush:
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_json_lines(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+    """Read the objects from ``offset`` on, for a reader that follows a growing file.
+
+    Lines that are no JSON objects are skipped; one without its end yet is left for the next call.
+
+    Returns:
+        The objects, and the offset to continue from.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            offset = offset if offset <= size else 0
+            file.seek(offset)
+            data = file.read()
+    except FileNotFoundError:
+        return [], 0
+    whole = data[: data.rfind(b"\n") + 1]
+    values = []
+    for line in whole.splitlines():
+        with suppress(ValueError):
+            values.append(json.loads(line))
+    return [value for value in values if isinstance(value, dict)], offset + len(whole)
 
 
 def patiently(action: Callable[[], T]) -> T:

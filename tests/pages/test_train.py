@@ -11,9 +11,9 @@ from app_helpers import (
 
 from tl_core.backbones.api import list_backbones
 from tl_core.config.training import AUGMENT_PRESETS, TrainConfig
-from tl_core.files import read_json, write_json
+from tl_core.files import JsonLines, read_json, write_json
 from tl_core.jobs.training import JobQueue
-from tl_core.runs.events import BatchEnd, EpochEnd, EventLog, FeatureProgress, PhaseStarted
+from tl_core.runs.events import BatchEnd, EpochEnd, FeatureProgress, PhaseStarted
 from tl_core.runs.files import EVENTS_FILE, STATUS_FILE, end_run, start_run
 from tl_core.runs.store import create_run, list_runs
 from ui.train import form
@@ -23,14 +23,16 @@ def started_run(workspace, dataset):
     """Return a run that this process seems to train, two epochs and a bit into its head."""
     run = create_run(workspace.runs_dir, TrainConfig(epochs=5), dataset)
     start_run(run.run_dir, "head")
-    with EventLog(run.run_dir / EVENTS_FILE) as log:
-        log.append(PhaseStarted("features", 0, 11))
-        log.append(FeatureProgress("features", 11, 11, 40.0, 0.0))
-        log.append(PhaseStarted("head", 5, 2))
+    with JsonLines(run.run_dir / EVENTS_FILE) as log:
+        log.append(PhaseStarted("features", 0, 11).to_json())
+        log.append(FeatureProgress("features", 11, 11, 40.0, 0.0).to_json())
+        log.append(PhaseStarted("head", 5, 2).to_json())
         for epoch in range(2):
-            log.append(BatchEnd("head", epoch, 1, 0.9, 0.5, 800.0, 4.0))
-            log.append(EpochEnd("head", epoch, 0.8, 0.6, 0.7, 0.75, 1e-3, 0.1, True, 800.0, 3.0))
-        log.append(BatchEnd("head", 2, 1, 0.5, 0.8, 810.0, 2.4))
+            log.append(BatchEnd("head", epoch, 1, 0.9, 0.5, 800.0, 4.0).to_json())
+            log.append(
+                EpochEnd("head", epoch, 0.8, 0.6, 0.7, 0.75, 1e-3, 0.1, True, 800.0, 3.0).to_json()
+            )
+        log.append(BatchEnd("head", 2, 1, 0.5, 0.8, 810.0, 2.4).to_json())
     return run
 
 

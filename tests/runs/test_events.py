@@ -3,15 +3,14 @@ import math
 
 import pytest
 
+from tl_core.files import JsonLines, read_json_lines
 from tl_core.runs.events import (
     BatchEnd,
     EpochEnd,
-    EventLog,
     FeatureProgress,
     PhaseEnded,
     PhaseStarted,
     RunEnded,
-    read_events,
 )
 
 EVENTS = [
@@ -51,22 +50,22 @@ def test_a_number_that_is_not_finite_is_written_as_null():
 
 def test_what_was_appended_is_read_back_in_order(tmp_path):
     path = tmp_path / "events.jsonl"
-    with EventLog(path) as log:
+    with JsonLines(path) as log:
         for event in EVENTS:
-            log.append(event)
-    events, offset = read_events(path)
+            log.append(event.to_json())
+    events, offset = read_json_lines(path)
     assert [event["event"] for event in events] == [event.kind for event in EVENTS]
     assert offset == path.stat().st_size
 
 
 def test_a_reader_goes_on_where_it_was(tmp_path):
     path = tmp_path / "events.jsonl"
-    with EventLog(path) as log:
-        log.append(EVENTS[0])
-        _, offset = read_events(path)
-        assert read_events(path, offset) == ([], offset)
-        log.append(EVENTS[4])
-        events, _ = read_events(path, offset)
+    with JsonLines(path) as log:
+        log.append(EVENTS[0].to_json())
+        _, offset = read_json_lines(path)
+        assert read_json_lines(path, offset) == ([], offset)
+        log.append(EVENTS[4].to_json())
+        events, _ = read_json_lines(path, offset)
     assert [event["event"] for event in events] == ["phase_ended"]
 
 
@@ -74,28 +73,28 @@ def test_a_line_still_being_written_is_left_for_the_next_call(tmp_path):
     path = tmp_path / "events.jsonl"
     whole, torn = EVENTS[0].to_json(), EVENTS[4].to_json()
     path.write_text(whole + "\n" + torn[:10])
-    events, offset = read_events(path)
+    events, offset = read_json_lines(path)
     assert len(events) == 1
     path.write_text(whole + "\n" + torn + "\n")
-    events, _ = read_events(path, offset)
+    events, _ = read_json_lines(path, offset)
     assert [event["event"] for event in events] == ["phase_ended"]
 
 
 def test_a_line_torn_by_a_kill_costs_only_itself(tmp_path):
     path = tmp_path / "events.jsonl"
     path.write_text(EVENTS[0].to_json() + "\n" + EVENTS[1].to_json()[:20])
-    with EventLog(path) as log:
-        log.append(EVENTS[4])
-    events, _ = read_events(path)
+    with JsonLines(path) as log:
+        log.append(EVENTS[4].to_json())
+    events, _ = read_json_lines(path)
     assert [event["event"] for event in events] == ["phase_started", "phase_ended"]
 
 
 def test_a_file_begun_anew_is_read_from_its_start(tmp_path):
     path = tmp_path / "events.jsonl"
     path.write_text(EVENTS[0].to_json() + "\n")
-    events, _ = read_events(path, offset=10_000)
+    events, _ = read_json_lines(path, offset=10_000)
     assert len(events) == 1
 
 
 def test_a_file_not_there_yet_has_no_events(tmp_path):
-    assert read_events(tmp_path / "events.jsonl") == ([], 0)
+    assert read_json_lines(tmp_path / "events.jsonl") == ([], 0)

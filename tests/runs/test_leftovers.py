@@ -8,9 +8,9 @@ import pytest
 from tl_core.backbones import weights
 from tl_core.config.search import SweepConfig
 from tl_core.config.training import TrainConfig
-from tl_core.data.ingest.staging import incoming_folder
 from tl_core.data.sample.dataset import MIN_NUM_PER_CLASS, draw_sample_dataset
 from tl_core.errors import Stopped, WeightsError
+from tl_core.files import scratch_folder
 from tl_core.runs.store import create_run
 from tl_core.search.store import create_sweep
 from tl_core.workspace import Workspace
@@ -20,7 +20,7 @@ CONFIG = TrainConfig(backbone="tiny")
 
 
 def take_in(workspace, monkeypatch):
-    with incoming_folder(workspace.datasets_dir / "pets"):
+    with scratch_folder(workspace.datasets_dir / "pets"):
         return workspace.datasets_dir
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tl_core.config.training import TrainConfig
+from tl_core.files import JsonLines
 from tl_core.runs.events import (
     BatchEnd,
     EpochEnd,
-    EventLog,
     FeatureProgress,
     PhaseEnded,
     PhaseStarted,
@@ -64,9 +64,9 @@ TUNING = [
 
 def told(run, *events):
     """Return a feed that has read these events, after whatever was written before."""
-    with EventLog(run.run_dir / EVENTS_FILE) as log:
+    with JsonLines(run.run_dir / EVENTS_FILE) as log:
         for event in events:
-            log.append(event)
+            log.append(event.to_json())
     feed = Feed(run.run_dir)
     feed.update()
     return feed

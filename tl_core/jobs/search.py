@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from tl_core.errors import RunError
 from tl_core.jobs import training as training_jobs
 from tl_core.jobs.queue import Job, JobQueue, JobState
 from tl_core.runs.files import end_run, update_status
+from tl_core.runs.state_dir import delete_work
 from tl_core.search.lr_cache import settings_that_matter
 from tl_core.search.store import Sweep, create_sweep
 from tl_core.workspace import Workspace
@@ -63,12 +62,7 @@ def delete_sweep(sweep: Sweep) -> None:
     """
     if sweep.state == "running" or job_of(sweep) is not None:
         raise RunError("This search is under way. Stop it, then delete it.")
-    doomed = sweep.sweep_dir.with_name(f".{sweep.id}.{uuid.uuid4().hex}.deleted")
-    try:
-        sweep.sweep_dir.rename(doomed)
-    except OSError as error:
-        raise RunError(f"Cannot delete search '{sweep.id}': {error}") from error
-    shutil.rmtree(doomed, ignore_errors=True)
+    delete_work(sweep)
 
 
 def check_resumable(workspace: Workspace, sweep: Sweep) -> None:

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -130,61 +128,6 @@ class RunEnded(Event):
 
 
 OnEvent = Callable[[Event], None]
-
-
-class EventLog:
-    """Appends events to a file, one whole line each."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("ab+", buffering=0)
-        if self._file.seek(0, os.SEEK_END) > 0:
-            self._file.seek(-1, os.SEEK_END)
-            if self._file.read(1) != b"\n":  # end the line a kill tore, lest it spoil ours
-                self._file.write(b"\n")
-
-    def append(self, event: Event) -> None:
-        """Write one event in a single call, so that readers see it whole."""
-        self._file.write(event.to_json().encode("utf-8") + b"\n")
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def read_events(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-    """Read the events from ``offset`` on, for a reader that follows a growing file.
-
-    Lines that are not whole JSON objects are skipped; one without its end yet is left for the
-    next call.
-
-    Returns:
-        The events as dicts with ``event`` and ``time`` among their keys, and the offset to go
-        on from.
-    """
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            offset = offset if offset <= size else 0
-            file.seek(offset)
-            data = file.read()
-    except FileNotFoundError:
-        return [], 0
-    whole = data[: data.rfind(b"\n") + 1]
-    events = []
-    for line in whole.splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict) and "event" in event:
-            events.append(event)
-    return events, offset + len(whole)
 
 
 def _plain(value: Any) -> Any:

@@ -61,6 +61,15 @@ def read_status(run_dir: Path) -> dict[str, Any]:
     return status
 
 
+def create_status(folder: Path) -> None:
+    """Write the first ``status.json``: the work waits."""
+    unknown = dict.fromkeys(("started", "ended", "pid", "pid_create_time", "phase", "epoch"))
+    write_json(
+        folder / STATUS_FILE,
+        {"schema": RUN_SCHEMA, "state": "queued", "created": now(), **unknown, "message": ""},
+    )
+
+
 def state_of(status: dict[str, Any]) -> RunState:
     """Return the state a status tells of: a run whose process is gone is interrupted."""
     state = status.get("state")

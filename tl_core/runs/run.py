@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tl_core.config.training import TrainConfig
 from tl_core.errors import RunError
-from tl_core.runs.events import read_events
+from tl_core.files import read_json_lines
 from tl_core.runs.files import (
     CLASSES_FILE,
     CONFIG_FILE,
@@ -139,7 +139,8 @@ class Run(WorkFolder):
 
     def events(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
         """Return the events from ``offset`` on, and the offset for the next call."""
-        return read_events(self.run_dir / EVENTS_FILE, offset)
+        found, offset = read_json_lines(self.run_dir / EVENTS_FILE, offset)
+        return [event for event in found if "event" in event], offset
 
     def split(self) -> list[SplitRow]:
         """Return which image was in which part; empty until the data was split."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from tl_core.errors import RunError, TLError
+from tl_core.files import delete_folder
 from tl_core.runs.files import ORIGIN_FILE, RunState, read_file, read_status, state_of
 from tl_core.workspace import Workspace
 
@@ -100,6 +103,32 @@ class WorkFolder:
     def data_dir(self) -> Path:
         """The folder of images."""
         return workspace_of(self.folder).resolve(str(self.origin.get("data_dir", "")))
+
+
+_Work = TypeVar("_Work", bound=WorkFolder)
+
+
+def list_work(root: Path, open_folder: Callable[[Path], _Work]) -> list[_Work]:
+    """Return the work below ``root``, the newest first; none when there is no such folder."""
+    try:
+        with os.scandir(root) as entries:
+            names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
+    except FileNotFoundError:
+        return []
+    found = [open_folder(root / name) for name in names]
+    return sorted(found, key=lambda work: (work.created, work.id), reverse=True)
+
+
+def delete_work(work: WorkFolder) -> None:
+    """Delete the folder; from the first moment on it is no longer listed.
+
+    Raises:
+        RunError: there is no such folder, or it cannot be removed.
+    """
+    try:
+        delete_folder(work.folder)
+    except OSError as error:
+        raise RunError(f"Cannot delete '{work.id}': {error}") from error
 
 
 def workspace_of(folder: Path) -> Workspace:

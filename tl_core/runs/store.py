@@ -15,20 +15,17 @@ is kept anywhere else, so that any process can show it.
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tl_core.config.training import TrainConfig
-from tl_core.errors import RunError
-from tl_core.files import sweep_leftovers, write_json, write_text
-from tl_core.runs.files import CONFIG_FILE, META_FILE, ORIGIN_FILE, RUN_SCHEMA, STATUS_FILE, now
+from tl_core.errors import RunError, TakenError
+from tl_core.files import new_folder, write_json, write_text
+from tl_core.runs.files import CONFIG_FILE, META_FILE, ORIGIN_FILE, RUN_SCHEMA, create_status
 from tl_core.runs.run import Run
-from tl_core.runs.state_dir import workspace_of
+from tl_core.runs.state_dir import delete_work, list_work, workspace_of
 from tl_core.workspace import Workspace
 
 __all__ = [
@@ -71,7 +68,7 @@ def create_run(
         run_dir = runs_dir / (stem if number == 1 else f"{stem}-{number}")
         try:
             return create_run_at(run_dir, config, data_dir, name=name, workspace=workspace)
-        except FileExistsError:
+        except TakenError:
             number += 1
 
 
@@ -88,14 +85,10 @@ def create_run_at(
     The rest is as of :func:`create_run`.
 
     Raises:
-        FileExistsError: something is there already.
+        TakenError: something is there already.
     """
     run_dir = Path(run_dir).absolute()
-    run_dir.parent.mkdir(parents=True, exist_ok=True)
-    sweep_leftovers(run_dir.parent)
-    temporary = run_dir.with_name(f".{run_dir.name}.{uuid.uuid4().hex}.tmp")
-    temporary.mkdir()
-    try:
+    with new_folder(run_dir) as temporary:
         write_text(temporary / CONFIG_FILE, config.to_json())
         write_json(temporary / META_FILE, {"name": name, "notes": ""})
         own = workspace_of(run_dir)
@@ -103,21 +96,7 @@ def create_run_at(
         if workspace is not None and own.relative(workspace.root) != ".":
             origin["workspace"] = own.relative(workspace.root)
         write_json(temporary / ORIGIN_FILE, origin)
-        status = dict.fromkeys(("started", "ended", "pid", "pid_create_time", "phase", "epoch"))
-        write_json(
-            temporary / STATUS_FILE,
-            {"schema": RUN_SCHEMA, "state": "queued", "created": now(), **status, "message": ""},
-        )
-        if run_dir.is_dir() and not any(run_dir.iterdir()):
-            run_dir.rmdir()
-        if run_dir.exists():
-            raise FileExistsError(run_dir)
-        try:
-            temporary.rename(run_dir)
-        except OSError as error:  # another process was faster
-            raise (FileExistsError(run_dir) if run_dir.exists() else error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        create_status(temporary)
     return Run(run_dir)
 
 
@@ -147,16 +126,8 @@ def list_runs(runs_dir: Path | str, *, include_archived: bool = False) -> list[R
         >>> [run.id for run in list_runs("runs")]
         ['first']
     """
-    try:
-        with os.scandir(runs_dir) as entries:
-            names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
-    except FileNotFoundError:
-        return []
-    root = Path(runs_dir).absolute()
-    runs = [Run(root / name) for name in names]
-    if not include_archived:
-        runs = [run for run in runs if not run.is_archived]
-    return sorted(runs, key=lambda run: (run.created, run.id), reverse=True)
+    runs = list_work(Path(runs_dir).absolute(), Run)
+    return [run for run in runs if include_archived or not run.is_archived]
 
 
 def rename_run(run: Run, name: str) -> None:
@@ -193,12 +164,7 @@ def delete_run(run: Run) -> None:
     """
     if run.state == "running":
         raise RunError(f"Run '{run.name}' is being trained. Stop it, then delete it.")
-    doomed = run.run_dir.with_name(f".{run.id}.{uuid.uuid4().hex}.deleted")
-    try:
-        run.run_dir.rename(doomed)
-    except OSError as error:
-        raise RunError(f"Cannot delete run '{run.id}': {error}") from error
-    shutil.rmtree(doomed, ignore_errors=True)
+    delete_work(run)
 
 
 def compare_runs(runs: Sequence[Run], *, include_same: bool = False) -> dict[str, tuple[Any, ...]]:

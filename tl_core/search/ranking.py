@@ -75,9 +75,8 @@ class Trial:
         return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False)
 
     @classmethod
-    def from_json(cls, line: str) -> Trial:
-        """Read a line of :meth:`to_json`; raises ``ValueError``, ``TypeError`` or ``KeyError``."""
-        values = json.loads(line)
+    def from_dict(cls, values: dict[str, Any]) -> Trial:
+        """Read what :meth:`to_json` wrote; raises ``ValueError``, ``TypeError`` or ``KeyError``."""
         for name in ("accuracies", "losses", "best_epochs"):
             values[name] = tuple(values[name])
         values["settings"]["fc_layers"] = tuple(values["settings"]["fc_layers"])

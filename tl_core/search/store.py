@@ -9,7 +9,6 @@ status.json              how it went, written by whoever searches
 from __future__ import annotations
 
 import os
-import shutil
 import time
 import uuid
 from contextlib import suppress
@@ -19,9 +18,9 @@ from pathlib import Path
 from tl_core.config.search import SweepConfig, draw_trials
 from tl_core.config.training import TrainConfig
 from tl_core.errors import RunError
-from tl_core.files import sweep_leftovers, write_json, write_text
-from tl_core.runs.files import CONFIG_FILE, ORIGIN_FILE, RUN_SCHEMA, STATUS_FILE, now, read_file
-from tl_core.runs.state_dir import WorkFolder
+from tl_core.files import JsonLines, new_folder, read_json_lines, write_json, write_text
+from tl_core.runs.files import CONFIG_FILE, ORIGIN_FILE, create_status, read_file
+from tl_core.runs.state_dir import WorkFolder, list_work
 from tl_core.search.ranking import Ranking, Trial, rank_trials
 from tl_core.workspace import Workspace
 
@@ -82,14 +81,10 @@ class Sweep(WorkFolder):
 
     def trials(self) -> list[Trial]:
         """Return the heads tried so far, in the order they came in; torn lines are skipped."""
-        try:
-            lines = (self.sweep_dir / TRIALS_FILE).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError):
-            return []
         found: dict[int, Trial] = {}
-        for line in lines:
+        for values in read_json_lines(self.sweep_dir / TRIALS_FILE)[0]:
             with suppress(ValueError, TypeError, KeyError):
-                trial = Trial.from_json(line)
+                trial = Trial.from_dict(values)
                 found.setdefault(trial.number, trial)
         return list(found.values())
 
@@ -98,14 +93,9 @@ class Sweep(WorkFolder):
         return rank_trials(self.trials(), self.num_images)
 
     def add(self, trial: Trial) -> None:
-        """Append a trial; one that a kill tore off before it stays a line of its own."""
-        with (self.sweep_dir / TRIALS_FILE).open("ab+", buffering=0) as file:
-            torn = b""
-            if file.seek(0, os.SEEK_END) > 0:
-                file.seek(-1, os.SEEK_END)
-                torn = b"" if file.read(1) == b"\n" else b"\n"
-            file.write(torn + trial.to_json().encode("utf-8") + b"\n")
-            os.fsync(file.fileno())
+        """Append a trial."""
+        with JsonLines(self.sweep_dir / TRIALS_FILE) as lines:
+            lines.append(trial.to_json(), flush=True)
 
 
 def create_sweep(
@@ -117,25 +107,14 @@ def create_sweep(
         ConfigError: there are too many combinations.
     """
     num_trials = len(draw_trials(config, base))
-    root = workspace.sweeps_dir
-    root.mkdir(parents=True, exist_ok=True)
-    sweep_leftovers(root)
-    temporary = root / f".{uuid.uuid4().hex}.tmp"
-    temporary.mkdir()
-    try:
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}_{uuid.uuid4().hex[:6]}"
+    sweep_dir = workspace.sweeps_dir / stem
+    with new_folder(sweep_dir) as temporary:
         write_text(temporary / CONFIG_FILE, config.to_json())
         write_text(temporary / BASE_FILE, base.to_json())
         stored = workspace.relative(Path(data_dir))
         write_json(temporary / ORIGIN_FILE, {"data_dir": stored, "num_trials": num_trials})
-        status = dict.fromkeys(("started", "ended", "pid", "pid_create_time", "phase"))
-        write_json(
-            temporary / STATUS_FILE,
-            {"schema": RUN_SCHEMA, "state": "queued", "created": now(), **status, "message": ""},
-        )
-        sweep_dir = root / f"{time.strftime('%Y%m%d-%H%M%S')}_{uuid.uuid4().hex[:6]}"
-        temporary.rename(sweep_dir)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        create_status(temporary)
     return Sweep(sweep_dir)
 
 
@@ -156,10 +135,4 @@ def load_sweep(sweep_dir: str | os.PathLike[str]) -> Sweep:
 
 def list_sweeps(workspace: Workspace) -> list[Sweep]:
     """Return all searches of a workspace, the newest first."""
-    try:
-        with os.scandir(workspace.sweeps_dir) as entries:
-            names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
-    except FileNotFoundError:
-        return []
-    sweeps = [Sweep(workspace.sweeps_dir / name) for name in names]
-    return sorted(sweeps, key=lambda sweep: (sweep.created, sweep.id), reverse=True)
+    return list_work(workspace.sweeps_dir, Sweep)

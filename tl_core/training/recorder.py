@@ -14,12 +14,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from tl_core.errors import RunError, Stopped, TLError
+from tl_core.files import JsonLines
 from tl_core.progress import Progress
 from tl_core.runs.events import (
     BatchEnd,
     EpochEnd,
     Event,
-    EventLog,
     FeatureProgress,
     OnEvent,
     PhaseEnded,
@@ -101,7 +101,7 @@ class RunRecorder:
 
     def __enter__(self) -> Self:
         start_run(self.run.run_dir, "scan")
-        self._events = EventLog(self.run.run_dir / EVENTS_FILE)
+        self._events = JsonLines(self.run.run_dir / EVENTS_FILE)
         self._handler = logging.FileHandler(self.run.run_dir / LOG_FILE, encoding="utf-8")
         self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         self._logger = logging.getLogger("tl_core")
@@ -132,7 +132,7 @@ class RunRecorder:
 
     def emit(self, event: Event) -> None:
         """Write an event to the file, then tell whoever listens."""
-        self._events.append(event)
+        self._events.append(event.to_json())
         if self._tensorboard is not None:
             self._tensorboard.write(event)
         if self._on_event is not None:

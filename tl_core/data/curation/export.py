@@ -16,10 +16,9 @@ from pathlib import Path, PurePosixPath
 
 from tl_core.data.dataset import DatasetIndex
 from tl_core.data.file_names import mark_name, path_key, safe_component
-from tl_core.data.ingest.staging import check_is_new, incoming_folder, move_in_place
 from tl_core.data.layout.groups import GROUPS_FILE, groups_table
-from tl_core.errors import DatasetError, Stopped
-from tl_core.files import expand
+from tl_core.errors import DatasetError, Stopped, TakenError
+from tl_core.files import check_is_new, expand, new_folder, replacing
 from tl_core.progress import OnProgress, Progress, ShouldStop
 
 
@@ -57,20 +56,17 @@ def export_cleaned_copy(
         )
     groups: dict[str, str] = {}  # filled while files are copied
     try:
-        check_is_new(out)
-        with incoming_folder(out) as incoming:
-            if out.suffix.lower() == ".zip":
-                _write_zip(
-                    incoming / out.name, _copies(index, groups, on_progress, should_stop), groups
-                )
+        if out.suffix.lower() == ".zip":
+            check_is_new(out)
+            with replacing(out) as archive:
+                _write_zip(archive, _copies(index, groups, on_progress, should_stop), groups)
                 with suppress(OSError):
                     out.rmdir()  # an empty folder of that name gives way, as for a folder copy
-                (incoming / out.name).replace(out)
-            else:
-                _write_folder(
-                    incoming / "copy", _copies(index, groups, on_progress, should_stop), groups
-                )
-                move_in_place(incoming / "copy", out)
+        else:
+            with new_folder(out) as folder:
+                _write_folder(folder, _copies(index, groups, on_progress, should_stop), groups)
+    except TakenError:
+        raise
     except OSError as error:
         raise DatasetError(
             f"The copy could not be written to '{out}' ({error.strerror or error}). Nothing of it "

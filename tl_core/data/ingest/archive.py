@@ -16,9 +16,9 @@ from typing import BinaryIO
 
 from tl_core.data.file_names import PlaceBook, UnsafeName, debris_kind, safe_component, show_name
 from tl_core.data.images.images import SUFFIXES
-from tl_core.data.ingest.staging import check_is_new, incoming_folder, move_in_place
 from tl_core.data.ingest.zip_reader import ZipEntry, read_entries, refusal, stream_entry
-from tl_core.errors import ArchiveError, Stopped
+from tl_core.errors import ArchiveError, Stopped, TakenError
+from tl_core.files import new_folder
 from tl_core.progress import OnProgress, Progress, ShouldStop
 
 MAX_FILES = 50_000
@@ -75,7 +75,6 @@ def extract_archive(
         DatasetError: ``out_dir`` holds something already.
         Stopped: ``should_stop`` said so.
     """
-    check_is_new(out_dir)
     with ExitStack() as stack:
         if isinstance(source, Path):
             label = show_name(source.name)
@@ -88,12 +87,13 @@ def extract_archive(
         try:
             entries = read_entries(file, _ENTRIES_PER_FILE * max_files)
             plan = _plan(entries, max_files, max_bytes)
-            folder = stack.enter_context(incoming_folder(out_dir))
-            _check_room(folder, plan.num_bytes)
-            _unpack(file, plan, folder, on_progress, should_stop)
-            move_in_place(folder, out_dir)
+            with new_folder(out_dir) as folder:
+                _check_room(folder, plan.num_bytes)
+                _unpack(file, plan, folder, on_progress, should_stop)
         except ArchiveError as error:
             raise ArchiveError(f"Nothing was taken of {label}. {error}") from error
+        except TakenError:
+            raise
         except OSError as error:
             raise ArchiveError(
                 f"Nothing was taken of {label}: it could not be unpacked ({error.strerror})."

@@ -25,11 +25,11 @@ from tl_core.data.images.decode import MAX_FILE_BYTES
 from tl_core.data.images.images import SUFFIXES, inspect_image
 from tl_core.data.ingest.archive import MAX_BYTES, MAX_FILES
 from tl_core.data.ingest.class_folders import class_folder_name, class_home
-from tl_core.data.ingest.staging import incoming_folder
 from tl_core.data.layout.folder_layout import Layout
 from tl_core.data.layout.plan import read_layout
 from tl_core.data.layout.split_names import part_of_name
 from tl_core.errors import DatasetError, ImageError, Stopped
+from tl_core.files import scratch_folder
 from tl_core.progress import OnProgress, Progress, ShouldStop
 
 _CHUNK = 1024 * 1024
@@ -102,7 +102,7 @@ def store_uploads(
     outcomes: list[UploadOutcome] = []
     start = time.monotonic()
     try:
-        with incoming_folder(out_dir) as folder:
+        with scratch_folder(out_dir) as folder:
             batch = _Batch(out_dir, folder, max_bytes)
             for (name, content), place in zip(uploads, places, strict=True):
                 if should_stop is not None and should_stop():

@@ -8,9 +8,7 @@ one of each fault that the Data page finds. How the photos are drawn is the matt
 from __future__ import annotations
 
 import io
-import shutil
 import time
-import uuid
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -21,8 +19,8 @@ from random import Random
 from PIL import Image
 
 from tl_core.data.sample.drawing.photo import draw_photo
-from tl_core.errors import ConfigError, DatasetError, Stopped, did_you_mean
-from tl_core.files import sweep_leftovers
+from tl_core.errors import ConfigError, Stopped, did_you_mean
+from tl_core.files import new_folder
 from tl_core.progress import OnProgress, Progress, ShouldStop
 
 SAMPLE_NAME = "sample"
@@ -112,11 +110,7 @@ def draw_sample_dataset(
     """
     out_dir = Path(out_dir)
     faults = planted_faults(num_per_class)
-    _check_free(out_dir)
-    out_dir.parent.mkdir(parents=True, exist_ok=True)
-    sweep_leftovers(out_dir.parent)
-    temporary = out_dir.with_name(f".{out_dir.name}.{uuid.uuid4().hex}.tmp")
-    try:
+    with new_folder(out_dir) as temporary:
         for class_name in CLASS_NAMES:
             (temporary / class_name).mkdir(parents=True)
         started = time.monotonic()
@@ -128,24 +122,7 @@ def draw_sample_dataset(
                     on_progress(Progress("sample", done, total, time.monotonic() - started))
                 if should_stop is not None and should_stop():
                     raise Stopped
-        _check_free(out_dir)  # somebody else may have been quicker
-        if out_dir.exists():
-            out_dir.rmdir()
-        temporary.rename(out_dir)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return out_dir
-
-
-def _check_free(out_dir: Path) -> None:
-    """Refuse to draw over something that is there."""
-    if out_dir.is_dir() and not any(out_dir.iterdir()):
-        return
-    if out_dir.exists():
-        raise DatasetError(
-            f"Expected a new or empty folder for the sample set, but '{out_dir}' holds something "
-            "already. Choose another folder, or move that one away."
-        )
 
 
 def draw_example(class_name: str, seed: int = 0) -> Image.Image:

@@ -13,11 +13,11 @@ from streamlit.delta_generator import DeltaGenerator
 from streamlit.typing import UploadedFile
 
 from tl_core.data.file_names import safe_component
-from tl_core.data.ingest.staging import check_is_new
 from tl_core.data.ingest.uploads import UploadOutcome, store_uploads
 from tl_core.data.layout.folder_layout import natural_key
 from tl_core.data.layout.plan import read_layout
 from tl_core.errors import DatasetError
+from tl_core.files import check_is_new
 from ui.datasets.picker import DatasetRef, choose_dataset, dataset_id, list_datasets
 from ui.datasets.scans import folder_stamp, load_raw
 from ui.shared import session_keys
