@@ -11,6 +11,7 @@ from ui.data.gallery import draw_gallery
 from ui.data.intake.panel import draw_intake, draw_intake_offer
 from ui.data.map import draw_map
 from ui.data.overview import draw_overview
+from ui.data.plan import draw_plan
 from ui.data.split import draw_split
 from ui.datasets.dataset_view import ask_for_features, open_view
 from ui.datasets.decisions import draw_way_out
@@ -43,6 +44,7 @@ with bootstrap("Data") as studio:
     try:
         view = open_view(studio.workspace, studio.dataset, config)
     except DatasetError:
+        draw_plan(studio.workspace, studio.dataset, failed=True)
         draw_way_out(studio.workspace, studio.dataset)
         draw_intake_offer(studio.dataset)
         raise
@@ -60,6 +62,7 @@ with bootstrap("Data") as studio:
         draw_counts(view)
     if pictures.open:
         with pictures:
+            draw_plan(studio.workspace, studio.dataset)
             draw_overview(view)
             draw_gallery(view)
     if findings.open:
