@@ -39,6 +39,7 @@ _HOME_OF = {
     "load_run": "tl_core.runs.store",
     "load_predictor": "tl_core.inference.predict",
     "evaluate_run": "tl_core.evaluation.evaluate",
+    "export_run": "tl_core.export.exporter",
 }
 
 __all__ = sorted([*_HOME_OF, "__version__"])

@@ -9,9 +9,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from tl_core import errors
@@ -83,6 +88,7 @@ def is_alive(pid: object, create_time: object) -> bool:
         return False
 
 
+_POLL_SECONDS = 0.1
 _PACKAGE_PARENT = str(Path(__file__).resolve().parent.parent)
 
 
@@ -96,6 +102,68 @@ def child_environment(**changes: str) -> dict[str, str]:
     known = os.environ.get("PYTHONPATH")
     path = _PACKAGE_PARENT + (os.pathsep + known if known else "")
     return {**os.environ, "PYTHONPATH": path, **changes}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child process ended: exit code, and what it wrote to stdout and stderr."""
+
+    returncode: int
+    out: str
+    log: str
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, as far as can be told: how it was ended, or the last line it wrote."""
+        lines = self.log.strip().splitlines() or ["no reason was given"]
+        return ended_by(self.returncode) or lines[-1]
+
+
+def run_watched(
+    command: Sequence[str],
+    look: Callable[[], None],
+    *,
+    environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Ended:
+    """Run a command to its end, and end it and its children when ``look`` raises.
+
+    Args:
+        command: program and arguments.
+        look: called several times a second.
+        environment: by default this process's own.
+        cwd: the working directory.
+    """
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as log:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, env=environment, cwd=cwd
+        )
+        try:
+            while child.poll() is None:
+                look()
+                time.sleep(_POLL_SECONDS)
+        finally:
+            if child.poll() is None:
+                _kill_with_children(child)
+        texts = []
+        for stream in (out, log):
+            stream.seek(0)
+            texts.append(stream.read().decode("utf-8", errors="replace"))
+        return Ended(child.returncode, *texts)
+
+
+def _kill_with_children(child: subprocess.Popen[bytes]) -> None:
+    import psutil
+
+    try:
+        family = psutil.Process(child.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        family = []
+    child.kill()
+    for one in family:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    child.wait()
 
 
 def say_error(error: errors.TLError) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from tl_core.errors import Stopped
 
 STAGE_WORDS = {
     "sample": "drawing the sample set",
@@ -21,7 +24,10 @@ STAGE_WORDS = {
     "features": "running the backbone",
     "learning_rate": "raising the rate",
     "sweep": "training heads",
+    "export": "writing the model",
+    "parity": "comparing it with the app",
 }
+_REPORT_SECONDS = 0.5
 _BYTE_STAGES = ("unpack", "download")
 
 
@@ -82,3 +88,40 @@ def amount(stage: str, done: int, total: int) -> str:
 
 OnProgress = Callable[[Progress], None]
 ShouldStop = Callable[[], bool]
+
+
+class Watch:
+    """Reports how far a stage of work in another process is, and asks whether to stop it."""
+
+    def __init__(
+        self,
+        stage: str,
+        on_progress: OnProgress | None,
+        should_stop: ShouldStop | None,
+        total: int = 1,
+    ) -> None:
+        self.done = 0
+        self._stage = stage
+        self._on_progress = on_progress
+        self._should_stop = should_stop
+        self._total = total
+        self._started = time.monotonic()
+        self._reported = float("-inf")
+
+    def look(self) -> None:
+        """Report from time to time; raise :class:`~tl_core.errors.Stopped` when asked to stop."""
+        if self._should_stop is not None and self._should_stop():
+            raise Stopped
+        if time.monotonic() - self._reported >= _REPORT_SECONDS:
+            self._report()
+
+    def end(self) -> None:
+        """Report that the stage is done."""
+        self.done = self._total
+        self._report()
+
+    def _report(self) -> None:
+        self._reported = time.monotonic()
+        if self._on_progress is not None:
+            seconds = self._reported - self._started
+            self._on_progress(Progress(self._stage, self.done, self._total, seconds))

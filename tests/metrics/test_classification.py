@@ -110,3 +110,13 @@ def test_mcnemars_exact_test_is_scipys_binomial_test(first, second):
 def test_mcnemars_test_holds_for_thousands_of_images():
     expected = scipy.stats.binomtest(2100, 4000).pvalue
     assert classification.exact_mcnemar(2100, 1900) == pytest.approx(expected)
+
+
+def test_the_interval_of_a_paired_difference():
+    """By hand after Agresti and Min: 5.5 and 2.5 of 102, difference 3/102."""
+    low, high = classification.paired_difference_interval(5, 2, 100)
+    half = 1.959964 * (8 - 9 / 102) ** 0.5 / 102
+    assert (low, high) == pytest.approx((3 / 102 - half, 3 / 102 + half))
+    assert classification.paired_difference_interval(0, 0, 0) == (-1, 1)
+    low, high = classification.paired_difference_interval(0, 0, 10)
+    assert low == -high

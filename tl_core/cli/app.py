@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import typer
 
-from tl_core.cli import data, models, results, search, studio, training
+from tl_core.cli import data, exports, models, results, search, studio, training
 from tl_core.cli.exit_codes import EXIT_STOPPED, EXIT_USER_ERROR
 from tl_core.errors import Stopped, TLError
 from tl_core.installation import program_name
@@ -41,6 +41,8 @@ for command in (
     results.evaluate,
     results.predict,
     results.explain,
+    exports.export,
+    exports.formats,
     models.cache,
 ):
     app.command()(command)

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tl_core.errors import ConfigError, did_you_mean
-from tl_core.export import writers
+from tl_core.export import predict_script, writers
 from tl_core.export.graph import Precision
+from tl_core.export.model_info import InputType
 from tl_core.export.writers import Writing
 
 
@@ -33,6 +34,7 @@ class Format:
             :mod:`tl_core.export.predict_script`. None for formats without a ``predict.py``, which
             then are not compared with the app either.
         precision: of the weights.
+        input_dtype: what its model takes.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Format:
     extra: str = ""
     open_code: str | None = None
     precision: Precision = "float32"
+    input_dtype: InputType = "uint8"
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -71,7 +74,9 @@ _ROWS = (
         purpose="Go on working with the model in Python: inspect, change or train it further.",
         runtime="Keras 3 with any of its back ends",
         write=writers.write_keras,
+        input_dtype="float32",
         requirements=("tensorflow>=2.16", "keras>=3.15.1"),
+        open_code=predict_script.KERAS,
     ),
     Format(
         name="savedmodel",
@@ -81,6 +86,7 @@ _ROWS = (
         runtime="TensorFlow 2",
         write=writers.write_saved_model,
         requirements=("tensorflow>=2.16",),
+        open_code=predict_script.SAVED_MODEL,
     ),
     Format(
         name="litert",
@@ -90,6 +96,7 @@ _ROWS = (
         runtime="LiteRT (TensorFlow Lite)",
         write=writers.write_litert,
         requirements=("ai-edge-litert>=2.0",),
+        open_code=predict_script.LITERT,
     ),
     Format(
         name="litert-float16",
@@ -99,6 +106,7 @@ _ROWS = (
         runtime="LiteRT (TensorFlow Lite)",
         write=writers.write_litert_float16,
         requirements=("ai-edge-litert>=2.0",),
+        open_code=predict_script.LITERT,
         precision="float16",
     ),
     Format(
@@ -109,6 +117,7 @@ _ROWS = (
         runtime="LiteRT (TensorFlow Lite)",
         write=writers.write_litert_int8,
         requirements=("ai-edge-litert>=2.0",),
+        open_code=predict_script.LITERT,
         precision="int8",
     ),
     Format(
@@ -119,6 +128,7 @@ _ROWS = (
         runtime="ONNX Runtime",
         write=writers.write_onnx,
         requirements=("onnxruntime>=1.20",),
+        open_code=predict_script.ONNX,
         packages=("tf2onnx", "onnx", "onnxruntime"),
         extra="onnx",
     ),
@@ -130,6 +140,7 @@ _ROWS = (
         runtime="OpenVINO",
         write=writers.write_openvino,
         requirements=("openvino>=2025.0",),
+        open_code=predict_script.OPENVINO,
         packages=("openvino",),
         extra="openvino",
     ),

@@ -108,7 +108,9 @@ class ModelInfo(_Part):
         return names
 
     @classmethod
-    def of_run(cls, run: Run, metrics: dict[str, Any] | None = None) -> ModelInfo:
+    def of_run(
+        cls, run: Run, metrics: dict[str, Any] | None = None, input_dtype: InputType = "uint8"
+    ) -> ModelInfo:
         """Describe a run; files are added by :func:`write_model_info`.
 
         Raises:
@@ -122,6 +124,7 @@ class ModelInfo(_Part):
             resize=run.config.resize,
             backbone=run.config.backbone,
             temperature=trust.calibration.temperature,
+            input=InputInfo(dtype=input_dtype),
             rejection=None if trust.known is None else Rejection.of(trust.known.thresholds),
             metrics=metrics or {},
             tl_core_version=tl_core.__version__,

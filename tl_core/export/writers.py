@@ -1,12 +1,9 @@
-"""Writing a run's model files, one function a format. Called in a child process that may load
-TensorFlow.
-"""
+"""Writing a run's model files: one function a format, called in a child process."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -51,19 +48,16 @@ class Writing:
         info: the content of ``model.json`` to be, still without files.
         folder: an empty folder that only this export uses.
         cache_dir: the folder of what can be computed again.
-        note: called with what is being done, in a few words.
     """
 
     run: Run
     info: ModelInfo
     folder: Path
     cache_dir: Path
-    note: Callable[[str], None] = lambda words: None
 
     @cached_property
     def model(self) -> keras.Model:
         """The inference graph as a Keras model; see :func:`build_inference_model`."""
-        self.note("building the model")
         return build_inference_model(self.run)
 
     def calibration_images(self) -> list[np.ndarray]:
@@ -72,7 +66,6 @@ class Writing:
         Raises:
             ExportError: the training photos are no longer there.
         """
-        self.note("reading training photos")
         try:
             index = load_images_of(self.run, cache_dir=self.cache_dir)
             _, chosen = choose_part(self.run, index, "train")
@@ -121,7 +114,6 @@ def write_litert(writing: Writing, precision: Precision = "float32") -> None:
     """Write one LiteRT file that takes one uint8 image."""
     images = writing.calibration_images() if precision == "int8" else []
     model = writing.model
-    writing.note("converting")
     content = convert_to_litert(model, precision, images)
     (writing.folder / LITERT_FILE).write_bytes(content)
 
@@ -142,7 +134,6 @@ def write_onnx(writing: Writing) -> None:
     import tf2onnx
 
     frozen = freeze_model(writing.model, None)
-    writing.note("converting")
     model, _ = tf2onnx.convert.from_graph_def(
         frozen.graph.as_graph_def(),
         input_names=[frozen.inputs[0].name],
@@ -181,7 +172,6 @@ def write_openvino(writing: Writing) -> None:
     """Write OpenVINO's intermediate representation, for one image, float32 weights."""
     litert = writing.folder / "source.tflite"
     litert.write_bytes(convert_to_litert(writing.model))
-    writing.note("converting")
     target = writing.folder / OPENVINO_FILES[0]
     # In a process of its own: with TensorFlow loaded beside it OpenVINO crashes at exit.
     done = subprocess.run(

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 import sys
-import tempfile
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -23,8 +20,8 @@ from filelock import FileLock, Timeout
 from tl_core import errors
 from tl_core.backbones.weights import fetch_weights, weights_fingerprint
 from tl_core.config.training import Pooling
-from tl_core.processes import child_environment, ended_by, module_command, said_error
-from tl_core.progress import OnProgress, Progress, ShouldStop
+from tl_core.processes import child_environment, module_command, run_watched, said_error
+from tl_core.progress import OnProgress, ShouldStop, Watch
 
 ENGINE_VERSION = 1
 """Raised when the same weights are converted to another file, so that old files are not used."""
@@ -32,7 +29,6 @@ ENGINE_VERSION = 1
 STAGE = "backbone"
 _DIR_NAME = "engines"
 _POLL_SECONDS = 0.1
-_REPORT_SECONDS = 0.5
 
 _Result = TypeVar("_Result")
 
@@ -99,7 +95,7 @@ def prepare_engine(
     path = engine_path(backbone, image_size, pooling, cache_dir)
     if path.exists():
         return path
-    watch = _Watch(on_progress, should_stop)
+    watch = Watch(STAGE, on_progress, should_stop)
     fetch_weights(backbone, image_size, on_progress, should_stop)
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(f"{path}.lock")
@@ -141,62 +137,17 @@ def in_background(work: Callable[[], _Result], name: str) -> Future[_Result]:
     return future
 
 
-class _Watch:
-    """Reports that a conversion is under way, and asks whether to stop it."""
-
-    def __init__(self, on_progress: OnProgress | None, should_stop: ShouldStop | None) -> None:
-        self._on_progress = on_progress
-        self._should_stop = should_stop
-        self._started = time.monotonic()
-        self._reported = float("-inf")
-
-    def look(self) -> None:
-        """Report from time to time; raise :class:`~tl_core.errors.Stopped` when asked to stop."""
-        if self._should_stop is not None and self._should_stop():
-            raise errors.Stopped
-        now = time.monotonic()
-        if now - self._reported >= _REPORT_SECONDS:
-            self._reported = now
-            self._report(0)
-
-    def end(self) -> None:
-        """Report that the backbone is ready."""
-        self._report(1)
-
-    def _report(self, done: int) -> None:
-        if self._on_progress is not None:
-            self._on_progress(Progress(STAGE, done, 1, time.monotonic() - self._started))
-
-
 def _convert_in_child(
-    backbone: str, image_size: tuple[int, int], pooling: Pooling, path: Path, watch: _Watch
+    backbone: str, image_size: tuple[int, int], pooling: Pooling, path: Path, watch: Watch
 ) -> None:
     # Nothing is computed, so no GPU need be woken.
     environment = child_environment(CUDA_VISIBLE_DEVICES="-1", TF_CPP_MIN_LOG_LEVEL="3")
     command = module_command(
         "tl_core.backbones.litert", backbone, *map(str, image_size), pooling, str(path)
     )
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as log:
-        child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, env=environment
-        )
-        try:
-            while child.poll() is None:
-                watch.look()
-                time.sleep(_POLL_SECONDS)
-        finally:
-            if child.poll() is None:
-                child.kill()
-                child.wait()
-        out.seek(0)
-        log.seek(0)
-        if child.returncode != 0 or not path.exists():
-            raise _child_error(backbone, child.returncode, out.read(), log.read())
-
-
-def _child_error(backbone: str, returncode: int, out: str, log: str) -> errors.TLError:
-    """Return what the child process failed with, as the error that it was there."""
-    if (said := said_error(out.strip().rpartition("\n")[2])) is not None:
-        return said
-    reason = ended_by(returncode) or (log.strip().splitlines() or ["no reason was given"])[-1]
-    return errors.TLError(f"Backbone {backbone} could not be converted: {reason}.")
+    ended = run_watched(command, watch.look, environment=environment)
+    if ended.returncode != 0 or not path.exists():
+        # The error of the child is this one's; what else it wrote is for a log.
+        if (said := said_error(ended.out.strip().rpartition("\n")[2])) is not None:
+            raise said
+        raise errors.TLError(f"Backbone {backbone} could not be converted: {ended.reason}.")

@@ -147,3 +147,26 @@ def wilson_interval(num_correct: int, num_total: int, z: float = 1.959964) -> tu
     centre = (share + spread / 2) / (1 + spread)
     half = z / (1 + spread) * math.sqrt(share * (1 - share) / num_total + spread / (4 * num_total))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def paired_difference_interval(
+    num_only_first: int, num_only_second: int, num_total: int, z: float = 1.959964
+) -> tuple[float, float]:
+    """Return the interval of how much more often the first of two models is right, in [-1, 1].
+
+    Args:
+        num_only_first: images that only the first model got right.
+        num_only_second: images that only the second got right.
+        num_total: all images, each answered by both.
+        z: 95 % by default.
+
+    References:
+        A. Agresti, Y. Min (2005), "Simple improved confidence intervals for comparing matched
+        proportions", Statistics in Medicine 24.
+    """
+    if num_total == 0:
+        return -1.0, 1.0
+    first, second, total = num_only_first + 0.5, num_only_second + 0.5, num_total + 2
+    difference = (first - second) / total
+    half = z * math.sqrt(first + second - (first - second) ** 2 / total) / total
+    return max(-1.0, difference - half), min(1.0, difference + half)

@@ -1,0 +1,114 @@
+"""Commands about models for other programs: exporting a run, the table of formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tl_core.cli.arguments import AsJson, Quiet, RunDir, WorkspaceDir, workspace_at
+from tl_core.cli.terminal import percent, print_json, print_table, working
+from tl_core.errors import ConfigError
+from tl_core.files import expand
+
+if TYPE_CHECKING:
+    from tl_core.export.exporter import Export
+
+
+def export(
+    run_dir: RunDir,
+    out_dir: Annotated[
+        Path,
+        typer.Option(
+            "--out", metavar="DIR", help="New folder; with several formats, their parent."
+        ),
+    ],
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", metavar="NAME", help="See: formats. Repeatable.  [litert]"),
+    ] = None,
+    workspace: WorkspaceDir = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a run as a model for other programs, and prove that it answers as the app does."""
+    from tl_core.export.exporter import export_run
+    from tl_core.export.formats import get_format
+
+    names = list(dict.fromkeys(formats or ["litert"]))
+    for name in names:
+        get_format(name)
+    if len(names) < len(formats or names):
+        raise ConfigError(f"Expected each format once, received {', '.join(formats or [])}.")
+    out, cache_dir = expand(out_dir), workspace_at(workspace).cache_dir
+    exports = []
+    with working(quiet, as_json) as (progress, should_stop):
+        for name in names:
+            progress.note(f"exporting {name}")
+            exports.append(
+                export_run(
+                    run_dir,
+                    name,
+                    out if len(names) == 1 else out / name,
+                    cache_dir=cache_dir,
+                    on_progress=progress.on_progress,
+                    should_stop=should_stop,
+                )
+            )
+    if as_json:
+        print_json([one.to_dict() for one in exports])
+    else:
+        _print_exports(exports)
+
+
+def formats(as_json: AsJson = False) -> None:
+    """List the formats a run can be exported in."""
+    from tl_core.export.formats import FORMATS
+
+    if as_json:
+        print_json([_format_values(row) for row in FORMATS.values()])
+        return
+    rows = [
+        (row.name, row.runtime, "yes" if row.is_available else row.install_command, row.purpose)
+        for row in FORMATS.values()
+    ]
+    print_table(("format", "opened by", "available", "for"), rows)
+
+
+def _format_values(row: Any) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "title": row.title,
+        "purpose": row.purpose,
+        "runtime": row.runtime,
+        "files": list(row.files),
+        "available": row.is_available,
+        "install": row.install_command,
+    }
+
+
+def _print_exports(exports: list[Export]) -> None:
+    """Print where each export is and how near it comes to the app."""
+    rows = []
+    for one in exports:
+        size = sum(info.bytes for info in one.info.files.values())
+        parity = one.parity or {}
+        rows.append(
+            (
+                one.format.name,
+                f"{size / 1e6:,.1f} MB",
+                percent(parity["top1_agreement"]) if parity else "not compared",
+                f"{parity['max_difference']:.1g}" if parity else "",
+                f"{parity['images_per_second']:,.0f}" if parity else "",
+                str(one.folder),
+            )
+        )
+    print_table(("format", "size", "same answer", "difference", "images/s", "folder"), rows)
+    naive = next((one.parity["naive_resize"] for one in exports if one.parity), None)
+    if naive is not None:
+        print(
+            f"\nKeep the resize of predict.py: with a plain bilinear one, as OpenCV does it, the "
+            f"answer changes on {percent(1 - naive['top1_agreement'])} of {naive['num_photos']} "
+            "photos."
+        )

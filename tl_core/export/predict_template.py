@@ -1,0 +1,204 @@
+"""Classify photos with the model in this folder.
+
+    python predict.py PHOTO...
+    python predict.py --json PHOTO...
+
+Needs NumPy, Pillow and the packages of requirements.txt. The photos are decoded and resized as in
+training, so that the probabilities are those of the app. Use ``load_pixels``, ``open_model`` and
+``classify`` from your own program.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import ExifTags, Image
+
+FOLDER = Path(__file__).resolve().parent
+
+Model = Callable[[np.ndarray], np.ndarray]
+"""From images (1, height, width, 3) uint8 RGB to probabilities (1, num_classes) float32."""
+
+# Open the model.
+
+
+def open_model(folder: Path = FOLDER) -> Model:
+    """Open the model in a folder."""
+    raise NotImplementedError("This is a template; every format puts its own function here.")
+
+
+# Read a photo.
+
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+MAX_PIXELS = 40_000_000
+TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def load_pixels(data: bytes, image_size: tuple[int, int], resize: str) -> np.ndarray:
+    """Return a photo's pixels (height, width, 3) uint8 RGB, as the model takes them.
+
+    Args:
+        data: the whole file.
+        image_size: (height, width) in pixels.
+        resize: "squash" both sides to the size, "crop" the centre, or "pad" with black.
+    """
+    height, width = image_size
+    file = Image.open(io.BytesIO(data), formats=FORMATS)
+    if file.width * file.height > MAX_PIXELS:
+        raise ValueError(f"{file.width} x {file.height} pixels are too many")
+    if file.format in ("JPEG", "MPO"):
+        # Only as many pixels are decoded as are needed: at 1/1, 1/2, 1/4 or 1/8 of the size.
+        orientation = orientation_of(file)
+        turned = orientation >= 5
+        upright = file.size[::-1] if turned else file.size
+        least = fit_inside(upright, (width, height)) if resize == "pad" else (width, height)
+        drafted = file.draft(None, least[::-1] if turned else least)
+        image = to_rgb(file)
+        if drafted is not None:  # a last row or column that is only partly picture goes
+            image = image.crop((0, 0, int(drafted[1][2]), int(drafted[1][3])))
+    else:
+        image = to_rgb(file)
+        orientation = orientation_of(file)
+    if orientation in TRANSPOSE:
+        image = image.transpose(TRANSPOSE[orientation])
+    if resize == "pad":
+        inner = fit_inside(image.size, (width, height))
+        canvas = Image.new("RGB", (width, height), (0, 0, 0))
+        corner = ((width - inner[0]) // 2, (height - inner[1]) // 2)
+        canvas.paste(scale(image, inner), corner)
+        return np.array(canvas)
+    box = crop_box(image.size, (width, height)) if resize == "crop" else None
+    return np.array(scale(image, (width, height), box))
+
+
+def orientation_of(file: Image.Image) -> int:
+    """Return the EXIF orientation, 1 to 8; 1 where it cannot be read."""
+    try:
+        value = file.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:
+        return 1
+    return value if isinstance(value, int) and value in TRANSPOSE else 1
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Decode and convert any mode to RGB, with transparent parts on white."""
+    image.load()
+    if image.mode.startswith("I"):  # 16-bit grey: the upper 8 bits
+        values = np.asarray(image).clip(0, 0xFFFF)
+        grey = Image.fromarray((values >> 8).astype(np.uint8))
+        transparent = image.info.get("transparency")
+        if isinstance(transparent, int):
+            opaque = np.where(values == transparent, 0, 255).astype(np.uint8)
+            grey.putalpha(Image.fromarray(opaque))
+        image = grey
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        canvas = Image.new("RGB", image.size, (255, 255, 255))
+        canvas.paste(layer, mask=layer)
+        return canvas
+    return image.convert("RGB")
+
+
+def scale(
+    image: Image.Image,
+    size: tuple[int, int],
+    box: tuple[float, float, float, float] | None = None,
+) -> Image.Image:
+    """Resize to (width, height): bilinear, each output pixel weighing all it covers."""
+    return image.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
+
+
+def fit_inside(size: tuple[int, int], limits: tuple[int, int]) -> tuple[int, int]:
+    """Return the largest (width, height) of the same aspect inside the limits."""
+    factor = min(limits[0] / size[0], limits[1] / size[1])
+    return (
+        min(limits[0], max(1, round(size[0] * factor))),
+        min(limits[1], max(1, round(size[1] * factor))),
+    )
+
+
+def crop_box(size: tuple[int, int], target: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Return the largest centred part (left, top, right, bottom) with the target's aspect."""
+    (width, height), (out_width, out_height) = size, target
+    factor = min(width / out_width, height / out_height)
+    left = max(0.0, (width - out_width * factor) / 2)
+    top = max(0.0, (height - out_height * factor) / 2)
+    return left, top, width - left, height - top
+
+
+# Classify.
+
+
+def classify(model: Model, info: dict[str, Any], data: bytes) -> dict[str, Any]:
+    """Return the probabilities of one photo by class name, and whether it is none of them.
+
+    Args:
+        model: from ``open_model``.
+        info: the content of model.json.
+        data: the photo's file.
+    """
+    pixels = load_pixels(data, tuple(info["image_size"]), info["resize"])
+    started = time.perf_counter()
+    probabilities = np.asarray(model(pixels[None]), np.float32)[0]
+    seconds = time.perf_counter() - started
+    limits = info.get("rejection") or {"min_probability": 0.0}
+    return {
+        "probabilities": dict(zip(info["class_names"], probabilities.tolist(), strict=True)),
+        "none_of_these": bool(probabilities.max() < limits["min_probability"]),
+        "seconds": seconds,
+        "pixels": hashlib.sha256(pixels.tobytes()).hexdigest(),
+    }
+
+
+def main() -> None:
+    """Classify the photos named on the command line."""
+    parser = argparse.ArgumentParser(description="Classify photos with the model in this folder.")
+    parser.add_argument("photos", metavar="PHOTO", nargs="*", type=Path)
+    parser.add_argument("--list", type=Path, help="a JSON file that lists more photos")
+    parser.add_argument("--json", action="store_true", help="one JSON document a line")
+    arguments = parser.parse_args()
+    photos = list(arguments.photos)
+    if arguments.list is not None:
+        photos += [Path(name) for name in json.loads(arguments.list.read_text("utf-8"))]
+    if not photos:
+        parser.error("expected at least one photo")
+    info = json.loads((FOLDER / "model.json").read_text("utf-8"))
+    model = open_model()
+    model(np.zeros((1, *info["image_size"], 3), np.uint8))  # the first call is the slowest
+    for photo in photos:
+        try:
+            answer = classify(model, info, photo.read_bytes())
+        except Exception as error:  # one bad file does not end the others
+            answer = {"error": f"{error}"}
+        if arguments.json:
+            print(json.dumps({"path": str(photo), **answer}), flush=True)
+        elif "error" in answer:
+            print(f"{photo}: {answer['error']}", flush=True)
+        else:
+            best = sorted(answer["probabilities"].items(), key=lambda pair: -pair[1])[:3]
+            shown = ", ".join(f"{name} {100 * share:.1f} %" for name, share in best)
+            none = "none of these; nearest: " if answer["none_of_these"] else ""
+            print(f"{photo}: {none}{shown}", flush=True)
+
+
+if __name__ == "__main__":
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+    main()

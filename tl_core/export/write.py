@@ -1,0 +1,78 @@
+"""Write one format's model files in a process of its own.
+
+    python -m tl_core.export.write RUN_DIR FORMAT FOLDER CACHE_DIR
+
+``FOLDER`` holds the ``model.json`` to be. TensorFlow's memory comes back when the process ends, and
+a stop ends it at once. An error meant for the user comes back as one line of JSON on standard
+output.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from tl_core import errors
+from tl_core.export.formats import Format, get_format
+from tl_core.export.model_info import read_model_info
+from tl_core.export.writers import Writing
+from tl_core.processes import child_environment, module_command, run_watched, said_error, say_error
+from tl_core.progress import OnProgress, ShouldStop, Watch
+from tl_core.runs.store import Run, load_run
+
+STAGE = "export"
+
+
+def write_in_child(
+    run: Run,
+    row: Format,
+    folder: Path,
+    cache_dir: Path,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> None:
+    """Have a child process write a format's model files into ``folder``.
+
+    Raises:
+        ExportError: the conversion failed.
+        Stopped: ``should_stop`` said so.
+    """
+    watch = Watch(STAGE, on_progress, should_stop)
+    # Nothing is computed that a GPU would be woken for.
+    environment = child_environment(CUDA_VISIBLE_DEVICES="-1", TF_CPP_MIN_LOG_LEVEL="3")
+    command = module_command(
+        "tl_core.export.write", str(run.run_dir), row.name, str(folder), str(cache_dir)
+    )
+    ended = run_watched(command, watch.look, environment=environment)
+    if ended.returncode != 0:
+        if (said := said_error(ended.out.strip().rpartition("\n")[2])) is not None:
+            raise said
+        raise errors.ExportError(f"{row.title} could not be written: {ended.reason}.")
+    for name in row.files:
+        if not (folder / name).exists():
+            raise errors.ExportError(f"{row.title} could not be written: '{name}' is missing.")
+    watch.end()
+
+
+def main(arguments: list[str]) -> int:
+    """Write one format; see the module's docstring."""
+    run_dir, name, folder, cache_dir = arguments
+    try:
+        writing = Writing(
+            run=load_run(Path(run_dir)),
+            info=read_model_info(Path(folder)),
+            folder=Path(folder),
+            cache_dir=Path(cache_dir),
+        )
+        get_format(name).write(writing)
+    except errors.TLError as error:
+        say_error(error)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    os._exit(code)  # converters' libraries are known to crash while they unload
