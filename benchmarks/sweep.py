@@ -18,7 +18,7 @@ from typing import Any
 from tl_core.config.search import SweepConfig, draw_trials
 from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import scan_dataset
-from tl_core.progress import Progress
+from tl_core.progress import Monitor, Progress
 from tl_core.search.estimate import estimate_seconds
 from tl_core.search.run import run_sweep
 from tl_core.search.store import Sweep, create_sweep
@@ -51,7 +51,7 @@ def measure(place: Workspace, data_dir: Path, config: SweepConfig) -> tuple[Swee
     sweep = create_sweep(place, config, TrainConfig(), data_dir)
     stages = _Stages()
     started = time.perf_counter()
-    run_sweep(sweep, on_progress=stages.take)
+    run_sweep(sweep, monitor=Monitor(stages.take, report_seconds=0))
     total = time.perf_counter() - started
     stages.end()
     return sweep, {"seconds": stages.seconds, "total_seconds": total}

@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tl_core import errors
-from tl_core.errors import Stopped
-from tl_core.progress import ShouldStop
+from tl_core.progress import SILENT, Monitor
 
 _POLL_SECONDS = 0.05
 
@@ -36,15 +35,14 @@ class BackgroundImport:
         while "tensorflow" not in sys.modules and self._thread.is_alive():
             time.sleep(0.001)  # from now on others see that it is coming and wait for it
 
-    def wait(self, should_stop: ShouldStop | None = None) -> None:
+    def wait(self, monitor: Monitor = SILENT) -> None:
         """Return once TensorFlow can be used.
 
         Raises:
-            Stopped: ``should_stop`` said so before; the import goes on by itself.
+            Stopped: ``monitor`` was asked to stop before that; the import goes on by itself.
         """
         while self._thread.is_alive():
-            if should_stop is not None and should_stop():
-                raise Stopped
+            monitor.check()
             self._thread.join(_POLL_SECONDS)
         if self._error is not None:
             raise self._error

@@ -1,10 +1,16 @@
-"""How far long work has come, in the one form and the one wording that all doors use."""
+"""How far long work is, and whether it should stop: one object that is passed down through it.
+
+A function that takes long takes a :class:`Monitor`, calls :meth:`Monitor.check` often, and counts
+in a :class:`Stage`. Functions of the public interface take ``on_progress`` and ``should_stop`` and
+make a monitor of them.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypedDict
 
 from tl_core.errors import Stopped
 
@@ -27,8 +33,8 @@ STAGE_WORDS = {
     "export": "writing the model",
     "parity": "comparing it with the app",
 }
-_REPORT_SECONDS = 0.5
 _BYTE_STAGES = ("unpack", "download")
+_REPORT_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -90,38 +96,162 @@ OnProgress = Callable[[Progress], None]
 ShouldStop = Callable[[], bool]
 
 
-class Watch:
-    """Reports how far a stage of work in another process is, and asks whether to stop it."""
+class Callbacks(TypedDict):
+    """What the functions of the public interface take."""
+
+    on_progress: OnProgress
+    should_stop: ShouldStop
+
+
+class Monitor:
+    """Passed down through long work: hands on how far it is, and says when it should stop.
+
+    Args:
+        on_progress: called with the progress of the stages in the thread that does the work: with
+            the first of a stage, with the last, and between them not more often than asked for.
+        should_stop: asked whether to stop.
+        report_seconds: least time between two calls of ``on_progress``; a tenth when left out.
+        poll_seconds: least time between two calls of ``should_stop``, where asking is costly.
+
+    Example:
+        >>> monitor = Monitor(lambda progress: print(progress.stage, progress.done))
+        >>> stage = monitor.stage("copy", total=2)
+        >>> for _ in range(2):
+        ...     monitor.check()
+        ...     stage.advance()
+        copy 1
+        copy 2
+    """
 
     def __init__(
         self,
-        stage: str,
-        on_progress: OnProgress | None,
-        should_stop: ShouldStop | None,
-        total: int = 1,
+        on_progress: OnProgress | None = None,
+        should_stop: ShouldStop | None = None,
+        *,
+        report_seconds: float | None = None,
+        poll_seconds: float = 0.0,
     ) -> None:
-        self.done = 0
-        self._stage = stage
         self._on_progress = on_progress
         self._should_stop = should_stop
-        self._total = total
-        self._started = time.monotonic()
-        self._reported = float("-inf")
+        self._report_seconds = _REPORT_SECONDS if report_seconds is None else report_seconds
+        self._poll_seconds = poll_seconds
+        self._reported: tuple[str, float] = ("", 0.0)
+        self._next_poll = 0.0
+
+    def is_stopped(self) -> bool:
+        """Return whether the work should stop."""
+        if self._should_stop is None:
+            return False
+        if self._poll_seconds > 0:
+            if (now := time.monotonic()) < self._next_poll:
+                return False
+            self._next_poll = now + self._poll_seconds
+        return self._should_stop()
+
+    def check(self) -> None:
+        """Raise :class:`~tl_core.errors.Stopped` when the work should stop."""
+        if self.is_stopped():
+            raise Stopped
+
+    def stage(self, name: str, total: int = 0, done: int = 0) -> Stage:
+        """Begin to count the items of a stage, of which ``done`` were done before."""
+        return Stage(self, name, total, done)
+
+    def report(self, progress: Progress) -> None:
+        """Hand on a progress unless it follows another of its stage too soon."""
+        if self._on_progress is None:
+            return
+        now = time.monotonic()
+        stage, reported = self._reported
+        is_due = stage != progress.stage or now - reported >= self._report_seconds
+        if is_due or progress.is_through:
+            self._reported = (progress.stage, now)
+            self._on_progress(progress)
+
+    @property
+    def callbacks(self) -> Callbacks:
+        """This monitor as keywords for a function of the public interface."""
+        return {"on_progress": self.report, "should_stop": self.is_stopped}
+
+
+SILENT = Monitor()
+"""For work that nobody watches or stops."""
+
+
+class Stage:
+    """Counts the items of one stage of long work and reports them to a monitor.
+
+    Attributes:
+        done: items that are done, those of an earlier session among them.
+        total: all items; 0 when that is not known.
+    """
+
+    def __init__(self, monitor: Monitor, name: str, total: int = 0, done: int = 0) -> None:
+        self._monitor = monitor
+        self.name, self.total, self.done = name, total, done
+        self._is_first_part = True
+        self._last_rate = 0.0
+        self._num_before, self._started = done, time.monotonic()
+
+    @property
+    def rate(self) -> float:
+        """Items a second since the clock was started; until there are any, the rate before."""
+        num, seconds = self.done - self._num_before, time.monotonic() - self._started
+        return num / seconds if num > 0 and seconds > 0 else self._last_rate
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds left at the rate so far; None while nothing is known."""
+        return self.progress().seconds_left
+
+    def progress(self) -> Progress:
+        """Return how far the stage is now; its seconds are what all of it takes at this rate."""
+        rate = self.rate
+        elapsed = time.monotonic() - self._started if self.done == 0 else 0.0
+        return Progress(self.name, self.done, self.total, self.done / rate if rate > 0 else elapsed)
+
+    def report(self) -> None:
+        """Report how far the stage is, as from time to time while nothing is counted."""
+        self._monitor.report(self.progress())
 
     def look(self) -> None:
-        """Report from time to time; raise :class:`~tl_core.errors.Stopped` when asked to stop."""
-        if self._should_stop is not None and self._should_stop():
-            raise Stopped
-        if time.monotonic() - self._reported >= _REPORT_SECONDS:
-            self._report()
+        """Check whether to stop, and report: to be called while waiting for another process."""
+        self._monitor.check()
+        self.report()
 
-    def end(self) -> None:
-        """Report that the stage is done."""
-        self.done = self._total
-        self._report()
+    def advance(self, num: int = 1) -> None:
+        """Count ``num`` more items as done, and report."""
+        self.update(self.done + num)
 
-    def _report(self) -> None:
-        self._reported = time.monotonic()
-        if self._on_progress is not None:
-            seconds = self._reported - self._started
-            self._on_progress(Progress(self._stage, self.done, self._total, seconds))
+    def update(self, done: int, total: int | None = None) -> None:
+        """Set how many items are done, and of how many if that has changed, and report."""
+        self.done = done
+        self.total = self.total if total is None else total
+        self.report()
+
+    def restart_clock(self) -> None:
+        """Measure the rate from now on: what was done before, or waited for, tells nothing."""
+        self._last_rate = self.rate
+        self._num_before, self._started = self.done, time.monotonic()
+
+    def part(self, num_later: int = 0) -> Monitor:
+        """Return a monitor for work that counts a stage of this name, as the next part of this.
+
+        The rate is measured since the first item of all parts. Other stages are handed on.
+
+        Args:
+            num_later: items that come after this part, as far as is known.
+        """
+        before = self.done
+
+        def add(progress: Progress) -> None:
+            if progress.stage != self.name:
+                self._monitor.report(progress)
+                return
+            done, total = before + progress.done, before + progress.total + num_later
+            if self._is_first_part and progress.done > 0:
+                self._is_first_part, self.done = False, done
+                self._num_before, self._started = done, time.monotonic()
+            self.update(done, total)
+
+        return Monitor(add, self._monitor.is_stopped, report_seconds=0.0)

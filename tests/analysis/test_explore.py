@@ -24,6 +24,7 @@ from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import scan_dataset
 from tl_core.errors import DatasetError, Stopped
 from tl_core.features.spec import FeatureSpec
+from tl_core.progress import SILENT, Monitor
 
 TINY = TrainConfig(backbone="tiny")
 
@@ -53,7 +54,7 @@ def test_a_look_keeps_findings_and_what_each_image_is_like(index, tmp_path):
 def test_a_look_in_a_process_of_its_own_finds_the_same(index, tmp_path):
     told = []
     look(index, tmp_path / "here")
-    look_apart(index, tmp_path / "apart", on_progress=told.append)
+    look_apart(index, tmp_path / "apart", monitor=Monitor(told.append))
     here, apart = (ExploreFiles(tmp_path / name, index).read_audit() for name in ("here", "apart"))
     assert apart.findings == here.findings
     np.testing.assert_array_equal(apart.columns["sharpness"], here.columns["sharpness"])
@@ -122,7 +123,7 @@ def test_a_stop_keeps_what_was_found(index, tmp_path, monkeypatch):
 def test_the_child_of_tsne_ends_when_asked_to_stop():
     features = np.random.default_rng(0).normal(size=(500, 8)).astype(np.float32)
     with pytest.raises(Stopped):
-        module._tsne_in_child(features, lambda: True)
+        module._tsne_in_child(features, Monitor(None, lambda: True))
 
 
 def test_the_child_of_tsne_does_not_run_the_main_module_again(tmp_path, monkeypatch):
@@ -133,7 +134,7 @@ def test_the_child_of_tsne_does_not_run_the_main_module_again(tmp_path, monkeypa
     main_module.__file__ = str(page)
     monkeypatch.setitem(sys.modules, "__main__", main_module)
     features = np.random.default_rng(0).normal(size=(6, 8)).astype(np.float32)
-    points = module._tsne_in_child(features, None)
+    points = module._tsne_in_child(features, SILENT)
     np.testing.assert_array_equal(points, tsne_2d(features))
     assert not (tmp_path / "ran").exists()
 

@@ -13,6 +13,7 @@ from tl_core.analysis.learning_curve import (
     learning_curve,
 )
 from tl_core.errors import DatasetError, Stopped
+from tl_core.progress import Monitor
 
 
 def clouds(num_per_class: int, distance: float) -> tuple[np.ndarray, np.ndarray]:
@@ -109,4 +110,4 @@ def test_too_small_a_class_and_a_stop_are_said() -> None:
         learning_curve(features, labels, groups=np.arange(12) // 2)
     features, labels = clouds(10, 1.0)
     with pytest.raises(Stopped):
-        learning_curve(features, labels, should_stop=lambda: True)
+        learning_curve(features, labels, monitor=Monitor(None, lambda: True))

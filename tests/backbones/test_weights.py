@@ -12,6 +12,7 @@ from tl_core.backbones import weights
 from tl_core.backbones.api import fetch_weights, has_weights, weights_fingerprint
 from tl_core.backbones.keras_weights import WEIGHT_FILES, WeightFile
 from tl_core.errors import Stopped, WeightsError
+from tl_core.progress import Monitor
 
 CONTENT = os.urandom(700_000)
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -70,7 +71,7 @@ def test_a_download_appears_whole_in_keras_folder_with_progress(publish, checksu
     path = publish(checksum=checksum)
     assert not has_weights("VGG16", (224, 224))
     seen = []
-    assert fetch(on_progress=seen.append) == path
+    assert fetch(monitor=Monitor(seen.append, report_seconds=0)) == path
     assert path.read_bytes() == CONTENT
     assert files_in(path.parent) == ["vgg16.h5"]
     assert has_weights("VGG16", (224, 224))
@@ -81,7 +82,7 @@ def test_a_download_appears_whole_in_keras_folder_with_progress(publish, checksu
 def test_a_download_of_unknown_size_is_never_told_as_done(publish):
     publish("unmeasured.h5")
     seen = []
-    fetch(on_progress=seen.append)
+    fetch(monitor=Monitor(seen.append, report_seconds=0))
     assert [progress.share for progress in seen] == [0.0] * len(seen)
     assert (seen[-1].done, seen[-1].total) == (len(CONTENT), 0)
 
@@ -126,7 +127,7 @@ def test_a_failed_download_says_why_and_leaves_nothing(publish, name, checksum, 
 def test_a_stopped_download_leaves_nothing(publish):
     path = publish()
     with pytest.raises(Stopped):
-        fetch(should_stop=lambda: True)
+        fetch(monitor=Monitor(should_stop=lambda: True))
     assert files_in(path.parent) == []
 
 

@@ -78,10 +78,10 @@ def test_training_events_become_progress(monkeypatch):
 
 def test_the_first_ctrl_c_asks_to_stop_and_the_second_aborts(capsys):
     def work():
-        with working(quiet=False) as (_, should_stop):
-            assert not should_stop()
+        with working(quiet=False) as (_, monitor):
+            assert not monitor.is_stopped()
             signal.raise_signal(signal.SIGINT)
-            assert should_stop()
+            assert monitor.is_stopped()
             assert "Ctrl-C again aborts" in capsys.readouterr().err
             signal.raise_signal(signal.SIGINT)
 

@@ -16,7 +16,7 @@ from tl_core.backbones import litert
 from tl_core.errors import Stopped, TLError, WeightsError
 from tl_core.features import engine_files
 from tl_core.features.engine_files import engine_path, in_background, prepare_engine
-from tl_core.progress import Progress
+from tl_core.progress import Monitor, Progress
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 TINY = ("tiny", (32, 32), "avg")
@@ -104,7 +104,7 @@ def test_those_who_want_it_at_once_share_one_conversion(tmp_path: Path, child) -
 def test_progress_is_reported_in_its_own_stage(tmp_path: Path, child) -> None:
     child('echo model > "$out"')
     reports: list[Progress] = []
-    prepare_engine(*TINY, tmp_path, reports.append)
+    prepare_engine(*TINY, tmp_path, Monitor(reports.append))
     assert {report.stage for report in reports} == {"backbone"}
     assert [reports[0].done, reports[-1].done] == [0, 1]
 
@@ -140,7 +140,7 @@ def test_a_stop_ends_the_child_at_once(tmp_path: Path, child) -> None:
     child('cd "$(dirname "$0")"; echo $$ > new; mv new pid; exec sleep 3600')
     pid = tmp_path / "pid"
     with pytest.raises(Stopped):
-        prepare_engine(*TINY, tmp_path, should_stop=pid.exists)
+        prepare_engine(*TINY, tmp_path, monitor=Monitor(None, pid.exists))
     assert not Path(f"/proc/{pid.read_text().strip()}").exists()
 
 
@@ -150,7 +150,7 @@ def test_one_who_waits_for_anothers_conversion_can_be_stopped(tmp_path: Path, ch
     wait_for(tmp_path / "begun")
     looks = iter([False, False, True])
     with pytest.raises(Stopped):
-        prepare_engine(*TINY, tmp_path, should_stop=lambda: next(looks))
+        prepare_engine(*TINY, tmp_path, monitor=Monitor(None, lambda: next(looks)))
     assert not other.done()
     (tmp_path / "go").touch()
     assert other.result(timeout=120).exists()

@@ -22,7 +22,7 @@ from tl_core.features import extract, table
 from tl_core.features.cache import open_feature_cache
 from tl_core.features.engine import Engine, prepare_engine
 from tl_core.features.extract import FeatureSpec, extract_features, extract_images
-from tl_core.progress import Progress
+from tl_core.progress import Monitor, Progress
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 PHOTO = AUGMENT_PRESETS["photo"]
@@ -331,10 +331,10 @@ def test_loose_images_can_be_stopped_and_tell_their_progress(
 ) -> None:
     paths = [index.path_of(record) for record in index.records]
     reports: list[Progress] = []
-    extract_images(paths, SPEC, cache_dir, on_progress=reports.append)
+    extract_images(paths, SPEC, cache_dir, monitor=Monitor(reports.append))
     assert (reports[-1].done, reports[-1].total) == (11, 11)
     with pytest.raises(Stopped):
-        extract_images(paths * 200, SPEC, cache_dir, should_stop=lambda: True)
+        extract_images(paths * 200, SPEC, cache_dir, monitor=Monitor(None, lambda: True))
 
 
 def test_a_gpu_is_used_by_the_same_pipeline(

@@ -12,6 +12,7 @@ from tl_core.errors import ImageError, Stopped
 from tl_core.features import pipeline
 from tl_core.features.engine import EnginePool
 from tl_core.features.pipeline import Job, run_lanes
+from tl_core.progress import Monitor
 
 
 class FakeEngine:
@@ -110,6 +111,9 @@ def test_lanes_decode_ahead_while_the_engines_are_made() -> None:
     assert sorted(results) == list(range(6))
 
 
+STOPPED = Monitor(None, lambda: True)
+
+
 def end_of_lanes() -> None:
     """Wait for the lanes to end; it is for a good while, should they not."""
     for thread in threading.enumerate():
@@ -121,7 +125,7 @@ def end_of_lanes() -> None:
 def test_a_stop_is_heard_even_while_the_engines_are_made() -> None:
     never: Future[EnginePool] = Future()
     with pytest.raises(Stopped):
-        run_lanes([Job(0)], load, make_view, never, 2, lambda job, features: None, lambda: True)
+        run_lanes([Job(0)], load, make_view, never, 2, lambda job, features: None, STOPPED)
     end_of_lanes()
 
 
@@ -140,7 +144,7 @@ def test_a_stop_waits_neither_for_the_views_that_are_left_nor_for_an_engine_that
             ready(engine),
             2,
             lambda job, features: results.append(job.number),
-            engine.is_running.is_set,
+            Monitor(None, engine.is_running.is_set),
         )
     engine.may_end.set()
     end_of_lanes()

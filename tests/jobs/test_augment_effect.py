@@ -22,6 +22,7 @@ from tl_core.jobs import augment_effect as effect_jobs
 from tl_core.jobs.handlers import KINDS, JobContext
 from tl_core.jobs.queue import JobQueue
 from tl_core.jobs.training import FEATURES_PRIORITY
+from tl_core.progress import Monitor
 from tl_core.runs.files import CLASSES_FILE, WEIGHTS_FILE, update_status
 
 CONFIG = TrainConfig(backbone="tiny", augment=AugmentConfig(rotation=30, hue=0.3))
@@ -40,7 +41,7 @@ def run(workspace, dataset, cache_dir):
 def work(workspace, job, told=None):
     """Do a job as the worker would."""
     report = (lambda progress: None) if told is None else told.append
-    KINDS[job.kind].run(JobContext(workspace, job, lambda: False, report))
+    KINDS[job.kind].run(JobContext(workspace, job, Monitor(report)))
 
 
 def files_of(workspace, index, config=CONFIG):
@@ -56,10 +57,10 @@ def test_the_worker_measures_each_transform_and_all_together(workspace, index) -
     assert record.run_id is None
     features = [progress for progress in told if progress.stage == "features"]
     done = [progress.done for progress in features]
-    # Three measurements of 3 views of 11 photos, told as one.
+    # Three measurements of 3 views of 11 photos and, once, the photos themselves, told as one.
     assert done == sorted(done)
-    assert {progress.total for progress in features} == {99}
-    assert done[-1] == 99
+    assert {progress.total for progress in features} == {110}
+    assert done[-1] == 110
 
 
 def test_the_answers_of_a_run_count_when_one_is_named(workspace, index, run, monkeypatch) -> None:
@@ -153,7 +154,7 @@ def test_a_failure_is_kept_with_its_reason(workspace, index, run) -> None:
 def test_a_stop_leaves_neither_result_nor_failure(workspace, index) -> None:
     job = effect_jobs.request(workspace, CONFIG, index.data_dir, None)
     with pytest.raises(Stopped):
-        effect_jobs.measure(workspace, job, index, should_stop=lambda: True)
+        effect_jobs.measure(workspace, job, index, monitor=Monitor(None, lambda: True))
     files = files_of(workspace, index)
     assert files.read_latest() is None
     assert files.explore.read_failure(effect_cache.KIND) is None

@@ -65,7 +65,7 @@ def test_a_search_that_gives_way_waits_and_goes_on(workspace, data_dir, monkeypa
         run_sweep(sweep, **rest)
 
     monkeypatch.setattr(search_work, "run_sweep", note)
-    monkeypatch.setattr("tl_core.jobs.worker._GIVE_WAY_SECONDS", 0.0)
+    monkeypatch.setattr("tl_core.jobs.worker._POLL_SECONDS", 0.0)
     work(workspace)
     assert sweep.state == "finished"
     assert [trial.number for trial in sweep.trials()] == [0, 1, 2]

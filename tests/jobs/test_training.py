@@ -10,7 +10,7 @@ import pytest
 from conftest import FakeClock
 
 from tl_core.config.training import TrainConfig
-from tl_core.errors import ConfigError, DatasetError, RunError, Stopped
+from tl_core.errors import ConfigError, DatasetError, RunError
 from tl_core.files import read_json, write_json
 from tl_core.jobs import training as jobs_module
 from tl_core.jobs import worker as worker_module
@@ -265,9 +265,9 @@ def test_a_failing_job_fails_its_run_and_not_the_worker(queue, start_worker, wor
 
 
 def wait_for_stop(context):
-    while not context.should_stop():
+    while True:
+        context.monitor.check()
         time.sleep(0.02)
-    raise Stopped
 
 
 def test_a_job_in_the_background_gives_way_and_goes_on_later(queue, start_worker):

@@ -25,6 +25,7 @@ from tl_core.data.split import split_dataset
 from tl_core.features import extract
 from tl_core.jobs.handlers import KINDS, JobContext
 from tl_core.jobs.training import JobQueue
+from tl_core.progress import Monitor
 from tl_core.training.feature_stage import load_features
 from ui.augment import panel
 from ui.augment.contact_sheet import GAP, LABEL_HEIGHT, PALETTES, Palette, contact_sheet, make_strip
@@ -94,7 +95,7 @@ def pixels_of_training(monkeypatch, workspace, dataset, config):
     """Return what training would put through the backbone, as bytes, without a backbone."""
     seen = set()
 
-    def run_lanes(jobs, load, make_view, engines, num_lanes, on_result, should_stop):
+    def run_lanes(jobs, load, make_view, engines, num_lanes, on_result, monitor):
         for job in jobs:
             views = [make_view(job, load(job), view) for view in job.views]
             seen.update(view.tobytes() for view in views)
@@ -357,7 +358,7 @@ def work(workspace):
     queue = JobQueue(workspace)
     for job in queue.jobs():
         if job.kind == KIND:
-            KINDS[KIND].run(JobContext(workspace, job, lambda: False, lambda progress: None))
+            KINDS[KIND].run(JobContext(workspace, job, Monitor()))
             queue.finish(job.id)
 
 

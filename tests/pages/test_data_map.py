@@ -16,6 +16,7 @@ from tl_core.features.spec import FeatureSpec
 from tl_core.jobs.handlers import KINDS, JobContext
 from tl_core.jobs.training import JobQueue
 from tl_core.metrics.classification import wilson_interval
+from tl_core.progress import Monitor
 from ui.data.split import copies_apart, curve_words, half_width, images_needed
 
 TINY = {"train.backbone": "tiny"}
@@ -39,7 +40,7 @@ def work(workspace, *kinds):
     queue = JobQueue(workspace)
     for job in queue.jobs():
         if job.kind in kinds:
-            KINDS[job.kind].run(JobContext(workspace, job, lambda: False, lambda progress: None))
+            KINDS[job.kind].run(JobContext(workspace, job, Monitor()))
             queue.finish(job.id)
 
 

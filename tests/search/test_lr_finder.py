@@ -4,6 +4,7 @@ import pytest
 from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import scan_dataset
 from tl_core.errors import Stopped
+from tl_core.progress import Monitor
 from tl_core.search import lr_finder
 from tl_core.search.lr_cache import RangeFile, settings_that_matter
 from tl_core.search.lr_finder import (
@@ -113,7 +114,7 @@ def test_it_can_be_stopped(data):
         return len(asked) > 5
 
     with pytest.raises(Stopped):
-        run_range_test(data, CONFIG, should_stop=should_stop)
+        run_range_test(data, CONFIG, monitor=Monitor(should_stop=should_stop))
     assert len(asked) == 6
 
 

@@ -9,6 +9,7 @@ from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import scan_dataset
 from tl_core.errors import RunError, Stopped, TLError
 from tl_core.jobs.search import delete_sweep
+from tl_core.progress import Monitor
 from tl_core.runs.files import start_run
 from tl_core.search import run as sweep_module
 from tl_core.search.ranking import Trial, rank_trials, settings_of, trials_table
@@ -62,7 +63,7 @@ def test_a_fold_comes_to_what_a_run_on_the_same_images_comes_to(place, data_dir,
     )
     data = HeadData.create(features.train, index.labels[pool], 3)
     numbered = [(0, base.updated(fc_layers=(8,)))]
-    (trial,) = try_heads(data, folds, numbered, lambda: None, lambda: False)
+    (trial,) = try_heads(data, folds, numbered, lambda: None, Monitor())
     assert trial.accuracies[1] == run.metrics["val_accuracy"]
     assert trial.losses[1] == pytest.approx(run.metrics["val_loss"], abs=1e-6)
     assert trial.best_epochs[1] == run.metrics["best_epoch"]
@@ -80,7 +81,7 @@ def test_no_image_of_the_test_part_is_in_a_fold(place, data_dir):
 
 def test_every_head_is_kept_with_its_figures(place, new_sweep):
     sweep, told, stages = new_sweep(), [], []
-    run_sweep(sweep, on_trial=told.append, on_progress=stages.append)
+    run_sweep(sweep, on_trial=told.append, monitor=Monitor(stages.append))
     assert (sweep.state, sweep.message) == ("finished", "")
     assert sweep.trials() == told
     assert [trial.number for trial in told] == [0, 1, 2, 3] == list(range(sweep.num_trials))
@@ -111,7 +112,7 @@ def test_a_stop_keeps_the_heads_tried_and_the_rest_can_be_tried_later(new_sweep)
     run_sweep(whole)
     sweep, told = new_sweep(), []
     with pytest.raises(Stopped):
-        run_sweep(sweep, on_trial=told.append, should_stop=lambda: len(told) >= 2)
+        run_sweep(sweep, on_trial=told.append, monitor=Monitor(None, lambda: len(told) >= 2))
     assert sweep.state == "stopped"
     assert "kept" in sweep.message
     num_tried = len(sweep.trials())
@@ -126,7 +127,7 @@ def test_a_stop_keeps_the_heads_tried_and_the_rest_can_be_tried_later(new_sweep)
 def test_heads_on_other_images_are_not_mixed_in(new_sweep, data_dir):
     sweep, told = new_sweep(), []
     with pytest.raises(Stopped):
-        run_sweep(sweep, on_trial=told.append, should_stop=lambda: bool(told))
+        run_sweep(sweep, on_trial=told.append, monitor=Monitor(None, lambda: bool(told)))
     (data_dir / "cat" / "0.png").unlink()
     with pytest.raises(RunError, match="images have changed"):
         run_sweep(sweep)

@@ -11,7 +11,7 @@ from tl_core.data.split import split_dataset
 from tl_core.errors import DatasetError, RunError, TLError
 from tl_core.features.extract import FeatureSpec, extract_features
 from tl_core.head.model import head_forward, load_weights
-from tl_core.progress import Progress
+from tl_core.progress import Monitor, Progress
 from tl_core.runs.files import end_run
 from tl_core.runs.store import create_run, load_run
 from tl_core.training import checkpoints as checkpoints_module
@@ -153,8 +153,9 @@ def test_progress_counts_the_images_of_all_parts_together(index, cache_dir, monk
     monkeypatch.setattr("tl_core.features.extract.extract_features", extract)
     config = CONFIG.updated(augment="photo", views=2)
     told = []
+    monitor = Monitor(told.append, report_seconds=0)
     split = split_dataset(index, config)
-    features = load_features(config, index, split, cache_dir=cache_dir, on_progress=told.append)
+    features = load_features(config, index, split, cache_dir=cache_dir, monitor=monitor)
     assert features.train.shape == (2, 42, 2)
     assert (len(features.val), len(features.test)) == (9, 9)
     counts = [(event.done, event.total) for event in told if event.stage == "features"]

@@ -7,7 +7,6 @@ photos of different classes lie, and how often would the answer change?
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from tl_core.data.augmentation.augment import active_transforms
 from tl_core.data.dataset import DatasetIndex
 from tl_core.features.extract import STAGE, FeatureSpec, extract_features
 from tl_core.head.model import head_forward
-from tl_core.progress import OnProgress, Progress, ShouldStop
+from tl_core.progress import SILENT, Monitor
 
 ALL_TOGETHER = "all"
 """The name of the effect of all transforms of a config at once."""
@@ -60,8 +59,7 @@ def measure_augment_effect(
     head: Mapping[str, np.ndarray] | None = None,
     num_images: int = 24,
     num_views: int = 3,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> tuple[TransformEffect, ...]:
     """Measure each transform of ``spec.augment`` alone, and all of them together.
 
@@ -74,15 +72,14 @@ def measure_augment_effect(
         num_images: how many photos to try, spread over the classes; of very many classes, half
             as many take part.
         num_views: augmented views of each photo.
-        on_progress: told of all features together.
-        should_stop: asked meanwhile.
+        monitor: counts all features together.
 
     Returns:
         One effect a transform that is on, in the config's order, then ``"all"`` if there are
         several. Nothing for a config that changes nothing.
 
     Raises:
-        Stopped: ``should_stop`` said so.
+        Stopped: ``monitor`` was asked to stop.
     """
     names = active_transforms(spec.augment)
     if not names:
@@ -92,51 +89,21 @@ def measure_augment_effect(
     if len(names) > 1:
         configs[ALL_TOGETHER] = spec.augment
     effects, scale = [], None
-    meter = _Meter(on_progress, len(configs), len(rows) * num_views)
-    for number, (name, config) in enumerate(configs.items()):
+    stage = monitor.stage(STAGE)
+    num_later = len(configs) * len(rows) * num_views
+    for name, config in configs.items():
+        num_later -= len(rows) * num_views
         features = extract_features(
             index,
             rows,
             replace(spec, augment=config),
             views=1 + num_views,
             cache_dir=cache_dir,
-            on_progress=meter.of_part(number),
-            should_stop=should_stop,
+            **stage.part(num_later).callbacks,
         )
         scale = scale or _Scale.of(features[0], index.labels[rows])
         effects.append(_effect(name, features, index.labels[rows], scale, head))
     return tuple(effects)
-
-
-class _Meter:
-    """Makes one progress of several calls that each report their own.
-
-    A call counts the views that it has to compute, at most ``size``; view 0 of the first besides.
-    """
-
-    def __init__(self, on_progress: OnProgress | None, num_parts: int, size: int) -> None:
-        self._on_progress = on_progress
-        self._num_parts = num_parts
-        self._size = size
-        self._started: float | None = None
-
-    def of_part(self, number: int) -> OnProgress | None:
-        """Return what the call of that number is to report to."""
-        told = self._on_progress
-        if told is None:
-            return None
-
-        def report(progress: Progress) -> None:
-            if progress.stage != STAGE:
-                told(progress)
-                return
-            if self._started is None:
-                self._started = time.monotonic() - progress.seconds
-            part = self._size * progress.done // max(1, progress.total)
-            done, total = number * self._size + part, self._num_parts * self._size
-            told(Progress(STAGE, done, total, time.monotonic() - self._started))
-
-        return report
 
 
 @dataclass(frozen=True)

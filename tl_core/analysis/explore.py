@@ -27,10 +27,10 @@ from tl_core.data.audit.audit import audit_dataset
 from tl_core.data.dataset import DatasetIndex, ImageRecord, scan_dataset
 from tl_core.data.folds import units_of
 from tl_core.data.images.images import load_image
-from tl_core.errors import DatasetError, ImageError, Stopped, TLError
+from tl_core.errors import DatasetError, ImageError, TLError
 from tl_core.features.spec import FeatureSpec
 from tl_core.processes import child_environment, ended_by, module_command, said_error, say_error
-from tl_core.progress import OnProgress, Progress, ShouldStop
+from tl_core.progress import SILENT, Monitor, Progress
 
 MAX_TSNE = 3000  # images; t-SNE of more takes minutes
 NUM_NEIGHBOURS = 12
@@ -45,26 +45,23 @@ def look(
     index: DatasetIndex,
     cache_dir: Path,
     *,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> None:
     """Audit a dataset without features and make the mean image of each class.
 
     Raises:
         DatasetError: a file is gone or is not the one that was scanned.
-        Stopped: ``should_stop`` said so.
+        Stopped: ``monitor`` was asked to stop.
     """
     files = ExploreFiles(cache_dir, index)
     if files.read_audit() is None:
-        _audit(files, index, None, cache_dir, on_progress, should_stop)
+        _audit(files, index, None, cache_dir, monitor)
         files.prune()
     if files.read_means() is None:
         files.write_means(mean_images(index))
 
 
-def look_apart(
-    index: DatasetIndex, cache_dir: Path, *, on_progress: OnProgress | None = None
-) -> None:
+def look_apart(index: DatasetIndex, cache_dir: Path, *, monitor: Monitor = SILENT) -> None:
     """Do as :func:`look` in a process of its own and of low priority, and wait for it.
 
     A web server that looked at many thousand images itself would answer nobody meanwhile.
@@ -85,8 +82,8 @@ def look_apart(
     ) as child:
         for line in child.stdout or ():
             said = said_error(line)
-            if said is None and on_progress is not None:
-                on_progress(Progress(**json.loads(line)))
+            if said is None:
+                monitor.report(Progress(**json.loads(line)))
         complaint = child.stderr.read() if child.stderr else ""
     if said is not None:
         raise said
@@ -101,29 +98,27 @@ def explore(
     config: TrainConfig,
     cache_dir: Path,
     *,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> None:
     """Project a dataset's features, find each image's neighbours, and audit with features.
 
     Raises:
         DatasetError, WeightsError: an image is gone, or the backbone's weights cannot be had.
-        Stopped: ``should_stop`` said so; what was found is kept.
+        Stopped: ``monitor`` was asked to stop; what was found is kept.
     """
     spec = FeatureSpec.from_config(config)
     files = ExploreFiles(cache_dir, index, spec)
-    features = _features(index, spec, cache_dir, on_progress, should_stop)
+    features = _features(index, spec, cache_dir, monitor)
     if files.read_map("pca") is None:
-        neighbours = nearest_of_all(features, NUM_NEIGHBOURS, on_progress, should_stop)
+        neighbours = nearest_of_all(features, NUM_NEIGHBOURS, monitor)
         files.write_map("pca", pca_2d(features), neighbours)
     if files.read_audit() is None:
-        _audit(files, index, features, cache_dir, on_progress, should_stop)
+        _audit(files, index, features, cache_dir, monitor)
     if files.read_map("tsne") is None:
         chosen = spread_rows(len(features), MAX_TSNE)
         points = np.full((len(features), 2), np.nan, np.float32)
-        if on_progress is not None:
-            on_progress(Progress("map", 0, 1, 0.0))
-        points[chosen] = _tsne_in_child(features[chosen], should_stop)
+        monitor.stage("map", 1).report()
+        points[chosen] = _tsne_in_child(features[chosen], monitor)
         known = files.read_map("pca")
         none = np.zeros((0, 0), np.int32)
         files.write_map("tsne", points, none if known is None else known.neighbours)
@@ -134,27 +129,23 @@ def measure_curve(
     config: TrainConfig,
     cache_dir: Path,
     *,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> None:
     """Measure how a linear probe improves with more images.
 
     Raises:
         DatasetError: a class is too small for it, or an image is gone.
         WeightsError: the backbone's weights cannot be had.
-        Stopped: ``should_stop`` said so.
+        Stopped: ``monitor`` was asked to stop.
     """
     spec = FeatureSpec.from_config(config)
-    features = _features(index, spec, cache_dir, on_progress, should_stop)
-    audit = audit_dataset(
-        index, cache_dir=cache_dir, on_progress=on_progress, should_stop=should_stop
-    )
+    features = _features(index, spec, cache_dir, monitor)
+    audit = audit_dataset(index, cache_dir=cache_dir, **monitor.callbacks)
     curve = learning_curve(
         features,
         index.labels,
         groups=units_of(index, np.arange(index.num_images), audit.groups),
-        on_progress=on_progress,
-        should_stop=should_stop,
+        monitor=monitor,
     )
     ExploreFiles(cache_dir, index, spec).write_curve(curve)
 
@@ -187,35 +178,30 @@ def mean_images(index: DatasetIndex) -> np.ndarray:
 def nearest_of_all(
     features: np.ndarray,
     num: int,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> np.ndarray:
     """Return for each row the ``num`` rows most like it, by the angle: (n, num) int32.
 
     As :func:`~tl_core.analysis.projection.nearest` does for one row, in chunks.
 
     Raises:
-        Stopped: ``should_stop`` said so.
+        Stopped: ``monitor`` was asked to stop.
     """
     total = len(features)
     num = min(num, total - 1)
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     unit = features / np.where(lengths > 0, lengths, 1.0)
     result = np.zeros((total, num), np.int32)
-    started = time.monotonic()
+    stage = monitor.stage("neighbours", total)
     for first in range(0, total, _CHUNK):
-        if should_stop is not None and should_stop():
-            raise Stopped
+        monitor.check()
         rows = np.arange(first, min(first + _CHUNK, total))
         similarity = unit[rows] @ unit.T
         similarity[rows - first, rows] = -np.inf
         near = np.argpartition(-similarity, num - 1, axis=1)[:, :num]
         order = np.argsort(-np.take_along_axis(similarity, near, 1), axis=1, kind="stable")
         result[rows] = np.take_along_axis(near, order, 1)
-        if on_progress is not None:
-            on_progress(
-                Progress("neighbours", int(rows[-1]) + 1, total, time.monotonic() - started)
-            )
+        stage.advance(len(rows))
     return result
 
 
@@ -231,15 +217,13 @@ def _audit(
     index: DatasetIndex,
     features: np.ndarray | None,
     cache_dir: Path,
-    on_progress: OnProgress | None,
-    should_stop: ShouldStop | None,
+    monitor: Monitor,
 ) -> None:
     audit = audit_dataset(
         index,
         cache_dir=cache_dir,
         features=features,
-        on_progress=on_progress,
-        should_stop=should_stop,
+        **monitor.callbacks,
     )
     files.write_audit(audit, has_features=features is not None)
 
@@ -248,8 +232,7 @@ def _features(
     index: DatasetIndex,
     spec: FeatureSpec,
     cache_dir: Path,
-    on_progress: OnProgress | None,
-    should_stop: ShouldStop | None,
+    monitor: Monitor,
 ) -> np.ndarray:
     from tl_core.features.extract import extract_features
 
@@ -258,12 +241,11 @@ def _features(
         range(index.num_images),
         spec,
         cache_dir=cache_dir,
-        on_progress=on_progress,
-        should_stop=should_stop,
+        **monitor.callbacks,
     )[0]
 
 
-def _tsne_in_child(features: np.ndarray, should_stop: ShouldStop | None) -> np.ndarray:
+def _tsne_in_child(features: np.ndarray, monitor: Monitor) -> np.ndarray:
     """Run t-SNE in a process of its own: it cannot be asked to stop, but that can be ended."""
     if len(features) < 3:
         return np.zeros((len(features), 2), np.float32)
@@ -278,8 +260,7 @@ def _tsne_in_child(features: np.ndarray, should_stop: ShouldStop | None) -> np.n
         )
         try:
             while child.poll() is None:
-                if should_stop is not None and should_stop():
-                    raise Stopped
+                monitor.check()
                 time.sleep(_POLL_SECONDS)
         finally:
             child.terminate()
@@ -300,7 +281,7 @@ def main() -> None:
         print(json.dumps(asdict(progress)), flush=True)
 
     try:
-        look(scan_dataset(data_dir, layout, cache_dir=cache_dir), cache_dir, on_progress=tell)
+        look(scan_dataset(data_dir, layout, cache_dir=cache_dir), cache_dir, monitor=Monitor(tell))
     except TLError as error:
         say_error(error)
         sys.exit(2)

@@ -5,14 +5,13 @@ The measured points are what counts; the curve through them is a plain guess at 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tl_core.errors import DatasetError, Stopped
-from tl_core.progress import OnProgress, Progress, ShouldStop
+from tl_core.errors import DatasetError
+from tl_core.progress import SILENT, Monitor
 
 _SHARES = (0.1, 0.2, 0.35, 0.6, 1.0)
 _HELD_OUT = 0.25
@@ -67,8 +66,7 @@ def learning_curve(
     groups: np.ndarray | None = None,
     repeats: int = 3,
     seed: int = 0,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> LearningCurve:
     """Measure how a logistic regression on features improves with more training images.
 
@@ -81,12 +79,11 @@ def learning_curve(
         groups: (n,) integer; images of equal number are copies. By default there are none.
         repeats: how many times, with other images held out.
         seed: the same seed gives the same curve.
-        on_progress: called with stage ``"learning curve"`` and the number of probes.
-        should_stop: asked between probes.
+        monitor: counts the probes, in stage ``"learning curve"``; checked between them.
 
     Raises:
         DatasetError: a class has fewer than 4 different images, too few to hold one out.
-        Stopped: ``should_stop`` said so.
+        Stopped: ``monitor`` was asked to stop.
     """
     if groups is None:
         groups = np.arange(len(labels))
@@ -96,22 +93,18 @@ def learning_curve(
             f"Expected at least 4 different images in every class for a learning curve, found "
             f"{least}. Add some to the smallest class."
         )
-    started = time.monotonic()
+    stage = monitor.stage("learning curve", repeats * len(_SHARES))
     scaled = _standardised(features)
     sizes: list[list[int]] = [[] for _ in _SHARES]
     accuracies: list[list[float]] = [[] for _ in _SHARES]
-    total = repeats * len(_SHARES)
     for repeat in range(repeats):
         order, held_out = _hold_out(labels, groups, np.random.default_rng([seed, repeat]))
         for step, share in enumerate(_SHARES):
-            if should_stop is not None and should_stop():
-                raise Stopped
+            monitor.check()
             rows = np.concatenate([part[: max(1, round(share * len(part)))] for part in order])
             sizes[step].append(len(rows))
             accuracies[step].append(_probe_accuracy(scaled, labels, rows, held_out))
-            if on_progress is not None:
-                done = repeat * len(_SHARES) + step + 1
-                on_progress(Progress("learning curve", done, total, time.monotonic() - started))
+            stage.advance()
     results: dict[int, list[float]] = {}  # of few images two shares are the same
     for of_share, values in zip(sizes, accuracies, strict=True):
         # With copies held out together, the repeats differ a little in what is left to train on.

@@ -11,7 +11,6 @@ import os
 import queue
 import tempfile
 import threading
-import time
 import urllib.parse
 import urllib.request
 from http.client import HTTPException, HTTPResponse
@@ -22,8 +21,8 @@ from tl_core.backbones.efficientnet_lite import LITE_VARIANTS, lite_weights_path
 from tl_core.backbones.keras_weights import WEIGHT_FILES, WeightFile, weight_file
 from tl_core.backbones.registry import get_backbone
 from tl_core.backbones.tiny import TINY_VERSION
-from tl_core.errors import Stopped, WeightsError
-from tl_core.progress import OnProgress, Progress, ShouldStop
+from tl_core.errors import WeightsError
+from tl_core.progress import SILENT, Monitor
 
 BUNDLED = "EfficientNetLite0"
 _ANSWER_SECONDS = 5.0
@@ -75,8 +74,7 @@ def has_weights(name: str, image_size: tuple[int, int]) -> bool:
 def fetch_weights(
     name: str,
     image_size: tuple[int, int],
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> Path | None:
     """Make sure that a backbone's weights are on this machine, downloading them if need be.
 
@@ -87,7 +85,7 @@ def fetch_weights(
 
     Raises:
         WeightsError: there is no file and no network, or what came is not the published file.
-        Stopped: ``should_stop`` said so; nothing is left behind.
+        Stopped: ``monitor`` was asked to stop; nothing is left behind.
     """
     if name in LITE_VARIANTS:
         return lite_weights_path(name)
@@ -98,7 +96,7 @@ def fetch_weights(
     if path.is_file() and _is_published(path, file):
         return path
     try:
-        _download(file, path, name, on_progress, should_stop)
+        _download(file, path, name, monitor)
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", error)  # urllib wraps the system's own words
         found = "is damaged or another file" if path.is_file() else "is not there"
@@ -115,25 +113,18 @@ def _download(
     file: WeightFile,
     path: Path,
     name: str,
-    on_progress: OnProgress | None,
-    should_stop: ShouldStop | None,
+    monitor: Monitor,
 ) -> None:
-    started = time.monotonic()
     files.sweep_leftovers(path.parent)
     with _open(file.url) as response, files.replacing(path) as temporary:
-        total, done = int(response.headers.get("Content-Length", 0)), 0
+        stage = monitor.stage("download", int(response.headers.get("Content-Length", 0)))
         with temporary.open("wb") as out:
             while chunk := response.read(_CHUNK_BYTES):
                 out.write(chunk)
-                done += len(chunk)
-                if should_stop is not None and should_stop():
-                    raise Stopped
-                if on_progress is not None:
-                    seconds = time.monotonic() - started
-                    on_progress(
-                        Progress("download", done, max(total, done) if total else 0, seconds)
-                    )
-        if done < total or not _is_published(temporary, file):
+                monitor.check()
+                done = stage.done + len(chunk)
+                stage.update(done, max(stage.total, done) if stage.total else 0)
+        if stage.done < stage.total or not _is_published(temporary, file):
             raise OSError("what came is not the published file")
 
 

@@ -38,13 +38,12 @@ def sample(
     if out_dir is None and own_place.exists():
         print(own_place)
         return
-    with working(quiet) as (progress, should_stop):
+    with working(quiet) as (_, monitor):
         drawn = draw_sample_dataset(
             own_place if out_dir is None else folder_at(out_dir, "to draw into"),
             num_per_class=num_per_class,
             seed=seed,
-            on_progress=progress.on_progress,
-            should_stop=should_stop,
+            **monitor.callbacks,
         )
     print(drawn)
 
@@ -86,18 +85,15 @@ def inspect(
 
     place = workspace_at(workspace)
     _choose(place, data_dir, layout, group, follow_links)
-    with working(quiet, as_json) as (progress, should_stop):
-        plan = plan_layout(data_dir, kept_layout(place, data_dir), should_stop=should_stop)
+    with working(quiet, as_json) as (_, monitor):
+        plan = plan_layout(data_dir, kept_layout(place, data_dir), monitor=monitor)
         if not as_json:
             _print_plan(plan)
-        index = load_dataset(
-            data_dir, place, on_progress=progress.on_progress, should_stop=should_stop
-        )
+        index = load_dataset(data_dir, place, monitor=monitor)
         audit = audit_dataset(
             index,
             cache_dir=place.cache_dir,
-            on_progress=progress.on_progress,
-            should_stop=should_stop,
+            **monitor.callbacks,
         )
     if as_json:
         print_json({**_index_values(index, audit), "layout": _plan_values(plan)})

@@ -43,7 +43,7 @@ def export(
         raise ConfigError(f"Expected each format once, received {', '.join(formats or [])}.")
     out, cache_dir = expand(out_dir), workspace_at(workspace).cache_dir
     exports = []
-    with working(quiet, as_json) as (progress, should_stop):
+    with working(quiet, as_json) as (progress, monitor):
         for name in names:
             progress.note(f"exporting {name}")
             exports.append(
@@ -52,8 +52,7 @@ def export(
                     name,
                     out if len(names) == 1 else out / name,
                     cache_dir=cache_dir,
-                    on_progress=progress.on_progress,
-                    should_stop=should_stop,
+                    **monitor.callbacks,
                 )
             )
     if as_json:

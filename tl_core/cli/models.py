@@ -11,7 +11,6 @@ import typer
 
 from tl_core.cli.arguments import AsJson, Quiet, WorkspaceDir, workspace_at
 from tl_core.cli.terminal import Percent, print_json, print_table, working
-from tl_core.errors import Stopped
 
 if TYPE_CHECKING:
     from tl_core.backbones.api import Backbone
@@ -35,10 +34,9 @@ def backbones(
 
     rates: dict[str, float] = {}
     chosen = [models.get_backbone(name) for name in measure or ()]
-    with working(quiet, as_json) as (progress, should_stop):
+    with working(quiet, as_json) as (progress, monitor):
         for backbone in chosen:
-            if should_stop():
-                raise Stopped
+            monitor.check()
             progress.note(f"measuring {backbone.name}")
             cache_dir = workspace_at(workspace).cache_dir
             rates[backbone.name] = measure_speed(backbone.name, cache_dir=cache_dir)

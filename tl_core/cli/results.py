@@ -42,13 +42,9 @@ def evaluate(
     """Measure a run on the images it kept for testing, or on another folder."""
     from tl_core.evaluation.evaluate import evaluate_run
 
-    with working(quiet, as_json) as (progress, should_stop):
+    with working(quiet, as_json) as (_, monitor):
         evaluation = evaluate_run(
-            run_dir,
-            data_dir,
-            cache_dir=workspace_at(workspace).cache_dir,
-            on_progress=progress.on_progress,
-            should_stop=should_stop,
+            run_dir, data_dir, cache_dir=workspace_at(workspace).cache_dir, **monitor.callbacks
         )
     if as_json:
         print_json(evaluation.to_dict())
@@ -70,12 +66,10 @@ def predict(
     """Classify images with a run. One that cannot be read gets its reason and spoils nothing."""
     from tl_core.inference.predict import find_images, load_predictor
 
-    with working(quiet, as_json) as (progress, should_stop):
+    with working(quiet, as_json) as (_, monitor):
         paths = find_images(images)
         predictor = load_predictor(run_dir, workspace_at(workspace).cache_dir)
-        predictions = predictor.predict(
-            paths, top_k, on_progress=progress.on_progress, should_stop=should_stop
-        )
+        predictions = predictor.predict(paths, top_k, **monitor.callbacks)
     if as_json:
         print_json([prediction.to_dict() for prediction in predictions])
     else:
@@ -103,15 +97,14 @@ def explain(
     from tl_core.inference.nearest_images import nearest_with
     from tl_core.inference.predict import load_predictor
 
-    with working(quiet, as_json) as (progress, should_stop):
+    with working(quiet, as_json) as (_, monitor):
         predictor = load_predictor(run_dir, workspace_at(workspace).cache_dir)
         explanation = explain_with(
             predictor,
             image,
             class_name,
             method,
-            on_progress=progress.on_progress,
-            should_stop=should_stop,
+            monitor=monitor,
         )
         save_picture(overlay(explanation, opacity), out)
         (neighbours,) = nearest_with(predictor, [image])

@@ -51,14 +51,9 @@ def find_lr(
 
     wanted = build_config(config, settings)
     place = workspace_at(workspace)
-    with working(quiet, as_json) as (progress, should_stop):
-        told = progress.on_progress
-        index = load_dataset(
-            data_dir, place, wanted.layout, on_progress=told, should_stop=should_stop
-        )
-        test = find_learning_rate(
-            wanted, index, cache_dir=place.cache_dir, on_progress=told, should_stop=should_stop
-        )
+    with working(quiet, as_json) as (_, monitor):
+        index = load_dataset(data_dir, place, wanted.layout, monitor=monitor)
+        test = find_learning_rate(wanted, index, cache_dir=place.cache_dir, monitor=monitor)
     if as_json:
         print_json(_test_values(test))
     else:
@@ -143,9 +138,9 @@ def sweep(
             )
         wanted = build_config(config, settings)
         made = _begin(expect_data_dir(data_dir), choices, wanted, workspace_at(workspace))
-    with working(quiet, as_json) as (progress, should_stop):
+    with working(quiet, as_json) as (progress, monitor):
         try:
-            run_sweep(made, on_progress=progress.on_progress, should_stop=should_stop)
+            run_sweep(made, monitor=monitor)
         except Stopped:
             progress.note(made.message)
     if as_json:

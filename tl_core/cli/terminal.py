@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tl_core.cli.streams import libraries_kept_quiet
-from tl_core.progress import amount, counts_bytes, stage_words
+from tl_core.progress import Monitor, amount, counts_bytes, stage_words
 
 if TYPE_CHECKING:
     from tl_core.progress import Progress, ShouldStop
@@ -103,8 +103,8 @@ class ProgressLine:
 
 
 @contextmanager
-def working(quiet: bool, as_json: bool = False) -> Iterator[tuple[ProgressLine, ShouldStop]]:
-    """Surround a command's long work: give it a progress line and the answer to Ctrl-C.
+def working(quiet: bool, as_json: bool = False) -> Iterator[tuple[ProgressLine, Monitor]]:
+    """Surround a command's long work: give it a progress line and a monitor that hears Ctrl-C.
 
     With ``as_json`` nothing that is printed meanwhile gets to stdout, so that what
     :func:`print_json` prints afterwards is all there is.
@@ -112,7 +112,7 @@ def working(quiet: bool, as_json: bool = False) -> Iterator[tuple[ProgressLine, 
     with libraries_kept_quiet(stdout_too=as_json):
         progress = ProgressLine(quiet)
         with closing(progress), _stop_on_interrupt(progress) as should_stop:
-            yield progress, should_stop
+            yield progress, Monitor(progress.on_progress, should_stop)
 
 
 @contextmanager

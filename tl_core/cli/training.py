@@ -37,7 +37,7 @@ from tl_core.installation import program_name
 
 if TYPE_CHECKING:
     from tl_core.config.training import TrainConfig
-    from tl_core.progress import ShouldStop
+    from tl_core.progress import Monitor
     from tl_core.runs.store import Run
     from tl_core.workspace import Workspace
 
@@ -79,16 +79,18 @@ def train(
         raise ConfigError("A run knows its data and settings: give neither of them with it.")
     place = workspace_at(workspace)
     runs_dir = None if runs_dir is None else folder_at(runs_dir, "of runs")
-    with working(quiet, as_json) as (progress, should_stop):
+    with working(quiet, as_json) as (progress, monitor):
         if resume is not None:
             from tl_core.training.trainer import resume_run
 
-            run = resume_run(resume, progress.on_event, should_stop, cache_dir=place.cache_dir)
+            run = resume_run(
+                resume, progress.on_event, monitor.is_stopped, cache_dir=place.cache_dir
+            )
         elif from_run is not None:
-            run = _go_on(from_run, settings, name, runs_dir, place, progress, should_stop)
+            run = _go_on(from_run, settings, name, runs_dir, place, progress, monitor)
         else:
             images, wanted = expect_data_dir(data_dir), build_config(config, settings)
-            run = _begin(images, wanted, name, runs_dir, place, progress, should_stop)
+            run = _begin(images, wanted, name, runs_dir, place, progress, monitor)
     _tell(run, as_json)
 
 
@@ -116,7 +118,7 @@ def _begin(
     runs_dir: Path | None,
     place: Workspace,
     progress: ProgressLine,
-    should_stop: ShouldStop,
+    monitor: Monitor,
 ) -> Run:
     """Train a new run on a data folder under the decisions about it."""
     from tl_core.backbones.api import resolve_image_size
@@ -138,8 +140,7 @@ def _begin(
         data_dir,
         place,
         config.layout,
-        on_progress=progress.on_progress,
-        should_stop=should_stop,
+        monitor=monitor,
     )
     for finding in index.findings:
         if finding.kind == "layout":
@@ -152,7 +153,7 @@ def _begin(
         index,
         run.run_dir,
         on_event=progress.on_event,
-        should_stop=should_stop,
+        should_stop=monitor.is_stopped,
         cache_dir=place.cache_dir,
         scan_seconds=scan_seconds,
     )
@@ -165,7 +166,7 @@ def _go_on(
     runs_dir: Path | None,
     place: Workspace,
     progress: ProgressLine,
-    should_stop: ShouldStop,
+    monitor: Monitor,
 ) -> Run:
     """Fine-tune a new run that starts from the best weights of another."""
     from tl_core.backbones.blocks import check_fine_tuning, recommended_blocks
@@ -180,7 +181,7 @@ def _go_on(
         config = config.updated(fine_tune_blocks=recommended_blocks(config.backbone))
     check_fine_tuning(config)
     run = continue_run(source, config.model_dump(), runs_dir=runs_dir, name=name)
-    return train_queued(run, progress.on_event, should_stop, cache_dir=place.cache_dir)
+    return train_queued(run, progress.on_event, monitor.is_stopped, cache_dir=place.cache_dir)
 
 
 def _tell(run: Run, as_json: bool) -> None:

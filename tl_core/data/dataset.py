@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -36,14 +35,13 @@ from tl_core.data.layout.plan import read_layout
 from tl_core.data.scan_cache import ScanCache, ScannedFile
 from tl_core.errors import DatasetError, ImageError, Stopped
 from tl_core.files import expand
-from tl_core.progress import OnProgress, Progress, ShouldStop
+from tl_core.progress import Monitor, OnProgress, ShouldStop
 
 __all__ = ["DatasetIndex", "Finding", "ImageRecord", "scan_dataset"]
 
 Decoded = TypeVar("Decoded")
 
 _BATCH = 256  # files between two writes to the store: what a stop or a kill can cost
-_PROGRESS_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -202,13 +200,14 @@ def scan_dataset(
         (('cat', 'dog'), 25)
     """
     root = expand(data_dir).absolute()
-    found = read_layout(root, should_stop, layout)
+    monitor = Monitor(on_progress, should_stop)
+    found = read_layout(root, monitor, layout)
     _require_classes(root, found, {file.class_name for file in found.files}, {})
     with ScanCache(cache_dir, root) as store:
         scanned = store.load()
         known = set(scanned)
         waiting = [file for file in found.files if not _is_current(scanned.get(file.path), file)]
-        for batch in _read_files(root, waiting, on_progress, should_stop, num_workers):
+        for batch in _read_files(root, waiting, monitor, num_workers):
             scanned.update(batch)
             store.put({path: entry for path, entry in batch.items() if entry.sha256})
         store.prune(known - {file.path for file in found.files})
@@ -261,30 +260,24 @@ def _is_current(entry: ScannedFile | None, file: FoundFile) -> bool:
 def _read_files(
     root: Path,
     files: Sequence[FoundFile],
-    on_progress: OnProgress | None,
-    should_stop: ShouldStop | None,
+    monitor: Monitor,
     num_workers: int | None,
 ) -> Iterator[dict[str, ScannedFile]]:
     """Read files in threads (decoding runs outside Python's lock) and yield them in batches."""
-    start = reported = time.monotonic()
+    stage = monitor.stage("scan", len(files))
     with ThreadPoolExecutor(num_workers or os.cpu_count() or 1, "scan") as pool:
         for first in range(0, len(files), _BATCH):
             batch: dict[str, ScannedFile] = {}
             chunk = files[first : first + _BATCH]
             futures = [pool.submit(_read_file, root, file) for file in chunk]
             for file, future in zip(chunk, futures, strict=True):
-                if should_stop is not None and should_stop():
+                if monitor.is_stopped():
                     pool.shutdown(wait=False, cancel_futures=True)
                     yield batch
                     raise Stopped
                 batch[file.path] = future.result()
-                now = time.monotonic()
-                if on_progress is not None and now - reported >= _PROGRESS_SECONDS:
-                    reported = now
-                    on_progress(Progress("scan", first + len(batch), len(files), now - start))
+                stage.advance()
             yield batch
-    if on_progress is not None and files:
-        on_progress(Progress("scan", len(files), len(files), time.monotonic() - start))
 
 
 def _read_file(root: Path, file: FoundFile) -> ScannedFile:

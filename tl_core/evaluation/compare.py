@@ -13,7 +13,7 @@ from tl_core.errors import RunError
 from tl_core.evaluation.evaluate import evaluate_run
 from tl_core.evaluation.report import Evaluation
 from tl_core.metrics.classification import exact_mcnemar, wilson_interval
-from tl_core.progress import OnProgress, ShouldStop
+from tl_core.progress import SILENT, Monitor
 from tl_core.runs.store import Run, compare_runs, differ
 
 __all__ = [
@@ -121,8 +121,7 @@ def compare_on_test_images(
     second: Run,
     *,
     cache_dir: Path | None = None,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> PairedTest:
     """Test whether two runs differ on the images that both kept for testing.
 
@@ -131,13 +130,11 @@ def compare_on_test_images(
     Raises:
         RunError: they have no such image in common.
         DatasetError: the images are gone.
-        Stopped: ``should_stop`` said so.
+        Stopped: ``monitor`` was asked to stop.
     """
 
     def evaluate(run: Run) -> Evaluation:
-        return evaluate_run(
-            run.run_dir, cache_dir=cache_dir, on_progress=on_progress, should_stop=should_stop
-        )
+        return evaluate_run(run.run_dir, cache_dir=cache_dir, **monitor.callbacks)
 
     return compare_evaluations(evaluate(first), evaluate(second), first.name, second.name)
 

@@ -15,7 +15,7 @@ from tl_core.head.model import head_forward
 from tl_core.head.temperature import NOT_CALIBRATED
 from tl_core.inference.predict import load_head
 from tl_core.inference.reliability import Trust, complete_trust, load_trust
-from tl_core.progress import OnProgress, ShouldStop
+from tl_core.progress import Monitor, OnProgress, ShouldStop
 from tl_core.runs.image_selection import choose_all, choose_part
 from tl_core.runs.images import load_images_of
 from tl_core.runs.store import load_run
@@ -61,20 +61,18 @@ def evaluate_run(
     """
     from tl_core.features.extract import extract_features
 
+    monitor = Monitor(on_progress, should_stop)
     run = load_run(Path(run_dir))
     weights = load_head(run)
     cache_dir = cache_dir or default_workspace().cache_dir
     if data_dir is None:
-        index = load_images_of(
-            run, cache_dir=cache_dir, on_progress=on_progress, should_stop=should_stop
-        )
+        index = load_images_of(run, cache_dir=cache_dir, monitor=monitor)
     else:
         index = scan_dataset(
             data_dir,
             kept_layout(run.workspace, data_dir),
             cache_dir=cache_dir,
-            on_progress=on_progress,
-            should_stop=should_stop,
+            **monitor.callbacks,
         )
         index = apply_decisions(index, load_decisions(run.workspace, index.data_dir))
     if data_dir is None:
@@ -86,8 +84,7 @@ def evaluate_run(
         np.array(chosen.positions, np.int64),
         feature_spec_of(run),
         cache_dir=cache_dir,
-        on_progress=on_progress,
-        should_stop=should_stop,
+        **monitor.callbacks,
     )[0]
     raw = head_forward(weights, features)
     trust = load_trust(run, weights)
@@ -98,8 +95,7 @@ def evaluate_run(
                 weights,
                 index,
                 cache_dir=cache_dir,
-                on_progress=on_progress,
-                should_stop=should_stop,
+                monitor=monitor,
             )
         except DatasetError:
             trust = Trust(NOT_CALIBRATED)  # its own images are gone: the figures need no others

@@ -15,7 +15,7 @@ from tl_core.head.temperature import Calibration
 from tl_core.inference.predict import load_head
 from tl_core.inference.reliability import Trust, complete_trust
 from tl_core.metrics.calibration import NUM_BINS, reliability_table
-from tl_core.progress import OnProgress, ShouldStop
+from tl_core.progress import SILENT, Monitor
 from tl_core.runs.images import load_images_of
 from tl_core.runs.store import load_run
 from tl_core.workspace import default_workspace
@@ -30,25 +30,23 @@ def calibrate_run(
     run_dir: str | os.PathLike[str],
     *,
     cache_dir: Path | None = None,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> Trust:
     """Give a run the temperature and the photos it knows, where it has none yet.
 
     Raises:
         RunError: there is no such run, or it has no weights.
         DatasetError: the images it was trained on are gone.
-        Stopped: ``should_stop`` said so.
+        Stopped: ``monitor`` was asked to stop.
     """
     run = load_run(Path(run_dir))
     cache_dir = cache_dir or default_workspace().cache_dir
     return complete_trust(
         run,
         load_head(run),
-        load_images_of(run, cache_dir=cache_dir, on_progress=on_progress, should_stop=should_stop),
+        load_images_of(run, cache_dir=cache_dir, monitor=monitor),
         cache_dir=cache_dir,
-        on_progress=on_progress,
-        should_stop=should_stop,
+        monitor=monitor,
     )
 
 

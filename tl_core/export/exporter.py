@@ -19,7 +19,7 @@ from tl_core.export.predict_script import write_predict_script
 from tl_core.export.write import write_in_child
 from tl_core.files import check_is_new, new_folder, write_json, write_text
 from tl_core.inference.predict import load_predictor
-from tl_core.progress import OnProgress, ShouldStop
+from tl_core.progress import Monitor, OnProgress, ShouldStop
 from tl_core.runs.store import Run, load_run
 from tl_core.workspace import default_workspace
 
@@ -93,6 +93,7 @@ def export_run(
         >>> export.parity["agrees"]
         True
     """
+    monitor = Monitor(on_progress, should_stop)
     row, out = get_format(format_name), Path(out_dir).absolute()
     if not row.is_available:
         raise ExportError(
@@ -108,11 +109,11 @@ def export_run(
     check_is_new(out)
     cache_dir = cache_dir or default_workspace().cache_dir
     # First, for evaluating also computes a temperature that an older run lacks.
-    metrics = _evaluate(run, cache_dir, on_progress, should_stop)
+    metrics = _evaluate(run, cache_dir, monitor)
     info = ModelInfo.of_run(run, metrics, row.input_dtype)
     with new_folder(out) as folder:
         write_model_info(folder, info)
-        write_in_child(run, row, folder, cache_dir, on_progress, should_stop)
+        write_in_child(run, row, folder, cache_dir, monitor)
         parity = None
         if row.open_code is not None:
             write_predict_script(folder, row.open_code, row.requirements)
@@ -122,8 +123,7 @@ def export_run(
                 info,
                 load_predictor(run.run_dir, cache_dir),
                 choose_photos(run, _own_images(run, cache_dir)),
-                on_progress=on_progress,
-                should_stop=should_stop,
+                monitor=monitor,
             )
             if not parity["agrees"]:
                 raise ExportError(refusal(row, parity))
@@ -136,14 +136,11 @@ def export_run(
 def _evaluate(
     run: Run,
     cache_dir: Path,
-    on_progress: OnProgress | None,
-    should_stop: ShouldStop | None,
+    monitor: Monitor,
 ) -> dict[str, Any]:
     """Return the run's figures on its own test part; empty where its photos are gone."""
     try:
-        evaluation = evaluate_run(
-            run.run_dir, cache_dir=cache_dir, on_progress=on_progress, should_stop=should_stop
-        )
+        evaluation = evaluate_run(run.run_dir, cache_dir=cache_dir, **monitor.callbacks)
     except DatasetError:
         return {}
     values = evaluation.to_dict()

@@ -34,7 +34,7 @@ from tl_core.export.predict_script import PREDICT_FILE
 from tl_core.inference.predict import Predictor
 from tl_core.metrics import classification
 from tl_core.processes import run_watched
-from tl_core.progress import OnProgress, ShouldStop, Watch
+from tl_core.progress import SILENT, Monitor, Stage
 from tl_core.runs.image_selection import choose_part
 from tl_core.runs.store import Run
 
@@ -107,8 +107,7 @@ def check_parity(
     predictor: Predictor,
     photos: Sequence[ProofPhoto],
     *,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> dict[str, Any]:
     """Compare an export with the app, and return the content of ``parity.json``.
 
@@ -118,19 +117,18 @@ def check_parity(
         info: the content of ``model.json``.
         predictor: the app's answer to any photo.
         photos: from :func:`choose_photos`; the odd images are added.
-        on_progress: told of the stage ``"parity"``.
-        should_stop: asked meanwhile.
+        monitor: reports the stage ``"parity"``.
 
     Raises:
         ExportError: the export does not open or does not answer.
-        Stopped: ``should_stop`` said so.
+        Stopped: ``monitor`` was asked to stop.
     """
-    watch = Watch(STAGE, on_progress, should_stop)
+    stage = monitor.stage(STAGE, 1)
     with tempfile.TemporaryDirectory() as name:
         every = [*photos, *_write_odd_images(Path(name))]
         paths = [photo.path for photo in every]
-        answers = _ask_export(row, folder, paths, watch)
-        app = predictor.predict(paths, should_stop=should_stop)
+        answers = _ask_export(row, folder, paths, stage)
+        app = predictor.predict(paths, should_stop=monitor.is_stopped)
         pixels = [_pixels_digest(path, info) for path in paths]
     kept, problems, num_pixels_equal = [], [], 0
     for place, (answer, own, digest) in enumerate(zip(answers, app, pixels, strict=True)):
@@ -155,7 +153,7 @@ def check_parity(
     limits = LIMITS[row.precision]
     greatest = float(difference.max())
     is_within = limits.max_difference is None or greatest <= limits.max_difference
-    watch.look()
+    stage.look()
     return {
         "format": row.name,
         "agrees": bool(
@@ -178,7 +176,7 @@ def check_parity(
         **_accuracies([every[place].label for place in kept], theirs, ours),
         "images_per_second": _rate([answers[place]["seconds"] for place in kept]),
         "bytes": sum(_size(folder / name) for name in row.files),
-        "naive_resize": _naive_resize(predictor, info, photos, should_stop),
+        "naive_resize": _naive_resize(predictor, info, photos, monitor),
         "versions": _versions(row),
     }
 
@@ -214,7 +212,7 @@ def _write_odd_images(folder: Path) -> list[ProofPhoto]:
 
 
 def _ask_export(
-    row: Format, folder: Path, paths: Sequence[Path], watch: Watch
+    row: Format, folder: Path, paths: Sequence[Path], stage: Stage
 ) -> list[dict[str, Any]]:
     """Return what the export's own ``predict.py`` prints about each image."""
     with tempfile.TemporaryDirectory() as name:
@@ -224,7 +222,7 @@ def _ask_export(
         command = [sys.executable, "-I", "-B", PREDICT_FILE, "--json", "--list", str(listed)]
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
         environment.pop("PYTHONPATH", None)
-        ended = run_watched(command, watch.look, environment=environment, cwd=folder)
+        ended = run_watched(command, stage.look, environment=environment, cwd=folder)
     answers = [json.loads(line) for line in ended.out.splitlines() if line.startswith("{")]
     if len(answers) != len(paths):
         raise ExportError(
@@ -266,7 +264,7 @@ def _naive_resize(
     predictor: Predictor,
     info: ModelInfo,
     photos: Sequence[ProofPhoto],
-    should_stop: ShouldStop | None,
+    monitor: Monitor,
 ) -> dict[str, Any] | None:
     """Return what it costs to resize the whole photo as OpenCV does by default.
 
@@ -286,8 +284,8 @@ def _naive_resize(
         paths.append(photo)
     if not naive:
         return None
-    theirs = predictor.predict(naive, should_stop=should_stop)
-    ours = predictor.predict([photo.path for photo in paths], should_stop=should_stop)
+    theirs = predictor.predict(naive, should_stop=monitor.is_stopped)
+    ours = predictor.predict([photo.path for photo in paths], should_stop=monitor.is_stopped)
     first = np.stack([np.asarray(one.probabilities) for one in theirs])
     second = np.stack([np.asarray(one.probabilities) for one in ours])
     return {

@@ -18,7 +18,7 @@ from tl_core.export.formats import Format, get_format
 from tl_core.export.model_info import read_model_info
 from tl_core.export.writers import Writing
 from tl_core.processes import child_environment, module_command, run_watched, said_error, say_error
-from tl_core.progress import OnProgress, ShouldStop, Watch
+from tl_core.progress import SILENT, Monitor
 from tl_core.runs.store import Run, load_run
 
 STAGE = "export"
@@ -29,22 +29,21 @@ def write_in_child(
     row: Format,
     folder: Path,
     cache_dir: Path,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> None:
     """Have a child process write a format's model files into ``folder``.
 
     Raises:
         ExportError: the conversion failed.
-        Stopped: ``should_stop`` said so.
+        Stopped: ``monitor`` was asked to stop.
     """
-    watch = Watch(STAGE, on_progress, should_stop)
+    stage = monitor.stage(STAGE, 1)
     # Nothing is computed that a GPU would be woken for.
     environment = child_environment(CUDA_VISIBLE_DEVICES="-1", TF_CPP_MIN_LOG_LEVEL="3")
     command = module_command(
         "tl_core.export.write", str(run.run_dir), row.name, str(folder), str(cache_dir)
     )
-    ended = run_watched(command, watch.look, environment=environment)
+    ended = run_watched(command, stage.look, environment=environment)
     if ended.returncode != 0:
         if (said := said_error(ended.out.strip().rpartition("\n")[2])) is not None:
             raise said
@@ -52,7 +51,7 @@ def write_in_child(
     for name in row.files:
         if not (folder / name).exists():
             raise errors.ExportError(f"{row.title} could not be written: '{name}' is missing.")
-    watch.end()
+    stage.advance()
 
 
 def main(arguments: list[str]) -> int:

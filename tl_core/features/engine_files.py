@@ -21,7 +21,7 @@ from tl_core import errors
 from tl_core.backbones.weights import fetch_weights, weights_fingerprint
 from tl_core.config.training import Pooling
 from tl_core.processes import child_environment, module_command, run_watched, said_error
-from tl_core.progress import OnProgress, ShouldStop, Watch
+from tl_core.progress import SILENT, Monitor, Stage
 
 ENGINE_VERSION = 1
 """Raised when the same weights are converted to another file, so that old files are not used."""
@@ -72,8 +72,7 @@ def prepare_engine(
     image_size: tuple[int, int],
     pooling: Pooling,
     cache_dir: Path,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> Path:
     """Return the converted backbone's file, converting it first if nobody has.
 
@@ -82,21 +81,20 @@ def prepare_engine(
         image_size: (height, width) in pixels.
         pooling: ``"avg"``, ``"max"`` or ``"flatten"``.
         cache_dir: the folder of what can be computed again.
-        on_progress: told of the weights' download, then of the stage ``"backbone"``.
-        should_stop: polled; a download or a child process ends at once, a conversion in this
-            process at its end.
+        monitor: reports the weights' download, then the stage ``"backbone"``. On a stop a download
+            or a child process ends at once, a conversion in this process at its end.
 
     Raises:
         ConfigError: no backbone has that name, or the image size is too small for it.
         WeightsError: its weights cannot be had.
-        Stopped: ``should_stop`` said so.
+        Stopped: ``monitor`` was asked to stop.
         TLError: the conversion failed.
     """
     path = engine_path(backbone, image_size, pooling, cache_dir)
     if path.exists():
         return path
-    watch = Watch(STAGE, on_progress, should_stop)
-    fetch_weights(backbone, image_size, on_progress, should_stop)
+    fetch_weights(backbone, image_size, monitor)
+    stage = monitor.stage(STAGE, 1)
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(f"{path}.lock")
     while True:
@@ -104,19 +102,19 @@ def prepare_engine(
             lock.acquire(timeout=_POLL_SECONDS)
             break
         except Timeout:  # another process is converting it
-            watch.look()
+            stage.look()
     try:
         if not path.exists():
-            watch.look()
+            stage.look()
             if "tensorflow" in sys.modules:
                 from tl_core.backbones.litert import convert_backbone
 
                 convert_backbone(backbone, image_size, pooling, path)
             else:
-                _convert_in_child(backbone, image_size, pooling, path, watch)
+                _convert_in_child(backbone, image_size, pooling, path, stage)
     finally:
         lock.release()
-    watch.end()
+    stage.advance()
     return path
 
 
@@ -138,14 +136,14 @@ def in_background(work: Callable[[], _Result], name: str) -> Future[_Result]:
 
 
 def _convert_in_child(
-    backbone: str, image_size: tuple[int, int], pooling: Pooling, path: Path, watch: Watch
+    backbone: str, image_size: tuple[int, int], pooling: Pooling, path: Path, stage: Stage
 ) -> None:
     # Nothing is computed, so no GPU need be woken.
     environment = child_environment(CUDA_VISIBLE_DEVICES="-1", TF_CPP_MIN_LOG_LEVEL="3")
     command = module_command(
         "tl_core.backbones.litert", backbone, *map(str, image_size), pooling, str(path)
     )
-    ended = run_watched(command, watch.look, environment=environment)
+    ended = run_watched(command, stage.look, environment=environment)
     if ended.returncode != 0 or not path.exists():
         # The error of the child is this one's; what else it wrote is for a log.
         if (said := said_error(ended.out.strip().rpartition("\n")[2])) is not None:

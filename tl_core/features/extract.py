@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import queue
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ from tl_core.features.hardware import choose_device, num_cores
 from tl_core.features.pipeline import Job, run_lanes
 from tl_core.features.spec import FeatureSpec
 from tl_core.features.table import FeatureTable
-from tl_core.progress import OnProgress, Progress, ShouldStop
+from tl_core.progress import SILENT, Monitor, OnProgress, Progress, ShouldStop
 
 if TYPE_CHECKING:
     from tl_core.data.dataset import DatasetIndex, ImageRecord
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["FeatureSpec", "ImageFeatures", "extract_features", "extract_images"]
 
 STAGE = "features"
-_REPORT_SECONDS = 0.2
 _IMAGES_A_LANE = 8  # an engine takes some 30 MB and a moment to open: not for a few images
 
 
@@ -99,7 +97,8 @@ def extract_features(
         if missing:
             keys = list(missing)
             jobs = [Job(number, missing[key]) for number, key in enumerate(keys)]
-            progress = _Meter(sum(len(job.views) for job in jobs), on_progress)
+            monitor = Monitor(on_progress, should_stop)
+            stage = monitor.stage(STAGE, sum(len(job.views) for job in jobs))
 
             def load(job: Job) -> np.ndarray:
                 return load_record(index, first_with[keys[job.number]], spec)
@@ -110,16 +109,13 @@ def extract_features(
             def on_result(job: Job, features: np.ndarray | None) -> None:
                 if features is not None:
                     table.add(keys[job.number], job.views, features)
-                progress.advance(len(job.views))
+                stage.advance(len(job.views))
 
             num_lanes = _num_lanes(num_workers)
             try:
-                with _preparing(spec, cache_dir, num_lanes, on_progress, should_stop) as (
-                    engines,
-                    ask,
-                ):
-                    engines.add_done_callback(progress.start)
-                    run_lanes(jobs, load, make_view, engines, num_lanes, on_result, ask)
+                with _preparing(spec, cache_dir, num_lanes, monitor) as (engines, polled):
+                    engines.add_done_callback(lambda _: stage.restart_clock())
+                    run_lanes(jobs, load, make_view, engines, num_lanes, on_result, polled)
             finally:
                 table.save()
     return table.values
@@ -130,8 +126,7 @@ def extract_images(
     spec: FeatureSpec,
     cache_dir: Path,
     *,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
     num_workers: int | None = None,
 ) -> ImageFeatures:
     """Return features of images from anywhere: paths, bytes or files. Nothing is cached.
@@ -143,20 +138,19 @@ def extract_images(
         images: what to read.
         spec: how to compute; its augmentation is not used.
         cache_dir: the folder where the converted backbone is kept.
-        on_progress: told of the stages ``"backbone"`` and ``"features"``.
-        should_stop: polled several times a second.
+        monitor: reports the stages ``"backbone"`` and ``"features"``.
         num_workers: threads; a core each when left out.
 
     Raises:
         WeightsError: the backbone's weights cannot be had.
-        Stopped: ``should_stop`` said so.
+        Stopped: ``monitor`` was asked to stop.
     """
-    path = _prepare_engine(spec, cache_dir, on_progress, should_stop)
+    path = _prepare_engine(spec, cache_dir, monitor)
     num_lanes = _num_lanes(num_workers)
     pool = _open_shared(path, num_lanes)
     errors: list[str | None] = [None] * len(images)
     found: dict[int, np.ndarray] = {}
-    progress = _Meter(len(images), on_progress)
+    stage = monitor.stage(STAGE, len(images))
 
     def load(job: Job) -> np.ndarray | None:
         try:
@@ -168,41 +162,17 @@ def extract_images(
     def on_result(job: Job, features: np.ndarray | None) -> None:
         if features is not None:
             found[job.number] = features[0]
-        progress.advance(1)
+        stage.advance(1)
 
     engines: Future[EnginePool] = Future()
     engines.set_result(pool)
     jobs = [Job(number) for number in range(len(images))]
     num_lanes = min(num_lanes, max(1, len(images) // _IMAGES_A_LANE))
-    run_lanes(jobs, load, _same_view, engines, num_lanes, on_result, should_stop)
+    run_lanes(jobs, load, _same_view, engines, num_lanes, on_result, monitor)
     features = np.zeros((len(images), pool.feature_dim), np.float32)
     for number, row in found.items():
         features[number] = row
     return ImageFeatures(features, tuple(errors))
-
-
-class _Meter:
-    """Reports progress a few times a second."""
-
-    def __init__(self, total: int, on_progress: OnProgress | None) -> None:
-        self._total = total
-        self._on_progress = on_progress
-        self._done = 0
-        self.start()
-
-    def start(self, _: object = None) -> None:
-        """Count seconds from now, when what was waited for is there."""
-        self._started = self._reported = time.monotonic()
-
-    def advance(self, num: int) -> None:
-        """Count ``num`` more as done."""
-        self._done += num
-        now = time.monotonic()
-        if self._on_progress is not None and (
-            now - self._reported >= _REPORT_SECONDS or self._done == self._total
-        ):
-            self._reported = now
-            self._on_progress(Progress(STAGE, self._done, self._total, now - self._started))
 
 
 def _same_view(job: Job, image: np.ndarray, view: int) -> np.ndarray:
@@ -218,13 +188,12 @@ def _preparing(
     spec: FeatureSpec,
     cache_dir: Path,
     num_lanes: int,
-    on_progress: OnProgress | None,
-    should_stop: ShouldStop | None,
-) -> Iterator[tuple[Future[EnginePool], ShouldStop]]:
+    monitor: Monitor,
+) -> Iterator[tuple[Future[EnginePool], Monitor]]:
     """Prepare and open engines in a thread, so that lanes can decode meanwhile.
 
-    Yields the engines to come, and what to ask instead of ``should_stop``: it also hands on the
-    thread's progress, so that the caller's functions are called in the caller's thread only.
+    Yields the engines to come, and the monitor to check meanwhile: it also hands on the thread's
+    progress, so that the caller's functions are called in the caller's thread only.
     """
     reports: queue.SimpleQueue[Progress] = queue.SimpleQueue()
     abandoned = threading.Event()
@@ -234,18 +203,16 @@ def _preparing(
             from tl_core.features.gpu import TensorFlowEngine
 
             return EnginePool.of(TensorFlowEngine(spec.backbone, spec.image_size, spec.pooling))
-        path = _prepare_engine(spec, cache_dir, reports.put, abandoned.is_set)
+        path = _prepare_engine(spec, cache_dir, Monitor(reports.put, abandoned.is_set))
         return open_engines(path, num_lanes)
 
-    def ask() -> bool:
+    def is_stopped() -> bool:
         while not reports.empty():
-            report = reports.get()
-            if on_progress is not None:
-                on_progress(report)
-        return should_stop is not None and should_stop()
+            monitor.report(reports.get())
+        return monitor.is_stopped()
 
     try:
-        yield in_background(open_pool, f"engines-{spec.backbone}"), ask
+        yield in_background(open_pool, f"engines-{spec.backbone}"), Monitor(None, is_stopped)
     finally:
         abandoned.set()
 
@@ -253,15 +220,12 @@ def _preparing(
 def _prepare_engine(
     spec: FeatureSpec,
     cache_dir: Path,
-    on_progress: OnProgress | None,
-    should_stop: ShouldStop | None,
+    monitor: Monitor,
 ) -> Path:
     """Return the file to compute with: a fine-tuned run's own, or the pretrained backbone's."""
     if spec.engine_file is not None:
         return spec.engine_file
-    return prepare_engine(
-        spec.backbone, spec.image_size, spec.pooling, cache_dir, on_progress, should_stop
-    )
+    return prepare_engine(spec.backbone, spec.image_size, spec.pooling, cache_dir, monitor)
 
 
 @functools.lru_cache(maxsize=2)

@@ -17,9 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tl_core.errors import Stopped
 from tl_core.features.engine import EnginePool
-from tl_core.progress import ShouldStop
+from tl_core.progress import SILENT, Monitor
 
 _POLL_SECONDS = 0.1
 _JOIN_SECONDS = 1.0  # a large backbone may be in the midst of an image; it ends unheard
@@ -51,7 +50,7 @@ def run_lanes(
     engines: Future[EnginePool],
     num_lanes: int,
     on_result: OnResult,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> None:
     """Compute every job; ``on_result`` is called in this thread, in order of completion.
 
@@ -62,23 +61,18 @@ def run_lanes(
         engines: may still be under way; meanwhile lanes decode ahead.
         num_lanes: how many threads.
         on_result: takes each job's features as they come.
-        should_stop: polled about ten times a second.
+        monitor: checked at least ten times a second.
 
     Raises:
-        Stopped: ``should_stop`` said so.
+        Stopped: ``monitor`` was asked to stop.
         Exception: whatever ``load``, ``make_view``, ``engines`` or ``on_result`` raised first.
     """
     crew = _Crew(jobs, load, make_view, engines, num_lanes)
     crew.start()
-    asked = time.monotonic()
     done = 0
     try:
         while done < len(jobs):
-            now = time.monotonic()
-            if should_stop is not None and now - asked >= _POLL_SECONDS:
-                asked = now
-                if should_stop():
-                    raise Stopped
+            monitor.check()
             try:
                 job, outcome = crew.results.get(timeout=_POLL_SECONDS)
             except queue.Empty:

@@ -19,7 +19,7 @@ from tl_core.features.feature_map import open_map_engine
 from tl_core.files import write_bytes
 from tl_core.head.gradcam import METHODS, class_activation, map_gradient, pool_map, score_gradient
 from tl_core.inference.predict import Prediction, Predictor, load_predictor
-from tl_core.progress import OnProgress, ShouldStop
+from tl_core.progress import SILENT, Monitor
 
 __all__ = ["METHODS", "Explanation", "explain", "explain_with", "overlay", "save_picture"]
 
@@ -90,13 +90,11 @@ def explain_with(
     class_name: str | None = None,
     method: str = "grad_cam",
     *,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> Explanation:
     """Do as :func:`explain` does with a predictor that is open already.
 
-    ``on_progress`` is told, and ``should_stop`` asked, while the backbone is converted for the
-    first time.
+    ``monitor`` is used while the backbone is converted for the first time.
     """
     if method not in METHODS:
         raise ConfigError(f"Expected a method out of {', '.join(METHODS)}, received '{method}'.")
@@ -114,8 +112,7 @@ def explain_with(
         spec.image_size,
         spec.pooling,
         predictor.cache_dir,
-        on_progress,
-        should_stop,
+        monitor,
     )
     engine = open_map_engine(path, get_backbone(spec.backbone).feature_dim)
     feature_map = engine.run(pixels)

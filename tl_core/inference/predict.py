@@ -23,7 +23,7 @@ from tl_core.features.extract import FeatureSpec, extract_images
 from tl_core.head.model import head_forward, load_weights
 from tl_core.inference.rejection import why_none_of_these
 from tl_core.inference.reliability import Trust, load_trust
-from tl_core.progress import OnProgress, ShouldStop
+from tl_core.progress import Monitor, OnProgress, ShouldStop
 from tl_core.runs.files import WEIGHTS_FILE
 from tl_core.runs.store import Run, load_run
 from tl_core.runs.weights import feature_spec_of
@@ -103,8 +103,7 @@ class Predictor:
             images,
             self.spec,
             self.cache_dir,
-            on_progress=on_progress,
-            should_stop=should_stop,
+            monitor=Monitor(on_progress, should_stop),
         )
         return [
             Prediction(name, None, (), error) if error is not None else replace(answer, name=name)

@@ -16,7 +16,7 @@ from tl_core.data.dataset import DatasetIndex
 from tl_core.head.model import head_forward
 from tl_core.head.out_of_distribution import KnownImages, load_known
 from tl_core.head.temperature import NOT_CALIBRATED, Calibration, load_calibration, weights_digest
-from tl_core.progress import OnProgress, ShouldStop
+from tl_core.progress import SILENT, Monitor
 from tl_core.runs.store import Run
 from tl_core.runs.weights import feature_spec_of
 
@@ -53,8 +53,7 @@ def complete_trust(
     index: DatasetIndex,
     *,
     cache_dir: Path,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> Trust:
     """Return the run's trust, computing and keeping what is missing.
 
@@ -65,12 +64,11 @@ def complete_trust(
         weights: its head's.
         index: the images of the folder it was trained on.
         cache_dir: where features are kept.
-        on_progress: told of the features.
-        should_stop: asked meanwhile.
+        monitor: reports the features.
 
     Raises:
         DatasetError: the training or validation images are gone.
-        Stopped: ``should_stop`` said so.
+        Stopped: ``monitor`` was asked to stop.
     """
     # Only here, for classifying has to start at once.
     from tl_core.features.extract import extract_features
@@ -88,8 +86,7 @@ def complete_trust(
             chosen.positions,
             feature_spec_of(run),
             cache_dir=cache_dir,
-            on_progress=on_progress,
-            should_stop=should_stop,
+            **monitor.callbacks,
         )[0]
         parts[name] = (features, np.array(chosen.labels), np.array(chosen.rows))
     features, labels, _ = parts["val"]

@@ -19,7 +19,7 @@ from tl_core.head.model import load_weights
 from tl_core.jobs import training as training_jobs
 from tl_core.jobs.failures import keeping_reason
 from tl_core.jobs.queue import Job, JobQueue
-from tl_core.progress import OnProgress, ShouldStop
+from tl_core.progress import SILENT, Monitor
 from tl_core.runs.files import WEIGHTS_FILE
 from tl_core.runs.run import Run
 from tl_core.runs.store import load_run
@@ -64,15 +64,13 @@ def measure(
     workspace: Workspace,
     job: Job,
     index: DatasetIndex,
-    *,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> None:
     """Do the job, and keep what comes out or why nothing does.
 
     Raises:
         TLError: it cannot be done; the reason is kept for the page.
-        Stopped: ``should_stop`` said so.
+        Stopped: ``monitor`` was asked to stop.
     """
     config = TrainConfig.create(job.payload["config"])
     files = EffectFiles(workspace.cache_dir, index, config)
@@ -87,8 +85,7 @@ def measure(
             spec,
             cache_dir=workspace.cache_dir,
             head=head,
-            on_progress=on_progress,
-            should_stop=should_stop,
+            monitor=monitor,
         )
     record = EffectRecord(config.augment, effects, None if run is None else run.id)
     files.write(record, run)

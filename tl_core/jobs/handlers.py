@@ -18,7 +18,7 @@ from tl_core.jobs.failures import keeping_reason
 from tl_core.jobs.queue import Job, JobQueue
 from tl_core.jobs.search import FIND_LR, SWEEP
 from tl_core.jobs.search_work import do_range_test, do_sweep
-from tl_core.progress import OnProgress, ShouldStop
+from tl_core.progress import Monitor
 from tl_core.runs.store import Run
 from tl_core.training.feature_stage import load_features
 from tl_core.training.trainer import train_queued
@@ -27,12 +27,11 @@ from tl_core.workspace import Workspace
 
 @dataclass(frozen=True)
 class JobContext:
-    """What a kind of job is given. ``should_stop`` is to be asked several times a second."""
+    """What a kind of job is given. ``monitor`` is to be checked several times a second."""
 
     workspace: Workspace
     job: Job
-    should_stop: ShouldStop
-    report: OnProgress
+    monitor: Monitor
 
     def load_dataset(self) -> DatasetIndex:
         """Return the job's data folder under the decisions about it."""
@@ -40,8 +39,7 @@ class JobContext:
             self.workspace.resolve(self.job.payload["data_dir"]),
             self.workspace,
             self.job.payload.get("config", {}).get("layout"),
-            on_progress=self.report,
-            should_stop=self.should_stop,
+            monitor=self.monitor,
         )
 
 
@@ -66,7 +64,9 @@ def run_train(context: JobContext) -> None:
         raise RunError("Expected a training job to name its run.")
     run = Run(context.job.run_dir)
     if run.state == "queued":  # otherwise it was deleted or cancelled meanwhile
-        train_queued(run, should_stop=context.should_stop, cache_dir=context.workspace.cache_dir)
+        train_queued(
+            run, should_stop=context.monitor.is_stopped, cache_dir=context.workspace.cache_dir
+        )
 
 
 def run_features(context: JobContext) -> None:
@@ -79,8 +79,7 @@ def run_features(context: JobContext) -> None:
         index,
         split_dataset(index, config),
         cache_dir=cache_dir,
-        on_progress=context.report,
-        should_stop=context.should_stop,
+        monitor=context.monitor,
     )
 
 
@@ -91,8 +90,7 @@ def run_explore(context: JobContext) -> None:
         data_dir,
         kept_layout(context.workspace, data_dir),
         cache_dir=context.workspace.cache_dir,
-        on_progress=context.report,
-        should_stop=context.should_stop,
+        **context.monitor.callbacks,
     )
     _find_out(context, "explore", index)
 
@@ -110,19 +108,18 @@ def run_augment_effect(context: JobContext) -> None:
         context.workspace,
         context.job,
         index,
-        on_progress=context.report,
-        should_stop=context.should_stop,
+        context.monitor,
     )
 
 
 def run_sweep(context: JobContext) -> None:
     """Try the heads of the search of the job."""
-    do_sweep(context.workspace, context.job, context.report, context.should_stop)
+    do_sweep(context.workspace, context.job, context.monitor)
 
 
 def run_find_lr(context: JobContext) -> None:
     """Test which learning rate suits the settings of the job."""
-    do_range_test(context.workspace, context.job, context.report, context.should_stop)
+    do_range_test(context.workspace, context.job, context.monitor)
 
 
 def _find_out(context: JobContext, kind: str, index: DatasetIndex) -> None:
@@ -139,8 +136,7 @@ def _find_out(context: JobContext, kind: str, index: DatasetIndex) -> None:
             index,
             config,
             cache_dir,
-            on_progress=context.report,
-            should_stop=context.should_stop,
+            monitor=context.monitor,
         )
 
 

@@ -38,7 +38,7 @@ from tl_core.jobs.worker_client import (
     spawn_lock,
 )
 from tl_core.processes import own_identity
-from tl_core.progress import OnProgress, Progress, ShouldStop
+from tl_core.progress import Monitor
 from tl_core.runs.files import end_run
 from tl_core.runs.state_dir import WorkFolder
 from tl_core.runs.store import Run
@@ -75,7 +75,6 @@ _log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.1
 _HEARTBEAT_SECONDS = 1.0
-_GIVE_WAY_SECONDS = 0.2
 _LOCK_SECONDS = 10.0  # how long a predecessor that was told to leave may take
 _REPORT_SECONDS = 0.5
 _USERS_SECONDS = 1.0
@@ -217,7 +216,13 @@ class _Worker:
         of low priority would stay slow for the trainings after it.
         """
         kind = self._kind_of(job)
-        context = JobContext(self._workspace, job, self._should_stop(job), self._report(job))
+        monitor = Monitor(
+            lambda progress: self._queue.report(job.id, asdict(progress)),
+            lambda: self._must_stop(job),
+            report_seconds=_REPORT_SECONDS,
+            poll_seconds=_POLL_SECONDS,
+        )
+        context = JobContext(self._workspace, job, monitor)
         if kind.gives_way and self._record["warm"]:
             run_in_background(lambda: kind.run(context))
         else:
@@ -246,33 +251,14 @@ class _Worker:
             return Sweep(self._workspace.sweeps_dir / str(job.payload[SWEEP]))
         return None
 
-    def _should_stop(self, job: Job) -> ShouldStop:
+    def _must_stop(self, job: Job) -> bool:
+        """Whether the job was stopped, has to give way, or has nobody left to work for."""
         kind = self._kind_of(job)
-        next_look = 0.0
-
-        def should_stop() -> bool:
-            nonlocal next_look
-            if self._queue.is_stop_requested(job.id) or not self._workspace.root.is_dir():
-                return True
-            if kind.needs_user and self._is_unused():
-                return True
-            if not kind.gives_way or time.monotonic() < next_look:
-                return False
-            next_look = time.monotonic() + _GIVE_WAY_SECONDS
-            return self._queue.must_give_way(job)
-
-        return should_stop
-
-    def _report(self, job: Job) -> OnProgress:
-        next_report = 0.0
-
-        def report(progress: Progress) -> None:
-            nonlocal next_report
-            if time.monotonic() >= next_report or progress.is_through:
-                next_report = time.monotonic() + _REPORT_SECONDS
-                self._queue.report(job.id, asdict(progress))
-
-        return report
+        if self._queue.is_stop_requested(job.id) or not self._workspace.root.is_dir():
+            return True
+        if kind.needs_user and self._is_unused():
+            return True
+        return kind.gives_way and self._queue.must_give_way(job)
 
     def _recover(self) -> None:
         """Deal with jobs that a worker held when it died."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from tl_core.data.curation.store import apply_decisions, kept_layout, load_decisions
 from tl_core.data.dataset import DatasetIndex, scan_dataset
 from tl_core.data.layout.plan import plan_layout
-from tl_core.progress import OnProgress, ShouldStop
+from tl_core.progress import SILENT, Monitor
 from tl_core.runs.run import Run
 
 
@@ -33,26 +33,23 @@ def load_images_of(
     run: Run,
     *,
     cache_dir: Path,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> DatasetIndex:
     """Scan a run's data folder and apply the decisions about it.
 
     Args:
         run: its folder and its layout are taken.
         cache_dir: where scans are kept.
-        on_progress: called with the progress of the scan.
-        should_stop: asked between files.
+        monitor: reports the scan.
 
     Raises:
         DatasetError: as :func:`~tl_core.data.dataset.scan_dataset`.
-        Stopped: ``should_stop`` said so.
+        Stopped: ``monitor`` was asked to stop.
     """
     index = scan_dataset(
         run.data_dir,
         layout_of(run),
         cache_dir=cache_dir,
-        on_progress=on_progress,
-        should_stop=should_stop,
+        **monitor.callbacks,
     )
     return apply_decisions(index, load_decisions(run.workspace, run.data_dir))

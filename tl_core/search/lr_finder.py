@@ -12,7 +12,6 @@ References:
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +20,8 @@ import numpy as np
 from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import DatasetIndex
 from tl_core.data.split import Split, split_dataset
-from tl_core.errors import Stopped
 from tl_core.processes import BackgroundImport
-from tl_core.progress import OnProgress, Progress, ShouldStop
+from tl_core.progress import SILENT, Monitor
 from tl_core.training.feature_stage import load_features
 from tl_core.training.head_fit import HeadData, first_weights
 from tl_core.training.head_steps import HeadSteps, StepSettings, borrow_steps
@@ -63,8 +61,7 @@ def find_learning_rate(
     index: DatasetIndex,
     *,
     cache_dir: Path,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> LearningRateTest:
     """Run the range test of the head on the training images.
 
@@ -72,12 +69,11 @@ def find_learning_rate(
         config: the setting; its learning rate and epochs do not matter.
         index: the images.
         cache_dir: where features are kept.
-        on_progress: told of computing features, then with stage ``"learning_rate"`` of steps.
-        should_stop: asked often.
+        monitor: reports the features, then the steps in stage ``"learning_rate"``.
 
     Raises:
         DatasetError, WeightsError: too few images, or the backbone's weights cannot be had.
-        Stopped: ``should_stop`` said so.
+        Stopped: ``monitor`` was asked to stop.
     """
     tensorflow = BackgroundImport()
     split = split_dataset(index, config)
@@ -87,37 +83,32 @@ def find_learning_rate(
         index,
         Split(split.train, nothing, nothing),
         cache_dir=cache_dir,
-        on_progress=on_progress,
-        should_stop=should_stop,
+        monitor=monitor,
     )
-    tensorflow.wait(should_stop)
+    tensorflow.wait(monitor)
     data = HeadData.create(features.train, index.labels[split.train], index.num_classes)
-    return run_range_test(data, config, on_progress=on_progress, should_stop=should_stop)
+    return run_range_test(data, config, monitor=monitor)
 
 
 def run_range_test(
     data: HeadData,
     config: TrainConfig,
     *,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> LearningRateTest:
     """Run the range test on features in memory.
 
     Raises:
-        Stopped: ``should_stop`` said so.
+        Stopped: ``monitor`` was asked to stop.
     """
     rates = np.geomspace(LOWEST, HIGHEST, _NUM_STEPS)
-    started = time.monotonic()
+    stage = monitor.stage(STAGE, _NUM_REPEATS * _NUM_STEPS)
     curves = []
     with borrow_steps(data.feature_dim, config.fc_layers, data.num_classes) as steps:
         for repeat in range(_NUM_REPEATS):
-            if on_progress is not None:
-                done = repeat * _NUM_STEPS
-                seconds = time.monotonic() - started
-                on_progress(Progress(STAGE, done, _NUM_REPEATS * _NUM_STEPS, seconds))
+            stage.update(repeat * _NUM_STEPS)
             seeded = config.updated(seed=config.seed + repeat)
-            curves.append(_losses(steps, data, seeded, rates, should_stop))
+            curves.append(_losses(steps, data, seeded, rates, monitor))
     num_steps = min(map(len, curves))
     losses = np.mean([curve[:num_steps] for curve in curves], axis=0)
     return read_curve(rates[:num_steps], losses)
@@ -171,7 +162,7 @@ def _losses(
     data: HeadData,
     config: TrainConfig,
     rates: np.ndarray,
-    should_stop: ShouldStop | None,
+    monitor: Monitor,
 ) -> np.ndarray:
     """Train one batch at each rate and return its loss before the update, until it runs away."""
     images = np.arange(data.num_images)
@@ -188,8 +179,7 @@ def _losses(
     steps.start(first_weights(data, config))
     losses: list[float] = []
     for number, (rate, batch) in enumerate(zip(rates, batches, strict=False)):
-        if should_stop is not None and should_stop():
-            raise Stopped
+        monitor.check()
         settings = StepSettings.from_config(config.updated(learning_rate=float(rate)))
         loss, _ = steps.train(
             data.features, data.label_tensor, class_weights, batch, number, settings

@@ -27,7 +27,7 @@ from tl_core.errors import RunError, Stopped, TLError
 from tl_core.features.hardware import num_cores
 from tl_core.files import write_json
 from tl_core.processes import BackgroundImport
-from tl_core.progress import OnProgress, Progress, ShouldStop
+from tl_core.progress import SILENT, Monitor
 from tl_core.runs.files import ORIGIN_FILE, end_run, start_run
 from tl_core.search.ranking import Trial, settings_of
 from tl_core.search.store import Sweep
@@ -44,27 +44,25 @@ OnTrial = Callable[[Trial], None]
 def run_sweep(
     sweep: Sweep,
     *,
-    on_progress: OnProgress | None = None,
     on_trial: OnTrial | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> None:
     """Try the heads of a search that are not tried yet, and keep each as soon as it is.
 
     Args:
         sweep: made by :func:`~tl_core.search.store.create_sweep`, or begun before.
-        on_progress: told of reading, checking and running the backbone, then with stage
-            ``"sweep"`` of the heads trained, each fold counted.
-        on_trial: told of each head, in this thread.
-        should_stop: asked several times a second; a stop keeps the heads tried so far.
+        on_trial: called with each head, in this thread.
+        monitor: reports reading, checking and running the backbone, then the folds of all heads in
+            stage ``"sweep"``. A stop keeps the heads tried so far.
 
     Raises:
-        Stopped: ``should_stop`` said so; the search is ``stopped``.
+        Stopped: ``monitor`` was asked to stop; the search is ``stopped``.
         TLError: it failed; the search is ``failed``.
     """
     start_run(sweep.sweep_dir, STAGE)
     state, message = "failed", "Something went wrong."
     try:
-        _search(sweep, on_progress, on_trial, should_stop or (lambda: False))
+        _search(sweep, on_trial, monitor)
         state, message = "finished", ""
     except Stopped:
         state, message = "stopped", "Stopped. The heads tried so far are kept."
@@ -77,12 +75,7 @@ def run_sweep(
             end_run(sweep.sweep_dir, state, message)  # type: ignore[arg-type]
 
 
-def _search(
-    sweep: Sweep,
-    on_progress: OnProgress | None,
-    on_trial: OnTrial | None,
-    should_stop: ShouldStop,
-) -> None:
+def _search(sweep: Sweep, on_trial: OnTrial | None, monitor: Monitor) -> None:
     tensorflow = BackgroundImport()
     workspace = sweep.workspace
     configs = draw_trials(sweep.config, sweep.base)
@@ -92,19 +85,17 @@ def _search(
         sweep.data_dir,
         workspace,
         sweep.base.layout,
-        on_progress=on_progress,
-        should_stop=should_stop,
+        monitor=monitor,
     )
-    audit = audit_dataset(
-        index, cache_dir=workspace.cache_dir, on_progress=on_progress, should_stop=should_stop
-    )
+    audit = audit_dataset(index, cache_dir=workspace.cache_dir, **monitor.callbacks)
     pool, folds = cross_validation(
         index, sweep.base, sweep.config.folds, sweep.config.seed, audit.groups
     )
     _remember_images(sweep, index, len(pool))
     tried = {trial.number for trial in sweep.trials()}
     left = [(number, config) for number, config in enumerate(configs) if number not in tried]
-    meter = _Meter(on_progress, sweep.config.folds, len(configs), len(tried))
+    num_folds = sweep.config.folds
+    stage = monitor.stage(STAGE, num_folds * len(configs), num_folds * len(tried))
     nothing = np.zeros(0, np.int64)
     for _, group in itertools.groupby(left, key=lambda one: one[1].backbone):
         numbered = list(group)
@@ -113,13 +104,13 @@ def _search(
             index,
             Split(pool, nothing, nothing),
             cache_dir=workspace.cache_dir,
-            on_progress=on_progress,
-            should_stop=should_stop,
+            monitor=monitor,
         )
-        tensorflow.wait(should_stop)
+        tensorflow.wait(monitor)
         data = HeadData.create(features.train, index.labels[pool], index.num_classes)
-        meter.start()
-        for trial in try_heads(data, folds, numbered, meter.advance, should_stop):
+        stage.restart_clock()
+        stage.report()
+        for trial in try_heads(data, folds, numbered, stage.advance, monitor):
             sweep.add(trial)
             if on_trial is not None:
                 on_trial(trial)
@@ -147,7 +138,7 @@ def try_heads(
     folds: np.ndarray,
     numbered: list[tuple[int, TrainConfig]],
     on_fold: Callable[[], None],
-    should_stop: ShouldStop,
+    monitor: Monitor,
 ) -> Iterator[Trial]:
     """Train heads fold by fold, some at once, and yield each in its turn.
 
@@ -156,10 +147,10 @@ def try_heads(
         folds: (n,) integer, the fold of each image.
         numbered: number and settings of each head.
         on_fold: called after each fold of each head.
-        should_stop: asked several times a second.
+        monitor: checked several times a second.
 
     Raises:
-        Stopped: ``should_stop`` said so.
+        Stopped: ``monitor`` was asked to stop.
     """
     from threadpoolctl import threadpool_limits
 
@@ -181,7 +172,7 @@ def try_heads(
                     config,
                     np.flatnonzero(folds != fold),
                     np.flatnonzero(folds == fold),
-                    lambda: given_up.is_set() or should_stop(),
+                    Monitor(None, lambda: given_up.is_set() or monitor.is_stopped()),
                 )
         except Stopped:
             given_up.set()
@@ -248,33 +239,3 @@ def _remember_images(sweep: Sweep, index: DatasetIndex, num_images: int) -> None
         sweep.sweep_dir / ORIGIN_FILE,
         {**sweep.origin, "fingerprint": index.fingerprint, "num_images": num_images},
     )
-
-
-class _Meter:
-    """Tells how many folds of how many heads are done, at the pace of this process."""
-
-    def __init__(
-        self, on_progress: OnProgress | None, num_folds: int, num_trials: int, num_tried: int
-    ) -> None:
-        self._on_progress = on_progress
-        self._done, self._total = num_folds * num_tried, num_folds * num_trials
-        self._num_here, self._seconds = 0, 0.0
-        self._started = time.monotonic()
-
-    def start(self) -> None:
-        """Begin the heads of another backbone."""
-        self._started = time.monotonic() - self._seconds
-        self._tell()
-
-    def advance(self) -> None:
-        """Count one more fold."""
-        self._done += 1
-        self._num_here += 1
-        self._seconds = time.monotonic() - self._started
-        self._tell()
-
-    def _tell(self) -> None:
-        if self._on_progress is None:
-            return
-        seconds = self._seconds * self._done / self._num_here if self._num_here else 0.0
-        self._on_progress(Progress(STAGE, self._done, self._total, seconds))

@@ -22,6 +22,7 @@ from tl_core.errors import Stopped
 from tl_core.features.engine import EnginePool
 from tl_core.features.hardware import available_bytes
 from tl_core.features.pipeline import Job, run_lanes
+from tl_core.progress import Monitor
 from tl_core.training.mixup import Mix, mix_images
 
 _AHEAD_BATCHES = 3
@@ -110,12 +111,12 @@ class ActivationSource:
         self._store = store
 
     def batches(
-        self, samples: Sequence[Sample], batch_size: int, check_stop: Callable[[], None]
+        self, samples: Sequence[Sample], batch_size: int, monitor: Monitor
     ) -> Iterator[np.ndarray]:
         """Yield activations (n, dim) float32, batch after batch.
 
         Raises:
-            Exception: whatever loading an image or ``check_stop`` raised.
+            Exception: whatever loading an image or checking ``monitor`` raised.
         """
         pool = self._engines.result()
         # Lanes fill a GPU batch each before they hand anything over.
@@ -123,7 +124,7 @@ class ActivationSource:
         with _Ahead(self, samples, num_ahead) as ahead:
             for start in range(0, len(samples), batch_size):
                 positions = range(start, min(start + batch_size, len(samples)))
-                yield np.stack([ahead.take(position, check_stop) for position in positions])
+                yield np.stack([ahead.take(position, monitor) for position in positions])
 
     def kept(self, sample: Sample) -> np.ndarray | None:
         """Return activations (dim,) that need not be computed, else None."""
@@ -140,7 +141,7 @@ class ActivationSource:
         samples: Sequence[Sample],
         before_load: Callable[[int], None],
         on_result: Callable[[int, np.ndarray], None],
-        should_stop: Callable[[], bool],
+        monitor: Monitor,
     ) -> None:
         """Put samples through the lanes; ``before_load`` may hold a lane back."""
 
@@ -161,7 +162,7 @@ class ActivationSource:
                 on_result(job.number, activations[0])
 
         jobs = [Job(number, (sample.view,)) for number, sample in enumerate(samples)]
-        run_lanes(jobs, load, make_view, self._engines, self._num_lanes, take, should_stop)
+        run_lanes(jobs, load, make_view, self._engines, self._num_lanes, take, monitor)
 
 
 class _Ahead:
@@ -191,7 +192,7 @@ class _Ahead:
         if self._thread.ident is not None:
             self._thread.join()
 
-    def take(self, position: int, check_stop: Callable[[], None]) -> np.ndarray:
+    def take(self, position: int, monitor: Monitor) -> np.ndarray:
         """Return the activations of one sample, waiting for them if need be."""
         with self._changed:
             self._taken = position
@@ -204,13 +205,15 @@ class _Ahead:
                 if self._error is not None:
                     raise self._error
                 self._changed.wait(_POLL_SECONDS)
-                check_stop()
+                monitor.check()
             return self._found.pop(position)
 
     def _work(self) -> None:
         try:
             samples = [self._samples[position] for position in self._missing]
-            self._source.compute(samples, self._hold_back, self._put, lambda: self._closed)
+            self._source.compute(
+                samples, self._hold_back, self._put, Monitor(None, lambda: self._closed)
+            )
         except BaseException as error:
             with self._changed:
                 self._error = error

@@ -10,12 +10,12 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from tl_core.errors import TLError
 from tl_core.metrics.classification import accuracy, log_loss
+from tl_core.progress import SILENT, Stage
 from tl_core.runs.events import BatchEnd, EpochEnd
 from tl_core.training.checkpoints import EpochResult
 from tl_core.training.phases import PhaseContext
@@ -25,45 +25,13 @@ _log = logging.getLogger(__name__)
 MIN_EVENT_SECONDS = 0.05  # a curve moves smoothly with less events than that
 
 
-@dataclass
-class Pace:
-    """How fast it goes, for the size of groups and the time left."""
-
-    num_images_left: int
-    started: float = 0.0
-    num_images: int = 0
-
-    def add(self, num_images: int) -> bool:
-        """Count images done, the first of all only as done: compiling says nothing about speed.
-
-        Returns:
-            Whether they tell the speed.
-        """
-        self.num_images_left -= num_images
-        if not self.started:
-            self.started = time.monotonic()
-            return False
-        self.num_images += num_images
-        return True
-
-    @property
-    def rate(self) -> float:
-        """Images a second; 0 when not known yet."""
-        seconds = time.monotonic() - self.started
-        return self.num_images / seconds if self.started and seconds > 0 else 0.0
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Seconds left for the phase; None when not known yet."""
-        return self.num_images_left / self.rate if self.rate > 0 else None
-
-
 class Curve:
     """The training curve of one phase: batches are added, now and then an event tells of them."""
 
     def __init__(self, context: PhaseContext, phase: str, num_images: int, num_epochs: int) -> None:
         self._context, self._phase, self._num_images = context, phase, num_images
-        self.pace = Pace(num_images_left=num_epochs * num_images)
+        self._stage = Stage(SILENT, phase, num_epochs * num_images)
+        self._tells_speed = False  # the first images do not: they compile
         self._next_event = 0.0
         self._epoch_loss = self._epoch_correct = 0.0
         self._epoch_images = 0
@@ -73,7 +41,7 @@ class Curve:
 
     def skip_epochs(self, num_epochs: int) -> None:
         """Leave out epochs that were done before the run was resumed."""
-        self.pace.num_images_left -= num_epochs * self._num_images
+        self._stage.update(num_epochs * self._num_images)
 
     def begin_epoch(self) -> None:
         """Forget the sums of the epoch before."""
@@ -96,7 +64,10 @@ class Curve:
         Returns:
             Whether their time tells the speed; the first ones' does not.
         """
-        tells_speed = self.pace.add(num_images)
+        tells_speed, self._tells_speed = self._tells_speed, True
+        self._stage.advance(num_images)
+        if not tells_speed:
+            self._stage.restart_clock()
         self._epoch_loss += loss
         self._epoch_correct += correct
         self._epoch_images += num_images
@@ -112,8 +83,8 @@ class Curve:
                     step=step,
                     loss=self._group_loss / self._group_images,
                     accuracy=self._group_correct / self._group_images,
-                    images_per_second=self.pace.rate,
-                    seconds_left=self.pace.seconds_left,
+                    images_per_second=self._stage.rate,
+                    seconds_left=self._stage.seconds_left,
                 )
             )
             self._group_loss = self._group_correct = 0.0
@@ -172,7 +143,7 @@ class Curve:
                 **dataclasses.asdict(result),
                 is_best=is_best,
                 images_per_second=self._num_images / max(result.seconds, 1e-9),
-                seconds_left=self.pace.seconds_left,
+                seconds_left=self._stage.seconds_left,
             )
         )
         return result

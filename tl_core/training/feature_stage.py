@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import DatasetIndex
 from tl_core.data.split import Split
-from tl_core.progress import OnProgress, Progress, ShouldStop
+from tl_core.progress import SILENT, Monitor
 
 STAGE = "features"
 
@@ -41,8 +40,7 @@ def load_features(
     split: Split,
     *,
     cache_dir: Path,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> Features:
     """Compute the features of all parts, or take them from the cache.
 
@@ -50,24 +48,22 @@ def load_features(
     parts together.
 
     Raises:
-        Stopped: ``should_stop`` said so; what was computed is in the cache.
+        Stopped: ``monitor`` was asked to stop; what was computed is in the cache.
         DatasetError, WeightsError: an image is gone, or the backbone's weights cannot be had.
     """
     from tl_core.features.extract import FeatureSpec, extract_features
 
     spec = FeatureSpec.from_config(config)
-    meter = _Meter(on_progress)
+    stage = monitor.stage(STAGE)
 
     def extract(indices: np.ndarray, views: int, num_later: int) -> np.ndarray:
-        meter.start_part(num_later)
         return extract_features(
             index,
             indices,
             spec,
             views=views,
             cache_dir=cache_dir,
-            on_progress=meter.report,
-            should_stop=should_stop,
+            **stage.part(num_later).callbacks,
         )
 
     num_train, num_val = len(split.train), len(split.val)
@@ -80,38 +76,3 @@ def load_features(
         rest = extract(rest_of_split, 1, num_train * views)[0]
         train = extract(split.train, views, 0)
     return Features(train, rest[:num_val], rest[num_val:])
-
-
-class _Meter:
-    """Adds up the progress of several parts, at the pace since the first image came through.
-
-    What came before it, such as converting the backbone, would make the time left absurd.
-    """
-
-    def __init__(self, on_progress: OnProgress | None) -> None:
-        self._on_progress = on_progress
-        self._num_before = self._num_this = self._num_later = 0
-        self._first: tuple[int, float] | None = None
-
-    def start_part(self, num_later: int) -> None:
-        """Begin another part; ``num_later`` is how many may come after it."""
-        self._num_before += self._num_this
-        self._num_this, self._num_later = 0, num_later
-
-    def report(self, progress: Progress) -> None:
-        """Pass the progress of the current part on as that of all."""
-        if self._on_progress is None:
-            return
-        if progress.stage != STAGE:
-            self._on_progress(progress)
-            return
-        now = time.monotonic()
-        self._num_this = progress.total
-        done = self._num_before + progress.done
-        total = self._num_before + progress.total + self._num_later
-        if self._first is None and progress.done > 0:
-            self._first = (done, now)
-        num_first, started = self._first or (done, now)
-        rate = (done - num_first) / max(now - started, 1e-6)
-        seconds = done / rate if rate > 0 else 0.0
-        self._on_progress(Progress(STAGE, done, total, seconds))

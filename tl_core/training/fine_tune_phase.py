@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +20,6 @@ from tl_core.features.extract import FeatureSpec, extract_features, load_record
 from tl_core.features.frozen_part import open_trunk
 from tl_core.features.hardware import num_cores
 from tl_core.head.model import head_forward
-from tl_core.progress import Progress
 from tl_core.runs.weights import engine_file_of
 from tl_core.training.activation_source import ActivationSource, ActivationStore, Sample
 from tl_core.training.checkpoints import has_stalled
@@ -59,7 +57,7 @@ class FineTunePhase:
         context.recorder.start_phase(self.name, config.fine_tune_epochs, num_steps)
         reason = "stopped"
         try:
-            context.tensorflow.wait(context.should_stop)
+            context.tensorflow.wait(context.monitor)
             reason = _Training(context).run()
         finally:
             seconds = context.recorder.end_phase(reason)
@@ -77,7 +75,6 @@ class FineTunePhase:
             dict(context.split.items())[part],
             spec,
             cache_dir=context.cache_dir,
-            should_stop=None,
         )
         return head_forward(head, features[0])
 
@@ -91,10 +88,10 @@ class _Training:
         self._num_images = len(self._labels)
         self._num_steps = math.ceil(self._num_images / self._config.batch_size)
         self._class_weights = class_weights_of(context)
-        context.recorder.report(Progress("backbone", 0, 1, 0.0))
-        started = time.monotonic()
+        stage = context.monitor.stage("backbone", 1)
+        stage.report()
         self._build()
-        context.recorder.report(Progress("backbone", 1, 1, time.monotonic() - started))
+        stage.advance()
         self._curve = Curve(
             context, FineTunePhase.name, self._num_images, self._config.fine_tune_epochs
         )
@@ -187,9 +184,9 @@ class _Training:
         samples = self._draw_samples(epoch)
         size = config.batch_size
         learning_rate = 0.0
-        batches = self._train_source.batches(samples, size, context.check_stop)
+        batches = self._train_source.batches(samples, size, context.monitor)
         for step, activations in enumerate(batches):
-            context.check_stop()
+            context.monitor.check()
             batch = samples[step * size : (step + 1) * size]
             number = epoch * self._num_steps + step
             learning_rate = warmup_cosine(
@@ -255,7 +252,7 @@ class _Training:
     def _end_epoch(self, epoch: int, learning_rate: float) -> None:
         context = self._context
         samples = [Sample(image) for image in range(len(context.labels("val")))]
-        batches = self._val_source.batches(samples, _VAL_BATCH_SIZE, context.check_stop)
+        batches = self._val_source.batches(samples, _VAL_BATCH_SIZE, context.monitor)
         self._curve.end_epoch(
             epoch,
             np.concatenate([self._steps.probabilities(batch) for batch in batches]),

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tl_core.config.training import TrainConfig
-from tl_core.errors import Stopped, TLError
+from tl_core.errors import TLError
 from tl_core.head.model import build_head, head_forward, head_weights
 from tl_core.metrics.classification import accuracy, log_loss
-from tl_core.progress import ShouldStop
+from tl_core.progress import Monitor
 from tl_core.training.checkpoints import EpochResult, has_stalled
 from tl_core.training.epochs import balanced_weights, epoch_rows
 from tl_core.training.head_steps import HeadSteps, StepSettings
@@ -106,7 +106,7 @@ def fit_head(
     config: TrainConfig,
     train: np.ndarray,
     val: np.ndarray,
-    should_stop: ShouldStop,
+    monitor: Monitor,
 ) -> tuple[EpochResult, int]:
     """Train a head on some of the images, validated on others.
 
@@ -116,13 +116,13 @@ def fit_head(
         config: how to train; ``config.early_stopping`` may end it early.
         train: (m,) integer positions of the images to train on.
         val: (k,) integer positions of the images to validate on.
-        should_stop: asked between groups of batches.
+        monitor: checked between groups of batches.
 
     Returns:
         The best epoch, and how many epochs were trained.
 
     Raises:
-        Stopped: ``should_stop`` said so.
+        Stopped: ``monitor`` was asked to stop.
         TLError: the loss is no longer a number.
     """
     settings = StepSettings.from_config(config)
@@ -135,8 +135,7 @@ def fit_head(
         rows = data.epoch_rows(config, epoch, train)
         loss = correct = 0.0
         for step in range(0, num_steps, _GROUP_STEPS):
-            if should_stop():
-                raise Stopped
+            monitor.check()
             group = rows[step * config.batch_size : (step + _GROUP_STEPS) * config.batch_size]
             sums = steps.train(
                 data.features,

@@ -29,7 +29,7 @@ class HeadPhase:
             TLError: the loss is no longer a number.
         """
         features = context.features()
-        context.check_stop()
+        context.monitor.check()
         config = context.config
         feature_dim = features.train.shape[-1]
         num_classes = context.index.num_classes
@@ -37,7 +37,7 @@ class HeadPhase:
         context.recorder.start_phase(self.name, config.epochs, num_steps)
         reason = "stopped"
         try:
-            context.tensorflow.wait(context.should_stop)
+            context.tensorflow.wait(context.monitor)
             with borrow_steps(feature_dim, config.fc_layers, num_classes) as steps:
                 head = build_head(
                     feature_dim, config.dropout, config.fc_layers, num_classes, config.seed
@@ -103,7 +103,7 @@ class _Training:
         num_steps = math.ceil(len(rows) / size)
         step = 0
         while step < num_steps:
-            self._context.check_stop()
+            self._context.monitor.check()
             end = min(num_steps, step + self._group_steps)
             group = rows[step * size : end * size]
             started = time.monotonic()

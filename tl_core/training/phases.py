@@ -15,9 +15,8 @@ import numpy as np
 from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import DatasetIndex
 from tl_core.data.split import Split
-from tl_core.errors import Stopped
 from tl_core.processes import BackgroundImport
-from tl_core.progress import ShouldStop
+from tl_core.progress import Monitor
 from tl_core.training.checkpoints import Checkpoint, Checkpoints
 from tl_core.training.feature_stage import Features, load_features, num_images_to_extract
 from tl_core.training.recorder import RunRecorder
@@ -34,7 +33,7 @@ class PhaseContext:
     recorder: RunRecorder
     checkpoints: Checkpoints
     tensorflow: BackgroundImport
-    should_stop: ShouldStop
+    monitor: Monitor
     seconds: dict[str, float] = field(default_factory=dict)
     resumed: Checkpoint | None = None
     _features: Features | None = None
@@ -45,11 +44,6 @@ class PhaseContext:
             return None
         resumed, self.resumed = self.resumed, None
         return resumed
-
-    def check_stop(self) -> None:
-        """Raise :class:`Stopped` when that was asked for."""
-        if self.should_stop():
-            raise Stopped
 
     def labels(self, part: str) -> np.ndarray:
         """Return the labels of a part (``train``, ``val`` or ``test``), in the split's order."""
@@ -64,8 +58,7 @@ class PhaseContext:
                 self.index,
                 self.split,
                 cache_dir=self.cache_dir,
-                on_progress=self.recorder.report,
-                should_stop=self.should_stop,
+                monitor=self.monitor,
             )
             seconds = self.recorder.end_phase()
             self.seconds["features"] = self.seconds.get("features", 0.0) + seconds

@@ -81,8 +81,6 @@ class TensorBoardLog:
 
 _log = logging.getLogger(__name__)
 
-_PROGRESS_SECONDS = 0.1
-
 
 class RunRecorder:
     """Marks a run as running within its ``with`` block, and as what it came to at the end.
@@ -96,7 +94,6 @@ class RunRecorder:
         self._on_event = on_event
         self._tensorboard: TensorBoardLog | None = None
         self._ended = False
-        self._next_progress = 0.0
         self._phase: tuple[str, float] = ("", 0.0)
 
     def __enter__(self) -> Self:
@@ -143,11 +140,7 @@ class RunRecorder:
         self._tensorboard = TensorBoardLog(self.run.run_dir, epochs_before)
 
     def report(self, progress: Progress) -> None:
-        """Emit the progress of counted work, not more often than an eye can follow."""
-        now = time.monotonic()
-        if now < self._next_progress and not progress.is_through:
-            return
-        self._next_progress = now + _PROGRESS_SECONDS
+        """Emit the progress of counted work."""
         self.emit(
             FeatureProgress(
                 stage=progress.stage,

@@ -54,7 +54,7 @@ def _features(context: PhaseContext, run: Run) -> tuple[np.ndarray, np.ndarray]:
         np.concatenate([context.split.train, context.split.val]),
         spec,
         cache_dir=context.cache_dir,
-        should_stop=context.should_stop,
+        **context.monitor.callbacks,
     )[0]
     return together[:num_train], together[num_train:]
 

@@ -24,7 +24,7 @@ from tl_core.errors import RunError, Stopped
 from tl_core.files import write_json
 from tl_core.metrics.classification import accuracy, log_loss, wilson_interval
 from tl_core.processes import BackgroundImport
-from tl_core.progress import ShouldStop
+from tl_core.progress import Monitor, ShouldStop
 from tl_core.runs.events import OnEvent, RunResumed
 from tl_core.runs.files import CLASSES_FILE, CONFIG_FILE, METRICS_FILE, ORIGIN_FILE, SPLIT_FILE
 from tl_core.runs.images import load_images_of
@@ -109,8 +109,7 @@ def train_queued(
         index = load_images_of(
             run,
             cache_dir=cache_dir or default_workspace().cache_dir,
-            on_progress=recorder.report,
-            should_stop=should_stop,
+            monitor=Monitor(recorder.report, should_stop),
         )
         scan_seconds = time.monotonic() - started
         split = split_dataset(index, run.config)
@@ -211,7 +210,7 @@ def _train(
             seconds,
         ),
         tensorflow=tensorflow,
-        should_stop=should_stop or (lambda: False),
+        monitor=Monitor(recorder.report, should_stop),
         seconds=seconds,
         resumed=resumed,
     )
@@ -221,7 +220,7 @@ def _train(
     state, message = "finished", ""
     try:
         for name in names[first:]:
-            context.check_stop()
+            context.monitor.check()
             phases[name].run(context)
             context.checkpoints.save()
     except Stopped as stopped:

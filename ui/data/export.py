@@ -12,6 +12,7 @@ from tl_core.data.curation.export import export_cleaned_copy
 from tl_core.data.curation.store import Decisions, checked, edit_decisions
 from tl_core.data.file_names import safe_component
 from tl_core.errors import DatasetError, TLError
+from tl_core.progress import Monitor
 from ui.datasets.dataset_view import View
 from ui.datasets.picker import choose_dataset, dataset_id
 from ui.shared import session_keys
@@ -88,7 +89,7 @@ def _draw_copy(view: View) -> None:
         out = view.workspace.datasets_dir / _folder_name(name)
         bar = st.progress(0.0, text="Copying")
         st.button("Cancel", key="copy_cancel")  # any click ends this run; nothing is left behind
-        export_cleaned_copy(view.index, out, on_progress=shower(bar))
+        export_cleaned_copy(view.index, out, monitor=Monitor(shower(bar)))
         choose_dataset(view.workspace, dataset_id(view.workspace, out))
         st.session_state[session_keys.NOTICE] = f"'{out.name}' was made and is open now"
         st.rerun()

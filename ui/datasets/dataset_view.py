@@ -25,7 +25,7 @@ from tl_core.data.dataset import DatasetIndex, ImageRecord
 from tl_core.errors import TLError
 from tl_core.features.spec import FeatureSpec
 from tl_core.jobs import analysis as analysis_jobs
-from tl_core.progress import Progress
+from tl_core.progress import Monitor, Progress
 from tl_core.workspace import Workspace
 from ui.datasets.picker import DatasetRef
 from ui.datasets.scans import load_decided
@@ -235,7 +235,7 @@ def _look(workspace: Workspace, raw: DatasetIndex, looks: _Looks, key: Path) -> 
     try:
         with looks.turn:
             is_large = raw.num_images > MAX_LOOKED_AT_HERE
-            (look_apart if is_large else look)(raw, workspace.cache_dir, on_progress=note)
+            (look_apart if is_large else look)(raw, workspace.cache_dir, monitor=Monitor(note))
     except TLError as error:
         looks.by_key[key].error = str(error)
     except Exception:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -45,17 +43,15 @@ def told(progress: Progress, what: str = "") -> str:
     return text
 
 
-def shower(bar: DeltaGenerator, what: str = "", total: int = 0) -> OnProgress:
+def shower(bar: DeltaGenerator, what: str = "") -> OnProgress:
     """Return what draws progress in a bar.
 
     Args:
         bar: made by ``st.progress``.
         what: said in place of the stage.
-        total: how much there is, where the work itself does not know.
     """
 
     def show(progress: Progress) -> None:
-        known = progress if progress.total else replace(progress, total=total)
-        bar.progress(known.share, text=told(known, what))
+        bar.progress(progress.share, text=told(progress, what))
 
     return show

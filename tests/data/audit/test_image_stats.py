@@ -14,6 +14,7 @@ from tl_core.data.audit import image_stats as stats_module
 from tl_core.data.audit.image_stats import ImageStats, measure_dataset, measure_image
 from tl_core.data.dataset import scan_dataset
 from tl_core.errors import DatasetError, ImageError, Stopped
+from tl_core.progress import Monitor
 
 
 def png(image: Image.Image, tmp_path) -> ImageStats:
@@ -148,15 +149,14 @@ def test_a_vanished_file_is_refused(make_dataset):
 
 
 def test_progress_counts_what_had_to_be_measured(make_dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(stats_module, "_PROGRESS_SECONDS", 0)
     index = scan_dataset(make_dataset({"cat": 4, "dog": 3}))
     seen = []
 
-    measure_dataset(index, tmp_path, seen.append)
+    measure_dataset(index, tmp_path, Monitor(seen.append, report_seconds=0))
     assert [(one.stage, one.done, one.total) for one in seen] == [
         ("audit", done, 7) for done in range(1, 8)
     ]
-    measure_dataset(index, tmp_path, seen.append)
+    measure_dataset(index, tmp_path, Monitor(seen.append, report_seconds=0))
     assert len(seen) == 7
 
 
@@ -166,7 +166,9 @@ def test_a_stop_ends_soon_and_keeps_what_was_measured(make_dataset, tmp_path, mo
     asked = iter([False] * 10)
 
     with pytest.raises(Stopped):
-        measure_dataset(index, tmp_path, should_stop=lambda: next(asked, True), num_workers=1)
+        measure_dataset(
+            index, tmp_path, monitor=Monitor(None, lambda: next(asked, True)), num_workers=1
+        )
     assert 10 <= len(measured) < 30
     measured.clear()
     measure_dataset(index, tmp_path)

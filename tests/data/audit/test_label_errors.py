@@ -9,6 +9,7 @@ from tl_core.data.audit import label_errors
 from tl_core.data.audit.label_errors import check_labels, unlikeness
 from tl_core.data.folds import assign_folds
 from tl_core.errors import Stopped
+from tl_core.progress import Monitor
 
 
 def made(num_each: int = 40, num_classes: int = 4, spread: float = 0.6, seed: int = 0):
@@ -124,13 +125,13 @@ def test_wide_features_are_reduced_and_give_the_same_answer(monkeypatch):
 def test_progress_and_stop():
     features, labels = made()
     seen = []
-    check_labels(features, labels, 4, on_progress=seen.append)
+    check_labels(features, labels, 4, monitor=Monitor(seen.append, report_seconds=0))
 
     assert [(one.stage, one.done, one.total) for one in seen] == [
         ("labels", done, 5) for done in range(1, 6)
     ]
     with pytest.raises(Stopped):
-        check_labels(features, labels, 4, should_stop=lambda: True)
+        check_labels(features, labels, 4, monitor=Monitor(None, lambda: True))
 
 
 def test_what_is_unlike_its_class_stands_out():

@@ -14,6 +14,7 @@ from tl_core.data.curation.export import export_cleaned_copy
 from tl_core.data.curation.store import Decision, Decisions, apply_decisions
 from tl_core.data.dataset import DatasetIndex, scan_dataset
 from tl_core.errors import DatasetError, Stopped
+from tl_core.progress import Monitor
 from tl_core.workspace import Workspace
 from ui.data.export import _zipped
 
@@ -77,7 +78,7 @@ def test_a_stop_or_a_missing_file_leaves_nothing_behind(cleaned, tmp_path, name)
     before = sorted(tmp_path.iterdir())
     asked = iter([False, False, True])
     with pytest.raises(Stopped):
-        export_cleaned_copy(cleaned, tmp_path / name, should_stop=lambda: next(asked))
+        export_cleaned_copy(cleaned, tmp_path / name, monitor=Monitor(None, lambda: next(asked)))
     (cleaned.data_dir / "dog/2.png").unlink()
     with pytest.raises(DatasetError, match="gone"):
         export_cleaned_copy(cleaned, tmp_path / name)

@@ -17,7 +17,7 @@ import pytest
 
 from tl_core.data.ingest.archive import ArchiveReport, extract_archive
 from tl_core.errors import ArchiveError, DatasetError, Stopped
-from tl_core.progress import Progress
+from tl_core.progress import Monitor, Progress
 
 
 def make_zip(contents: Mapping[str, bytes]) -> io.BytesIO:
@@ -190,7 +190,9 @@ def test_a_write_error_is_a_refusal_that_leaves_nothing(
 def test_a_stop_leaves_nothing(tmp_path: Path) -> None:
     calls = iter([False, False, True])
     with pytest.raises(Stopped):
-        extract_archive(make_zip(PETS), tmp_path / "out", should_stop=lambda: next(calls))
+        extract_archive(
+            make_zip(PETS), tmp_path / "out", monitor=Monitor(None, lambda: next(calls))
+        )
     assert names_in(tmp_path) == []
 
 
@@ -204,7 +206,7 @@ def test_a_folder_in_use_is_left_as_it_is(tmp_path: Path) -> None:
         return False
 
     with pytest.raises(DatasetError, match="'out' is there already"):
-        extract_archive(make_zip(PETS), tmp_path / "out", should_stop=ask)
+        extract_archive(make_zip(PETS), tmp_path / "out", monitor=Monitor(None, ask))
     assert asked == []  # said before the work, not after it
     assert files_below(tmp_path) == {"out/mine.jpg": b"x"}
 
@@ -216,7 +218,7 @@ def test_a_missing_archive_is_an_error_of_ours(tmp_path: Path) -> None:
 
 def test_progress_counts_bytes_to_the_end(tmp_path: Path) -> None:
     told: list[Progress] = []
-    extract_archive(make_zip(PETS), tmp_path / "out", on_progress=told.append)
+    extract_archive(make_zip(PETS), tmp_path / "out", monitor=Monitor(told.append))
     assert (told[-1].stage, told[-1].done, told[-1].total) == ("unpack", 13, 13)
 
 
@@ -226,11 +228,12 @@ def test_a_kill_leaves_the_aim_untouched(tmp_path: Path) -> None:
     code = (
         "import os, pathlib, signal\n"
         "from tl_core.data.ingest import archive\n"
+        "from tl_core.progress import Monitor\n"
         "calls = iter([False, True])\n"
         "def stop():\n"
         "    if next(calls): os.kill(os.getpid(), signal.SIGKILL)\n"
         f"archive.extract_archive(pathlib.Path({str(tmp_path / 'pets.zip')!r}), "
-        f"pathlib.Path({str(out_dir)!r}), should_stop=stop)\n"
+        f"pathlib.Path({str(out_dir)!r}), monitor=Monitor(None, stop))\n"
     )
     root = Path(__file__).parents[3]
     killed = subprocess.run([sys.executable, "-c", code], cwd=root, timeout=60, check=False)

@@ -11,7 +11,7 @@ from conftest import draw_image
 from tl_core.data.ingest.uploads import UploadOutcome, store_uploads
 from tl_core.data.layout.plan import read_layout
 from tl_core.errors import DatasetError, Stopped
-from tl_core.progress import Progress
+from tl_core.progress import Monitor, Progress
 
 
 def photo(number: int, format: str = "PNG") -> bytes:
@@ -227,7 +227,7 @@ def test_a_stop_changes_nothing(tmp_path: Path) -> None:
             [("2.png", photo(2)), ("3.png", photo(3))],
             out_dir,
             class_name="cats",
-            should_stop=lambda: next(calls),
+            monitor=Monitor(None, lambda: next(calls)),
         )
     assert files_below(tmp_path) == {"pets/cats/1.png": photo(1)}
 
@@ -249,5 +249,5 @@ def test_beyond_a_limit_nothing_is_taken(
 def test_progress_counts_files(tmp_path: Path) -> None:
     told: list[Progress] = []
     uploads = [("cats/1.png", photo(1)), ("cats/2.txt", b"")]
-    store_uploads(uploads, tmp_path / "pets", on_progress=told.append)
+    store_uploads(uploads, tmp_path / "pets", monitor=Monitor(told.append))
     assert [(progress.done, progress.total) for progress in told] == [(1, 2), (2, 2)]

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageEnhance
 from tl_core.data.near_duplicates import search
 from tl_core.data.near_duplicates.search import find_near_duplicates
 from tl_core.errors import Stopped
+from tl_core.progress import Monitor
 
 SCENES = [fingerprint_of(draw_scene(seed)) for seed in range(30)]
 ORIGINAL = draw_scene(3)
@@ -124,7 +125,7 @@ def test_fewer_than_two_pictures_have_no_copies(num):
 
 def test_a_stop_is_obeyed():
     with pytest.raises(Stopped):
-        find_near_duplicates(SCENES, should_stop=lambda: True)
+        find_near_duplicates(SCENES, monitor=Monitor(None, lambda: True))
 
 
 def pink_fingerprints(num: int) -> list[bytes]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tl_core import progress
 from tl_core.data.sample import dataset
 from tl_core.data.sample.dataset import (
     CLASS_NAMES,
@@ -180,15 +181,17 @@ def test_wrong_label_is_a_burger_among_the_tacos(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.usefixtures("quick_photos")
-def test_progress_counts_every_image(tmp_path: Path) -> None:
+def test_progress_counts_every_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_REPORT_SECONDS", 0)
     seen: list[Progress] = []
     draw_sample_dataset(tmp_path / "food", num_per_class=NUM, on_progress=seen.append)
-    assert [progress.done for progress in seen] == list(range(1, 3 * NUM + 1))
-    assert {progress.total for progress in seen} == {3 * NUM}
+    assert [event.done for event in seen] == list(range(1, 3 * NUM + 1))
+    assert {event.total for event in seen} == {3 * NUM}
 
 
 @pytest.mark.usefixtures("quick_photos")
-def test_stopping_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_stopping_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_REPORT_SECONDS", 0)
     seen: list[Progress] = []
     with pytest.raises(Stopped):
         draw_sample_dataset(

@@ -23,7 +23,7 @@ from tl_core.data.audit.labels import find_outliers, find_wrong_labels
 from tl_core.data.dataset import DatasetIndex
 from tl_core.data.near_duplicates.search import Group, find_near_duplicates
 from tl_core.errors import DatasetError
-from tl_core.progress import OnProgress, ShouldStop
+from tl_core.progress import Monitor, OnProgress, ShouldStop
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,11 +115,12 @@ def audit_dataset(
         >>> [finding.paths for finding in audit.findings if finding.kind == "duplicate"]
         [('dog/0.png', 'dog/copy.png')]
     """
+    monitor = Monitor(on_progress, should_stop)
     config = config or AuditConfig()
     given = None if features is None else _check_features(index, features)
-    stats = measure_dataset(index, cache_dir, on_progress, should_stop)
+    stats = measure_dataset(index, cache_dir, monitor)
     exact = exact_groups(index)
-    near = _near_groups(index, stats, config, given, should_stop)
+    near = _near_groups(index, stats, config, given, monitor)
     check = None
     if given is not None:
         check = check_labels(
@@ -127,8 +128,7 @@ def audit_dataset(
             index.labels,
             index.num_classes,
             groups=_number_groups(len(index.records), (*exact, *near)),
-            on_progress=on_progress,
-            should_stop=should_stop,
+            monitor=monitor,
         )
     probabilities = None if check is None else check.probabilities
     findings = [
@@ -170,7 +170,7 @@ def _near_groups(
     stats: Sequence[ImageStats],
     config: AuditConfig,
     features: np.ndarray | None,
-    should_stop: ShouldStop | None,
+    monitor: Monitor,
 ) -> list[Group]:
     """Return groups of positions that show the same picture in at least two files' bytes."""
     places_with: dict[str, list[int]] = {}
@@ -181,7 +181,7 @@ def _near_groups(
         [stats[places[0]].fingerprint for places in copies],
         features=None if features is None else features[[places[0] for places in copies]],
         similarity=config.copy_similarity,
-        should_stop=should_stop,
+        monitor=monitor,
     )
     return [tuple(sorted(place for one in group for place in copies[one])) for group in groups]
 

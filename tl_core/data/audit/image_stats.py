@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import struct
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,8 +19,8 @@ from PIL import Image
 from tl_core.data.dataset import DatasetIndex, ImageRecord
 from tl_core.data.images.images import ImageSource, open_image
 from tl_core.data.near_duplicates.perceptual_hash import make_fingerprint
-from tl_core.errors import Stopped, TLError
-from tl_core.progress import OnProgress, Progress, ShouldStop
+from tl_core.errors import TLError
+from tl_core.progress import SILENT, Monitor
 from tl_core.sqlite_cache import SqliteCache
 
 STAGE = "audit"
@@ -29,7 +28,6 @@ _SIDE = 256  # about what a network sees: a photo that looks sharp at this size 
 _BLUR_WIDTH = 9
 _TAIL = 0.05
 _BATCH = 256  # images between two writes to the store: what a stop or a kill can cost
-_PROGRESS_SECONDS = 0.1
 _LAYOUT = struct.Struct("<10f")
 _COLOUR_SIDE = 64  # colours are judged on a reduced picture: they are coarse, and it is quick
 _MAX_BYTES = 2**28  # of the cache, about 200,000 images
@@ -82,8 +80,7 @@ def measure_image(source: ImageSource) -> ImageStats:
 def measure_dataset(
     index: DatasetIndex,
     cache_dir: Path | None = None,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
     num_workers: int | None = None,
 ) -> list[ImageStats]:
     """Return the stats of each image of a dataset, in the order of its records.
@@ -91,20 +88,19 @@ def measure_dataset(
     Args:
         index: the scanned dataset.
         cache_dir: where to keep what was measured; what is known there is not decoded again.
-        on_progress: called with stage ``"audit"`` and the images that had to be decoded.
-        should_stop: asked between images.
+        monitor: counts the images that had to be decoded, in stage ``"audit"``.
         num_workers: threads; by default one for each processor.
 
     Raises:
         DatasetError: a file is gone, cannot be read, or is not the one that was scanned.
-        Stopped: ``should_stop`` said so; with ``cache_dir`` what was measured is kept.
+        Stopped: ``monitor`` was asked to stop; with ``cache_dir`` what was measured is kept.
     """
     first_with = {record.sha256: record for record in reversed(index.records)}
     with open_stats_cache(cache_dir) as cache:
         kept = cache.read_many(_MEASURE, list(first_with))
         known = {sha256: _unpack(facts) for sha256, facts in kept.items()}
         waiting = [record for sha256, record in first_with.items() if sha256 not in known]
-        for batch in _measure_records(index, waiting, on_progress, should_stop, num_workers):
+        for batch in _measure_records(index, waiting, monitor, num_workers):
             known.update(batch)
             cache.write_many(_MEASURE, {sha256: _pack(stats) for sha256, stats in batch.items()})
     return [known[record.sha256] for record in index.records]
@@ -119,13 +115,11 @@ def open_stats_cache(cache_dir: Path | None) -> SqliteCache:
 def _measure_records(
     index: DatasetIndex,
     records: Sequence[ImageRecord],
-    on_progress: OnProgress | None,
-    should_stop: ShouldStop | None,
+    monitor: Monitor,
     num_workers: int | None,
 ) -> Iterator[dict[str, ImageStats]]:
     """Measure records in threads and yield what was found by sha256, in batches."""
-    start = reported = time.monotonic()
-    done = 0
+    stage = monitor.stage(STAGE, len(records))
     with ThreadPoolExecutor(num_workers or os.cpu_count() or 1, "stats") as pool:
         for first in range(0, len(records), _BATCH):
             batch: dict[str, ImageStats] = {}
@@ -133,15 +127,9 @@ def _measure_records(
             futures = [pool.submit(index.decode, record, measure_image) for record in chunk]
             try:
                 for record, future in zip(chunk, futures, strict=True):
-                    if should_stop is not None and should_stop():
-                        raise Stopped
+                    monitor.check()
                     batch[record.sha256] = future.result()
-                    done += 1
-                    now = time.monotonic()
-                    is_due = now - reported >= _PROGRESS_SECONDS or done == len(records)
-                    if on_progress is not None and is_due:
-                        reported = now
-                        on_progress(Progress(STAGE, done, len(records), now - start))
+                    stage.advance()
             except TLError:  # a stop, or a file that is gone: what was measured is kept
                 pool.shutdown(wait=False, cancel_futures=True)
                 yield batch

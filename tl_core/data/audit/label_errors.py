@@ -7,15 +7,13 @@ label is doubted.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
 
 from tl_core.data.folds import assign_folds
 from tl_core.data.nearest import unit_rows
-from tl_core.errors import Stopped
-from tl_core.progress import OnProgress, Progress, ShouldStop
+from tl_core.progress import SILENT, Monitor
 
 STAGE = "labels"
 _NUM_FOLDS = 5
@@ -54,8 +52,7 @@ def check_labels(
     *,
     groups: np.ndarray | None = None,
     seed: int = 0,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> LabelCheck:
     """Compare labels with what the other images say.
 
@@ -69,11 +66,10 @@ def check_labels(
         groups: ``(num_images,)`` integer; images of equal number are copies, and none of them is
             judged by another. Each image by itself when left out.
         seed: decides which images are judged together.
-        on_progress: called with stage ``"labels"`` and the probes trained.
-        should_stop: asked between probes.
+        monitor: counts the probes trained, in stage ``"labels"``.
 
     Raises:
-        Stopped: ``should_stop`` said so.
+        Stopped: ``monitor`` was asked to stop.
 
     References:
         Northcutt, Jiang and Chuang 2021, "Confident Learning: Estimating Uncertainty in Dataset
@@ -94,8 +90,7 @@ def check_labels(
             groups[rows],
             num_classes,
             np.random.default_rng(seed),
-            on_progress,
-            should_stop,
+            monitor,
         )
     own = probabilities[np.arange(len(labels)), labels]
     thresholds = np.full(num_classes, np.inf)
@@ -137,25 +132,22 @@ def _out_of_fold(
     groups: np.ndarray,
     num_classes: int,
     rng: np.random.Generator,
-    on_progress: OnProgress | None,
-    should_stop: ShouldStop | None,
+    monitor: Monitor,
 ) -> np.ndarray:
     """Return probabilities (n, num_classes) of each image by a probe trained without its fold."""
     from sklearn.linear_model import LogisticRegression
 
-    started = time.monotonic()
+    stage = monitor.stage(STAGE, _NUM_FOLDS)
     inputs = _reduced(features)
     folds = assign_folds(labels, groups, _NUM_FOLDS, rng)
     probabilities = np.zeros((len(labels), num_classes), np.float32)
     for fold in range(_NUM_FOLDS):
-        if should_stop is not None and should_stop():
-            raise Stopped
+        monitor.check()
         held_out = folds == fold
         probe = LogisticRegression(C=_PENALTY, max_iter=200, tol=1e-3)
         probe.fit(inputs[~held_out], labels[~held_out])
         probabilities[np.ix_(held_out, probe.classes_)] = probe.predict_proba(inputs[held_out])
-        if on_progress is not None:
-            on_progress(Progress(STAGE, fold + 1, _NUM_FOLDS, time.monotonic() - started))
+        stage.advance()
     return probabilities
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import time
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -17,17 +16,16 @@ from pathlib import Path, PurePosixPath
 from tl_core.data.dataset import DatasetIndex
 from tl_core.data.file_names import mark_name, path_key, safe_component
 from tl_core.data.layout.groups import GROUPS_FILE, groups_table
-from tl_core.errors import DatasetError, Stopped, TakenError
+from tl_core.errors import DatasetError, TakenError
 from tl_core.files import check_is_new, expand, new_folder, replacing
-from tl_core.progress import OnProgress, Progress, ShouldStop
+from tl_core.progress import SILENT, Monitor
 
 
 def export_cleaned_copy(
     index: DatasetIndex,
     out_path: str | os.PathLike[str],
     *,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> Path:
     """Copy the images of an index to ``out_path/<class>/<file>``, or into a zip of that layout.
 
@@ -38,8 +36,7 @@ def export_cleaned_copy(
     Args:
         index: what to copy, with decisions already applied.
         out_path: a folder that is missing or empty; with the ending ``.zip`` the archive to write.
-        on_progress: called with stage ``"copy"`` and the number of files.
-        should_stop: asked between files.
+        monitor: counts the files, in stage ``"copy"``; checked between them.
 
     Returns:
         ``out_path`` as an absolute path.
@@ -47,7 +44,7 @@ def export_cleaned_copy(
     Raises:
         DatasetError: ``out_path`` is taken, lies inside the dataset or cannot be written to, or a
             file has gone.
-        Stopped: ``should_stop`` said so; nothing is left behind.
+        Stopped: ``monitor`` was asked to stop; nothing is left behind.
     """
     out = expand(out_path).absolute()
     if out.is_relative_to(index.data_dir.absolute()):
@@ -59,12 +56,12 @@ def export_cleaned_copy(
         if out.suffix.lower() == ".zip":
             check_is_new(out)
             with replacing(out) as archive:
-                _write_zip(archive, _copies(index, groups, on_progress, should_stop), groups)
+                _write_zip(archive, _copies(index, groups, monitor), groups)
                 with suppress(OSError):
                     out.rmdir()  # an empty folder of that name gives way, as for a folder copy
         else:
             with new_folder(out) as folder:
-                _write_folder(folder, _copies(index, groups, on_progress, should_stop), groups)
+                _write_folder(folder, _copies(index, groups, monitor), groups)
     except TakenError:
         raise
     except OSError as error:
@@ -100,18 +97,14 @@ def _write_folder(
 def _copies(
     index: DatasetIndex,
     groups: dict[str, str],
-    on_progress: OnProgress | None,
-    should_stop: ShouldStop | None,
+    monitor: Monitor,
 ) -> Iterator[tuple[Path, PurePosixPath]]:
     """Yield each file with its place in the copy, telling progress and naming one that has gone."""
-    started = time.monotonic()
+    stage = monitor.stage("copy", index.num_images)
     folder_of = _class_folders(index.class_names)
     taken: set[str] = set()
-    for number, record in enumerate(index.records):
-        if should_stop is not None and should_stop():
-            raise Stopped
-        if on_progress is not None:
-            on_progress(Progress("copy", number, index.num_images, time.monotonic() - started))
+    for record in index.records:
+        monitor.check()
         source = index.path_of(record)
         if not source.is_file():
             raise DatasetError(f"Expected the image '{source}', but it has gone. Scan again.")
@@ -124,6 +117,7 @@ def _copies(
         if record.group is not None:
             groups[target.as_posix()] = record.group
         yield source, target
+        stage.advance()
 
 
 def _class_folders(class_names: Iterable[str]) -> dict[str, PurePosixPath]:

@@ -23,7 +23,7 @@ from tl_core.data.layout.folder_layout import natural_path_key
 from tl_core.data.layout.plan import LayoutName
 from tl_core.errors import DatasetError
 from tl_core.files import expand, read_json, write_json
-from tl_core.progress import OnProgress, ShouldStop
+from tl_core.progress import SILENT, Monitor
 from tl_core.workspace import Workspace
 
 __all__ = [
@@ -186,8 +186,7 @@ def load_dataset(
     workspace: Workspace,
     layout: str | None = None,
     *,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> DatasetIndex:
     """Scan a data folder and obey the decisions about it: what training and evaluation read.
 
@@ -200,14 +199,13 @@ def load_dataset(
     Raises:
         DatasetError: as :func:`~tl_core.data.dataset.scan_dataset`, or the decisions leave fewer
             than two classes.
-        Stopped: ``should_stop`` said so.
+        Stopped: ``monitor`` was asked to stop.
     """
     index = scan_dataset(
         data_dir,
         layout or kept_layout(workspace, data_dir),
         cache_dir=workspace.cache_dir,
-        on_progress=on_progress,
-        should_stop=should_stop,
+        **monitor.callbacks,
     )
     return apply_decisions(index, load_decisions(workspace, data_dir))
 

@@ -6,7 +6,6 @@ What an archive may not do is checked in ``zip_reader.py``; here is what of it i
 from __future__ import annotations
 
 import shutil
-import time
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -17,9 +16,9 @@ from typing import BinaryIO
 from tl_core.data.file_names import PlaceBook, UnsafeName, debris_kind, safe_component, show_name
 from tl_core.data.images.images import SUFFIXES
 from tl_core.data.ingest.zip_reader import ZipEntry, read_entries, refusal, stream_entry
-from tl_core.errors import ArchiveError, Stopped, TakenError
+from tl_core.errors import ArchiveError, TakenError
 from tl_core.files import new_folder
-from tl_core.progress import OnProgress, Progress, ShouldStop
+from tl_core.progress import SILENT, Monitor
 
 MAX_FILES = 50_000
 MAX_BYTES = 8 * 2**30
@@ -27,7 +26,6 @@ MAX_BYTES = 8 * 2**30
 # A Mac packs a hidden twin for each file, and folders count as well.
 _ENTRIES_PER_FILE = 3
 _SPARE_BYTES = 64 * 2**20
-_PROGRESS_SECONDS = 0.1
 
 _ARCHIVE_SUFFIXES = frozenset(
     f".{name}"
@@ -52,8 +50,7 @@ def extract_archive(
     source: Path | BinaryIO,
     out_dir: Path,
     *,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
     max_files: int = MAX_FILES,
     max_bytes: int = MAX_BYTES,
 ) -> ArchiveReport:
@@ -65,15 +62,14 @@ def extract_archive(
     Args:
         source: Path of the archive, or a binary file that can seek.
         out_dir: Where the dataset is to be; missing or empty.
-        on_progress: Called with the bytes unpacked so far.
-        should_stop: Asked between pieces of 256 KiB.
+        monitor: Counts the bytes unpacked; checked between pieces of 256 KiB.
         max_files: Most files that are taken.
         max_bytes: Most bytes that they may unpack to.
 
     Raises:
         ArchiveError: the archive is refused; the message names the entry and the reason.
         DatasetError: ``out_dir`` holds something already.
-        Stopped: ``should_stop`` said so.
+        Stopped: ``monitor`` was asked to stop.
     """
     with ExitStack() as stack:
         if isinstance(source, Path):
@@ -89,7 +85,7 @@ def extract_archive(
             plan = _plan(entries, max_files, max_bytes)
             with new_folder(out_dir) as folder:
                 _check_room(folder, plan.num_bytes)
-                _unpack(file, plan, folder, on_progress, should_stop)
+                _unpack(file, plan, folder, monitor)
         except ArchiveError as error:
             raise ArchiveError(f"Nothing was taken of {label}. {error}") from error
         except TakenError:
@@ -167,11 +163,9 @@ def _unpack(
     file: BinaryIO,
     plan: _Plan,
     folder: Path,
-    on_progress: OnProgress | None,
-    should_stop: ShouldStop | None,
+    monitor: Monitor,
 ) -> None:
-    start = last_told = time.monotonic()
-    done = 0
+    stage = monitor.stage("unpack", plan.num_bytes)
     for empty in plan.folders:
         (folder / empty).mkdir(parents=True, exist_ok=True)
     for entry, path in plan.files:
@@ -179,16 +173,10 @@ def _unpack(
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as out:
             for piece in stream_entry(file, entry):
-                if should_stop is not None and should_stop():
-                    raise Stopped
+                monitor.check()
                 out.write(piece)
-                done += len(piece)
-                now = time.monotonic()
-                if on_progress is not None and now - last_told >= _PROGRESS_SECONDS:
-                    last_told = now
-                    on_progress(Progress("unpack", done, plan.num_bytes, now - start))
-    if on_progress is not None:
-        on_progress(Progress("unpack", done, plan.num_bytes, time.monotonic() - start))
+                stage.advance(len(piece))
+    stage.report()
 
 
 def _gigabytes(num_bytes: int) -> str:

@@ -6,7 +6,6 @@ Each file has its own outcome: a bad one is left out with its reason and spoils 
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -28,9 +27,9 @@ from tl_core.data.ingest.class_folders import class_folder_name, class_home
 from tl_core.data.layout.folder_layout import Layout
 from tl_core.data.layout.plan import read_layout
 from tl_core.data.layout.split_names import part_of_name
-from tl_core.errors import DatasetError, ImageError, Stopped
+from tl_core.errors import DatasetError, ImageError
 from tl_core.files import scratch_folder
-from tl_core.progress import OnProgress, Progress, ShouldStop
+from tl_core.progress import SILENT, Monitor
 
 _CHUNK = 1024 * 1024
 
@@ -57,8 +56,7 @@ def store_uploads(
     out_dir: Path,
     *,
     class_name: str | None = None,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
     max_files: int = MAX_FILES,
     max_bytes: int = MAX_BYTES,
 ) -> list[UploadOutcome]:
@@ -74,8 +72,7 @@ def store_uploads(
         files: (name, content) pairs. A folder upload names them like ``"pets/cats/1.jpg"``.
         out_dir: The dataset's folder; made when missing.
         class_name: Put every file straight into this class, whatever folders its name lists.
-        on_progress: Called with the number of files looked at.
-        should_stop: Asked before each file.
+        monitor: Counts the files looked at; checked before each.
         max_files: Most files that are taken.
         max_bytes: Most bytes that are taken in all.
 
@@ -85,7 +82,7 @@ def store_uploads(
     Raises:
         DatasetError: the class name cannot be one, the files cannot be written, or are more
             than the limits allow; nothing was changed.
-        Stopped: ``should_stop`` said so; nothing was changed.
+        Stopped: ``monitor`` was asked to stop; nothing was changed.
     """
     layout = read_layout(out_dir) if out_dir.exists() else Layout()
     class_folder = None
@@ -100,20 +97,17 @@ def store_uploads(
         )
     places = _places([name for name, _ in uploads], layout, class_folder)
     outcomes: list[UploadOutcome] = []
-    start = time.monotonic()
+    stage = monitor.stage("upload", len(uploads))
     try:
         with scratch_folder(out_dir) as folder:
             batch = _Batch(out_dir, folder, max_bytes)
             for (name, content), place in zip(uploads, places, strict=True):
-                if should_stop is not None and should_stop():
-                    raise Stopped
+                monitor.check()
                 path, reason = place
                 if path is not None:
                     path, reason = batch.store(path, content)
                 outcomes.append(UploadOutcome(name, None if path is None else str(path), reason))
-                if on_progress is not None:
-                    seconds = time.monotonic() - start
-                    on_progress(Progress("upload", len(outcomes), len(uploads), seconds))
+                stage.advance()
             batch.move_in_place()
     except OSError as error:
         raise DatasetError(

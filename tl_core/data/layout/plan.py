@@ -45,7 +45,7 @@ from tl_core.data.layout.table_layout import (
 from tl_core.data.layout.tree import Tree, read_tree
 from tl_core.errors import ConfigError, DatasetError, did_you_mean
 from tl_core.files import expand
-from tl_core.progress import ShouldStop
+from tl_core.progress import SILENT, Monitor
 
 LINK_ROOT = "TL_LINK_ROOT"
 """Environment variable: the folder inside which links are followed on request."""
@@ -229,19 +229,19 @@ def plan_layout(
     data_dir: str | os.PathLike[str],
     layout: str | None = None,
     *,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> LayoutPlan:
     """Return how a folder would be read, with the alternatives. No image is opened.
 
     Args:
         data_dir: the folder.
         layout: name of the reading to take; by default the most plausible one.
-        should_stop: asked at each folder.
+        monitor: checked at each folder.
 
     Raises:
         ConfigError: there is no such reading.
         DatasetError: there is no such folder, or the reading does not fit it.
-        Stopped: ``should_stop`` said so.
+        Stopped: ``monitor`` was asked to stop.
 
     Example:
         >>> plan_layout("pets").chosen.title  # doctest: +SKIP
@@ -249,7 +249,7 @@ def plan_layout(
     """
     root = expand(data_dir).absolute()
     name = LayoutName.parse(layout) if layout else None
-    tree = _tree(root, name, should_stop)
+    tree = _tree(root, name, monitor)
     finder = ImageFinder.of(tree.top.all_images())
     readings = _find_readings(tree, finder)
     candidates = readings.candidates
@@ -270,19 +270,17 @@ def plan_layout(
     )
 
 
-def read_layout(
-    root: Path, should_stop: ShouldStop | None = None, layout: str | None = None
-) -> Layout:
+def read_layout(root: Path, monitor: Monitor = SILENT, layout: str | None = None) -> Layout:
     """Return the files of a folder with their classes, by the named reading or the default one.
 
     Raises:
         ConfigError: there is no such reading.
         DatasetError: there is no such folder, the reading does not fit it, or it is no dataset of
             class images.
-        Stopped: ``should_stop`` said so.
+        Stopped: ``monitor`` was asked to stop.
     """
     name = LayoutName.parse(layout) if layout else None
-    tree = _tree(root, name, should_stop)
+    tree = _tree(root, name, monitor)
     finder = ImageFinder.of(tree.top.all_images()) if _has_tables(tree) else ImageFinder()
     if name is not None:
         return _finished(_candidate(tree, finder, name), tree, finder)
@@ -297,11 +295,11 @@ def read_layout(
     return found
 
 
-def _tree(root: Path, name: LayoutName | None, should_stop: ShouldStop | None) -> Tree:
+def _tree(root: Path, name: LayoutName | None, monitor: Monitor) -> Tree:
     follow = name is not None and name.options.get("links") == "follow"
     named = os.environ.get(LINK_ROOT)
     roots = [expand(named)] if named else [Path(os.path.realpath(root)).parent]
-    return read_tree(root, should_stop, follow_links=follow, link_roots=roots)
+    return read_tree(root, monitor, follow_links=follow, link_roots=roots)
 
 
 def _has_tables(tree: Tree) -> bool:

@@ -16,8 +16,8 @@ from pathlib import Path
 from tl_core.data.file_names import debris_kind
 from tl_core.data.images.images import SUFFIXES
 from tl_core.data.images.signatures import holds_image
-from tl_core.errors import DatasetError, Stopped
-from tl_core.progress import ShouldStop
+from tl_core.errors import DatasetError
+from tl_core.progress import SILENT, Monitor
 
 # Endings that are never looked into for an image, however many files carry them.
 _OTHER_SUFFIXES = frozenset(
@@ -122,7 +122,7 @@ def is_there(path: Path, expected: str) -> bool:
 
 def read_tree(
     root: Path,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
     *,
     follow_links: bool = False,
     link_roots: Sequence[Path] = (),
@@ -135,7 +135,7 @@ def read_tree(
 
     Raises:
         DatasetError: ``root`` is missing or no folder.
-        Stopped: ``should_stop`` said so.
+        Stopped: ``monitor`` was asked to stop.
     """
     if not is_there(root, "a folder with one folder per class"):
         raise DatasetError(
@@ -147,7 +147,7 @@ def read_tree(
             f"Expected a folder with one folder per class, found a file: '{root}'. "
             "Unpack it first if it is an archive."
         )
-    return _Walk(root, should_stop, follow_links, link_roots).run()
+    return _Walk(root, monitor, follow_links, link_roots).run()
 
 
 class _Walk:
@@ -156,12 +156,12 @@ class _Walk:
     def __init__(
         self,
         root: Path,
-        should_stop: ShouldStop | None,
+        monitor: Monitor,
         follow_links: bool,
         link_roots: Sequence[Path],
     ) -> None:
         self._real_root = Path(os.path.realpath(root))
-        self._should_stop = should_stop
+        self._monitor = monitor
         self._roots = [self._real_root]
         if follow_links:
             self._roots += [Path(os.path.realpath(one)) for one in link_roots]
@@ -173,8 +173,7 @@ class _Walk:
         waiting: list[tuple[Folder, tuple[Path, ...]]] = [(self._tree.top, (self._real_root,))]
         while waiting:
             folder, trail = waiting.pop()
-            if self._should_stop is not None and self._should_stop():
-                raise Stopped
+            self._monitor.check()
             for entry in self._entries(folder.path):
                 reason = self._sort_in(entry, folder, trail, waiting)
                 if reason is not None:

@@ -29,8 +29,7 @@ from tl_core.data.near_duplicates.registration import (
     worst_difference,
 )
 from tl_core.data.nearest import nearest_pairs
-from tl_core.errors import Stopped
-from tl_core.progress import ShouldStop
+from tl_core.progress import SILENT, Monitor
 
 Group = tuple[int, ...]
 
@@ -110,7 +109,7 @@ def find_near_duplicates(
     *,
     features: np.ndarray | None = None,
     similarity: float = SIMILARITY,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> list[Group]:
     """Return groups of positions whose pictures are copies of one, in order of their first.
 
@@ -118,10 +117,10 @@ def find_near_duplicates(
         fingerprints: one for each picture, as :func:`.perceptual_hash.make_fingerprint` makes it.
         features: ``(n, dim)`` in the same order; with them strongly cropped copies are found too.
         similarity: least correlation of the pictures' detail, up to 1.
-        should_stop: asked between batches.
+        monitor: checked between batches.
 
     Raises:
-        Stopped: ``should_stop`` said so.
+        Stopped: ``monitor`` was asked to stop.
     """
     if len(fingerprints) < 2:
         return []
@@ -129,16 +128,14 @@ def find_near_duplicates(
     light, colour = read_fingerprints(fingerprints)
     for candidates in _candidates(light, features, groups):
         while len(candidates.first):
-            if should_stop is not None and should_stop():
-                raise Stopped
+            monitor.check()
             batch = candidates[:_CONFIRM_BATCH]
             copies = batch[_are_copies(light, colour, batch, similarity)]
             for first, second in zip(copies.first, copies.second, strict=True):
                 groups.join(first, second)
             candidates = candidates[_CONFIRM_BATCH:]
             candidates = candidates[groups.are_apart(candidates.first, candidates.second)]
-        if should_stop is not None and should_stop():
-            raise Stopped
+        monitor.check()
     return groups.found()
 
 

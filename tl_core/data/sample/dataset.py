@@ -8,7 +8,6 @@ one of each fault that the Data page finds. How the photos are drawn is the matt
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -19,9 +18,9 @@ from random import Random
 from PIL import Image
 
 from tl_core.data.sample.drawing.photo import draw_photo
-from tl_core.errors import ConfigError, Stopped, did_you_mean
+from tl_core.errors import ConfigError, did_you_mean
 from tl_core.files import new_folder
-from tl_core.progress import OnProgress, Progress, ShouldStop
+from tl_core.progress import Monitor, OnProgress, ShouldStop
 
 SAMPLE_NAME = "sample"
 CLASS_NAMES = ("Burger", "Pizza", "Taco")
@@ -113,15 +112,13 @@ def draw_sample_dataset(
     with new_folder(out_dir) as temporary:
         for class_name in CLASS_NAMES:
             (temporary / class_name).mkdir(parents=True)
-        started = time.monotonic()
-        total = num_per_class * len(CLASS_NAMES)
+        monitor = Monitor(on_progress, should_stop)
+        stage = monitor.stage("sample", num_per_class * len(CLASS_NAMES))
         with closing(_draw_files(num_per_class, seed, faults)) as files:
-            for done, (path, data) in enumerate(files, start=1):
+            for path, data in files:
                 (temporary / path).write_bytes(data)
-                if on_progress is not None:
-                    on_progress(Progress("sample", done, total, time.monotonic() - started))
-                if should_stop is not None and should_stop():
-                    raise Stopped
+                stage.advance()
+                monitor.check()
     return out_dir
 
 

@@ -12,6 +12,7 @@ import streamlit as st
 
 from tl_core.data.images.images import OFFERED
 from tl_core.data.ingest.archive import extract_archive
+from tl_core.progress import Monitor
 from ui.data.intake.camera import draw_camera
 from ui.data.intake.classes import draw_classes
 from ui.data.intake.folder_picker import draw_folder_picker
@@ -91,7 +92,7 @@ def _draw_zip(studio: Studio) -> None:
     if st.button("Add the zip", key="add_zip", type="primary", disabled=file is None):
         out_dir = new_dataset_dir(studio, name)
         with adding(name.strip()) as bar:
-            report = extract_archive(given(file), out_dir, on_progress=shower(bar))
+            report = extract_archive(given(file), out_dir, monitor=Monitor(shower(bar)))
         left_out = report.refused + [(kind, f"{n} left out") for kind, n in report.ignored.items()]
         finish(studio, out_dir, report.num_files, left_out, is_unread=True)
 

@@ -18,6 +18,7 @@ from tl_core.data.layout.folder_layout import natural_key
 from tl_core.data.layout.plan import read_layout
 from tl_core.errors import DatasetError
 from tl_core.files import check_is_new
+from tl_core.progress import Monitor
 from ui.datasets.picker import DatasetRef, choose_dataset, dataset_id, list_datasets
 from ui.datasets.scans import folder_stamp, load_raw
 from ui.shared import session_keys
@@ -150,7 +151,7 @@ def store(
             [(name or file.name, file) for file in files],
             out_dir,
             class_name=class_name,
-            on_progress=shower(bar, total=len(files)),
+            monitor=Monitor(shower(bar)),
         )
     told = [
         (one.name, f"added as {one.path}" if one.path else one.reason or "") for one in outcomes
