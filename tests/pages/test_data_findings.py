@@ -1,12 +1,15 @@
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
-from app_helpers import DATA, assert_sound, open_page, sample_folder
+from app_helpers import DATA, assert_sound, open_page, sample_folder, texts, unescaped
 from PIL import Image
 
 from tl_core.analysis.cache import ExploreFiles
 from tl_core.analysis.explore import look
+from tl_core.config.training import TrainConfig
+from tl_core.data.audit.audit import audit_dataset
 from tl_core.data.curation.store import (
     Decision,
     Decisions,
@@ -15,7 +18,10 @@ from tl_core.data.curation.store import (
     load_decisions,
 )
 from tl_core.data.dataset import scan_dataset
+from tl_core.features.spec import FeatureSpec
 from tl_core.files import read_json, write_json
+from tl_core.jobs.queue import JobQueue
+from ui.data.findings import ALL_CLEAR, FILES_CLEAR, LABELS, NOT_CHECKED
 from ui.datasets.dataset_view import ensure_look
 
 FINDINGS = {"data_tabs": "Findings"}
@@ -226,3 +232,64 @@ def test_a_button_for_all_photos_of_a_finding_does_nothing_once_there_are_others
     stale.click().run()
     assert_sound(at)
     assert held(workspace, dataset) == {}
+
+
+@pytest.fixture
+def clean_dataset(workspace, make_dataset):
+    folder = make_dataset({"cat": 12, "dog": 12}, sample_folder(workspace), size=(80, 64))
+    index = scan_dataset(folder)
+    look(index, workspace.cache_dir)
+    clear = replace(audit_dataset(index), findings=())
+    ExploreFiles(workspace.cache_dir, index).write_audit(clear, has_features=False)
+    return folder
+
+
+def features_of(workspace, folder, **settings):
+    spec = FeatureSpec.from_config(TrainConfig(**settings))
+    return ExploreFiles(workspace.cache_dir, scan_dataset(folder), spec)
+
+
+def test_without_the_check_of_the_labels_there_is_no_all_clear(workspace, clean_dataset):
+    at = open_page(DATA, **FINDINGS)
+    assert_sound(at)
+    told = texts(at)
+    assert FILES_CLEAR in told
+    assert ALL_CLEAR not in told
+    assert "none open" not in told
+    assert f"{LABELS}: {NOT_CHECKED}" in told
+    assert f"{LABELS}: {NOT_CHECKED}" in "\n".join(one.value for one in at.sidebar.caption)
+
+
+def test_a_check_of_the_labels_that_failed_says_why_and_gives_no_all_clear(
+    workspace, clean_dataset
+):
+    features_of(workspace, clean_dataset).write_failure("explore", "There is no network.")
+    at = open_page(DATA, **FINDINGS)
+    assert_sound(at)
+    assert ALL_CLEAR not in texts(at)
+    assert f"{LABELS}: could not be checked: There is no network" in texts(at)
+
+
+def test_when_the_chosen_backbone_cannot_be_used_the_labels_are_checked_with_the_default_one(
+    workspace, clean_dataset
+):
+    choice = {"train.backbone": "ResNet50"}
+    failed = features_of(workspace, clean_dataset, backbone="ResNet50")
+    failed.write_failure("explore", "It could not be downloaded.")
+    at = open_page(DATA, **FINDINGS, **choice)
+    assert_sound(at)
+    asked = [job.payload["config"]["backbone"] for job in jobs(workspace, "explore")]
+    assert asked == [TrainConfig().backbone]
+    audit = replace(audit_dataset(scan_dataset(clean_dataset)), findings=())
+    features_of(workspace, clean_dataset).write_audit(audit, has_features=True)
+    at = open_page(DATA, **FINDINGS, **choice)
+    assert ALL_CLEAR in texts(at)
+    assert "ResNet50 could not be used. It could not be downloaded" in unescaped(texts(at))
+    at.button(key="retry_backbone").click().run()
+    assert_sound(at)
+    assert failed.read_failure("explore") is None
+    assert "ResNet50" in [job.payload["config"]["backbone"] for job in jobs(workspace, "explore")]
+
+
+def jobs(workspace, kind):
+    return [job for job in JobQueue(workspace).jobs() if job.kind == kind]

@@ -10,7 +10,7 @@ import streamlit as st
 
 from tl_core.data.dataset import Finding, ImageRecord
 from ui.data.finding_items import UNREADABLE, Item, Open, kind_words, open_findings
-from ui.data.progress import POLL_SECONDS, draw_job, draw_look
+from ui.data.progress import POLL_SECONDS, draw_fallback, draw_job, draw_look
 from ui.datasets.dataset_view import View, ensure_look
 from ui.datasets.decisions import draw_history, draw_refusal, exclude, ignore, move
 from ui.shared.errors import guarded
@@ -22,6 +22,10 @@ SEVERITIES = {
     "warning": (":material/warning:", "orange"),
     "info": (":material/info:", "blue"),
 }
+ALL_CLEAR = "No problems were found in the photos and their labels."
+FILES_CLEAR = "No problems were found in the files."
+LABELS = "Labels and odd photos"
+NOT_CHECKED = "not checked yet"
 ITEMS_A_PAGE = 12
 GROUPS_A_PAGE = 4
 MAX_IN_GROUP = 8
@@ -38,13 +42,16 @@ def draw_findings(view: View) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if waiting:
             st.markdown(f"**{number_of(len(waiting), 'finding')}** to look at")
+        elif is_checked(view):
+            st.markdown(f":green[:material/check_circle:] {ALL_CLEAR}")
         elif view.measured is not None:
-            st.markdown(":green[:material/check_circle:] Nothing wrong was found with the photos.")
+            st.markdown(f"{FILES_CLEAR} {LABELS}: {unchecked_words(view)}.")
         draw_history(view, "findings")
     if view.measured is None:
         draw_look(view)
     elif not view.measured.has_features:
         draw_job(view, "explore", "The search for odd and mislabelled photos")
+    draw_fallback(view)
     for number, one in enumerate(waiting):
         icon, color = SEVERITIES[one.finding.severity]
         with st.expander(
@@ -58,6 +65,24 @@ def draw_findings(view: View) -> None:
     if settled:
         names = sorted({kind_words(one.finding.kind) for one in settled})
         st.caption(f":material/done_all: Settled: {', '.join(names)}.")
+
+
+def is_checked(view: View) -> bool:
+    """Whether all checks of the photos were made, those of the labels among them."""
+    return view.measured is not None and view.measured.has_features
+
+
+def unchecked_words(view: View) -> str:
+    """Say of checks that were not made whether they will be, or why they cannot be."""
+    failure = None
+    if view.measured is None:
+        looking = ensure_look(view.workspace, view.raw)
+        failure = None if looking is None else looking.error
+    elif view.features is None:
+        failure = view.fallback_reason or "the backbone's weights are missing"
+    else:
+        failure = view.features.read_failure("explore")
+    return f"could not be checked: {plain(failure.rstrip('.'))}" if failure else NOT_CHECKED
 
 
 @st.fragment
@@ -122,7 +147,11 @@ def _draw_counts(view: View, is_busy: bool) -> None:
         for severity, (icon, color) in SEVERITIES.items()
         if counted[severity]
     ]
-    st.caption("Findings: " + (" &nbsp; ".join(parts) if parts else "none open"))
+    told = " &nbsp; ".join(parts) or ("none open" if is_checked(view) else "none so far")
+    st.caption(f"Findings: {told}")
+    if not is_checked(view):
+        what = "Photos" if view.measured is None else LABELS
+        st.caption(f"{what}: {unchecked_words(view)}")
 
 
 def _draw_group(view: View, finding: Finding, item: Item, *, is_only: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from tl_core.analysis.cache import ExploreFiles
+from tl_core.features.spec import FeatureSpec
 from tl_core.jobs import analysis as analysis_jobs
 from tl_core.jobs.analysis import ExploreKind
 from tl_core.progress import Progress
@@ -35,17 +36,32 @@ def draw_job(view: View, kind: ExploreKind, what: str, files: ExploreFiles | Non
     """
     files = files or view.features
     if files is None:
-        st.info(f"{what} needs the backbone, and its weights are not here.")
+        reason = plain(view.fallback_reason or "The backbone's weights are missing.")
+        st.warning(f"{what} could not be computed. {reason}", icon=":material/warning:")
         return
     failure = files.read_failure(kind)
     if failure is not None:
-        st.warning(f"{what} cannot be had. {plain(failure)}", icon=":material/warning:")
+        st.warning(f"{what} could not be computed. {plain(failure)}", icon=":material/warning:")
         if st.button("Try again", key=f"retry_{kind}", icon=":material/refresh:"):
             files.forget_failure(kind)
-            analysis_jobs.request(view.workspace, kind, view.config, view.dataset.path)
+            analysis_jobs.request(view.workspace, kind, view.features_config, view.dataset.path)
             st.rerun()
         return
     _poll_job(view, kind, what)
+
+
+def draw_fallback(view: View) -> None:
+    """Draw that another backbone than the chosen one is used, and why."""
+    if not view.fallback_reason or view.features is None:
+        return
+    st.caption(
+        f":material/info: Computed with {view.features_config.backbone}, as "
+        f"{view.config.backbone} could not be used. {plain(view.fallback_reason)}"
+    )
+    if st.button("Try again", key="retry_backbone", type="tertiary", icon=":material/refresh:"):
+        spec = FeatureSpec.from_config(view.config)
+        ExploreFiles(view.workspace.cache_dir, view.raw, spec).forget_failure("explore")
+        st.rerun()
 
 
 @st.fragment(run_every=POLL_SECONDS)
@@ -62,7 +78,7 @@ def _poll_look(view: View) -> None:
 @st.fragment(run_every=POLL_SECONDS)
 @guarded
 def _poll_job(view: View, kind: ExploreKind, what: str) -> None:
-    state = analysis_jobs.state_of(view.workspace, kind, view.config, view.dataset.path)
+    state = analysis_jobs.state_of(view.workspace, kind, view.features_config, view.dataset.path)
     if state is None:
         if st.session_state.pop(_waiting_key(kind), False):
             st.rerun()

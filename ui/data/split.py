@@ -151,14 +151,14 @@ def sureness(view: View, part: str, counts: np.ndarray) -> list[str]:
 def _draw_curve(view: View) -> None:
     try:
         files = ExploreFiles(
-            view.workspace.cache_dir, view.index, FeatureSpec.from_config(view.config)
+            view.workspace.cache_dir, view.index, FeatureSpec.from_config(view.features_config)
         )
     except OSError:
         files = None
     curve = None if files is None else files.read_curve()
     if curve is None:
         if files is not None and files.read_failure("curve") is None:
-            analysis_jobs.request(view.workspace, "curve", view.config, view.dataset.path)
+            analysis_jobs.request(view.workspace, "curve", view.features_config, view.dataset.path)
         draw_job(view, "curve", "The learning curve", files)
         return
     points = pd.DataFrame(

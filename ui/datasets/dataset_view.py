@@ -44,6 +44,10 @@ class View:
         index: what counts.
         config: the training settings as they stand, for backbone and split.
         measured: what the audit found of ``raw``, with features when they were there.
+        features: what is known by features, those of ``features_config``; None without a backbone.
+        features_config: ``config``, or with the default backbone while that of ``config`` cannot
+            be used.
+        fallback_reason: why the backbone of ``config`` cannot be used; empty when it can be.
     """
 
     workspace: Workspace
@@ -54,6 +58,8 @@ class View:
     config: TrainConfig
     measured: Measured | None
     features: ExploreFiles | None
+    features_config: TrainConfig
+    fallback_reason: str
 
     @cached_property
     def raw_place(self) -> dict[str, int]:
@@ -123,10 +129,7 @@ def open_view(workspace: Workspace, dataset: DatasetRef, config: TrainConfig) ->
     """
     decided = load_decided(workspace, dataset)
     ensure_look(workspace, decided.raw)
-    try:
-        features = ExploreFiles(workspace.cache_dir, decided.raw, FeatureSpec.from_config(config))
-    except (TLError, OSError):  # the backbone's package is not there: no features to speak of
-        features = None
+    features, features_config, reason = _choose_features(workspace, decided.raw, config)
     measured = None if features is None else read_measured(features)
     measured = measured or read_measured(ExploreFiles(workspace.cache_dir, decided.raw))
     return View(
@@ -138,7 +141,37 @@ def open_view(workspace: Workspace, dataset: DatasetRef, config: TrainConfig) ->
         config,
         measured,
         features,
+        features_config,
+        reason,
     )
+
+
+def _choose_features(
+    workspace: Workspace, raw: DatasetIndex, config: TrainConfig
+) -> tuple[ExploreFiles | None, TrainConfig, str]:
+    """Return the files of a backbone that can be used: that of ``config``, else the default one.
+
+    Returns:
+        The files, the settings that they are of, and why the backbone of ``config`` is not used.
+    """
+    files, failure = _feature_files(workspace, raw, config)
+    default = TrainConfig()
+    if not failure or config.backbone == default.backbone:
+        return files, config, ""
+    changes = {"backbone": default.backbone, "image_size": default.image_size}
+    fallback = config.updated(**changes)
+    return _feature_files(workspace, raw, fallback)[0], fallback, failure
+
+
+def _feature_files(
+    workspace: Workspace, raw: DatasetIndex, config: TrainConfig
+) -> tuple[ExploreFiles | None, str]:
+    """Return the files of a backbone's features, and why there will be none; empty if there may."""
+    try:
+        files = ExploreFiles(workspace.cache_dir, raw, FeatureSpec.from_config(config))
+    except (TLError, OSError) as error:  # the backbone's package or weights are not there
+        return None, str(error)
+    return files, files.read_failure("explore") or ""
 
 
 def found_in_line(workspace: Workspace, dataset: DatasetRef) -> str | None:
@@ -192,7 +225,7 @@ def ask_for_features(view: View) -> None:
         return
     has_maps = all((files.dir / name).is_file() for name in ("pca.npz", "tsne.npz"))
     if not has_maps or read_measured(files) is None:
-        analysis_jobs.request(view.workspace, "explore", view.config, view.dataset.path)
+        analysis_jobs.request(view.workspace, "explore", view.features_config, view.dataset.path)
 
 
 def read_measured(files: ExploreFiles) -> Measured | None:
