@@ -206,7 +206,7 @@ def test_when_all_images_are_gone_the_error_says_so(run, data_dir, cache_dir, ma
 
 def test_another_folder_is_evaluated_whole(run, cache_dir, make_dataset, tmp_path):
     """Its classes have other labels there, and one of the run's classes is missing."""
-    other = make_dataset({"ape": 2, "cat": 3, "fox": 4}, root=tmp_path / "other")
+    other = make_dataset({"ape": 2, "cat": 3, "fox": 4}, root=tmp_path / "other", size=(50, 44))
     evaluation = evaluate_run(run.run_dir, other, cache_dir=cache_dir)
     assert evaluation.part == "all"
     assert evaluation.labels.tolist() == [0] * 3 + [2] * 4
@@ -218,4 +218,32 @@ def test_another_folder_is_evaluated_whole(run, cache_dir, make_dataset, tmp_pat
 def test_a_folder_without_any_of_the_classes_is_refused(run, cache_dir, make_dataset, tmp_path):
     other = make_dataset({"Cat": 2, "bird": 2}, root=tmp_path / "other")
     with pytest.raises(DatasetError, match=r"named cat, dog, fox in .* found bird, Cat"):
+        evaluate_run(run.run_dir, other, cache_dir=cache_dir)
+
+
+def test_photos_of_another_folder_that_training_used_are_left_out_and_counted(
+    run, data_dir, cache_dir, make_dataset, tmp_path
+):
+    other = make_dataset({"cat": 3, "fox": 2}, root=tmp_path / "other", size=(50, 44))
+    rows = [row for row in run.split() if row.class_name == "cat"]
+    for part in ("train", "val", "test"):
+        row = next(row for row in rows if row.part == part)
+        shutil.copy(data_dir / row.path, other / "cat" / f"same_{part}.png")
+    evaluation = evaluate_run(run.run_dir, other, cache_dir=cache_dir)
+    assert evaluation.skipped == {
+        "cat/same_train.png": "the run was trained on it",
+        "cat/same_val.png": "the run was validated with it while it trained",
+    }
+    assert evaluation.num_used_in_training == 2
+    assert "cat/same_test.png" in evaluation.paths
+    assert evaluation.num_images == 6
+
+
+def test_a_folder_whose_photos_were_all_trained_on_is_refused(run, data_dir, cache_dir, tmp_path):
+    other = tmp_path / "other"
+    for row in run.split():
+        if row.part == "train":
+            (other / row.path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(data_dir / row.path, other / row.path)
+    with pytest.raises(DatasetError, match="trained on all 12 of its classes"):
         evaluate_run(run.run_dir, other, cache_dir=cache_dir)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,6 +23,7 @@ from tl_core.files import write_bytes, write_json
 from tl_core.head.out_of_distribution import describe_known, load_known, save_known
 from tl_core.head.temperature import Calibration
 from tl_core.runs.files import WEIGHTS_FILE
+from tl_core.runs.image_selection import TRAINED_ON
 from tl_core.runs.store import create_run, list_runs
 from ui.evaluate import before_after, confusion, corrections, photos
 from ui.evaluate.confusion import confusion_cells, pair_words
@@ -340,6 +342,23 @@ def test_a_run_whose_own_photos_are_gone_still_shows_another_folder(
     at = open_tab("Another folder", **session)
     assert_sound(at)
     assert "nothing to compare it with. The photos are gone" in texts(at)
+
+
+def test_photos_of_the_folder_that_were_trained_on_are_counted(
+    workspace, run, asked, make_dataset, monkeypatch
+):
+    make_dataset({"cat": 2, "dog": 2}, workspace.datasets_dir / "elsewhere")
+    answer = evaluations.evaluate_run
+
+    def evaluate(run_dir, data_dir, **settings):
+        evaluation = answer(run_dir, data_dir, **settings)
+        return evaluation if data_dir is None else replace(evaluation, skipped={"a": TRAINED_ON})
+
+    monkeypatch.setattr(evaluations, "evaluate_run", evaluate)
+    session = {"evaluate_part": "elsewhere", "evaluate_folder": "elsewhere"}
+    at = open_tab("Another folder", **session)
+    assert_sound(at)
+    assert at.info[0].value.startswith("1 of 5 photos left out: this run was trained on it")
 
 
 def test_a_drop_beyond_the_intervals_is_called_one():

@@ -16,6 +16,7 @@ from tl_core.head.temperature import NOT_CALIBRATED, Calibration
 from tl_core.metrics import classification
 from tl_core.metrics.calibration import calibration_error_by_chance, expected_calibration_error
 from tl_core.metrics.curves import PrecisionRecallCurve, RocCurve, precision_recall_curve, roc_curve
+from tl_core.runs.image_selection import TRAINED_ON, VALIDATED_WITH
 
 _TOP_KS = (2, 3, 5)
 
@@ -72,6 +73,12 @@ class Evaluation:
     def num_images(self) -> int:
         """Number of images the figures rest on."""
         return len(self.labels)
+
+    @property
+    def num_used_in_training(self) -> int:
+        """Number of images left out as the run was trained on them or validated with them."""
+        reasons = (TRAINED_ON, VALIDATED_WITH)
+        return sum(reason in reasons for reason in self.skipped.values())
 
     @cached_property
     def predicted(self) -> np.ndarray:

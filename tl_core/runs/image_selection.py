@@ -11,6 +11,9 @@ from tl_core.data.split import SplitRow
 from tl_core.errors import DatasetError, RunError, did_you_mean
 from tl_core.runs.store import Run
 
+TRAINED_ON = "the run was trained on it"
+VALIDATED_WITH = "the run was validated with it while it trained"
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -69,24 +72,51 @@ def choose_part(run: Run, index: DatasetIndex, part: str) -> tuple[str, Chosen]:
 
 
 def choose_all(run: Run, index: DatasetIndex) -> Chosen:
-    """Take every image of a class that the run knows."""
+    """Take every image of a class that the run knows and that its training did not use.
+
+    An image is recognised by its content, whatever its name. Those of the run's own test part
+    count: they are as new to the model as any other.
+
+    Raises:
+        DatasetError: no image is left.
+    """
     label_of = {name: label for label, name in enumerate(run.class_names)}
+    used = _used_in_training(run)
     chosen = Chosen()
+    num_used = 0
     for position, record in enumerate(index.records):
         name = index.class_names[record.label]
-        if name in label_of:
+        if name not in label_of:
+            hint = did_you_mean(name, run.class_names)
+            chosen.skipped[record.path] = f"the run has no class '{name}'.{hint}"
+        elif record.sha256 in used:
+            chosen.skipped[record.path] = used[record.sha256]
+            num_used += 1
+        else:
             chosen.positions.append(position)
             chosen.labels.append(label_of[name])
             chosen.rows.append(position)
-        else:
-            hint = did_you_mean(name, run.class_names)
-            chosen.skipped[record.path] = f"the run has no class '{name}'.{hint}"
+    if not chosen.positions and num_used:
+        raise DatasetError(
+            f"Expected photos in '{index.data_dir}' that the run was not trained on, but it was "
+            f"trained on all {num_used:,} of its classes. Choose a folder of other photos."
+        )
     if not chosen.positions:
         raise DatasetError(
             f"Expected class folders named {', '.join(run.class_names)} in '{index.data_dir}', "
             f"found {', '.join(index.class_names)}. Rename the folders to the run's classes."
         )
     return chosen
+
+
+def _used_in_training(run: Run) -> dict[str, str]:
+    """Return by sha256 the images that a run trained on or validated with, and which it was."""
+    try:
+        rows = run.split()
+    except RunError:  # a run made elsewhere may come without its split
+        return {}
+    reasons = {"train": TRAINED_ON, "val": VALIDATED_WITH}
+    return {row.sha256: reasons[row.part] for row in rows if row.part in reasons}
 
 
 def _places(rows: Sequence[SplitRow], index: DatasetIndex) -> list[tuple[SplitRow, int | None]]:

@@ -35,6 +35,7 @@ def draw_elsewhere(looked: Looked) -> None:
         return
     there = looked.evaluation
     name = there.data_dir.name
+    _draw_left_out(there)
     try:
         own = look(looked.workspace, looked.run, Source(TEST)).evaluation
     except DatasetError as error:
@@ -63,6 +64,16 @@ def draw_elsewhere(looked: Looked) -> None:
             recall_chart(recalls(own, there, name), own.class_names, (OWN, name)),
             key="shift_recall",
             alt="Share found of each class, at home and elsewhere",
+        )
+
+
+def _draw_left_out(there: Evaluation) -> None:
+    """Say how many photos of the folder do not count because training used them."""
+    if count := there.num_used_in_training:
+        st.info(
+            f"{count:,} of {words.number_of(count + there.num_images, 'photo')} left out: this run "
+            f"was trained on {'it' if count == 1 else 'them'}, and would look better than it is.",
+            icon=":material/info:",
         )
 
 

@@ -6,6 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from tl_core.data.curation.edits import Action
+from tl_core.data.curation.store import (
+    Decision,
+    Decisions,
+    decisions_path,
+    edit_decisions,
+    load_dataset,
+)
 from tl_core.data.dataset import scan_dataset
 from tl_core.data.ingest.class_folders import (
     add_class,
@@ -190,3 +198,55 @@ def test_a_folder_outside_the_workspace_is_never_written_to(workspace, make_data
         with pytest.raises(DatasetError, match="never written to"):
             change()
     assert counts(outside) == {"cat": 1, "cow": 1, "dog": 1}
+
+
+# Decisions follow
+
+
+def decide(workspace: Workspace, data_dir: Path, action: Action, class_name=None, *paths: str):
+    """Decide about images by hand, in one step."""
+    sha256_of = {record.path: record.sha256 for record in scan_dataset(data_dir).records}
+    made = [Decision(path, sha256_of[path], action, class_name) for path in paths]
+    edit_decisions(workspace, data_dir, lambda before: before.decide(f"{action} {paths}", made))
+
+
+def counted(workspace: Workspace, data_dir: Path) -> dict[str, int]:
+    """Return the number of images by class under the decisions, all of which must hold."""
+    index = load_dataset(data_dir, workspace)
+    assert [one for one in index.findings if one.kind == "stale_decisions"] == []
+    return index.class_counts()
+
+
+def test_decisions_follow_a_class_to_its_new_name(workspace, pets) -> None:
+    decide(workspace, pets, "relabel", "dog", "cow/0.png")
+    decide(workspace, pets, "exclude", None, "dog/1.png")
+    edit_decisions(workspace, pets, Decisions.undo)
+    rename_class(workspace, pets, "dog", "wolf")
+    assert counted(workspace, pets) == {"cat": 2, "wolf": 4}
+    edit_decisions(workspace, pets, Decisions.redo)
+    assert counted(workspace, pets) == {"cat": 2, "wolf": 3}
+
+
+def test_decisions_follow_the_files_of_merged_classes(workspace, pets) -> None:
+    decide(workspace, pets, "exclude", None, "dog/0.png")  # cat has a file of that name
+    decide(workspace, pets, "relabel", "cow", "dog/1.png")
+    decide(workspace, pets, "relabel", "dog", "cat/1.png")
+    merge_classes(workspace, pets, ["dog"], "cat")
+    assert counted(workspace, pets) == {"cat": 3, "cow": 2}
+
+
+def test_a_removed_class_takes_along_the_images_that_count_for_it_and_no_others(
+    workspace, pets
+) -> None:
+    decide(workspace, pets, "exclude", None, "dog/0.png")
+    decide(workspace, pets, "relabel", "cow", "dog/1.png")
+    decide(workspace, pets, "relabel", "dog", "cat/1.png")
+    aside = remove_class(workspace, pets, "dog")
+    assert counted(workspace, pets) == {"cat": 1, "cow": 2}
+    assert sorted(path.name for path in (aside / "dog").iterdir()) == ["0.png", "2.png"]
+    assert len(list((pets / "cow").iterdir())) == 2
+
+
+def test_without_decisions_no_file_of_them_is_written(workspace, pets) -> None:
+    rename_class(workspace, pets, "dog", "wolf")
+    assert not decisions_path(workspace, pets).exists()

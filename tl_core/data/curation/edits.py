@@ -6,8 +6,8 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -106,6 +106,13 @@ class Decisions:
         step = Step(label, tuple(decisions), time.time())
         return Decisions((*self.steps, step)) if step.decisions else self
 
+    def converted(self, convert: Callable[[Decision], Decision | None]) -> Decisions:
+        """Return the same steps with each decision replaced by ``convert`` of it, None for none."""
+        return Decisions(
+            tuple(_converted_step(step, convert) for step in self.steps),
+            tuple(_converted_step(step, convert) for step in self.undone),
+        )
+
     def undo(self) -> Decisions:
         """Return the decisions without the last step."""
         if not self.steps:
@@ -154,6 +161,11 @@ class Decisions:
             tuple(_read_step(step) for step in values["steps"]),
             tuple(_read_step(step) for step in values.get("undone", ())),
         )
+
+
+def _converted_step(step: Step, convert: Callable[[Decision], Decision | None]) -> Step:
+    decisions = (convert(decision) for decision in step.decisions)
+    return replace(step, decisions=tuple(one for one in decisions if one is not None))
 
 
 def reading_fault(error: Exception) -> str:

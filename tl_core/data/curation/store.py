@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from filelock import FileLock
 
@@ -35,6 +35,7 @@ __all__ = [
     "choose_layout",
     "decisions_path",
     "edit_decisions",
+    "follow_changed_files",
     "kept_layout",
     "load_dataset",
     "load_decisions",
@@ -144,6 +145,48 @@ def with_kept_layout(
 
 def _layout_path(workspace: Workspace, data_dir: str | os.PathLike[str]) -> Path:
     return decisions_path(workspace, data_dir).with_suffix(".layout")
+
+
+def follow_changed_files(
+    workspace: Workspace,
+    data_dir: str | os.PathLike[str],
+    moved: Mapping[str, str | None],
+    renamed: Mapping[str, str | None],
+) -> None:
+    """Make the decisions about a data folder follow its files and classes, undone ones as well.
+
+    Args:
+        workspace: where they are kept.
+        data_dir: the data folder.
+        moved: the new path of a file or folder by its old one, relative to ``data_dir``; None for
+            one that was removed, with the decisions about it.
+        renamed: the new name of a class by its old one. None for a class that was removed: images
+            that were moved to it by a decision are excluded, as they were part of it.
+    """
+    if not decisions_path(workspace, data_dir).exists():
+        return
+
+    def convert(decision: Decision) -> Decision | None:
+        path = _moved_path(decision.path, moved)
+        name = decision.class_name
+        if path is None:
+            return None
+        if name is None or name not in renamed:
+            return replace(decision, path=path)
+        if (new_name := renamed[name]) is not None:
+            return replace(decision, path=path, class_name=new_name)
+        return replace(decision, path=path, action="exclude", class_name=None)
+
+    edit_decisions(workspace, data_dir, lambda before: before.converted(convert))
+
+
+def _moved_path(path: str, moved: Mapping[str, str | None]) -> str | None:
+    place = PurePosixPath(path)
+    for old in (place, *place.parents):
+        if str(old) in moved:
+            new = moved[str(old)]
+            return None if new is None else str(PurePosixPath(new) / place.relative_to(old))
+    return path
 
 
 def apply_decisions(index: DatasetIndex, decisions: Decisions) -> DatasetIndex:

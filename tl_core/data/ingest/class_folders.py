@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
+from tl_core.data.curation.store import follow_changed_files, load_decisions
 from tl_core.data.file_names import (
     UnsafeName,
     debris_kind,
@@ -103,7 +104,7 @@ def add_class(workspace: Workspace, data_dir: Path, class_name: str) -> Path:
 
 
 def rename_class(workspace: Workspace, data_dir: Path, class_name: str, new_name: str) -> None:
-    """Rename a class's folder, or its folders in train, val and test.
+    """Rename a class's folder, or its folders in train, val and test; decisions follow.
 
     Raises:
         DatasetError: there is no such class, the new name is taken or cannot be one, or a folder
@@ -122,12 +123,14 @@ def rename_class(workspace: Workspace, data_dir: Path, class_name: str, new_name
             for path in renamed:
                 path.with_name(name).rename(path)
             raise
+    moved = {_place(path, data_dir): _place(path.with_name(name), data_dir) for path in paths}
+    follow_changed_files(workspace, data_dir, moved, {class_name: name})
 
 
 def merge_classes(
     workspace: Workspace, data_dir: Path, class_names: Sequence[str], target: str
 ) -> None:
-    """Move all images of some classes into another class of the dataset.
+    """Move all images of some classes into another class of the dataset; decisions follow.
 
     Files of one name are all kept: the one that moves gets a name of its own.
 
@@ -139,18 +142,26 @@ def merge_classes(
     sources = {name: _folders_of(layout, name) for name in class_names if name != target}
     _folders_of(layout, target)
     aside = _new_aside(workspace, data_dir)
-    with _changing(data_dir):
-        for name, folders in sources.items():
-            for folder in folders:
-                source = data_dir / folder
-                _move_files(source, source.with_name(target), name)
-                _put_aside(source, aside / folder)
+    moved: dict[str, str] = {}
+    try:
+        with _changing(data_dir):
+            for name, folders in sources.items():
+                for folder in folders:
+                    source = data_dir / folder
+                    out = source.with_name(target)
+                    for old, new in _move_files(_files_of(source), source, out, name):
+                        moved[_place(old, data_dir)] = _place(new, data_dir)
+                    _put_aside(source, aside / folder)
+    finally:  # of files that were moved before one could not be, too
+        follow_changed_files(workspace, data_dir, moved, dict.fromkeys(sources, target))
 
 
 def remove_class(workspace: Workspace, data_dir: Path, class_name: str) -> Path:
     """Take a class out of a dataset and return the folder where its images are put aside.
 
     Below it they lie as they did in the dataset, so that all parts of a class are in one place.
+    Decisions follow: images of its folders that count for another class go into the folder of
+    that class; images of other folders that count for the removed class are excluded.
 
     Raises:
         DatasetError: there is no such class, it is one of only two, or a folder cannot be moved.
@@ -163,10 +174,30 @@ def remove_class(workspace: Workspace, data_dir: Path, class_name: str) -> Path:
             " Add another class first."
         )
     aside = _new_aside(workspace, data_dir)
-    with _changing(data_dir):
-        for folder in folders:
-            _put_aside(data_dir / folder, aside / folder)
+    moved: dict[str, str | None] = {}
+    try:
+        with _changing(data_dir):
+            for folder in folders:
+                source = data_dir / folder
+                for name, files in _moved_by_decision(workspace, data_dir, folder).items():
+                    out = source.with_name(safe_component(name))
+                    for old, new in _move_files(files, source, out, class_name):
+                        moved[_place(old, data_dir)] = _place(new, data_dir)
+                _put_aside(source, aside / folder)
+                moved[_place(source, data_dir)] = None
+    finally:
+        follow_changed_files(workspace, data_dir, moved, {class_name: None})
     return aside
+
+
+def _moved_by_decision(workspace: Workspace, data_dir: Path, folder: str) -> dict[str, list[Path]]:
+    """Return the files of a class folder that a decision counts for another class, by its name."""
+    found: dict[str, list[Path]] = {}
+    for path, decision in load_decisions(workspace, data_dir).current.items():
+        is_there = PurePosixPath(path).is_relative_to(folder) and (data_dir / path).is_file()
+        if is_there and decision.class_name not in (None, PurePosixPath(folder).name):
+            found.setdefault(str(decision.class_name), []).append(data_dir / path)
+    return found
 
 
 def _own_layout(workspace: Workspace, data_dir: Path) -> Layout:
@@ -211,10 +242,13 @@ def _changing(data_dir: Path) -> Iterator[None]:
         ) from error
 
 
-def _move_files(source: Path, target: Path, class_name: str) -> None:
+def _move_files(
+    files: Iterable[Path], source: Path, target: Path, class_name: str
+) -> Iterator[tuple[Path, Path]]:
+    """Move files out of the folder ``source`` into ``target``; yield each old and new path."""
     target.mkdir(exist_ok=True)
     taken = {_key(entry.name) for entry in target.iterdir()}
-    for file in sorted(path for path in source.rglob("*") if path.is_file()):
+    for file in files:
         name, number = file.name, 0
         while _key(name) in taken:
             origin = f"{class_name}/{file.relative_to(source).as_posix()}/{number}"
@@ -222,6 +256,16 @@ def _move_files(source: Path, target: Path, class_name: str) -> None:
             name, number = mark_name(PurePosixPath(file.name), digest).name, number + 1
         taken.add(_key(name))
         file.rename(target / name)
+        yield file, target / name
+
+
+def _files_of(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _place(path: Path, data_dir: Path) -> str:
+    """Return a path as decisions name it."""
+    return path.relative_to(data_dir).as_posix()
 
 
 def _key(name: str) -> str:

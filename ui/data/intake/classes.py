@@ -56,7 +56,6 @@ def _draw_rename(studio: Studio, data_dir: Path, names: list[str]) -> None:
     left, right = st.columns(2)
     old = left.selectbox("Class", names, index=None, key=fresh("class_old"))
     new = right.text_input("New name", key=fresh("class_renamed"), max_chars=80)
-    st.caption("Decisions about its pictures go by their place and do not hold afterwards.")
     if (
         st.button(
             "Rename the class",
