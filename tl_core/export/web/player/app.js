@@ -85,11 +85,11 @@ class Player {
     if (item !== this.shown) return; // another picture was chosen meanwhile
     if (reply.error) {
       showProblem(reply.error);
-      $("result").hidden = true;
+      this.showNothing();
       return;
     }
-    this.draw(reply, false);
-    $("hint").textContent = `Answered in ${Math.max(1, item.milliseconds).toFixed(0)} ms on this device.`;
+    const time = `Answered in ${Math.max(1, item.milliseconds).toFixed(0)} ms on this device.`;
+    this.draw(reply, false, time);
   }
 
   async answer(item, explains = false) {
@@ -113,13 +113,18 @@ class Player {
     }
   }
 
-  draw(reply, isLive) {
+  draw(reply, isLive, hint) {
     $("loading").hidden = true;
     $("result").hidden = false;
     $("look").hidden = !this.canExplain;
     this.bars.show(reply, isLive);
     this.stage.showHeat(this.explains ? (reply.heat ?? null) : null);
-    this.bars.choose(this.explains ? (reply.heat?.label ?? this.label) : null);
+    const explained = this.explains ? (reply.heat?.label ?? this.label) : null;
+    this.bars.choose(explained);
+    $("hint").textContent =
+      explained === null
+        ? hint
+        : `Bright places speak for ${this.info.class_names[explained]}. Choose another class to see what speaks for it.`;
     document.body.dataset.answer = reply.reasons.length ? "none" : "class"; // read by tests
   }
 
@@ -167,8 +172,7 @@ class Player {
       try {
         const reply = await this.client.answer({ bitmap, explain });
         if (!this.camera.isOn) break;
-        this.draw(reply, true);
-        $("hint").textContent = "Live: the bars follow the camera.";
+        this.draw(reply, true, "Live: the bars follow the camera.");
         times.push(performance.now());
         while (times[0] < times.at(-1) - 2000) times.shift();
         if (times.length > 2) {
@@ -199,10 +203,14 @@ class Player {
     this.stopCamera();
     const [first] = this.strip.items;
     if (first) this.show(first);
-    else {
-      this.stage.showNothing();
-      $("result").hidden = true;
-    }
+    else this.showNothing();
+  }
+
+  showNothing() {
+    this.stage.showNothing();
+    $("result").hidden = true;
+    $("look").hidden = true;
+    $("loading").hidden = false; // where "Ready for a photo." stands
   }
 }
 

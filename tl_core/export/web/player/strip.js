@@ -30,6 +30,7 @@ export class Strip {
     picture.src = url;
     picture.alt = name;
     picture.loading = "lazy";
+    picture.addEventListener("error", () => button.classList.add("is-broken"));
     const label = make("span", "tile-answer");
     button.append(picture, label);
     const row = make("li");
