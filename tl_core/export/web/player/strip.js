@@ -30,7 +30,7 @@ export class Strip {
     picture.src = url;
     picture.alt = name;
     picture.loading = "lazy";
-    picture.addEventListener("error", () => button.classList.add("is-broken"));
+    picture.addEventListener("error", () => picture.replaceWith(make("span", "no-picture")));
     const label = make("span", "tile-answer");
     button.append(picture, label);
     const row = make("li");
