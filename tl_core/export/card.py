@@ -25,6 +25,21 @@ _RESIZE_WORDS = {
 }
 
 
+_PAGE_USE = """\
+## Use
+
+A page of static files: it classifies in the visitor's browser and sends nothing. Any static host
+serves it, in any sub-path.
+
+- On this machine: `python -m http.server` in this folder, then open <http://localhost:8000>.
+- Hugging Face: create a Space with the SDK *Static* and upload this folder.
+- GitHub Pages: put the folder into a repository and switch Pages on for its branch.
+- Netlify: drop the folder on <https://app.netlify.com/drop>.
+
+The camera and offline use need https, or localhost. The photos in `examples/` are of the test part
+and public wherever the page is."""
+
+
 def model_card(run: Run, row: Format, info: ModelInfo, parity: dict[str, Any] | None) -> str:
     """Return the text of the model card.
 
@@ -41,7 +56,7 @@ def model_card(run: Run, row: Format, info: ModelInfo, parity: dict[str, Any] | 
         f"# {info.name}\n\n{_summary(info)}",
         _use(row, info),
         _figures(info),
-        _limits(info),
+        _limits(row, info),
         _parity(row, parity),
         _data(run),
         _making(run, row, info),
@@ -51,6 +66,9 @@ def model_card(run: Run, row: Format, info: ModelInfo, parity: dict[str, Any] | 
 
 def _front_matter(row: Format, info: ModelInfo) -> str:
     """Return the YAML head; JSON strings are YAML strings, whatever is in them."""
+    if row.is_page:  # of a Space, which shows the page; the others are of a model
+        lines = ["---", f"title: {json.dumps(info.name)}", "sdk: static", "app_file: index.html"]
+        return "\n".join([*lines, "pinned: false", "---"])
     lines = [
         "---",
         f"library_name: {_LIBRARIES.get(row.name, 'tflite')}",
@@ -91,6 +109,8 @@ def _summary(info: ModelInfo) -> str:
 
 
 def _use(row: Format, info: ModelInfo) -> str:
+    if row.is_page:
+        return _PAGE_USE
     height, width = info.image_size
     text = (
         "## Use\n\n"
@@ -158,8 +178,13 @@ def _confusion(names: Sequence[str], matrix: Sequence[Sequence[int]]) -> list[st
     return lines
 
 
-def _limits(info: ModelInfo) -> str:
+def _limits(row: Format, info: ModelInfo) -> str:
     rejection = info.rejection
+    applied = (
+        "The page applies both limits."
+        if row.is_page
+        else "This export gives probabilities alone, so only the second limit can be applied to it."
+    )
     lines = [
         "## Intended use and limits",
         "",
@@ -174,8 +199,7 @@ def _limits(info: ModelInfo) -> str:
             f"the backbone's features (mean cosine distance to the nearest three above "
             f"{rejection.max_distance:.3f}) or when no class reaches "
             f"{_percent(rejection.min_probability)}. That turned away "
-            f"{_percent(rejection.false_reject)} of the validation photos. This export gives "
-            "probabilities alone, so only the second limit can be applied to it.",
+            f"{_percent(rejection.false_reject)} of the validation photos. {applied}",
         ]
     return "\n".join(lines)
 

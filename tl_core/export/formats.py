@@ -13,6 +13,7 @@ from tl_core.errors import ConfigError, did_you_mean
 from tl_core.export import predict_script, writers
 from tl_core.export.graph import Precision
 from tl_core.export.model_info import InputType
+from tl_core.export.web.folder import PAGE_FILES, write_web, write_web_int8
 from tl_core.export.writers import Writing
 
 
@@ -34,6 +35,7 @@ class Format:
             :mod:`tl_core.export.predict_script`. None for formats without a ``predict.py``, which
             then are not compared with the app either.
         precision: of the weights.
+        is_page: whether it is a web page to publish rather than a model to open in a program.
         input_dtype: what its model takes.
     """
 
@@ -48,6 +50,7 @@ class Format:
     extra: str = ""
     open_code: str | None = None
     precision: Precision = "float32"
+    is_page: bool = False
     input_dtype: InputType = "uint8"
 
     @property
@@ -143,6 +146,26 @@ _ROWS = (
         open_code=predict_script.OPENVINO,
         packages=("openvino",),
         extra="openvino",
+    ),
+    Format(
+        name="web",
+        title="Web page",
+        files=PAGE_FILES,
+        purpose="Share it as a link: it answers in the visitor's browser, with photos and camera.",
+        runtime="any current browser",
+        write=write_web,
+        precision="float16",
+        is_page=True,
+    ),
+    Format(
+        name="web-int8",
+        title="Web page, 8 bit",
+        files=PAGE_FILES,
+        purpose="The same page with the smallest download, less exact.",
+        runtime="any current browser",
+        write=write_web_int8,
+        precision="int8",
+        is_page=True,
     ),
 )
 

@@ -1,8 +1,13 @@
 import shutil
+from pathlib import Path
 
 import pytest
 from browser_helpers import open_chromium
-from web_helpers import PLAYER, serve
+
+import tl_core.export.web
+from benchmarks.web_export import serve
+
+PLAYER = Path(tl_core.export.web.__file__).parent / "player"
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ _LIMITS = (
 _PRIVACY = (
     "Everything runs in this browser. Photos and camera pictures are read by this page only, are "
     "not stored and cannot be sent: the page's Content-Security-Policy allows no connection other "
-    "than loading its own files."
+    "than loading its own files{hosts}."
 )
 
 
@@ -79,8 +79,15 @@ def describe(class_names: Sequence[str]) -> str:
     return f"Tells apart {len(class_names)} classes: {shown}{f' and {more} more' * (more > 0)}."
 
 
-def make_card(run: Run, info: ModelInfo, precision: Precision) -> Card:
-    """Describe a run for the visitors of its page, by the figures in ``info.metrics``."""
+def make_card(run: Run, info: ModelInfo, precision: Precision, hosts: str) -> Card:
+    """Describe a run for the visitors of its page, by the figures in ``info.metrics``.
+
+    Args:
+        run: the run.
+        info: the content of ``model.json``.
+        precision: of the network's weights.
+        hosts: where the page loads its runtime from; empty for its own folder.
+    """
     metrics = info.metrics
     counts = run.metrics.get("num_images", {})
     summary = f"Trained on {counts['train']:,} photos." if counts.get("train") else ""
@@ -100,7 +107,10 @@ def make_card(run: Run, info: ModelInfo, precision: Precision) -> Card:
         "tables": _tables(metrics),
         "notes": [
             {"title": "What to keep in mind", "text": _LIMITS},
-            {"title": "Privacy", "text": _PRIVACY},
+            {
+                "title": "Privacy",
+                "text": _PRIVACY.format(hosts=f", and its runtime from {hosts}" if hosts else ""),
+            },
         ],
     }
 

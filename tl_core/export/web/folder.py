@@ -42,6 +42,7 @@ PLAYER_FILE = "player.json"
 PLAYER_SCHEMA = 1
 HEAD_FILE = "head.bin"
 KNOWN_FILE = "known.bin"
+PAGE_FILES = ("index.html", "player", PLAYER_FILE, LITERT_FILE)
 NUM_EXAMPLES = 6
 MAX_HEAD_BYTES = 4 * 2**20
 """A larger head travels only inside the model: the page then offers no heat map."""
@@ -75,7 +76,8 @@ def write_web(
             public wherever the page is. 0 leaves them out.
     """
     folder, run = writing.folder, writing.run
-    missing = fetch_runtime(writing.cache_dir)
+    is_local = not fetch_runtime(writing.cache_dir)
+    hosts = "" if is_local else CDN
     images = writing.calibration_images() if precision == "int8" else []
     model = build_inference_model(run, with_feature_map=True)
     network = _write(folder / LITERT_FILE, convert_to_litert(model, precision, images))
@@ -83,17 +85,22 @@ def write_web(
     trust = load_trust(run, head)
     player = {
         "schema": PLAYER_SCHEMA,
-        "runtime": _write_runtime(folder, None if missing else writing.cache_dir),
+        "runtime": _write_runtime(folder, writing.cache_dir if is_local else None),
         "model": network.to_json(),
         "pooling": run.config.pooling,
         "head": _write_head(folder, head),
         "known": _write_known(folder, trust.known),
         "examples": _write_examples(writing, num_examples),
-        "card": make_card(run, writing.info, precision),
+        "card": make_card(run, writing.info, precision, hosts),
     }
     write_json(folder / PLAYER_FILE, player)
     title, description = writing.info.name, describe(writing.info.class_names)
-    _write_page(folder, title, description, _loaded_files(player), hosts="" if not missing else CDN)
+    _write_page(folder, title, description, _loaded_files(player), hosts)
+
+
+def write_web_int8(writing: Writing) -> None:
+    """Write the page of a run with 8-bit weights."""
+    write_web(writing, "int8")
 
 
 def _write(path: Path, content: bytes) -> PageFile:
