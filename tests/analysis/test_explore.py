@@ -15,10 +15,9 @@ from tl_core.analysis.explore import (
     mean_images,
     measure_curve,
     nearest_of_all,
-    spread_rows,
 )
 from tl_core.analysis.learning_curve import learning_curve
-from tl_core.analysis.projection import nearest, tsne_2d
+from tl_core.analysis.projection import tsne_2d
 from tl_core.config.audit import AuditConfig
 from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import scan_dataset
@@ -150,21 +149,8 @@ def test_an_audit_by_other_settings_is_not_taken_for_todays(index, tmp_path, mon
     assert ExploreFiles(tmp_path, index).read_audit() is None
 
 
-def test_neighbours_of_all_are_those_of_each(monkeypatch):
-    monkeypatch.setattr(module, "_CHUNK", 4)  # several chunks, the last one uneven
-    features = np.random.default_rng(1).normal(size=(11, 5)).astype(np.float32)
-    found = nearest_of_all(features, 3)
-    for row in range(11):
-        np.testing.assert_array_equal(found[row], nearest(features, row, 3)[0])
-
-
 def test_no_more_neighbours_than_there_are_others():
     assert nearest_of_all(np.eye(3, dtype=np.float32), 12).shape == (3, 2)
-
-
-def test_rows_are_spread_evenly_from_first_to_last():
-    np.testing.assert_array_equal(spread_rows(3, 5), [0, 1, 2])
-    np.testing.assert_array_equal(spread_rows(9, 3), [0, 4, 8])
 
 
 def test_the_mean_image_is_the_mean(make_dataset):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
-from sklearn.metrics.pairwise import cosine_similarity
 
-from tl_core.analysis.projection import nearest, pca_2d, tsne_2d
+from tl_core.analysis.projection import pca_2d, tsne_2d
 
 
 @pytest.mark.parametrize("shape", [(40, 8), (8, 40)], ids=["many rows", "many columns"])
@@ -24,6 +23,10 @@ def test_pca_of_equal_images_puts_them_all_in_one_point() -> None:
     np.testing.assert_array_equal(pca_2d(np.ones((3, 5), np.float32)), np.zeros((3, 2)))
 
 
+def test_pca_of_one_image_is_the_origin() -> None:
+    np.testing.assert_array_equal(pca_2d(np.ones((1, 5), np.float32)), np.zeros((1, 2)))
+
+
 def test_tsne_keeps_two_far_groups_apart_and_repeats() -> None:
     rng = np.random.default_rng(0)
     features = np.concatenate([rng.normal(0, 1, (20, 10)), rng.normal(30, 1, (20, 10))])
@@ -36,15 +39,3 @@ def test_tsne_keeps_two_far_groups_apart_and_repeats() -> None:
 
 def test_tsne_takes_as_few_as_three_images() -> None:
     assert tsne_2d(np.eye(3, dtype=np.float32)).shape == (3, 2)
-
-
-def test_the_nearest_are_those_of_the_smallest_angle_without_the_row_itself() -> None:
-    features = np.random.default_rng(1).normal(size=(30, 6)).astype(np.float32)
-    features[7] = 2 * features[3]  # the same direction at another length
-    expected = cosine_similarity(features)[3]
-    expected[3] = -np.inf
-    rows, similarities = nearest(features, 3, 5)
-    assert rows[0] == 7
-    np.testing.assert_array_equal(rows, np.argsort(-expected, kind="stable")[:5])
-    np.testing.assert_allclose(similarities, np.sort(expected)[::-1][:5], atol=1e-6)
-    assert len(nearest(features, 3, 99)[0]) == 29

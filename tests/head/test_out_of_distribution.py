@@ -9,7 +9,6 @@ from tl_core.head.out_of_distribution import (
     describe_known,
     load_known,
     save_known,
-    unit_rows,
 )
 
 DIM, NUM_CLASSES = 16, 3
@@ -187,4 +186,6 @@ def test_of_a_flattened_map_the_mean_over_its_places_counts():
     maps = np.random.default_rng(0).random((4, 6, DIM)).astype(np.float32)
     mean = maps.mean(axis=1)
     expected = mean / np.linalg.norm(mean, axis=1, keepdims=True)
-    np.testing.assert_allclose(unit_rows(maps.reshape(4, -1), DIM), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        known_module._directions(maps.reshape(4, -1), DIM), expected, rtol=1e-5
+    )

@@ -29,6 +29,7 @@ from tl_core.data.folds import units_of
 from tl_core.data.images.images import load_image
 from tl_core.errors import DatasetError, ImageError, TLError
 from tl_core.features.spec import FeatureSpec
+from tl_core.metrics.nearest import nearest_rows, spread_rows, unit_rows
 from tl_core.processes import child_environment, ended_by, module_command, said_error, say_error
 from tl_core.progress import SILENT, Monitor, Progress
 
@@ -37,7 +38,6 @@ NUM_NEIGHBOURS = 12
 _MEAN_SIDE = 64
 _MAX_IN_MEAN = 60  # images a class: the mean changes little beyond
 _MAX_IN_MEANS = 1200
-_CHUNK = 512
 _POLL_SECONDS = 0.1
 
 
@@ -182,34 +182,19 @@ def nearest_of_all(
 ) -> np.ndarray:
     """Return for each row the ``num`` rows most like it, by the angle: (n, num) int32.
 
-    As :func:`~tl_core.analysis.projection.nearest` does for one row, in chunks.
-
     Raises:
         Stopped: ``monitor`` was asked to stop.
     """
     total = len(features)
-    num = min(num, total - 1)
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    unit = features / np.where(lengths > 0, lengths, 1.0)
-    result = np.zeros((total, num), np.int32)
     stage = monitor.stage("neighbours", total)
-    for first in range(0, total, _CHUNK):
+
+    def note(done: int) -> None:
         monitor.check()
-        rows = np.arange(first, min(first + _CHUNK, total))
-        similarity = unit[rows] @ unit.T
-        similarity[rows - first, rows] = -np.inf
-        near = np.argpartition(-similarity, num - 1, axis=1)[:, :num]
-        order = np.argsort(-np.take_along_axis(similarity, near, 1), axis=1, kind="stable")
-        result[rows] = np.take_along_axis(near, order, 1)
-        stage.advance(len(rows))
-    return result
+        stage.update(done)
 
-
-def spread_rows(total: int, most: int) -> np.ndarray:
-    """Return at most ``most`` rows of ``total``, evenly spread."""
-    if total <= most:
-        return np.arange(total)
-    return np.unique(np.linspace(0, total - 1, most).round().astype(np.int64))
+    rows = unit_rows(features)
+    positions, _ = nearest_rows(rows, rows, min(num, total - 1), np.arange(total), note)
+    return positions.astype(np.int32)
 
 
 def _audit(

@@ -19,6 +19,7 @@ import numpy as np
 
 from tl_core.errors import ConfigError, RunError
 from tl_core.head.model import METADATA_KEY, load_weights, load_weights_metadata, save_weights
+from tl_core.metrics.nearest import highest, spread_rows, unit_rows
 
 KNOWN_FILE = "known.safetensors"
 KNOWN_SCHEMA = 1
@@ -91,7 +92,7 @@ class KnownImages:
 
     def similarity(self, features: np.ndarray) -> np.ndarray:
         """Return cosines (n, num_anchors) of features (n, dim or positions times dim)."""
-        return unit_rows(features, self.anchors.shape[1]) @ self.anchors.T
+        return _directions(features, self.anchors.shape[1]) @ self.anchors.T
 
     def scores(self, features: np.ndarray, probabilities: np.ndarray) -> Scores:
         """Return what decides about photos with these features and calibrated probabilities."""
@@ -173,11 +174,11 @@ def describe_known(
         weights: the digest of the head's weights.
         target: share of known photos that may be turned away.
     """
-    kept = _spread(len(train_features), MAX_ANCHOR_BYTES // (2 * feature_dim))
+    kept = spread_rows(len(train_features), MAX_ANCHOR_BYTES // (2 * feature_dim))
     # As stored, so that what is chosen here and what a reload computes cannot differ.
-    anchors = unit_rows(train_features[kept], feature_dim).astype(np.float16).astype(np.float32)
+    anchors = _directions(train_features[kept], feature_dim).astype(np.float16).astype(np.float32)
     labels = train_labels[kept].astype(np.int32)
-    similarity = unit_rows(val_features, feature_dim) @ anchors.T
+    similarity = _directions(val_features, feature_dim) @ anchors.T
     known = Scores(_mean_distance(similarity), val_probabilities.max(axis=1).astype(np.float32))
     similarity[val_labels[:, None] == labels[None]] = -1.0  # as if that class had not been there
     others = val_probabilities.astype(np.float64).copy()
@@ -250,23 +251,20 @@ def load_known(run_dir: Path, weights: str | None = None) -> KnownImages | None:
     )
 
 
-def unit_rows(features: np.ndarray, feature_dim: int) -> np.ndarray:
+def _directions(features: np.ndarray, feature_dim: int) -> np.ndarray:
     """Return rows (n, feature_dim) of length 1; of a flattened map the mean over its places."""
     places = np.asarray(features, np.float32).reshape(len(features), -1, feature_dim)
-    rows = places.mean(axis=1)
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.maximum(lengths, 1e-12)
+    return unit_rows(places.mean(axis=1))
 
 
 def _mean_distance(similarity: np.ndarray) -> np.ndarray:
     """Return (n,) float32: 1 less the mean cosine to the nearest few."""
-    num = min(NUM_NEIGHBOURS, similarity.shape[1])
-    nearest = -np.partition(-similarity, num - 1, axis=1)[:, :num]
-    return (1 - nearest.mean(axis=1)).astype(np.float32)
+    _, cosines = highest(similarity, NUM_NEIGHBOURS)
+    return (1 - cosines.mean(axis=1)).astype(np.float32)
 
 
 def _left_out_distances(anchors: np.ndarray) -> np.ndarray:
-    some = _spread(len(anchors), _MAX_LEFT_OUT)
+    some = spread_rows(len(anchors), _MAX_LEFT_OUT)
     similarity = anchors[some] @ anchors.T
     similarity[np.arange(len(some)), some] = -1.0
     return _mean_distance(similarity)
@@ -278,10 +276,3 @@ def _high_quantile(values: np.ndarray, share_above: float) -> float:
         return 2.0  # the farthest that two directions can be apart
     num_above = int(share_above * len(values))
     return float(np.sort(values)[len(values) - 1 - num_above])
-
-
-def _spread(num: int, limit: int) -> np.ndarray:
-    """Return all positions, or ``limit`` of them evenly spread."""
-    if num <= limit:
-        return np.arange(num)
-    return np.linspace(0, num - 1, limit).astype(np.int64)

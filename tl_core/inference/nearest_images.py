@@ -6,11 +6,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from tl_core.data.images.images import ImageSource
 from tl_core.features.extract import extract_images
 from tl_core.inference.predict import Predictor, load_predictor
+from tl_core.metrics.nearest import highest
 from tl_core.runs.store import load_run
 
 __all__ = ["Neighbour", "nearest_training_images", "nearest_with"]
@@ -58,17 +57,11 @@ def nearest_with(
     features, errors = extract_images(images, predictor.spec, predictor.cache_dir)
     rows = [row for row in load_run(predictor.run_dir).split() if row.part == "train"]
     found = []
-    for error, similarity in zip(errors, known.similarity(features), strict=True):
-        order = np.argsort(-similarity, kind="stable")[:count] if error is None else ()
+    for error, anchors, cosines in zip(
+        errors, *highest(known.similarity(features), count), strict=True
+    ):
+        nearest = [] if error else zip([rows[known.rows[a]] for a in anchors], cosines, strict=True)
         found.append(
-            [
-                Neighbour(
-                    path=rows[known.rows[anchor]].path,
-                    class_name=rows[known.rows[anchor]].class_name,
-                    similarity=float(similarity[anchor]),
-                    sha256=rows[known.rows[anchor]].sha256,
-                )
-                for anchor in order
-            ]
+            [Neighbour(row.path, row.class_name, float(one), row.sha256) for row, one in nearest]
         )
     return found

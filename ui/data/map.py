@@ -11,9 +11,10 @@ import pandas as pd
 import streamlit as st
 
 from tl_core.analysis.cache import Map
-from tl_core.analysis.explore import MAX_TSNE, spread_rows
+from tl_core.analysis.explore import MAX_TSNE
 from tl_core.charts.data import map_chart
 from tl_core.data.dataset import ImageRecord
+from tl_core.metrics.nearest import spread_rows
 from ui.data.progress import draw_job
 from ui.data.tiles import draw_actions, draw_tiles
 from ui.datasets.dataset_view import View, read_map

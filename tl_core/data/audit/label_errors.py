@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tl_core.data.folds import assign_folds
-from tl_core.data.nearest import unit_rows
+from tl_core.metrics.nearest import nearest_rows, spread_rows, unit_rows
 from tl_core.progress import SILENT, Monitor
 
 STAGE = "labels"
@@ -23,7 +23,6 @@ _PENALTY = 10.0  # inverse strength, for centred features of length 1
 
 _NUM_NEIGHBOURS = 10
 _MAX_REFERENCES = 2000  # images of a class that each of it is compared with
-_ROWS = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,15 +166,10 @@ def _reduced(features: np.ndarray) -> np.ndarray:
 def _distances(rows: np.ndarray) -> np.ndarray:
     """Return the mean cosine distance of each row to its nearest ones: (n,)."""
     num = len(rows)
-    chosen = np.unique(np.linspace(0, num - 1, min(num, _MAX_REFERENCES)).astype(int))
-    references = rows[chosen]
+    chosen = spread_rows(num, _MAX_REFERENCES)
     # Of a sample of the class only as many of the nearest are to be expected in it.
     num_nearest = max(1, round(_NUM_NEIGHBOURS * len(chosen) / num))
-    distances = np.empty(num, np.float32)
-    for start in range(0, num, _ROWS):
-        stop = min(start + _ROWS, num)
-        cosines = rows[start:stop] @ references.T
-        cosines[chosen[None, :] == np.arange(start, stop)[:, None]] = -2
-        nearest = -np.partition(-cosines, num_nearest - 1, axis=1)[:, :num_nearest]
-        distances[start:stop] = 1 - nearest.mean(axis=1)
-    return distances
+    own = np.full(num, -1)
+    own[chosen] = np.arange(len(chosen))
+    _, cosines = nearest_rows(rows, rows[chosen], num_nearest, own)
+    return np.asarray(1 - cosines.mean(axis=1))

@@ -28,7 +28,7 @@ from tl_core.data.near_duplicates.registration import (
     detail_similarity,
     worst_difference,
 )
-from tl_core.data.nearest import nearest_pairs
+from tl_core.metrics.nearest import nearest_pairs
 from tl_core.progress import SILENT, Monitor
 
 Group = tuple[int, ...]

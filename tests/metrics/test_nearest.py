@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.neighbors import NearestNeighbors
 
-from tl_core.data import nearest
-from tl_core.data.nearest import nearest_pairs, unit_rows
+from tl_core.metrics import nearest
+from tl_core.metrics.nearest import nearest_pairs, nearest_rows, spread_rows, unit_rows
 
 
 def test_pairs_are_those_of_each_image_and_its_nearest():
@@ -41,3 +42,28 @@ def test_cells_lose_hardly_any_close_pair(monkeypatch):
     pairs = {tuple(pair) for pair in nearest_pairs(features, 3, 0.95).tolist()}
     expected = {(place, place + 900) for place in range(900)}
     assert len(expected & pairs) > 0.97 * 900
+
+
+def test_nearest_rows_are_those_of_scikit_learn(monkeypatch):
+    monkeypatch.setattr(nearest, "_ROWS", 7)
+    rows = unit_rows(np.random.default_rng(1).standard_normal((30, 6)))
+    expected = NearestNeighbors(n_neighbors=5, metric="cosine").fit(rows)
+    distances, positions = expected.kneighbors()
+    done = []
+
+    found, cosines = nearest_rows(rows, rows, 5, np.arange(30), done.append)
+    assert np.array_equal(found, positions)
+    assert np.allclose(1 - cosines, distances, atol=1e-6)
+    assert done == [7, 14, 21, 28, 30]
+
+
+def test_a_row_is_left_out_only_where_it_is_among_the_references():
+    rows = unit_rows(np.array([[1, 0], [1, 0.1], [0, 1]]))
+    found, _ = nearest_rows(rows, rows[[0, 2]], 1, np.array([0, -1, 1]))
+    assert found.ravel().tolist() == [1, 0, 0]
+
+
+def test_rows_are_spread_evenly():
+    assert spread_rows(3, 5).tolist() == [0, 1, 2]
+    assert spread_rows(9, 3).tolist() == [0, 4, 8]
+    assert spread_rows(0, 3).tolist() == []
