@@ -55,7 +55,7 @@ def effect_chart(effects: pd.DataFrame, same_class: float) -> alt.Chart:
         ),
     )
     words = base.mark_text(align="left", dx=6, color=QUIET, fontWeight=600).encode(
-        x=x, text="told:N"
+        x=x, text=alt.Text("told:N")
     )
     marks = pd.DataFrame({"shift": [same_class, 1.0], "told": ["one class", "another class"]})
     lines = alt.Chart(marks).mark_rule(strokeDash=[5, 4], color=QUIET).encode(x=x)
@@ -64,7 +64,7 @@ def effect_chart(effects: pd.DataFrame, same_class: float) -> alt.Chart:
         layers.append(
             alt.Chart(marks.iloc[[row]])
             .mark_text(align=align, dx=dx, color=QUIET, baseline="top")
-            .encode(x=x, y=alt.value(-_HEAD + 12), text="told:N")
+            .encode(x=x, y=alt.YValue(-_HEAD + 12), text=alt.Text("told:N"))
         )
     return alt.layer(*layers).properties(
         height=_ROW * len(effects) + _HEAD,

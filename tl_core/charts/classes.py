@@ -32,7 +32,7 @@ def class_counts_chart(counts: pd.DataFrame, class_names: Sequence[str]) -> alt.
         color=class_color_encoding("class", class_names)
     )
     numbers = base.mark_text(align="left", dx=5, fontWeight=600, color=QUIET).encode(
-        text="images:Q"
+        text=alt.Text("images:Q")
     )
     return (bars + numbers).properties(height=34 * len(class_names) + 8)
 
@@ -66,6 +66,6 @@ def probability_chart(top: pd.DataFrame, class_names: Sequence[str]) -> alt.Char
     )
     # The text stands behind the track, where it can neither be cut off nor hide a bar.
     numbers = base.mark_text(align="right", fontWeight=600, color=QUIET).encode(
-        x=alt.X("place:Q", scale=scale, axis=None), text="percent:N"
+        x=alt.X("place:Q", scale=scale, axis=None), text=alt.Text("percent:N")
     )
     return (track + bars + numbers).properties(height=30 * len(top) + 8)

@@ -88,7 +88,7 @@ def confusion_chart(
     if len(names) <= MAX_WRITTEN_CLASSES:
         layers.append(
             base.mark_text(fontWeight=600, fontSize=13 if len(names) <= 10 else 10).encode(
-                text="text:N",
+                text=alt.Text("text:N"),
                 color=alt.condition("datum.depth > 0.55", alt.value("#FFFFFF"), alt.value(ink)),
                 opacity=alt.condition("datum.images > 0", alt.value(1), alt.value(0.35)),
             )

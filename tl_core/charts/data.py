@@ -73,12 +73,12 @@ def sizes_chart(
     frame = (
         alt.Chart(box)
         .mark_rect(fill=None, stroke=ACCENT, strokeWidth=2, strokeDash=[6, 4])
-        .encode(x="x:Q", x2="x2:Q", y="y:Q", y2="y2:Q")
+        .encode(x=alt.X("x:Q"), x2=alt.X2("x2:Q"), y=alt.Y("y:Q"), y2=alt.Y2("y2:Q"))
     )
     label = (
         alt.Chart(box)
         .mark_text(align="left", baseline="bottom", dx=2, dy=-6, color=ACCENT, fontWeight=600)
-        .encode(x="x:Q", y="y2:Q", text="told:N")
+        .encode(x=alt.X("x:Q"), y=alt.Y("y2:Q"), text=alt.Text("told:N"))
     )
     return (points + frame + label).properties(height=HEIGHT)
 
@@ -103,7 +103,7 @@ def brightness_chart(histogram: pd.DataFrame, class_names: Sequence[str]) -> alt
                 axis=alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1], grid=False),
                 scale=alt.Scale(domain=[0, 1]),
             ),
-            x2="high:Q",
+            x2=alt.X2("high:Q"),
             y=alt.Y("images:Q", title="Photos", axis=_grid(4)),
             color=_class_colors(class_names),
             tooltip=[
@@ -130,11 +130,11 @@ def formats_chart(formats: pd.DataFrame) -> alt.Chart:
     base = alt.Chart(formats).encode(
         y=alt.Y("format:N", sort="-x", title=None, axis=alt.Axis(ticks=False, domain=False)),
         x=alt.X("images:Q", axis=None, scale=alt.Scale(domain=[0, 1.12 * most], nice=False)),
-        tooltip=["format:N", "images:Q"],
+        tooltip=[alt.Tooltip("format:N"), alt.Tooltip("images:Q")],
     )
     bars = base.mark_bar(cornerRadiusEnd=4, height={"band": 0.72}, color=ACCENT)
     numbers = base.mark_text(align="left", dx=5, fontWeight=600, color=QUIET).encode(
-        text="images:Q"
+        text=alt.Text("images:Q")
     )
     picked = alt.selection_point(name="picked", fields=["format"])
     return (bars + numbers).add_params(picked).properties(height=34 * len(formats) + 8)
@@ -194,8 +194,12 @@ def split_chart(parts: pd.DataFrame, class_names: Sequence[str]) -> alt.Chart:
             axis=alt.Axis(labelLimit=180, ticks=False, domain=False, labelPadding=8),
         ),
         x=alt.X("images:Q", title="Photos", stack="zero", axis=_grid(6)),
-        order="order:Q",
-        tooltip=["class:N", "part:N", alt.Tooltip("images:Q", title="Photos")],
+        order=alt.Order("order:Q"),
+        tooltip=[
+            alt.Tooltip("class:N"),
+            alt.Tooltip("part:N"),
+            alt.Tooltip("images:Q", title="Photos"),
+        ],
     )
     bars = base.mark_bar(height={"band": 0.72}).encode(
         color=alt.Color(
@@ -247,7 +251,7 @@ def curve_chart(points: pd.DataFrame, fit: pd.DataFrame) -> alt.Chart:
     spread = (
         alt.Chart(points)
         .mark_rule(strokeWidth=2, color=ACCENT)
-        .encode(x=x, y=alt.Y("low:Q"), y2="high:Q")
+        .encode(x=x, y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
     )
     dots = (
         alt.Chart(points)

@@ -44,7 +44,7 @@ def curves_chart(points: pd.DataFrame, class_names: Sequence[str], kind: str) ->
         .encode(
             x=alt.X("x:Q", title=x_title, scale=_whole(), axis=_share_axis(grid=True)),
             y=alt.Y("y:Q", title=y_title, scale=_whole(), axis=_share_axis(grid=True)),
-            order="order:Q",
+            order=alt.Order("order:Q"),
             color=alt.Color(
                 "class:N",
                 title=None,
@@ -167,7 +167,9 @@ def intervals_chart(rows: pd.DataFrame, colors: Sequence[str]) -> alt.LayerChart
         ],
     )
     x = alt.X("low:Q", title="Accuracy, 95 % interval", scale=_whole(), axis=_share_axis(grid=True))
-    bar = base.mark_rule(strokeWidth=5, opacity=0.45, strokeCap="round").encode(x=x, x2="high:Q")
+    bar = base.mark_rule(strokeWidth=5, opacity=0.45, strokeCap="round").encode(
+        x=x, x2=alt.X2("high:Q")
+    )
     dot = base.mark_circle(size=170, opacity=1).encode(x=alt.X("accuracy:Q", scale=_whole()))
     return alt.layer(bar, dot).properties(height=46 * len(names) + 70)
 

@@ -76,7 +76,7 @@ def range_test_chart(
         layers.append(
             base.mark_text(
                 align="left", dx=7, color=color, fontWeight=600, fontSize=13, clip=False
-            ).encode(text="told:N", y=alt.value(12 + 18 * place))
+            ).encode(text=alt.Text("told:N"), y=alt.YValue(12 + 18 * place))
         )
     return alt.layer(*layers).properties(height=300)
 
@@ -113,7 +113,7 @@ def parallel_chart(trials: pd.DataFrame, fields: Sequence[str], chosen: int | No
         .encode(
             x=x,
             y=y,
-            detail="number:N",
+            detail=alt.Detail("number:N"),
             color=alt.Color(
                 "val_accuracy:Q",
                 scale=alt.Scale(
@@ -134,7 +134,7 @@ def parallel_chart(trials: pd.DataFrame, fields: Sequence[str], chosen: int | No
     labels = (
         alt.Chart(ticks)
         .mark_text(align="right", dx=-7, dy=-9, color=QUIET, fontSize=11, fontWeight=600)
-        .encode(x=x, y=y, text="label:N")
+        .encode(x=x, y=y, text=alt.Text("label:N"))
     )
     return (lines + labels).properties(height=330)
 

@@ -257,7 +257,7 @@ def _phase_rules(starts: Sequence[tuple[str, int]], x: alt.X, last: int) -> list
         name = base.mark_text(align=align, fontSize=12, color=QUIET)
         charts += [
             base.mark_rule(color=QUIET, strokeDash=[4, 4], tooltip=None),
-            name.encode(text="change:N", y=alt.value(_LABEL_PLACE)),
+            name.encode(text=alt.Text("change:N"), y=alt.YValue(_LABEL_PLACE)),
         ]
     return charts
 
