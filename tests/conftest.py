@@ -1,20 +1,66 @@
-"""Small drawn datasets for any test that needs a folder of class images."""
+"""What tests of all folders use: drawn datasets, converted backbones, an order in parallel."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image, ImageDraw
 
+from tl_core import files
 from tl_core.analysis import explore
+from tl_core.backbones import litert
 from tl_core.data.dataset import DatasetIndex
+from tl_core.features import engine_files
 from tl_core.workspace import Workspace
 
 MakeDataset = Callable[..., Path]
+
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+if _WORKER is not None:  # one of several processes that share the processors
+    for _name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(_name, "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In parallel, begin with the longest pieces, so that none is left for the end."""
+    if _WORKER is not None:
+        items.sort(key=lambda item: _piece_of(item.nodeid)[0])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Deal out the tests in the pieces that :func:`_piece_of` names, in the order of collection."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduler(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _piece_of(nodeid)[1]
+
+    if config.getoption("dist") != "load":  # another way was asked for
+        return None
+    config.option.loadscopereorder = False
+    return Scheduler(config, log)
+
+
+def _piece_of(nodeid: str) -> tuple[int, str]:
+    """Return when a test's turn is, and the name that it shares with those of its process.
+
+    One process drives all browsers, which take several processors each. Tests of a file share
+    what is slow to make. Those of a page share nothing, and keep every process busy to the end.
+    """
+    path = nodeid.partition("::")[0]
+    if "/test_browser" in path:
+        return 0, "browser"
+    return (2, nodeid) if path.startswith("tests/pages/") else (1, path)
+
 
 _COLOURS = ("tomato", "seagreen", "royalblue", "goldenrod", "orchid", "slategray")
 
@@ -91,6 +137,41 @@ def make_dataset(tmp_path: Path) -> MakeDataset:
         return data_dir
 
     return make
+
+
+_convert, _convert_in_child = litert.convert_backbone, engine_files._convert_in_child
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_backbones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Convert each backbone once for all tests, whichever process they are in."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base if _WORKER is None else base.parent) / "engines"
+    shared.mkdir(exist_ok=True)
+
+    def once(convert: Callable[..., None]) -> Callable[..., None]:
+        def copy(backbone: str, image_size: Any, pooling: Any, path: Path, *rest: Any) -> None:
+            kept = shared / path.name
+            with FileLock(f"{kept}.lock"):
+                if not kept.exists():
+                    convert(backbone, image_size, pooling, path, *rest)
+                    files.write_bytes(kept, path.read_bytes())
+            shutil.copy(kept, path)
+
+        return copy
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(litert, "convert_backbone", once(_convert))
+        patch.setattr(engine_files, "_convert_in_child", once(_convert_in_child))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def own_backbones(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let tests marked ``converts`` convert by themselves."""
+    if request.node.get_closest_marker("converts") is not None:
+        monkeypatch.setattr(litert, "convert_backbone", _convert)
+        monkeypatch.setattr(engine_files, "_convert_in_child", _convert_in_child)
 
 
 @pytest.fixture(scope="module")

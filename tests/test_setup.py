@@ -148,6 +148,7 @@ def test_the_test_command_runs_every_check_and_pytest_last(machine):
     checks = machine.commands[2:]
     assert [command[2] for command in checks] == ["ruff", "ruff", "mypy", "pytest"]
     assert checks[-1][-2:] == ["-x", "tests/test_files.py"]
+    assert checks[-1].index("-n") < checks[-1].index("-x")  # so that "-- -n0" has the last word
 
 
 @pytest.mark.parametrize("name", CHECKS)

@@ -21,6 +21,8 @@ from tl_core.progress import Monitor, Progress
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 TINY = ("tiny", (32, 32), "avg")
 
+pytestmark = pytest.mark.converts
+
 
 # Of a child: it says that it has begun, and goes on when it may.
 WAITING = 'cd "$(dirname "$0")"; touch begun; while [ ! -e go ]; do sleep 0.02; done'
@@ -28,7 +30,7 @@ WAITING = 'cd "$(dirname "$0")"; touch begun; while [ ! -e go ]; do sleep 0.02; 
 
 def wait_for(path: Path) -> None:
     """Wait until there is something at ``path``."""
-    for _ in range(3000):
+    for _ in range(15_000):
         if path.exists():
             return
         time.sleep(0.02)
@@ -97,7 +99,7 @@ def test_those_who_want_it_at_once_share_one_conversion(tmp_path: Path, child) -
     wait_for(tmp_path / "begun")
     assert [future.done() for future in futures] == [False] * 3
     (tmp_path / "go").touch()
-    assert len({future.result(timeout=120) for future in futures}) == 1
+    assert len({future.result(timeout=300) for future in futures}) == 1
     assert (tmp_path / "count").read_text() == "x\n"
 
 
@@ -153,7 +155,7 @@ def test_one_who_waits_for_anothers_conversion_can_be_stopped(tmp_path: Path, ch
         prepare_engine(*TINY, tmp_path, monitor=Monitor(None, lambda: next(looks)))
     assert not other.done()
     (tmp_path / "go").touch()
-    assert other.result(timeout=120).exists()
+    assert other.result(timeout=300).exists()
 
 
 def test_work_in_the_background_keeps_no_thread_waiting_and_no_process_alive(
@@ -167,7 +169,7 @@ def test_work_in_the_background_keeps_no_thread_waiting_and_no_process_alive(
     assert [thread.daemon for thread in threads] == [True]
     (tmp_path / "go").touch()
     with pytest.raises(TLError):
-        future.result(timeout=120)
+        future.result(timeout=300)
 
 
 def test_the_child_prints_errors_of_ours_as_json(
