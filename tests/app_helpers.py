@@ -59,7 +59,7 @@ def open_page(
         run: likewise.
         session: the session's state, as it was left elsewhere.
     """
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     named = {"dataset": dataset, "run": run}
     at.query_params.update({name: value for name, value in named.items() if value is not None})
     for key, value in session.items():

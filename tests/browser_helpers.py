@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tl_core.jobs.training import end_worker
 from tl_core.setup import find_chromium
@@ -33,8 +33,11 @@ CHROMIUM_ARGUMENTS = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 ]
-START_SECONDS = 60
-SCRIPT_SECONDS = 60
+START_SECONDS = 300
+SCRIPT_SECONDS = 300
+ANSWER_SECONDS = 120
+
+expect.set_options(timeout=ANSWER_SECONDS * 1000)
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def run_app(workspace: Workspace) -> Iterator[Server]:
     finally:
         process.terminate()
         try:
-            process.wait(20)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -99,6 +102,7 @@ def open_chromium() -> Iterator[Browser]:
 def open_page(browser: Browser, url: str, width: int = 1280, theme: str = "light") -> Page:
     """Open an address in a window of its own and wait until its script has run."""
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+    context.set_default_timeout(ANSWER_SECONDS * 1000)
     page = context.new_page()
     page.goto(url)
     settle(page)

@@ -85,7 +85,7 @@ site = Path(sys.argv[1])
 assert Path(tl_core.__file__).is_relative_to(site), tl_core.__file__
 jobs.ensure_worker = lambda *args, **kwargs: None
 sys.path.insert(0, str(app_path().parent))  # as `streamlit run` does
-at = AppTest.from_file(str(app_path()), default_timeout=60).run()
+at = AppTest.from_file(str(app_path()), default_timeout=300).run()
 for page in [None, *sorted(app_path().parent.glob("pages/*.py"))]:
     if page is not None:
         at.switch_page(f"pages/{page.name}").run()

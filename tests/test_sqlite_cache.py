@@ -181,7 +181,7 @@ def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
         )
         for first in (0, 200, 400)  # overlapping keys
     ]
-    errors = [process.communicate(timeout=60)[1] for process in processes]
+    errors = [process.communicate(timeout=300)[1] for process in processes]
     assert errors == ["", "", ""]
     with opened(path) as cache:
         found = cache.read_many("space", [f"key{key}" for key in range(800)])

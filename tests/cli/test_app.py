@@ -219,7 +219,7 @@ def test_ctrl_c_stops_training_and_keeps_the_best_weights(trained, tmp_path):
             if "epoch" in line:
                 break
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
     assert "Ctrl-C again aborts" in err
     values = json.loads(out)

@@ -162,5 +162,5 @@ store.close()
         for worker in range(4)
     ]
 
-    assert [worker.wait(60) for worker in workers] == [0, 0, 0, 0]
+    assert [worker.wait(300) for worker in workers] == [0, 0, 0, 0]
     assert len(load(tmp_path)) == 160

@@ -176,7 +176,7 @@ def test_a_stop_keeps_what_was_computed(
 
     def view(image: np.ndarray, *_: object) -> np.ndarray:
         if len(computed) > 40:
-            stopped.wait(60)  # however long it takes until the stop is heard
+            stopped.wait(300)  # however long it takes until the stop is heard
         return image
 
     asked: list[bool] = []

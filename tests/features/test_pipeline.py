@@ -40,7 +40,7 @@ class HangingEngine(FakeEngine):
 
     def run(self, images: np.ndarray) -> np.ndarray:
         self.is_running.set()
-        self.may_end.wait(60)
+        self.may_end.wait(300)
         return super().run(images)
 
 
@@ -118,7 +118,7 @@ def end_of_lanes() -> None:
     """Wait for the lanes to end; it is for a good while, should they not."""
     for thread in threading.enumerate():
         if thread.name.startswith("lane-"):
-            thread.join(60)
+            thread.join(300)
             assert not thread.is_alive()
 
 

@@ -46,7 +46,7 @@ def queue(workspace):
     return JobQueue(workspace)
 
 
-def wait_until(condition, seconds=60.0):
+def wait_until(condition, seconds=300.0):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -221,7 +221,7 @@ def start_worker(workspace):
     if workspace.root.exists():
         workspace.root.rename(workspace.root.with_name("gone"))  # which ends them
     for worker in workers:
-        worker.thread.join(10)
+        worker.thread.join(300)
         assert worker.has_left()
 
 
@@ -514,4 +514,4 @@ ensure_worker(Workspace(pathlib.Path(sys.argv[1])))
     wait_until(lambda: not waiting.is_active)
     assert waiting.state == "finished"
     assert Run(broken.run_dir).state == "interrupted"
-    wait_until(lambda: worker_state(studio).warm, 120)
+    wait_until(lambda: worker_state(studio).warm)

@@ -15,7 +15,7 @@ from tl_core.files import write_json
 from tl_core.runs.store import rename_run
 from ui.datasets.picker import dataset_id
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
 
 HOME = "Teach a model your own pictures"
 TITLES: dict[str, str] = {}  # what stands in the select boxes, by id

@@ -46,7 +46,7 @@ def test_an_audit_by_an_older_version_is_made_anew(workspace, dataset):
     write_json(files.dir / "audit.json", {**stored, "by": {"version": 0}})
     assert files.read_audit() is None
     looking = ensure_look(workspace, scan_dataset(dataset))
-    looking.thread.join(60)
+    looking.thread.join(300)
     assert files.read_audit() is not None
     assert ensure_look(workspace, scan_dataset(dataset)) is None
 

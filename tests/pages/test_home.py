@@ -67,7 +67,7 @@ def test_on_first_start_the_sample_set_is_drawn_with_progress(workspace, make_da
 
     def draw(out_dir, on_progress, should_stop):
         on_progress(Progress("sample", 3, 12, 0.1))
-        may_end.wait(30)
+        may_end.wait(300)
         make_dataset({"cat": 4, "dog": 4}, out_dir)
 
     monkeypatch.setattr(sample, "draw_sample_dataset", draw)
@@ -77,7 +77,7 @@ def test_on_first_start_the_sample_set_is_drawn_with_progress(workspace, make_da
     assert not [button for button in at.button if button.key == "next_step"]
     drawing = sample.ensure_sample(workspace)
     may_end.set()
-    drawing.thread.join(30)
+    drawing.thread.join(300)
     at.run()
     assert_sound(at)
     assert "8 photos in 2 classes" in texts(at)
@@ -89,7 +89,7 @@ def test_a_drawing_that_fails_says_so_and_can_be_repeated(workspace, monkeypatch
 
     monkeypatch.setattr(sample, "draw_sample_dataset", fail)
     drawing = sample.ensure_sample(workspace)
-    drawing.thread.join(10)
+    drawing.thread.join(300)
     at = open_page()
     assert not at.exception
     assert "logs/app.log" in at.error[0].value

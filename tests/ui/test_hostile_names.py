@@ -167,7 +167,7 @@ def test_plain_text_says_nothing_to_a_reader_of_markdown(name, written):
 
 
 @pytest.mark.browser
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("run")
 def test_names_make_the_browser_ask_no_other_host(workspace, hostile):
     asked: list[str] = []

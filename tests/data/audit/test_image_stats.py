@@ -178,7 +178,7 @@ def test_a_stop_ends_soon_and_keeps_what_was_measured(make_dataset, tmp_path, mo
 def test_threads_share_the_work(make_dataset, monkeypatch):
     index = scan_dataset(make_dataset({"cat": 6, "dog": 6}))
     threads = set()
-    all_there = threading.Barrier(3, timeout=60)
+    all_there = threading.Barrier(3, timeout=300)
     original = stats_module.measure_image
 
     def measure(source):
