@@ -28,7 +28,7 @@ LAYERS = [
     ["tl_core.runs"],
     ["tl_core.training", "tl_core.analysis"],
     ["tl_core.search", "tl_core.inference", "tl_core.evaluation"],
-    ["tl_core.export"],
+    ["tl_core.export", "tl_core.projects"],
     ["tl_core.jobs"],
     ["tl_core.charts", "tl_core.cli"],
     ["ui"],

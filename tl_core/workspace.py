@@ -47,6 +47,11 @@ class Workspace:
         return self.root / "sweeps"
 
     @property
+    def trash_dir(self) -> Path:
+        """Deleted projects, kept for a day, one folder each."""
+        return self.root / "trash"
+
+    @property
     def cache_dir(self) -> Path:
         """What can be computed again: scans, thumbnails, converted backbones, features."""
         return self.root / "cache"

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import typer
 
-from tl_core.cli import data, exports, models, results, search, studio, training
+from tl_core.cli import data, exports, models, projects, results, search, studio, training
 from tl_core.cli.exit_codes import EXIT_STOPPED, EXIT_USER_ERROR
 from tl_core.errors import Stopped, TLError
 from tl_core.installation import program_name
@@ -46,6 +46,7 @@ for command in (
     models.cache,
 ):
     app.command()(command)
+app.add_typer(projects.app, name="projects")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,0 +1,352 @@
+"""The projects of a workspace: which there are, and which run and search belongs to which.
+
+A project is a data folder with everything made from it. Its id is the name of its folder in the
+workspace, or a hash of the path of a folder elsewhere; it stays when the project is renamed or its
+folder moves. Runs and searches name their data folder and so their project.
+
+    projects.json          titles, and folders that were moved; written by this module alone
+    datasets/opened.json   folders of this machine that were opened by path
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock
+
+from tl_core.data.curation.store import decisions_path
+from tl_core.data.sample.dataset import SAMPLE_NAME
+from tl_core.errors import DatasetError, RunError, did_you_mean
+from tl_core.files import read_json, write_json
+from tl_core.runs.files import ORIGIN_FILE, read_file
+from tl_core.runs.run import Run
+from tl_core.runs.state_dir import WorkFolder
+from tl_core.runs.store import list_runs
+from tl_core.search.store import Sweep, list_sweeps
+from tl_core.workspace import Workspace
+
+__all__ = [
+    "MAX_TITLE",
+    "Project",
+    "check_idle",
+    "forget_folder",
+    "is_folder",
+    "list_projects",
+    "load_project",
+    "open_folder",
+    "project_at",
+    "project_of",
+    "rename_project",
+    "runs_of",
+    "searches_of",
+]
+
+SAMPLE_TITLE = "Sample set: pizza, burger, taco"
+MAX_TITLE = 80
+_SCHEMA = 1
+
+Work = TypeVar("Work", bound=WorkFolder)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A data folder with all that was made from it.
+
+    Attributes:
+        id: stable, short, unique in the workspace, and fit for an address.
+        title: what a person calls it.
+        path: its data folder; it may be missing, see :func:`~tl_core.projects.relink.relink`.
+        is_ours: whether the folder lies in the workspace, so that it may be changed and deleted.
+    """
+
+    id: str
+    title: str
+    path: Path
+    is_ours: bool
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether this is the drawn sample set."""
+        return self.is_ours and self.path.name == SAMPLE_NAME
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether its data folder is not where it was."""
+        return not is_folder(self.path)
+
+
+def list_projects(workspace: Workspace) -> list[Project]:
+    """Return the sample set, the workspace's own datasets, then folders elsewhere.
+
+    A folder elsewhere is listed when it was opened, or when a run or a search was made from it. A
+    folder that is gone is listed as long as there are runs, searches or decisions that wait for it.
+
+    Examples:
+        >>> from tl_core.projects.registry import list_projects
+        >>> from tl_core.workspace import Workspace
+        >>> list_projects(Workspace(Path("nowhere")))
+        []
+    """
+    names = Names(workspace)
+    own = [
+        path
+        for path in sorted(workspace.datasets_dir.glob("*"))
+        if path.is_dir() and not path.name.startswith(".")
+    ]
+    known = {names.id_of(path): path for path in own}
+    made_from = {names.id_of(path): path for path in _folders_of_work(workspace)}
+    for path in map(Path, opened_folders(workspace)):
+        project_id = names.id_of(path)
+        if is_folder(path) or project_id in made_from or _has_decisions(workspace, path):
+            known.setdefault(project_id, path)
+    for project_id, path in made_from.items():
+        if not names.is_hidden(project_id):
+            known.setdefault(project_id, path)
+    projects = [names.project(project_id, path) for project_id, path in known.items()]
+    return sorted(projects, key=lambda project: not project.is_sample)
+
+
+def load_project(workspace: Workspace, project_id: str) -> Project:
+    """Return a project by its id.
+
+    Raises:
+        DatasetError: there is none.
+    """
+    projects = {project.id: project for project in list_projects(workspace)}
+    if project_id not in projects:
+        raise DatasetError(
+            f"Expected a project out of {', '.join(projects) or 'none'}, received "
+            f"'{project_id}'.{did_you_mean(project_id, projects)}"
+        )
+    return projects[project_id]
+
+
+def project_at(workspace: Workspace, data_dir: Path) -> Project:
+    """Return the project of a data folder, be it listed or not."""
+    names = Names(workspace)
+    return names.project(names.id_of(data_dir), data_dir)
+
+
+def project_of(workspace: Workspace, work: WorkFolder) -> Project | None:
+    """Return the project that a run or a search belongs to; None when its files do not say."""
+    try:
+        return project_at(workspace, work.data_dir)
+    except RunError:
+        return None
+
+
+def runs_of(workspace: Workspace, project: Project, *, include_archived: bool = False) -> list[Run]:
+    """Return the runs of a project, the newest first."""
+    runs = list_runs(workspace.runs_dir, include_archived=include_archived)
+    return _work_of(workspace, project, runs)
+
+
+def searches_of(workspace: Workspace, project: Project) -> list[Sweep]:
+    """Return the searches of a project, the newest first."""
+    return _work_of(workspace, project, list_sweeps(workspace))
+
+
+def check_idle(workspace: Workspace, project: Project) -> None:
+    """Refuse to change a project that is being worked on.
+
+    Raises:
+        RunError: a run or a search of it waits or goes on.
+    """
+    runs = runs_of(workspace, project, include_archived=True)
+    work: list[WorkFolder] = [*runs, *searches_of(workspace, project)]
+    if any(one.is_active for one in work):
+        raise RunError(f"A run or a search of '{project.title}' is under way. Stop it first.")
+
+
+def rename_project(workspace: Workspace, project: Project, title: str) -> Project:
+    """Give a project another title; an empty one goes back to the folder's name. The id stays.
+
+    Raises:
+        DatasetError: the title is too long or not printable.
+    """
+    title = " ".join(title.split())
+    if len(title) > MAX_TITLE or not title.isprintable():
+        raise DatasetError(
+            f"Expected a title of up to {MAX_TITLE} printable characters, received {len(title)}. "
+            "Shorten it."
+        )
+    change_record(workspace, project.id, title=title or None)
+    return project_at(workspace, project.path)
+
+
+def open_folder(workspace: Workspace, folder: Path) -> Project:
+    """List a folder of this machine as a project from now on; it is never written to.
+
+    Raises:
+        DatasetError: there is no such folder.
+    """
+    if not is_folder(folder):
+        raise DatasetError(f"There is no folder '{folder}' on this machine.{_similar(folder)}")
+    project = project_at(workspace, folder)
+    if not project.is_ours:
+        change_opened(workspace, lambda paths: [*paths, str(folder)])
+        change_record(workspace, project.id, hidden=None)
+    return project
+
+
+def forget_folder(workspace: Workspace, project: Project) -> None:
+    """List a folder no longer; the folder, the decisions and the runs are left as they are."""
+    change_opened(workspace, lambda paths: [path for path in paths if path != str(project.path)])
+    change_record(workspace, project.id, hidden=True)
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path leads to a folder; not one that cannot be reached, either."""
+    return os.path.isdir(path)  # noqa: PTH112, Path.is_dir raises for those
+
+
+class Names:
+    """Ids and titles of projects, as ``projects.json`` and the folders' own names give them.
+
+    Read once when it is made, for callers that ask for many.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._records = read_records(workspace)
+        self._moved = {
+            stored: project_id
+            for project_id, record in self._records.items()
+            for stored in (record.get("data_dir"), record.get("former"))
+            if isinstance(stored, str)
+        }
+
+    def id_of(self, data_dir: Path) -> str:
+        """Return the id of the project of a data folder."""
+        stored = self._workspace.relative(data_dir)
+        if stored in self._moved:
+            return self._moved[stored]
+        folder, name = os.path.split(stored)
+        is_own = folder == self._workspace.relative(self._workspace.datasets_dir)
+        if is_own and name.isprintable() and not self._has_moved(name):
+            return name
+        text = os.fsencode(stored)
+        while self._has_moved(project_id := f"folder-{hashlib.sha256(text).hexdigest()[:12]}"):
+            text += b"\0"
+        return project_id
+
+    def _has_moved(self, project_id: str) -> bool:
+        """Whether a project that was re-linked keeps this id, which a new folder would have."""
+        return "data_dir" in self._records.get(project_id, {})
+
+    def project(self, project_id: str, path: Path) -> Project:
+        """Return the project of that id; ``path`` is what its folder would be if never moved."""
+        record = self._records.get(project_id, {})
+        if isinstance(moved := record.get("data_dir"), str):
+            path = self._workspace.resolve(moved)
+        own = self._workspace.datasets_dir
+        is_ours = self._workspace.relative(path.parent) == self._workspace.relative(own)
+        title = record.get("title")
+        if not isinstance(title, str):
+            is_sample = is_ours and path.name == SAMPLE_NAME
+            named = path.name if is_ours else f"{path.name} (in {path.parent})"
+            title = SAMPLE_TITLE if is_sample else named
+        return Project(project_id, title, path, is_ours)
+
+    def is_hidden(self, project_id: str) -> bool:
+        """Return whether a person took the project off the list."""
+        return bool(self._records.get(project_id, {}).get("hidden"))
+
+
+def read_records(workspace: Workspace) -> dict[str, dict[str, Any]]:
+    """Return what ``projects.json`` says of each project by id; nothing when it is unreadable."""
+    with suppress(OSError, ValueError, RecursionError):
+        kept = read_json(_records_path(workspace))
+        projects = kept.get("projects") if isinstance(kept, dict) else None
+        if isinstance(projects, dict):
+            return {
+                str(name): record for name, record in projects.items() if isinstance(record, dict)
+            }
+    return {}
+
+
+def change_record(workspace: Workspace, project_id: str, **changes: Any) -> None:
+    """Change what ``projects.json`` says of a project; None removes an entry."""
+    with _locked(workspace):
+        records = read_records(workspace)
+        record = {**records.get(project_id, {}), **changes}
+        after = {name: value for name, value in record.items() if value is not None}
+        if after == records.get(project_id, {}):
+            return
+        records = {**records, project_id: after}
+        kept = {name: one for name, one in records.items() if one}
+        write_json(_records_path(workspace), {"schema": _SCHEMA, "projects": kept})
+
+
+def opened_folders(workspace: Workspace) -> list[str]:
+    """Return the paths of the folders that were opened, in that order."""
+    try:
+        paths = read_json(_opened_path(workspace))
+    except (OSError, ValueError, RecursionError):
+        return []
+    return [path for path in paths if isinstance(path, str)] if isinstance(paths, list) else []
+
+
+def change_opened(workspace: Workspace, change: Callable[[list[str]], Iterable[str]]) -> None:
+    """Replace the list of opened folders by ``change`` of it, each folder once."""
+    with _locked(workspace):
+        before = opened_folders(workspace)
+        after = list(dict.fromkeys(change(before)))
+        if after != before:
+            write_json(_opened_path(workspace), after)
+
+
+def _locked(workspace: Workspace) -> FileLock:
+    workspace.root.mkdir(parents=True, exist_ok=True)
+    return FileLock(_records_path(workspace).with_suffix(".lock"))
+
+
+def _records_path(workspace: Workspace) -> Path:
+    return workspace.root / "projects.json"
+
+
+def _opened_path(workspace: Workspace) -> Path:
+    return workspace.datasets_dir / "opened.json"
+
+
+def _work_of(workspace: Workspace, project: Project, work: Iterable[Work]) -> list[Work]:
+    names = Names(workspace)
+    found = []
+    for one in work:
+        with suppress(RunError):
+            if names.id_of(one.data_dir) == project.id:
+                found.append(one)
+    return found
+
+
+def _folders_of_work(workspace: Workspace) -> Iterator[Path]:
+    """Yield the data folders that runs and searches name, each once."""
+    seen = set()
+    for place in (workspace.runs_dir, workspace.sweeps_dir):
+        for folder in sorted(place.glob("[!.]*")):
+            with suppress(RunError):
+                stored = read_file(folder, ORIGIN_FILE, dict).get("data_dir")
+                if isinstance(stored, str) and stored and stored not in seen:
+                    seen.add(stored)
+                    yield workspace.resolve(stored)
+
+
+def _has_decisions(workspace: Workspace, data_dir: Path) -> bool:
+    try:
+        return decisions_path(workspace, data_dir).exists()
+    except OSError:  # a path that cannot be looked at
+        return False
+
+
+def _similar(path: Path) -> str:
+    try:
+        siblings = [entry.name for entry in path.parent.iterdir() if entry.is_dir()]
+    except OSError:
+        return ""
+    return did_you_mean(path.name, siblings)
