@@ -15,6 +15,7 @@ from tl_core import evaluate_run, load_predictor
 from tl_core.data.curation.store import load_dataset, load_decisions
 from tl_core.errors import ArchiveError, DatasetError, Stopped
 from tl_core.files import write_json
+from tl_core.progress import Monitor
 from tl_core.projects.archive import export_project, import_project
 from tl_core.projects.registry import (
     list_projects,
@@ -142,7 +143,9 @@ def test_a_run_under_way_is_left_out(place, pets, tmp_path):
 def test_an_export_is_whole_or_not_there(place, pets, tmp_path):
     out = tmp_path / "out" / "pets.zip"
     with pytest.raises(Stopped):
-        export_project(place, load_project(place, "pets"), out, should_stop=lambda: True)
+        export_project(
+            place, load_project(place, "pets"), out, monitor=Monitor(should_stop=lambda: True)
+        )
     assert list(out.parent.iterdir()) == []
 
     out.write_bytes(b"mine")
@@ -302,7 +305,7 @@ def test_limits_are_named(exported, there):
 
 def test_a_stopped_import_leaves_nothing(exported, there):
     with pytest.raises(Stopped):
-        import_project(there, exported[0], should_stop=lambda: True)
+        import_project(there, exported[0], monitor=Monitor(should_stop=lambda: True))
     assert files_of(there.root) == []
 
 

@@ -93,13 +93,12 @@ def export(
     from tl_core.projects.registry import load_project
 
     place = workspace_at(workspace)
-    with working(quiet) as (progress, should_stop):
+    with working(quiet) as (_, monitor):
         report = export_project(
             place,
             load_project(place, project),
             out,
-            on_progress=progress.on_progress,
-            should_stop=should_stop,
+            monitor=monitor,
         )
     print(f"{report.num_files:,} files, {report.num_runs} runs, {report.num_searches} searches")
     if report.skipped:
@@ -118,12 +117,11 @@ def import_zip(
     """Add an exported project to the workspace and print its id."""
     from tl_core.projects.archive import import_project
 
-    with working(quiet) as (progress, should_stop):
+    with working(quiet) as (_, monitor):
         project = import_project(
             workspace_at(workspace),
             source,
-            on_progress=progress.on_progress,
-            should_stop=should_stop,
+            monitor=monitor,
         )
     print(project.id)
 

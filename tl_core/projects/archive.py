@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 import uuid
 import zipfile
@@ -24,11 +23,11 @@ from tl_core.data.curation.store import kept_layout, load_decisions
 from tl_core.data.file_names import PlaceBook, UnsafeName, debris_kind, safe_component
 from tl_core.data.images.images import SUFFIXES
 from tl_core.data.images.signatures import holds_image
-from tl_core.data.ingest.staging import check_is_new, incoming_folder, move_in_place
+from tl_core.data.ingest.archive import check_room, gigabytes
 from tl_core.data.ingest.zip_reader import ZipEntry, read_entries, refusal, stream_entry
-from tl_core.errors import ArchiveError, DatasetError, Stopped
-from tl_core.files import expand, read_json, write_json
-from tl_core.progress import OnProgress, Progress, ShouldStop
+from tl_core.errors import ArchiveError, DatasetError, TakenError
+from tl_core.files import check_is_new, expand, new_folder, read_json, replacing, write_json
+from tl_core.progress import SILENT, Monitor
 from tl_core.projects.bundle import (
     BUNDLE_FILE,
     DATA_FOLDER,
@@ -52,9 +51,7 @@ _LABEL_SUFFIXES = frozenset(
     for name in ("csv", "tsv", "txt", "json", "jsonl", "ndjson", "xml", "yaml", "yml", "names")
 )
 _WORK_SUFFIXES = frozenset((".json", ".jsonl", ".csv", ".txt", ".safetensors"))
-_SPARE_BYTES = 64 * 2**20
 _MAX_JSON_BYTES = 64 * 2**20
-_PROGRESS_SECONDS = 0.1
 _HEAD_BYTES = 32
 _MAX_DEPTH = 15  # one less than a zip may have, for the folder ``data/``
 
@@ -84,8 +81,7 @@ def export_project(
     project: Project,
     out_path: str | os.PathLike[str],
     *,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
 ) -> ExportReport:
     """Write a project whole into a zip: photos, decisions, finished runs and searches.
 
@@ -95,13 +91,12 @@ def export_project(
         workspace: where the project is.
         project: what to export.
         out_path: the new zip; its name ends in ``.zip``.
-        on_progress: called with stage ``"copy"`` and the number of files.
-        should_stop: asked between files.
+        monitor: counts the files, in stage ``"copy"``; checked between them.
 
     Raises:
         DatasetError: the data folder is missing, ``out_path`` is taken, lies in the data folder or
             cannot be written, or a file has gone.
-        Stopped: ``should_stop`` said so; nothing is left behind.
+        Stopped: ``monitor`` was asked to stop; nothing is left behind.
     """
     out = expand(out_path).absolute()
     if project.is_missing:
@@ -114,11 +109,11 @@ def export_project(
         )
     try:
         check_is_new(out)
-        with incoming_folder(out) as incoming:
-            written = incoming / out.name
-            report = _write_zip(workspace, project, written, on_progress, should_stop)
+        with replacing(out) as written:
+            report = _write_zip(workspace, project, written, monitor)
             check_is_new(out)
-            written.replace(out)
+    except TakenError:
+        raise
     except OSError as error:
         raise DatasetError(
             f"The project could not be exported to '{out}' ({error.strerror or error}). Nothing of "
@@ -131,8 +126,7 @@ def import_project(
     workspace: Workspace,
     source: Path | BinaryIO,
     *,
-    on_progress: OnProgress | None = None,
-    should_stop: ShouldStop | None = None,
+    monitor: Monitor = SILENT,
     max_files: int = MAX_FILES,
     max_bytes: int = MAX_BYTES,
 ) -> Project:
@@ -143,14 +137,13 @@ def import_project(
     Args:
         workspace: where to.
         source: path of the zip, or a binary file that can seek.
-        on_progress: called with the bytes unpacked so far.
-        should_stop: asked between pieces of 256 KiB.
+        monitor: counts the bytes unpacked; checked between pieces of 256 KiB.
         max_files: most files that are taken.
         max_bytes: most bytes that they may unpack to.
 
     Raises:
         ArchiveError: the zip is refused; the message names the entry and the reason.
-        Stopped: ``should_stop`` said so; nothing is left behind.
+        Stopped: ``monitor`` was asked to stop; nothing is left behind.
     """
     with ExitStack() as stack:
         if isinstance(source, Path):
@@ -163,11 +156,10 @@ def import_project(
         bundle = workspace.trash_dir / f"{time.strftime('%Y%m%d-%H%M%S')}_{uuid.uuid4().hex[:8]}"
         try:
             entries = _plan(read_entries(file, max_files), max_bytes)
-            folder = stack.enter_context(incoming_folder(bundle))
-            _check_room(folder, sum(entry.num_bytes for entry in entries))
-            _unpack(file, entries, folder, on_progress, should_stop)
-            _check_unpacked(folder)
-            move_in_place(folder, bundle)  # from here on it can be restored if a kill comes
+            with new_folder(bundle) as folder:  # once it is there it can be restored after a kill
+                check_room(folder, sum(entry.num_bytes for entry in entries))
+                _unpack(file, entries, folder, monitor)
+                _check_unpacked(folder)
         except ArchiveError as error:
             raise ArchiveError(f"The project was not imported. {error}") from error
         except DatasetError as error:
@@ -183,8 +175,7 @@ def _write_zip(
     workspace: Workspace,
     project: Project,
     path: Path,
-    on_progress: OnProgress | None,
-    should_stop: ShouldStop | None,
+    monitor: Monitor,
 ) -> ExportReport:
     book, skipped = PlaceBook(), []
     files: list[tuple[Path, str]] = []
@@ -209,7 +200,7 @@ def _write_zip(
             ]
     manifest = manifest_of(workspace, project, kept_layout(workspace, project.path))
     decisions = load_decisions(workspace, project.path)
-    started = time.monotonic()
+    stage = monitor.stage("copy", len(files))
     # A zip knows no time before 1980: such a file gets that year.
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
         exported = replace(manifest, data_dir="").to_dict()
@@ -217,14 +208,12 @@ def _write_zip(
         if decisions.steps or decisions.undone:
             text = json.dumps(_with_paths(decisions.to_dict(), renamed), ensure_ascii=False)
             archive.writestr(DECISIONS_FILE, text)
-        for number, (source, name) in enumerate(files):
-            if should_stop is not None and should_stop():
-                raise Stopped
-            if on_progress is not None:
-                on_progress(Progress("copy", number, len(files), time.monotonic() - started))
+        for source, name in files:
+            monitor.check()
             if not source.is_file():
                 raise DatasetError(f"Expected the file '{source}', but it has gone. Export again.")
             archive.write(source, name)
+            stage.advance()
     return ExportReport(path, num_files, len(runs), len(searches), tuple(skipped))
 
 
@@ -294,7 +283,9 @@ def _plan(entries: list[ZipEntry], max_bytes: int) -> list[ZipEntry]:
         )
     num_bytes = sum(entry.num_bytes for entry in taken)
     if num_bytes > max_bytes:
-        raise ArchiveError(f"It unpacks to {_size(num_bytes)}; the limit is {_size(max_bytes)}.")
+        raise ArchiveError(
+            f"It unpacks to {gigabytes(num_bytes)}; the limit is {gigabytes(max_bytes)}."
+        )
     return taken
 
 
@@ -309,41 +300,24 @@ def _is_part(parts: tuple[str, ...]) -> bool:
     return is_work and len(parts) == 3 and suffix in _WORK_SUFFIXES
 
 
-def _check_room(folder: Path, num_bytes: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if num_bytes + _SPARE_BYTES > free:
-        raise ArchiveError(
-            f"It unpacks to {_size(num_bytes)}, and {_size(free)} are free on the disk."
-        )
-
-
 def _unpack(
     file: BinaryIO,
     entries: list[ZipEntry],
     folder: Path,
-    on_progress: OnProgress | None,
-    should_stop: ShouldStop | None,
+    monitor: Monitor,
 ) -> None:
-    start = last_told = time.monotonic()
-    total = sum(entry.num_bytes for entry in entries)
-    done = 0
+    stage = monitor.stage("unpack", sum(entry.num_bytes for entry in entries))
     for entry in entries:
         target = folder.joinpath(*entry.parts)
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as out:
             for piece in stream_entry(file, entry):
-                if should_stop is not None and should_stop():
-                    raise Stopped
+                monitor.check()
                 out.write(piece)
-                done += len(piece)
-                now_told = time.monotonic()
-                if on_progress is not None and now_told - last_told >= _PROGRESS_SECONDS:
-                    last_told = now_told
-                    on_progress(Progress("unpack", done, total, now_told - start))
+                stage.advance(len(piece))
         if entry.parts[0] == DATA_FOLDER and not _is_data(entry.parts[-1], target):
             raise refusal(entry.name, "is neither a photo nor a list of labels")
-    if on_progress is not None:
-        on_progress(Progress("unpack", done, total, time.monotonic() - start))
+    stage.report()
 
 
 def _check_unpacked(folder: Path) -> None:
@@ -388,7 +362,3 @@ def _check_work(work: Path) -> None:
 
 def _is_name(value: object) -> bool:
     return isinstance(value, str) and PurePosixPath(value).name == value != ".."
-
-
-def _size(num_bytes: int) -> str:
-    return f"{num_bytes / 2**30:,.1f} GB"

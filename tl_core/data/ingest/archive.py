@@ -84,7 +84,7 @@ def extract_archive(
             entries = read_entries(file, _ENTRIES_PER_FILE * max_files)
             plan = _plan(entries, max_files, max_bytes)
             with new_folder(out_dir) as folder:
-                _check_room(folder, plan.num_bytes)
+                check_room(folder, plan.num_bytes)
                 _unpack(file, plan, folder, monitor)
         except ArchiveError as error:
             raise ArchiveError(f"Nothing was taken of {label}. {error}") from error
@@ -146,16 +146,21 @@ def _plan(entries: Iterable[ZipEntry], max_files: int, max_bytes: int) -> _Plan:
         raise ArchiveError(f"It holds {len(plan.files):,} images; the limit is {max_files:,}.")
     if plan.num_bytes > max_bytes:
         raise ArchiveError(
-            f"It unpacks to {_gigabytes(plan.num_bytes)}; the limit is {_gigabytes(max_bytes)}."
+            f"It unpacks to {gigabytes(plan.num_bytes)}; the limit is {gigabytes(max_bytes)}."
         )
     return plan
 
 
-def _check_room(folder: Path, num_bytes: int) -> None:
+def check_room(folder: Path, num_bytes: int) -> None:
+    """Refuse to unpack more than there is room for.
+
+    Raises:
+        ArchiveError: the disk of ``folder`` has too little space.
+    """
     free = shutil.disk_usage(folder).free
     if num_bytes + _SPARE_BYTES > free:
         raise ArchiveError(
-            f"It unpacks to {_gigabytes(num_bytes)}, and {_gigabytes(free)} are free on the disk."
+            f"It unpacks to {gigabytes(num_bytes)}, and {gigabytes(free)} are free on the disk."
         )
 
 
@@ -179,5 +184,6 @@ def _unpack(
     stage.report()
 
 
-def _gigabytes(num_bytes: int) -> str:
+def gigabytes(num_bytes: int) -> str:
+    """Return a size for a message, such as ``"1.5 GB"``."""
     return f"{num_bytes / 2**30:,.1f} GB"
