@@ -16,6 +16,7 @@ from tl_core.config.training import TrainConfig
 from tl_core.data.sample.dataset import SAMPLE_NAME
 from tl_core.files import write_bytes, write_json, write_text
 from tl_core.jobs import training as training_jobs
+from tl_core.jobs import worker_client
 from tl_core.runs.files import CLASSES_FILE, HISTORY_FILE, METRICS_FILE, WEIGHTS_FILE, end_run
 from tl_core.runs.store import Run, create_run
 from tl_core.workspace import ENVIRONMENT_NAME, Workspace
@@ -30,7 +31,8 @@ def make_workspace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workspace
     workspace.datasets_dir.mkdir(parents=True)
     monkeypatch.setenv(ENVIRONMENT_NAME, str(workspace.root))
     monkeypatch.setenv("TL_FOLDERS", str(tmp_path))
-    monkeypatch.setattr(training_jobs, "ensure_worker", lambda *args, **kwargs: None)
+    for module in (training_jobs, worker_client):
+        monkeypatch.setattr(module, "ensure_worker", lambda *args, **kwargs: None)
     return workspace
 
 

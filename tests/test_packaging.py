@@ -80,10 +80,11 @@ from streamlit.testing.v1 import AppTest
 import tl_core
 from tl_core.installation import app_path
 import tl_core.jobs.training as jobs
+from tl_core.jobs import worker_client
 
 site = Path(sys.argv[1])
 assert Path(tl_core.__file__).is_relative_to(site), tl_core.__file__
-jobs.ensure_worker = lambda *args, **kwargs: None
+jobs.ensure_worker = worker_client.ensure_worker = lambda *args, **kwargs: None
 sys.path.insert(0, str(app_path().parent))  # as `streamlit run` does
 at = AppTest.from_file(str(app_path()), default_timeout=300).run()
 for page in [None, *sorted(app_path().parent.glob("pages/*.py"))]:

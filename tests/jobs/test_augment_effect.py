@@ -18,10 +18,9 @@ from tl_core.errors import RunError, Stopped
 from tl_core.features.engine import engine_path
 from tl_core.files import write_bytes, write_json
 from tl_core.head.model import METADATA_KEY, load_weights, save_weights
-from tl_core.jobs import augment_effect as effect_jobs
+from tl_core.jobs import client
 from tl_core.jobs.handlers import KINDS, JobContext
 from tl_core.jobs.queue import JobQueue
-from tl_core.jobs.training import FEATURES_PRIORITY
 from tl_core.progress import Monitor
 from tl_core.runs.files import CLASSES_FILE, WEIGHTS_FILE, update_status
 
@@ -38,6 +37,12 @@ def run(workspace, dataset, cache_dir):
     return make_run(workspace.runs_dir / "trained", dataset, cache_dir)
 
 
+def request(workspace, config, data_dir, run=None):
+    """Ask for a measurement as the page does."""
+    answering = None if run is None else workspace.relative(run.run_dir)
+    return client.request(workspace, effect_cache.KIND, config, data_dir, run=answering)
+
+
 def work(workspace, job, told=None):
     """Do a job as the worker would."""
     report = (lambda progress: None) if told is None else told.append
@@ -50,7 +55,7 @@ def files_of(workspace, index, config=CONFIG):
 
 def test_the_worker_measures_each_transform_and_all_together(workspace, index) -> None:
     told = []
-    work(workspace, effect_jobs.request(workspace, CONFIG, index.data_dir, None), told)
+    work(workspace, request(workspace, CONFIG, index.data_dir), told)
     record = files_of(workspace, index).read(None)
     assert record.augment == CONFIG.augment
     assert [effect.transform for effect in record.effects] == ["rotation", "hue", "all"]
@@ -71,7 +76,7 @@ def test_the_answers_of_a_run_count_when_one_is_named(workspace, index, run, mon
         "head_forward",
         lambda head, features: heads.append(head) or forward(head, features),
     )
-    work(workspace, effect_jobs.request(workspace, CONFIG, index.data_dir, run))
+    work(workspace, request(workspace, CONFIG, index.data_dir, run))
     assert files_of(workspace, index).read(run).run_id == "trained"
     assert files_of(workspace, index).read(None) is None
     assert set(heads[0]) == {"predictions/kernel", "predictions/bias"}
@@ -95,7 +100,7 @@ def test_a_fine_tuned_run_answers_with_its_head_on_its_own_backbone(
             opened.append(spec.engine_file) or extract(index, rows, spec, **options)
         ),
     )
-    work(workspace, effect_jobs.request(workspace, CONFIG, index.data_dir, run))
+    work(workspace, request(workspace, CONFIG, index.data_dir, run))
     assert files_of(workspace, index).read(run).run_id == "trained"
     assert set(opened) == {own}
 
@@ -145,32 +150,32 @@ def test_a_torn_file_counts_as_not_measured(workspace, index) -> None:
 def test_a_failure_is_kept_with_its_reason(workspace, index, run) -> None:
     write_bytes(run.run_dir / WEIGHTS_FILE, b"no weights")
     with pytest.raises(RunError):
-        work(workspace, effect_jobs.request(workspace, CONFIG, index.data_dir, run))
+        work(workspace, request(workspace, CONFIG, index.data_dir, run))
     assert "Cannot read the weights" in files_of(workspace, index).explore.read_failure(
         effect_cache.KIND
     )
 
 
 def test_a_stop_leaves_neither_result_nor_failure(workspace, index) -> None:
-    job = effect_jobs.request(workspace, CONFIG, index.data_dir, None)
+    job = request(workspace, CONFIG, index.data_dir)
     with pytest.raises(Stopped):
-        effect_jobs.measure(workspace, job, index, monitor=Monitor(None, lambda: True))
+        KINDS[job.kind].run(JobContext(workspace, job, Monitor(None, lambda: True)))
     files = files_of(workspace, index)
     assert files.read_latest() is None
     assert files.explore.read_failure(effect_cache.KIND) is None
 
 
 def test_the_job_waits_behind_training_and_is_there_once(workspace, index) -> None:
-    job = effect_jobs.request(workspace, CONFIG, index.data_dir, None)
-    assert effect_jobs.request(workspace, CONFIG, index.data_dir, None).id == job.id
-    assert FEATURES_PRIORITY < job.priority < 0
+    job = request(workspace, CONFIG, index.data_dir)
+    assert request(workspace, CONFIG, index.data_dir).id == job.id
+    assert KINDS["features"].priority < job.priority < 0
     assert KINDS[job.kind].gives_way
-    assert effect_jobs.job_of(workspace, index.data_dir).id == job.id
-    assert effect_jobs.is_for(job, CONFIG.updated(epochs=3))  # what does not matter
-    assert not effect_jobs.is_for(job, CONFIG.updated(seed=3))
-    assert effect_jobs.job_of(workspace, index.data_dir.parent) is None
+    assert client.job_about(workspace, effect_cache.KIND, index.data_dir).id == job.id
+    assert client.is_for(job, CONFIG.updated(epochs=3))  # what does not matter
+    assert not client.is_for(job, CONFIG.updated(seed=3))
+    assert client.job_about(workspace, effect_cache.KIND, index.data_dir.parent) is None
     JobQueue(workspace).request_stop(job.id)
-    assert effect_jobs.job_of(workspace, index.data_dir) is None
+    assert client.job_about(workspace, effect_cache.KIND, index.data_dir) is None
 
 
 def test_the_newest_run_with_the_same_eyes_and_classes_answers(

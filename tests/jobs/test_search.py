@@ -4,7 +4,7 @@ from tl_core.config.search import SweepConfig
 from tl_core.config.training import TrainConfig
 from tl_core.data.curation.store import load_dataset
 from tl_core.errors import ConfigError, RunError
-from tl_core.jobs import handlers, search_work
+from tl_core.jobs import handlers
 from tl_core.jobs.queue import JobQueue
 from tl_core.jobs.search import (
     delete_sweep,
@@ -58,13 +58,13 @@ def test_a_search_that_gives_way_waits_and_goes_on(workspace, data_dir, monkeypa
 
     monkeypatch.setattr(type(sweep), "add", add_and_ask_for_more)
     states = []
-    run_sweep = search_work.run_sweep
+    run_sweep = handlers.run_sweep
 
     def note(sweep, **rest):
         states.append((sweep.state, len(sweep.trials())))
         run_sweep(sweep, **rest)
 
-    monkeypatch.setattr(search_work, "run_sweep", note)
+    monkeypatch.setattr(handlers, "run_sweep", note)
     monkeypatch.setattr("tl_core.jobs.worker._POLL_SECONDS", 0.0)
     work(workspace)
     assert sweep.state == "finished"
@@ -110,10 +110,10 @@ def test_a_search_that_a_dead_worker_held_is_done_if_it_had_not_begun_and_else_i
 def test_a_search_whose_job_fails_before_it_begins_waits_no_longer(
     workspace, data_dir, monkeypatch
 ):
-    def fail(*_):
+    def fail(*_, **__):
         raise RunError("The well has run dry.")
 
-    monkeypatch.setattr(handlers, "do_sweep", fail)
+    monkeypatch.setattr(handlers, "run_sweep", fail)
     sweep = start_sweep(workspace, CONFIG, BASE, data_dir)
     work(workspace)
     assert (sweep.state, sweep.message) == ("failed", "The well has run dry.")

@@ -142,7 +142,7 @@ def test_progress_is_empty_until_reported(queue):
 
 @pytest.fixture
 def no_worker(monkeypatch):
-    monkeypatch.setattr("tl_core.jobs.training.ensure_worker", lambda workspace: None)
+    monkeypatch.setattr("tl_core.jobs.worker_client.ensure_worker", lambda workspace: None)
 
 
 def test_starting_queues_a_named_run(no_worker, workspace, make_dataset):
@@ -287,6 +287,31 @@ def test_a_job_in_the_background_gives_way_and_goes_on_later(queue, start_worker
     queue.submit("urgent", {})
     wait_until(lambda: not queue.jobs())
     assert begun == ["background", "urgent", "background"]
+
+
+def test_every_job_ends_and_keeps_what_it_has_though_more_urgent_ones_keep_coming(
+    queue, start_worker
+):
+    steps = []
+
+    def long(context):
+        while steps.count("step") < 5:
+            queue.submit("urgent", {}, priority=-10)
+            context.monitor.check()
+            time.sleep(0.15)
+            context.monitor.check()
+            steps.append("step")  # what would be kept in a cache
+
+    kinds = {
+        "long": JobKind(long, gives_way=True),
+        "urgent": JobKind(lambda context: steps.append("urgent"), gives_way=True),
+    }
+    queue.submit("long", {}, priority=-20)
+    start_worker(**kinds)
+    wait_until(lambda: not queue.jobs())
+    num_later = len(steps) - 7
+    assert steps == ["urgent"] * 2 + ["step"] * 5 + ["urgent"] * num_later
+    assert num_later > 0
 
 
 def test_whether_to_give_way_is_asked_several_times_a_second(queue, start_worker, monkeypatch):

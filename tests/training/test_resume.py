@@ -241,7 +241,7 @@ def test_changes_that_do_not_fit_the_run_are_refused(run_training, changes, mess
 
 
 def test_resuming_and_going_on_are_jobs_of_the_queue(run_training, tmp_path, monkeypatch):
-    monkeypatch.setattr(training_jobs, "ensure_worker", lambda workspace: None)
+    monkeypatch.setattr("tl_core.jobs.worker_client.ensure_worker", lambda workspace: None)
     workspace = Workspace(tmp_path)
     stop = StopAt("epoch_end", "head", 1)
     run = run_training(HEAD, "part", stop.on_event, stop.should_stop)

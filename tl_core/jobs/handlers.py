@@ -1,28 +1,49 @@
-"""What the worker can do: one function a kind of job."""
+"""What the worker can do: one row a kind of job, and the functions that do them.
+
+A kind is added by one row in :data:`KINDS` and one function. Its jobs are queued with
+:func:`tl_core.jobs.client.submit`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
+from tl_core.analysis.augment_effect import measure_augment_effect
 from tl_core.analysis.cache import ExploreFiles
+from tl_core.analysis.effect_cache import KIND as AUGMENT_EFFECT
+from tl_core.analysis.effect_cache import EffectFiles, EffectRecord
 from tl_core.analysis.explore import explore, measure_curve
+from tl_core.backbones.finetuned_weights import split_weights
 from tl_core.config.training import TrainConfig
 from tl_core.data.curation.store import kept_layout, load_dataset
 from tl_core.data.dataset import DatasetIndex, scan_dataset
 from tl_core.data.split import split_dataset
-from tl_core.errors import RunError
+from tl_core.errors import RunError, Stopped, TLError
 from tl_core.features.spec import FeatureSpec
-from tl_core.jobs import augment_effect as effect_jobs
-from tl_core.jobs.failures import keeping_reason
+from tl_core.head.model import load_weights
 from tl_core.jobs.queue import Job, JobQueue
-from tl_core.jobs.search import FIND_LR, SWEEP
-from tl_core.jobs.search_work import do_range_test, do_sweep
 from tl_core.progress import Monitor
-from tl_core.runs.store import Run
+from tl_core.runs.files import WEIGHTS_FILE, update_status
+from tl_core.runs.state_dir import WorkFolder
+from tl_core.runs.store import Run, load_run
+from tl_core.runs.weights import feature_spec_of
+from tl_core.search.lr_cache import RangeFile, settings_that_matter
+from tl_core.search.lr_finder import find_learning_rate
+from tl_core.search.run import run_sweep
+from tl_core.search.store import Sweep
 from tl_core.training.feature_stage import load_features
 from tl_core.training.trainer import train_queued
 from tl_core.workspace import Workspace
+
+TRAIN, FEATURES, EXPLORE, CURVE = "train", "features", "explore", "curve"
+FIND_LR = "find_lr"
+SWEEP = "sweep"
+"""The kind of the job that does a search, and what its payload calls the search."""
 
 
 @dataclass(frozen=True)
@@ -33,29 +54,40 @@ class JobContext:
     job: Job
     monitor: Monitor
 
+    @property
+    def config(self) -> TrainConfig:
+        """The settings that the job was asked for with."""
+        return TrainConfig.create(self.job.payload["config"])
+
+    @property
+    def data_dir(self) -> Path:
+        """The data folder that the job is about."""
+        return self.workspace.resolve(self.job.payload["data_dir"])
+
     def load_dataset(self) -> DatasetIndex:
         """Return the job's data folder under the decisions about it."""
-        return load_dataset(
-            self.workspace.resolve(self.job.payload["data_dir"]),
-            self.workspace,
-            self.job.payload.get("config", {}).get("layout"),
-            monitor=self.monitor,
-        )
+        layout = self.job.payload.get("config", {}).get("layout")
+        return load_dataset(self.data_dir, self.workspace, layout, monitor=self.monitor)
 
 
 @dataclass(frozen=True)
 class JobKind:
-    """How to do a job.
+    """How jobs of one kind are queued and done.
 
     Attributes:
-        run: does it.
+        run: does one.
+        priority: a higher number goes first; what only prepares or looks ahead is below 0.
         gives_way: whether it is interrupted for more urgent jobs and goes on later.
-        needs_user: whether it waits while the app is closed. Trainings and searches do not.
+        needs_user: whether it waits while the app is closed, and goes before others while a page
+            that shows it is open. Trainings and searches do not.
+        settings: the settings that decide its result, so that equal wishes are one job.
     """
 
     run: Callable[[JobContext], None]
+    priority: int = 0
     gives_way: bool = False
     needs_user: bool = False
+    settings: Callable[[TrainConfig], dict[str, Any]] | None = None
 
 
 def run_train(context: JobContext) -> None:
@@ -71,83 +103,134 @@ def run_train(context: JobContext) -> None:
 
 def run_features(context: JobContext) -> None:
     """Fill the feature cache with what a training of this config and data would need."""
-    config = TrainConfig.create(context.job.payload["config"])
-    cache_dir = context.workspace.cache_dir
-    index = context.load_dataset()
+    config, index = context.config, context.load_dataset()
     load_features(
         config,
         index,
         split_dataset(index, config),
-        cache_dir=cache_dir,
+        cache_dir=context.workspace.cache_dir,
         monitor=context.monitor,
     )
 
 
 def run_explore(context: JobContext) -> None:
     """Look at a data folder as it is on disk, with the backbone's features."""
-    data_dir = context.workspace.resolve(context.job.payload["data_dir"])
     index = scan_dataset(
-        data_dir,
-        kept_layout(context.workspace, data_dir),
+        context.data_dir,
+        kept_layout(context.workspace, context.data_dir),
         cache_dir=context.workspace.cache_dir,
         **context.monitor.callbacks,
     )
-    _find_out(context, "explore", index)
+    files = ExploreFiles(
+        context.workspace.cache_dir, index, FeatureSpec.from_config(context.config)
+    )
+    with record_failure(partial(files.write_failure, EXPLORE)):
+        explore(index, context.config, context.workspace.cache_dir, monitor=context.monitor)
 
 
 def run_curve(context: JobContext) -> None:
     """Measure the learning curve of a data folder under the decisions about it."""
     index = context.load_dataset()
-    _find_out(context, "curve", index)
+    files = ExploreFiles(
+        context.workspace.cache_dir, index, FeatureSpec.from_config(context.config)
+    )
+    with record_failure(partial(files.write_failure, CURVE)):
+        measure_curve(index, context.config, context.workspace.cache_dir, monitor=context.monitor)
 
 
 def run_augment_effect(context: JobContext) -> None:
     """Measure how strong an augmentation is for a data folder under the decisions about it."""
-    index = context.load_dataset()
-    effect_jobs.measure(
-        context.workspace,
-        context.job,
-        index,
-        context.monitor,
-    )
+    workspace, config, index = context.workspace, context.config, context.load_dataset()
+    files = EffectFiles(workspace.cache_dir, index, config)
+    with record_failure(partial(files.explore.write_failure, AUGMENT_EFFECT)):
+        run, spec, head = None, FeatureSpec.from_config(config), None
+        if context.job.payload["run"] is not None:
+            run = load_run(workspace.resolve(context.job.payload["run"]))
+            spec = replace(feature_spec_of(run), augment=config.augment, seed=config.seed)
+            head, _ = split_weights(load_weights(run.run_dir / WEIGHTS_FILE))
+        effects = measure_augment_effect(
+            index, spec, cache_dir=workspace.cache_dir, head=head, monitor=context.monitor
+        )
+    files.write(EffectRecord(config.augment, effects, None if run is None else run.id), run)
 
 
-def run_sweep(context: JobContext) -> None:
-    """Try the heads of the search of the job."""
-    do_sweep(context.workspace, context.job, context.monitor)
+def run_search(context: JobContext) -> None:
+    """Try the heads of the job's search; when it gives way to another job, it waits again."""
+    sweep = Sweep(context.workspace.sweeps_dir / str(context.job.payload[SWEEP]))
+    if sweep.state != "queued":  # deleted or cancelled meanwhile
+        return
+    try:
+        run_sweep(sweep, monitor=context.monitor)
+    except Stopped:
+        stopped = JobQueue(context.workspace).is_stop_requested(context.job.id)
+        if sweep.sweep_dir.is_dir() and not stopped:
+            update_status(sweep.sweep_dir, state="queued", message="")
+        raise
 
 
 def run_find_lr(context: JobContext) -> None:
     """Test which learning rate suits the settings of the job."""
-    do_range_test(context.workspace, context.job, context.monitor)
-
-
-def _find_out(context: JobContext, kind: str, index: DatasetIndex) -> None:
-    """Run :func:`explore` or :func:`measure_curve`; keep the reason when it cannot be done."""
-    config = TrainConfig.create(context.job.payload["config"])
+    config, index = context.config, context.load_dataset()
     cache_dir = context.workspace.cache_dir
-    work = explore if kind == "explore" else measure_curve
+    kept = RangeFile(cache_dir, index, config)
+    with record_failure(kept.write_failure):
+        kept.write(find_learning_rate(config, index, cache_dir=cache_dir, monitor=context.monitor))
 
-    def keep(reason: str) -> None:
-        ExploreFiles(cache_dir, index, FeatureSpec.from_config(config)).write_failure(kind, reason)
 
-    with keeping_reason(keep):
-        work(
-            index,
-            config,
-            cache_dir,
-            monitor=context.monitor,
-        )
+@contextmanager
+def record_failure(keep: Callable[[str], None]) -> Iterator[None]:
+    """Give ``keep`` the reason when the work inside fails, for the page that asked for it.
 
+    A stop is no failure. Of a bug only that there was one is kept, the log has the rest.
+    """
+    try:
+        yield
+    except Stopped:
+        raise
+    except Exception as error:
+        keep(str(error) if isinstance(error, TLError) else "Something went wrong in the worker.")
+        raise
+
+
+def work_folder(workspace: Workspace, job: Job) -> WorkFolder | None:
+    """Return the run or the search of a job; None for jobs that have no such folder."""
+    if job.run_dir is not None:
+        return Run(job.run_dir)
+    if job.kind == SWEEP and SWEEP in job.payload:
+        return Sweep(workspace.sweeps_dir / str(job.payload[SWEEP]))
+    return None
+
+
+def _only(*names: str) -> Callable[[TrainConfig], dict[str, Any]]:
+    return lambda config: config.model_dump(mode="json", include=set(names))
+
+
+_PIXELS = ("backbone", "image_size", "resize", "pooling")
 
 KINDS: dict[str, JobKind] = {
-    "train": JobKind(run_train),
-    "features": JobKind(run_features, gives_way=True, needs_user=True),
-    "explore": JobKind(run_explore, gives_way=True, needs_user=True),
-    "curve": JobKind(run_curve, gives_way=True, needs_user=True),
-    "augment_effect": JobKind(run_augment_effect, gives_way=True, needs_user=True),
-    SWEEP: JobKind(run_sweep, gives_way=True),
-    FIND_LR: JobKind(run_find_lr),
+    TRAIN: JobKind(run_train),
+    FIND_LR: JobKind(run_find_lr, settings=settings_that_matter),
+    SWEEP: JobKind(run_search, priority=-5, gives_way=True),
+    AUGMENT_EFFECT: JobKind(
+        run_augment_effect,
+        priority=-5,  # someone waits for it, so before what is computed in advance
+        gives_way=True,
+        needs_user=True,
+        settings=_only(*_PIXELS, "augment", "seed"),
+    ),
+    FEATURES: JobKind(
+        run_features,
+        priority=-10,
+        gives_way=True,
+        needs_user=True,
+        settings=lambda config: config.model_dump(mode="json"),
+    ),
+    EXPLORE: JobKind(
+        run_explore, priority=-20, gives_way=True, needs_user=True, settings=_only(*_PIXELS)
+    ),
+    CURVE: JobKind(
+        run_curve, priority=-20, gives_way=True, needs_user=True, settings=_only(*_PIXELS)
+    ),
 }
 
 

@@ -2,11 +2,13 @@
 
 ``<id>.waiting.json`` becomes ``<id>.active.json`` by rename when the worker takes the job, and
 goes when the job is over: what came out lies in the run directory. ``<id>.stop`` asks an active
-job to stop, ``<id>.progress.json`` says how far it is.
+job to stop, ``<id>.progress.json`` says how far it is. The time of a job's file is when a page
+last asked for it: what a page shows goes before what no page shows any more.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import time
 import uuid
@@ -21,12 +23,27 @@ from tl_core.workspace import Workspace
 
 _WAITING = ".waiting.json"
 _ACTIVE = ".active.json"
+_IN_VIEW_SECONDS = 10.0  # a page that shows a job asks for it about once a second
+_OUT_OF_VIEW = 1000  # taken from the priority, so that all that is shown goes first
+_MAX_YIELDS = 3  # a job that gave way so often gives way to nothing but trainings
 _ID = re.compile(r"[0-9]+-[0-9a-f]+")
 
 
 @dataclass(frozen=True)
 class Job:
-    """Work for the worker process: ``kind`` names what to do, ``payload`` says with what."""
+    """Work for the worker process.
+
+    Attributes:
+        id: sorts by age.
+        kind: what to do.
+        payload: with what.
+        run_dir: the run that it trains, if it does.
+        priority: a higher number goes first.
+        active: whether the worker is at it.
+        needs_user: whether it is only for a page that shows it.
+        num_yields: how often it gave way to other jobs.
+        asked: when a page last asked for it, in seconds since the epoch.
+    """
 
     id: str
     kind: str
@@ -34,6 +51,24 @@ class Job:
     run_dir: Path | None = None
     priority: int = 0
     active: bool = False
+    needs_user: bool = False
+    num_yields: int = 0
+    asked: float = 0.0
+
+    @property
+    def is_in_view(self) -> bool:
+        """Whether a page shows it, or it is not only for a page."""
+        return not self.needs_user or time.time() - self.asked < _IN_VIEW_SECONDS
+
+    @property
+    def rank(self) -> int:
+        """What decides the order of jobs, and which gives way: a higher number goes first.
+
+        What a page shows goes before what no page shows. A job that gave way a few times goes
+        before all but trainings, so that it ends.
+        """
+        rank = self.priority if self.num_yields < _MAX_YIELDS else max(self.priority, -1)
+        return rank if self.is_in_view else rank - _OUT_OF_VIEW
 
 
 @dataclass(frozen=True)
@@ -59,12 +94,15 @@ class JobQueue:
         priority: int = 0,
         *,
         unique: bool = False,
+        needs_user: bool = False,
     ) -> Job:
-        """Put a job at the end of those of its priority; a higher number goes first.
+        """Put a job at the end of those of its rank.
 
-        With ``unique`` a job of the same kind and payload that is there already is returned.
+        With ``unique`` a job of the same kind and payload that is there already is returned, and
+        counts as asked for again.
         """
         if unique and (there := self.find(kind, payload)) is not None:
+            self._touch(there.id)
             return there
         job = Job(
             id=f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}",
@@ -72,11 +110,19 @@ class JobQueue:
             payload=dict(payload),
             run_dir=None if run_dir is None else run_dir.absolute(),
             priority=priority,
+            needs_user=needs_user,
+            asked=time.time(),
         )
         stored = None if run_dir is None else self._workspace.relative(run_dir)
         write_json(
             self._path(job.id, _WAITING),
-            {"kind": kind, "payload": job.payload, "run_dir": stored, "priority": priority},
+            {
+                "kind": kind,
+                "payload": job.payload,
+                "run_dir": stored,
+                "priority": priority,
+                "needs_user": needs_user,
+            },
         )
         return job
 
@@ -89,7 +135,7 @@ class JobQueue:
         found = [self._read(name) for name in names if name.endswith((_WAITING, _ACTIVE))]
         return sorted(
             (job for job in found if job is not None),
-            key=lambda job: (not job.active, -job.priority, job.id),
+            key=lambda job: (not job.active, -job.rank, job.id),
         )
 
     def job_of(self, run_dir: Path) -> Job | None:
@@ -107,6 +153,11 @@ class JobQueue:
         """Return how far a job is."""
         return JobState(job.active, self.progress(job.id))
 
+    def watch(self, job: Job) -> JobState:
+        """Return how far a job is for a page that shows it, which brings it forward."""
+        self._touch(job.id)
+        return self.state(job)
+
     def position(self, job_id: str) -> int | None:
         """Return how many jobs come before it, 0 for the active one; None when it is over.
 
@@ -117,7 +168,7 @@ class JobQueue:
         if this is None:
             return None
         before = jobs[: jobs.index(this)]
-        return sum(not (job.active and job.priority < this.priority) for job in before)
+        return sum(not (job.active and job.rank < this.rank) for job in before)
 
     def request_stop(self, job_id: str) -> None:
         """Ask for the end of a job: a waiting one goes at once, an active one soon."""
@@ -143,9 +194,14 @@ class JobQueue:
                     return replace(job, active=True)
         return None
 
-    def put_back(self, job: Job) -> None:
-        """Make an active job wait again, in its old place."""
+    def put_back(self, job: Job, *, gave_way: bool = False) -> None:
+        """Make an active job wait again, in its old place; ``gave_way`` is counted."""
         with suppress(FileNotFoundError):
+            if gave_way:
+                path = self._path(job.id, _ACTIVE)
+                times = path.stat()
+                write_json(path, {**read_json(path), "num_yields": job.num_yields + 1})
+                os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
             self._rename(job.id, _ACTIVE, _WAITING)
 
     def finish(self, job_id: str) -> None:
@@ -163,8 +219,15 @@ class JobQueue:
         return self._path(job_id, ".stop").exists()
 
     def must_give_way(self, job: Job) -> bool:
-        """Whether a job of a higher priority waits."""
-        return any(other.priority > job.priority and not other.active for other in self.jobs())
+        """Whether a job of a higher rank waits."""
+        jobs = self.jobs()
+        now = next((one for one in jobs if one.id == job.id), job)  # pages may have asked for it
+        return any(other.rank > now.rank and not other.active for other in jobs)
+
+    def _touch(self, job_id: str) -> None:
+        for suffix in (_WAITING, _ACTIVE):
+            with suppress(FileNotFoundError):
+                os.utime(self._path(job_id, suffix))
 
     def _rename(self, job_id: str, before: str, after: str) -> None:
         path, target = self._path(job_id, before), self._path(job_id, after)
@@ -178,7 +241,8 @@ class JobQueue:
     def _read(self, name: str) -> Job | None:
         """Read a job's file; None when it was just taken or is no job of ours."""
         try:
-            stored = read_json(self._dir / name)
+            path = self._dir / name
+            stored, asked = read_json(path), path.stat().st_mtime
             run_dir = stored["run_dir"]
             return Job(
                 id=_ID.fullmatch(name.split(".")[0])[0],  # type: ignore[index]
@@ -187,6 +251,9 @@ class JobQueue:
                 run_dir=None if run_dir is None else self._workspace.resolve(run_dir),
                 priority=int(stored["priority"]),
                 active=name.endswith(_ACTIVE),
+                needs_user=bool(stored.get("needs_user")),
+                num_yields=int(stored.get("num_yields", 0)),
+                asked=asked,
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None

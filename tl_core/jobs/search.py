@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from tl_core.config.search import SweepConfig
 from tl_core.config.training import TrainConfig
 from tl_core.errors import RunError
+from tl_core.jobs import client
 from tl_core.jobs import training as training_jobs
+from tl_core.jobs.handlers import FIND_LR, SWEEP
 from tl_core.jobs.queue import Job, JobQueue, JobState
 from tl_core.runs.files import end_run, update_status
 from tl_core.runs.state_dir import delete_work
-from tl_core.search.lr_cache import settings_that_matter
 from tl_core.search.store import Sweep, create_sweep
 from tl_core.workspace import Workspace
-
-FIND_LR = "find_lr"
-SWEEP = "sweep"
-"""The kind of the job that does a search, and what its payload calls the search."""
-
-_SWEEP_PRIORITY = -5  # behind training, before what is only prepared
 
 
 def check_sweep(config: SweepConfig, base: TrainConfig, data_dir: Path | str) -> None:
@@ -45,7 +39,7 @@ def start_sweep(
     """
     check_sweep(config, base, data_dir)
     sweep = create_sweep(workspace, config, base, data_dir)
-    _submit(workspace, sweep)
+    client.submit(workspace, SWEEP, {SWEEP: sweep.id})
     return sweep
 
 
@@ -83,7 +77,7 @@ def resume_sweep(workspace: Workspace, sweep: Sweep) -> None:
     """
     check_resumable(workspace, sweep)
     update_status(sweep.sweep_dir, state="queued", message="")
-    _submit(workspace, sweep)
+    client.submit(workspace, SWEEP, {SWEEP: sweep.id})
 
 
 def stop_sweep(workspace: Workspace, sweep: Sweep) -> None:
@@ -103,11 +97,6 @@ def sweep_progress(workspace: Workspace, sweep: Sweep) -> JobState | None:
     return None if job is None else JobQueue(workspace).state(job)
 
 
-def wait_again(sweep: Sweep) -> None:
-    """Mark a search that gave way to more urgent work as waiting."""
-    update_status(sweep.sweep_dir, state="queued", message="")
-
-
 def request_range_test(workspace: Workspace, config: TrainConfig, data_dir: Path | str) -> None:
     """Queue a learning-rate test of these settings unless it is there already.
 
@@ -116,39 +105,16 @@ def request_range_test(workspace: Workspace, config: TrainConfig, data_dir: Path
         DatasetError: there is no such folder, or nothing in it.
     """
     training_jobs.check_start(config, Path(data_dir))
-    payload = _test_payload(workspace, config, data_dir)
-    JobQueue(workspace).submit(FIND_LR, payload, unique=True)
-    training_jobs.ensure_worker(workspace)
+    client.request(workspace, FIND_LR, config, data_dir)
 
 
 def stop_range_test(workspace: Workspace, config: TrainConfig, data_dir: Path | str) -> None:
     """Ask for the end of the test of these settings."""
-    job = _test_job(workspace, config, data_dir)
-    if job is not None:
-        JobQueue(workspace).request_stop(job.id)
+    client.stop(workspace, FIND_LR, config, data_dir)
 
 
 def range_test_progress(
     workspace: Workspace, config: TrainConfig, data_dir: Path | str
 ) -> JobState | None:
     """Return how far the test of these settings is, or None when it is not in the queue."""
-    job = _test_job(workspace, config, data_dir)
-    return None if job is None else JobQueue(workspace).state(job)
-
-
-def _submit(workspace: Workspace, sweep: Sweep) -> None:
-    JobQueue(workspace).submit(SWEEP, {SWEEP: sweep.id}, priority=_SWEEP_PRIORITY, unique=True)
-    training_jobs.ensure_worker(workspace)
-
-
-def _test_job(workspace: Workspace, config: TrainConfig, data_dir: Path | str) -> Job | None:
-    return JobQueue(workspace).find(FIND_LR, _test_payload(workspace, config, data_dir))
-
-
-def _test_payload(
-    workspace: Workspace, config: TrainConfig, data_dir: Path | str
-) -> dict[str, Any]:
-    return {
-        "config": settings_that_matter(config),
-        "data_dir": workspace.relative(Path(data_dir)),
-    }
+    return client.state_of(workspace, FIND_LR, config, data_dir)

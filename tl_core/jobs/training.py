@@ -16,6 +16,8 @@ from tl_core.config.training import TrainConfig
 from tl_core.data.curation.store import with_kept_layout
 from tl_core.data.layout.plan import plan_layout
 from tl_core.errors import DatasetError, RunError
+from tl_core.jobs.client import request, submit
+from tl_core.jobs.handlers import FEATURES, TRAIN
 from tl_core.jobs.queue import Job, JobQueue
 from tl_core.jobs.worker_client import (
     WorkerState,
@@ -47,8 +49,6 @@ __all__ = [
     "worker_state",
 ]
 
-FEATURES_PRIORITY = -10
-
 _PATIENCE_SECONDS = 1.5
 _POLL_SECONDS = 0.05
 
@@ -65,8 +65,7 @@ def start_training(
     check_start(config, Path(data_dir))
     config = with_kept_layout(config, workspace, data_dir)
     run = create_run(workspace.runs_dir, config, Path(data_dir), name=name)
-    JobQueue(workspace).submit("train", {}, run_dir=run.run_dir)
-    ensure_worker(workspace)
+    submit(workspace, TRAIN, {}, run.run_dir)
     return run
 
 
@@ -77,8 +76,7 @@ def resume_training(workspace: Workspace, run: Run) -> None:
         RunError: it is finished, waits already, or is being trained.
     """
     queue_again(run)
-    JobQueue(workspace).submit("train", {}, run_dir=run.run_dir)
-    ensure_worker(workspace)
+    submit(workspace, TRAIN, {}, run.run_dir)
 
 
 def continue_training(
@@ -94,8 +92,7 @@ def continue_training(
 
     check_fine_tuning(run.config.updated(**changes))
     new = continue_run(run, changes, name=name)
-    JobQueue(workspace).submit("train", {}, run_dir=new.run_dir)
-    ensure_worker(workspace)
+    submit(workspace, TRAIN, {}, new.run_dir)
     return new
 
 
@@ -110,13 +107,7 @@ def prepare_features(workspace: Workspace, config: TrainConfig, data_dir: Path |
         DatasetError: there is no such folder, or nothing in it.
     """
     check_start(config, Path(data_dir))
-    payload = {
-        "config": config.model_dump(mode="json"),
-        "data_dir": workspace.relative(Path(data_dir)),
-    }
-    job = JobQueue(workspace).submit("features", payload, priority=FEATURES_PRIORITY, unique=True)
-    ensure_worker(workspace)
-    return job
+    return request(workspace, FEATURES, config, data_dir)
 
 
 def queue_position(workspace: Workspace, run: Run) -> int | None:

@@ -27,9 +27,8 @@ from filelock import FileLock, Timeout
 from tl_core.config.training import TrainConfig
 from tl_core.errors import Stopped, TLError
 from tl_core.files import write_json
-from tl_core.jobs.handlers import KINDS, JobContext, JobKind
+from tl_core.jobs.handlers import KINDS, JobContext, JobKind, work_folder
 from tl_core.jobs.queue import Job, JobQueue
-from tl_core.jobs.search import SWEEP
 from tl_core.jobs.worker_client import (
     DEFAULT_IDLE_SECONDS,
     IDLE_ENVIRONMENT_NAME,
@@ -40,9 +39,6 @@ from tl_core.jobs.worker_client import (
 from tl_core.processes import own_identity
 from tl_core.progress import Monitor
 from tl_core.runs.files import end_run
-from tl_core.runs.state_dir import WorkFolder
-from tl_core.runs.store import Run
-from tl_core.search.store import Sweep
 from tl_core.workspace import Workspace
 
 _NICENESS = 10  # a page among busy lanes then answers about as fast as on an idle machine
@@ -196,7 +192,7 @@ class _Worker:
         except Stopped:
             if not self._queue.is_stop_requested(job.id):
                 _log.info("job %s gives way", job.id)
-                self._queue.put_back(job)
+                self._queue.put_back(job, gave_way=True)
                 self._publish(state="idle", job_id=None)
                 return
         except TLError as error:
@@ -235,21 +231,13 @@ class _Worker:
 
     def _close_work(self, job: Job, message: str) -> None:
         """See to it that a run or search does not wait for ever for a job that is over."""
-        work = self._work_of(job)
+        work = work_folder(self._workspace, job)
         if work is None or not work.is_active:
             return
         if self._queue.is_stop_requested(job.id):
             end_run(work.folder, "stopped", "Cancelled before it started.")
         else:
             end_run(work.folder, "failed", message or "Its job ended without doing it.")
-
-    def _work_of(self, job: Job) -> WorkFolder | None:
-        """Return the run or the search of a job; None for jobs that have no such folder."""
-        if job.run_dir is not None:
-            return Run(job.run_dir)
-        if job.kind == SWEEP and SWEEP in job.payload:
-            return Sweep(self._workspace.sweeps_dir / str(job.payload[SWEEP]))
-        return None
 
     def _must_stop(self, job: Job) -> bool:
         """Whether the job was stopped, has to give way, or has nobody left to work for."""
@@ -265,7 +253,7 @@ class _Worker:
         for job in self._queue.jobs():
             if not job.active:
                 continue
-            work = self._work_of(job)
+            work = work_folder(self._workspace, job)
             if work is not None and work.state == "queued" and job.kind in self._kinds:
                 self._queue.put_back(job)  # it died before it began
                 continue

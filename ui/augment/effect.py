@@ -13,7 +13,7 @@ from tl_core.charts.augment import effect_chart
 from tl_core.config.training import AugmentConfig, TrainConfig
 from tl_core.data.augmentation.augment import SWITCHES
 from tl_core.errors import TLError
-from tl_core.jobs import augment_effect as effect_jobs
+from tl_core.jobs import client as jobs
 from tl_core.jobs.queue import JobQueue
 from tl_core.runs.run import Run
 from tl_core.runs.store import load_run
@@ -45,7 +45,7 @@ def draw_effect(view: View) -> None:
         return
     run = newest_run(view.workspace.runs_dir, config, view.index)
     record = files.read(run)
-    job = effect_jobs.job_of(view.workspace, view.dataset.path)
+    job = jobs.job_about(view.workspace, KIND, view.dataset.path)
     if job is not None:
         _poll(view, config)
     elif record is None:
@@ -80,7 +80,8 @@ def _draw_button(view: View, config: TrainConfig, run: Run | None, files: Effect
 
 def _measure(view: View, config: TrainConfig, run: Run | None, files: EffectFiles) -> None:
     files.explore.forget_failure(KIND)
-    effect_jobs.request(view.workspace, config, view.dataset.path, run)
+    answering = None if run is None else view.workspace.relative(run.run_dir)
+    jobs.request(view.workspace, KIND, config, view.dataset.path, run=answering)
     st.rerun(EFFECT)
 
 
@@ -88,13 +89,13 @@ def _measure(view: View, config: TrainConfig, run: Run | None, files: EffectFile
 @guarded
 def _poll(view: View, config: TrainConfig) -> None:
     """Draw how far the worker is; all is drawn anew when it is over."""
-    job = effect_jobs.job_of(view.workspace, view.dataset.path)
+    job = jobs.job_about(view.workspace, KIND, view.dataset.path)
     if job is None:
         st.rerun()
-    what = "Measuring" if effect_jobs.is_for(job, config) else "Measuring earlier settings"
+    what = "Measuring" if jobs.is_for(job, config) else "Measuring earlier settings"
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.container():
-            draw_bar(view.workspace, JobQueue(view.workspace).state(job), what)
+            draw_bar(view.workspace, JobQueue(view.workspace).watch(job), what)
         if st.button("Cancel", key="augment_measure_cancel", icon=":material/close:"):
             JobQueue(view.workspace).request_stop(job.id)
             st.rerun()

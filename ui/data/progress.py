@@ -6,8 +6,7 @@ import streamlit as st
 
 from tl_core.analysis.cache import ExploreFiles
 from tl_core.features.spec import FeatureSpec
-from tl_core.jobs import analysis as analysis_jobs
-from tl_core.jobs.analysis import ExploreKind
+from tl_core.jobs import client as jobs
 from tl_core.progress import Progress
 from ui.datasets.dataset_view import View, ensure_look, forget_failed_look
 from ui.shared.errors import guarded
@@ -29,7 +28,7 @@ def draw_look(view: View) -> None:
         _poll_look(view)
 
 
-def draw_job(view: View, kind: ExploreKind, what: str, files: ExploreFiles | None = None) -> None:
+def draw_job(view: View, kind: str, what: str, files: ExploreFiles | None = None) -> None:
     """Draw how far the worker is with ``what``; the page is drawn anew when it is over.
 
     ``files`` is where it will leave its result; by default those of the scan.
@@ -44,7 +43,7 @@ def draw_job(view: View, kind: ExploreKind, what: str, files: ExploreFiles | Non
         st.warning(f"{what} could not be computed. {plain(failure)}", icon=":material/warning:")
         if st.button("Try again", key=f"retry_{kind}", icon=":material/refresh:"):
             files.forget_failure(kind)
-            analysis_jobs.request(view.workspace, kind, view.features_config, view.dataset.path)
+            jobs.request(view.workspace, kind, view.features_config, view.dataset.path)
             st.rerun()
         return
     _poll_job(view, kind, what)
@@ -77,8 +76,8 @@ def _poll_look(view: View) -> None:
 
 @st.fragment(run_every=POLL_SECONDS)
 @guarded
-def _poll_job(view: View, kind: ExploreKind, what: str) -> None:
-    state = analysis_jobs.state_of(view.workspace, kind, view.features_config, view.dataset.path)
+def _poll_job(view: View, kind: str, what: str) -> None:
+    state = jobs.state_of(view.workspace, kind, view.features_config, view.dataset.path)
     if state is None:
         if st.session_state.pop(_waiting_key(kind), False):
             st.rerun()
@@ -88,5 +87,5 @@ def _poll_job(view: View, kind: ExploreKind, what: str) -> None:
     draw_bar(view.workspace, state, what)
 
 
-def _waiting_key(kind: ExploreKind) -> str:
+def _waiting_key(kind: str) -> str:
     return f"waiting_for_{kind}"

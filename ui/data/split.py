@@ -12,7 +12,7 @@ from tl_core.charts.base import percent
 from tl_core.charts.data import curve_chart, split_chart
 from tl_core.data.split import PARTS, Split, groups_apart, split_dataset
 from tl_core.features.spec import FeatureSpec
-from tl_core.jobs import analysis as analysis_jobs
+from tl_core.jobs import client as jobs
 from tl_core.metrics.classification import wilson_interval
 from tl_core.runs.store import list_runs
 from ui.data.progress import draw_job
@@ -158,7 +158,7 @@ def _draw_curve(view: View) -> None:
     curve = None if files is None else files.read_curve()
     if curve is None:
         if files is not None and files.read_failure("curve") is None:
-            analysis_jobs.request(view.workspace, "curve", view.features_config, view.dataset.path)
+            jobs.request(view.workspace, "curve", view.features_config, view.dataset.path)
         draw_job(view, "curve", "The learning curve", files)
         return
     points = pd.DataFrame(

@@ -24,7 +24,7 @@ from tl_core.data.curation.store import Decision, Decisions
 from tl_core.data.dataset import DatasetIndex, ImageRecord
 from tl_core.errors import TLError
 from tl_core.features.spec import FeatureSpec
-from tl_core.jobs import analysis as analysis_jobs
+from tl_core.jobs import client as jobs
 from tl_core.progress import Monitor, Progress
 from tl_core.workspace import Workspace
 from ui.datasets.picker import DatasetRef
@@ -225,7 +225,7 @@ def ask_for_features(view: View) -> None:
         return
     has_maps = all((files.dir / name).is_file() for name in ("pca.npz", "tsne.npz"))
     if not has_maps or read_measured(files) is None:
-        analysis_jobs.request(view.workspace, "explore", view.features_config, view.dataset.path)
+        jobs.request(view.workspace, "explore", view.features_config, view.dataset.path)
 
 
 def read_measured(files: ExploreFiles) -> Measured | None:

@@ -1,0 +1,95 @@
+"""Asks the worker for work and says how far it is, for pages that must not wait.
+
+Work about a data folder is named by its kind, the settings that decide the result, and the folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tl_core.config.training import TrainConfig
+from tl_core.jobs import worker_client
+from tl_core.jobs.handlers import KINDS
+from tl_core.jobs.queue import Job, JobQueue, JobState
+from tl_core.workspace import Workspace
+
+
+def submit(
+    workspace: Workspace, kind: str, payload: Mapping[str, Any], run_dir: Path | None = None
+) -> Job:
+    """Queue a job at the priority of its kind, and see that there is a worker.
+
+    A job without a run of its own is queued once, however often it is asked for.
+    """
+    row = KINDS[kind]
+    job = JobQueue(workspace).submit(
+        kind,
+        payload,
+        run_dir,
+        row.priority,
+        unique=run_dir is None,
+        needs_user=row.needs_user,
+    )
+    worker_client.ensure_worker(workspace)
+    return job
+
+
+def request(
+    workspace: Workspace, kind: str, config: TrainConfig, data_dir: Path | str, **more: Any
+) -> Job:
+    """Queue work about a data folder unless it is there already."""
+    return submit(workspace, kind, _payload(workspace, kind, config, data_dir, **more))
+
+
+def find(
+    workspace: Workspace, kind: str, config: TrainConfig, data_dir: Path | str, **more: Any
+) -> Job | None:
+    """Return the job that does this work, or None when it is not in the queue."""
+    return JobQueue(workspace).find(kind, _payload(workspace, kind, config, data_dir, **more))
+
+
+def state_of(
+    workspace: Workspace, kind: str, config: TrainConfig, data_dir: Path | str, **more: Any
+) -> JobState | None:
+    """Return how far the work is for a page that shows it, or None when it is not in the queue."""
+    job = find(workspace, kind, config, data_dir, **more)
+    return None if job is None else JobQueue(workspace).watch(job)
+
+
+def stop(
+    workspace: Workspace, kind: str, config: TrainConfig, data_dir: Path | str, **more: Any
+) -> None:
+    """Ask for the end of the work."""
+    job = find(workspace, kind, config, data_dir, **more)
+    if job is not None:
+        JobQueue(workspace).request_stop(job.id)
+
+
+def job_about(workspace: Workspace, kind: str, data_dir: Path) -> Job | None:
+    """Return the first job of a kind about that folder, with whatever settings; None without."""
+    wanted = workspace.relative(data_dir)
+    jobs = JobQueue(workspace).jobs()
+    return next(
+        (job for job in jobs if job.kind == kind and job.payload.get("data_dir") == wanted), None
+    )
+
+
+def is_for(job: Job, config: TrainConfig) -> bool:
+    """Whether a job about a data folder is for these settings."""
+    return bool(job.payload.get("config") == _settings(job.kind, config))
+
+
+def _payload(
+    workspace: Workspace, kind: str, config: TrainConfig, data_dir: Path | str, **more: Any
+) -> dict[str, Any]:
+    config_values = _settings(kind, config)
+    return {"config": config_values, "data_dir": workspace.relative(Path(data_dir)), **more}
+
+
+def _settings(kind: str, config: TrainConfig) -> dict[str, Any]:
+    settings = KINDS[kind].settings
+    if settings is None:
+        raise ValueError(f"jobs of kind '{kind}' are not about a data folder")
+    return settings(config)
