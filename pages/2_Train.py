@@ -2,9 +2,8 @@
 
 import streamlit as st
 
-from tl_core.jobs.training import start_training
-from ui.datasets.picker import remember_dataset
-from ui.runs.picker import RUN_VIEW, choose_run, listed_runs
+from ui.runs.picker import RUN_VIEW, listed_runs
+from ui.runs.start import start_run
 from ui.shared import session_keys, words
 from ui.shared.forms import draw_problem
 from ui.shared.navigation import DATA_PAGE
@@ -15,7 +14,13 @@ from ui.train.form import draw_form
 from ui.train.lr_finder import draw_lr_finder
 from ui.train.runs_table import draw_runs_table
 from ui.train.search import draw_search
-from ui.train.views import TrainPage, draw_backbones_view, draw_compare_view, draw_run_view
+from ui.train.views import (
+    TrainPage,
+    draw_backbones_view,
+    draw_compare_view,
+    draw_run_view,
+    settle_view,
+)
 
 VIEWS = {
     RUN_VIEW: draw_run_view,
@@ -55,12 +60,10 @@ with bootstrap("Train") as studio:
         for problem in problems:
             draw_problem(problem)
     if start and config is not None:
-        choose_run(start_training(studio.workspace, config, studio.dataset.path).id)
-        remember_dataset(studio.workspace, studio.dataset.id)
-        st.session_state[session_keys.TRAIN_VIEW] = RUN_VIEW
+        start_run(studio.workspace, config, studio.dataset.path)
         st.rerun()
     with result:
-        st.session_state.setdefault(session_keys.TRAIN_VIEW, RUN_VIEW if runs else "Backbones")
+        settle_view(VIEWS, RUN_VIEW if runs else "Backbones")
         view = st.segmented_control(
             "Show",
             list(VIEWS),

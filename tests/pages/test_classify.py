@@ -20,6 +20,7 @@ from tl_core.inference.predict import Prediction
 from tl_core.runs.store import Run, create_run
 from tl_core.training.trainer import train
 from ui.classify import answers as predictions
+from ui.classify.answers import CLOSEST
 from ui.runs import predictors
 from ui.shared.words import plain
 
@@ -118,6 +119,7 @@ def test_a_photo_unlike_all_classes_is_answered_with_none_of_these_and_why(
     at.file_uploader(key="photo_upload").upload("a.jpg", jpeg(1)).run()
     assert_sound(at)
     assert "**None of these**, nearest dog" in texts(at)
+    assert CLOSEST in texts(at)
     assert reason in texts(at)
     table = at.dataframe[0].value
     assert list(table["class"]) == ["none of these"]

@@ -1,5 +1,5 @@
 import pytest
-from app_helpers import DATA, assert_sound, open_page, sample_folder
+from app_helpers import DATA, assert_sound, open_page, sample_folder, texts
 
 CLASSES = {"data_tabs": "Add pictures", "intake_way": "Classes"}
 
@@ -76,3 +76,12 @@ def test_a_folder_opened_by_path_has_no_classes_to_manage(
     at.button(key="open_folder").click().run()
     assert_sound(at)
     assert not any("Classes" in option for option in at.get_by_key("intake_way").options)
+
+
+def test_a_class_name_over_the_limit_is_refused(workspace, dataset):
+    at = open_classes("Rename")
+    at.selectbox(key="class_old_0").set_value("cow").run()
+    at.text_input(key="class_renamed_0").set_value("x" * 81).run()
+    at.button(key="class_rename").click().run()
+    assert folders(dataset) == {"cat": 3, "cow": 3, "dog": 3}
+    assert "Expected at most 80 characters, received 81" in texts(at)

@@ -6,10 +6,12 @@ import json
 
 import numpy as np
 import pytest
-from app_helpers import TRAIN, assert_sound, finished_run, open_page, texts
+from app_helpers import TRAIN, assert_sound, finished_run, open_page, texts, unescaped
 
+from tl_core.data.dataset import scan_dataset
+from tl_core.data.split import split_dataset, write_split
 from tl_core.evaluation.report import Evaluation
-from tl_core.files import write_json, write_text
+from tl_core.files import write_json
 from tl_core.head.model import METADATA_KEY, save_weights
 from tl_core.jobs.queue import JobQueue
 from tl_core.runs.files import METRICS_FILE, SPLIT_FILE, WEIGHTS_FILE, end_run
@@ -38,8 +40,13 @@ def head_run(workspace, dataset, **settings):
     run = finished_run(workspace, dataset, **settings)
     facts = json.dumps({"schema": 1, "phase": "head", "epoch": 1})
     save_weights(run.run_dir / WEIGHTS_FILE, WEIGHTS, {METADATA_KEY: facts})
-    write_text(run.run_dir / SPLIT_FILE, "path,sha256,class_name,part\n")
+    keep_split(run)
     return run
+
+
+def keep_split(run):
+    index = scan_dataset(run.data_dir)
+    write_split(run.run_dir / SPLIT_FILE, index, split_dataset(index, run.config))
 
 
 @pytest.mark.parametrize(
@@ -125,6 +132,37 @@ def test_what_cannot_be_made_better_says_why(workspace, dataset):
     assert len(list_runs(workspace.runs_dir)) == 1
 
 
+def test_a_run_whose_photos_have_changed_is_not_offered_to_be_made_better(workspace, dataset):
+    run = head_run(workspace, dataset)
+    next(dataset.glob("*/0.png")).unlink()
+    at = open_page(TRAIN)
+    assert_sound(at)
+    assert "start_better" not in labels_of(at)
+    assert f"no longer those that run '{run.name}' began with" in unescaped(texts(at))
+
+
+def test_photos_that_changed_since_the_page_was_drawn_stop_the_start_of_a_fine_tuning(
+    workspace, dataset
+):
+    head_run(workspace, dataset, backbone="EfficientNetLite0")
+    at = open_page(TRAIN)
+    next(dataset.glob("*/0.png")).unlink()
+    at.button(key="start_better").click().run()
+    assert_sound(at)
+    assert len(list_runs(workspace.runs_dir)) == 1
+
+
+def test_a_run_whose_photos_have_changed_is_not_offered_to_go_on(workspace, dataset):
+    run = stopped_run(workspace, dataset)
+    keep_split(run)
+    assert "resume_run" in labels_of(open_page(TRAIN))
+    next(dataset.glob("*/0.png")).unlink()
+    at = open_page(TRAIN)
+    assert_sound(at)
+    assert "resume_run" not in labels_of(at)
+    assert "Start a new run with its settings" in texts(at)
+
+
 def test_a_fine_tuned_run_is_not_offered_to_be_made_better(workspace, dataset):
     run = finished_run(workspace, dataset)
     write_json(run.run_dir / METRICS_FILE, {**run.metrics, "best_phase": "fine_tune"})
@@ -147,6 +185,14 @@ def test_a_run_leads_to_its_evaluation(workspace, dataset):
     assert [title.value for title in at.title] == ["Evaluate"]
 
 
+def test_a_run_is_evaluated_on_its_own_photos_whatever_was_evaluated_before(workspace, dataset):
+    finished_run(workspace, dataset)
+    at = open_page(TRAIN, evaluate_part="elsewhere", evaluate_tabs="Another folder")
+    at.button(key="go_evaluate").click().run()
+    assert at.session_state["evaluate_part"] == "test"
+    assert at.session_state["evaluate_tabs"] == "Summary"
+
+
 def test_a_run_gets_a_name_and_notes(workspace, dataset):
     run = finished_run(workspace, dataset)
     at = open_page(TRAIN)
@@ -158,6 +204,21 @@ def test_a_run_gets_a_name_and_notes(workspace, dataset):
     assert (kept.name, kept.notes) == ("the good one", "less dropout *helps*")
     assert at.selectbox(key="run").options == ["the good one"]
     assert r"less dropout \*helps\*" in texts(at)
+
+
+@pytest.mark.parametrize("field", ["run_name", "run_notes"])
+def test_a_name_or_note_over_the_limit_is_refused_and_not_said_to_be_saved(
+    workspace, dataset, field
+):
+    run = finished_run(workspace, dataset)
+    at = open_page(TRAIN)
+    box = at.text_input if field == "run_name" else at.text_area
+    box(key=f"{field}_{run.id}").set_value("x" * 2001).run()
+    at.button(key="rename_run").click().run()
+    assert_sound(at)
+    assert not at.toast
+    assert "received 2,001" in texts(at)
+    assert (run.name, run.notes) == (run.id, "")
 
 
 def test_a_run_is_deleted_only_after_a_yes(workspace, dataset):

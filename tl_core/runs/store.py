@@ -28,6 +28,8 @@ from tl_core.runs.run import Run
 from tl_core.runs.state_dir import delete_work, list_work, workspace_of
 from tl_core.workspace import Workspace
 
+MAX_NAME, MAX_NOTES = 80, 2000  # characters
+
 __all__ = [
     "RUN_SCHEMA",
     "Run",
@@ -131,13 +133,28 @@ def list_runs(runs_dir: Path | str, *, include_archived: bool = False) -> list[R
 
 
 def rename_run(run: Run, name: str) -> None:
-    """Give the run another name; an empty one goes back to the folder's."""
+    """Give the run another name; an empty one goes back to the folder's.
+
+    Raises:
+        RunError: it is longer than ``MAX_NAME`` characters, or there is no such folder.
+    """
+    _check_length("name", name.strip(), MAX_NAME)
     _update_meta(run, name=name.strip() or None)
 
 
 def annotate_run(run: Run, notes: str) -> None:
-    """Replace the notes kept with the run."""
+    """Replace the notes kept with the run.
+
+    Raises:
+        RunError: they are longer than ``MAX_NOTES`` characters, or there is no such folder.
+    """
+    _check_length("notes", notes, MAX_NOTES)
     _update_meta(run, notes=notes)
+
+
+def _check_length(what: str, text: str, most: int) -> None:
+    if len(text) > most:
+        raise RunError(f"Expected at most {most:,} characters as {what}, received {len(text):,}.")
 
 
 def archive_run(run: Run) -> None:

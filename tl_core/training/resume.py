@@ -9,7 +9,7 @@ from typing import Any
 
 from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import DatasetIndex
-from tl_core.data.split import Split
+from tl_core.data.split import split_dataset
 from tl_core.errors import ConfigError, RunError
 from tl_core.files import write_json
 from tl_core.head.model import load_weights
@@ -89,12 +89,18 @@ def continue_run(
     return new
 
 
-def check_same_images(run: Run, index: DatasetIndex, split: Split) -> None:
+def check_same_images(run: Run, index: DatasetIndex) -> None:
     """See that the images and their parts are those that a run began with.
+
+    Args:
+        run: was split already.
+        index: its dataset as it counts now.
 
     Raises:
         RunError: some were added, changed, moved or decided about since.
+        DatasetError: they cannot be split any more.
     """
+    split = split_dataset(index, run.config)
     known = {(row.path, row.sha256, row.class_name, row.part) for row in run.split()}
     present = {
         (record.path, record.sha256, index.class_names[record.label], part)

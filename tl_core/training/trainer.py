@@ -115,7 +115,7 @@ def train_queued(
         split = split_dataset(index, run.config)
         resumed = load_checkpoint(run.run_dir)
         if resumed is not None:
-            check_same_images(run, index, split)
+            check_same_images(run, index)
         _train(
             recorder,
             run.config,

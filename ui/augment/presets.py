@@ -13,7 +13,6 @@ import streamlit as st
 
 from tl_core.config.training import AUGMENT_PRESETS
 from tl_core.data.augmentation.presets import (
-    MAX_NAME,
     Preset,
     delete_preset,
     import_preset,
@@ -77,7 +76,6 @@ def _draw_save(workspace: Workspace, saved: list[Preset]) -> None:
     name = st.text_input(
         "Save this setting as",
         key=NAME_KEY,
-        max_chars=MAX_NAME,
         placeholder="A name",
         live=True,  # so that the button says in time whether it replaces one
     )

@@ -29,6 +29,7 @@ PAGE_SIZE = 12
 PREVIEW_SIDE = 320
 NUM_HEAT_CLASSES = 3  # offered to look for; beyond, a photo says little about a class
 NONE_OF_THESE = "none of these"
+CLOSEST = "Probabilities if it had to be one of the classes:"
 
 
 def predict(workspace: Workspace, run: Run, photos: Sequence[Photo]) -> list[Prediction]:
@@ -153,6 +154,7 @@ def _draw_answer(
     st.caption(plain(photo.name))
     if prediction.is_none_of_these:
         st.caption(f":material/help: {plain(' '.join(prediction.reasons))}")
+        st.caption(CLOSEST)
     top = pd.DataFrame(prediction.top[:top_k], columns=["class", "probability"])
     best, probability = prediction.top[0]
     st.altair_chart(

@@ -17,6 +17,7 @@ from ui.datasets.dataset_view import View
 from ui.datasets.picker import choose_dataset, dataset_id
 from ui.shared import session_keys
 from ui.shared.errors import guarded, logger
+from ui.shared.forms import draw_name
 from ui.shared.progress import shower
 from ui.shared.words import number_of
 
@@ -79,11 +80,10 @@ def _draw_import(view: View) -> None:
 @guarded
 def _draw_copy(view: View) -> None:
     st.caption("What counts, each photo in the folder of its class, byte for byte.")
-    name = st.text_input(
+    name = draw_name(
         "Name of the new dataset",
         value=f"{view.dataset.path.name}-cleaned",
         key=f"copy_name_{view.dataset.id}",
-        max_chars=80,
     )
     if st.button("Make a dataset of it", key="copy_now", type="primary"):
         out = view.workspace.datasets_dir / _folder_name(name)

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 import streamlit as st
 
 from tl_core.data.curation.store import Decision, Decisions
-from tl_core.jobs.training import start_training
 from tl_core.runs.store import Run, list_runs
 from ui.datasets.decisions import edit, forget_picked, take_step
 from ui.evaluate.before_after import draw_difference
 from ui.runs.evaluations import ELSEWHERE, PHOTO, Looked
 from ui.runs.live_run import draw_live
+from ui.runs.start import retrain
 from ui.shared import session_keys, words
 
 REASON = "mistake"
+RETRAINED = "corrected"  # what the name of a run on corrected photos adds
 
 
 def draw_mending(looked: Looked, position: int, prefix: str) -> None:
@@ -104,10 +105,7 @@ def _draw_steps(looked: Looked, since: Sequence[str], retrained: Run | None) -> 
             disabled=is_busy,
             help="Trains a run with the same settings on the mended photos, then shows both.",
         ):
-            title = words.run_title(looked.run)
-            start_training(
-                looked.workspace, looked.run.config, looked.run.data_dir, f"{title}, mended"
-            )
+            retrain(looked.workspace, looked.run, RETRAINED)
             st.rerun()
 
 

@@ -6,7 +6,16 @@ import streamlit as st
 
 from tl_core.runs.store import Run
 from ui.datasets.picker import DatasetRef, list_datasets, open_folder
-from ui.runs.evaluations import ELSEWHERE, FOLDER, PART, TEST, VAL, Source
+from ui.runs.evaluations import (
+    ELSEWHERE,
+    FOLDER,
+    PART,
+    SUMMARY_TAB,
+    TABS,
+    TEST,
+    VAL,
+    Source,
+)
 from ui.runs.picker import select_run
 from ui.shared import words
 from ui.shell.page import Studio
@@ -41,6 +50,12 @@ def choose_source(studio: Studio, runs: list[Run]) -> tuple[Run, Source | None]:
             return run, Source(part)
         folder = _choose_folder(studio, run)
     return run, Source(ELSEWHERE, folder) if folder else None
+
+
+def evaluate_own_photos() -> None:
+    """Have the page evaluate on the run's own test photos, whatever was evaluated before."""
+    st.session_state[PART] = TEST
+    st.session_state[TABS] = SUMMARY_TAB
 
 
 def ask_for_folder() -> None:

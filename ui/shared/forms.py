@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from tl_core.errors import ConfigError
 from ui.shared.words import plain
 
+MAX_NAME = 80
 WHOLE_NUMBERS = r"^\s*(\d+(\s*[,x× ]\s*\d+)*)?\s*$"
 
 
@@ -108,6 +109,19 @@ def draw_field(
         placeholder="Backbone's own" if initial is None else "None",
     )
     return _parse_tuple(text, field)
+
+
+def draw_name(label: str, *, key: str, value: str = "") -> str:
+    """Draw a box for the name of a dataset or a class and return what is in it.
+
+    A name over ``MAX_NAME`` characters is refused below the box and "" is returned; a box with a
+    limit of its own would go on with what it held before.
+    """
+    name = st.text_input(label, value=value, key=key)
+    if len(name) > MAX_NAME:
+        draw_problem(f"Expected at most {MAX_NAME} characters, received {len(name):,}.")
+        return ""
+    return name
 
 
 def to_widget(value: Any) -> Any:

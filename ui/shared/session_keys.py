@@ -13,6 +13,7 @@ AUGMENT_PHOTO = "augment_photo"  # number of the photo that the explorer shows
 USE_AUGMENT = "use_augment"  # whether training uses it
 TRAIN = "train"  # prefix of the training settings
 TRAIN_VIEW = "train_view"  # what stands beside the settings
+TRAIN_VIEW_NEXT = "train_view_next"  # what shall stand there when the page is drawn next
 COMPARED = "compared"  # ids of the runs that are compared
 SHOW_ARCHIVED = "show_archived"  # whether archived runs are listed
 PREDICTIONS = "predictions"  # (key, answers) for the photos last classified

@@ -9,14 +9,13 @@ import streamlit as st
 from tl_core.backbones.blocks import recommended_blocks
 from tl_core.config.training import TrainConfig
 from tl_core.errors import RunError, TLError
-from tl_core.jobs.training import continue_training, resume_training
-from tl_core.runs.store import Run, unarchive_run
+from tl_core.runs.store import Run
 from tl_core.training.checkpoints import epochs_done
 from tl_core.training.resume import can_resume
 from tl_core.workspace import Workspace
-from ui.runs.picker import choose_run
+from ui.runs.start import changed_images, fine_tune, resume
 from ui.shared import words
-from ui.shared.forms import draw_fields
+from ui.shared.forms import draw_fields, draw_problem
 from ui.train.block_picker import draw_block_picker
 
 PANEL_WIDTH = 420  # pixels
@@ -27,9 +26,13 @@ def draw_resume(workspace: Workspace, run: Run) -> None:
     if not can_resume(run):
         return
     try:
+        problem = changed_images(workspace, run) if epochs_done(run.run_dir) else ""
         title = resume_words(run)
     except RunError as error:
         st.caption(words.plain(str(error)))
+        return
+    if problem:
+        draw_problem(problem)
         return
     if st.button(
         title,
@@ -39,10 +42,7 @@ def draw_resume(workspace: Workspace, run: Run) -> None:
         width="stretch",
         help="It ends as if it had never been stopped.",
     ):
-        resume_training(workspace, run)
-        if run.is_archived:
-            unarchive_run(run)
-        choose_run(run.id)
+        resume(workspace, run)
         st.rerun()
 
 
@@ -86,6 +86,9 @@ def draw_improve(workspace: Workspace, run: Run) -> None:
             "It becomes a run of its own, whose epochs count only if they are better on the "
             "validation photos."
         )
+        if problem := changed_images(workspace, run):
+            draw_problem(problem)
+            return
         changes = _draw_changes(run)
         if st.button(
             "Start fine-tuning",
@@ -96,13 +99,10 @@ def draw_improve(workspace: Workspace, run: Run) -> None:
             disabled=not changes.get("fine_tune_blocks"),
         ):
             try:
-                new = continue_training(
-                    workspace, run, changes, f"{words.run_title(run)}, fine-tuned"
-                )
+                fine_tune(workspace, run, changes)
             except TLError as error:
                 st.error(words.plain(str(error)), icon=":material/error:")
             else:
-                choose_run(new.id)
                 st.rerun()
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
+from tl_core.errors import RunError
 from tl_core.runs.store import Run, annotate_run, archive_run, delete_run, rename_run, unarchive_run
 from ui.runs.picker import choose_run, leave_run
 from ui.shared import session_keys, words
+from ui.shared.forms import draw_problem
 
 PANEL_WIDTH = 320  # pixels
 ASKED = "delete_asked"  # id of the run whose deleting waits for a yes
@@ -28,20 +30,22 @@ def _draw_words(run: Run) -> None:
         "Name",
         value="" if run.name == run.id else run.name,
         key=f"run_name_{run.id}",
-        max_chars=80,
         placeholder=words.run_title(run),
     )
     notes = st.text_area(
         "Notes",
         value=run.notes,
         key=f"run_notes_{run.id}",
-        max_chars=2000,
         height=96,
         placeholder="What was tried, and what came of it",
     )
     if st.button("Save", key="rename_run", icon=":material/save:", width="stretch"):
-        rename_run(run, name)
-        annotate_run(run, notes)
+        try:
+            rename_run(run, name)
+            annotate_run(run, notes)
+        except RunError as error:
+            draw_problem(str(error))
+            return
         choose_run(run.id)
         st.session_state[session_keys.NOTICE] = "Name and notes are saved."
         st.rerun()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from tl_core.jobs.training import worker_log_tail
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
+from ui.evaluate.source import evaluate_own_photos
 from ui.runs.live_run import draw_live
 from ui.runs.picker import choose_run, draw_badge, draw_curves, draw_result
 from ui.shared import words
@@ -50,7 +53,14 @@ def _draw_actions(workspace: Workspace, run: Run) -> None:
             draw_improve(workspace, run)
         if run.is_loadable:
             _draw_way("Classify", "go_classify", ":material/image_search:", CLASSIFY_PAGE, run)
-            _draw_way("Evaluate", "go_evaluate", ":material/analytics:", EVALUATE_PAGE, run)
+            _draw_way(
+                "Evaluate",
+                "go_evaluate",
+                ":material/analytics:",
+                EVALUATE_PAGE,
+                run,
+                evaluate_own_photos,
+            )
         (grid if improvable else grid.cell(column_span="all")).button(
             "Reuse settings",
             key="take_over",
@@ -62,9 +72,16 @@ def _draw_actions(workspace: Workspace, run: Run) -> None:
         )
 
 
-def _draw_way(title: str, key: str, icon: str, page: str, run: Run) -> None:
+def _draw_way(
+    title: str,
+    key: str,
+    icon: str,
+    page: str,
+    run: Run,
+    prepare: Callable[[], None] | None = None,
+) -> None:
     """Draw the button that leads to a page with this run chosen there."""
-    if st.button(title, key=key, icon=icon, width="stretch"):
+    if st.button(title, key=key, icon=icon, width="stretch", on_click=prepare):
         choose_run(run.id)
         go_to(page)
 

@@ -11,7 +11,7 @@ import streamlit as st
 from tl_core.errors import TLError
 from tl_core.runs.store import Run, list_runs
 from tl_core.workspace import Workspace
-from ui.runs.picker import RUN_VIEW, choose_run
+from ui.runs.start import show_run
 from ui.shared import session_keys, words
 
 
@@ -61,8 +61,7 @@ def runs_table(runs: Sequence[Run]) -> pd.DataFrame:
 def _open_row(run_ids: Sequence[str]) -> None:
     rows = st.session_state[f"runs_table_{len(run_ids)}"].selection.rows
     if rows:
-        choose_run(run_ids[rows[0]])
-        st.session_state[session_keys.TRAIN_VIEW] = RUN_VIEW
+        show_run(run_ids[rows[0]])
 
 
 def _table_row(run: Run) -> dict[str, object]:

@@ -14,11 +14,10 @@ from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import DatasetIndex
 from tl_core.errors import TLError
 from tl_core.jobs.search import delete_sweep, resume_sweep
-from tl_core.jobs.training import start_training
 from tl_core.search.ranking import Ranking, Trial, trials_table
 from tl_core.search.store import Sweep
 from tl_core.workspace import Workspace
-from ui.runs.picker import RUN_VIEW, choose_run
+from ui.runs.start import start_run
 from ui.shared import session_keys, words
 from ui.train.form import take_over
 
@@ -154,10 +153,9 @@ def _draw_actions(workspace: Workspace, sweep: Sweep, chosen: Trial | None) -> N
 
 
 def _promote(workspace: Workspace, config: TrainConfig, data_dir: Path) -> None:
-    """Start a run and show it; a callback, for only before the page is drawn may a view change."""
+    """Start a run and show it; a callback, as the choice of the view is drawn before the button."""
     try:
-        choose_run(start_training(workspace, config, data_dir).id)
-        st.session_state[session_keys.TRAIN_VIEW] = RUN_VIEW
+        start_run(workspace, config, data_dir)
     except TLError as error:
         st.session_state[session_keys.NOTICE] = str(error)
 

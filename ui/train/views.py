@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
@@ -10,6 +10,7 @@ import streamlit as st
 from tl_core.config.training import TrainConfig
 from tl_core.runs.store import Run
 from ui.runs.picker import select_run
+from ui.shared import session_keys
 from ui.shell.page import Studio
 from ui.train.backbones import draw_chart
 from ui.train.compare import draw_comparison
@@ -30,6 +31,14 @@ class TrainPage:
     studio: Studio
     config: TrainConfig | None
     runs: Sequence[Run]
+
+
+def settle_view(views: Collection[str], default: str) -> None:
+    """Choose the view to show before the control is drawn: one asked for, else as it was."""
+    wanted = st.session_state.pop(session_keys.TRAIN_VIEW_NEXT, None)
+    if wanted in views:
+        st.session_state[session_keys.TRAIN_VIEW] = wanted
+    st.session_state.setdefault(session_keys.TRAIN_VIEW, default)
 
 
 def draw_run_view(page: TrainPage) -> None:

@@ -10,6 +10,7 @@ import streamlit as st
 from tl_core.data.ingest.class_folders import add_class, merge_classes, remove_class, rename_class
 from ui.data.intake.parts import class_names, fresh
 from ui.shared import session_keys
+from ui.shared.forms import draw_name
 from ui.shared.words import number_of, plain
 from ui.shell.page import Studio
 
@@ -45,7 +46,7 @@ def draw_classes(studio: Studio) -> None:
 
 
 def _draw_add(studio: Studio, data_dir: Path, names: list[str]) -> None:
-    name = st.text_input("Name of the new class", key=fresh("class_new"), max_chars=80)
+    name = draw_name("Name of the new class", key=fresh("class_new"))
     st.caption("It counts as a class from its first picture on.")
     if st.button("Add the class", key="class_add", type="primary"):
         add_class(studio.workspace, data_dir, name)
@@ -55,7 +56,8 @@ def _draw_add(studio: Studio, data_dir: Path, names: list[str]) -> None:
 def _draw_rename(studio: Studio, data_dir: Path, names: list[str]) -> None:
     left, right = st.columns(2)
     old = left.selectbox("Class", names, index=None, key=fresh("class_old"))
-    new = right.text_input("New name", key=fresh("class_renamed"), max_chars=80)
+    with right:
+        new = draw_name("New name", key=fresh("class_renamed"))
     if (
         st.button(
             "Rename the class",

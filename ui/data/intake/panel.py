@@ -30,6 +30,7 @@ from ui.data.intake.parts import (
 )
 from ui.datasets.picker import DatasetRef
 from ui.shared import session_keys
+from ui.shared.forms import draw_name
 from ui.shared.progress import shower
 from ui.shell.page import Studio
 
@@ -82,11 +83,10 @@ def _open_intake() -> None:
 def _draw_zip(studio: Studio) -> None:
     st.markdown("A zip with **one folder per class**; `train`, `val` and `test` folders are kept.")
     file = st.file_uploader("Zip file", type=["zip"], key=fresh("intake_zip"))
-    name = st.text_input(
+    name = draw_name(
         "Name of the dataset",
         value=Path(file.name).stem if file else "",
         key=f"intake_zip_name_{file.file_id if file else ''}",
-        max_chars=80,
     )
     # The button does not wait for a name: one just typed comes with the click on it.
     if st.button("Add the zip", key="add_zip", type="primary", disabled=file is None):

@@ -22,6 +22,7 @@ from tl_core.progress import Monitor
 from ui.datasets.picker import DatasetRef, choose_dataset, dataset_id, list_datasets
 from ui.datasets.scans import folder_stamp, load_raw
 from ui.shared import session_keys
+from ui.shared.forms import draw_name
 from ui.shared.progress import shower
 from ui.shared.words import number_of, plain
 from ui.shell.page import Studio
@@ -77,12 +78,10 @@ def draw_target(studio: Studio, prefix: str, suggestion: str = "") -> Target:
     )
     if target in titles:
         return Target(studio, titles[target].path, "")
-    name = named.text_input(
-        "Name of the dataset",
-        value=suggestion,
-        key=f"intake_name_{prefix}_{suggestion}",
-        max_chars=80,
-    )
+    with named:
+        name = draw_name(
+            "Name of the dataset", value=suggestion, key=f"intake_name_{prefix}_{suggestion}"
+        )
     return Target(studio, None, name)
 
 
