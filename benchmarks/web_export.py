@@ -85,6 +85,7 @@ def make_photos(sources: list[Path], target: Path, count: int) -> list[Path]:
     rng = np.random.default_rng(0)
     odd = {"turned": count // 8, "alpha": count // 12, "grey": count // 12, "large": count // 12}
     plain = min(len(sources), count - sum(odd.values()))
+    odd["turned"] += count - plain - sum(odd.values())
     for number in sorted(rng.choice(len(sources), plain, replace=False)):
         source = sources[number]
         (target / f"plain_{number}{source.suffix}").write_bytes(source.read_bytes())

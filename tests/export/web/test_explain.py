@@ -5,9 +5,10 @@ import pytest
 
 from tl_core.export.web.folder import quantize_rows
 from tl_core.head.gradcam import class_activation, map_gradient, pool_map, score_gradient
-from tl_core.head.out_of_distribution import KnownImages, Scores, Thresholds, unit_rows
+from tl_core.head.out_of_distribution import KnownImages, Scores, Thresholds
 from tl_core.inference.explain import spread_heat
 from tl_core.inference.rejection import why_none_of_these
+from tl_core.metrics.nearest import unit_rows
 
 pytestmark = pytest.mark.browser
 
@@ -71,7 +72,7 @@ def test_heat_lies_over_the_photo_as_in_the_app(call, mode, picture):
 def test_none_of_these_is_decided_as_in_the_app(call):
     rng = np.random.default_rng(3)
     dim, names = 24, ("cat", "dog", "fox")
-    anchors = unit_rows(rng.normal(size=(40, dim)), dim)
+    anchors = unit_rows(rng.normal(size=(40, dim)))
     empty = Scores(np.empty(0), np.empty(0))
     limits = Thresholds(0.05, max_distance=0.6, min_probability=0.5, false_reject=0, false_accept=0)
     known = KnownImages(
@@ -102,9 +103,9 @@ def test_none_of_these_is_decided_as_in_the_app(call):
 
 def test_rows_are_kept_to_a_few_thousandths_of_a_cosine():
     rng = np.random.default_rng(4)
-    rows = unit_rows(np.maximum(rng.normal(size=(50, 1280)), 0), 1280)
+    rows = unit_rows(np.maximum(rng.normal(size=(50, 1280)), 0))
     quantized, scales = quantize_rows(rows)
     assert quantized.dtype == np.int8
-    others = unit_rows(np.maximum(rng.normal(size=(50, 1280)), 0), 1280)
+    others = unit_rows(np.maximum(rng.normal(size=(50, 1280)), 0))
     assert np.abs((quantized * scales[:, None] - rows) @ others.T).max() < 1e-3
     assert not quantize_rows(np.zeros((2, 3)))[0].any()

@@ -226,6 +226,17 @@ def test_the_model_card_and_the_promise_stand_on_the_page(page, run):
     expect(page.locator("body")).to_contain_text("Photos never leave this device.")
 
 
+def test_in_a_frame_it_is_the_player_alone_with_the_camera_on(chromium, site):
+    context = chromium.new_context(color_scheme="light")
+    page = context.new_page()
+    page.goto(f"{site}?embed=live&theme=dark")
+    expect(page.locator("#rate")).to_contain_text("answers/s", timeout=30_000)
+    for hidden in ("header", "footer", "#about"):
+        expect(page.locator(hidden)).to_be_hidden()
+    expect(page.locator("body")).to_have_css("background-color", "rgb(18, 22, 21)")
+    context.close()
+
+
 @pytest.mark.parametrize("width", [480, 1280])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_nothing_is_cut_at_any_width(chromium, site, width, theme):

@@ -119,15 +119,16 @@ def _quality(info: ModelInfo) -> list[tuple[str, str]]:
     metrics, rows = info.metrics, []
     if metrics.get("accuracy") is not None:
         low, high = (100 * value for value in metrics["interval"])
-        rows.append(("Accuracy", f"{_percent(metrics['accuracy'])} ({low:.1f} to {high:.1f})"))
+        rows.append(("Accuracy", _percent(metrics["accuracy"])))
+        rows.append(("95 % interval", f"{low:.1f} to {high:.1f} %"))
         rows.append(("Macro F1", _percent(metrics["macro_f1"])))
         rows.append(("Calibration error", f"{metrics['ece']:.3f}"))
     else:
         rows.append(("Accuracy", "not measured"))
     if info.rejection is not None:
-        rows.append(("Own photos turned away", _percent(info.rejection.false_reject)))
+        rows.append(("Known photos turned away", _percent(info.rejection.false_reject)))
         if info.rejection.false_accept is not None:
-            rows.append(("Other photos accepted", _percent(info.rejection.false_accept)))
+            rows.append(("Unknown photos accepted", _percent(info.rejection.false_accept)))
     return rows
 
 

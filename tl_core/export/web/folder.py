@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import html
+import importlib.util
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,7 +48,16 @@ NUM_EXAMPLES = 6
 MAX_HEAD_BYTES = 4 * 2**20
 """A larger head travels only inside the model: the page then offers no heat map."""
 
-_EXAMPLE_SIDE = 512
+_EXAMPLE_SIDE = 480
+_FONT_CSS = """\
+/* Source Sans, Copyright Adobe, SIL Open Font License 1.1: https://openfontlicense.org */
+@font-face {
+  font-family: "Source Sans";
+  font-weight: 200 900;
+  font-display: swap;
+  src: url("source-sans.woff2") format("woff2");
+}
+"""
 
 
 @dataclass(frozen=True)
@@ -223,13 +233,15 @@ def _write_page(folder: Path, title: str, description: str, loaded: list[str], h
         (folder / "player" / file.name).write_bytes(file.read_bytes())
     source = package / "page"
     (folder / "icon.svg").write_bytes((source / "icon.svg").read_bytes())
-    own = sorted(f"player/{path.name}" for path in (folder / "player").iterdir())
+    fonts = _write_font(folder)
+    own = sorted(f"player/{path.name}" for path in (folder / "player").iterdir()) + fonts
     files = ["./", MODEL_FILE, PLAYER_FILE, "app.webmanifest", "icon.svg", *own, *loaded]
     values = {
         "index.html": {
             "title": html.escape(title),
             "description": html.escape(description),
             "policy": content_policy(hosts),
+            "font": '<link rel="stylesheet" href="font/font.css" />' if fonts else "",
         },
         "app.webmanifest": {"title": json.dumps(title)[1:-1]},
     }
@@ -238,6 +250,19 @@ def _write_page(folder: Path, title: str, description: str, loaded: list[str], h
     # Last, for its version covers every other file.
     version = {"files": json.dumps(files, indent=2), "version": _version(folder)}
     _fill(source, "sw.js", folder, version)
+
+
+def _write_font(folder: Path) -> list[str]:
+    """Write the studio's type as Streamlit brings it; nothing where Streamlit is not installed."""
+    spec = importlib.util.find_spec("streamlit")
+    media = Path(spec.origin or "").parent / "static" / "static" / "media" if spec else Path()
+    found = sorted(media.glob("SourceSansVF-Upright*.woff2"))
+    if not found:
+        return []
+    (folder / "font").mkdir()
+    (folder / "font" / "source-sans.woff2").write_bytes(found[0].read_bytes())
+    (folder / "font" / "font.css").write_text(_FONT_CSS, encoding="utf-8")
+    return ["font/font.css", "font/source-sans.woff2"]
 
 
 def _fill(source: Traversable, name: str, folder: Path, values: Mapping[str, str]) -> None:
@@ -263,6 +288,7 @@ def content_policy(hosts: str = "") -> str:
             "img-src 'self' blob:",
             "media-src 'self' blob:",
             "style-src 'self'",
+            "font-src 'self'",
             "manifest-src 'self'",
             "base-uri 'none'",
             "form-action 'none'",

@@ -260,6 +260,12 @@ async function readJson(name) {
   return response.json();
 }
 
+/** In a frame of the studio: its theme, no second title, and the camera at once. */
+function embed({ theme }) {
+  document.body.classList.add("is-embedded");
+  if (theme) $("dark").media = theme === "dark" ? "all" : "not all";
+}
+
 async function keepOffline() {
   if (!("serviceWorker" in navigator) || !window.isSecureContext) return;
   try {
@@ -273,6 +279,9 @@ async function keepOffline() {
 
 async function start() {
   document.querySelector(".late").remove();
+  const embedding = Object.fromEntries(new URLSearchParams(location.search));
+  const isEmbedded = embedding.embed === "live";
+  if (isEmbedded) embed(embedding);
   try {
     const [info, description] = await Promise.all([readJson("model.json"), readJson("player.json")]);
     drawCard($("about"), description.card);
@@ -281,13 +290,14 @@ async function start() {
     const player = new Player(info, description);
     listen(player);
     const [first] = player.strip.items;
-    if (first) player.show(first);
+    if (isEmbedded) player.startCamera();
+    else if (first) player.show(first);
     await player.ready;
     $("loading-text").textContent = "Ready for a photo.";
     document.querySelector(".meter").hidden = true;
     document.body.dataset.state = "ready"; // read by tests
     for (const item of player.strip.items) await player.answer(item);
-    await keepOffline();
+    if (!isEmbedded) await keepOffline();
   } catch (error) {
     $("loading-text").textContent = error.message;
     $("loading").classList.add("has-failed");
