@@ -6,7 +6,7 @@ from tl_core.backbones.api import build_base_model, list_backbones
 from tl_core.backbones.blocks import (
     Block,
     block_table,
-    check_fine_tuning,
+    check_settings,
     num_trainable,
     recommended_blocks,
 )
@@ -112,9 +112,9 @@ def test_what_is_recommended_holds_most_weights_but_not_all():
 
 
 def test_too_many_blocks_are_refused_before_anything_is_computed():
-    check_fine_tuning(TrainConfig(fine_tune_blocks=18))
+    check_settings(TrainConfig(fine_tune_blocks=18))
     with pytest.raises(ConfigError, match="expected 0 to 18 for EfficientNetLite0, received 19"):
-        check_fine_tuning(TrainConfig(fine_tune_blocks=19))
+        check_settings(TrainConfig(fine_tune_blocks=19))
 
 
 # Fine-tuned weights

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from tl_core.backbones.registry import get_backbone
+from tl_core.backbones.registry import get_backbone, resolve_image_size
 from tl_core.config.training import TrainConfig
 from tl_core.errors import ConfigError
 
@@ -64,12 +64,14 @@ def recommended_blocks(backbone: str) -> int:
     return next(n for n in range(1, len(blocks) + 1) if num_trainable(backbone, n) >= wanted)
 
 
-def check_fine_tuning(config: TrainConfig) -> None:
-    """See that the backbone has as many blocks as are to be fine-tuned.
+def check_settings(config: TrainConfig) -> None:
+    """Check what a config alone cannot know: whether its backbone exists and suits the rest.
 
     Raises:
-        ConfigError: it has fewer, or no backbone has that name.
+        ConfigError: no backbone has that name, the image size is too small for it, or it has
+            fewer blocks than are to be fine-tuned.
     """
+    resolve_image_size(config)
     if config.fine_tune_blocks == 0:
         return
     num_blocks = len(block_table(config.backbone))

@@ -121,16 +121,14 @@ def _begin(
     monitor: Monitor,
 ) -> Run:
     """Train a new run on a data folder under the decisions about it."""
-    from tl_core.backbones.api import resolve_image_size
-    from tl_core.backbones.blocks import check_fine_tuning
+    from tl_core.backbones.blocks import check_settings
     from tl_core.data.curation.store import load_dataset, with_kept_layout
     from tl_core.data.split import split_dataset
     from tl_core.processes import BackgroundImport
     from tl_core.runs.store import create_run
     from tl_core.training.trainer import train as train_run
 
-    resolve_image_size(config)
-    check_fine_tuning(config)
+    check_settings(config)
     if not (config.augment.is_identity or config.views > 1 or config.fine_tune_blocks):
         progress.note("Note: nothing is augmented with one view of each image; see --views.")
     BackgroundImport()  # takes as long as many scans; the trainer finds it under way
@@ -169,7 +167,7 @@ def _go_on(
     monitor: Monitor,
 ) -> Run:
     """Fine-tune a new run that starts from the best weights of another."""
-    from tl_core.backbones.blocks import check_fine_tuning, recommended_blocks
+    from tl_core.backbones.blocks import check_settings, recommended_blocks
     from tl_core.runs.files import CONFIG_FILE
     from tl_core.runs.store import load_run
     from tl_core.training.resume import continue_run
@@ -179,7 +177,7 @@ def _go_on(
     config = build_config(source.run_dir / CONFIG_FILE, settings)
     if config.fine_tune_blocks == 0:
         config = config.updated(fine_tune_blocks=recommended_blocks(config.backbone))
-    check_fine_tuning(config)
+    check_settings(config)
     run = continue_run(source, config.model_dump(), runs_dir=runs_dir, name=name)
     return train_queued(run, progress.on_event, monitor.is_stopped, cache_dir=place.cache_dir)
 

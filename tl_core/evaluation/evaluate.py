@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tl_core.data.curation.store import apply_decisions, kept_layout, load_decisions
-from tl_core.data.dataset import scan_dataset
+from tl_core.data.curation.store import load_dataset
 from tl_core.errors import DatasetError
 from tl_core.evaluation.report import ClassFigures, Evaluation
 from tl_core.head.model import head_forward
@@ -68,13 +67,7 @@ def evaluate_run(
     if data_dir is None:
         index = load_images_of(run, cache_dir=cache_dir, monitor=monitor)
     else:
-        index = scan_dataset(
-            data_dir,
-            kept_layout(run.workspace, data_dir),
-            cache_dir=cache_dir,
-            **monitor.callbacks,
-        )
-        index = apply_decisions(index, load_decisions(run.workspace, index.data_dir))
+        index = load_dataset(data_dir, run.workspace, cache_dir=cache_dir, monitor=monitor)
     if data_dir is None:
         part, chosen = choose_part(run, index, part)
     else:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tl_core.data.curation.store import apply_decisions, load_decisions
-from tl_core.data.dataset import DatasetIndex, scan_dataset
+from tl_core.data.dataset import DatasetIndex
 from tl_core.errors import DatasetError, ExportError
 from tl_core.evaluation.evaluate import evaluate_run
 from tl_core.export.card import CARD_FILE, model_card
@@ -20,6 +19,7 @@ from tl_core.export.write import write_in_child
 from tl_core.files import check_is_new, new_folder, write_json, write_text
 from tl_core.inference.predict import load_predictor
 from tl_core.progress import Monitor, OnProgress, ShouldStop
+from tl_core.runs.images import load_images_of
 from tl_core.runs.store import Run, load_run
 from tl_core.workspace import default_workspace
 
@@ -149,7 +149,6 @@ def _evaluate(
 
 def _own_images(run: Run, cache_dir: Path) -> DatasetIndex | None:
     try:
-        index = scan_dataset(run.data_dir, cache_dir=cache_dir)
+        return load_images_of(run, cache_dir=cache_dir)
     except DatasetError:
         return None
-    return apply_decisions(index, load_decisions(run.workspace, index.data_dir))

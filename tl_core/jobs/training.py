@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tl_core.backbones.blocks import check_settings
 from tl_core.config.training import TrainConfig
 from tl_core.data.curation.store import with_kept_layout
 from tl_core.data.layout.plan import plan_layout
@@ -35,7 +36,6 @@ __all__ = [
     "Job",
     "JobQueue",
     "WorkerState",
-    "check_settings",
     "check_start",
     "continue_training",
     "end_worker",
@@ -88,9 +88,7 @@ def continue_training(
         ConfigError: the changes ask for other layers or another split, or leave all frozen.
         RunError: the run cannot be started from.
     """
-    from tl_core.backbones.blocks import check_fine_tuning
-
-    check_fine_tuning(run.config.updated(**changes))
+    check_settings(run.config.updated(**changes))
     new = continue_run(run, changes, name=name)
     submit(workspace, TRAIN, {}, new.run_dir)
     return new
@@ -164,26 +162,11 @@ def _stop_message(run: Run) -> str:
     )
 
 
-def check_settings(config: TrainConfig) -> None:
-    """Refuse settings that could only fail in the worker.
-
-    Raises:
-        ConfigError: the backbone is unknown, or the image size or the fine-tuned blocks do not
-            suit it.
-    """
-    from tl_core.backbones.api import get_backbone, resolve_image_size
-    from tl_core.backbones.blocks import check_fine_tuning
-
-    get_backbone(config.backbone)
-    resolve_image_size(config)
-    check_fine_tuning(config)
-
-
 def check_start(config: TrainConfig, data_dir: Path) -> None:
     """Refuse at once what could only fail in the worker.
 
     Raises:
-        ConfigError: as :func:`check_settings`.
+        ConfigError: as :func:`~tl_core.backbones.blocks.check_settings`.
         DatasetError: there is no such folder, or nothing in it.
     """
     check_settings(config)

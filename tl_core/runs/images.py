@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tl_core.data.curation.store import apply_decisions, kept_layout, load_decisions
-from tl_core.data.dataset import DatasetIndex, scan_dataset
+from tl_core.data.curation.store import kept_layout, load_dataset
+from tl_core.data.dataset import DatasetIndex
 from tl_core.data.layout.plan import plan_layout
 from tl_core.progress import SILENT, Monitor
 from tl_core.runs.run import Run
@@ -46,10 +46,6 @@ def load_images_of(
         DatasetError: as :func:`~tl_core.data.dataset.scan_dataset`.
         Stopped: ``monitor`` was asked to stop.
     """
-    index = scan_dataset(
-        run.data_dir,
-        layout_of(run),
-        cache_dir=cache_dir,
-        **monitor.callbacks,
+    return load_dataset(
+        run.data_dir, run.workspace, layout_of(run), cache_dir=cache_dir, monitor=monitor
     )
-    return apply_decisions(index, load_decisions(run.workspace, run.data_dir))

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tl_core.backbones.api import get_backbone, resolve_image_size
+from tl_core.backbones.api import get_backbone
+from tl_core.backbones.blocks import check_settings
 from tl_core.config.search import draw_trials
 from tl_core.config.training import TrainConfig
 from tl_core.data.audit.audit import audit_dataset
@@ -80,7 +81,7 @@ def _search(sweep: Sweep, on_trial: OnTrial | None, monitor: Monitor) -> None:
     workspace = sweep.workspace
     configs = draw_trials(sweep.config, sweep.base)
     for config in configs:
-        resolve_image_size(config)
+        check_settings(config)
     index = load_dataset(
         sweep.data_dir,
         workspace,

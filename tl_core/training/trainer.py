@@ -16,7 +16,7 @@ from typing import Any
 
 import tl_core
 from tl_core.backbones.api import resolve_image_size, weights_fingerprint
-from tl_core.backbones.blocks import check_fine_tuning
+from tl_core.backbones.blocks import check_settings
 from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import DatasetIndex
 from tl_core.data.split import Split, split_dataset, write_split
@@ -79,8 +79,7 @@ def train(
         >>> run.state, len(run.history())
         ('finished', 2)
     """
-    resolve_image_size(config)
-    check_fine_tuning(config)
+    check_settings(config)
     split = split_dataset(index, config)
     run = _claim(Path(run_dir).absolute(), config, index.data_dir)
     with RunRecorder(run, on_event) as recorder:

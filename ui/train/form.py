@@ -11,12 +11,11 @@ from typing import Any
 
 import streamlit as st
 
-from tl_core.backbones.api import resolve_image_size
+from tl_core.backbones.blocks import check_settings
 from tl_core.config.training import AugmentConfig, TrainConfig
 from tl_core.data.dataset import DatasetIndex
 from tl_core.data.split import split_dataset
 from tl_core.errors import ConfigError, TLError
-from tl_core.jobs.training import check_settings
 from tl_core.workspace import Workspace
 from ui.augment.state import current_augment, draw_use_toggle, set_augment
 from ui.shared import session_keys
@@ -154,7 +153,7 @@ def stored_config() -> TrainConfig:
             if (key := f"{session_keys.TRAIN}.{name}") in st.session_state:
                 values[name] = from_widget(TrainConfig, name, st.session_state[key])
         config = TrainConfig.create(values)
-        resolve_image_size(config)
+        check_settings(config)
     except ConfigError:
         return TrainConfig()
     return config

@@ -229,15 +229,17 @@ def load_dataset(
     workspace: Workspace,
     layout: str | None = None,
     *,
+    cache_dir: Path | None = None,
     monitor: Monitor = SILENT,
 ) -> DatasetIndex:
-    """Scan a data folder and obey the decisions about it: what training and evaluation read.
+    """Scan a data folder and apply the decisions about it: what training and evaluation read.
 
     Args:
         data_dir: the folder.
         workspace: whose decisions and choice of a layout hold.
         layout: how to read the folder; by default as was chosen for it.
-        on_progress, should_stop: as of :func:`~tl_core.data.dataset.scan_dataset`.
+        cache_dir: where scans are kept; by default the workspace's.
+        monitor: reports the scan.
 
     Raises:
         DatasetError: as :func:`~tl_core.data.dataset.scan_dataset`, or the decisions leave fewer
@@ -247,7 +249,7 @@ def load_dataset(
     index = scan_dataset(
         data_dir,
         layout or kept_layout(workspace, data_dir),
-        cache_dir=workspace.cache_dir,
+        cache_dir=cache_dir or workspace.cache_dir,
         **monitor.callbacks,
     )
     return apply_decisions(index, load_decisions(workspace, data_dir))

@@ -23,8 +23,6 @@ from typing import Any
 
 import numpy as np
 
-from tl_core.data.curation.store import apply_decisions, load_decisions
-from tl_core.data.dataset import scan_dataset
 from tl_core.data.images.images import encode_jpeg, open_image
 from tl_core.errors import TLError
 from tl_core.export.graph import Precision, build_inference_model, convert_to_litert
@@ -37,6 +35,7 @@ from tl_core.head.out_of_distribution import KnownImages
 from tl_core.inference.predict import load_head
 from tl_core.inference.reliability import load_trust
 from tl_core.runs.image_selection import choose_part
+from tl_core.runs.images import load_images_of
 from tl_core.runs.store import Run
 
 PLAYER_FILE = "player.json"
@@ -195,8 +194,7 @@ def _write_examples(writing: Writing, count: int) -> list[dict[str, str]]:
 
 def _test_photos(run: Run, cache_dir: Path, count: int) -> list[tuple[str, bytes]]:
     """Return class name and JPEG of some test photos, without their metadata."""
-    index = scan_dataset(run.data_dir, cache_dir=cache_dir)
-    index = apply_decisions(index, load_decisions(run.workspace, index.data_dir))
+    index = load_images_of(run, cache_dir=cache_dir)
     _, chosen = choose_part(run, index, "test")
     by_class: dict[int, list[int]] = {}
     for position, label in zip(chosen.positions, chosen.labels, strict=True):
