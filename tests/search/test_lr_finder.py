@@ -14,7 +14,7 @@ from tl_core.search.lr_finder import (
     run_range_test,
     smooth,
 )
-from tl_core.training.head_fit import HeadData
+from tl_core.training.head_phase import HeadData
 
 CONFIG = TrainConfig(backbone="tiny", fc_layers=(8,), batch_size=8)
 

@@ -16,7 +16,7 @@ from tl_core.search.ranking import Trial, rank_trials, settings_of, trials_table
 from tl_core.search.run import cross_validation, run_sweep, try_heads
 from tl_core.search.store import create_sweep, list_sweeps
 from tl_core.training.feature_stage import load_features
-from tl_core.training.head_fit import HeadData
+from tl_core.training.head_phase import HeadData
 from tl_core.training.trainer import train
 from tl_core.workspace import Workspace
 

@@ -23,7 +23,7 @@ from tl_core.data.split import Split, split_dataset
 from tl_core.processes import BackgroundImport
 from tl_core.progress import SILENT, Monitor
 from tl_core.training.feature_stage import load_features
-from tl_core.training.head_fit import HeadData, first_weights
+from tl_core.training.head_phase import HeadData, first_weights
 from tl_core.training.head_steps import HeadSteps, StepSettings, borrow_steps
 
 STAGE = "learning_rate"

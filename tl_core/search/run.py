@@ -34,7 +34,7 @@ from tl_core.search.ranking import Trial, settings_of
 from tl_core.search.store import Sweep
 from tl_core.training.checkpoints import EpochResult
 from tl_core.training.feature_stage import load_features
-from tl_core.training.head_fit import HeadData, first_weights, fit_head
+from tl_core.training.head_phase import HeadData, first_weights, fit_head
 from tl_core.training.head_steps import borrow_steps
 
 STAGE = "sweep"

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from tl_core.config.training import TrainConfig
 from tl_core.errors import TLError
 from tl_core.metrics.classification import accuracy, log_loss
 from tl_core.progress import SILENT, Stage
@@ -25,30 +26,17 @@ _log = logging.getLogger(__name__)
 MIN_EVENT_SECONDS = 0.05  # a curve moves smoothly with less events than that
 
 
-class Curve:
-    """The training curve of one phase: batches are added, now and then an event tells of them."""
+class EpochSums:
+    """Loss and hits of an epoch's batches, and the row of the history that they end in."""
 
-    def __init__(self, context: PhaseContext, phase: str, num_images: int, num_epochs: int) -> None:
-        self._context, self._phase, self._num_images = context, phase, num_images
-        self._stage = Stage(SILENT, phase, num_epochs * num_images)
-        self._tells_speed = False  # the first images do not: they compile
-        self._next_event = 0.0
-        self._epoch_loss = self._epoch_correct = 0.0
-        self._epoch_images = 0
-        self._group_loss = self._group_correct = 0.0
-        self._group_images = 0
-        self._started = 0.0
-
-    def skip_epochs(self, num_epochs: int) -> None:
-        """Leave out epochs that were done before the run was resumed."""
-        self._stage.update(num_epochs * self._num_images)
+    def __init__(self, phase: str) -> None:
+        self._phase = phase
+        self.begin_epoch()
 
     def begin_epoch(self) -> None:
         """Forget the sums of the epoch before."""
-        self._epoch_loss = self._epoch_correct = 0.0
-        self._epoch_images = 0
-        self._group_loss = self._group_correct = 0.0
-        self._group_images = 0
+        self._loss = self._correct = 0.0
+        self._images = 0
         self._started = time.monotonic()
 
     def add(self, epoch: int, step: int, loss: float, correct: float, num_images: int) -> bool:
@@ -62,33 +50,83 @@ class Curve:
             num_images: how many they are.
 
         Returns:
-            Whether their time tells the speed; the first ones' does not.
+            Whether their time tells the speed; the first ones' does not, as they compile.
         """
+        self._loss += loss
+        self._correct += correct
+        self._images += num_images
+        return True
+
+    def result(
+        self,
+        epoch: int,
+        labels: np.ndarray,
+        probabilities: np.ndarray,
+        learning_rate: float,
+        remedy: str = "the learning rate",
+    ) -> EpochResult:
+        """Return the figures of the epoch, with those of the validation images.
+
+        Raises:
+            TLError: the loss is no longer a number; ``remedy`` is the setting to lower.
+        """
+        result = EpochResult(
+            phase=self._phase,
+            epoch=epoch,
+            loss=self._loss / self._images,
+            accuracy=self._correct / self._images,
+            val_loss=log_loss(labels, probabilities),
+            val_accuracy=accuracy(labels, probabilities),
+            learning_rate=learning_rate,
+            seconds=time.monotonic() - self._started,
+        )
+        if not math.isfinite(result.loss + result.val_loss):
+            raise TLError(f"The loss is no longer a number in epoch {epoch + 1}. Lower {remedy}.")
+        return result
+
+
+class Curve(EpochSums):
+    """The training curve of one phase of a run, recorded as events and checkpoints."""
+
+    def __init__(self, context: PhaseContext, phase: str, num_images: int, num_epochs: int) -> None:
+        self._context, self._num_images = context, num_images
+        self._stage = Stage(SILENT, phase, num_epochs * num_images)
+        self._tells_speed = False
+        self._next_event = 0.0
+        super().__init__(phase)
+
+    def skip_epochs(self, num_epochs: int) -> None:
+        """Leave out epochs that were done before the run was resumed."""
+        self._stage.update(num_epochs * self._num_images)
+
+    def begin_epoch(self) -> None:
+        """Forget the sums of the epoch before."""
+        super().begin_epoch()
+        self._reported = (0.0, 0.0, 0)
+
+    def add(self, epoch: int, step: int, loss: float, correct: float, num_images: int) -> bool:
+        """Add what was trained, as :meth:`EpochSums.add`, and report it from time to time."""
         tells_speed, self._tells_speed = self._tells_speed, True
         self._stage.advance(num_images)
         if not tells_speed:
             self._stage.restart_clock()
-        self._epoch_loss += loss
-        self._epoch_correct += correct
-        self._epoch_images += num_images
-        self._group_loss += loss
-        self._group_correct += correct
-        self._group_images += num_images
+        super().add(epoch, step, loss, correct, num_images)
         if time.monotonic() >= self._next_event:
             self._next_event = time.monotonic() + MIN_EVENT_SECONDS
+            sums = (self._loss, self._correct, self._images)
+            new_loss, new_correct, new_images = np.subtract(sums, self._reported).tolist()
+            self._reported = sums
             self._context.recorder.emit(
                 BatchEnd(
                     phase=self._phase,
                     epoch=epoch,
                     step=step,
-                    loss=self._group_loss / self._group_images,
-                    accuracy=self._group_correct / self._group_images,
+                    loss=new_loss / new_images,
+                    accuracy=new_correct / new_images,
                     images_per_second=self._stage.rate,
                     seconds_left=self._stage.seconds_left,
                 )
             )
-            self._group_loss = self._group_correct = 0.0
-            self._group_images = 0
         return tells_speed
 
     def end_epoch(
@@ -114,20 +152,7 @@ class Curve:
             TLError: the loss is no longer a number.
         """
         labels = self._context.labels("val")
-        result = EpochResult(
-            phase=self._phase,
-            epoch=epoch,
-            loss=self._epoch_loss / self._epoch_images,
-            accuracy=self._epoch_correct / self._epoch_images,
-            val_loss=log_loss(labels, val_probabilities),
-            val_accuracy=accuracy(labels, val_probabilities),
-            learning_rate=learning_rate,
-            seconds=time.monotonic() - self._started,
-        )
-        if not math.isfinite(result.loss + result.val_loss):
-            raise TLError(
-                f"The loss is no longer a number in epoch {epoch + 1}. Lower {rate_in_words}."
-            )
+        result = self.result(epoch, labels, val_probabilities, learning_rate, rate_in_words)
         _log.info(
             "%s epoch %d: loss %.4f accuracy %.4f val_loss %.4f val_accuracy %.4f",
             result.phase,
@@ -197,8 +222,8 @@ def balanced_weights(labels: np.ndarray, num_classes: int) -> np.ndarray:
     return weights.astype(np.float32)
 
 
-def class_weights_of(context: PhaseContext) -> np.ndarray:
+def class_weights(config: TrainConfig, labels: np.ndarray, num_classes: int) -> np.ndarray:
     """Return what an image of each class counts for, as the config wants it: (num_classes,)."""
-    if context.config.class_weights == "balanced":
-        return balanced_weights(context.labels("train"), context.index.num_classes)
-    return np.ones(context.index.num_classes, np.float32)
+    if config.class_weights == "balanced":
+        return balanced_weights(labels, num_classes)
+    return np.ones(num_classes, np.float32)

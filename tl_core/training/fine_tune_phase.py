@@ -23,7 +23,7 @@ from tl_core.head.model import head_forward
 from tl_core.runs.weights import engine_file_of
 from tl_core.training.activation_source import ActivationSource, ActivationStore, Sample
 from tl_core.training.checkpoints import has_stalled
-from tl_core.training.epochs import Curve, class_weights_of, epoch_rows
+from tl_core.training.epochs import Curve, class_weights, epoch_rows
 from tl_core.training.fine_tune_steps import (
     FineTuneSettings,
     FineTuneSteps,
@@ -87,7 +87,7 @@ class _Training:
         self._labels = context.labels("train")
         self._num_images = len(self._labels)
         self._num_steps = math.ceil(self._num_images / self._config.batch_size)
-        self._class_weights = class_weights_of(context)
+        self._class_weights = class_weights(self._config, self._labels, context.index.num_classes)
         stage = context.monitor.stage("backbone", 1)
         stage.report()
         self._build()
