@@ -26,7 +26,7 @@ import numpy as np
 from benchmarks.audit_plants import COPIES, Planting, crop, flip_labels
 from tl_core.config.training import TrainConfig
 from tl_core.data.audit.audit import Audit, audit_dataset
-from tl_core.data.audit.label_errors import unlikeness
+from tl_core.data.audit.label_errors import dissimilarity
 from tl_core.data.dataset import DatasetIndex, scan_dataset
 from tl_core.data.images.images import open_image
 from tl_core.data.near_duplicates.search import find_near_duplicates
@@ -97,8 +97,8 @@ def measure_labels(
         num = max(3, round(_FOREIGN * len(features)))
         mixed = np.concatenate([features, foreign[rng.choice(len(foreign), num, replace=False)]])
         labels = np.concatenate([index.labels, rng.integers(0, index.num_classes, num)])
-        is_odd = unlikeness(mixed, labels) >= 1.6
-        was_odd = unlikeness(features, index.labels) >= 1.6
+        is_odd = dissimilarity(mixed, labels) >= 1.6
+        was_odd = dissimilarity(features, index.labels) >= 1.6
         is_odd[: len(was_odd)] &= ~was_odd
         figures["outlier"] = _ratios(int(is_odd[-num:].sum()), int(is_odd.sum()), num)
     return figures

@@ -1,10 +1,10 @@
-"""How far probabilities can be trusted, and whether photos of something else are turned away.
+"""How far probabilities can be trusted, and whether photos of something else are rejected.
 
     python -m benchmarks.calibration FOLDER [FOLDER ...] [--unknown FOLDER_OR_IMAGE ...]
 
 Trains on every folder with every seed and prints, for the test part, accuracy, expected
 calibration error (15 bins of equal width) before and after temperature scaling, the error that
-perfect probabilities would show on so few photos, and the share of photos turned away as none of
+perfect probabilities would show on so few photos, and the share of photos rejected as none of
 these: of the test part (should be few) and of each unknown folder (should be all). The other
 folders given, and a drawn wall, are unknown as well. A folder with ``train/ test/`` keeps its
 split.

@@ -11,7 +11,7 @@ from tl_core.data.curation.store import apply_decisions, load_decisions
 from tl_core.data.dataset import scan_dataset
 from tl_core.head.temperature import Calibration, save_calibration, weights_digest
 from tl_core.inference.predict import load_head
-from tl_core.inference.reliability import complete_trust
+from tl_core.inference.reliability import complete_reliability
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
 
@@ -34,5 +34,5 @@ def make_export_run(root: Path, **changes: object) -> Run:
     save_calibration(run.run_dir, fitted)
     index = scan_dataset(data_dir)
     index = apply_decisions(index, load_decisions(run.workspace, index.data_dir))
-    complete_trust(run, head, index, cache_dir=workspace.cache_dir)
+    complete_reliability(run, head, index, cache_dir=workspace.cache_dir)
     return run

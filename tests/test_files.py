@@ -10,12 +10,12 @@ from tl_core import files
 from tl_core.errors import TakenError
 from tl_core.files import (
     delete_folder,
+    delete_stale_files,
     new_folder,
-    patiently,
     read_json,
     replacing,
+    retry_on_windows_lock,
     scratch_folder,
-    sweep_leftovers,
     write_bytes,
     write_json,
     write_text,
@@ -110,7 +110,7 @@ def test_elsewhere_a_refusal_is_final(monkeypatch):
         raise PermissionError
 
     with pytest.raises(PermissionError):
-        patiently(refuse)
+        retry_on_windows_lock(refuse)
     assert calls == [1]
 
 
@@ -127,9 +127,9 @@ def test_only_what_was_left_behind_a_day_ago_is_swept_away(tmp_path):
     for path in tmp_path.iterdir():
         if path.name != young:
             os.utime(path, (yesterday, yesterday))
-    sweep_leftovers(tmp_path)
+    delete_stale_files(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*theirs, young])
-    sweep_leftovers(tmp_path / "nowhere")
+    delete_stale_files(tmp_path / "nowhere")
 
 
 def test_the_folder_is_hidden_beside_its_aim_and_gone_afterwards(tmp_path: Path) -> None:

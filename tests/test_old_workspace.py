@@ -109,7 +109,7 @@ def test_cached_features_are_used_and_training_again_gives_the_same_head(
     def compute_nothing(*_: object, **__: object) -> None:
         raise AssertionError("the backbone ran, though all features lie in the old cache")
 
-    monkeypatch.setattr(extract, "run_lanes", compute_nothing)
+    monkeypatch.setattr(extract, "run_pipeline", compute_nothing)
     (before,) = list_runs(old.runs_dir)
     index = load_dataset(old.datasets_dir / "shapes", old)
     run = train(before.config, index, old.runs_dir / "again", cache_dir=old.cache_dir)

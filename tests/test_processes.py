@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tl_core.errors import WeightsError
-from tl_core.processes import child_environment, module_command, said_error, say_error
+from tl_core.processes import child_environment, module_command, parse_error, print_error
 
 
 def test_a_child_finds_the_package_from_any_folder(tmp_path: Path) -> None:
@@ -24,12 +24,12 @@ def test_a_child_finds_the_package_from_any_folder(tmp_path: Path) -> None:
 
 
 def test_an_error_of_ours_comes_back_as_it_was_and_nothing_else_does(capsys) -> None:
-    say_error(WeightsError("They're\nnot here: Pékin."))
-    said = said_error(capsys.readouterr().out)
+    print_error(WeightsError("They're\nnot here: Pékin."))
+    said = parse_error(capsys.readouterr().out)
     assert type(said) is WeightsError
     assert str(said) == "They're\nnot here: Pékin."
     others = ("", "ValueError: no", "[1]", '{"done": 1}', '{"error": "Path", "message": "x"}')
-    assert [said_error(line) for line in others] == [None] * 5
+    assert [parse_error(line) for line in others] == [None] * 5
 
 
 def test_changes_and_the_paths_that_were_there_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

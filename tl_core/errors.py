@@ -58,7 +58,7 @@ class ExportError(TLError):
 
 
 class Stopped(TLError):
-    """Work ended early because the caller's ``should_stop`` said so."""
+    """Work ended early because the caller's ``should_stop`` returned True."""
 
     def __init__(self, message: str = "Stopped on request.") -> None:
         super().__init__(message)

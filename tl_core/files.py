@@ -55,7 +55,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        patiently(lambda: temporary.replace(path))
+        retry_on_windows_lock(lambda: temporary.replace(path))
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
@@ -68,7 +68,7 @@ def scratch_folder(path: Path) -> Iterator[Path]:
     What is to stay is moved out of it by the caller.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    sweep_leftovers(path.parent)
+    delete_stale_files(path.parent)
     folder = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     folder.mkdir()
     try:
@@ -170,7 +170,7 @@ def read_json_lines(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], 
     return [value for value in values if isinstance(value, dict)], offset + len(whole)
 
 
-def patiently(action: Callable[[], T]) -> T:
+def retry_on_windows_lock(action: Callable[[], T]) -> T:
     """Do what moves, removes or reads a file; on Windows again for a second while that is refused.
 
     There a file can be neither replaced nor removed while another process has it open, nor opened
@@ -186,7 +186,7 @@ def patiently(action: Callable[[], T]) -> T:
         time.sleep(0.02)
 
 
-def sweep_leftovers(folder: Path) -> None:
+def delete_stale_files(folder: Path) -> None:
     """Remove what killed processes left in a folder more than a day ago, unfinished or doomed."""
     with suppress(OSError):
         for path in [entry for entry in folder.iterdir() if _LEFTOVER.fullmatch(entry.name)]:
@@ -213,4 +213,4 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """Read a JSON file; raises ``OSError`` or ``ValueError`` as ``open`` and ``json`` do."""
-    return json.loads(patiently(lambda: path.read_text(encoding="utf-8")))
+    return json.loads(retry_on_windows_lock(lambda: path.read_text(encoding="utf-8")))

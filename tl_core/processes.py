@@ -114,7 +114,7 @@ class Ended:
     def reason(self) -> str:
         """Why it failed, as far as can be told: how it was ended, or the last line it wrote."""
         lines = self.log.strip().splitlines() or ["no reason was given"]
-        return ended_by(self.returncode) or lines[-1]
+        return exit_reason(self.returncode) or lines[-1]
 
 
 def run_watched(
@@ -164,13 +164,13 @@ def _kill_with_children(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-def say_error(error: errors.TLError) -> None:
-    """Tell the caller of this process, in one line on stdout, what :func:`said_error` reads."""
+def print_error(error: errors.TLError) -> None:
+    """Tell the caller of this process, in one line on stdout, what :func:`parse_error` reads."""
     print(json.dumps({"error": type(error).__name__, "message": str(error)}), flush=True)
 
 
-def said_error(line: str) -> errors.TLError | None:
-    """Return the error that a child process told of, None for any other line.
+def parse_error(line: str) -> errors.TLError | None:
+    """Return the error that a child process printed, None for any other line.
 
     A child that fails without such a line has met a bug or was ended; what it wrote is for a log.
     """
@@ -182,7 +182,7 @@ def said_error(line: str) -> errors.TLError | None:
     return error if isinstance(error, errors.TLError) else None
 
 
-def ended_by(returncode: int) -> str:
+def exit_reason(returncode: int) -> str:
     """Return in words how a process was ended from outside; empty when it ended by itself."""
     if returncode >= 0:
         return ""

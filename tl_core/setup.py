@@ -230,7 +230,7 @@ def _become(command: list[str]) -> int:
 
 
 def _make_venv(venv_dir: Path) -> None:
-    """Create the virtual environment anew, with this Python."""
+    """Create the virtual environment again, with this Python."""
     try:
         import ensurepip
         import venv

@@ -49,14 +49,14 @@ def test_a_block_is_never_split_and_residual_connections_stay_whole(lite):
 
 @pytest.mark.parametrize("num_blocks", [1, 2, 3])
 def test_trunk_and_top_together_are_the_backbone(tiny, pixels, num_blocks):
-    trunk, top = split_at(tiny, num_blocks)
-    np.testing.assert_allclose(top(trunk(pixels)), tiny(pixels), atol=1e-6)
+    frozen_part, top = split_at(tiny, num_blocks)
+    np.testing.assert_allclose(top(frozen_part(pixels)), tiny(pixels), atol=1e-6)
 
 
 def test_only_the_blocks_above_the_cut_are_trainable(tiny):
     for num_blocks, expected in ((1, 3), (3, 7), (2, 6)):
-        trunk, top = split_at(tiny, num_blocks)
-        assert trunk.trainable_variables == []
+        frozen_part, top = split_at(tiny, num_blocks)
+        assert frozen_part.trainable_variables == []
         assert len(top.trainable_variables) == expected
 
 

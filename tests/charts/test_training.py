@@ -11,8 +11,8 @@ from tl_core.charts.base import (
     PART_COLORS,
     RUN_COLORS,
     class_color,
+    downsample,
     percent,
-    thin_out,
 )
 from tl_core.charts.classes import class_counts_chart, probability_chart
 from tl_core.charts.training import backbone_chart, compare_chart, history_chart, phase_starts
@@ -86,14 +86,14 @@ def test_colours_repeat_after_the_last_one():
 
 def test_thinning_keeps_both_ends_and_at_most_as_many_rows_as_asked():
     frame = pd.DataFrame({"x": range(12_345)})
-    thin = thin_out(frame, 1000)
+    thin = downsample(frame, 1000)
     assert len(thin) == 1000
     assert (thin["x"].iloc[0], thin["x"].iloc[-1]) == (0, 12_344)
 
 
 def test_thinning_leaves_a_short_frame_alone():
     frame = pd.DataFrame({"x": range(1000)})
-    assert thin_out(frame, 1000) is frame
+    assert downsample(frame, 1000) is frame
 
 
 def test_accuracy_is_always_drawn_over_the_whole_of_0_to_1():

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tl_core.data.file_names import (
-    PlaceBook,
+    UniqueNames,
     UnsafeName,
     debris_kind,
     mark_name,
@@ -134,7 +134,7 @@ def test_a_shown_name_is_short_and_has_nothing_unprintable() -> None:
 
 
 def place(*names: str) -> list[str]:
-    book = PlaceBook()
+    book = UniqueNames()
     return [str(book.place(name_parts(name))) for name in names]
 
 

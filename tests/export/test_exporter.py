@@ -75,7 +75,9 @@ def test_the_description_tells_what_a_program_needs(run, litert):
     assert info.image_size == (40, 64)
     assert info.resize == "pad"
     assert info.temperature == TEMPERATURE
-    thresholds = load_predictor(run.run_dir, run.workspace.cache_dir).trust.known.thresholds
+    thresholds = load_predictor(
+        run.run_dir, run.workspace.cache_dir
+    ).reliability.detector.thresholds
     assert info.rejection.max_distance == thresholds.max_distance
     assert info.metrics["part"] == "test"
     assert info.metrics["num_images"] == 9

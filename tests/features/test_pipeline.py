@@ -1,4 +1,4 @@
-"""Lanes: every job computed once, in whatever order, and an end that comes at once."""
+"""The pipeline: every job computed once, in whatever order, and an end that comes at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tl_core.errors import ImageError, Stopped
 from tl_core.features import pipeline
 from tl_core.features.engine import EnginePool
-from tl_core.features.pipeline import Job, run_lanes
+from tl_core.features.pipeline import Job, run_pipeline
 from tl_core.progress import Monitor
 
 
@@ -59,8 +59,8 @@ def make_view(job: Job, image: np.ndarray, view: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
-@pytest.mark.parametrize("num_lanes", [1, 3])
-def test_each_job_gets_the_features_of_its_own_views(batch_size: int, num_lanes: int) -> None:
+@pytest.mark.parametrize("num_workers", [1, 3])
+def test_each_job_gets_the_features_of_its_own_views(batch_size: int, num_workers: int) -> None:
     jobs = [Job(number, (0, 2) if number % 3 else (1,)) for number in range(11)]
     found: dict[int, list[float]] = {}
 
@@ -69,20 +69,20 @@ def test_each_job_gets_the_features_of_its_own_views(batch_size: int, num_lanes:
         assert job.number not in found
         found[job.number] = features[:, 0].tolist()
 
-    run_lanes(jobs, load, make_view, ready(FakeEngine(batch_size)), num_lanes, on_result)
+    run_pipeline(jobs, load, make_view, ready(FakeEngine(batch_size)), num_workers, on_result)
     assert found == {job.number: [job.number + 10 * view for view in job.views] for job in jobs}
 
 
 def test_images_are_gathered_into_the_batches_an_engine_wants() -> None:
     engine = FakeEngine(batch_size=4)
     jobs = [Job(number) for number in range(10)]
-    run_lanes(jobs, load, make_view, ready(engine), 1, lambda job, features: None)
+    run_pipeline(jobs, load, make_view, ready(engine), 1, lambda job, features: None)
     assert engine.batches == [4, 4, 2]
 
 
 def test_a_job_without_pixels_is_handed_on_without_features() -> None:
     outcomes: dict[int, bool] = {}
-    run_lanes(
+    run_pipeline(
         [Job(0), Job(1)],
         lambda job: load(job) if job.number else None,
         make_view,
@@ -105,7 +105,7 @@ def test_lanes_decode_ahead_while_the_engines_are_made() -> None:
         return load(job)
 
     jobs = [Job(number) for number in range(6)]
-    run_lanes(
+    run_pipeline(
         jobs, load_and_note, make_view, engines, 2, lambda job, features: results.append(job.number)
     )
     assert sorted(results) == list(range(6))
@@ -115,9 +115,9 @@ STOPPED = Monitor(None, lambda: True)
 
 
 def end_of_lanes() -> None:
-    """Wait for the lanes to end; it is for a good while, should they not."""
+    """Wait for the workers to end; it is for a good while, should they not."""
     for thread in threading.enumerate():
-        if thread.name.startswith("lane-"):
+        if thread.name.startswith("features-"):
             thread.join(300)
             assert not thread.is_alive()
 
@@ -125,7 +125,7 @@ def end_of_lanes() -> None:
 def test_a_stop_is_heard_even_while_the_engines_are_made() -> None:
     never: Future[EnginePool] = Future()
     with pytest.raises(Stopped):
-        run_lanes([Job(0)], load, make_view, never, 2, lambda job, features: None, STOPPED)
+        run_pipeline([Job(0)], load, make_view, never, 2, lambda job, features: None, STOPPED)
     end_of_lanes()
 
 
@@ -137,7 +137,7 @@ def test_a_stop_waits_neither_for_the_views_that_are_left_nor_for_an_engine_that
     jobs = [Job(number, tuple(range(20))) for number in range(4)]
     results: list[int] = []
     with pytest.raises(Stopped):
-        run_lanes(
+        run_pipeline(
             jobs,
             load,
             make_view,
@@ -148,7 +148,7 @@ def test_a_stop_waits_neither_for_the_views_that_are_left_nor_for_an_engine_that
         )
     engine.may_end.set()
     end_of_lanes()
-    assert len(engine.batches) <= 2  # the one that each lane was at, of the 80 wanted
+    assert len(engine.batches) <= 2  # the one that each worker was at, of the 80 wanted
     assert results == []
 
 
@@ -157,14 +157,14 @@ def test_what_a_lane_raises_is_raised_to_the_caller() -> None:
         raise ImageError("no picture")
 
     with pytest.raises(ImageError, match="no picture"):
-        run_lanes([Job(0)], fail, make_view, ready(FakeEngine()), 2, lambda job, features: None)
+        run_pipeline([Job(0)], fail, make_view, ready(FakeEngine()), 2, lambda job, features: None)
 
 
 def test_engines_that_cannot_be_had_are_an_error_for_the_caller() -> None:
     engines: Future[EnginePool] = Future()
     engines.set_exception(ImageError("no engine"))
     with pytest.raises(ImageError, match="no engine"):
-        run_lanes([Job(0)], load, make_view, engines, 2, lambda job, features: None)
+        run_pipeline([Job(0)], load, make_view, engines, 2, lambda job, features: None)
 
 
 def test_what_on_result_raises_ends_the_lanes() -> None:
@@ -173,5 +173,5 @@ def test_what_on_result_raises_ends_the_lanes() -> None:
 
     before = threading.active_count()
     with pytest.raises(OSError, match="disk full"):
-        run_lanes([Job(n) for n in range(50)], load, make_view, ready(FakeEngine()), 2, fail)
+        run_pipeline([Job(n) for n in range(50)], load, make_view, ready(FakeEngine()), 2, fail)
     assert threading.active_count() == before

@@ -6,9 +6,9 @@ from tl_core.head import out_of_distribution as known_module
 from tl_core.head.out_of_distribution import (
     KNOWN_FILE,
     Thresholds,
-    describe_known,
-    load_known,
-    save_known,
+    fit_detector,
+    load_detector,
+    save_detector,
 )
 
 DIM, NUM_CLASSES = 16, 3
@@ -46,7 +46,7 @@ def made_known(num_val=100, num_train=60, target=0.05, **changes):
         "target": target,
         **changes,
     }
-    return describe_known(**arguments)
+    return fit_detector(**arguments)
 
 
 def test_photos_like_the_training_images_are_accepted_and_others_turned_away():
@@ -133,14 +133,14 @@ def test_few_validation_images_are_helped_out_by_the_training_images():
 
 
 def test_a_share_out_of_range_is_refused():
-    with pytest.raises(ConfigError, match=r"from 0 to 0.5 to turn away, received 0.7"):
+    with pytest.raises(ConfigError, match=r"from 0 to 0.5 to reject, received 0.7"):
         made_known().with_target(0.7)
 
 
 def test_a_reload_decides_to_the_bit_like_the_run_that_wrote_it(tmp_path):
     known = made_known()
-    save_known(tmp_path, known)
-    again = load_known(tmp_path, "abc")
+    save_detector(tmp_path, known)
+    again = load_detector(tmp_path, "abc")
     photos, labels = made_features(30, 7)
     sure = made_probabilities(labels, 8)
     assert again.thresholds == known.thresholds
@@ -154,24 +154,24 @@ def test_a_reload_decides_to_the_bit_like_the_run_that_wrote_it(tmp_path):
 def test_the_same_run_writes_the_same_bytes(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        save_known(tmp_path / name, made_known())
+        save_detector(tmp_path / name, made_known())
     assert (tmp_path / "a" / KNOWN_FILE).read_bytes() == (tmp_path / "b" / KNOWN_FILE).read_bytes()
 
 
 def test_what_belongs_to_other_weights_is_missing_or_damaged_is_not_taken(tmp_path):
-    assert load_known(tmp_path, "abc") is None
-    save_known(tmp_path, made_known())
-    assert load_known(tmp_path, "def") is None
+    assert load_detector(tmp_path, "abc") is None
+    save_detector(tmp_path, made_known())
+    assert load_detector(tmp_path, "def") is None
     (tmp_path / KNOWN_FILE).write_bytes(b"damaged")
-    assert load_known(tmp_path, "abc") is None
+    assert load_detector(tmp_path, "abc") is None
 
 
 def test_a_file_of_a_newer_version_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(known_module, "KNOWN_SCHEMA", 2)
-    save_known(tmp_path, made_known())
+    save_detector(tmp_path, made_known())
     monkeypatch.setattr(known_module, "KNOWN_SCHEMA", 1)
     with pytest.raises(RunError, match="schema 2, newer than 1"):
-        load_known(tmp_path, "abc")
+        load_detector(tmp_path, "abc")
 
 
 def test_of_very_many_training_images_some_of_every_class_are_kept(monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 from tl_core.jobs import worker
 from tl_core.jobs.handlers import JobKind
 from tl_core.jobs.queue import JobQueue
-from tl_core.jobs.worker import run_in_background
+from tl_core.jobs.worker import run_at_low_priority
 from tl_core.jobs.worker_client import worker_state
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="priorities of threads are Linux'")
@@ -27,7 +27,7 @@ def test_background_work_and_the_threads_it_starts_are_of_low_priority():
         lane.start()
         lane.join()
 
-    run_in_background(work)
+    run_at_low_priority(work)
     assert found == [10, 10]
     assert own_priority() == before  # nothing of it stays
 
@@ -39,7 +39,7 @@ def test_background_work_is_done_where_the_system_refuses(monkeypatch):
 
     monkeypatch.setattr(os, "setpriority", refuse)
     done = []
-    run_in_background(lambda: done.append(True))
+    run_at_low_priority(lambda: done.append(True))
     assert done == [True]
 
 
@@ -47,7 +47,7 @@ def test_background_work_is_done_where_the_system_refuses(monkeypatch):
 def test_what_background_work_raises_arrives(monkeypatch, platform):
     monkeypatch.setattr(sys, "platform", platform)
     with pytest.raises(ZeroDivisionError):
-        run_in_background(lambda: 1 // 0)
+        run_at_low_priority(lambda: 1 // 0)
 
 
 @linux

@@ -95,7 +95,7 @@ def pixels_of_training(monkeypatch, workspace, dataset, config):
     """Return what training would put through the backbone, as bytes, without a backbone."""
     seen = set()
 
-    def run_lanes(jobs, load, make_view, engines, num_lanes, on_result, monitor):
+    def run_pipeline(jobs, load, make_view, engines, num_workers, on_result, monitor):
         for job in jobs:
             views = [make_view(job, load(job), view) for view in job.views]
             seen.update(view.tobytes() for view in views)
@@ -104,7 +104,7 @@ def pixels_of_training(monkeypatch, workspace, dataset, config):
     def no_engine(*_):
         raise OSError("no engine is needed")
 
-    monkeypatch.setattr(extract, "run_lanes", run_lanes)
+    monkeypatch.setattr(extract, "run_pipeline", run_pipeline)
     monkeypatch.setattr(extract, "_prepare_engine", no_engine)
     index = scan_dataset(dataset)
     load_features(config, index, split_dataset(index, config), cache_dir=workspace.cache_dir)

@@ -20,7 +20,7 @@ from tl_core.errors import DatasetError
 from tl_core.evaluation.compare import PairedTest
 from tl_core.evaluation.report import Evaluation
 from tl_core.files import write_bytes, write_json
-from tl_core.head.out_of_distribution import describe_known, load_known, save_known
+from tl_core.head.out_of_distribution import fit_detector, load_detector, save_detector
 from tl_core.head.temperature import Calibration
 from tl_core.runs.files import WEIGHTS_FILE
 from tl_core.runs.image_selection import TRAINED_ON
@@ -283,14 +283,14 @@ def known_images():
     """Return what a run knows of four training and four validation photos on two axes."""
     axes = np.eye(2, dtype=np.float32)[[0, 0, 1, 1]]
     labels, sure = np.array([0, 0, 1, 1]), np.array([[0.9, 0.1]] * 2 + [[0.1, 0.9]] * 2)
-    return describe_known(
+    return fit_detector(
         axes, labels, np.arange(4), axes, labels, sure.astype(np.float32), 2, "weights"
     )
 
 
 def test_the_share_turned_away_is_kept_with_the_run(run, dataset, monkeypatch):
     known = known_images()
-    save_known(run.run_dir, known)
+    save_detector(run.run_dir, known)
     evaluation = by_hand(
         ONE_WRONG,
         data_dir=dataset,
@@ -304,7 +304,7 @@ def test_the_share_turned_away_is_kept_with_the_run(run, dataset, monkeypatch):
     at.slider(key=f"target_{run.id}").set_value(20).run()
     at.button(key="keep_target").click().run()
     assert_sound(at)
-    assert load_known(run.run_dir).thresholds.target == 0.2
+    assert load_detector(run.run_dir).thresholds.target == 0.2
 
 
 def test_trust_of_a_run_that_knows_no_photos_says_so(run, asked):

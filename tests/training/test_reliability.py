@@ -24,7 +24,7 @@ from tl_core.head.temperature import (
 from tl_core.inference.nearest_images import nearest_training_images
 from tl_core.inference.predict import load_predictor
 from tl_core.inference.rejection import set_target
-from tl_core.inference.reliability import load_trust
+from tl_core.inference.reliability import load_reliability
 from tl_core.metrics.calibration import fit_temperature
 from tl_core.metrics.classification import log_loss
 from tl_core.runs.files import METRICS_FILE, WEIGHTS_FILE
@@ -77,14 +77,14 @@ def test_training_writes_both_and_a_reload_shows_the_same_numbers(data_dir, cach
 def test_an_older_run_gets_both_when_it_is_evaluated(old_run, cache_dir):
     path = old_run.data_dir / "cat" / "0.png"
     before = load_predictor(old_run.run_dir, cache_dir)
-    assert before.trust.calibration is NOT_CALIBRATED
+    assert before.reliability.calibration is NOT_CALIBRATED
     assert not before.predict([path])[0].is_none_of_these
     evaluation = evaluate_run(old_run.run_dir, cache_dir=cache_dir)
     assert evaluation.calibration.num_images == 15
     assert evaluation.thresholds is not None
     after = load_predictor(old_run.run_dir, cache_dir)
-    assert after.trust.is_complete
-    assert after.trust.calibration == evaluation.calibration
+    assert after.reliability.is_complete
+    assert after.reliability.calibration == evaluation.calibration
     answers = [one.predict([path])[0] for one in (before, after)]
     assert answers[0].top[0][0] == answers[1].top[0][0]
 
@@ -104,7 +104,7 @@ def test_other_weights_make_both_stale_and_they_are_computed_anew(old_run, cache
     weights = load_weights(old_run.run_dir / WEIGHTS_FILE)
     weights["predictions/kernel"] = 3 * weights["predictions/kernel"]
     save_weights(old_run.run_dir / WEIGHTS_FILE, weights)
-    assert load_trust(old_run, weights).calibration is NOT_CALIBRATED
+    assert load_reliability(old_run, weights).calibration is NOT_CALIBRATED
     second = calibrate_run(old_run.run_dir, cache_dir=cache_dir)
     assert second.calibration.weights == weights_digest(weights) != first.calibration.weights
 
@@ -150,7 +150,7 @@ def test_another_target_is_kept_and_obeyed(old_run, cache_dir):
     rows = threshold_rows(old_run.run_dir)
     assert [row["target"] for row in rows] == sorted(row["target"] for row in rows)
     chosen = set_target(old_run.run_dir, 0.3)
-    assert load_predictor(old_run.run_dir, cache_dir).trust.known.thresholds == chosen
+    assert load_predictor(old_run.run_dir, cache_dir).reliability.detector.thresholds == chosen
     val = evaluate_run(old_run.run_dir, part="val", cache_dir=cache_dir)
     assert 0 < val.is_none_of_these.mean() <= 0.3
 
@@ -185,7 +185,7 @@ def test_opening_a_run_with_all_it_knows_reads_its_folder_and_computes_nothing(
     calibrate_run(old_run.run_dir, cache_dir=cache_dir)
     data_dir.rename(tmp_path / "gone")
     predictor = load_predictor(old_run.run_dir, tmp_path / "empty cache")
-    assert predictor.trust.is_complete
+    assert predictor.reliability.is_complete
     assert not (tmp_path / "empty cache").exists()
 
 

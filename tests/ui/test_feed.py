@@ -128,7 +128,7 @@ def test_the_best_epoch_is_found_across_the_phases(run):
 
 
 def test_a_resumed_run_neither_loses_nor_doubles_an_epoch(run):
-    # Two epochs of the fine-tuning were told of, one was saved before the kill.
+    # Two epochs of the fine-tuning were reported, one was saved before the kill.
     sitting = [*HEAD, *TUNING, end("fine_tune", 1), batch("fine_tune", 2, 1)]
     history = [row("head", 0), row("head", 1), row("fine_tune", 0)]
     feed = told(run, *sitting, RunResumed("fine_tune", 1, history))

@@ -30,7 +30,13 @@ from tl_core.data.images.images import load_image
 from tl_core.errors import DatasetError, ImageError, TLError
 from tl_core.features.spec import FeatureSpec
 from tl_core.metrics.nearest import nearest_rows, spread_rows, unit_rows
-from tl_core.processes import child_environment, ended_by, module_command, said_error, say_error
+from tl_core.processes import (
+    child_environment,
+    exit_reason,
+    module_command,
+    parse_error,
+    print_error,
+)
 from tl_core.progress import SILENT, Monitor, Progress
 
 MAX_TSNE = 3000  # images; t-SNE of more takes minutes
@@ -81,13 +87,13 @@ def look_apart(index: DatasetIndex, cache_dir: Path, *, monitor: Monitor = SILEN
         text=True,
     ) as child:
         for line in child.stdout or ():
-            said = said_error(line)
+            said = parse_error(line)
             if said is None:
                 monitor.report(Progress(**json.loads(line)))
         complaint = child.stderr.read() if child.stderr else ""
     if said is not None:
         raise said
-    if reason := ended_by(child.returncode):
+    if reason := exit_reason(child.returncode):
         raise DatasetError(f"The photos could not be looked at: {reason}.")
     if child.returncode:
         raise RuntimeError(complaint)
@@ -268,7 +274,7 @@ def main() -> None:
     try:
         look(scan_dataset(data_dir, layout, cache_dir=cache_dir), cache_dir, monitor=Monitor(tell))
     except TLError as error:
-        say_error(error)
+        print_error(error)
         sys.exit(2)
 
 

@@ -1,4 +1,4 @@
-"""Blocks of a backbone, and cutting it into a frozen trunk and a trainable top.
+"""Blocks of a backbone, and cutting it into a frozen and a trainable part.
 
 A backbone may be cut where one single tensor carries everything that later layers need, so that
 no residual connection is torn; of those places the ones count at which the block's name changes.
@@ -53,13 +53,13 @@ def list_blocks(base_model: keras.Model) -> list[Block]:
 def split_at(base_model: keras.Model, num_blocks: int) -> tuple[keras.Model, keras.Model]:
     """Cut a backbone below its top ``num_blocks`` blocks.
 
-    Both parts share layers and weights with ``base_model``. The trunk is frozen; in the top all
-    weights are trainable that the backbone's layers declare so. BatchNorm there is to be called
-    with ``training=False``: its statistics stay those of the many images of pretraining, which
-    small batches of few classes would spoil, while scale and offset learn like any other weight.
+    Both parts share layers and weights with ``base_model``. In the trainable part all weights are
+    trainable that the backbone's layers declare as such. Call its BatchNorm layers with
+    ``training=False``: their statistics stay those of pretraining, which small batches of few
+    classes would distort, while scale and offset are trained like any other weight.
 
     Returns:
-        The trunk, from pixels to activations, and the top, from those to features.
+        The frozen part, from pixels to activations, and the trainable part, from those to features.
 
     Raises:
         ConfigError: there are fewer blocks.
@@ -73,12 +73,12 @@ def split_at(base_model: keras.Model, num_blocks: int) -> tuple[keras.Model, ker
             f"received {num_blocks}."
         )
     cut = segments[-num_blocks].entry
-    trunk = keras.Model(base_model.input, cut, name="trunk")
-    top = keras.Model(cut, base_model.output, name="top")
-    for part, trainable in ((top, True), (trunk, False)):
+    frozen_part = keras.Model(base_model.input, cut, name="frozen_part")
+    trainable_part = keras.Model(cut, base_model.output, name="trainable_part")
+    for part, trainable in ((trainable_part, True), (frozen_part, False)):
         for layer in part.layers:
             layer.trainable = trainable
-    return trunk, top
+    return frozen_part, trainable_part
 
 
 def depth_of_variables(base_model: keras.Model) -> dict[int, int]:

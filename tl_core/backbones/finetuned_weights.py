@@ -1,7 +1,7 @@
 """The weights and the converted file of a backbone whose top was fine-tuned.
 
 Fine-tuned weights are kept beside the head's, named ``backbone/<layer>.<number>/<variable>`` by
-position, for Keras numbers the names of unnamed layers anew in every process.
+position, because Keras numbers unnamed layers differently in every process.
 """
 
 from __future__ import annotations

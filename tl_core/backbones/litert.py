@@ -16,7 +16,7 @@ from typing import Any
 from tl_core import errors, files
 from tl_core.backbones.build import build_base_model
 from tl_core.config.training import Pooling
-from tl_core.processes import say_error
+from tl_core.processes import print_error
 
 
 def build_forward(
@@ -93,7 +93,7 @@ def main(arguments: list[str]) -> int:
             Path(out_path),
         )
     except errors.TLError as error:
-        say_error(error)
+        print_error(error)
         return 2
     return 0
 

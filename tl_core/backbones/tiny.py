@@ -66,7 +66,7 @@ def _stem_kernel() -> np.ndarray:
 
 
 def _mixing_kernel(num_inputs: int, rng: np.random.Generator) -> np.ndarray:
-    """Return a (3, 3, inputs, 32) kernel that hands 16 channels on blurred and mixes the rest."""
+    """Return a (3, 3, inputs, 32) kernel that blurs 16 channels and mixes the rest."""
     kernel = rng.normal(0, (2 / (9 * num_inputs)) ** 0.5, (3, 3, num_inputs, TINY_FEATURES))
     kernel[:, :, :, :_STEM_FILTERS] = 0
     for channel in range(_STEM_FILTERS):

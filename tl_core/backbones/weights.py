@@ -115,7 +115,7 @@ def _download(
     name: str,
     monitor: Monitor,
 ) -> None:
-    files.sweep_leftovers(path.parent)
+    files.delete_stale_files(path.parent)
     with _open(file.url) as response, files.replacing(path) as temporary:
         stage = monitor.stage("download", int(response.headers.get("Content-Length", 0)))
         with temporary.open("wb") as out:

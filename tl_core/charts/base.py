@@ -40,7 +40,7 @@ def class_color(label: int) -> str:
     return CLASS_COLORS[label % len(CLASS_COLORS)]
 
 
-def thin_out(frame: pd.DataFrame, max_points: int = MAX_POINTS) -> pd.DataFrame:
+def downsample(frame: pd.DataFrame, max_points: int = MAX_POINTS) -> pd.DataFrame:
     """Return at most ``max_points`` rows, evenly spread, always with the first and the last."""
     if len(frame) <= max_points:
         return frame

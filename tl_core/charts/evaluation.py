@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tl_core.charts.base import ACCENT, CLASS_COLORS, QUIET, class_color, percent, thin_out
+from tl_core.charts.base import ACCENT, CLASS_COLORS, QUIET, class_color, downsample, percent
 
 if TYPE_CHECKING:
     import altair as alt
@@ -33,7 +33,7 @@ def curves_chart(points: pd.DataFrame, class_names: Sequence[str], kind: str) ->
     x_title, y_title = _CURVES[kind]
     drawn = [name for name in class_names if name in set(points["class"])]
     thin = pd.concat(
-        [points[:0], *(thin_out(points[points["class"] == name], 300) for name in drawn)]
+        [points[:0], *(downsample(points[points["class"] == name], 300) for name in drawn)]
     )
     thin = thin.assign(order=range(len(thin)))
     lines = (

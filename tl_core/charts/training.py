@@ -12,8 +12,8 @@ from tl_core.charts.base import (
     PART_COLORS,
     QUIET,
     RUN_COLORS,
+    downsample,
     finite,
-    thin_out,
 )
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def history_chart(
         .encode(x=x, y=y, color=color)
     )
     front = (
-        alt.Chart(thin_out(lines))
+        alt.Chart(downsample(lines))
         .mark_line(strokeWidth=2.5, point=alt.OverlayMarkDef(size=36, filled=True))
         .encode(x=x, y=y, color=color, tooltip=tooltip)
     )
@@ -115,7 +115,7 @@ def compare_chart(histories: dict[str, pd.DataFrame], metric: str) -> alt.Chart:
     )
     last = max([1, *(len(frame) for frame in histories.values())])
     return (
-        alt.Chart(thin_out(lines, MAX_POINTS * len(names)))
+        alt.Chart(downsample(lines, MAX_POINTS * len(names)))
         .mark_line(strokeWidth=2.5, clip=True)
         .encode(
             x=alt.X(
@@ -277,7 +277,7 @@ def _batch_lines(batches: pd.DataFrame | None, metric: str) -> pd.DataFrame:
     if batches is None:
         return pd.DataFrame({"progress": [], "part": [], "value": []})
     known = batches.assign(value=finite(batches[metric])).dropna(subset=["value"])
-    thin = thin_out(known)
+    thin = downsample(known)
     return pd.DataFrame({"progress": thin["progress"], "part": "train", "value": thin["value"]})
 
 

@@ -179,9 +179,9 @@ def _print_readings(plan: LayoutPlan, chosen: Reading) -> None:
 
 
 def _some_classes(reading: Reading) -> str:
-    from tl_core.data.audit.findings import name_some
+    from tl_core.data.audit.findings import list_some
 
-    return name_some(list(reading.class_counts)) or "no classes"
+    return list_some(list(reading.class_counts)) or "no classes"
 
 
 def _index_values(index: DatasetIndex, audit: Audit) -> dict[str, Any]:

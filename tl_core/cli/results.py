@@ -14,9 +14,9 @@ from tl_core.cli.terminal import (
     MAX_PATHS,
     interval_text,
     percent,
+    percent_cell,
     print_json,
     print_table,
-    share_cell,
     working,
 )
 
@@ -137,9 +137,9 @@ def _print_evaluation(evaluation: Evaluation) -> None:
     rows = [
         (
             one.class_name,
-            share_cell(one.precision),
-            share_cell(one.recall),
-            share_cell(one.f1),
+            percent_cell(one.precision),
+            percent_cell(one.recall),
+            percent_cell(one.f1),
             one.support,
         )
         for one in evaluation.per_class

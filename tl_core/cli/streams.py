@@ -13,7 +13,7 @@ from tl_core.errors import TLError
 
 
 @contextmanager
-def libraries_kept_quiet(stdout_too: bool) -> Iterator[None]:
+def silence_libraries(stdout_too: bool) -> Iterator[None]:
     """Put what C code and child processes print out of sight, for the time of a command's work.
 
     TensorFlow greets on stderr whatever its log level. It is shown after all when the work ends

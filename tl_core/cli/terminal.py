@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tl_core.cli.streams import libraries_kept_quiet
+from tl_core.cli.streams import silence_libraries
 from tl_core.progress import Monitor, amount, counts_bytes, stage_words
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _SECONDS_BETWEEN = {True: 0.1, False: 5.0}  # a terminal redraws one line, a log
 
 
 class ProgressLine:
-    """Shows progress on stderr: one line drawn anew on a terminal, few lines in a log.
+    """Shows progress on stderr: one updated line on a terminal, few lines in a log.
 
     Its methods are the ``on_progress`` and ``on_event`` of the core.
     """
@@ -109,7 +109,7 @@ def working(quiet: bool, as_json: bool = False) -> Iterator[tuple[ProgressLine, 
     With ``as_json`` nothing that is printed meanwhile gets to stdout, so that what
     :func:`print_json` prints afterwards is all there is.
     """
-    with libraries_kept_quiet(stdout_too=as_json):
+    with silence_libraries(stdout_too=as_json):
         progress = ProgressLine(quiet)
         with closing(progress), _stop_on_interrupt(progress) as should_stop:
             yield progress, Monitor(progress.on_progress, should_stop)
@@ -178,7 +178,7 @@ def interval_text(interval: Sequence[float]) -> str:
     return f"({low:.1f} to {high:.1f})"
 
 
-def share_cell(share: float | None) -> Percent | None:
+def percent_cell(share: float | None) -> Percent | None:
     """Return a share in [0, 1] as a cell of a table; none stays none."""
     return None if share is None else Percent(share)
 

@@ -27,9 +27,9 @@ from tl_core.cli.terminal import (
     ProgressLine,
     interval_text,
     percent,
+    percent_cell,
     print_json,
     print_table,
-    share_cell,
     working,
 )
 from tl_core.errors import ConfigError, RunError
@@ -95,7 +95,7 @@ def train(
 
 
 def runs(
-    archived: Annotated[bool, typer.Option("--archived", help="Also those put away.")] = False,
+    archived: Annotated[bool, typer.Option("--archived", help="Include archived runs.")] = False,
     runs_dir: RunsDir = None,
     workspace: WorkspaceDir = None,
     as_json: AsJson = False,
@@ -258,7 +258,7 @@ def _print_runs(runs: Sequence[Run]) -> None:
     for run in runs:
         row = _run_row(run)
         when = run.created.astimezone().strftime("%Y-%m-%d %H:%M")
-        figures = [share_cell(row["val_accuracy"]), share_cell(row["test_accuracy"])]
+        figures = [percent_cell(row["val_accuracy"]), percent_cell(row["test_accuracy"])]
         named = "" if run.name == run.id else run.name
         rows.append((run.id, named, run.state, row["backbone"] or "-", *figures, when))
     print_table(("run", "name", "state", "backbone", "val", "test", "when"), rows)

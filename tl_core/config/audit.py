@@ -60,7 +60,7 @@ class AuditConfig(Settings):
         ge=0,
         le=0.5,
         title="Grey share",
-        description="Grey photos are told of as long as no more than this share is grey.",
+        description="Grey photos are reported as long as no more than this share is grey.",
     )
     common_share: float = Field(
         0.5,

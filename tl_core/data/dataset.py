@@ -22,10 +22,10 @@ from tl_core.data.audit.findings import (
     find_animated,
     find_empty_classes,
     find_ignored,
-    find_twins,
+    find_name_collisions,
     find_unreadable,
     find_wrapper,
-    name_some,
+    list_some,
 )
 from tl_core.data.images.decode import MAX_FILE_BYTES
 from tl_core.data.images.images import inspect_image
@@ -142,19 +142,19 @@ class DatasetIndex:
         except OSError as error:
             raise DatasetError(
                 f"'{record.path}' cannot be read ({error.strerror or error}). "
-                "Scan the folder again, then start anew."
+                "Scan the folder again, then start again."
             ) from error
         if hashlib.sha256(data).hexdigest() != record.sha256:
             raise DatasetError(
                 f"'{record.path}' has changed since the folder was scanned. "
-                "Scan the folder again, then start anew."
+                "Scan the folder again, then start again."
             )
         try:
             return decode(data)
         except ImageError as error:
             raise DatasetError(
                 f"'{record.path}' cannot be decoded: {error} "
-                "Scan the folder again, then start anew."
+                "Scan the folder again, then start again."
             ) from error
 
     def class_counts(self) -> dict[str, int]:
@@ -191,7 +191,7 @@ def scan_dataset(
         ConfigError: there is no such layout.
         DatasetError: there is no such folder, the layout does not fit it, or fewer than two
             classes have a readable image.
-        Stopped: ``should_stop`` said so; with ``cache_dir`` what was read is not read again.
+        Stopped: ``should_stop`` returned True; with ``cache_dir`` what was read is not read again.
 
     Examples:
         >>> from tl_core import scan_dataset
@@ -224,16 +224,16 @@ def _require_classes(
     stray = layout.ignored.get("stray", [])
     details = []
     if empty:
-        details.append(f"without a readable image: {name_some(empty)}")
+        details.append(f"without a readable image: {list_some(empty)}")
     if stray:
-        details.append(f"outside any class folder: {name_some(stray)}")
+        details.append(f"outside any class folder: {list_some(stray)}")
     if links := layout.ignored.get("link"):
-        details.append(f"left out as links: {name_some(links)}; see --follow-links")
+        details.append(f"left out as links: {list_some(links)}; see --follow-links")
     if unreadable:
         path, reason = next(iter(unreadable.items()))
         details.append(f"{len(unreadable)} unreadable, the first '{path}': {reason.rstrip('.')}")
     in_brackets = f" ({'; '.join(details)})" if details else ""
-    found = f"{len(names)}: {name_some(names)}" if names else "none"
+    found = f"{len(names)}: {list_some(names)}" if names else "none"
     if layout.unlabelled and not layout.classes:
         raise DatasetError(
             f"Expected at least 2 classes in '{root.name or root}', found "
@@ -333,7 +333,7 @@ def _build_index(root: Path, layout: Layout, scanned: Mapping[str, ScannedFile])
     findings = (
         *find_unreadable(unreadable),
         *find_empty_classes({name: folders[name] for name in folders if name not in present}),
-        *find_twins(folders),
+        *find_name_collisions(folders),
         *find_ignored(layout.ignored),
         *find_animated([file.path for file in readable if scanned[file.path].frames > 1]),
         *find_wrapper(layout.wrapper),

@@ -104,7 +104,7 @@ def show_name(name: str) -> str:
     return f"'{shown}'"
 
 
-class PlaceBook:
+class UniqueNames:
     """Gives every name of one intake its own place on disk.
 
     Names that differ only in case, in how Unicode spells them or in characters that cannot be

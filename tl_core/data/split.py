@@ -247,7 +247,7 @@ def _units_by_class(
     for unit in members.values():
         labels = {index.records[position].label for position in unit}
         if len(labels) == 1:
-            # Named by a content in it, since groups may be named anew by each audit.
+            # Named by a content in it, since each audit numbers the groups again.
             name = min(index.records[position].sha256 for position in unit)
             rank = hashlib.sha256(f"{seed}/{name}".encode()).digest()
             pure[labels.pop()].append(_Unit(rank, tuple(unit)))

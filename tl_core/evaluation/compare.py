@@ -60,7 +60,7 @@ class PairedTest:
 
     @property
     def sentence(self) -> str:
-        """The result in plain words, wherever it is told."""
+        """The result in plain words."""
         photos = f"{self.num_images:,} photo{'' if self.num_images == 1 else 's'}"
         if self.num_only_first == self.num_only_second:
             return (

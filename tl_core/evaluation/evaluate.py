@@ -13,9 +13,9 @@ from tl_core.evaluation.report import ClassFigures, Evaluation
 from tl_core.head.model import head_forward
 from tl_core.head.temperature import NOT_CALIBRATED
 from tl_core.inference.predict import load_head
-from tl_core.inference.reliability import Trust, complete_trust, load_trust
+from tl_core.inference.reliability import Reliability, complete_reliability, load_reliability
 from tl_core.progress import Monitor, OnProgress, ShouldStop
-from tl_core.runs.image_selection import choose_all, choose_part
+from tl_core.runs.image_selection import select_all, select_part
 from tl_core.runs.images import load_images_of
 from tl_core.runs.store import load_run
 from tl_core.runs.weights import feature_spec_of
@@ -44,13 +44,13 @@ def evaluate_run(
         part: ``test``, which falls back to ``val`` in a run without test images, ``val`` or
             ``train``; images are always taken as they are, never augmented.
         cache_dir: where scans and features are kept; by default the default workspace's.
-        on_progress: told of the scan and of the features.
+        on_progress: called with the progress of the scan and the features.
         should_stop: asked meanwhile.
 
     Raises:
         RunError: there is no such run, or it has no weights.
         DatasetError: the folder is gone, or has no image to evaluate.
-        Stopped: ``should_stop`` said so.
+        Stopped: ``should_stop`` returned True.
 
     Examples:
         >>> from tl_core import evaluate_run
@@ -69,9 +69,9 @@ def evaluate_run(
     else:
         index = load_dataset(data_dir, run.workspace, cache_dir=cache_dir, monitor=monitor)
     if data_dir is None:
-        part, chosen = choose_part(run, index, part)
+        part, chosen = select_part(run, index, part)
     else:
-        part, chosen = ALL_IMAGES, choose_all(run, index)
+        part, chosen = ALL_IMAGES, select_all(run, index)
     features = extract_features(
         index,
         np.array(chosen.positions, np.int64),
@@ -80,10 +80,10 @@ def evaluate_run(
         **monitor.callbacks,
     )[0]
     raw = head_forward(weights, features)
-    trust = load_trust(run, weights)
-    if not trust.is_complete and data_dir is None:
+    reliability = load_reliability(run, weights)
+    if not reliability.is_complete and data_dir is None:
         try:
-            trust = complete_trust(
+            reliability = complete_reliability(
                 run,
                 weights,
                 index,
@@ -91,9 +91,11 @@ def evaluate_run(
                 monitor=monitor,
             )
         except DatasetError:
-            trust = Trust(NOT_CALIBRATED)  # its own images are gone: the figures need no others
-    probabilities = trust.calibration.apply(raw)
-    known = trust.known
+            reliability = Reliability(
+                NOT_CALIBRATED
+            )  # its own images are gone: the figures need no others
+    probabilities = reliability.calibration.apply(raw)
+    detector = reliability.detector
     return Evaluation(
         class_names=run.class_names,
         part=part,
@@ -103,7 +105,7 @@ def evaluate_run(
         probabilities=probabilities,
         skipped=chosen.skipped,
         raw_probabilities=raw,
-        calibration=trust.calibration,
-        distances=None if known is None else known.scores(features, probabilities).distance,
-        thresholds=None if known is None else known.thresholds,
+        calibration=reliability.calibration,
+        distances=None if detector is None else detector.scores(features, probabilities).distance,
+        thresholds=None if detector is None else detector.thresholds,
     )

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from tl_core.evaluation.report import Evaluation
-from tl_core.head.out_of_distribution import load_known
+from tl_core.head.out_of_distribution import load_detector
 from tl_core.head.temperature import Calibration
 from tl_core.inference.predict import load_head
-from tl_core.inference.reliability import Trust, complete_trust
+from tl_core.inference.reliability import Reliability, complete_reliability
 from tl_core.metrics.calibration import NUM_BINS, reliability_table
 from tl_core.progress import SILENT, Monitor
 from tl_core.runs.images import load_images_of
@@ -31,7 +31,7 @@ def calibrate_run(
     *,
     cache_dir: Path | None = None,
     monitor: Monitor = SILENT,
-) -> Trust:
+) -> Reliability:
     """Give a run the temperature and the photos it knows, where it has none yet.
 
     Raises:
@@ -41,7 +41,7 @@ def calibrate_run(
     """
     run = load_run(Path(run_dir))
     cache_dir = cache_dir or default_workspace().cache_dir
-    return complete_trust(
+    return complete_reliability(
         run,
         load_head(run),
         load_images_of(run, cache_dir=cache_dir, monitor=monitor),
@@ -70,8 +70,8 @@ def threshold_rows(run_dir: str | os.PathLike[str]) -> list[dict[str, Any]]:
     Columns: ``target``, ``max_distance``, ``min_probability``, ``false_reject`` and
     ``false_accept`` on validation images; empty when the run does not know its images yet.
     """
-    known = load_known(Path(run_dir))
-    return [] if known is None else [vars(known.choose(target)) for target in _TARGETS]
+    detector = load_detector(Path(run_dir))
+    return [] if detector is None else [vars(detector.choose(target)) for target in _TARGETS]
 
 
 def coverage_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
@@ -79,7 +79,7 @@ def coverage_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
 
     Columns: ``coverage`` (share of images answered), ``accuracy`` among them, ``num_answered``,
     ``strictness`` (limits are divided by it; 1 is what the run obeys) and ``is_chosen`` for the
-    row nearest to that. Without thresholds photos are turned away by probability alone, and
+    row nearest to that. Without thresholds photos are rejected by probability alone, and
     ``strictness`` is then the least probability accepted.
     """
     score = evaluation.unfamiliarity

@@ -198,7 +198,7 @@ def _limits(row: Format, info: ModelInfo) -> str:
             "**None of these.** The app turns a photo away when no training photo is near it in "
             f"the backbone's features (mean cosine distance to the nearest three above "
             f"{rejection.max_distance:.3f}) or when no class reaches "
-            f"{_percent(rejection.min_probability)}. That turned away "
+            f"{_percent(rejection.min_probability)}. That rejected "
             f"{_percent(rejection.false_reject)} of the validation photos. {applied}",
         ]
     return "\n".join(lines)

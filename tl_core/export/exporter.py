@@ -75,7 +75,8 @@ def export_run(
         out_dir: a folder that does not exist yet, or is empty.
         cache_dir: where scans, features and converted backbones are kept; by default the default
             workspace's.
-        on_progress: told of the scan, the features, the stages ``"export"`` and ``"parity"``.
+        on_progress: called with the progress of the scan, the features, and the stages
+            ``"export"`` and ``"parity"``.
         should_stop: asked meanwhile.
 
     Raises:
@@ -83,7 +84,7 @@ def export_run(
         ExportError: a package is missing, the conversion failed, or the result does not agree.
         RunError: there is no such run, or it has no weights.
         TakenError: ``out_dir`` holds something.
-        Stopped: ``should_stop`` said so.
+        Stopped: ``should_stop`` returned True.
 
     Examples:
         >>> from tl_core import export_run

@@ -15,7 +15,7 @@ from tl_core.backbones.finetuned_weights import build_fine_tuned_base, split_wei
 from tl_core.errors import ConfigError
 from tl_core.head.model import load_weights, set_head_weights
 from tl_core.inference.predict import load_head
-from tl_core.inference.reliability import load_trust
+from tl_core.inference.reliability import load_reliability
 from tl_core.runs.files import WEIGHTS_FILE
 from tl_core.runs.store import Run
 
@@ -60,7 +60,7 @@ def build_inference_model(run: Run, *, with_feature_map: bool = False) -> keras.
     for number, units in enumerate(config.fc_layers):
         x = layers.Dense(units, activation="relu", name=f"fc_{number}")(x)
     x = layers.Dense(len(run.class_names), name="predictions")(x)
-    temperature = load_trust(run, head).calibration.temperature
+    temperature = load_reliability(run, head).calibration.temperature
     x = layers.Rescaling(1 / temperature, name="temperature")(x)
     x = layers.Softmax(name=OUTPUT_NAME)(x)
     outputs = {OUTPUT_NAME: x, MAP_NAME: base.output} if with_feature_map else x

@@ -20,7 +20,7 @@ from tl_core.errors import ExportError
 from tl_core.files import write_text
 from tl_core.head.out_of_distribution import Thresholds
 from tl_core.inference.predict import load_head
-from tl_core.inference.reliability import load_trust
+from tl_core.inference.reliability import load_reliability
 from tl_core.runs.store import Run
 
 MODEL_FILE = "model.json"
@@ -116,16 +116,18 @@ class ModelInfo(_Part):
         Raises:
             RunError: it has no weights yet, or is damaged.
         """
-        trust = load_trust(run, load_head(run))
+        reliability = load_reliability(run, load_head(run))
         return cls(
             name=run.name,
             class_names=run.class_names,
             image_size=resolve_image_size(run.config),
             resize=run.config.resize,
             backbone=run.config.backbone,
-            temperature=trust.calibration.temperature,
+            temperature=reliability.calibration.temperature,
             input=InputInfo(dtype=input_dtype),
-            rejection=None if trust.known is None else Rejection.of(trust.known.thresholds),
+            rejection=None
+            if reliability.detector is None
+            else Rejection.of(reliability.detector.thresholds),
             metrics=metrics or {},
             tl_core_version=tl_core.__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),

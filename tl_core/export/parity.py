@@ -35,7 +35,7 @@ from tl_core.inference.predict import Predictor
 from tl_core.metrics import classification
 from tl_core.processes import run_watched
 from tl_core.progress import SILENT, Monitor, Stage
-from tl_core.runs.image_selection import choose_part
+from tl_core.runs.image_selection import select_part
 from tl_core.runs.store import Run
 
 PARITY_FILE = "parity.json"
@@ -87,7 +87,7 @@ def choose_photos(
         if index is None or len(photos) >= limit:
             break
         try:
-            found, chosen = choose_part(run, index, part)
+            found, chosen = select_part(run, index, part)
         except (DatasetError, RunError):
             continue
         if found != part:

@@ -17,7 +17,13 @@ from tl_core import errors
 from tl_core.export.formats import Format, get_format
 from tl_core.export.model_info import read_model_info
 from tl_core.export.writers import Writing
-from tl_core.processes import child_environment, module_command, run_watched, said_error, say_error
+from tl_core.processes import (
+    child_environment,
+    module_command,
+    parse_error,
+    print_error,
+    run_watched,
+)
 from tl_core.progress import SILENT, Monitor
 from tl_core.runs.store import Run, load_run
 
@@ -45,7 +51,7 @@ def write_in_child(
     )
     ended = run_watched(command, stage.look, environment=environment)
     if ended.returncode != 0:
-        if (said := said_error(ended.out.strip().rpartition("\n")[2])) is not None:
+        if (said := parse_error(ended.out.strip().rpartition("\n")[2])) is not None:
             raise said
         raise errors.ExportError(f"{row.title} could not be written: {ended.reason}.")
     for name in row.files:
@@ -66,7 +72,7 @@ def main(arguments: list[str]) -> int:
         )
         get_format(name).write(writing)
     except errors.TLError as error:
-        say_error(error)
+        print_error(error)
         return 2
     return 0
 

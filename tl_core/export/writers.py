@@ -22,7 +22,7 @@ from tl_core.export.graph import (
     freeze_model,
 )
 from tl_core.export.model_info import ModelInfo
-from tl_core.runs.image_selection import choose_part
+from tl_core.runs.image_selection import select_part
 from tl_core.runs.images import load_images_of
 from tl_core.runs.store import Run
 
@@ -68,7 +68,7 @@ class Writing:
         """
         try:
             index = load_images_of(self.run, cache_dir=self.cache_dir)
-            _, chosen = choose_part(self.run, index, "train")
+            _, chosen = select_part(self.run, index, "train")
         except DatasetError as error:
             raise ExportError(
                 f"int8 is calibrated on training photos, but they are not available: {error}"

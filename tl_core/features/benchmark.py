@@ -37,14 +37,14 @@ def measure(
     from tl_core.features.hardware import choose_device, num_cores
 
     height, width = check_image_size(get_backbone(name), image_size)
-    num_lanes = num_cores()
+    num_workers = num_cores()
     if choose_device() == "gpu":
         from tl_core.features.gpu import TensorFlowEngine
 
         pool = EnginePool.of(TensorFlowEngine(name, (height, width), "avg"))
     else:
         folder = default_workspace().cache_dir if cache_dir is None else cache_dir
-        pool = open_engines(prepare_engine(name, (height, width), "avg", folder), num_lanes)
+        pool = open_engines(prepare_engine(name, (height, width), "avg", folder), num_workers)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (pool.batch_size, height, width, 3), np.uint8)
 
@@ -57,8 +57,8 @@ def measure(
             if time.monotonic() >= until:
                 return num_images
 
-    with ThreadPoolExecutor(num_lanes) as lanes:
-        list(lanes.map(run, [0.0] * num_lanes))  # the first run of an engine is slower
+    with ThreadPoolExecutor(num_workers) as workers:
+        list(workers.map(run, [0.0] * num_workers))  # the first run of an engine is slower
         started = time.monotonic()
-        counts = list(lanes.map(run, [started + seconds] * num_lanes))
+        counts = list(workers.map(run, [started + seconds] * num_workers))
         return sum(counts) / (time.monotonic() - started)

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
-from tl_core.features.engine_files import cannot_open, engine_path, prepare_engine
+from tl_core.features.engine_files import engine_error, engine_path, prepare_engine
 from tl_core.features.hardware import available_bytes
 
 __all__ = [
@@ -60,7 +60,7 @@ class Engine:
             self._interpreter = Interpreter(model_path=str(path), num_threads=num_threads)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            raise cannot_open(path, error) from error
+            raise engine_error(path, error) from error
         (inputs,) = self._interpreter.get_input_details()
         (outputs,) = self._interpreter.get_output_details()
         self._input = inputs["index"]
@@ -90,7 +90,7 @@ class Engine:
 
 
 class EnginePool:
-    """Engines that lanes borrow, opened when first needed."""
+    """Engines that worker threads borrow, opened when first needed."""
 
     def __init__(self, first: AnyEngine, open_more: Callable[[], AnyEngine], limit: int) -> None:
         self.batch_size = first.batch_size
@@ -125,11 +125,11 @@ class EnginePool:
         return self._open_more() if may_open else self._free.get()
 
 
-def open_engines(path: Path, num_lanes: int) -> EnginePool:
-    """Return engines over one converted backbone for ``num_lanes`` threads.
+def open_engines(path: Path, num_workers: int) -> EnginePool:
+    """Return engines over one converted backbone for ``num_workers`` threads.
 
-    There is one single-threaded engine a lane, or, where so many copies of the weights would take
-    more than half of the free memory, fewer with more threads each.
+    There is one single-threaded engine per worker, or, where so many copies of the weights would
+    take more than half of the free memory, fewer with more threads each.
 
     Raises:
         TLError: the file does not open.
@@ -137,7 +137,7 @@ def open_engines(path: Path, num_lanes: int) -> EnginePool:
     probe = Engine.open(path)
     height, width = probe.image_size
     each = path.stat().st_size * _BYTES_PER_FILE_BYTE + height * width * _BYTES_PER_PIXEL
-    limit = max(1, min(num_lanes, int(_SHARE_OF_MEMORY * available_bytes() / each)))
-    num_threads = max(1, num_lanes // limit)
+    limit = max(1, min(num_workers, int(_SHARE_OF_MEMORY * available_bytes() / each)))
+    num_threads = max(1, num_workers // limit)
     first = probe if num_threads == 1 else Engine.open(path, num_threads)
     return EnginePool(first, lambda: Engine.open(path, num_threads), limit)

@@ -1,4 +1,4 @@
-"""Have a backbone's converted file at hand: made once, kept, shared by every process.
+"""The converted file of a backbone: made once, cached, shared by every process.
 
 A process that has TensorFlow loaded converts by itself; any other has a child process do it and
 stays without.
@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from tl_core import errors
 from tl_core.backbones.weights import fetch_weights, weights_fingerprint
 from tl_core.config.training import Pooling
-from tl_core.processes import child_environment, module_command, run_watched, said_error
+from tl_core.processes import child_environment, module_command, parse_error, run_watched
 from tl_core.progress import SILENT, Monitor, Stage
 
 ENGINE_VERSION = 1
@@ -48,7 +48,7 @@ def engine_path(
     return cache_dir / _DIR_NAME / name
 
 
-def cannot_open(path: Path, reason: Exception) -> errors.TLError:
+def engine_error(path: Path, reason: Exception) -> errors.TLError:
     """Return what to say about a converted file that does not open, and see to the next try.
 
     A file of the cache is removed, for it is converted again when needed. A fine-tuned run's is
@@ -58,7 +58,7 @@ def cannot_open(path: Path, reason: Exception) -> errors.TLError:
         path.unlink(missing_ok=True)
         return errors.TLError(
             f"The converted backbone '{path.name}' is damaged and was removed ({reason}). "
-            "Start again; it is then converted anew."
+            "Start again to convert it."
         )
     return errors.TLError(
         f"The converted backbone '{path.name}' in '{path.parent}' cannot be opened ({reason}). "
@@ -146,6 +146,6 @@ def _convert_in_child(
     ended = run_watched(command, stage.look, environment=environment)
     if ended.returncode != 0 or not path.exists():
         # The error of the child is this one's; what else it wrote is for a log.
-        if (said := said_error(ended.out.strip().rpartition("\n")[2])) is not None:
+        if (said := parse_error(ended.out.strip().rpartition("\n")[2])) is not None:
             raise said
         raise errors.TLError(f"Backbone {backbone} could not be converted: {ended.reason}.")

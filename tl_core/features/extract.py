@@ -1,7 +1,7 @@
 """The features of images by a frozen backbone, computed once per view and found again by content.
 
 What decides a feature is in its :class:`FeatureSpec`; what was computed is in the cache; what is
-missing goes through the lanes. Nothing here loads TensorFlow unless there is a GPU to use.
+missing goes through the pipeline. Nothing here loads TensorFlow unless there is a GPU to use.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tl_core.features.cache import open_feature_cache
 from tl_core.features.engine import EnginePool, open_engines, prepare_engine
 from tl_core.features.engine_files import in_background
 from tl_core.features.hardware import choose_device, num_cores
-from tl_core.features.pipeline import Job, run_lanes
+from tl_core.features.pipeline import Job, run_pipeline
 from tl_core.features.spec import FeatureSpec
 from tl_core.features.table import FeatureTable
 from tl_core.progress import SILENT, Monitor, OnProgress, Progress, ShouldStop
@@ -66,8 +66,8 @@ def extract_features(
         spec: how to compute.
         views: how many views of each image; see :meth:`FeatureSpec.num_views`.
         cache_dir: the folder of what can be computed again.
-        on_progress: told of the stages ``"backbone"`` and ``"features"``; the latter counts the
-            image views that had to be computed.
+        on_progress: called with the progress of the stages ``"backbone"`` and ``"features"``; the
+            latter counts the image views that had to be computed.
         should_stop: polled several times a second.
         num_workers: threads; a core each when left out.
 
@@ -78,7 +78,7 @@ def extract_features(
         DatasetError: a file is gone, cannot be read, or is not the one that was scanned.
         ConfigError: the features would not fit into memory.
         WeightsError: the backbone's weights cannot be had.
-        Stopped: ``should_stop`` said so.
+        Stopped: ``should_stop`` returned True.
 
     Examples:
         >>> from pathlib import Path
@@ -111,11 +111,11 @@ def extract_features(
                     table.add(keys[job.number], job.views, features)
                 stage.advance(len(job.views))
 
-            num_lanes = _num_lanes(num_workers)
+            num_workers = _num_workers(num_workers)
             try:
-                with _preparing(spec, cache_dir, num_lanes, monitor) as (engines, polled):
+                with _preparing(spec, cache_dir, num_workers, monitor) as (engines, polled):
                     engines.add_done_callback(lambda _: stage.restart_clock())
-                    run_lanes(jobs, load, make_view, engines, num_lanes, on_result, polled)
+                    run_pipeline(jobs, load, make_view, engines, num_workers, on_result, polled)
             finally:
                 table.save()
     return table.values
@@ -146,8 +146,8 @@ def extract_images(
         Stopped: ``monitor`` was asked to stop.
     """
     path = _prepare_engine(spec, cache_dir, monitor)
-    num_lanes = _num_lanes(num_workers)
-    pool = _open_shared(path, num_lanes)
+    num_workers = _num_workers(num_workers)
+    pool = _open_shared(path, num_workers)
     errors: list[str | None] = [None] * len(images)
     found: dict[int, np.ndarray] = {}
     stage = monitor.stage(STAGE, len(images))
@@ -167,8 +167,8 @@ def extract_images(
     engines: Future[EnginePool] = Future()
     engines.set_result(pool)
     jobs = [Job(number) for number in range(len(images))]
-    num_lanes = min(num_lanes, max(1, len(images) // _IMAGES_A_LANE))
-    run_lanes(jobs, load, _same_view, engines, num_lanes, on_result, monitor)
+    num_workers = min(num_workers, max(1, len(images) // _IMAGES_A_LANE))
+    run_pipeline(jobs, load, _same_view, engines, num_workers, on_result, monitor)
     features = np.zeros((len(images), pool.feature_dim), np.float32)
     for number, row in found.items():
         features[number] = row
@@ -179,7 +179,7 @@ def _same_view(job: Job, image: np.ndarray, view: int) -> np.ndarray:
     return image
 
 
-def _num_lanes(num_workers: int | None) -> int:
+def _num_workers(num_workers: int | None) -> int:
     return num_cores() if num_workers is None else max(1, num_workers)
 
 
@@ -187,10 +187,10 @@ def _num_lanes(num_workers: int | None) -> int:
 def _preparing(
     spec: FeatureSpec,
     cache_dir: Path,
-    num_lanes: int,
+    num_workers: int,
     monitor: Monitor,
 ) -> Iterator[tuple[Future[EnginePool], Monitor]]:
-    """Prepare and open engines in a thread, so that lanes can decode meanwhile.
+    """Prepare and open engines in a thread, so that workers can decode meanwhile.
 
     Yields the engines to come, and the monitor to check meanwhile: it also hands on the thread's
     progress, so that the caller's functions are called in the caller's thread only.
@@ -204,7 +204,7 @@ def _preparing(
 
             return EnginePool.of(TensorFlowEngine(spec.backbone, spec.image_size, spec.pooling))
         path = _prepare_engine(spec, cache_dir, Monitor(reports.put, abandoned.is_set))
-        return open_engines(path, num_lanes)
+        return open_engines(path, num_workers)
 
     def is_stopped() -> bool:
         while not reports.empty():
@@ -229,8 +229,8 @@ def _prepare_engine(
 
 
 @functools.lru_cache(maxsize=2)
-def _open_shared(path: Path, num_lanes: int) -> EnginePool:
-    return open_engines(path, num_lanes)
+def _open_shared(path: Path, num_workers: int) -> EnginePool:
+    return open_engines(path, num_workers)
 
 
 def load_record(index: DatasetIndex, record: ImageRecord, spec: FeatureSpec) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tl_core.errors import TLError
-from tl_core.features.engine_files import cannot_open
+from tl_core.features.engine_files import engine_error
 
 
 class MapEngine:
@@ -37,7 +37,7 @@ class MapEngine:
                 )
                 self._interpreter.allocate_tensors()
             except (ValueError, RuntimeError) as error:
-                raise cannot_open(path, error) from error
+                raise engine_error(path, error) from error
         (inputs,) = self._interpreter.get_input_details()
         self._input = inputs["index"]
         self._map = _find_map(self._interpreter.get_tensor_details(), feature_dim, path)

@@ -1,4 +1,4 @@
-"""The frozen part below the cut, as engines that the lanes run."""
+"""The frozen part below the cut, as engines that the pipeline runs."""
 
 from __future__ import annotations
 
@@ -32,39 +32,39 @@ class _Pixels:
         return images.reshape(len(images), -1).astype(np.float32)
 
 
-def open_trunk(
-    trunk: keras.Model,
+def open_frozen_part(
+    frozen_part: keras.Model,
     backbone: str,
     changed: Mapping[str, np.ndarray],
     cache_dir: Path,
-    num_lanes: int,
+    num_workers: int,
 ) -> EnginePool:
     """Return engines from uint8 images to the flat activations at the cut.
 
     The converted file is kept for the next run with the same cut. ``changed`` are weights of the
-    trunk that are no longer the pretrained ones.
+    frozen part that are no longer the pretrained ones.
 
     Raises:
         TLError: the kept file is damaged.
     """
     from tl_core.backbones.litert import convert_forward, forward_of
 
-    _, height, width, _ = trunk.input.shape
-    if not trunk.weights and len(trunk.layers) <= 1:
+    _, height, width, _ = frozen_part.input.shape
+    if not frozen_part.weights and len(frozen_part.layers) <= 1:
         return EnginePool.of(_Pixels(height * width * 3))
     if choose_device() == "gpu":
         from tl_core.features.gpu import TensorFlowEngine
 
-        engine: AnyEngine = TensorFlowEngine.of(forward_of(trunk), (height, width))
+        engine: AnyEngine = TensorFlowEngine.of(forward_of(frozen_part), (height, width))
         return EnginePool.of(engine)
     identity = hashlib.sha256(
-        f"{weights_fingerprint(backbone)} {ENGINE_VERSION} {trunk.output.shape}".encode()
+        f"{weights_fingerprint(backbone)} {ENGINE_VERSION} {frozen_part.output.shape}".encode()
     )
-    identity.update(f"{len(trunk.layers)}".encode())
+    identity.update(f"{len(frozen_part.layers)}".encode())
     for name in sorted(changed):
         identity.update(name.encode() + np.ascontiguousarray(changed[name]).tobytes())
     name = f"{backbone}_{height}x{width}_trunk_{identity.hexdigest()[:12]}.tflite"
     path = cache_dir / "engines" / name
     if not path.exists():
-        files.write_bytes(path, convert_forward(forward_of(trunk), (height, width)))
-    return open_engines(path, num_lanes)
+        files.write_bytes(path, convert_forward(forward_of(frozen_part), (height, width)))
+    return open_engines(path, num_workers)

@@ -1,8 +1,8 @@
-"""Lanes: threads that each take a job from its bytes to its features, one core a lane.
+"""Worker threads that each take an image from its bytes to its features, one per core.
 
-Decoding, augmentation and the engine all let go of Python's lock, so a lane a core keeps every
-core busy without queues between stages and without a batch that waits for its last image. Where
-the engine takes batches, on a GPU, lanes fill one while another is computed.
+Decoding, augmentation and the engine all release Python's global lock, so one worker per core keeps
+every core busy without queues between stages and without a batch that waits for its last image.
+Where the engine takes batches, on a GPU, workers fill one while another is computed.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ OnResult = Callable[[Job, np.ndarray | None], None]
 """Takes a job's features (views, dim) float32, or the None that ``load`` gave."""
 
 
-def run_lanes(
+def run_pipeline(
     jobs: Sequence[Job],
     load: Load,
     make_view: MakeView,
     engines: Future[EnginePool],
-    num_lanes: int,
+    num_workers: int,
     on_result: OnResult,
     monitor: Monitor = SILENT,
 ) -> None:
@@ -56,10 +56,10 @@ def run_lanes(
 
     Args:
         jobs: what to compute.
-        load: reads and decodes; called in a lane.
-        make_view: augments; called in a lane.
-        engines: may still be under way; meanwhile lanes decode ahead.
-        num_lanes: how many threads.
+        load: reads and decodes; called in a worker.
+        make_view: augments; called in a worker.
+        engines: may still be opening; meanwhile workers decode ahead.
+        num_workers: how many threads.
         on_result: takes each job's features as they come.
         monitor: checked at least ten times a second.
 
@@ -67,14 +67,14 @@ def run_lanes(
         Stopped: ``monitor`` was asked to stop.
         Exception: whatever ``load``, ``make_view``, ``engines`` or ``on_result`` raised first.
     """
-    crew = _Crew(jobs, load, make_view, engines, num_lanes)
-    crew.start()
+    workers = _Workers(jobs, load, make_view, engines, num_workers)
+    workers.start()
     done = 0
     try:
         while done < len(jobs):
             monitor.check()
             try:
-                job, outcome = crew.results.get(timeout=_POLL_SECONDS)
+                job, outcome = workers.results.get(timeout=_POLL_SECONDS)
             except queue.Empty:
                 continue
             if isinstance(outcome, BaseException):
@@ -82,11 +82,11 @@ def run_lanes(
             on_result(job, outcome)
             done += 1
     finally:
-        crew.end()
+        workers.end()
 
 
-class _Crew:
-    """The lanes and what they share."""
+class _Workers:
+    """The worker threads and what they share."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class _Crew:
         load: Load,
         make_view: MakeView,
         engines: Future[EnginePool],
-        num_lanes: int,
+        num_workers: int,
     ) -> None:
         self.results: queue.SimpleQueue[tuple[Job, np.ndarray | BaseException | None]]
         self.results = queue.SimpleQueue()
@@ -105,11 +105,11 @@ class _Crew:
         self._make_view = make_view
         self._engines = engines
         self._stopping = threading.Event()
-        num_lanes = max(1, min(num_lanes, len(jobs)))
-        self._ahead_bytes = _AHEAD_BYTES // num_lanes
+        num_workers = max(1, min(num_workers, len(jobs)))
+        self._ahead_bytes = _AHEAD_BYTES // num_workers
         self._threads = [
-            threading.Thread(target=self._work, name=f"lane-{number}", daemon=True)
-            for number in range(num_lanes)
+            threading.Thread(target=self._work, name=f"features-{number}", daemon=True)
+            for number in range(num_workers)
         ]
 
     def start(self) -> None:
@@ -117,7 +117,7 @@ class _Crew:
             thread.start()
 
     def end(self) -> None:
-        """Have the lanes end after the image they are at."""
+        """Let the workers end after their current image."""
         self._stopping.set()
         deadline = time.monotonic() + _JOIN_SECONDS
         for thread in self._threads:

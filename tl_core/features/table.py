@@ -18,7 +18,7 @@ _WRITE_SECONDS = 2.0
 
 
 class FeatureTable:
-    """The rows wanted, filled from the cache and from the lanes, and saved as they come."""
+    """The rows wanted, filled from the cache and from the pipeline, and saved as they come."""
 
     def __init__(
         self, cache: FeatureCache, keys: Sequence[str], spec: FeatureSpec, views: int

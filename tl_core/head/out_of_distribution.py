@@ -46,10 +46,10 @@ class Thresholds:
     """Where "none of these" begins, and what that costs.
 
     Args:
-        target: share of photos of the known classes that may be turned away.
+        target: share of photos of the known classes that may be rejected.
         max_distance: photos farther from the training images are none of the classes.
         min_probability: photos whose best class is less probable are none of them.
-        false_reject: share of the validation images that this turns away.
+        false_reject: share of the validation images that this rejects.
         false_accept: share that it takes for a known class of validation images whose own class
             was hidden: as hard as unknown photos come. None where nothing could be hidden.
     """
@@ -61,13 +61,13 @@ class Thresholds:
     false_accept: float | None
 
     def unfamiliarity(self, scores: Scores) -> np.ndarray:
-        """Return (n,) how near each photo is to being turned away; above 1 it is."""
+        """Return (n,) how close each photo is to being rejected; above 1 it is rejected."""
         from_distance = scores.distance / self.max_distance
         return np.maximum(from_distance, self.min_probability / scores.probability)
 
 
 @dataclass(frozen=True, eq=False)
-class KnownImages:
+class OODDetector:
     """Training images by their features, and the thresholds chosen on validation images.
 
     Args:
@@ -99,8 +99,8 @@ class KnownImages:
         distance = _mean_distance(self.similarity(features))
         return Scores(distance, probabilities.max(axis=1).astype(np.float32))
 
-    def with_target(self, target: float) -> KnownImages:
-        """Return the same with thresholds for another share of known photos turned away.
+    def with_target(self, target: float) -> OODDetector:
+        """Return the same with thresholds for another share of known photos rejected.
 
         Raises:
             ConfigError: the share is not in [0, 0.5].
@@ -108,16 +108,16 @@ class KnownImages:
         return replace(self, thresholds=self.choose(target))
 
     def choose(self, target: float) -> Thresholds:
-        """Return the thresholds for a share of known photos turned away.
+        """Return the thresholds for a share of known photos rejected.
 
-        Of the ways to spend that share on distance and on probability, the one that turns away
+        Of the ways to spend that share on distance and on probability, the one that rejects
         the most photos of hidden classes is taken.
 
         Raises:
             ConfigError: the share is not in [0, 0.5].
         """
         if not 0 <= target <= 0.5:
-            raise ConfigError(f"Expected a share from 0 to 0.5 to turn away, received {target!r}.")
+            raise ConfigError(f"Expected a share from 0 to 0.5 to reject, received {target!r}.")
         best: Thresholds | None = None
         for share in _SHARES:
             max_distance = _high_quantile(self.known.distance, target * share)
@@ -149,7 +149,7 @@ class KnownImages:
         )
 
 
-def describe_known(
+def fit_detector(
     train_features: np.ndarray,
     train_labels: np.ndarray,
     train_rows: np.ndarray,
@@ -159,7 +159,7 @@ def describe_known(
     feature_dim: int,
     weights: str,
     target: float = DEFAULT_TARGET,
-) -> KnownImages:
+) -> OODDetector:
     """Keep the training images' features and choose thresholds on the validation images.
 
     Args:
@@ -172,7 +172,7 @@ def describe_known(
         val_probabilities: (m, num_classes) float32, calibrated.
         feature_dim: channels of the backbone's feature map.
         weights: the digest of the head's weights.
-        target: share of known photos that may be turned away.
+        target: share of known photos that may be rejected.
     """
     kept = spread_rows(len(train_features), MAX_ANCHOR_BYTES // (2 * feature_dim))
     # As stored, so that what is chosen here and what a reload computes cannot differ.
@@ -189,7 +189,7 @@ def describe_known(
         _mean_distance(similarity)[: len(val_labels) * can_hide],
         (others.max(axis=1) / left).astype(np.float32)[: len(val_labels) * can_hide],
     )
-    described = KnownImages(
+    described = OODDetector(
         anchors=anchors,
         labels=labels,
         rows=train_rows[kept].astype(np.int32),
@@ -202,7 +202,7 @@ def describe_known(
     return described.with_target(target)
 
 
-def save_known(run_dir: Path, known: KnownImages) -> None:
+def save_detector(run_dir: Path, known: OODDetector) -> None:
     """Write the file of what a run knows, whole or not at all."""
     arrays: dict[str, np.ndarray] = {
         "anchors": known.anchors.astype(np.float16),
@@ -216,7 +216,7 @@ def save_known(run_dir: Path, known: KnownImages) -> None:
     save_weights(run_dir / KNOWN_FILE, arrays, {METADATA_KEY: json.dumps(facts)})
 
 
-def load_known(run_dir: Path, weights: str | None = None) -> KnownImages | None:
+def load_detector(run_dir: Path, weights: str | None = None) -> OODDetector | None:
     """Return what the run knows; None where there is nothing, or nothing for these weights.
 
     Raises:
@@ -233,7 +233,7 @@ def load_known(run_dir: Path, weights: str | None = None) -> KnownImages | None:
             return None
         arrays = load_weights(path) if schema <= KNOWN_SCHEMA else {}
         if arrays:
-            return KnownImages(
+            return OODDetector(
                 anchors=arrays["anchors"].astype(np.float32),
                 labels=arrays["labels"],
                 rows=arrays["rows"],

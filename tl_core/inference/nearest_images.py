@@ -51,16 +51,18 @@ def nearest_with(
     predictor: Predictor, images: Sequence[ImageSource], count: int = 5
 ) -> list[list[Neighbour]]:
     """Do as :func:`nearest_training_images` does with a predictor that is open already."""
-    known = predictor.trust.known
-    if known is None:
+    detector = predictor.reliability.detector
+    if detector is None:
         return [[] for _ in images]
     features, errors = extract_images(images, predictor.spec, predictor.cache_dir)
     rows = [row for row in load_run(predictor.run_dir).split() if row.part == "train"]
     found = []
     for error, anchors, cosines in zip(
-        errors, *highest(known.similarity(features), count), strict=True
+        errors, *highest(detector.similarity(features), count), strict=True
     ):
-        nearest = [] if error else zip([rows[known.rows[a]] for a in anchors], cosines, strict=True)
+        nearest = (
+            [] if error else zip([rows[detector.rows[a]] for a in anchors], cosines, strict=True)
+        )
         found.append(
             [Neighbour(row.path, row.class_name, float(one), row.sha256) for row, one in nearest]
         )

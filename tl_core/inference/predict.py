@@ -17,12 +17,12 @@ from tl_core.backbones.finetuned_weights import split_weights
 from tl_core.data.file_names import debris_kind
 from tl_core.data.images.images import SUFFIXES, ImageSource
 from tl_core.data.layout.folder_layout import natural_path_key
-from tl_core.data.layout.tree import is_there
+from tl_core.data.layout.tree import path_exists
 from tl_core.errors import DatasetError, RunError
 from tl_core.features.extract import FeatureSpec, extract_images
 from tl_core.head.model import head_forward, load_weights
 from tl_core.inference.rejection import why_none_of_these
-from tl_core.inference.reliability import Trust, load_trust
+from tl_core.inference.reliability import Reliability, load_reliability
 from tl_core.progress import Monitor, OnProgress, ShouldStop
 from tl_core.runs.files import WEIGHTS_FILE
 from tl_core.runs.store import Run, load_run
@@ -69,7 +69,7 @@ class Predictor:
     spec: FeatureSpec
     weights: Mapping[str, np.ndarray]
     cache_dir: Path
-    trust: Trust = field(default_factory=Trust)
+    reliability: Reliability = field(default_factory=Reliability)
 
     def predict(
         self,
@@ -96,7 +96,7 @@ class Predictor:
         Raises:
             WeightsError: the backbone's weights are needed for the first time and cannot be had.
             RunError: the run's weights do not fit its backbone.
-            Stopped: ``should_stop`` said so.
+            Stopped: ``should_stop`` returned True.
         """
         named = list(names) if names is not None else _names_of(images)
         features, errors = extract_images(
@@ -112,8 +112,10 @@ class Predictor:
 
     def answer(self, features: np.ndarray, top_k: int = 3) -> list[Prediction]:
         """Classify by features (n, dim) float32 of the run's own backbone; names are empty."""
-        probabilities = self.trust.calibration.apply(head_forward(self.weights, features))
-        reasons = why_none_of_these(self.trust.known, features, probabilities, self.class_names)
+        probabilities = self.reliability.calibration.apply(head_forward(self.weights, features))
+        reasons = why_none_of_these(
+            self.reliability.detector, features, probabilities, self.class_names
+        )
         return [
             Prediction(
                 "",
@@ -158,7 +160,7 @@ def load_predictor(
         spec=feature_spec_of(run),
         weights=weights,
         cache_dir=Path(cache_dir) if cache_dir is not None else default_workspace().cache_dir,
-        trust=load_trust(run, weights),
+        reliability=load_reliability(run, weights),
     )
 
 
@@ -191,7 +193,7 @@ def find_images(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """
     found: list[Path] = []
     for path in map(Path, paths):
-        if not is_there(path, "an image or a folder"):
+        if not path_exists(path, "an image or a folder"):
             raise DatasetError(f"Expected an image or a folder at '{path}', found nothing.")
         if not path.is_dir():
             found.append(path)

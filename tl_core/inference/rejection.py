@@ -11,17 +11,17 @@ import numpy as np
 from tl_core.errors import RunError
 from tl_core.head.out_of_distribution import (
     DEFAULT_TARGET,
-    KnownImages,
+    OODDetector,
     Thresholds,
-    load_known,
-    save_known,
+    load_detector,
+    save_detector,
 )
 
 __all__ = ["DEFAULT_TARGET", "Thresholds", "set_target", "why_none_of_these"]
 
 
 def why_none_of_these(
-    known: KnownImages | None,
+    detector: OODDetector | None,
     features: np.ndarray,
     probabilities: np.ndarray,
     class_names: Sequence[str],
@@ -29,14 +29,14 @@ def why_none_of_these(
     """Return for each photo why it is none of the classes; nothing for one that is accepted.
 
     Args:
-        known: what the run knows; None accepts everything.
+        detector: what the run knows; None accepts everything.
         features: (n, dim) float32.
         probabilities: (n, num_classes) float32, calibrated.
         class_names: in class order.
     """
-    if known is None or len(features) == 0:
+    if detector is None or len(features) == 0:
         return [()] * len(features)
-    limits, scores = known.thresholds, known.scores(features, probabilities)
+    limits, scores = detector.thresholds, detector.scores(features, probabilities)
     reasons = []
     for row in range(len(features)):
         why = []
@@ -58,16 +58,16 @@ def why_none_of_these(
 
 
 def set_target(run_dir: str | os.PathLike[str], target: float) -> Thresholds:
-    """Choose and keep the thresholds that turn away this share of photos of the known classes.
+    """Choose and keep the thresholds that reject this share of photos of the known classes.
 
     Raises:
         RunError: the run does not know its images yet; evaluate it first.
         ConfigError: the share is not in [0, 0.5].
     """
     path = Path(run_dir)
-    known = load_known(path)
-    if known is None:
+    detector = load_detector(path)
+    if detector is None:
         raise RunError(f"Run '{path.name}' has no thresholds yet. Evaluate it once, then set them.")
-    chosen = known.with_target(target)
-    save_known(path, chosen)
+    chosen = detector.with_target(target)
+    save_detector(path, chosen)
     return chosen.thresholds

@@ -14,7 +14,7 @@ import numpy as np
 
 from tl_core.data.dataset import DatasetIndex
 from tl_core.head.model import head_forward
-from tl_core.head.out_of_distribution import KnownImages, load_known
+from tl_core.head.out_of_distribution import OODDetector, load_detector
 from tl_core.head.temperature import NOT_CALIBRATED, Calibration, load_calibration, weights_digest
 from tl_core.progress import SILENT, Monitor
 from tl_core.runs.store import Run
@@ -22,19 +22,19 @@ from tl_core.runs.weights import feature_spec_of
 
 
 @dataclass(frozen=True, eq=False)
-class Trust:
+class Reliability:
     """What a run says about its own answers; ``known`` is None where it does not know."""
 
     calibration: Calibration = NOT_CALIBRATED
-    known: KnownImages | None = None
+    detector: OODDetector | None = None
 
     @property
     def is_complete(self) -> bool:
         """Whether nothing is missing."""
-        return self.calibration is not NOT_CALIBRATED and self.known is not None
+        return self.calibration is not NOT_CALIBRATED and self.detector is not None
 
 
-def load_trust(run: Run, weights: Mapping[str, np.ndarray]) -> Trust:
+def load_reliability(run: Run, weights: Mapping[str, np.ndarray]) -> Reliability:
     """Read what is there and belongs to these weights of the head.
 
     Raises:
@@ -43,19 +43,19 @@ def load_trust(run: Run, weights: Mapping[str, np.ndarray]) -> Trust:
     digest = weights_digest(weights)
     calibration = load_calibration(run.run_dir, digest)
     if calibration is None:
-        return Trust()  # without the temperature the thresholds would mean something else
-    return Trust(calibration, load_known(run.run_dir, digest))
+        return Reliability()  # without the temperature the thresholds would mean something else
+    return Reliability(calibration, load_detector(run.run_dir, digest))
 
 
-def complete_trust(
+def complete_reliability(
     run: Run,
     weights: Mapping[str, np.ndarray],
     index: DatasetIndex,
     *,
     cache_dir: Path,
     monitor: Monitor = SILENT,
-) -> Trust:
-    """Return the run's trust, computing and keeping what is missing.
+) -> Reliability:
+    """Return the run's reliability, computing and keeping what is missing.
 
     A run still in training is only read: its weights may change at any moment.
 
@@ -72,15 +72,15 @@ def complete_trust(
     """
     # Only here, for classifying has to start at once.
     from tl_core.features.extract import extract_features
-    from tl_core.runs.image_selection import choose_part
-    from tl_core.training.reliability import write_calibration, write_known
+    from tl_core.runs.image_selection import select_part
+    from tl_core.training.reliability import write_calibration, write_detector
 
-    trust = load_trust(run, weights)
-    if trust.is_complete or run.is_active:
-        return trust
+    reliability = load_reliability(run, weights)
+    if reliability.is_complete or run.is_active:
+        return reliability
     parts = {}
     for name in ("train", "val"):
-        _, chosen = choose_part(run, index, name)
+        _, chosen = select_part(run, index, name)
         features = extract_features(
             index,
             chosen.positions,
@@ -91,10 +91,10 @@ def complete_trust(
         parts[name] = (features, np.array(chosen.labels), np.array(chosen.rows))
     features, labels, _ = parts["val"]
     probabilities = head_forward(weights, features)
-    calibration = trust.calibration
+    calibration = reliability.calibration
     if calibration is NOT_CALIBRATED:
         calibration = write_calibration(run, labels, probabilities, weights_digest(weights))
-    known = write_known(
+    detector = write_detector(
         run, calibration, train=parts["train"], val=(features, labels, probabilities)
     )
-    return Trust(calibration, known)
+    return Reliability(calibration, detector)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tl_core.files import patiently, read_json, write_bytes, write_json
+from tl_core.files import read_json, retry_on_windows_lock, write_bytes, write_json
 from tl_core.workspace import Workspace
 
 _WAITING = ".waiting.json"
@@ -174,10 +174,10 @@ class JobQueue:
         """Ask for the end of a job: a waiting one goes at once, an active one soon."""
         write_bytes(self._path(job_id, ".stop"), b"")  # first, for the worker may take it now
         with suppress(FileNotFoundError):
-            patiently(self._path(job_id, _WAITING).unlink)
+            retry_on_windows_lock(self._path(job_id, _WAITING).unlink)
         if not self._path(job_id, _ACTIVE).exists():
             with suppress(FileNotFoundError):
-                patiently(self._path(job_id, ".stop").unlink)
+                retry_on_windows_lock(self._path(job_id, ".stop").unlink)
 
     def progress(self, job_id: str) -> dict[str, Any]:
         """Return what the active job last reported; empty before its first report."""
@@ -208,7 +208,7 @@ class JobQueue:
         """Remove what is left of a job."""
         for suffix in (_WAITING, _ACTIVE, ".stop", ".progress.json"):
             with suppress(FileNotFoundError):
-                patiently(self._path(job_id, suffix).unlink)
+                retry_on_windows_lock(self._path(job_id, suffix).unlink)
 
     def report(self, job_id: str, progress: Mapping[str, Any]) -> None:
         """Say how far an active job is."""
@@ -231,7 +231,7 @@ class JobQueue:
 
     def _rename(self, job_id: str, before: str, after: str) -> None:
         path, target = self._path(job_id, before), self._path(job_id, after)
-        patiently(lambda: path.rename(target))
+        retry_on_windows_lock(lambda: path.rename(target))
 
     def _path(self, job_id: str, suffix: str) -> Path:
         if not _ID.fullmatch(job_id):

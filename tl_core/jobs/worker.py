@@ -41,10 +41,10 @@ from tl_core.progress import Monitor
 from tl_core.runs.files import end_run
 from tl_core.workspace import Workspace
 
-_NICENESS = 10  # a page among busy lanes then answers about as fast as on an idle machine
+_NICENESS = 10  # a page then answers about as fast among busy workers as on an idle machine
 
 
-def run_in_background(work: Callable[[], None]) -> None:
+def run_at_low_priority(work: Callable[[], None]) -> None:
     """Do ``work`` at low priority and return when it is done.
 
     On Linux each thread has a priority of its own, which it may lower but not raise, and hands on
@@ -220,7 +220,7 @@ class _Worker:
         )
         context = JobContext(self._workspace, job, monitor)
         if kind.gives_way and self._record["warm"]:
-            run_in_background(lambda: kind.run(context))
+            run_at_low_priority(lambda: kind.run(context))
         else:
             kind.run(context)
 

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 from tl_core.data.curation.edits import UNREADABLE, Decisions
 from tl_core.data.curation.store import kept_layout, load_decisions
-from tl_core.data.file_names import PlaceBook, UnsafeName, debris_kind, safe_component
+from tl_core.data.file_names import UniqueNames, UnsafeName, debris_kind, safe_component
 from tl_core.data.images.images import SUFFIXES
 from tl_core.data.images.signatures import holds_image
 from tl_core.data.ingest.archive import check_room, gigabytes
@@ -177,7 +177,7 @@ def _write_zip(
     path: Path,
     monitor: Monitor,
 ) -> ExportReport:
-    book, skipped = PlaceBook(), []
+    book, skipped = UniqueNames(), []
     files: list[tuple[Path, str]] = []
     renamed: dict[str, str] = {}
     for relative, source in _data_files(project.path):
@@ -262,7 +262,7 @@ def _with_paths(decisions: dict[str, Any], renamed: Mapping[str, str]) -> dict[s
 
 def _plan(entries: list[ZipEntry], max_bytes: int) -> list[ZipEntry]:
     """Return the entries to unpack; refuse any that no export has."""
-    book = PlaceBook()
+    book = UniqueNames()
     taken = []
     for entry in entries:
         if debris_kind(entry.parts) is not None or entry.is_folder:

@@ -1,6 +1,6 @@
 """What happens during training, as small immutable records and as lines of ``events.jsonl``.
 
-Whoever watches (a page, a terminal, a test) receives the records while training runs here, or
+A listener (a page, a terminal, a test) receives the records while training runs here, or
 reads them back from the file, where a line torn by a kill is skipped.
 """
 
@@ -53,7 +53,7 @@ class PhaseStarted(Event):
 class RunResumed(Event):
     """A run goes on from ``num_epochs`` whole epochs of ``phase``.
 
-    ``history`` is the table of epochs so far; epochs told of before and not in it are done again.
+    ``history`` is the table of epochs so far; epochs reported before and not in it are done again.
     """
 
     phase: str

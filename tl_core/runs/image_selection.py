@@ -16,7 +16,7 @@ VALIDATED_WITH = "the run was validated with it while it trained"
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ImageSelection:
     """Images of an index for a run, and what was left out.
 
     Args:
@@ -32,7 +32,7 @@ class Chosen:
     skipped: dict[str, str] = field(default_factory=dict)
 
 
-def choose_part(run: Run, index: DatasetIndex, part: str) -> tuple[str, Chosen]:
+def select_part(run: Run, index: DatasetIndex, part: str) -> tuple[str, ImageSelection]:
     """Find the images of the run's own split again, each once: where they were, or by content.
 
     Their label is that of the place they are found at now, under the decisions that hold. Where
@@ -48,7 +48,7 @@ def choose_part(run: Run, index: DatasetIndex, part: str) -> tuple[str, Chosen]:
             f"'{run.name}', received '{part}'."
         )
     label_of = {name: label for label, name in enumerate(run.class_names)}
-    chosen = Chosen()
+    chosen = ImageSelection()
     found = [(row, place) for row, place in _places(rows, index) if row.part == part]
     for number, (row, place) in enumerate(found):
         if place is None:
@@ -71,7 +71,7 @@ def choose_part(run: Run, index: DatasetIndex, part: str) -> tuple[str, Chosen]:
     return part, chosen
 
 
-def choose_all(run: Run, index: DatasetIndex) -> Chosen:
+def select_all(run: Run, index: DatasetIndex) -> ImageSelection:
     """Take every image of a class that the run knows and that its training did not use.
 
     An image is recognised by its content, whatever its name. Those of the run's own test part
@@ -82,7 +82,7 @@ def choose_all(run: Run, index: DatasetIndex) -> Chosen:
     """
     label_of = {name: label for label, name in enumerate(run.class_names)}
     used = _used_in_training(run)
-    chosen = Chosen()
+    chosen = ImageSelection()
     num_used = 0
     for position, record in enumerate(index.records):
         name = index.class_names[record.label]

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run(WorkFolder):
-    """One run directory, read anew at each question, so that it is never out of date.
+    """One run directory, read from disk on each access, so that it is never out of date.
 
     Examples:
         >>> from tl_core import load_run

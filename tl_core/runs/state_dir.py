@@ -16,7 +16,7 @@ from tl_core.workspace import Workspace
 
 
 class WorkFolder:
-    """What a run and a search have in common; read anew at each question."""
+    """What a run and a search have in common; read from disk on each access."""
 
     interrupted_message: ClassVar[str]
     """What to say when the process ended without a word."""

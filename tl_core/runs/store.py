@@ -6,8 +6,8 @@
     weights.safetensors                     the head of the best epoch
     checkpoint.safetensors                  the last epoch: head, optimizer state, history
     history.csv metrics.json events.jsonl   what came out
-    status.json log.txt                     how it went; written by whoever trains
-    meta.json                               name, notes, put away; written by whoever renames
+    status.json log.txt                     state and log; written by the process that trains
+    meta.json                               name, notes, archived
 
 A folder appears whole, and each file in it is written whole or not at all. Nothing about a run
 is kept anywhere else, so that any process can show it.
@@ -121,7 +121,7 @@ def load_run(run_dir: Path | str) -> Run:
 def list_runs(runs_dir: Path | str, *, include_archived: bool = False) -> list[Run]:
     """Return the runs below ``runs_dir``, newest first; unreadable ones have state ``damaged``.
 
-    Those put away by :func:`archive_run` are left out unless ``include_archived``.
+    Runs archived by :func:`archive_run` are left out unless ``include_archived``.
 
     Examples:
         >>> from tl_core import list_runs

@@ -86,7 +86,7 @@ class RangeFile:
         return None
 
     def forget(self) -> None:
-        """Let it be tested anew."""
+        """Discard the result, so that the test runs again."""
         self._path.unlink(missing_ok=True)
 
     def _prune(self) -> None:

@@ -119,7 +119,7 @@ def read_curve(learning_rates: np.ndarray, losses: np.ndarray) -> LearningRateTe
 
     That is where it falls fastest, and depends on single batches less than the slope itself.
     A share of the rate of least loss, the older rule, goes wrong on cached features: a single
-    layer on few photos learns them by heart and never runs away.
+    layer on few photos memorises them and never diverges.
 
     Args:
         learning_rates: (n,) rising.
@@ -169,7 +169,7 @@ def _losses(
     size = config.batch_size
     num_epochs = math.ceil(len(rates) * size / (len(images) // size * size or size))
     epochs = [data.epoch_rows(config, epoch, images) for epoch in range(num_epochs)]
-    # The last batch of an epoch may be small: it is left out, lest the curve jump.
+    # The last batch of an epoch may be small: it is left out, as it would make the curve jump.
     batches = [
         rows[start : start + size]
         for rows in epochs

@@ -1,4 +1,4 @@
-"""What came out of each head of a search, and which of them is to be had in earnest."""
+"""The result of each head of a search, and which one to use."""
 
 from __future__ import annotations
 

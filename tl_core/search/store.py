@@ -3,7 +3,7 @@
 config.json base.json    what is tried, and the settings it is tried over
 origin.json              data folder, fingerprint and number of the images judged
 trials.jsonl             one line a head, appended as they come
-status.json              how it went, written by whoever searches
+status.json              state and message, written by the process that searches
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TRIALS_FILE = "trials.jsonl"
 
 @dataclass(frozen=True)
 class Sweep(WorkFolder):
-    """One search, read anew at each question."""
+    """One search, read from disk on each access."""
 
     sweep_dir: Path
 

@@ -1,8 +1,8 @@
 """Activations at the cut of a backbone, batch by batch, computed ahead of the training steps.
 
-Lanes decode, augment and run the frozen trunk while TensorFlow trains on what came before. What is
-needed more than once is kept: pixels in memory while there is room, activations in memory or in a
-nameless temporary file.
+Worker threads decode, augment and run the frozen part while TensorFlow trains on earlier samples.
+What is needed more than once is kept: pixels in memory while there is room, activations in memory
+or in a nameless temporary file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from tl_core.errors import Stopped
 from tl_core.features.engine import EnginePool
 from tl_core.features.hardware import available_bytes
-from tl_core.features.pipeline import Job, run_lanes
+from tl_core.features.pipeline import Job, run_pipeline
 from tl_core.progress import Monitor
 from tl_core.training.mixup import Mix, mix_images
 
@@ -100,14 +100,14 @@ class ActivationSource:
         load_pixels: LoadPixels,
         make_view: MakeView,
         engines: EnginePool,
-        num_lanes: int,
+        num_workers: int,
         store: ActivationStore | None = None,
     ) -> None:
         self._pixels = _PixelCache(load_pixels, int(_SHARE_FOR_PIXELS * available_bytes()))
         self._make_view = make_view
         self._engines: Future[EnginePool] = Future()
         self._engines.set_result(engines)
-        self._num_lanes = num_lanes
+        self._num_workers = num_workers
         self._store = store
 
     def batches(
@@ -119,8 +119,8 @@ class ActivationSource:
             Exception: whatever loading an image or checking ``monitor`` raised.
         """
         pool = self._engines.result()
-        # Lanes fill a GPU batch each before they hand anything over.
-        num_ahead = max(_AHEAD_BATCHES * batch_size, 2 * self._num_lanes * pool.batch_size)
+        # Each worker fills a GPU batch before it returns anything.
+        num_ahead = max(_AHEAD_BATCHES * batch_size, 2 * self._num_workers * pool.batch_size)
         with _Ahead(self, samples, num_ahead) as ahead:
             for start in range(0, len(samples), batch_size):
                 positions = range(start, min(start + batch_size, len(samples)))
@@ -143,7 +143,7 @@ class ActivationSource:
         on_result: Callable[[int, np.ndarray], None],
         monitor: Monitor,
     ) -> None:
-        """Put samples through the lanes; ``before_load`` may hold a lane back."""
+        """Put samples through the pipeline; ``before_load`` may make a worker wait."""
 
         def load(job: Job) -> np.ndarray:
             before_load(job.number)
@@ -162,7 +162,7 @@ class ActivationSource:
                 on_result(job.number, activations[0])
 
         jobs = [Job(number, (sample.view,)) for number, sample in enumerate(samples)]
-        run_lanes(jobs, load, make_view, self._engines, self._num_lanes, take, monitor)
+        run_pipeline(jobs, load, make_view, self._engines, self._num_workers, take, monitor)
 
 
 class _Ahead:
@@ -247,7 +247,7 @@ class _PixelCache:
         pixels = self._kept.get(image)
         if pixels is None:
             pixels = self._load(image)
-            if self._left >= pixels.nbytes:  # lanes may overdraw by an image each: harmless
+            if self._left >= pixels.nbytes:  # workers may exceed it by an image each: harmless
                 self._left -= pixels.nbytes
                 self._kept[image] = pixels
         return pixels

@@ -69,7 +69,7 @@ class Checkpoint:
     """Everything that training goes on from, after ``num_epochs`` whole epochs of ``phase``.
 
     It holds the best weights as well, so that it is whole without any other file. A phase that
-    starts anew has no ``state``.
+    starts from the beginning has no ``state``.
     """
 
     phase: str
@@ -103,7 +103,7 @@ class Checkpoint:
 def epochs_done(run_dir: Path) -> tuple[str, int] | None:
     """Return the phase that a run would go on in and its epochs done, without reading weights.
 
-    None when no epoch was saved, so that it would begin anew.
+    None when no epoch was saved, so that it would start from the beginning.
 
     Raises:
         RunError: the checkpoint is damaged, or of an earlier version.
@@ -166,7 +166,7 @@ class Checkpoints:
         num_val: number of validation images.
         resumed: what training goes on from.
         write_backbone: converts a fine-tuned backbone and returns its file's name.
-        seconds: how long each part took so far, filled by whoever trains.
+        seconds: how long each part took so far, filled by the trainer.
     """
 
     def __init__(

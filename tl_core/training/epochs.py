@@ -138,7 +138,7 @@ class Curve(EpochSums):
         state: Callable[[], Mapping[str, np.ndarray]],
         rate_in_words: str,
     ) -> EpochResult:
-        """Hand in an epoch: to the checkpoints, the log and whoever watches.
+        """Report an epoch to the checkpoints, the log and the listeners.
 
         Args:
             epoch: counted from 0.

@@ -17,7 +17,7 @@ from tl_core.backbones.cut import depth_of_variables, split_at
 from tl_core.backbones.finetuned_weights import build_fine_tuned_base, split_weights, variable_names
 from tl_core.data.augmentation.augment import augment_view
 from tl_core.features.extract import FeatureSpec, extract_features, load_record
-from tl_core.features.frozen_part import open_trunk
+from tl_core.features.frozen_part import open_frozen_part
 from tl_core.features.hardware import num_cores
 from tl_core.head.model import head_forward
 from tl_core.runs.weights import engine_file_of
@@ -97,7 +97,7 @@ class _Training:
         )
 
     def _build(self) -> None:
-        """Cut the backbone, open its frozen part in the lanes, and compile the other."""
+        """Cut the backbone, open its frozen part in the pipeline, and compile the other."""
         import contextlib
 
         context, config = self._context, self._config
@@ -107,16 +107,16 @@ class _Training:
             base_model = build_fine_tuned_base(
                 config.backbone, resolve_image_size(config), config.pooling, self._changed
             )
-        trunk, top = split_at(base_model, config.fine_tune_blocks)
+        frozen_part, trainable_part = split_at(base_model, config.fine_tune_blocks)
         named = variable_names(base_model)
-        trainable = {id(variable) for variable in top.trainable_variables}
+        trainable = {id(variable) for variable in trainable_part.trainable_variables}
         below = {
             name: array for name, array in self._changed.items() if id(named[name]) not in trainable
         }
-        num_lanes = num_cores()
-        pool = open_trunk(trunk, config.backbone, below, context.cache_dir, num_lanes)
+        num_workers = num_cores()
+        pool = open_frozen_part(frozen_part, config.backbone, below, context.cache_dir, num_workers)
         if use_mixed_precision(config.mixed_precision):
-            for layer in top.layers:
+            for layer in trainable_part.layers:
                 layer.dtype_policy = "mixed_bfloat16"
         depths = depth_of_variables(base_model)
         rates = {
@@ -133,17 +133,17 @@ class _Training:
             rates=rates,
         )
         names = {id(variable): name for name, variable in named.items()}
-        self._steps = FineTuneSteps(top, names, head, settings, strategy)
+        self._steps = FineTuneSteps(trainable_part, names, head, settings, strategy)
         self._num_views = _num_views(config)
         num_kept = self._num_views if not self._mixes else 0
-        self._train_source = self._source("train", num_kept, pool, num_lanes)
-        self._val_source = self._source("val", 1, pool, num_lanes)
+        self._train_source = self._source("train", num_kept, pool, num_workers)
+        self._val_source = self._source("val", 1, pool, num_workers)
 
     @property
     def _mixes(self) -> bool:
         return self._config.mixup > 0 or self._config.cutmix > 0
 
-    def _source(self, part: str, num_views: int, pool: Any, num_lanes: int) -> ActivationSource:
+    def _source(self, part: str, num_views: int, pool: Any, num_workers: int) -> ActivationSource:
         """Return where a part's activations come from; ``num_views`` of each are kept."""
         context = self._context
         spec = FeatureSpec.from_config(self._config)
@@ -160,7 +160,7 @@ class _Training:
             scratch = context.cache_dir / "scratch"
             scratch.mkdir(parents=True, exist_ok=True)
             store = ActivationStore(len(records), num_views, pool.feature_dim, scratch)
-        return ActivationSource(load_pixels, make_view, pool, num_lanes, store)
+        return ActivationSource(load_pixels, make_view, pool, num_workers, store)
 
     def run(self) -> str:
         """Train and return why it ended."""

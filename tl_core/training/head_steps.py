@@ -59,13 +59,13 @@ if TYPE_CHECKING:
 
 _SEEDS_PER_RUN = 64  # more than there are layers, so that no two draw the same
 
-_KEEP_NUM_PARAMS = 24_000_000  # of all that are kept, lest they hold the memory: 300 MB
+_KEEP_NUM_PARAMS = 24_000_000  # of all that are kept, which bounds their memory to 300 MB
 _KEEP_NUM_STEPS = 16
 
 
 @dataclass(frozen=True)
 class StepSettings:
-    """What may change from run to run without compiling anew."""
+    """What may change from run to run without compiling again."""
 
     batch_size: int
     learning_rate: float

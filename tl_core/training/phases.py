@@ -39,7 +39,7 @@ class PhaseContext:
     _features: Features | None = None
 
     def take_resumed(self, phase: str) -> Checkpoint | None:
-        """Return, once, what the phase goes on from; None when it starts anew."""
+        """Return, once, the state to resume the phase from; None to start from the beginning."""
         if self.resumed is None or self.resumed.phase != phase or not self.resumed.state:
             return None
         resumed, self.resumed = self.resumed, None

@@ -128,7 +128,7 @@ class RunRecorder:
         return isinstance(error, Stopped)
 
     def emit(self, event: Event) -> None:
-        """Write an event to the file, then tell whoever listens."""
+        """Write an event to the file, then call the listener."""
         self._events.append(event.to_json())
         if self._tensorboard is not None:
             self._tensorboard.write(event)

@@ -12,7 +12,7 @@ import numpy as np
 from tl_core.backbones.api import get_backbone
 from tl_core.errors import Stopped
 from tl_core.features.extract import extract_features
-from tl_core.head.out_of_distribution import KnownImages, describe_known, save_known
+from tl_core.head.out_of_distribution import OODDetector, fit_detector, save_detector
 from tl_core.head.temperature import Calibration, fit_calibration, save_calibration, weights_digest
 from tl_core.runs.run import Run
 from tl_core.runs.weights import feature_spec_of
@@ -21,7 +21,7 @@ from tl_core.training.phases import Phase, PhaseContext
 _log = logging.getLogger(__name__)
 
 
-def record_trust(context: PhaseContext, phase: Phase) -> None:
+def record_reliability(context: PhaseContext, phase: Phase) -> None:
     """Fit and write the temperature of the best weights, and the images they know."""
     run, weights = context.recorder.run, context.checkpoints.best_weights
     labels, probabilities = context.labels("val"), phase.probabilities(context, "val")
@@ -30,7 +30,7 @@ def record_trust(context: PhaseContext, phase: Phase) -> None:
         train_features, val_features = _features(context, run)
     except Stopped:
         return  # computed when the run is first evaluated
-    write_known(
+    write_detector(
         run,
         calibration,
         train=(train_features, context.labels("train"), np.arange(len(train_features))),
@@ -76,13 +76,13 @@ def write_calibration(
     return calibration
 
 
-def write_known(
+def write_detector(
     run: Run,
     calibration: Calibration,
     *,
     train: tuple[np.ndarray, np.ndarray, np.ndarray],
     val: tuple[np.ndarray, np.ndarray, np.ndarray],
-) -> KnownImages:
+) -> OODDetector:
     """Describe and write which images a run knows.
 
     Args:
@@ -93,7 +93,7 @@ def write_known(
             gives them.
     """
     val_features, val_labels, probabilities = val
-    known = describe_known(
+    detector = fit_detector(
         *train,
         val_features,
         val_labels,
@@ -101,5 +101,5 @@ def write_known(
         feature_dim=get_backbone(run.config.backbone).feature_dim,
         weights=calibration.weights,
     )
-    save_known(run.run_dir, known)
-    return known
+    save_detector(run.run_dir, detector)
+    return detector

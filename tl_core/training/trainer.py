@@ -34,7 +34,7 @@ from tl_core.training.fine_tune_phase import FineTunePhase
 from tl_core.training.head_phase import HeadPhase
 from tl_core.training.phases import Phase, PhaseContext
 from tl_core.training.recorder import RunRecorder
-from tl_core.training.reliability import record_trust
+from tl_core.training.reliability import record_reliability
 from tl_core.training.resume import check_same_images, queue_again
 from tl_core.workspace import default_workspace
 
@@ -61,7 +61,7 @@ def train(
         config: what to train.
         index: the images, as :func:`~tl_core.data.dataset.scan_dataset` gives them.
         run_dir: where to, a folder that is not there yet, is empty, or holds a queued run.
-        on_event: told of everything that happens, here in this thread.
+        on_event: called with each event, in this thread.
         should_stop: asked several times a second; a stop keeps the best weights.
         cache_dir: where features are kept; by default the default workspace's.
         scan_seconds: how long the scan took, to be told with the other seconds.
@@ -139,7 +139,7 @@ def resume_run(
     """Go on with a run that was stopped, failed or was interrupted, as if it never had been.
 
     Weights, optimizer, schedule, random draws, history, best values and early stopping continue
-    from the last epoch that was saved. A run that has none begins anew.
+    from the last epoch that was saved. A run that has none starts from the beginning.
 
     Raises:
         RunError: it is finished, or its images have changed.
@@ -231,7 +231,7 @@ def _train(
         total_seconds = seconds_before + time.monotonic() - started
         metrics = _final_metrics(context, phases[best.phase], total_seconds)
         write_json(recorder.run.run_dir / METRICS_FILE, metrics)
-        record_trust(context, phases[best.phase])
+        record_reliability(context, phases[best.phase])
     recorder.end(state, metrics, message)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from tl_core.data.curation.export import export_cleaned_copy
-from tl_core.data.curation.store import Decisions, checked, edit_decisions
+from tl_core.data.curation.store import Decisions, edit_decisions, validate
 from tl_core.data.file_names import safe_component
 from tl_core.errors import DatasetError, TLError
 from tl_core.progress import Monitor
@@ -69,7 +69,7 @@ def _draw_import(view: View) -> None:
             after = before
             for step in loaded.steps:
                 after = after.decide(step.label, step.decisions)
-            return checked(view.raw, after)
+            return validate(view.raw, after)
 
         edit_decisions(view.workspace, view.dataset.path, change)
         st.session_state[session_keys.IMPORT_ROUND] = round_number + 1

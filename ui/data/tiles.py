@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 import streamlit as st
 
 from tl_core.data.dataset import ImageRecord
-from tl_core.data.ingest.class_folders import class_folder_name, twin_of
+from tl_core.data.ingest.class_folders import class_folder_name, colliding_name
 from tl_core.errors import DatasetError
 from ui.datasets.dataset_view import View
 from ui.datasets.decisions import (
@@ -189,7 +189,7 @@ def _class_named(view: View, typed: str) -> str | None:
     if not typed.strip():
         return None
     name = class_folder_name(typed)
-    if (taken := twin_of(name, view.classes)) is not None:
+    if (taken := colliding_name(name, view.classes)) is not None:
         raise DatasetError(
             f"Expected a new class name, but there is a class '{taken}' already. Choose it from "
             "the list, or type another name."

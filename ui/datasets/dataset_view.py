@@ -28,7 +28,7 @@ from tl_core.jobs import client as jobs
 from tl_core.progress import Monitor, Progress
 from tl_core.workspace import Workspace
 from ui.datasets.picker import DatasetRef
-from ui.datasets.scans import load_decided
+from ui.datasets.scans import load_curated
 from ui.shared.errors import BUG_MESSAGE, logger
 from ui.shared.memory import give_back
 
@@ -127,7 +127,7 @@ def open_view(workspace: Workspace, dataset: DatasetRef, config: TrainConfig) ->
     Raises:
         DatasetError: as :func:`~ui.datasets.scans.load_index`.
     """
-    decided = load_decided(workspace, dataset)
+    decided = load_curated(workspace, dataset)
     ensure_look(workspace, decided.raw)
     features, features_config, reason = _choose_features(workspace, decided.raw, config)
     measured = None if features is None else read_measured(features)
@@ -182,7 +182,7 @@ def found_in_line(workspace: Workspace, dataset: DatasetRef) -> str | None:
     Raises:
         DatasetError: as :func:`~ui.datasets.scans.load_index`.
     """
-    raw = load_decided(workspace, dataset).raw
+    raw = load_curated(workspace, dataset).raw
     looking = ensure_look(workspace, raw)
     measured = read_measured(ExploreFiles(workspace.cache_dir, raw))
     if measured is None:

@@ -7,7 +7,13 @@ from typing import Literal, NoReturn
 
 import streamlit as st
 
-from tl_core.data.curation.store import Decision, Decisions, checked, edit_decisions, load_decisions
+from tl_core.data.curation.store import (
+    Decision,
+    Decisions,
+    edit_decisions,
+    load_decisions,
+    validate,
+)
 from tl_core.data.dataset import DatasetIndex
 from tl_core.errors import DatasetError, TLError
 from tl_core.workspace import Workspace
@@ -174,7 +180,7 @@ def edit(workspace: Workspace, raw: DatasetIndex, change: Callable[[Decisions], 
     What is left must be a dataset that can be trained on.
     """
     try:
-        edit_decisions(workspace, raw.data_dir, lambda before: checked(raw, change(before)))
+        edit_decisions(workspace, raw.data_dir, lambda before: validate(raw, change(before)))
     except TLError as error:
         _refuse(str(error))
 

@@ -33,11 +33,11 @@ def load_index(workspace: Workspace, dataset: DatasetRef) -> DatasetIndex:
         DatasetError: the folder is gone or has no images in class folders, or the decisions
             leave fewer than two classes.
     """
-    return load_decided(workspace, dataset).index
+    return load_curated(workspace, dataset).index
 
 
 @dataclass(frozen=True)
-class Decided:
+class CuratedDataset:
     """A dataset as it lies on disk, what was decided about it, and what comes of both."""
 
     raw: DatasetIndex
@@ -45,20 +45,20 @@ class Decided:
     index: DatasetIndex
 
 
-def load_decided(workspace: Workspace, dataset: DatasetRef) -> Decided:
+def load_curated(workspace: Workspace, dataset: DatasetRef) -> CuratedDataset:
     """Return the scan, kept until the folder changes, and the decisions applied on top.
 
     Raises:
         DatasetError: as :func:`load_index`.
     """
     raw = load_raw(workspace, dataset)
-    kept = _kept_decided()
+    kept = _curated_cache()
     path = decisions_path(workspace, dataset.path)
     stamp = (id(raw), *file_stamp(path))
     decided = kept.get(path, stamp)
     if decided is None:
         decisions = load_decisions(workspace, dataset.path)
-        decided = Decided(raw, decisions, apply_decisions(raw, decisions))
+        decided = CuratedDataset(raw, decisions, apply_decisions(raw, decisions))
         kept.put(path, stamp, decided)
     return decided
 
@@ -165,5 +165,5 @@ def _rescans() -> Counter[Path]:
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
-def _kept_decided() -> _Kept[Decided]:
+def _curated_cache() -> _Kept[CuratedDataset]:
     return _Kept(NUM_KEPT_SCANS)

@@ -11,7 +11,7 @@ from tl_core.charts.base import percent
 from tl_core.charts.evaluation import coverage_chart, reliability_chart
 from tl_core.evaluation.reliability_rows import coverage_rows, reliability_rows
 from tl_core.evaluation.report import Evaluation
-from tl_core.head.out_of_distribution import KnownImages, Thresholds, load_known
+from tl_core.head.out_of_distribution import OODDetector, Thresholds, load_detector
 from tl_core.inference.rejection import set_target
 from ui.evaluate.photos import draw_photos
 from ui.runs.evaluations import Looked
@@ -79,7 +79,7 @@ def _draw_none_of_these(looked: Looked) -> None:
         "A photo unlike all training photos, or without a probable class, can be turned away "
         "instead of named. Choose how many good photos that may cost.",
     )
-    known = load_known(looked.run.run_dir)
+    known = load_detector(looked.run.run_dir)
     if known is None or looked.evaluation.thresholds is None:
         st.caption("This run does not know its training photos; they are gone.")
         return
@@ -115,7 +115,7 @@ def _draw_none_of_these(looked: Looked) -> None:
                 draw_photos(looked, turned_away, notes, prefix="turned", page_size=PAGE_SIZE)
 
 
-def _choose_target(looked: Looked, known: KnownImages) -> float:
+def _choose_target(looked: Looked, known: OODDetector) -> float:
     """Draw the slider and the button that keeps its value with the run; return the share."""
     held = round(100 * known.thresholds.target)
     key = f"target_{looked.run.id}"

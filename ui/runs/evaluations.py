@@ -14,7 +14,7 @@ from tl_core.evaluation.report import Evaluation
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
 from ui.datasets.picker import DatasetRef, dataset_of
-from ui.datasets.scans import Decided, file_stamp, folder_stamp, load_decided
+from ui.datasets.scans import CuratedDataset, file_stamp, folder_stamp, load_curated
 from ui.runs.predictors import model_stamp
 from ui.shared import words
 from ui.shared.memory import give_back
@@ -57,7 +57,7 @@ class Looked:
     run: Run
     source: Source
     evaluation: Evaluation
-    decided: Decided
+    decided: CuratedDataset
 
     def record(self, position: int) -> ImageRecord | None:
         """Return the file of an image of the evaluation; None when it is gone meanwhile."""
@@ -104,7 +104,7 @@ def look(workspace: Workspace, run: Run, source: Source) -> Looked:
     kept.move_to_end(slot)
     while len(kept) > NUM_KEPT:
         kept.popitem(last=False)
-    return Looked(workspace, run, source, kept[slot][1], load_decided(workspace, dataset))
+    return Looked(workspace, run, source, kept[slot][1], load_curated(workspace, dataset))
 
 
 def _evaluate(workspace: Workspace, run: Run, source: Source) -> Evaluation:
@@ -123,6 +123,6 @@ def _evaluate(workspace: Workspace, run: Run, source: Source) -> Evaluation:
 
 
 def _stamp(workspace: Workspace, run: Run, dataset: DatasetRef) -> tuple[int, ...]:
-    """Return what changes when weights, trust, files or decisions do."""
+    """Return what changes when weights, reliability, files or decisions do."""
     decisions = decisions_path(workspace, dataset.path)
     return (*model_stamp(run), *folder_stamp(dataset.path), *file_stamp(decisions))

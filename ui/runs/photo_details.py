@@ -17,7 +17,7 @@ from tl_core.inference.explain import overlay
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
 from ui.datasets.picker import dataset_of
-from ui.datasets.scans import load_decided
+from ui.datasets.scans import load_curated
 from ui.runs.predictors import explained, nearest
 from ui.shared.thumbnails import thumbnails
 from ui.shared.words import plain
@@ -82,7 +82,7 @@ def draw_neighbours(seen: Seen) -> None:
     """Draw the training photos that are most like it, as far as they are still there."""
     st.markdown("**Training photos most like it**")
     try:
-        raw = load_decided(seen.workspace, dataset_of(seen.workspace, seen.run)).raw
+        raw = load_curated(seen.workspace, dataset_of(seen.workspace, seen.run)).raw
     except DatasetError as error:
         st.caption(plain(str(error)))
         return

@@ -6,7 +6,7 @@ import streamlit as st
 
 from tl_core.config.training import TrainConfig
 from tl_core.jobs.training import prepare_features
-from ui.datasets.scans import folder_stamp, load_decided
+from ui.datasets.scans import folder_stamp, load_curated
 from ui.shared import session_keys
 from ui.shell.page import Studio
 
@@ -22,7 +22,7 @@ def prepare_quietly(studio: Studio, config: TrainConfig) -> None:
     wanted = (
         studio.dataset.id,
         folder_stamp(studio.dataset.path),
-        load_decided(studio.workspace, studio.dataset).decisions.fingerprint,
+        load_curated(studio.workspace, studio.dataset).decisions.fingerprint,
         config.backbone,
         config.image_size,
         config.resize,

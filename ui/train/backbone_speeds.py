@@ -10,7 +10,7 @@ from pathlib import Path
 from tl_core.cli.exit_codes import EXIT_USER_ERROR
 from tl_core.errors import WeightsError
 from tl_core.files import read_json, write_json
-from tl_core.processes import child_environment, ended_by, module_command
+from tl_core.processes import child_environment, exit_reason, module_command
 from tl_core.workspace import Workspace
 
 
@@ -42,7 +42,7 @@ def measure_here(workspace: Workspace, backbone: str) -> float:
     )
     if done.returncode == EXIT_USER_ERROR:
         raise WeightsError(re.split(r"^Error: ", done.stderr, flags=re.MULTILINE)[-1].strip())
-    if reason := ended_by(done.returncode):
+    if reason := exit_reason(done.returncode):
         raise WeightsError(f"{backbone} could not be measured: {reason}.")
     if done.returncode != 0:
         raise RuntimeError(done.stderr)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tl_core.data.audit import label_errors
-from tl_core.data.audit.label_errors import check_labels, unlikeness
+from tl_core.data.audit.label_errors import check_labels, dissimilarity
 from tl_core.data.folds import assign_folds
 from tl_core.errors import Stopped
 from tl_core.progress import Monitor
@@ -139,7 +139,7 @@ def test_what_is_unlike_its_class_stands_out():
     rng = np.random.default_rng(1)
     features[[10, 100]] = 1.5 * rng.standard_normal((2, 32))
 
-    scores = unlikeness(features, labels)
+    scores = dissimilarity(features, labels)
     assert set(np.argsort(-scores)[:2].tolist()) == {10, 100}
     assert scores[[10, 100]].min() > 1.5 * np.delete(scores, [10, 100]).max()
 
@@ -148,13 +148,13 @@ def test_the_scale_is_the_class_own():
     features, labels = made(num_each=200, num_classes=2)
     features[200:] = features[200:] + np.random.default_rng(2).standard_normal((200, 32))
 
-    scores = unlikeness(features, labels)
+    scores = dissimilarity(features, labels)
     for label in (0, 1):
         assert np.quantile(scores[labels == label], (0.5, 0.95)) == pytest.approx([0, 1], abs=1e-4)
 
 
 def test_small_classes_have_no_odd_images():
-    assert unlikeness(np.random.default_rng(0).random((10, 4)), np.zeros(10, int)).max() == 0
+    assert dissimilarity(np.random.default_rng(0).random((10, 4)), np.zeros(10, int)).max() == 0
 
 
 def test_large_classes_are_compared_with_a_sample(monkeypatch):
@@ -162,7 +162,7 @@ def test_large_classes_are_compared_with_a_sample(monkeypatch):
     features[7] = np.random.default_rng(1).standard_normal(32) * 1.5
     monkeypatch.setattr(label_errors, "_MAX_REFERENCES", 100)
 
-    scores = unlikeness(features, labels)
+    scores = dissimilarity(features, labels)
     assert scores.argmax() == 7
     assert scores[7] > 1.6
 

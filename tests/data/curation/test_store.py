@@ -12,11 +12,11 @@ from tl_core.data.curation.store import (
     Decision,
     Decisions,
     apply_decisions,
-    checked,
     decisions_path,
     edit_decisions,
     load_dataset,
     load_decisions,
+    validate,
 )
 from tl_core.data.dataset import DatasetIndex, scan_dataset
 from tl_core.errors import DatasetError
@@ -259,9 +259,9 @@ def test_what_was_decided_about_a_linked_dataset_by_an_earlier_version_holds(tmp
 def test_decisions_that_leave_one_class_are_refused_before_they_are_written(index):
     dogs = [exclude(index, f"dog/{number}.png") for number in range(3)]
     two_left = Decisions().decide("2 excluded", dogs[:2])
-    assert checked(index, two_left) is two_left
+    assert validate(index, two_left) is two_left
     with pytest.raises(DatasetError, match="would leave 1 class; a dataset needs at least 2"):
-        checked(index, Decisions().decide("3 excluded", dogs))
+        validate(index, Decisions().decide("3 excluded", dogs))
     moved = Decisions().decide("moved", [relabel(index, f"cat/{n}.png", "dog") for n in range(3)])
     with pytest.raises(DatasetError, match="would leave 1 class"):
-        checked(index, moved)
+        validate(index, moved)

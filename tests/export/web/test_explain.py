@@ -5,7 +5,7 @@ import pytest
 
 from tl_core.export.web.folder import quantize_rows
 from tl_core.head.gradcam import class_activation, map_gradient, pool_map, score_gradient
-from tl_core.head.out_of_distribution import KnownImages, Scores, Thresholds
+from tl_core.head.out_of_distribution import OODDetector, Scores, Thresholds
 from tl_core.inference.explain import spread_heat
 from tl_core.inference.rejection import why_none_of_these
 from tl_core.metrics.nearest import unit_rows
@@ -75,7 +75,7 @@ def test_none_of_these_is_decided_as_in_the_app(call):
     anchors = unit_rows(rng.normal(size=(40, dim)))
     empty = Scores(np.empty(0), np.empty(0))
     limits = Thresholds(0.05, max_distance=0.6, min_probability=0.5, false_reject=0, false_accept=0)
-    known = KnownImages(
+    known = OODDetector(
         anchors, np.zeros(40), np.arange(40), empty, empty, np.empty(0), limits, "digest"
     )
     features = np.concatenate([rng.normal(size=(30, dim)), anchors[:10] * 5]).astype(np.float32)

@@ -13,7 +13,7 @@ from tl_core.export.web import folder as web_folder
 from tl_core.export.web.card import describe
 from tl_core.export.web.folder import content_policy, write_web
 from tl_core.export.writers import Writing
-from tl_core.head.out_of_distribution import load_known
+from tl_core.head.out_of_distribution import load_detector
 from tl_core.inference.predict import load_head
 
 HOSTILE = '<img src=x onerror="alert(1)"> & "{{policy}}"'
@@ -103,7 +103,7 @@ def test_the_head_and_the_known_photos_are_those_of_the_run(site, run):
         np.testing.assert_allclose(kernel * scales[:, None], expected, atol=step)
         np.testing.assert_array_equal(bias, head[f"{name}/bias"])
     assert offset == len(content)
-    known = load_known(run.run_dir)
+    known = load_detector(run.run_dir)
     assert [player["known"][key] for key in ("count", "dim")] == list(known.anchors.shape)
 
 

@@ -18,7 +18,7 @@ from tl_core.data.audit.copies import exact_groups, find_copies
 from tl_core.data.audit.findings import Finding, summarise
 from tl_core.data.audit.image_rules import find_class_sizes, find_grey, find_image_faults
 from tl_core.data.audit.image_stats import ImageStats, measure_dataset
-from tl_core.data.audit.label_errors import check_labels, unlikeness
+from tl_core.data.audit.label_errors import check_labels, dissimilarity
 from tl_core.data.audit.labels import find_outliers, find_wrong_labels
 from tl_core.data.dataset import DatasetIndex
 from tl_core.data.near_duplicates.search import Group, find_near_duplicates
@@ -107,7 +107,7 @@ def audit_dataset(
     Raises:
         DatasetError: a file is gone or is not the one that was scanned, or the features are not
             of these images.
-        Stopped: ``should_stop`` said so.
+        Stopped: ``should_stop`` returned True.
 
     Examples:
         >>> from tl_core import audit_dataset, scan_dataset
@@ -141,7 +141,7 @@ def audit_dataset(
     ]
     scores: dict[str, np.ndarray] = {}
     if given is not None and check is not None:
-        scores = {"outlier": unlikeness(given, index.labels), "wrong_label": check.scores}
+        scores = {"outlier": dissimilarity(given, index.labels), "wrong_label": check.scores}
         in_two = [finding for finding in findings if finding.kind.endswith("two_classes")]
         wrong = find_wrong_labels(index, check, config, _paths_of(in_two))
         findings += wrong

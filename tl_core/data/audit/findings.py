@@ -184,13 +184,13 @@ def find_empty_classes(folders: Mapping[str, Sequence[str]]) -> list[Finding]:
     names = list(folders)
     message = (
         f"{_count(len(names), 'class folder')} without a readable image "
-        f"{'is' if len(names) == 1 else 'are'} not counted as a class: {name_some(names)}."
+        f"{'is' if len(names) == 1 else 'are'} not counted as a class: {list_some(names)}."
     )
     paths = tuple(path for group in folders.values() for path in group)
     return [Finding("empty_class", "warning", message, paths)]
 
 
-def find_twins(folders: Mapping[str, Sequence[str]]) -> list[Finding]:
+def find_name_collisions(folders: Mapping[str, Sequence[str]]) -> list[Finding]:
     """Return a finding for each group of class names that a reader takes for the same.
 
     Args:
@@ -203,7 +203,7 @@ def find_twins(folders: Mapping[str, Sequence[str]]) -> list[Finding]:
         Finding(
             "twin_classes",
             "warning",
-            f"The class names {name_some(names)} differ in case, spaces or accent coding only. "
+            f"The class names {list_some(names)} differ in case, spaces or accent coding only. "
             "Merge their folders if they are the same class.",
             tuple(path for name in names for path in folders[name]),
         )
@@ -220,7 +220,7 @@ def find_wrapper(folder: str) -> list[Finding]:
     return [Finding("wrapper", "info", message, (folder,))]
 
 
-def name_some(names: Sequence[str], limit: int = 5) -> str:
+def list_some(names: Sequence[str], limit: int = 5) -> str:
     """Return the first names in quotes and how many more there are."""
     shown = ", ".join(f"'{name}'" for name in names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

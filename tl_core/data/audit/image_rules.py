@@ -39,7 +39,7 @@ def find_image_faults(
     light, shape = _light_rules(stats, config), _shape_rules(config)
     named: dict[str, list[str]] = {rule.kind: [] for rule in (*light, *shape)}
     for record, measured in zip(index.records, stats, strict=True):
-        # Of its light only the first is told: what is dark is often blurry or uniform too.
+        # Only the first of these is reported: a dark photo is often blurry or uniform too.
         first = [rule for rule in light if rule.applies(record, measured)][:1]
         for rule in (*first, *(rule for rule in shape if rule.applies(record, measured))):
             named[rule.kind].append(record.path)

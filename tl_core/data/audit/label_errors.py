@@ -105,7 +105,7 @@ def check_labels(
     )
 
 
-def unlikeness(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def dissimilarity(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return how far each image lies from the nearest ones of its class: ``(num_images,)`` float32.
 
     0 for the median image of a class, 1 where 95 % of it are nearer; 0 in classes too small to say.

@@ -58,7 +58,7 @@ def find_outliers(
 
     Args:
         index: the dataset.
-        scores: what :func:`~tl_core.data.audit.label_errors.unlikeness` gave.
+        scores: what :func:`~tl_core.data.audit.label_errors.dissimilarity` gave.
         config: from which score on.
         spoken_for: paths that need not be named again.
     """

@@ -10,7 +10,7 @@ import hashlib
 import numpy as np
 
 from tl_core.config.training import AugmentConfig
-from tl_core.data.augmentation.transforms import DRAWS, apply_changes, throw
+from tl_core.data.augmentation.transforms import DRAWS, apply_params, sample_params
 
 TRANSFORMS = tuple(name for name in AugmentConfig.model_fields if name != "fill")
 
@@ -73,7 +73,7 @@ def augment(image: np.ndarray, config: AugmentConfig, rng: np.random.Generator) 
         >>> changed.shape, changed.dtype
         ((32, 48, 3), dtype('uint8'))
     """
-    return apply_changes(image, throw(config, rng.random(len(DRAWS))), config.fill, rng)
+    return apply_params(image, sample_params(config, rng.random(len(DRAWS))), config.fill, rng)
 
 
 def augment_view(

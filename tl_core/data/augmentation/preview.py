@@ -9,7 +9,7 @@ import numpy as np
 from tl_core.config.training import AugmentConfig
 from tl_core.data.augmentation.affine import Fill
 from tl_core.data.augmentation.augment import SWITCHES, TRANSFORMS
-from tl_core.data.augmentation.transforms import DRAWS, apply_changes, throw
+from tl_core.data.augmentation.transforms import DRAWS, apply_params, sample_params
 from tl_core.errors import ConfigError, did_you_mean
 
 
@@ -65,8 +65,8 @@ def strength_strip(
     strip = []
     for strength in strengths:
         value = bool(strength) if is_switch else strength
-        changes = throw(AugmentConfig.create({transform: value}), list(draws.values()))
-        strip.append((strength, apply_changes(image, changes, fill, np.random.default_rng(0))))
+        changes = sample_params(AugmentConfig.create({transform: value}), list(draws.values()))
+        strip.append((strength, apply_params(image, changes, fill, np.random.default_rng(0))))
     return strip
 
 

@@ -49,8 +49,8 @@ _RGB_OF_YIQ = np.linalg.inv(_YIQ_OF_RGB)
 
 
 @dataclass(frozen=True)
-class Changes:
-    """What is done to one image: a configuration with the dice thrown."""
+class AugmentParams:
+    """The transform parameters of one view of an image, sampled from a configuration."""
 
     flip_x: bool
     flip_y: bool
@@ -80,11 +80,11 @@ class Changes:
         return bool(self.brightness != 1 or self.contrast != 1 or self.saturation != 1 or self.hue)
 
 
-def throw(config: AugmentConfig, draws: Sequence[float] | np.ndarray) -> Changes:
-    """Turn draws in [0, 1], in the order of :data:`DRAWS`, into what is done to an image."""
+def sample_params(config: AugmentConfig, draws: Sequence[float] | np.ndarray) -> AugmentParams:
+    """Turn draws in [0, 1], in the order of :data:`DRAWS`, into transform parameters."""
     drawn = dict(zip(DRAWS, map(float, draws), strict=True))
     signed = {name: 2 * value - 1 for name, value in drawn.items()}
-    return Changes(
+    return AugmentParams(
         flip_x=config.horizontal_flip and drawn["horizontal_flip"] < 0.5,
         flip_y=config.vertical_flip and drawn["vertical_flip"] < 0.5,
         rotation=config.rotation * signed["rotation"],
@@ -104,8 +104,8 @@ def throw(config: AugmentConfig, draws: Sequence[float] | np.ndarray) -> Changes
     )
 
 
-def apply_changes(
-    image: np.ndarray, changes: Changes, fill: Fill, rng: np.random.Generator
+def apply_params(
+    image: np.ndarray, changes: AugmentParams, fill: Fill, rng: np.random.Generator
 ) -> np.ndarray:
     """Return an image changed so.
 
@@ -140,7 +140,7 @@ def apply_changes(
     return result
 
 
-def _flip(picture: Image.Image, changes: Changes) -> Image.Image:
+def _flip(picture: Image.Image, changes: AugmentParams) -> Image.Image:
     if changes.flip_x:
         picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if changes.flip_y:
@@ -148,7 +148,7 @@ def _flip(picture: Image.Image, changes: Changes) -> Image.Image:
     return picture
 
 
-def _linear(changes: Changes) -> Linear:
+def _linear(changes: AugmentParams) -> Linear:
     """Return the matrix of flip, rotation, shear and zoom, in that order."""
     angle = math.radians(changes.rotation)
     cos, sin, slant = math.cos(angle), math.sin(angle), math.tan(math.radians(changes.shear))
@@ -158,7 +158,7 @@ def _linear(changes: Changes) -> Linear:
     return (x * (cos - slant * sin), y * (sin + slant * cos)), (-x * sin, y * cos)
 
 
-def _colour_matrix(image: np.ndarray, changes: Changes) -> tuple[float, ...]:
+def _colour_matrix(image: np.ndarray, changes: AugmentParams) -> tuple[float, ...]:
     """Return the (3, 4) matrix of all colour changes, row by row."""
     angle = 2 * math.pi * changes.hue
     cos, sin = changes.saturation * math.cos(angle), changes.saturation * math.sin(angle)
@@ -174,7 +174,7 @@ def _colour_matrix(image: np.ndarray, changes: Changes) -> tuple[float, ...]:
     return tuple(value for row in rows for value in (*row, changes.brightness * offset))
 
 
-def _erase(image: np.ndarray, changes: Changes, rng: np.random.Generator) -> None:
+def _erase(image: np.ndarray, changes: AugmentParams, rng: np.random.Generator) -> None:
     """Overwrite a patch of the image, in place, with noise."""
     height, width = image.shape[:2]
     area = changes.erasing * height * width

@@ -141,7 +141,7 @@ class Decisions:
         except UNREADABLE as error:
             raise DatasetError(
                 "Expected decisions as this studio exports them (a JSON file with 'schema' and "
-                f"'steps'), but reading them failed: {reading_fault(error)}."
+                f"'steps'), but reading them failed: {describe_read_error(error)}."
             ) from error
 
     def to_dict(self) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def _converted_step(step: Step, convert: Callable[[Decision], Decision | None]) 
     return replace(step, decisions=tuple(one for one in decisions if one is not None))
 
 
-def reading_fault(error: Exception) -> str:
+def describe_read_error(error: Exception) -> str:
     """Return what an error says, to stand within a sentence."""
     if isinstance(error, RecursionError):
         return "it is nested too deeply"

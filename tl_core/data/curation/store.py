@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from tl_core.config.training import TrainConfig
 from tl_core.data.audit.findings import Finding
-from tl_core.data.curation.edits import UNREADABLE, Decision, Decisions, Step, reading_fault
+from tl_core.data.curation.edits import UNREADABLE, Decision, Decisions, Step, describe_read_error
 from tl_core.data.dataset import DatasetIndex, ImageRecord, scan_dataset
 from tl_core.data.layout.folder_layout import natural_path_key
 from tl_core.data.layout.plan import LayoutName
@@ -31,7 +31,6 @@ __all__ = [
     "Decisions",
     "Step",
     "apply_decisions",
-    "checked",
     "choose_layout",
     "decisions_path",
     "edit_decisions",
@@ -39,6 +38,7 @@ __all__ = [
     "kept_layout",
     "load_dataset",
     "load_decisions",
+    "validate",
     "with_kept_layout",
 ]
 
@@ -82,7 +82,7 @@ def load_decisions(workspace: Workspace, data_dir: str | os.PathLike[str]) -> De
     except UNREADABLE as error:
         raise DatasetError(
             f"Expected decisions about '{data_dir}' in '{path}', but reading them failed: "
-            f"{reading_fault(error)}. Move the file away to go on without them."
+            f"{describe_read_error(error)}. Move the file away to go on without them."
         ) from error
 
 
@@ -210,7 +210,7 @@ def apply_decisions(index: DatasetIndex, decisions: Decisions) -> DatasetIndex:
     return _rebuilt(index, kept, decisions, num_held, stale)
 
 
-def checked(index: DatasetIndex, decisions: Decisions) -> Decisions:
+def validate(index: DatasetIndex, decisions: Decisions) -> Decisions:
     """Return decisions under which a dataset is left that can be trained on.
 
     Raises:

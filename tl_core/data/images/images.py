@@ -1,7 +1,8 @@
 """The one way from bytes to pixels: preview, training, evaluation and prediction all use it.
 
-``decode.py`` makes a file's bytes an upright RGB picture; here are the ways to ask for one, and the
-one resize. Image sizes are (height, width) at every door; Pillow's order stays inside.
+``decode.py`` turns a file's bytes into an upright RGB picture; this module holds the functions that
+ask for one, and the only resize. Image sizes are (height, width) in all public functions; Pillow's
+order is used inside only.
 """
 
 from __future__ import annotations
@@ -227,5 +228,5 @@ def _decode_source(source: ImageSource, least_size: LeastSize | None) -> Decoded
 
 
 def _read(file: BinaryIO) -> bytes:
-    """Read one byte more than is allowed at most, so that more than allowed is told."""
+    """Read at most one byte more than is allowed, so that a larger file is noticed."""
     return file.read(MAX_FILE_BYTES + 1)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from tl_core.data.file_names import PlaceBook, UnsafeName, debris_kind, safe_component, show_name
+from tl_core.data.file_names import UniqueNames, UnsafeName, debris_kind, safe_component, show_name
 from tl_core.data.images.images import SUFFIXES
 from tl_core.data.ingest.zip_reader import ZipEntry, read_entries, refusal, stream_entry
 from tl_core.errors import ArchiveError, TakenError
@@ -113,7 +113,7 @@ def _plan(entries: Iterable[ZipEntry], max_files: int, max_bytes: int) -> _Plan:
     """Decide what is taken, and where to."""
     plan = _Plan([], [], {}, [])
     ignored: Counter[str] = Counter()
-    book = PlaceBook()
+    book = UniqueNames()
     nested: ZipEntry | None = None
     for entry in entries:
         kind = debris_kind(entry.parts)

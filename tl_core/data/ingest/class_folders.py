@@ -55,7 +55,7 @@ def class_folder_name(class_name: str) -> str:
     return safe_component(class_name)
 
 
-def twin_of(name: str, class_names: Iterable[str]) -> str | None:
+def colliding_name(name: str, class_names: Iterable[str]) -> str | None:
     """Return the class whose folder some system cannot tell from one of that name, or None."""
     return next((other for other in class_names if _key(other) == _key(name)), None)
 
@@ -72,7 +72,7 @@ def class_home(layout: Layout, class_name: str, part_folder: str = "train") -> P
     name = class_name
     if name not in layout.classes:
         name = safe_component(name)
-        name = twin_of(name, layout.classes) or name
+        name = colliding_name(name, layout.classes) or name
     base = PurePosixPath(layout.wrapper)
     folders = [*layout.classes.get(name, []), *(f for own in layout.classes.values() for f in own)]
     parents = [PurePosixPath(folder).parent for folder in folders]
@@ -194,8 +194,8 @@ def _moved_by_decision(workspace: Workspace, data_dir: Path, folder: str) -> dic
     """Return the files of a class folder that a decision counts for another class, by its name."""
     found: dict[str, list[Path]] = {}
     for path, decision in load_decisions(workspace, data_dir).current.items():
-        is_there = PurePosixPath(path).is_relative_to(folder) and (data_dir / path).is_file()
-        if is_there and decision.class_name not in (None, PurePosixPath(folder).name):
+        path_exists = PurePosixPath(path).is_relative_to(folder) and (data_dir / path).is_file()
+        if path_exists and decision.class_name not in (None, PurePosixPath(folder).name):
             found.setdefault(str(decision.class_name), []).append(data_dir / path)
     return found
 
@@ -222,7 +222,7 @@ def _folders_of(layout: Layout, class_name: str) -> list[str]:
 def _free_name(layout: Layout, class_name: str, besides: str | None = None) -> str:
     """Return the folder name of a class that is new, or the new one of the class ``besides``."""
     name = class_folder_name(class_name)
-    if twin_of(name, (other for other in layout.classes if other != besides)) is not None:
+    if colliding_name(name, (other for other in layout.classes if other != besides)) is not None:
         raise DatasetError(
             f"Expected a new class name, but there is a class '{name}' already. Merge the two, or "
             "choose another name."

@@ -39,7 +39,7 @@ _Placed = tuple[PurePosixPath | None, str | None]  # a place, or why there is no
 
 @dataclass(frozen=True)
 class UploadOutcome:
-    """What became of one uploaded file."""
+    """The result of one uploaded file."""
 
     name: str  # as it came: a label, never a path
     path: str | None  # where it is now, relative to the dataset; None when left out

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Protocol
 
-from tl_core.data.audit.findings import Finding, name_some
+from tl_core.data.audit.findings import Finding, list_some
 from tl_core.data.layout.folder_layout import Layout
 
 _MIN_JUDGED = 20  # images; the 95 % interval of an accuracy on fewer is wider than ±20 points
@@ -32,7 +32,7 @@ def find_layout(layout: Layout) -> list[Finding]:
     """Return the findings about how a folder was read."""
     findings = []
     if layout.alternatives:
-        others = name_some(layout.alternatives)
+        others = list_some(layout.alternatives)
         findings.append(
             Finding(
                 "layout",
@@ -57,7 +57,7 @@ def find_layout(layout: Layout) -> list[Finding]:
             Finding(
                 "missing_files",
                 "warning",
-                f"{count:,} {rows} an image that is not there: {name_some(layout.missing)}.",
+                f"{count:,} {rows} an image that is not there: {list_some(layout.missing)}.",
                 tuple(layout.missing),
             )
         )
@@ -99,7 +99,7 @@ def find_split_gaps(class_names: Sequence[str], records: Sequence[_Record]) -> l
             Finding(
                 "class_not_in_train",
                 "error",
-                f"No image to train on, only images to test with: {name_some(names)}. Add some to "
+                f"No image to train on, only images to test with: {list_some(names)}. Add some to "
                 "the train part, or take the class out of the others.",
                 _paths(records, untrained),
             )
@@ -113,7 +113,7 @@ def find_split_gaps(class_names: Sequence[str], records: Sequence[_Record]) -> l
                 Finding(
                     f"class_not_in_{part}",
                     "warning",
-                    f"The {part} part has no image of {name_some(names)}: nothing will be known "
+                    f"The {part} part has no image of {list_some(names)}: nothing will be known "
                     f"about {'it' if len(names) == 1 else 'them'} from {part} figures.",
                     (),
                 )

@@ -104,7 +104,7 @@ class Tree:
     followed: list[str]
 
 
-def is_there(path: Path, expected: str) -> bool:
+def path_exists(path: Path, expected: str) -> bool:
     """Return whether there is anything at a path.
 
     Raises:
@@ -137,7 +137,7 @@ def read_tree(
         DatasetError: ``root`` is missing or no folder.
         Stopped: ``monitor`` was asked to stop.
     """
-    if not is_there(root, "a folder with one folder per class"):
+    if not path_exists(root, "a folder with one folder per class"):
         raise DatasetError(
             f"Expected a folder with one folder per class at '{root}', found nothing there. "
             "Check the path."

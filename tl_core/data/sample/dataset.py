@@ -99,7 +99,7 @@ def draw_sample_dataset(
     Raises:
         DatasetError: ``out_dir`` holds something already; it is left as it is.
         ConfigError: ``num_per_class`` is too small.
-        Stopped: ``should_stop`` said so; nothing is left behind.
+        Stopped: ``should_stop`` returned True; nothing is left behind.
 
     Examples:
         >>> from tl_core import draw_sample_dataset, scan_dataset

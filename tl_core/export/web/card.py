@@ -126,7 +126,7 @@ def _quality(info: ModelInfo) -> list[tuple[str, str]]:
     else:
         rows.append(("Accuracy", "not measured"))
     if info.rejection is not None:
-        rows.append(("Known photos turned away", _percent(info.rejection.false_reject)))
+        rows.append(("Known photos rejected", _percent(info.rejection.false_reject)))
         if info.rejection.false_accept is not None:
             rows.append(("Unknown photos accepted", _percent(info.rejection.false_accept)))
     return rows

@@ -31,10 +31,10 @@ from tl_core.export.web.card import describe, make_card
 from tl_core.export.web.runtime import CDN, FILES, NOTICE, cached_runtime, fetch_runtime
 from tl_core.export.writers import LITERT_FILE, Writing
 from tl_core.files import write_json, write_text
-from tl_core.head.out_of_distribution import KnownImages
+from tl_core.head.out_of_distribution import OODDetector
 from tl_core.inference.predict import load_head
-from tl_core.inference.reliability import load_trust
-from tl_core.runs.image_selection import choose_part
+from tl_core.inference.reliability import load_reliability
+from tl_core.runs.image_selection import select_part
 from tl_core.runs.images import load_images_of
 from tl_core.runs.store import Run
 
@@ -91,14 +91,14 @@ def write_web(
     model = build_inference_model(run, with_feature_map=True)
     network = _write(folder / LITERT_FILE, convert_to_litert(model, precision, images))
     head = load_head(run)
-    trust = load_trust(run, head)
+    reliability = load_reliability(run, head)
     player = {
         "schema": PLAYER_SCHEMA,
         "runtime": _write_runtime(folder, writing.cache_dir if is_local else None),
         "model": network.to_json(),
         "pooling": run.config.pooling,
         "head": _write_head(folder, head),
-        "known": _write_known(folder, trust.known),
+        "known": _write_known(folder, reliability.detector),
         "examples": _write_examples(writing, num_examples),
         "card": make_card(run, writing.info, precision, hosts),
     }
@@ -152,11 +152,11 @@ def _write_head(folder: Path, weights: Mapping[str, np.ndarray]) -> dict[str, An
     return _write(folder / HEAD_FILE, content).to_json(layers=shapes)
 
 
-def _write_known(folder: Path, known: KnownImages | None) -> dict[str, Any] | None:
+def _write_known(folder: Path, detector: OODDetector | None) -> dict[str, Any] | None:
     """Write the training photos' features: a float32 scale each, then rows of 8-bit integers."""
-    if known is None:
+    if detector is None:
         return None
-    rows, scales = quantize_rows(known.anchors)
+    rows, scales = quantize_rows(detector.anchors)
     content = scales.astype("<f4").tobytes() + rows.tobytes()
     count, dim = rows.shape
     return _write(folder / KNOWN_FILE, content).to_json(count=count, dim=dim)
@@ -195,7 +195,7 @@ def _write_examples(writing: Writing, count: int) -> list[dict[str, str]]:
 def _test_photos(run: Run, cache_dir: Path, count: int) -> list[tuple[str, bytes]]:
     """Return class name and JPEG of some test photos, without their metadata."""
     index = load_images_of(run, cache_dir=cache_dir)
-    _, chosen = choose_part(run, index, "test")
+    _, chosen = select_part(run, index, "test")
     by_class: dict[int, list[int]] = {}
     for position, label in zip(chosen.positions, chosen.labels, strict=True):
         by_class.setdefault(label, []).append(position)
