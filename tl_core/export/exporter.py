@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,18 +14,18 @@ from tl_core.errors import DatasetError, ExportError
 from tl_core.evaluation.evaluate import evaluate_run
 from tl_core.export.card import CARD_FILE, model_card
 from tl_core.export.formats import Format, get_format
-from tl_core.export.model_info import ModelInfo, write_model_info
+from tl_core.export.model_info import ModelInfo, read_model_info, write_model_info
 from tl_core.export.parity import PARITY_FILE, check_parity, choose_photos, refusal
 from tl_core.export.predict_script import write_predict_script
 from tl_core.export.write import write_in_child
-from tl_core.files import check_is_new, new_folder, write_json, write_text
+from tl_core.files import check_is_new, new_folder, read_json, write_json, write_text
 from tl_core.inference.predict import load_predictor
 from tl_core.progress import Monitor, OnProgress, ShouldStop
 from tl_core.runs.images import load_images_of
 from tl_core.runs.store import Run, load_run
 from tl_core.workspace import default_workspace
 
-__all__ = ["Export", "export_run"]
+__all__ = ["Export", "export_run", "load_export", "zip_export"]
 
 _LEFT_OUT = ("data_dir", "class_names", "skipped", "temperature")
 
@@ -132,6 +134,34 @@ def export_run(
         write_text(folder / CARD_FILE, model_card(run, row, info, parity))
         info = write_model_info(folder, info)
     return Export(out, row, info, parity)
+
+
+def load_export(folder: Path, format_name: str) -> Export:
+    """Open a finished export of a format.
+
+    Raises:
+        ConfigError: there is no such format.
+        ExportError: the folder holds none, or one that cannot be read.
+    """
+    row, info = get_format(format_name), read_model_info(folder)
+    parity = None
+    if row.open_code is not None:
+        try:
+            parity = dict(read_json(folder / PARITY_FILE))
+        except (OSError, ValueError, TypeError) as error:
+            raise ExportError(f"Expected {PARITY_FILE} in '{folder}': {error}.") from error
+    return Export(folder, row, info, parity)
+
+
+def zip_export(export: Export, name: str) -> bytes:
+    """Return an export as a zip file that unpacks into one folder of that name."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for path in sorted(export.folder.rglob("*")):
+            if path.is_file():
+                inside = path.relative_to(export.folder).as_posix()
+                archive.write(path, f"{name}/{inside}")
+    return buffer.getvalue()
 
 
 def _evaluate(

@@ -24,6 +24,8 @@ from tl_core.data.curation.store import kept_layout, load_dataset
 from tl_core.data.dataset import DatasetIndex, scan_dataset
 from tl_core.data.split import split_dataset
 from tl_core.errors import RunError, Stopped, TLError
+from tl_core.export import run_exports
+from tl_core.export.exporter import export_run
 from tl_core.features.spec import FeatureSpec
 from tl_core.head.model import load_weights
 from tl_core.jobs.queue import Job, JobQueue
@@ -42,6 +44,7 @@ from tl_core.workspace import Workspace
 
 TRAIN, FEATURES, EXPLORE, CURVE = "train", "features", "explore", "curve"
 FIND_LR = "find_lr"
+EXPORT = "export"
 SWEEP = "sweep"
 """The kind of the job that does a search, and what its payload calls the search."""
 
@@ -177,6 +180,22 @@ def run_find_lr(context: JobContext) -> None:
         kept.write(find_learning_rate(config, index, cache_dir=cache_dir, monitor=context.monitor))
 
 
+def run_export(context: JobContext) -> None:
+    """Write a run in the format of the job, and prove that it agrees with the app."""
+    name = context.job.payload["format"]
+    run = Run(context.workspace.resolve(context.job.payload["run"]))
+    if not run.run_dir.is_dir():  # deleted meanwhile
+        return
+    with record_failure(partial(run_exports.write_failure, run, name)):
+        export_run(
+            run.run_dir,
+            name,
+            run_exports.export_folder(run, name),
+            cache_dir=context.workspace.cache_dir,
+            **context.monitor.callbacks,
+        )
+
+
 @contextmanager
 def record_failure(keep: Callable[[str], None]) -> Iterator[None]:
     """Give ``keep`` the reason when the work inside fails, for the page that asked for it.
@@ -210,6 +229,7 @@ _PIXELS = ("backbone", "image_size", "resize", "pooling")
 KINDS: dict[str, JobKind] = {
     TRAIN: JobKind(run_train),
     FIND_LR: JobKind(run_find_lr, settings=settings_that_matter),
+    EXPORT: JobKind(run_export),
     SWEEP: JobKind(run_search, priority=-5, gives_way=True),
     AUGMENT_EFFECT: JobKind(
         run_augment_effect,

@@ -11,6 +11,7 @@ DATA_PAGE = "pages/1_Data.py"
 TRAIN_PAGE = "pages/2_Train.py"
 CLASSIFY_PAGE = "pages/3_Classify.py"
 EVALUATE_PAGE = "pages/4_Evaluate.py"
+SHARE_PAGE = "pages/5_Share.py"
 
 
 @dataclass(frozen=True)

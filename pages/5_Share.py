@@ -1,0 +1,29 @@
+"""The Share page: a run as files for other programs, each proven to answer as the app does."""
+
+import streamlit as st
+
+from ui.runs.picker import loadable_runs, select_run
+from ui.share.formats import draw_formats
+from ui.shared.navigation import TRAIN_PAGE
+from ui.shared.page_layout import empty_state, page_header
+from ui.shell.page import bootstrap
+
+with bootstrap("Share") as studio:
+    page_header("Share", "Take a model out of the studio, with a proof that it answers as here.")
+    runs = [run for run in loadable_runs(studio.workspace) if not run.is_active]
+    if not runs:
+        empty_state(
+            ":material/model_training:",
+            "There is no trained model to share yet. The first takes under a minute.",
+            TRAIN_PAGE,
+            "Train a classifier",
+        )
+        st.stop()
+    run = select_run(runs, "Model")
+    if run is None:
+        st.stop()
+    st.caption(
+        "Every export is opened with its own runtime and compared with the app on photos that the "
+        "model was not trained on. One that answers otherwise is not offered."
+    )
+    draw_formats(studio.workspace, run)

@@ -1,0 +1,108 @@
+import dataclasses
+
+import pytest
+from app_helpers import assert_sound, finished_run, open_page, texts
+
+from tl_core.export import formats, run_exports
+from tl_core.export.formats import FORMATS
+from tl_core.export.model_info import ModelInfo, write_model_info
+from tl_core.files import write_json, write_text
+from tl_core.jobs.queue import JobQueue
+from ui.share.formats import NOT_OFFERED, download_name, figures
+
+SHARE = "pages/5_Share.py"
+PARITY = {
+    "num_photos": 60,
+    "num_odd_images": 40,
+    "top1_agreement": 0.99,
+    "max_difference": 0.0213,
+    "images_per_second": 81.7,
+    "drop": 0.0125,
+    "drop_interval": [-0.01, 0.035],
+}
+
+
+@pytest.fixture
+def run(workspace, dataset):
+    return finished_run(workspace, dataset, name="Pets: first/try")
+
+
+def make_export(run, name, parity=PARITY):
+    folder = run_exports.export_folder(run, name)
+    folder.mkdir(parents=True)
+    write_text(folder / "README.md", "---\ntags: x\n---\n\n# Pets\n\nTells cats from dogs.\n")
+    write_json(folder / "parity.json", parity)
+    info = ModelInfo(
+        name="pets", class_names=("cat", "dog"), image_size=(32, 32), resize="squash",
+        backbone="tiny", temperature=1.0, tl_core_version="0.1.0", created="2026-11-26",
+    )  # fmt: skip
+    write_model_info(folder, info)
+
+
+def test_without_a_model_the_page_leads_to_training(workspace, dataset):
+    at = open_page(SHARE)
+    assert_sound(at)
+    assert at.button(key="empty_state_next").label == "Train a classifier"
+
+
+def test_every_format_says_what_it_is_for(run):
+    at = open_page(SHARE)
+    assert_sound(at)
+    for row in FORMATS.values():
+        assert row.purpose in texts(at)
+
+
+def test_an_export_is_asked_for_followed_and_stopped(run, workspace):
+    at = open_page(SHARE)
+    at.button(key="export_litert").click().run()
+    assert_sound(at)
+    (job,) = JobQueue(workspace).jobs()
+    assert (job.kind, job.payload["format"]) == ("export", "litert")
+    at.button(key="stop_export_litert").click().run()
+    assert JobQueue(workspace).jobs() == []
+    assert at.button(key="export_litert").label == "Export"
+
+
+def test_a_finished_export_can_be_downloaded_and_shows_its_card(run):
+    make_export(run, "litert-int8")
+    at = open_page(SHARE)
+    assert_sound(at)
+    assert "same answer as the app on 99 of 100 images" in texts(at)
+    assert "Tells cats from dogs." in texts(at)
+    assert "tags: x" not in texts(at)
+    (download,) = at.get("download_button")
+    assert download.proto.label == "Download"
+    at.button(key="export_litert-int8").click().run()
+    assert run_exports.find_export(run, "litert-int8") is None
+
+
+def test_the_figures_of_an_export_are_one_line(run):
+    make_export(run, "litert-int8")
+    line = figures(run_exports.find_export(run, "litert-int8"))
+    assert "probabilities differ by at most 0.02" in line
+    assert "82 photos a second" in line
+    assert "accuracy lost: 1.2 points (-1.0 to 3.5)" in line
+
+
+def test_an_export_that_disagrees_is_not_offered_and_says_so(run):
+    reason = {"reason": "The model as LiteRT does not agree with the app."}
+    write_json(run_exports.export_folder(run, "litert").with_suffix(".failed.json"), reason)
+    at = open_page(SHARE)
+    (warning,) = at.warning
+    assert warning.value.startswith(NOT_OFFERED)
+    assert "does not agree" in warning.value
+    at.button(key="export_litert").click().run()
+    assert not at.warning
+
+
+def test_a_format_whose_package_is_missing_shows_the_command(run, monkeypatch):
+    row = dataclasses.replace(FORMATS["onnx"], packages=("no_such_package",))
+    monkeypatch.setitem(formats.FORMATS, "onnx", row)
+    at = open_page(SHARE)
+    assert_sound(at)
+    assert "pip install 'tl-core[onnx]'" in [code.value for code in at.code]
+    assert "export_onnx" not in [button.key for button in at.button]
+
+
+def test_a_download_has_a_name_that_every_system_takes(run):
+    assert download_name(run, FORMATS["onnx"]) == "Pets-first-try-onnx"

@@ -1,0 +1,122 @@
+"""The formats a run can leave in: what each is for, how far its export is, what came of it."""
+
+from __future__ import annotations
+
+import re
+
+import streamlit as st
+
+from tl_core.export import run_exports
+from tl_core.export.card import CARD_FILE
+from tl_core.export.exporter import Export, zip_export
+from tl_core.export.formats import FORMATS, Format
+from tl_core.jobs import export as export_jobs
+from tl_core.runs.store import Run
+from tl_core.workspace import Workspace
+from ui.shared.errors import guarded
+from ui.shared.progress import draw_bar
+from ui.shared.words import plain
+
+POLL_SECONDS = 0.7
+NOT_OFFERED = "Not offered."
+
+
+def draw_formats(workspace: Workspace, run: Run) -> None:
+    """Draw one box a format."""
+    for row in FORMATS.values():
+        with st.container(border=True):
+            _draw_format(workspace, run, row)
+
+
+def _draw_format(workspace: Workspace, run: Run, row: Format) -> None:
+    words, action = st.columns([3, 1], vertical_alignment="center", gap="medium")
+    with words:
+        st.markdown(f"**{row.title}**  \n{row.purpose} :gray[Opened by {row.runtime}.]")
+    export = run_exports.find_export(run, row.name)
+    if export is not None:
+        st.caption(figures(export))
+        with action:
+            _draw_downloads(workspace, run, export)
+        _draw_card(export)
+    elif export_jobs.export_state(workspace, run, row.name) is not None:
+        _poll(workspace, run.id, row.name)
+    elif not row.is_available:
+        st.caption("It needs a package that is not installed. This command installs it:")
+        st.code(row.install_command, language="bash")
+    else:
+        failure = run_exports.export_failure(run, row.name)
+        if failure:
+            st.warning(f"{NOT_OFFERED} {plain(failure)}", icon=":material/warning:")
+        with action:
+            _draw_start(workspace, run, row, "Try again" if failure else "Export")
+
+
+def figures(export: Export) -> str:
+    """Return in one line how large an export is and how near it comes to the app."""
+    size = sum(one.bytes for one in export.info.files.values())
+    facts = [f"{size / 1e6:,.1f} MB"]
+    if (parity := export.parity) is not None:
+        total = parity["num_photos"] + parity["num_odd_images"]
+        same = round(parity["top1_agreement"] * total)
+        facts += [
+            f"same answer as the app on {same:,} of {total:,} images",
+            f"probabilities differ by at most {parity['max_difference']:.1g}",
+            f"{parity['images_per_second']:,.0f} photos a second here",
+        ]
+        if export.format.precision != "float32" and parity["drop"] is not None:
+            low, high = (100 * value for value in parity["drop_interval"])
+            facts.append(
+                f"accuracy lost: {100 * parity['drop']:.1f} points ({low:.1f} to {high:.1f})"
+            )
+    return " · ".join(facts)
+
+
+def download_name(run: Run, row: Format) -> str:
+    """Return a name for a download that every file system takes."""
+    stem = re.sub(r"[^\w.-]+", "-", run.name).strip("-.") or run.id
+    return f"{stem}-{row.name}"
+
+
+def _draw_start(workspace: Workspace, run: Run, row: Format, label: str) -> None:
+    if st.button(label, key=f"export_{row.name}", icon=":material/ios_share:", width="stretch"):
+        export_jobs.request_export(workspace, run, row.name)
+        st.rerun()
+
+
+def _draw_downloads(workspace: Workspace, run: Run, export: Export) -> None:
+    row, name = export.format, download_name(run, export.format)
+    st.download_button(
+        "Download",
+        lambda: zip_export(export, name),
+        file_name=f"{name}.zip",
+        mime="application/zip",
+        key=f"download_{row.name}",
+        icon=":material/download:",
+        on_click="ignore",
+        type="primary",
+        width="stretch",
+    )
+    if st.button(
+        "Export again", key=f"export_{row.name}", icon=":material/refresh:", width="stretch"
+    ):
+        export_jobs.request_export(workspace, run, row.name)
+        st.rerun()
+
+
+def _draw_card(export: Export) -> None:
+    with st.expander("Model card", icon=":material/description:"):
+        text = (export.folder / CARD_FILE).read_text(encoding="utf-8")
+        st.markdown(text.split("---\n", 2)[-1])  # without the front matter
+
+
+@st.fragment(run_every=POLL_SECONDS)
+@guarded
+def _poll(workspace: Workspace, run_id: str, format_name: str) -> None:
+    run = Run(workspace.runs_dir / run_id)
+    state = export_jobs.export_state(workspace, run, format_name)
+    if state is None:
+        st.rerun()
+    draw_bar(workspace, state, "Export")
+    if st.button("Stop", key=f"stop_export_{format_name}", icon=":material/stop:"):
+        export_jobs.stop_export(workspace, run, format_name)
+        st.rerun()
