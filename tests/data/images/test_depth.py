@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from conftest import draw_image
 from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
 from tl_core.config.training import TrainConfig
 from tl_core.data.audit.audit import audit_dataset
@@ -77,9 +79,9 @@ def test_12_bit_pictures_train_as_well_as_their_8_bit_twins(tmp_path: Path) -> N
         spec = FeatureSpec.from_config(TINY)
         features = extract_features(index, range(80), spec, cache_dir=tmp_path / "cache")[0]
         is_test = np.arange(80) % 4 == 0
-        centres = [features[~is_test & (index.labels == label)].mean(axis=0) for label in (0, 1)]
-        away = [np.linalg.norm(features[is_test] - centre, axis=1) for centre in centres]
-        shares.append(float(np.mean(np.argmin(away, axis=0) == index.labels[is_test])))
+        scaled = StandardScaler().fit_transform(features)
+        probe = LogisticRegression().fit(scaled[~is_test], index.labels[~is_test])
+        shares.append(probe.score(scaled[is_test], index.labels[is_test]))
 
     assert abs(shares[0] - shares[1]) <= 0.01
     assert shares[0] > 0.8
@@ -95,7 +97,7 @@ def test_a_run_keeps_the_scale_for_predicting(tmp_path: Path) -> None:
     predictor = load_predictor(run.run_dir, tmp_path / "cache")
     record = index.records[0]
     seen = load_image(index.path_of(record), (32, 32), scale=predictor.spec.scale)
-    assert seen.max() > 200
+    assert seen.max() > 100  # of the upper 8 bits alone it would be 9
     answer = predictor.predict([index.path_of(record)])[0]
     cached = extract_features(
         index, [0], FeatureSpec.from_config(TINY), cache_dir=tmp_path / "cache"
