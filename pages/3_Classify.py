@@ -3,6 +3,7 @@
 import streamlit as st
 
 from ui.classify.answers import draw_predictions, draw_table, predict
+from ui.classify.live import draw_live
 from ui.classify.sources import gather_photos
 from ui.runs.picker import loadable_runs, select_run
 from ui.shared import words
@@ -35,7 +36,9 @@ with bootstrap("Classify") as studio:
         )
     with source:
         photos = gather_photos(run)
-    if photos:
+    if photos is None:
+        draw_live(studio.workspace, run)
+    elif photos:
         predictions = predict(studio.workspace, run, photos)
         draw_predictions(studio.workspace, run, photos, predictions, top_k)
         draw_table(predictions, run.class_names, run)

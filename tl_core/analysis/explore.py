@@ -165,9 +165,7 @@ def mean_images(index: DatasetIndex) -> np.ndarray:
 
     def read(record: ImageRecord) -> np.ndarray | None:
         try:
-            return load_image(
-                index.path_of(record), (_MEAN_SIDE, _MEAN_SIDE), scale=index.scale_of(record)
-            )
+            return load_image(index.path_of(record), (_MEAN_SIDE, _MEAN_SIDE))
         except (ImageError, OSError):
             return None
 

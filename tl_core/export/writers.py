@@ -79,7 +79,7 @@ class Writing:
         return [
             index.decode(
                 index.records[chosen.positions[place]],
-                lambda data: load_image(data, size, resize, self.run.pixel_scale),
+                lambda data: load_image(data, size, resize),
             )
             for place in spread
         ]

@@ -89,7 +89,6 @@ def extract_features(
         (1, 3, 32)
     """
     views = spec.num_views(views)
-    spec = spec.scaled_for(index)
     records = [index.records[int(number)] for number in indices]
     with open_feature_cache(cache_dir) as cache:
         table = FeatureTable(cache, [record.sha256 for record in records], spec, views)
@@ -155,7 +154,7 @@ def extract_images(
 
     def load(job: Job) -> np.ndarray | None:
         try:
-            return load_image(images[job.number], spec.image_size, spec.resize, spec.scale)
+            return load_image(images[job.number], spec.image_size, spec.resize)
         except ImageError as error:
             errors[job.number] = str(error)
             return None
@@ -240,5 +239,4 @@ def load_record(index: DatasetIndex, record: ImageRecord, spec: FeatureSpec) -> 
     Raises:
         DatasetError: it is gone, was changed, or cannot be decoded.
     """
-    size, resize, scale = spec.image_size, spec.resize, spec.scaled_for(index).scale
-    return index.decode(record, lambda data: load_image(data, size, resize, scale))
+    return index.decode(record, lambda data: load_image(data, spec.image_size, spec.resize))

@@ -13,7 +13,7 @@ from tl_core.data.sample import dataset
 from tl_core.errors import RunError
 from tl_core.runs.store import Run
 
-EXAMPLES, UPLOAD, CAMERA = "Examples", "Upload", "Camera"
+EXAMPLES, UPLOAD, CAMERA, LIVE = "Examples", "Upload", "Camera", "Live"
 NUM_EXAMPLES = 3
 
 
@@ -30,11 +30,11 @@ class Photo:
         return hashlib.sha256(self.data).hexdigest()
 
 
-def gather_photos(run: Run) -> list[Photo]:
-    """Draw the choice of a source and return the photos that came from it."""
+def gather_photos(run: Run) -> list[Photo] | None:
+    """Draw the choice of a source and return the photos that came from it; None for live ones."""
     source = st.segmented_control(
         "Photos from",
-        [EXAMPLES, UPLOAD, CAMERA],
+        [EXAMPLES, UPLOAD, CAMERA, LIVE],
         default=EXAMPLES,
         key="photo_source",
         required=True,
@@ -51,6 +51,8 @@ def gather_photos(run: Run) -> list[Photo]:
         if not files:
             st.caption("As many as you like. They stay in memory and are not kept.")
         return [Photo(file.name, file.getvalue()) for file in files or []]
+    if source == LIVE:
+        return None
     if source == CAMERA:
         shot = st.camera_input("Camera", key="photo_camera", label_visibility="collapsed")
         return [] if shot is None else [Photo("camera.jpg", shot.getvalue())]

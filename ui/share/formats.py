@@ -13,6 +13,7 @@ from tl_core.export.formats import FORMATS, Format
 from tl_core.jobs import export as export_jobs
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
+from ui.share.web_page import page_address
 from ui.shared.errors import guarded
 from ui.shared.progress import draw_bar
 from ui.shared.words import plain
@@ -39,7 +40,7 @@ def _draw_format(workspace: Workspace, run: Run, row: Format) -> None:
             _draw_downloads(workspace, run, export)
         _draw_card(export)
     elif export_jobs.export_state(workspace, run, row.name) is not None:
-        _poll(workspace, run.id, row.name)
+        draw_export_progress(workspace, run.id, row.name)
     elif not row.is_available:
         st.caption("It needs a package that is not installed. This command installs it:")
         st.code(row.install_command, language="bash")
@@ -55,6 +56,8 @@ def figures(export: Export) -> str:
     """Return in one line how large an export is and how near it comes to the app."""
     size = sum(one.bytes for one in export.info.files.values())
     facts = [f"{size / 1e6:,.1f} MB"]
+    if export.format.is_page:
+        facts.append("opens in a browser, so it is not compared with the app here")
     if (parity := export.parity) is not None:
         total = parity["num_photos"] + parity["num_odd_images"]
         same = round(parity["top1_agreement"] * total)
@@ -96,6 +99,8 @@ def _draw_downloads(workspace: Workspace, run: Run, export: Export) -> None:
         type="primary",
         width="stretch",
     )
+    if row.is_page:
+        st.link_button("Open", page_address(export), icon=":material/open_in_new:", width="stretch")
     if st.button(
         "Export again", key=f"export_{row.name}", icon=":material/refresh:", width="stretch"
     ):
@@ -111,7 +116,8 @@ def _draw_card(export: Export) -> None:
 
 @st.fragment(run_every=POLL_SECONDS)
 @guarded
-def _poll(workspace: Workspace, run_id: str, format_name: str) -> None:
+def draw_export_progress(workspace: Workspace, run_id: str, format_name: str) -> None:
+    """Draw how far an export is, and a button that stops it; rerun the page when it ends."""
     run = Run(workspace.runs_dir / run_id)
     state = export_jobs.export_state(workspace, run, format_name)
     if state is None:

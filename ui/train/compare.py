@@ -125,8 +125,7 @@ def _draw_chance(workspace: Workspace, runs: Sequence[Run], titles: Mapping[str,
     except TLError as error:
         st.caption(words.plain(str(error)))
         return
-    if test is not None:
-        draw_verdict(test)
+    draw_verdict(test)
 
 
 def _draw_curves(runs: Sequence[Run], titles: Mapping[str, str]) -> None:

@@ -1,16 +1,18 @@
 """The exported page in a real browser: photos, camera, keyboard, heat map, offline."""
 
 import itertools
+import shutil
 
 import numpy as np
 import pytest
-from browser_helpers import ARTIFACTS
+from browser_helpers import ARTIFACTS, open_page, run_app
 from made_export import make_export_run
 from PIL import Image
 from playwright.sync_api import expect
 
 from benchmarks.web_export import serve
 from tl_core.export.exporter import export_run
+from tl_core.export.run_exports import export_folder
 from tl_core.export.web.runtime import fetch_runtime
 from tl_core.inference.predict import load_predictor
 
@@ -235,6 +237,19 @@ def test_in_a_frame_it_is_the_player_alone_with_the_camera_on(chromium, site):
         expect(page.locator(hidden)).to_be_hidden()
     expect(page.locator("body")).to_have_css("background-color", "rgb(18, 22, 21)")
     context.close()
+
+
+def test_the_studio_shows_it_live(chromium, run, host):
+    shutil.copytree(host / "some" / "where", export_folder(run, "web"))
+    with run_app(run.workspace) as server:
+        page = open_page(chromium, f"{server.url}/Classify?run={run.id}")
+        page.get_by_text("Live", exact=True).click()
+        frame = page.frame_locator("iframe[title='Live camera and its answers']")
+        expect(frame.locator("#rate")).to_contain_text("answers/s", timeout=60_000)
+        expect(frame.locator("#bars li")).to_have_count(3)
+        page.wait_for_timeout(1000)
+        page.screenshot(path=ARTIFACTS / "classify_live.png", full_page=True)
+        page.context.close()
 
 
 @pytest.mark.parametrize("width", [480, 1280])
