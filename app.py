@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from tl_core.runs.store import list_runs
+from tl_core.projects.registry import runs_of
 from ui.datasets.sample import draw_progress, ensure_sample
 from ui.home.cards import draw_pictures, draw_steps
 from ui.shared import session_keys
@@ -22,7 +22,7 @@ with bootstrap(TITLE) as studio:
     if studio.dataset is None or ensure_sample(studio.workspace) is not None:
         draw_progress(studio.workspace)
     index = studio.index()
-    runs = list_runs(studio.workspace.runs_dir)
+    runs = runs_of(studio.workspace, studio.dataset) if studio.dataset else []
     if index is not None:
         step = next_step(runs, bool(st.session_state.get(session_keys.SEEN_DATA)))
         with action:

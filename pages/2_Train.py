@@ -40,7 +40,7 @@ with bootstrap("Train") as studio:
     if index is None or studio.dataset is None:
         empty_state(":material/photo_library:", "Training needs pictures.", DATA_PAGE, "Add some")
         st.stop()
-    runs = listed_runs(studio.workspace)
+    runs = listed_runs(studio.workspace, studio.dataset)
     form, result = st.columns([5, 8], gap="large")
     with form:
         section(
@@ -73,6 +73,6 @@ with bootstrap("Train") as studio:
             persist_state="session",
         )
         VIEWS[view or RUN_VIEW](TrainPage(studio, config, runs))
-    draw_runs_table(studio.workspace, runs)
+    draw_runs_table(studio.workspace, studio.dataset, runs)
     if config is not None:
         prepare_quietly(studio, config)

@@ -13,11 +13,11 @@ from ui.shell.page import bootstrap
 
 with bootstrap("Classify") as studio:
     page_header("Classify", "Photos in, answers out. They are not kept.")
-    runs = loadable_runs(studio.workspace)
+    runs = loadable_runs(studio.workspace, studio.dataset)
     if not runs:
         empty_state(
             ":material/model_training:",
-            "There is no trained model yet. The first takes under a minute.",
+            "This project has no trained model yet. The first takes under a minute.",
             TRAIN_PAGE,
             "Train a classifier",
         )

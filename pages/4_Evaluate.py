@@ -36,11 +36,11 @@ SECTIONS = {
 
 with bootstrap("Evaluate") as studio:
     action = page_header("Evaluate", "How good it is, what it confuses, and when to believe it.")
-    runs = [run for run in loadable_runs(studio.workspace) if not run.is_active]
+    runs = [run for run in loadable_runs(studio.workspace, studio.dataset) if not run.is_active]
     if not runs:
         empty_state(
             ":material/model_training:",
-            "There is no trained model to evaluate yet. The first takes under a minute.",
+            "This project has no trained model to evaluate yet. The first takes under a minute.",
             TRAIN_PAGE,
             "Train a classifier",
         )

@@ -96,7 +96,7 @@ def test_dataset_and_run_stay_what_was_chosen(workspace, make_dataset, tmp_path,
             assert_shows(tab, "Evaluate", second, old)
             go_to(tab, "Data")
             pick(tab, "dataset", TITLES[first])
-            assert_shows(tab, "Data", first, old)
+            assert_shows(tab, "Data", first)  # the run is another project's
             go_to(page, "Data")  # the first tab does not follow the second
             assert_shows(page, "Data", second, old)
             pick(page, "dataset", TITLES[first])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from made_project import add_run
 
-from tl_core.files import write_text
+from tl_core.files import write_json, write_text
 from tl_core.projects.run_names import run_names
-from tl_core.runs.files import CONFIG_FILE, update_status
+from tl_core.runs.files import CONFIG_FILE, ORIGIN_FILE, update_status
 from tl_core.runs.store import Run, list_runs, rename_run
 
 
@@ -60,6 +60,14 @@ def test_a_name_has_four_settings_at_most(place, pets):
         **{"epochs": 3, "batch_size": 8, "seed": 4},
     }
     assert names(place, pets, {}, other)[1] == "64, lr 0.01, dropout 0.1, 3 epochs"
+
+
+def test_runs_on_another_number_of_photos_say_it(place, pets):
+    runs = [add_run(place, pets) for _ in range(2)]
+    for run, count in zip(runs, (2010, 2009), strict=True):
+        write_json(run.run_dir / ORIGIN_FILE, {**run.origin, "num_images": count})
+
+    assert list(run_names(runs).values()) == ["2,010 photos", "2,009 photos"]
 
 
 def test_a_name_that_a_person_gave_stays(place, pets):

@@ -34,6 +34,7 @@ from tl_core.workspace import Workspace
 __all__ = [
     "MAX_TITLE",
     "Project",
+    "by_project",
     "check_idle",
     "forget_folder",
     "is_folder",
@@ -144,12 +145,27 @@ def project_of(workspace: Workspace, work: WorkFolder) -> Project | None:
 def runs_of(workspace: Workspace, project: Project, *, include_archived: bool = False) -> list[Run]:
     """Return the runs of a project, the newest first."""
     runs = list_runs(workspace.runs_dir, include_archived=include_archived)
-    return _work_of(workspace, project, runs)
+    return by_project(workspace, runs).get(project.id, [])
 
 
 def searches_of(workspace: Workspace, project: Project) -> list[Sweep]:
     """Return the searches of a project, the newest first."""
-    return _work_of(workspace, project, list_sweeps(workspace))
+    return by_project(workspace, list_sweeps(workspace)).get(project.id, [])
+
+
+def by_project(workspace: Workspace, work: Iterable[Work]) -> dict[str, list[Work]]:
+    """Return runs or searches by the id of their project, in their order.
+
+    Those whose files do not say to which project they belong are under ``""``.
+    """
+    names = Names(workspace)
+    found: dict[str, list[Work]] = {}
+    for one in work:
+        project_id = ""
+        with suppress(RunError):
+            project_id = names.id_of(one.data_dir)
+        found.setdefault(project_id, []).append(one)
+    return found
 
 
 def check_idle(workspace: Workspace, project: Project) -> None:
@@ -313,16 +329,6 @@ def _records_path(workspace: Workspace) -> Path:
 
 def _opened_path(workspace: Workspace) -> Path:
     return workspace.datasets_dir / "opened.json"
-
-
-def _work_of(workspace: Workspace, project: Project, work: Iterable[Work]) -> list[Work]:
-    names = Names(workspace)
-    found = []
-    for one in work:
-        with suppress(RunError):
-            if names.id_of(one.data_dir) == project.id:
-                found.append(one)
-    return found
 
 
 def _folders_of_work(workspace: Workspace) -> Iterator[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -29,39 +29,40 @@ def run_names(runs: Sequence[Run]) -> dict[str, str]:
         >>> from tl_core.projects.run_names import run_names
         >>> from tl_core.runs.store import list_runs
         >>> run_names(list_runs("runs"))
-        {'first': '16, lr 0.01, frozen'}
+        {'first': '8, lr 0.01, frozen'}
     """
-    configs: dict[str, TrainConfig | None] = {}
+    words: dict[str, dict[str, str]] = {}
     for run in runs:
-        configs[run.id] = None
         with suppress(RunError):
-            configs[run.id] = run.config
-    readable = [config for config in configs.values() if config is not None]
-    differing = [name for name in _WORDS if _differ(readable, name)] or list(_USUAL)
+            words[run.id] = _words_of(run)
+    differing = [name for name in _NAMES if _differ(words.values(), name)]
     names = {}
     for run in runs:
-        config = configs[run.id]
         if run.name != run.id:
             names[run.id] = run.name
-        elif config is None:
-            names[run.id] = run.id
+        elif run.id in words:
+            names[run.id] = _name(words[run.id], differing)
         else:
-            names[run.id] = _name(config, differing)
+            names[run.id] = run.id
     return _told_apart(runs, names)
 
 
-def settings_name(config: TrainConfig) -> str:
-    """Return the name of a run of these settings beside which there is no other."""
-    return _name(config, list(_USUAL))
+def _words_of(run: Run) -> dict[str, str]:
+    """Return what there is to say of a run's settings and photos, by setting."""
+    words = {name: word for name, say in _WORDS.items() if (word := say(run.config))}
+    with suppress(RunError):
+        if isinstance(num_images := run.origin.get("num_images"), int):
+            words[_PHOTOS] = f"{num_images:,} photos"
+    return words
 
 
-def _name(config: TrainConfig, settings: Sequence[str]) -> str:
-    words = [word for name in settings if (word := _WORDS[name](config))]
-    return ", ".join(words[:MAX_PARTS]) or settings_name(config)
+def _name(words: Mapping[str, str], differing: Sequence[str]) -> str:
+    telling = [words[name] for name in differing if name in words]
+    return ", ".join(telling[:MAX_PARTS] or [words[name] for name in _USUAL])
 
 
-def _differ(configs: Sequence[TrainConfig], name: str) -> bool:
-    return len({word for config in configs if (word := _WORDS[name](config))}) > 1
+def _differ(words: Iterable[Mapping[str, str]], name: str) -> bool:
+    return len({one[name] for one in words if name in one}) > 1
 
 
 def _told_apart(runs: Sequence[Run], names: Mapping[str, str]) -> dict[str, str]:
@@ -157,3 +158,5 @@ _WORDS: dict[str, Callable[[TrainConfig], str]] = {
     "test_fraction": _plain("test_fraction", "test"),
     "seed": _plain("seed", "seed"),
 }
+_PHOTOS = "num_images"
+_NAMES = (*_WORDS, _PHOTOS)

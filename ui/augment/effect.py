@@ -20,10 +20,11 @@ from tl_core.runs.store import load_run
 from ui.augment.state import EFFECT, current_augment, say_augment, say_strength, title_of
 from ui.data.progress import POLL_SECONDS
 from ui.datasets.dataset_view import View
+from ui.runs.picker import run_title
 from ui.shared.errors import guarded
 from ui.shared.page_layout import section
 from ui.shared.progress import draw_bar
-from ui.shared.words import number_of, plain, run_title
+from ui.shared.words import number_of, plain
 
 TOGETHER = "All together"
 

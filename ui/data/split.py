@@ -14,7 +14,7 @@ from tl_core.data.split import PARTS, Split, groups_apart, split_dataset
 from tl_core.features.spec import FeatureSpec
 from tl_core.jobs import client as jobs
 from tl_core.metrics.classification import wilson_interval
-from tl_core.runs.store import list_runs
+from tl_core.projects.registry import runs_of
 from ui.data.progress import draw_job
 from ui.datasets.dataset_view import View
 from ui.shared.address import page_link
@@ -53,8 +53,8 @@ def images_needed(accuracy: float, most: float = MAX_HALF) -> int:
 
 def expected_accuracy(view: View) -> tuple[float, str]:
     """Return the accuracy that intervals are reckoned for, and where it comes from."""
-    for run in list_runs(view.workspace.runs_dir):
-        if run.is_loadable and run.data_dir == view.dataset.path:
+    for run in runs_of(view.workspace, view.dataset):
+        if run.is_loadable:
             for part in ("test", "val"):
                 value = run.metrics.get(f"{part}_accuracy")
                 if value is not None:

@@ -1,69 +1,49 @@
-"""Which datasets there are, and which one the person looks at.
+"""Which project a person works on, and the folders of this machine that may be opened as one.
 
-Datasets are the folders of the workspace and, in studio mode, folders of this machine opened by
-path. The latter are remembered in ``datasets/opened.json`` and never written to. Which one was
+A project is a dataset with what was made from it, see :mod:`tl_core.projects.registry`; the one
 worked on last is in ``datasets/last.json``.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
 
-from tl_core.data.sample.dataset import SAMPLE_NAME
-from tl_core.errors import DatasetError, did_you_mean
+from tl_core.errors import DatasetError
 from tl_core.files import expand, read_json, write_json
+from tl_core.projects import registry
+from tl_core.projects.registry import Project, list_projects, project_at
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
 from ui.shared import address, session_keys
 from ui.shared.words import plain
 
 FOLDERS_ENVIRONMENT_NAME = "TL_FOLDERS"
-SAMPLE_TITLE = "Sample set: pizza, burger, taco"
+
+DatasetRef = Project
 
 
-@dataclass(frozen=True)
-class DatasetRef:
-    """A dataset that can be chosen; ``id`` is what the address names it by."""
-
-    id: str
-    title: str
-    path: Path
-    is_ours: bool
-
-    @property
-    def is_sample(self) -> bool:
-        """Whether this is the drawn sample set."""
-        return self.is_ours and self.path.name == SAMPLE_NAME
-
-
-def list_datasets(workspace: Workspace) -> list[DatasetRef]:
-    """Return the sample set, the workspace's own datasets and the opened folders, in that order."""
-    own = [
-        DatasetRef(
-            dataset_id(workspace, path),
-            SAMPLE_TITLE if path.name == SAMPLE_NAME else path.name,
-            path,
-            True,
-        )
-        for path in sorted(workspace.datasets_dir.glob("*"))
-        if path.is_dir() and not path.name.startswith(".")
+def list_datasets(workspace: Workspace) -> list[Project]:
+    """Return the projects that may be looked at: not folders outside of the allowed one."""
+    return [
+        project
+        for project in list_projects(workspace)
+        if project.is_ours or project.path.is_relative_to(allowed_folder())
     ]
-    opened = [
-        DatasetRef(dataset_id(workspace, path), f"{path.name} (in {path.parent})", path, False)
-        for path in map(Path, _read_opened(workspace))
-        if is_folder(path) and path.is_relative_to(allowed_folder())
-    ]
-    return sorted(own, key=lambda dataset: not dataset.is_sample) + opened
 
 
-def is_folder(path: Path) -> bool:
-    """Return whether a path leads to a folder; not one that cannot be reached, either."""
-    return os.path.isdir(path)  # noqa: PTH112, Path.is_dir raises for those
+def distinct_titles(projects: Sequence[Project]) -> dict[str, str]:
+    """Return a title for each project by id, no two alike; it says when the folder is missing."""
+    counts = Counter(project.title for project in projects)
+    titles = {}
+    for project in projects:
+        title = project.title if counts[project.title] == 1 else f"{project.title} [{project.id}]"
+        titles[project.id] = f"{title} (folder missing)" if project.is_missing else title
+    return titles
 
 
 def allowed_folder() -> Path:
@@ -87,37 +67,23 @@ def open_folder(workspace: Workspace, text: str) -> DatasetRef:
             f"Expected a folder inside '{allowed}', received '{text}'. The setting "
             f"{FOLDERS_ENVIRONMENT_NAME} names the folder inside which others may be opened."
         )
-    if not is_folder(path):
-        raise DatasetError(f"There is no folder '{path}' on this machine.{_similar(path)}")
-    known = {dataset.path: dataset for dataset in list_datasets(workspace)}
-    if path in known:
-        return known[path]
-    write_json(_opened_path(workspace), [*_read_opened(workspace), str(path)])
-    return DatasetRef(dataset_id(workspace, path), path.name, path, False)
-
-
-def forget_folder(workspace: Workspace, dataset: DatasetRef) -> None:
-    """Take an opened folder off the list; the folder itself is left alone."""
-    rest = [path for path in _read_opened(workspace) if path != str(dataset.path)]
-    write_json(_opened_path(workspace), rest)
+    return registry.open_folder(workspace, path)
 
 
 def dataset_id(workspace: Workspace, path: Path) -> str:
-    """Return the short id of a dataset's folder, the same whenever and wherever it is opened.
-
-    A dataset of the workspace is known by its folder's name, an opened folder by a hash of its
-    path: two folders of one name in different places are two datasets.
-    """
-    stored = workspace.relative(path)
-    folder, name = os.path.split(stored)
-    if folder == workspace.relative(workspace.datasets_dir) and name.isprintable():
-        return name
-    digest = hashlib.sha256(os.fsencode(stored)).hexdigest()
-    return f"folder-{digest[:12]}"
+    """Return the id of the project of a data folder."""
+    return project_at(workspace, path).id
 
 
 def choose_dataset(workspace: Workspace, chosen_id: str) -> None:
-    """Make a dataset the current one from the next run of the page on, and remember it."""
+    """Make a project the current one from the next run of the page on, and remember it.
+
+    No run is chosen then: it would be another project's.
+    """
+    if chosen_id != address.chosen(session_keys.DATASET):
+        address.choose(session_keys.RUN, None)
+        st.session_state.pop(session_keys.RUN, None)
+        st.session_state.pop(session_keys.COMPARED, None)
     address.choose(session_keys.DATASET, chosen_id)
     remember_dataset(workspace, chosen_id)
 
@@ -153,14 +119,14 @@ def settle_dataset(workspace: Workspace) -> DatasetRef | None:
 
 
 def draw_dataset_box(workspace: Workspace, shown: DatasetRef) -> None:
-    """Draw the select box of datasets."""
-    titles = {dataset.id: dataset.title for dataset in list_datasets(workspace)}
+    """Draw the select box of projects."""
+    titles = distinct_titles(list_datasets(workspace))
     titles.setdefault(shown.id, shown.title)  # removed a moment ago
     # Set on every run: after a change of page the state may hold this value already, but the
     # browser's new box does not.
     st.session_state[session_keys.DATASET] = shown.id
     st.selectbox(
-        "Dataset",
+        "Project",
         list(titles),
         format_func=titles.__getitem__,
         key=session_keys.DATASET,
@@ -173,10 +139,9 @@ def _take_dataset(workspace: Workspace) -> None:
     choose_dataset(workspace, st.session_state[session_keys.DATASET])
 
 
-def dataset_of(workspace: Workspace, run: Run) -> DatasetRef:
-    """Return the dataset that a run was trained on."""
-    path = run.data_dir
-    return DatasetRef(dataset_id(workspace, path), path.name, path, False)
+def dataset_of(workspace: Workspace, run: Run) -> Project:
+    """Return the project that a run belongs to."""
+    return project_at(workspace, run.data_dir)
 
 
 def subfolders(folder: Path) -> list[str]:
@@ -197,10 +162,6 @@ def subfolder_paths(folder: Path) -> list[str]:
         ]
 
 
-def _opened_path(workspace: Workspace) -> Path:
-    return workspace.datasets_dir / "opened.json"
-
-
 def _last_path(workspace: Workspace) -> Path:
     return workspace.datasets_dir / "last.json"
 
@@ -212,19 +173,3 @@ def _last_dataset(workspace: Workspace) -> str | None:
         return None
     name = kept.get("dataset") if isinstance(kept, dict) else None
     return name if isinstance(name, str) else None
-
-
-def _read_opened(workspace: Workspace) -> list[str]:
-    try:
-        paths = read_json(_opened_path(workspace))
-    except (OSError, ValueError):
-        return []
-    return [path for path in paths if isinstance(path, str)] if isinstance(paths, list) else []
-
-
-def _similar(path: Path) -> str:
-    try:
-        siblings = [entry.name for entry in path.parent.iterdir() if entry.is_dir()]
-    except OSError:
-        return ""
-    return did_you_mean(path.name, siblings)

@@ -13,7 +13,7 @@ from tl_core.metrics.classification import wilson_interval
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
 from ui.runs.paired_test import draw_verdict, paired_test
-from ui.runs.picker import choose_run
+from ui.runs.picker import choose_run, run_title
 from ui.shared import words
 
 BEFORE, AFTER = "Before", "After"
@@ -21,7 +21,7 @@ BEFORE, AFTER = "Before", "After"
 
 def draw_difference(workspace: Workspace, before: Run, after: Run) -> None:
     """Draw both accuracies with their intervals, and the paired test in a sentence."""
-    st.markdown(f"**Retrained: {words.plain(words.run_title(after))}**")
+    st.markdown(f"**Retrained: {words.plain(run_title(after))}**")
     if not after.is_loadable:
         st.caption(words.plain(after.message or f"It is {after.state}."))
         return

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 
 import streamlit as st
 
 from tl_core.charts.base import percent
 from tl_core.charts.training import history_chart, phase_starts
+from tl_core.projects.registry import Project, by_project, project_of, runs_of
+from tl_core.projects.run_names import run_names
+from tl_core.runs.state_dir import workspace_of
 from tl_core.runs.store import Run, list_runs
 from tl_core.workspace import Workspace
 from ui.shared import address, session_keys, words
@@ -15,15 +19,57 @@ from ui.shared import address, session_keys, words
 RUN_VIEW = "This run"  # title of the Train page's view of one run
 
 
-def listed_runs(workspace: Workspace) -> list[Run]:
-    """Return the runs to choose from, newest first; archived ones only while they are shown."""
+def listed_runs(workspace: Workspace, project: Project | None) -> list[Run]:
+    """Return the runs to choose from, newest first: the project's, or all while those are shown.
+
+    Archived ones are listed only while they are shown.
+    """
     shows_archived = bool(st.session_state.get(session_keys.SHOW_ARCHIVED))
-    return list_runs(workspace.runs_dir, include_archived=shows_archived)
+    if project is None or st.session_state.get(session_keys.ALL_PROJECTS):
+        return list_runs(workspace.runs_dir, include_archived=shows_archived)
+    return runs_of(workspace, project, include_archived=shows_archived)
 
 
-def loadable_runs(workspace: Workspace) -> list[Run]:
+def num_archived_runs(workspace: Workspace, project: Project | None) -> int:
+    """Return how many archived runs there are where :func:`listed_runs` looks."""
+    if project is None or st.session_state.get(session_keys.ALL_PROJECTS):
+        runs = list_runs(workspace.runs_dir, include_archived=True)
+    else:
+        runs = runs_of(workspace, project, include_archived=True)
+    return sum(run.is_archived for run in runs)
+
+
+def loadable_runs(workspace: Workspace, project: Project | None) -> list[Run]:
     """Return the listed runs that can classify, newest first."""
-    return [run for run in listed_runs(workspace) if run.is_loadable]
+    return [run for run in listed_runs(workspace, project) if run.is_loadable]
+
+
+def draw_scope(workspace: Workspace, project: Project) -> None:
+    """Draw the switch that lists the runs of all projects, if there are any of others."""
+    runs = list_runs(workspace.runs_dir, include_archived=True)
+    own = {run.id for run in by_project(workspace, runs).get(project.id, ())}
+    others = {run.id for run in runs} - own
+    if not others:
+        st.session_state.pop(session_keys.ALL_PROJECTS, None)
+        return
+    if address.chosen(session_keys.RUN) in others:
+        st.session_state[session_keys.ALL_PROJECTS] = True
+    st.toggle(
+        "Runs of all projects",
+        key=session_keys.ALL_PROJECTS,
+        persist_state="session",
+        on_change=_leave_other_project,
+        args=(own,),
+        help="Lists the runs and models of the other projects as well, on every page.",
+    )
+
+
+def _leave_other_project(own: Collection[str]) -> None:
+    """Choose no run when the one chosen is not listed any more."""
+    if not st.session_state[session_keys.ALL_PROJECTS]:
+        if address.chosen(session_keys.RUN) not in own:
+            leave_run()
+        st.session_state.pop(session_keys.COMPARED, None)
 
 
 def choose_run(run_id: str) -> None:
@@ -69,13 +115,33 @@ def _take_run() -> None:
 
 
 def run_titles(runs: Sequence[Run]) -> dict[str, str]:
-    """Return a title for each run by id, no two alike."""
-    titles = {run.id: words.run_title(run) for run in runs}
-    taken = list(titles.values())
+    """Return a title for each run by id, no two alike.
+
+    It says how a run differs from the others of its project, see
+    :func:`~tl_core.projects.run_names.run_names`, and whose it is where there are several projects.
+    """
+    if not runs:
+        return {}
+    workspace = workspace_of(runs[0].run_dir)
+    everything = list_runs(workspace.runs_dir, include_archived=True)
+    names: dict[str, str] = {}
+    for members in by_project(workspace, everything).values():
+        names |= run_names(members)
+    shown = by_project(workspace, runs)
+    titles = {run.id: names.get(run.id, run.id) for run in runs}
+    for members in shown.values() if len(shown) > 1 else ():
+        if (project := project_of(workspace, members[0])) is not None:
+            titles |= {run.id: f"{project.title}: {titles[run.id]}" for run in members}
+    taken = Counter(titles.values())
     return {
-        run_id: title if taken.count(title) == 1 else f"{title} ({run_id})"
+        run_id: title if taken[title] == 1 else f"{title} ({run_id})"
         for run_id, title in titles.items()
     }
+
+
+def run_title(run: Run) -> str:
+    """Return the title of one run, as its project lists it."""
+    return run_titles([run])[run.id]
 
 
 def draw_badge(run: Run) -> None:

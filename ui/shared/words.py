@@ -99,18 +99,6 @@ def interval(bounds: Sequence[float]) -> str:
     return f"{100 * low:.1f} to {100 * high:.1f}"
 
 
-def run_title(run: Run) -> str:
-    """Return a run's name for lists: its own, or backbone and time as its folder says them."""
-    if run.name != run.id:
-        return run.name
-    stamp, _, backbone = run.id.partition("_")
-    try:
-        moment = datetime.strptime(stamp, "%Y%m%d-%H%M%S")
-    except ValueError:
-        return run.id
-    return f"{backbone}, {moment:%d %b %H:%M:%S}"
-
-
 def plain(text: str) -> str:
     """Return text as it stands for a place that reads Markdown, such as a file's name.
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from tl_core.jobs.training import worker_state
+from tl_core.projects.registry import Project, project_of, runs_of
 from tl_core.runs.store import Run, list_runs
 from tl_core.workspace import Workspace
 from ui.datasets.picker import DatasetRef, draw_dataset_box, settle_dataset
 from ui.runs.event_feed import follow
 from ui.runs.live_run import progress_text
+from ui.runs.picker import draw_scope
 from ui.shared import words
 from ui.shared.address import page_link
 from ui.shared.errors import guarded
@@ -34,8 +36,9 @@ def draw_sidebar(workspace: Workspace) -> DatasetRef | None:
         st.space("small")
         if dataset is not None:
             draw_dataset_box(workspace, dataset)
+            draw_scope(workspace, dataset)
         active = next((run for run in list_runs(workspace.runs_dir) if run.is_active), None)
-        _training_state(active)(workspace, active)
+        _training_state(active)(workspace, dataset, active)
     return dataset
 
 
@@ -45,12 +48,14 @@ def _training_state(active: Run | None):  # type: ignore[no-untyped-def]
 
 
 @guarded
-def _draw_training(workspace: Workspace, active: Run | None) -> None:
+def _draw_training(workspace: Workspace, project: Project | None, active: Run | None) -> None:
     if active is not None and active.is_active:
         feed = follow(active)
-        st.progress(feed.share_done, text=f"**Training** · {progress_text(feed)}")
+        owner = project_of(workspace, active)
+        where = f" in {words.plain(owner.title)}" if owner is not None and owner != project else ""
+        st.progress(feed.share_done, text=f"**Training{where}** · {progress_text(feed)}")
         return
-    newest = next(iter(list_runs(workspace.runs_dir)), None)
+    newest = None if project is None else next(iter(runs_of(workspace, project)), None)
     worker = worker_state(workspace)
     engine = "ready" if worker.warm else "warming up" if worker.alive else "asleep"
     lines = [f"Training engine: {engine}"]

@@ -6,7 +6,7 @@ import streamlit as st
 
 from tl_core.errors import RunError
 from tl_core.runs.store import Run, annotate_run, archive_run, delete_run, rename_run, unarchive_run
-from ui.runs.picker import choose_run, leave_run
+from ui.runs.picker import choose_run, leave_run, run_title
 from ui.shared import session_keys, words
 from ui.shared.forms import draw_problem
 
@@ -30,7 +30,7 @@ def _draw_words(run: Run) -> None:
         "Name",
         value="" if run.name == run.id else run.name,
         key=f"run_name_{run.id}",
-        placeholder=words.run_title(run),
+        placeholder=run_title(run),
     )
     notes = st.text_area(
         "Notes",
@@ -61,7 +61,7 @@ def _draw_archive(run: Run) -> None:
         ):
             unarchive_run(run)
             choose_run(run.id)
-            st.session_state[session_keys.NOTICE] = f"{words.run_title(run)} is listed again."
+            st.session_state[session_keys.NOTICE] = f"{run_title(run)} is listed again."
             st.rerun()
     elif st.button(
         "Archive",
@@ -72,7 +72,7 @@ def _draw_archive(run: Run) -> None:
     ):
         archive_run(run)
         leave_run()
-        st.session_state[session_keys.NOTICE] = f"Archived {words.run_title(run)}."
+        st.session_state[session_keys.NOTICE] = f"Archived {run_title(run)}."
         st.rerun()
 
 
@@ -92,9 +92,10 @@ def _draw_delete(run: Run) -> None:
     no.button("Keep it", key="delete_no", width="stretch", on_click=_ask, args=(None,))
     if yes.button("Delete it", key="delete_yes", type="primary", width="stretch"):
         _ask(None)
+        title = run_title(run)
         delete_run(run)
         leave_run()
-        st.session_state[session_keys.NOTICE] = f"Deleted {words.run_title(run)}."
+        st.session_state[session_keys.NOTICE] = f"Deleted {title}."
         st.rerun()
 
 

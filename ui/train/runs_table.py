@@ -9,21 +9,22 @@ import pandas as pd
 import streamlit as st
 
 from tl_core.errors import TLError
-from tl_core.runs.store import Run, list_runs
+from tl_core.projects.registry import Project
+from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
+from ui.runs.picker import num_archived_runs, run_titles
 from ui.runs.start import show_run
 from ui.shared import session_keys, words
 
 
-def draw_runs_table(workspace: Workspace, runs: Sequence[Run]) -> None:
+def draw_runs_table(workspace: Workspace, project: Project | None, runs: Sequence[Run]) -> None:
     """Draw the listed runs as a table, and the switch that lists archived ones as well."""
-    num_archived = sum(
-        run.is_archived for run in list_runs(workspace.runs_dir, include_archived=True)
-    )
+    num_archived = num_archived_runs(workspace, project)
     if not runs and not num_archived:
         return
     title, switch = st.columns([3, 1], vertical_alignment="bottom")
-    title.subheader("All runs", anchor=False)
+    is_all = project is None or st.session_state.get(session_keys.ALL_PROJECTS)
+    title.subheader("Runs of all projects" if is_all else "Runs of this project", anchor=False)
     if num_archived:
         switch.toggle(
             f"Show archived ({num_archived})",
@@ -49,13 +50,14 @@ def draw_runs_table(workspace: Workspace, runs: Sequence[Run]) -> None:
             "Seconds": st.column_config.NumberColumn(format="%.1f"),
             "Started": st.column_config.DatetimeColumn(format="distance"),
         },
-        alt="All runs with their settings and figures",
+        alt="Runs with their settings and figures",
     )
 
 
 def runs_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Return one row a run: what it was and what came out."""
-    return pd.DataFrame([_table_row(run) for run in runs])
+    titles = run_titles(runs)
+    return pd.DataFrame([_table_row(run, titles[run.id]) for run in runs])
 
 
 def _open_row(run_ids: Sequence[str]) -> None:
@@ -64,9 +66,9 @@ def _open_row(run_ids: Sequence[str]) -> None:
         show_run(run_ids[rows[0]])
 
 
-def _table_row(run: Run) -> dict[str, object]:
+def _table_row(run: Run, title: str) -> dict[str, object]:
     row: dict[str, object] = {
-        "Run": words.run_title(run),
+        "Run": title,
         "State": words.STATE_BADGES[run.state][2] + (", archived" if run.is_archived else ""),
     }
     try:

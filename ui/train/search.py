@@ -11,7 +11,8 @@ from tl_core.data.dataset import DatasetIndex
 from tl_core.data.split import split_dataset
 from tl_core.jobs import search as search_jobs
 from tl_core.jobs.search import job_of
-from tl_core.search.store import Sweep, list_sweeps
+from tl_core.projects.registry import searches_of
+from tl_core.search.store import Sweep
 from tl_core.workspace import Workspace
 from ui.shared import session_keys
 from ui.shared.errors import guarded
@@ -36,8 +37,7 @@ def draw_search(studio: Studio, config: TrainConfig | None) -> None:
     if index is None or studio.dataset is None:
         st.caption("A search needs photos.")
         return
-    path = studio.dataset.path.absolute()
-    sweeps = [one for one in list_sweeps(studio.workspace) if _data_dir(one) == str(path)]
+    sweeps = searches_of(studio.workspace, studio.dataset)
     active = next((one for one in sweeps if _is_under_way(studio.workspace, one)), None)
     if active is not None:
         _draw_live(studio.workspace, active)
@@ -132,7 +132,3 @@ def _is_under_way(workspace: Workspace, sweep: Sweep) -> bool:
     if state == "queued":
         return job_of(sweep) is not None
     return state == "running"
-
-
-def _data_dir(sweep: Sweep) -> str:
-    return "" if sweep.state == "damaged" else str(sweep.data_dir.absolute())

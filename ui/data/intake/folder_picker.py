@@ -7,11 +7,10 @@ from pathlib import Path
 
 import streamlit as st
 
+from tl_core.projects.registry import forget_folder, is_folder
 from ui.datasets.picker import (
     allowed_folder,
     choose_dataset,
-    forget_folder,
-    is_folder,
     list_datasets,
     open_folder,
     subfolders,

@@ -19,7 +19,13 @@ from tl_core.data.layout.plan import read_layout
 from tl_core.errors import DatasetError
 from tl_core.files import check_is_new
 from tl_core.progress import Monitor
-from ui.datasets.picker import DatasetRef, choose_dataset, dataset_id, list_datasets
+from ui.datasets.picker import (
+    DatasetRef,
+    choose_dataset,
+    dataset_id,
+    distinct_titles,
+    list_datasets,
+)
 from ui.datasets.scans import folder_stamp, load_raw
 from ui.shared import session_keys
 from ui.shared.forms import draw_name
@@ -66,8 +72,9 @@ def _class_names(data_dir: str, stamp: tuple[int, int]) -> list[str]:
 def draw_target(studio: Studio, prefix: str, suggestion: str = "") -> Target:
     """Draw where the pictures go."""
     own = [dataset for dataset in list_datasets(studio.workspace) if dataset.is_ours]
-    titles = {dataset.title: dataset for dataset in own}
-    current = studio.dataset.title if studio.dataset and studio.dataset.is_ours else NEW
+    named_by = distinct_titles(own)
+    titles = {named_by[dataset.id]: dataset for dataset in own}
+    current = named_by.get(studio.dataset.id, NEW) if studio.dataset else NEW
     where, named = st.columns(2)
     target = where.selectbox(
         "Add to",
