@@ -70,13 +70,13 @@ def jpeg(seed: int) -> bytes:
 def test_without_a_model_the_page_leads_to_training(workspace, dataset):
     at = open_page(CLASSIFY)
     assert_sound(at)
-    assert "There is no trained model yet." in texts(at)
+    assert "This project has no trained model yet." in texts(at)
     assert at.button(key="empty_state_next").label == "Train a classifier"
 
 
 def test_a_run_that_only_waits_is_no_model(workspace, dataset):
     create_run(workspace.runs_dir, TrainConfig(), dataset)
-    assert "There is no trained model yet." in texts(open_page(CLASSIFY))
+    assert "This project has no trained model yet." in texts(open_page(CLASSIFY))
 
 
 def test_each_photo_gets_its_classes_with_probabilities(workspace, dataset, opened):

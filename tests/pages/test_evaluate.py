@@ -83,13 +83,13 @@ def labels_of(at):
 def test_without_a_model_the_page_leads_to_training(workspace, dataset):
     at = open_page(EVALUATE)
     assert_sound(at)
-    assert "There is no trained model to evaluate yet." in texts(at)
+    assert "This project has no trained model to evaluate yet." in texts(at)
     assert at.button(key="empty_state_next").label == "Train a classifier"
 
 
 def test_a_run_that_only_waits_cannot_be_evaluated(workspace, dataset):
     create_run(workspace.runs_dir, TrainConfig(), dataset)
-    assert "There is no trained model to evaluate yet." in texts(open_page(EVALUATE))
+    assert "This project has no trained model to evaluate yet." in texts(open_page(EVALUATE))
 
 
 def test_the_summary_says_the_accuracy_with_its_interval(run, asked):

@@ -54,14 +54,14 @@ def test_every_button_to_another_page_keeps_dataset_and_run(
     workspace, own, make_dataset, tmp_path, opened, page, session, has_run, key, title
 ):
     if opened:
-        make_dataset({"cup": 6, "jar": 5}, tmp_path / "elsewhere" / "my kitchen")
-        name = open_folder(workspace, str(tmp_path / "elsewhere" / "my kitchen")).id
+        folder = make_dataset({"cup": 6, "jar": 5}, tmp_path / "elsewhere" / "my kitchen")
+        name = open_folder(workspace, str(folder)).id
     else:
-        name = "my kitchen"
+        folder, name = own, "my kitchen"
     run = None
     if has_run:
-        run = finished_run(workspace, own, class_names=("cup", "jar")).id
-        finished_run(workspace, own, class_names=("cup", "jar"))
+        run = finished_run(workspace, folder, class_names=("cup", "jar")).id
+        finished_run(workspace, folder, class_names=("cup", "jar"))
     at = open_page(page, dataset=name, run=run, **session)
     at.button(key=key).click().run()
     assert not at.exception

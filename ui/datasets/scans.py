@@ -78,6 +78,11 @@ def load_raw(workspace: Workspace, dataset: DatasetRef) -> DatasetIndex:
     Raises:
         DatasetError: the folder is gone or has no images in class folders.
     """
+    if dataset.is_missing:
+        raise DatasetError(
+            f"The folder of '{dataset.title}' is missing: '{dataset.path}'. Re-link the project to "
+            "the folder's new place with 'Manage' below its name in the sidebar."
+        )
     kept = _kept_scans()
     layout = kept_layout(workspace, dataset.path)
     stamp = (*folder_stamp(dataset.path), hash(layout))

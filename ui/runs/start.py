@@ -17,8 +17,8 @@ from tl_core.training.resume import check_same_images
 from tl_core.workspace import Workspace
 from ui.datasets.picker import dataset_id, dataset_of, remember_dataset
 from ui.datasets.scans import load_index
-from ui.runs.picker import RUN_VIEW, choose_run
-from ui.shared import session_keys, words
+from ui.runs.picker import RUN_VIEW, choose_run, run_title
+from ui.shared import session_keys
 
 
 def start_run(
@@ -48,7 +48,7 @@ def retrain(workspace: Workspace, run: Run, note: str) -> Run:
     Raises:
         TLError: as :func:`~tl_core.jobs.training.start_training`.
     """
-    name = f"{words.run_title(run)}, {note}"
+    name = f"{run_title(run)}, {note}"
     return training_jobs.start_training(workspace, run.config, run.data_dir, name)
 
 
@@ -60,7 +60,8 @@ def fine_tune(workspace: Workspace, run: Run, changes: Mapping[str, Any]) -> Run
         TLError: the photos cannot be read.
     """
     check_same_images(run, load_index(workspace, dataset_of(workspace, run)))
-    name = f"{words.run_title(run)}, fine-tuned"
+    # One without a name is listed by its settings, which say how much is fine-tuned.
+    name = None if run.name == run.id else f"{run.name}, fine-tuned"
     new = training_jobs.continue_training(workspace, run, changes, name)
     show_run(new.id)
     return new

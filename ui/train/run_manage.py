@@ -7,7 +7,7 @@ import streamlit as st
 from tl_core.errors import RunError
 from tl_core.runs.store import Run, annotate_run, archive_run, delete_run, rename_run, unarchive_run
 from ui.runs.picker import choose_run, leave_run, run_title
-from ui.shared import session_keys, words
+from ui.shared import session_keys
 from ui.shared.forms import draw_problem
 
 PANEL_WIDTH = 320  # pixels

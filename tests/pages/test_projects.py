@@ -1,0 +1,178 @@
+"""Pages show what belongs to the project in view, and all projects on request."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from app_helpers import (
+    CLASSIFY,
+    DATA,
+    TRAIN,
+    assert_sound,
+    finished_run,
+    open_page,
+    texts,
+)
+from made_project import add_search
+
+from tl_core.projects.registry import load_project, rename_project
+from tl_core.runs.files import end_run
+from tl_core.runs.store import archive_run, create_run, delete_run
+
+EVALUATE = "pages/4_Evaluate.py"
+
+
+@pytest.fixture
+def fruit(workspace, dataset, make_dataset):
+    """A second project beside that of the cats and dogs, each with runs."""
+    return make_dataset({"cup": 6, "jar": 5}, workspace.datasets_dir / "fruit")
+
+
+@pytest.fixture
+def runs(workspace, dataset, fruit):
+    """Two runs of each project by name; those of the second project are newer."""
+    made = {}
+    for name, data_dir, classes in (
+        ("pets", dataset, ("cat", "dog")),
+        ("fruit", fruit, ("cup", "jar")),
+    ):
+        made[f"{name} 256"] = finished_run(workspace, data_dir, class_names=classes)
+        made[f"{name} 64"] = finished_run(
+            workspace, data_dir, class_names=classes, fc_layers=(64,), test_accuracy=0.7
+        )
+    return made
+
+
+def shown_runs(at):
+    return list(at.selectbox(key="run").options)
+
+
+def table(at):
+    (frame,) = [one for one in at.dataframe if "Run" in one.value.columns]
+    return list(frame.value["Run"])
+
+
+@pytest.mark.parametrize("page", [TRAIN, CLASSIFY, EVALUATE])
+def test_a_page_lists_the_runs_of_the_project_in_view_named_by_what_differs(runs, page):
+    for project in ("sample", "fruit"):
+        name = "fruit" if project == "fruit" else runs["pets 64"].data_dir.name
+        at = open_page(page, dataset=name)
+        assert not at.exception
+        assert shown_runs(at) == ["64", "256"]
+
+
+def test_all_projects_are_one_click_away_and_say_whose_a_run_is(workspace, runs):
+    rename_project(workspace, load_project(workspace, "fruit"), "Fruit")
+    at = open_page(TRAIN, dataset="fruit")
+    assert table(at) == ["64", "256"]
+    at.toggle(key="all_projects").set_value(True).run()
+    assert_sound(at)
+    everything = [
+        "Fruit: 64",
+        "Fruit: 256",
+        *(f"Sample set: pizza, burger, taco: {name}" for name in ("64", "256")),
+    ]
+    assert shown_runs(at) == table(at) == everything
+    assert at.selectbox(key="dataset").value == "fruit"
+
+
+def test_the_compared_runs_are_of_the_project_in_view(runs):
+    at = open_page(TRAIN, dataset="fruit", train_view="Compare")
+    assert_sound(at)
+    assert set(at.multiselect(key="compared").value) == {runs["fruit 64"].id, runs["fruit 256"].id}
+    at.selectbox(key="dataset").set_value(runs["pets 64"].data_dir.name).run()
+    assert_sound(at)
+    assert set(at.multiselect(key="compared").value) == {runs["pets 64"].id, runs["pets 256"].id}
+
+
+def test_another_project_is_shown_without_the_run_chosen_before(runs):
+    pets = runs["pets 64"].data_dir.name
+    at = open_page(TRAIN, dataset="fruit", run=runs["fruit 256"].id)
+    at.selectbox(key="dataset").set_value(pets).run()
+    assert_sound(at)
+    assert at.query_params == {"dataset": pets}
+    assert at.selectbox(key="run").value == runs["pets 64"].id
+    assert not at.toggle(key="all_projects").value
+
+
+def test_an_address_that_names_a_run_of_another_project_shows_it_and_keeps_the_project(runs):
+    at = open_page(TRAIN, dataset="fruit", run=runs["pets 256"].id)
+    assert_sound(at)
+    assert at.selectbox(key="run").value == runs["pets 256"].id
+    assert at.selectbox(key="dataset").value == "fruit"
+    assert at.toggle(key="all_projects").value
+
+    at.toggle(key="all_projects").set_value(False).run()
+    assert_sound(at)
+    assert at.query_params == {"dataset": "fruit"}
+    assert at.selectbox(key="run").value == runs["fruit 64"].id
+
+
+def test_a_run_that_is_gone_does_not_list_all_projects(runs):
+    delete_run(runs["fruit 256"])
+    at = open_page(TRAIN, dataset="fruit", run=runs["fruit 256"].id)
+    assert_sound(at)
+    assert not at.toggle(key="all_projects").value
+    assert shown_runs(at) == [runs["fruit 64"].id] or shown_runs(at) == ["64, lr 0.001, frozen"]
+
+
+def test_the_figure_in_the_sidebar_is_of_the_project_in_view(workspace, dataset, fruit):
+    finished_run(workspace, dataset)
+    run = create_run(workspace.runs_dir, finished_run(workspace, fruit).config, fruit)
+    end_run(run.run_dir, "failed")
+    pets = open_page(DATA, dataset=dataset.name)
+    other = open_page(DATA, dataset="fruit")
+    assert "Last run: 90.0 %" in "\n".join(one.value for one in pets.sidebar.caption)
+    assert "Last run: failed" in "\n".join(one.value for one in other.sidebar.caption)
+
+
+def test_a_training_of_another_project_says_whose_it_is(workspace, dataset, fruit):
+    create_run(workspace.runs_dir, finished_run(workspace, fruit).config, fruit)
+    at = open_page(DATA, dataset=dataset.name)
+    (bar,) = at.sidebar.get("progress")
+    assert "Training in fruit" in bar.proto.text
+    (own,) = open_page(DATA, dataset="fruit").sidebar.get("progress")
+    assert "Training** " in own.proto.text
+
+
+def test_home_counts_the_runs_of_the_project_in_view(workspace, dataset, fruit):
+    finished_run(workspace, fruit)
+    at = open_page(dataset=dataset.name)
+    assert "No run yet" in texts(at)
+    assert at.button(key="next_step").label == "Look at the pictures"
+    assert "1 run" in texts(open_page(dataset="fruit"))
+
+
+def test_a_project_without_runs_beside_one_with_runs_says_so(workspace, dataset, fruit):
+    finished_run(workspace, fruit)
+    at = open_page(CLASSIFY, dataset=dataset.name)
+    assert_sound(at)
+    assert "This project has no trained model yet." in texts(at)
+    at.toggle(key="all_projects").set_value(True).run()
+    assert len(shown_runs(at)) == 1
+
+
+def test_archived_runs_of_another_project_are_not_counted(workspace, runs):
+    archive_run(runs["pets 64"])
+    labels = [one.label for one in open_page(TRAIN, dataset="fruit").toggle]
+    assert not [label for label in labels if label.startswith("Show archived")]
+
+
+def test_searches_are_those_of_the_project_in_view(workspace, dataset, fruit):
+    add_search(workspace, fruit)
+    own = open_page(TRAIN, dataset="fruit", train_view="Search")
+    other = open_page(TRAIN, dataset=dataset.name, train_view="Search")
+    for at in (own, other):
+        assert not at.exception
+    assert "delete_search" in {button.key for button in own.button}
+    assert "delete_search" not in {button.key for button in other.button}
+
+
+def test_a_project_whose_folder_is_missing_stays_and_says_what_to_do(workspace, dataset, runs):
+    shutil.move(runs["fruit 64"].data_dir, workspace.root / "moved")
+    at = open_page(TRAIN, dataset="fruit")
+    assert not at.exception
+    assert "Re-link" in at.error[0].value
+    assert "fruit (folder missing)" in at.selectbox(key="dataset").options
+    assert at.query_params["dataset"] == "fruit"
