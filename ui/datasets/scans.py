@@ -18,6 +18,7 @@ from tl_core.data.curation.store import (
     load_decisions,
 )
 from tl_core.data.dataset import DatasetIndex, scan_dataset
+from tl_core.errors import DatasetError
 from tl_core.workspace import Workspace
 from ui.datasets.picker import DatasetRef, subfolder_paths
 from ui.shared.progress import shower
