@@ -10,11 +10,11 @@ from ui.shell.page import bootstrap
 
 with bootstrap("Share") as studio:
     page_header("Share", "Take a model out of the studio, with a proof that it answers as here.")
-    runs = [run for run in loadable_runs(studio.workspace) if not run.is_active]
+    runs = [run for run in loadable_runs(studio.workspace, studio.dataset) if not run.is_active]
     if not runs:
         empty_state(
             ":material/model_training:",
-            "There is no trained model to share yet. The first takes under a minute.",
+            "This project has no trained model to share yet. The first takes under a minute.",
             TRAIN_PAGE,
             "Train a classifier",
         )
