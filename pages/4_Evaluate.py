@@ -51,6 +51,8 @@ with bootstrap("Evaluate") as studio:
         st.caption(f"Its class folders need the names {', '.join(map(plain, run.class_names))}.")
         st.stop()
     looked = look(studio.workspace, run, source)
+    if looked is None:
+        st.stop()
     with action:
         draw_downloads(looked)
     draw_refusal()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from tl_core.data.sample.dataset import SAMPLE_NAME
 from tl_core.files import write_bytes, write_json, write_text
 from tl_core.jobs import training as training_jobs
 from tl_core.jobs import worker_client
+from tl_core.jobs.handlers import KINDS, JobContext
+from tl_core.jobs.queue import JobQueue
+from tl_core.progress import Monitor
 from tl_core.runs.files import CLASSES_FILE, HISTORY_FILE, METRICS_FILE, WEIGHTS_FILE, end_run
 from tl_core.runs.store import Run, create_run
 from tl_core.workspace import ENVIRONMENT_NAME, Workspace
@@ -34,6 +38,20 @@ def make_workspace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workspace
     for module in (training_jobs, worker_client):
         monkeypatch.setattr(module, "ensure_worker", lambda *args, **kwargs: None)
     return workspace
+
+
+def work_at_once(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Have jobs of a kind done the moment they are asked for; others wait for ever."""
+
+    def work(workspace: Workspace, **_: object) -> None:
+        queue = JobQueue(workspace)
+        for job in queue.jobs():
+            if job.kind == kind:
+                with suppress(Exception):  # the worker lives on, and the job keeps the reason
+                    KINDS[kind].run(JobContext(workspace, job, Monitor()))
+                queue.finish(job.id)
+
+    monkeypatch.setattr(worker_client, "ensure_worker", work)
 
 
 def sample_folder(workspace: Workspace) -> Path:

@@ -11,6 +11,7 @@ from tl_core.errors import TakenError
 from tl_core.files import (
     delete_folder,
     delete_stale_files,
+    keep_newest,
     new_folder,
     read_json,
     replacing,
@@ -212,3 +213,13 @@ def test_a_deleted_folder_is_gone_at_once_even_when_a_file_in_it_cannot_be(
     assert left.name.endswith(".deleted")
     with pytest.raises(FileNotFoundError):
         delete_folder(tmp_path / "run")
+
+
+def test_all_but_the_newest_of_a_pattern_are_removed(tmp_path: Path) -> None:
+    for age, name in enumerate(("new.json", "notes.txt", "older.json", "oldest.json")):
+        path = tmp_path / name
+        path.mkdir() if name == "oldest.json" else path.write_bytes(b"x")
+        os.utime(path, (1e9 - age, 1e9 - age))
+    keep_newest(tmp_path, "*.json", 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.json", "notes.txt"]
+    keep_newest(tmp_path / "nowhere", "*", 1)

@@ -195,6 +195,14 @@ def delete_stale_files(folder: Path) -> None:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
+def keep_newest(folder: Path, pattern: str, num: int) -> None:
+    """Remove all but the ``num`` newest files and folders with names of a pattern."""
+    with suppress(OSError):
+        paths = sorted(folder.glob(pattern), key=lambda path: -path.stat().st_mtime_ns)
+        for path in paths[num:]:
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` whole or not at all."""
     with replacing(path) as temporary:

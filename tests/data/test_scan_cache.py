@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import pytest
@@ -87,7 +87,10 @@ def test_a_file_of_version_0_1_is_read(tmp_path: Path) -> None:
         )
         places = ", ".join("?" * 12)
         for root in roots:
-            rows = [(root, "cat/1.jpg", *astuple(CAT)), (root, "ü.jpg", *astuple(BROKEN))]
+            large = replace(BROKEN, reason="It has 48.0 megapixels, the limit is 40.")
+            deep = replace(CAT, mode="I;16")
+            entries = {"cat/1.jpg": CAT, "ü.jpg": BROKEN, "large.jpg": large, "deep.png": deep}
+            rows = [(root, path, *astuple(entry)[:10]) for path, entry in entries.items()]
             old.executemany(f"INSERT INTO files VALUES ({places})", rows)
         old.execute("PRAGMA user_version = 1")
 
@@ -146,7 +149,7 @@ def test_several_processes_write_at_once(tmp_path: Path) -> None:
     program = """
 import sys
 from contextlib import closing
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from tl_core.data.scan_cache import ScannedFile, ScanCache
 root, worker = Path(sys.argv[1]), sys.argv[2]

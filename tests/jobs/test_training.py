@@ -314,6 +314,32 @@ def test_every_job_ends_and_keeps_what_it_has_though_more_urgent_ones_keep_comin
     assert num_later > 0
 
 
+def test_what_is_short_is_done_beside_a_training_and_not_beside_what_gives_way(queue, start_worker):
+    events, may_end = [], threading.Event()
+
+    def train(context):
+        events.append("training begins")
+        may_end.wait(60)
+        events.append("training ends")
+
+    def evaluate(context):
+        events.append("evaluation")
+        may_end.set()
+
+    queue.submit("train", {})
+    worker = start_worker(
+        train=JobKind(train),
+        evaluate=JobKind(evaluate, priority=5, alongside=True),
+        later=JobKind(lambda context: events.append("later")),
+    )
+    wait_until(lambda: events)
+    queue.submit("later", {})
+    queue.submit("evaluate", {}, priority=5)
+    wait_until(lambda: not queue.jobs())
+    assert events == ["training begins", "evaluation", "training ends", "later"]
+    assert not worker.has_left()
+
+
 def test_whether_to_give_way_is_asked_several_times_a_second(queue, start_worker, monkeypatch):
     clock = FakeClock()
     asked = []

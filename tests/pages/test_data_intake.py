@@ -109,7 +109,7 @@ def test_a_zip_of_one_class_says_that_it_is_no_dataset_yet(workspace, dataset):
 
 def test_an_intake_that_a_click_ends_is_told(workspace, dataset, monkeypatch):
     monkeypatch.setattr(
-        "ui.data.intake.panel.extract_archive", lambda *_, **__: st.rerun()
+        "ui.data.intake.archives.extract_archives", lambda *_, **__: st.rerun()
     )  # as a click does
     at = add_zip(GOOD)
     assert_sound(at)
@@ -163,3 +163,21 @@ def test_a_folder_without_a_path_is_answered_in_words(workspace, dataset):
     next(one for one in at.text_input if one.key.startswith("intake_path_")).set_value("").run()
     at.button(key="open_folder").click().run()
     assert "Expected a full path" in at.error[0].value
+
+
+def test_one_flat_zip_for_each_class_becomes_one_dataset(workspace, dataset):
+    at = open_page(DATA, **ADD)
+    files = [
+        (
+            f"{name}-samples.zip",
+            zip_of({f"{n}.png": png(kind, n) for n in range(2)}),
+            "application/zip",
+        )
+        for kind, name in enumerate(("Ash", "Yew"))
+    ]
+    at.file_uploader(key="intake_zip_0").set_value(files).run()
+    assert [field.value for field in at.text_input if "Class of" in field.label] == ["Ash", "Yew"]
+    at.button(key="add_zip").click().run()
+    assert_sound(at)
+    assert at.success[0].value.startswith("4 pictures added to *my classes*")
+    assert (workspace.datasets_dir / "my classes" / "Yew" / "1.png").is_file()

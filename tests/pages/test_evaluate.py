@@ -11,6 +11,7 @@ from app_helpers import (
     open_page,
     texts,
     tiles,
+    work_at_once,
 )
 
 from tl_core.config.training import TrainConfig
@@ -22,6 +23,8 @@ from tl_core.evaluation.report import Evaluation
 from tl_core.files import write_bytes, write_json
 from tl_core.head.out_of_distribution import fit_detector, load_detector, save_detector
 from tl_core.head.temperature import Calibration
+from tl_core.jobs import handlers
+from tl_core.jobs.queue import JobQueue
 from tl_core.runs.files import WEIGHTS_FILE
 from tl_core.runs.image_selection import TRAINED_ON
 from tl_core.runs.store import create_run, list_runs
@@ -62,13 +65,14 @@ def asked(monkeypatch, dataset):
     """Answer evaluations by hand; return the list of (folder, part) that were asked for."""
     asked = []
 
-    def evaluate(run_dir, data_dir, *, part, cache_dir, on_progress):
+    def evaluate(run_dir, data_dir, *, part, cache_dir, on_progress, should_stop):
         asked.append((data_dir, part))
         if data_dir is not None:
             return by_hand([0.9, 0.9, 0.8, 0.7], data_dir=data_dir, part="all")
         return by_hand(ONE_WRONG, data_dir=dataset, part=part)
 
-    monkeypatch.setattr(evaluations, "evaluate_run", evaluate)
+    monkeypatch.setattr(handlers, "evaluate_run", evaluate)
+    work_at_once(monkeypatch, "evaluate")
     return asked
 
 
@@ -297,7 +301,8 @@ def test_the_share_turned_away_is_kept_with_the_run(run, dataset, monkeypatch):
         distances=np.zeros(4, np.float32),
         thresholds=known.thresholds,
     )
-    monkeypatch.setattr(evaluations, "evaluate_run", lambda *args, **kwargs: evaluation)
+    monkeypatch.setattr(handlers, "evaluate_run", lambda *args, **kwargs: evaluation)
+    work_at_once(monkeypatch, "evaluate")
     at = open_tab("Trust")
     assert_sound(at)
     assert at.button(key="keep_target").disabled
@@ -330,14 +335,15 @@ def test_a_run_whose_own_photos_are_gone_still_shows_another_folder(
     workspace, run, asked, make_dataset, monkeypatch
 ):
     make_dataset({"cat": 2, "dog": 2}, workspace.datasets_dir / "elsewhere")
-    answer = evaluations.evaluate_run
+    answer = handlers.evaluate_run
 
     def evaluate(run_dir, data_dir, **settings):
         if data_dir is None:
             raise DatasetError("The photos are gone.")
         return answer(run_dir, data_dir, **settings)
 
-    monkeypatch.setattr(evaluations, "evaluate_run", evaluate)
+    monkeypatch.setattr(handlers, "evaluate_run", evaluate)
+    work_at_once(monkeypatch, "evaluate")
     session = {"evaluate_part": "elsewhere", "evaluate_folder": "elsewhere"}
     at = open_tab("Another folder", **session)
     assert_sound(at)
@@ -348,13 +354,14 @@ def test_photos_of_the_folder_that_were_trained_on_are_counted(
     workspace, run, asked, make_dataset, monkeypatch
 ):
     make_dataset({"cat": 2, "dog": 2}, workspace.datasets_dir / "elsewhere")
-    answer = evaluations.evaluate_run
+    answer = handlers.evaluate_run
 
     def evaluate(run_dir, data_dir, **settings):
         evaluation = answer(run_dir, data_dir, **settings)
         return evaluation if data_dir is None else replace(evaluation, skipped={"a": TRAINED_ON})
 
-    monkeypatch.setattr(evaluations, "evaluate_run", evaluate)
+    monkeypatch.setattr(handlers, "evaluate_run", evaluate)
+    work_at_once(monkeypatch, "evaluate")
     session = {"evaluate_part": "elsewhere", "evaluate_folder": "elsewhere"}
     at = open_tab("Another folder", **session)
     assert_sound(at)
@@ -389,7 +396,8 @@ def test_each_cell_opens_on_its_first_page(run, monkeypatch, dataset):
     paths = (*(f"cat/{number}.png" for number in range(4)), "dog/0.png")
     chance, labels = (0.2, 0.2, 0.9, 0.9, 0.8), (0, 0, 0, 0, 1)
     evaluation = by_hand(chance, labels, dataset, paths)
-    monkeypatch.setattr(evaluations, "evaluate_run", lambda *args, **kwargs: evaluation)
+    monkeypatch.setattr(handlers, "evaluate_run", lambda *args, **kwargs: evaluation)
+    work_at_once(monkeypatch, "evaluate")
     monkeypatch.setattr(confusion, "PAGE_SIZE", 1)
     at = open_tab("Confusion", **{CELL: ("cat", "cat")})
     key = at.get("pagination")[0].proto.id.rpartition("$$")[2].split("-", 2)[2]
@@ -400,3 +408,70 @@ def test_each_cell_opens_on_its_first_page(run, monkeypatch, dataset):
     at.session_state[CELL] = ("cat", "dog")
     at.run()
     assert [tile["path"] for tile in tiles(at)] == ["cat/2.png"]
+
+
+# The worker does it
+
+
+def bars(at):
+    return [bar.text for bar in at.get("progress")]
+
+
+def test_what_the_worker_is_at_is_shown_with_the_time_left_and_can_be_stopped(workspace, run):
+    at = open_page(EVALUATE)
+    assert_sound(at)
+    queue = JobQueue(workspace)
+    (job,) = queue.jobs()
+    assert (job.kind, job.payload["part"], job.payload["data_dir"]) == ("evaluate", "test", None)
+    queue.take()
+    queue.report(job.id, {"stage": "features", "done": 50, "total": 200, "seconds": 10.0})
+    at.run()  # as by a click or a reload: it goes on
+    assert [one.id for one in queue.jobs()] == [job.id]
+    assert "50 of 200" in bars(at)[0]
+    assert "30 s left" in bars(at)[0]
+    stop = next(button for button in at.button if button.label == "Stop")
+    stop.click().run()
+    assert queue.is_stop_requested(job.id)
+    queue.finish(job.id)
+    at.run()
+    assert evaluations.STOPPED_TEXT in texts(at)
+    assert (bars(at), queue.jobs()) == ([], [])
+    next(button for button in at.button if button.label == "Evaluate").click().run()
+    assert [one.kind for one in queue.jobs()] == ["evaluate"]
+
+
+def test_another_session_finds_the_evaluation_with_the_run(run, asked):
+    open_page(EVALUATE)
+    at = open_page(EVALUATE)
+    assert_sound(at)
+    assert "## 75.0 % (30.1 to 95.4)" in texts(at)
+    assert len(asked) == 1
+
+
+def test_a_failure_is_one_message_without_a_bar_and_can_be_tried_again(run, asked, monkeypatch):
+    answer = handlers.evaluate_run
+    reasons = iter([DatasetError("The photos are gone."), None])
+
+    def fail_once(*args, **kwargs):
+        if reason := next(reasons):
+            raise reason
+        return answer(*args, **kwargs)
+
+    monkeypatch.setattr(handlers, "evaluate_run", fail_once)
+    at = open_page(EVALUATE)
+    assert [error.value for error in at.error] == ["The photos are gone."]
+    assert bars(at) == []
+    at.run()
+    assert [error.value for error in at.error] == ["The photos are gone."]
+    next(button for button in at.button if button.label == "Evaluate").click().run()
+    assert_sound(at)
+    assert "## 75.0 % (30.1 to 95.4)" in texts(at)
+
+
+def test_a_job_that_was_lost_is_not_asked_for_again_and_again(workspace, run):
+    at = open_page(EVALUATE)
+    queue = JobQueue(workspace)
+    queue.finish(queue.take().id)  # as when the worker was killed
+    at.run()
+    assert [error.value for error in at.error] == [evaluations.LOST_TEXT]
+    assert (bars(at), queue.jobs()) == ([], [])

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from app_helpers import TRAIN, assert_sound, finished_run, open_page, texts, unescaped
+from app_helpers import TRAIN, assert_sound, finished_run, open_page, texts, unescaped, work_at_once
 
 from tl_core.data.dataset import scan_dataset
 from tl_core.data.split import split_dataset, write_split
@@ -315,18 +315,13 @@ def test_runs_of_the_same_settings_are_called_so(workspace, dataset):
 def test_the_difference_of_two_runs_is_put_to_the_test(workspace, dataset, monkeypatch):
     labels = np.zeros(20, np.int64)
 
-    def look(_, run, source):
-        class Looked:
-            share = 1.0 if run.name == "second" else 0.0
-            probabilities = np.tile(np.float32([share, 1 - share]), (20, 1))
-            paths = tuple(f"{number}.png" for number in range(20))
-            evaluation = Evaluation(
-                ("cat", "dog"), source.part, dataset, paths, labels, probabilities, {}
-            )
+    def evaluate(_, run, source):
+        share = 1.0 if run.name == "second" else 0.0
+        probabilities = np.tile(np.float32([share, 1 - share]), (20, 1))
+        paths = tuple(f"{number}.png" for number in range(20))
+        return Evaluation(("cat", "dog"), source.part, dataset, paths, labels, probabilities, {})
 
-        return Looked
-
-    monkeypatch.setattr(paired_test, "look", look)
+    monkeypatch.setattr(paired_test, "evaluate", evaluate)
     at = compare(workspace, dataset)
     assert_sound(at)
     told = texts(at).replace("\\", "")
@@ -334,7 +329,8 @@ def test_the_difference_of_two_runs_is_put_to_the_test(workspace, dataset, monke
     assert "more than chance (p < 0.001)" in told
 
 
-def test_runs_that_cannot_be_asked_say_why_and_spoil_nothing(workspace, dataset):
+def test_runs_that_cannot_be_asked_say_why_and_spoil_nothing(workspace, dataset, monkeypatch):
+    work_at_once(monkeypatch, "evaluate")
     at = compare(workspace, dataset)  # their weights are none
     assert_sound(at)
     assert "Cannot read the weights" in texts(at)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -24,7 +23,7 @@ from tl_core.data.audit.audit import Audit
 from tl_core.data.audit.findings import Finding
 from tl_core.data.dataset import DatasetIndex
 from tl_core.features.spec import FeatureSpec
-from tl_core.files import read_json, write_bytes, write_json
+from tl_core.files import keep_newest, read_json, write_bytes, write_json
 
 AUDIT_VERSION = 2
 """Raised when the audit finds other things in the same images, so that kept findings go."""
@@ -162,10 +161,7 @@ class ExploreFiles:
 
     def prune(self) -> None:
         """Remove what was found out about all but the contents last written about."""
-        with suppress(OSError):
-            folders = sorted(self.root.iterdir(), key=lambda path: -path.stat().st_mtime)
-            for folder in folders[_NUM_KEPT:]:
-                shutil.rmtree(folder, ignore_errors=True)
+        keep_newest(self.root, "*", _NUM_KEPT)
 
     def _write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         buffer = io.BytesIO()

@@ -19,7 +19,7 @@ from tl_core.config.training import AugmentConfig, TrainConfig
 from tl_core.data.dataset import DatasetIndex
 from tl_core.errors import TLError
 from tl_core.features.spec import FeatureSpec
-from tl_core.files import read_json, write_json
+from tl_core.files import keep_newest, read_json, write_json
 from tl_core.runs.files import WEIGHTS_FILE
 from tl_core.runs.run import Run
 from tl_core.runs.store import list_runs
@@ -61,8 +61,7 @@ class EffectFiles:
             "run": record.run_id,
         }
         write_json(self._path(run), values)
-        for path in list(self._newest_first())[_NUM_KEPT:]:
-            path.unlink(missing_ok=True)
+        keep_newest(self.explore.dir, f"{_PREFIX}*.json", _NUM_KEPT)
 
     def read(self, run: Run | None) -> EffectRecord | None:
         """Return what was measured for exactly these settings and this run, or None."""

@@ -165,7 +165,9 @@ def mean_images(index: DatasetIndex) -> np.ndarray:
 
     def read(record: ImageRecord) -> np.ndarray | None:
         try:
-            return load_image(index.path_of(record), (_MEAN_SIDE, _MEAN_SIDE))
+            return load_image(
+                index.path_of(record), (_MEAN_SIDE, _MEAN_SIDE), scale=index.scale_of(record)
+            )
         except (ImageError, OSError):
             return None
 

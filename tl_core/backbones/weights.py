@@ -71,11 +71,7 @@ def has_weights(name: str, image_size: tuple[int, int]) -> bool:
     return True
 
 
-def fetch_weights(
-    name: str,
-    image_size: tuple[int, int],
-    monitor: Monitor = SILENT,
-) -> Path | None:
+def fetch_weights(name: str, image_size: tuple[int, int], monitor: Monitor = SILENT) -> Path | None:
     """Make sure that a backbone's weights are on this machine, downloading them if need be.
 
     A download appears in Keras' own folder, whole or not at all, so Keras finds it there.
@@ -109,12 +105,7 @@ def fetch_weights(
     return path
 
 
-def _download(
-    file: WeightFile,
-    path: Path,
-    name: str,
-    monitor: Monitor,
-) -> None:
+def _download(file: WeightFile, path: Path, name: str, monitor: Monitor) -> None:
     files.delete_stale_files(path.parent)
     with _open(file.url) as response, files.replacing(path) as temporary:
         stage = monitor.stage("download", int(response.headers.get("Content-Length", 0)))

@@ -90,11 +90,7 @@ def inspect(
         if not as_json:
             _print_plan(plan)
         index = load_dataset(data_dir, place, monitor=monitor)
-        audit = audit_dataset(
-            index,
-            cache_dir=place.cache_dir,
-            **monitor.callbacks,
-        )
+        audit = audit_dataset(index, cache_dir=place.cache_dir, **monitor.callbacks)
     if as_json:
         print_json({**_index_values(index, audit), "layout": _plan_values(plan)})
     else:

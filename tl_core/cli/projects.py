@@ -94,12 +94,7 @@ def export(
 
     place = workspace_at(workspace)
     with working(quiet) as (_, monitor):
-        report = export_project(
-            place,
-            load_project(place, project),
-            out,
-            monitor=monitor,
-        )
+        report = export_project(place, load_project(place, project), out, monitor=monitor)
     print(f"{report.num_files:,} files, {report.num_runs} runs, {report.num_searches} searches")
     if report.skipped:
         print(f"left out, being neither photos nor lists of labels: {len(report.skipped):,}")
@@ -118,11 +113,7 @@ def import_zip(
     from tl_core.projects.archive import import_project
 
     with working(quiet) as (_, monitor):
-        project = import_project(
-            workspace_at(workspace),
-            source,
-            monitor=monitor,
-        )
+        project = import_project(workspace_at(workspace), source, monitor=monitor)
     print(project.id)
 
 

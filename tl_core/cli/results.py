@@ -99,13 +99,7 @@ def explain(
 
     with working(quiet, as_json) as (_, monitor):
         predictor = load_predictor(run_dir, workspace_at(workspace).cache_dir)
-        explanation = explain_with(
-            predictor,
-            image,
-            class_name,
-            method,
-            monitor=monitor,
-        )
+        explanation = explain_with(predictor, image, class_name, method, monitor=monitor)
         save_picture(overlay(explanation, opacity), out)
         (neighbours,) = nearest_with(predictor, [image])
     values = _explanation_values(explanation, neighbours, out)

@@ -134,12 +134,7 @@ def _begin(
     BackgroundImport()  # takes as long as many scans; the trainer finds it under way
     started = time.monotonic()
     config = with_kept_layout(config, place, data_dir)
-    index = load_dataset(
-        data_dir,
-        place,
-        config.layout,
-        monitor=monitor,
-    )
+    index = load_dataset(data_dir, place, config.layout, monitor=monitor)
     for finding in index.findings:
         if finding.kind == "layout":
             progress.note(f"Note: {finding.message}")

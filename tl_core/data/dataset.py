@@ -27,10 +27,10 @@ from tl_core.data.audit.findings import (
     find_wrapper,
     list_some,
 )
-from tl_core.data.images.decode import MAX_FILE_BYTES
+from tl_core.data.images.decode import MAX_FILE_BYTES, PixelScale, is_deep
 from tl_core.data.images.images import inspect_image
 from tl_core.data.layout.folder_layout import FoundFile, Layout, natural_key
-from tl_core.data.layout.layout_findings import find_layout, find_split_gaps
+from tl_core.data.layout.layout_findings import find_layout, find_pixel_scale, find_split_gaps
 from tl_core.data.layout.plan import read_layout
 from tl_core.data.scan_cache import ScanCache, ScannedFile
 from tl_core.errors import DatasetError, ImageError, Stopped
@@ -41,6 +41,7 @@ __all__ = ["DatasetIndex", "Finding", "ImageRecord", "scan_dataset"]
 
 Decoded = TypeVar("Decoded")
 
+_FULL_RANGE = 0x8000  # values that span half of 16 bits are well seen in the upper 8
 _BATCH = 256  # files between two writes to the store: what a stop or a kill can cost
 
 
@@ -72,7 +73,8 @@ class DatasetIndex:
     ``num_ignored`` counts what was left out, by the kind of finding that names it.
     ``decisions_fingerprint`` names the decisions that were applied; empty for none. ``layout``
     names how the folder was read, ``unlabelled`` are the paths of images without a class, and
-    ``sources`` the label files that were read.
+    ``sources`` the label files that were read. ``pixel_scale`` says which values of its 16-bit grey
+    images become black and white; None takes their upper 8 bits.
 
     Examples:
         >>> from tl_core import scan_dataset
@@ -92,6 +94,7 @@ class DatasetIndex:
     layout: str = "class-folders"
     unlabelled: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    pixel_scale: PixelScale | None = None
 
     @property
     def num_images(self) -> int:
@@ -125,11 +128,17 @@ class DatasetIndex:
         )
         if self.sources:  # the same image may come to another class without being moved
             lines.append("\0".join((self.layout, *self.class_names)))
+        if self.pixel_scale is not None:
+            lines.append(f"{self.pixel_scale.low} {self.pixel_scale.high}")
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def path_of(self, record: ImageRecord) -> Path:
         """Return where a record's file lies."""
         return self.data_dir / record.path
+
+    def scale_of(self, record: ImageRecord) -> PixelScale | None:
+        """Return the scale of a record's values, None for one of 8 bits."""
+        return self.pixel_scale if is_deep(record.mode) else None
 
     def decode(self, record: ImageRecord, decode: Callable[[bytes], Decoded]) -> Decoded:
         """Return ``decode`` of a record's bytes, if its file is still the one that was scanned.
@@ -307,6 +316,7 @@ def _read_file(root: Path, file: FoundFile) -> ScannedFile:
         info.exif_orientation,
         info.frames,
         None,
+        *(info.value_range or (None, None)),
     )
 
 
@@ -329,6 +339,7 @@ def _build_index(root: Path, layout: Layout, scanned: Mapping[str, ScannedFile])
     records = tuple(
         _record(file, scanned[file.path], label_of[file.class_name], is_split) for file in readable
     )
+    scale = _pixel_scale(scanned[file.path] for file in readable)
     folders = {name: layout.classes[name] for name in _in_order(layout.classes)}
     findings = (
         *find_unreadable(unreadable),
@@ -338,6 +349,9 @@ def _build_index(root: Path, layout: Layout, scanned: Mapping[str, ScannedFile])
         *find_animated([file.path for file in readable if scanned[file.path].frames > 1]),
         *find_wrapper(layout.wrapper),
         *find_layout(layout),
+        *find_pixel_scale(
+            scale, [file.path for file in readable if is_deep(scanned[file.path].mode)]
+        ),
         *find_split_gaps(class_names, records),
     )
     num_ignored = {kind: len(paths) for kind, paths in layout.ignored.items() if paths}
@@ -350,7 +364,25 @@ def _build_index(root: Path, layout: Layout, scanned: Mapping[str, ScannedFile])
         layout=layout.name,
         unlabelled=tuple(layout.unlabelled),
         sources=layout.sources,
+        pixel_scale=scale,
     )
+
+
+def _pixel_scale(entries: Iterable[ScannedFile]) -> PixelScale | None:
+    """Return the scale of a set's 16-bit images, None where their upper 8 bits do.
+
+    It leaves out the darkest and the brightest hundredth of the images, which may be faulty.
+    """
+    ranges = [
+        (one.low, one.high) for one in entries if one.low is not None and one.high is not None
+    ]
+    if not ranges:
+        return None
+    low = float(np.percentile([low for low, _ in ranges], 1))
+    high = float(np.percentile([high for _, high in ranges], 99))
+    if not low < high or high - low >= _FULL_RANGE:
+        return None
+    return PixelScale(low, high)
 
 
 def _record(file: FoundFile, facts: ScannedFile, label: int, is_split: bool) -> ImageRecord:

@@ -29,6 +29,7 @@ _RESERVED = frozenset(
     | {f"{port}{number}" for port in ("com", "lpt") for number in "0123456789¹²³"}
 )
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
+_ODD_ENDING = re.compile(r"\.(jpe?g|png|gif|webp|bmp)[^a-z]", re.IGNORECASE)
 _JOINERS = "\u200c\u200d"  # part of words in some scripts, and of emoji
 
 
@@ -73,6 +74,11 @@ def debris_kind(parts: Iterable[str]) -> str | None:
         if part.startswith("."):
             return "hidden"
     return None
+
+
+def may_be_image(name: str) -> bool:
+    """Return whether a name without an image's ending looks like that of one: ``a.jpg_large``."""
+    return not PurePosixPath(name).suffix or _ODD_ENDING.search(name) is not None
 
 
 def safe_component(part: str) -> str:

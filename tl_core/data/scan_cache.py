@@ -11,7 +11,9 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from typing import Any
 
+from tl_core.data.images.decode import is_deep
 from tl_core.sqlite_cache import SqliteCache
 
 _FILE_NAME = "scans.sqlite"
@@ -33,9 +35,12 @@ class ScannedFile:
     exif_orientation: int
     frames: int
     reason: str | None
+    low: float | None = None  # of 16-bit grey: between these nearly all values lie
+    high: float | None = None
 
 
-_COLUMNS = ", ".join(f"files.{field.name}" for field in fields(ScannedFile))
+_NUM_FIRST = 10  # columns before version 3 of what is read
+_COLUMNS = ", ".join(f"files.{field.name}" for field in fields(ScannedFile)[:_NUM_FIRST])
 _VALUES = f"CAST(json_array({_COLUMNS}) AS BLOB)"
 _FROM_VERSION_1 = f"""
 INSERT INTO spaces (name) SELECT DISTINCT CAST('1:' || root AS BLOB) FROM files;
@@ -60,7 +65,8 @@ class ScanCache(SqliteCache):
     def load(self) -> dict[str, ScannedFile]:
         """Return the data folder's entries by relative path."""
         found = self.read_many(self._space)
-        return {path: ScannedFile(*json.loads(values)) for path, values in found.items()}
+        values = {path: json.loads(text) for path, text in found.items()}
+        return {path: ScannedFile(*own) for path, own in values.items() if _is_current(own)}
 
     def put(self, entries: Mapping[str, ScannedFile]) -> None:
         """Add or replace entries, all or none."""
@@ -74,3 +80,14 @@ class ScanCache(SqliteCache):
             root = os.fsencode(space).removeprefix(_READER)
             if not Path(os.fsdecode(root)).is_dir():
                 self.delete_many(space)
+
+
+def _is_current(values: list[Any]) -> bool:
+    """Whether a file would be read in the same way today.
+
+    Before, large JPEGs were refused, and nothing was noted of the values of 16-bit grey.
+    """
+    if len(values) > _NUM_FIRST:
+        return True
+    entry = ScannedFile(*values)
+    return "megapixels" not in (entry.reason or "") and not is_deep(entry.mode)

@@ -8,16 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from tl_core.data.curation.store import load_dataset
+from tl_core.data.dataset import DatasetIndex
 from tl_core.errors import DatasetError
 from tl_core.evaluation.report import ClassFigures, Evaluation
 from tl_core.head.model import head_forward
 from tl_core.head.temperature import NOT_CALIBRATED
 from tl_core.inference.predict import load_head
 from tl_core.inference.reliability import Reliability, complete_reliability, load_reliability
-from tl_core.progress import Monitor, OnProgress, ShouldStop
+from tl_core.progress import SILENT, Monitor, OnProgress, ShouldStop
 from tl_core.runs.image_selection import select_all, select_part
 from tl_core.runs.images import load_images_of
-from tl_core.runs.store import load_run
+from tl_core.runs.store import Run, load_run
 from tl_core.runs.weights import feature_spec_of
 from tl_core.workspace import default_workspace
 
@@ -64,10 +65,7 @@ def evaluate_run(
     run = load_run(Path(run_dir))
     weights = load_head(run)
     cache_dir = cache_dir or default_workspace().cache_dir
-    if data_dir is None:
-        index = load_images_of(run, cache_dir=cache_dir, monitor=monitor)
-    else:
-        index = load_dataset(data_dir, run.workspace, cache_dir=cache_dir, monitor=monitor)
+    index = images_to_evaluate(run, data_dir, cache_dir=cache_dir, monitor=monitor)
     if data_dir is None:
         part, chosen = select_part(run, index, part)
     else:
@@ -109,3 +107,21 @@ def evaluate_run(
         distances=None if detector is None else detector.scores(features, probabilities).distance,
         thresholds=None if detector is None else detector.thresholds,
     )
+
+
+def images_to_evaluate(
+    run: Run,
+    data_dir: str | os.PathLike[str] | None,
+    *,
+    cache_dir: Path,
+    monitor: Monitor = SILENT,
+) -> DatasetIndex:
+    """Scan the folder that :func:`evaluate_run` looks at, and apply the decisions about it.
+
+    Raises:
+        DatasetError: the folder is gone, or has no images in class folders.
+        Stopped: ``monitor`` was asked to stop.
+    """
+    if data_dir is None:
+        return load_images_of(run, cache_dir=cache_dir, monitor=monitor)
+    return load_dataset(data_dir, run.workspace, cache_dir=cache_dir, monitor=monitor)

@@ -27,10 +27,7 @@ _TARGETS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 
 
 def calibrate_run(
-    run_dir: str | os.PathLike[str],
-    *,
-    cache_dir: Path | None = None,
-    monitor: Monitor = SILENT,
+    run_dir: str | os.PathLike[str], *, cache_dir: Path | None = None, monitor: Monitor = SILENT
 ) -> Reliability:
     """Give a run the temperature and the photos it knows, where it has none yet.
 

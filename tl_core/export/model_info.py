@@ -76,6 +76,8 @@ class ModelInfo(_Part):
         image_size: (height, width) in pixels.
         resize: how a photo is brought to that size; see :func:`.load_image`.
         backbone: name of the pretrained network.
+        pixel_scale: the values of 16-bit grey that become black and white; None takes the upper 8
+            bits.
         temperature: already applied inside the model; kept for information.
         input: what the model takes.
         rejection: limits of "none of these"; None where the run has none.
@@ -92,6 +94,7 @@ class ModelInfo(_Part):
     image_size: ImageSize
     resize: Resize
     backbone: str = Field(max_length=200)
+    pixel_scale: tuple[float, float] | None = None
     temperature: float = Field(gt=0)
     input: InputInfo = InputInfo()
     rejection: Rejection | None = None
@@ -123,6 +126,9 @@ class ModelInfo(_Part):
             image_size=resolve_image_size(run.config),
             resize=run.config.resize,
             backbone=run.config.backbone,
+            pixel_scale=None
+            if run.pixel_scale is None
+            else (run.pixel_scale.low, run.pixel_scale.high),
             temperature=reliability.calibration.temperature,
             input=InputInfo(dtype=input_dtype),
             rejection=None

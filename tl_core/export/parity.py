@@ -261,10 +261,7 @@ def _accuracies(
 
 
 def _naive_resize(
-    predictor: Predictor,
-    info: ModelInfo,
-    photos: Sequence[ProofPhoto],
-    monitor: Monitor,
+    predictor: Predictor, info: ModelInfo, photos: Sequence[ProofPhoto], monitor: Monitor
 ) -> dict[str, Any] | None:
     """Return what it costs to resize the whole photo as OpenCV does by default.
 

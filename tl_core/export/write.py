@@ -31,11 +31,7 @@ STAGE = "export"
 
 
 def write_in_child(
-    run: Run,
-    row: Format,
-    folder: Path,
-    cache_dir: Path,
-    monitor: Monitor = SILENT,
+    run: Run, row: Format, folder: Path, cache_dir: Path, monitor: Monitor = SILENT
 ) -> None:
     """Have a child process write a format's model files into ``folder``.
 

@@ -79,7 +79,7 @@ class Writing:
         return [
             index.decode(
                 index.records[chosen.positions[place]],
-                lambda data: load_image(data, size, resize),
+                lambda data: load_image(data, size, resize, self.run.pixel_scale),
             )
             for place in spread
         ]

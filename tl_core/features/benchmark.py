@@ -9,7 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from tl_core.backbones.registry import check_image_size, get_backbone
+from tl_core.files import read_json, write_json
+from tl_core.progress import SILENT, Monitor
 from tl_core.workspace import default_workspace
+
+_SPEEDS_FILE = "speeds.json"
 
 
 def measure(
@@ -17,6 +21,7 @@ def measure(
     image_size: tuple[int, int] | None = None,
     seconds: float = 2.0,
     cache_dir: Path | None = None,
+    monitor: Monitor = SILENT,
 ) -> float:
     """Measure how many images a second the backbone alone turns into pooled features here.
 
@@ -28,6 +33,7 @@ def measure(
         image_size: (height, width) in pixels; None takes the backbone's own.
         seconds: how long to measure.
         cache_dir: the folder where converted backbones are kept; None takes the workspace's.
+        monitor: reports fetching and converting the backbone; checked before the measurement.
 
     Raises:
         ConfigError: no backbone has that name, or the image size is too small for it.
@@ -44,7 +50,10 @@ def measure(
         pool = EnginePool.of(TensorFlowEngine(name, (height, width), "avg"))
     else:
         folder = default_workspace().cache_dir if cache_dir is None else cache_dir
-        pool = open_engines(prepare_engine(name, (height, width), "avg", folder), num_workers)
+        pool = open_engines(
+            prepare_engine(name, (height, width), "avg", folder, monitor), num_workers
+        )
+    monitor.check()
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (pool.batch_size, height, width, 3), np.uint8)
 
@@ -62,3 +71,37 @@ def measure(
         started = time.monotonic()
         counts = list(workers.map(run, [started + seconds] * num_workers))
         return sum(counts) / (time.monotonic() - started)
+
+
+def known_speeds(cache_dir: Path) -> dict[str, float]:
+    """Return photos a second by backbone, as far as they were measured on this machine."""
+    try:
+        speeds = read_json(cache_dir / _SPEEDS_FILE)
+        return {name: float(speed) for name, speed in speeds.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def remember_speed(cache_dir: Path, name: str, speed: float) -> None:
+    """Keep what :func:`measure` returned for a backbone."""
+    write_json(cache_dir / _SPEEDS_FILE, {**known_speeds(cache_dir), name: round(speed, 1)})
+
+
+def remember_failure(cache_dir: Path, name: str, message: str) -> None:
+    """Keep why a backbone could not be measured, for the page that waits for it."""
+    write_json(_failure_path(cache_dir, name), {"message": message})
+
+
+def take_failure(cache_dir: Path, name: str) -> str | None:
+    """Return why a backbone could not be measured, once; None when it was or waits for it."""
+    path = _failure_path(cache_dir, name)
+    try:
+        message = str(read_json(path)["message"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    path.unlink(missing_ok=True)
+    return message
+
+
+def _failure_path(cache_dir: Path, name: str) -> Path:
+    return cache_dir / f"speed_{name}.failed.json"

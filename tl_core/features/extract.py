@@ -89,6 +89,7 @@ def extract_features(
         (1, 3, 32)
     """
     views = spec.num_views(views)
+    spec = spec.scaled_for(index)
     records = [index.records[int(number)] for number in indices]
     with open_feature_cache(cache_dir) as cache:
         table = FeatureTable(cache, [record.sha256 for record in records], spec, views)
@@ -154,7 +155,7 @@ def extract_images(
 
     def load(job: Job) -> np.ndarray | None:
         try:
-            return load_image(images[job.number], spec.image_size, spec.resize)
+            return load_image(images[job.number], spec.image_size, spec.resize, spec.scale)
         except ImageError as error:
             errors[job.number] = str(error)
             return None
@@ -239,4 +240,5 @@ def load_record(index: DatasetIndex, record: ImageRecord, spec: FeatureSpec) -> 
     Raises:
         DatasetError: it is gone, was changed, or cannot be decoded.
     """
-    return index.decode(record, lambda data: load_image(data, spec.image_size, spec.resize))
+    size, resize, scale = spec.image_size, spec.resize, spec.scaled_for(index).scale
+    return index.decode(record, lambda data: load_image(data, size, resize, scale))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tl_core.backbones.registry import resolve_image_size
 from tl_core.backbones.weights import weights_fingerprint
 from tl_core.config.training import AugmentConfig, Pooling, Resize, TrainConfig
+from tl_core.data.dataset import DatasetIndex
+from tl_core.data.images.decode import PixelScale
 from tl_core.features.engine_files import ENGINE_VERSION
 
 PIXEL_VERSION = 1
@@ -23,6 +25,8 @@ class FeatureSpec:
     """Everything that decides the features of an image view. ``image_size`` is (height, width).
 
     ``engine_file`` is the converted backbone of a fine-tuned run; None means the pretrained one.
+    ``scale`` is that of 16-bit images; without one a dataset's own is taken, unless
+    ``is_scale_fixed``, as for a run that was trained on one scale or on none.
     """
 
     backbone: str
@@ -32,6 +36,8 @@ class FeatureSpec:
     augment: AugmentConfig = _NO_AUGMENT
     seed: int = 0
     engine_file: Path | None = None
+    scale: PixelScale | None = None
+    is_scale_fixed: bool = False
 
     @classmethod
     def from_config(cls, config: TrainConfig) -> FeatureSpec:
@@ -48,6 +54,12 @@ class FeatureSpec:
             augment=config.augment,
             seed=config.seed,
         )
+
+    def scaled_for(self, index: DatasetIndex) -> FeatureSpec:
+        """Return the spec with the scale of a dataset's 16-bit images, unless it has one."""
+        if self.is_scale_fixed or self.scale is not None or index.pixel_scale is None:
+            return self
+        return replace(self, scale=index.pixel_scale)
 
     def num_views(self, views: int) -> int:
         """Return how many of ``views`` views there are: without augmentation only the first."""
@@ -70,6 +82,8 @@ class FeatureSpec:
             "resize": self.resize,
             "pooling": self.pooling,
         }
+        if self.scale is not None:
+            identity["scale"] = (self.scale.low, self.scale.high)
         if view > 0:
             # Transforms that are off are left out, so that a new kind of them changes no name.
             identity["augment"] = self.augment.model_dump(mode="json", exclude_defaults=True)

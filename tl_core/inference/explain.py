@@ -105,8 +105,8 @@ def explain_with(
         )
     spec = predictor.spec
     source = image if isinstance(image, str | os.PathLike | bytes) else image.read()
-    pixels = load_image(source, spec.image_size, spec.resize)  # as predicting reads it
-    picture = open_image(source, MAX_SIDE)
+    pixels = load_image(source, spec.image_size, spec.resize, spec.scale)  # as predicting reads it
+    picture = open_image(source, MAX_SIDE, spec.scale)
     path = spec.engine_file or prepare_engine(
         spec.backbone,
         spec.image_size,

@@ -100,10 +100,7 @@ class Predictor:
         """
         named = list(names) if names is not None else _names_of(images)
         features, errors = extract_images(
-            images,
-            self.spec,
-            self.cache_dir,
-            monitor=Monitor(on_progress, should_stop),
+            images, self.spec, self.cache_dir, monitor=Monitor(on_progress, should_stop)
         )
         return [
             Prediction(name, None, (), error) if error is not None else replace(answer, name=name)

@@ -82,11 +82,7 @@ def complete_reliability(
     for name in ("train", "val"):
         _, chosen = select_part(run, index, name)
         features = extract_features(
-            index,
-            chosen.positions,
-            feature_spec_of(run),
-            cache_dir=cache_dir,
-            **monitor.callbacks,
+            index, chosen.positions, feature_spec_of(run), cache_dir=cache_dir, **monitor.callbacks
         )[0]
         parts[name] = (features, np.array(chosen.labels), np.array(chosen.rows))
     features, labels, _ = parts["val"]

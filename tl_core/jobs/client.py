@@ -11,8 +11,9 @@ from typing import Any
 
 from tl_core.config.training import TrainConfig
 from tl_core.jobs import worker_client
-from tl_core.jobs.handlers import KINDS
+from tl_core.jobs.handlers import EVALUATE, KINDS
 from tl_core.jobs.queue import Job, JobQueue, JobState
+from tl_core.runs.run import Run
 from tl_core.workspace import Workspace
 
 
@@ -65,6 +66,17 @@ def stop(
     job = find(workspace, kind, config, data_dir, **more)
     if job is not None:
         JobQueue(workspace).request_stop(job.id)
+
+
+def evaluation(
+    workspace: Workspace, run: Run, part: str, data_dir: Path | None = None
+) -> tuple[str, dict[str, Any]]:
+    """Return kind and payload of the job that evaluates a run.
+
+    Its result is read with :class:`~tl_core.evaluation.store.EvaluationFile`.
+    """
+    folder = None if data_dir is None else workspace.relative(data_dir)
+    return EVALUATE, {"run": workspace.relative(run.run_dir), "part": part, "data_dir": folder}
 
 
 def job_about(workspace: Workspace, kind: str, data_dir: Path) -> Job | None:

@@ -18,14 +18,18 @@ from tl_core.analysis.cache import ExploreFiles
 from tl_core.analysis.effect_cache import KIND as AUGMENT_EFFECT
 from tl_core.analysis.effect_cache import EffectFiles, EffectRecord
 from tl_core.analysis.explore import explore, measure_curve
+from tl_core.backbones.api import get_backbone
 from tl_core.backbones.finetuned_weights import split_weights
 from tl_core.config.training import TrainConfig
 from tl_core.data.curation.store import kept_layout, load_dataset
 from tl_core.data.dataset import DatasetIndex, scan_dataset
 from tl_core.data.split import split_dataset
 from tl_core.errors import RunError, Stopped, TLError
+from tl_core.evaluation.evaluate import evaluate_run, images_to_evaluate
+from tl_core.evaluation.store import EvaluationFile
 from tl_core.export import run_exports
 from tl_core.export.exporter import export_run
+from tl_core.features import benchmark
 from tl_core.features.spec import FeatureSpec
 from tl_core.head.model import load_weights
 from tl_core.jobs.queue import Job, JobQueue
@@ -43,6 +47,7 @@ from tl_core.training.trainer import train_queued
 from tl_core.workspace import Workspace
 
 TRAIN, FEATURES, EXPLORE, CURVE = "train", "features", "explore", "curve"
+EVALUATE, MEASURE_SPEED = "evaluate", "measure_speed"
 FIND_LR = "find_lr"
 EXPORT = "export"
 SWEEP = "sweep"
@@ -83,6 +88,7 @@ class JobKind:
         gives_way: whether it is interrupted for more urgent jobs and goes on later.
         needs_user: whether it waits while the app is closed, and goes before others while a page
             that shows it is open. Trainings and searches do not.
+        alongside: whether it is done beside a job that does not give way, such as a training.
         settings: the settings that decide its result, so that equal wishes are one job.
     """
 
@@ -90,6 +96,7 @@ class JobKind:
     priority: int = 0
     gives_way: bool = False
     needs_user: bool = False
+    alongside: bool = False
     settings: Callable[[TrainConfig], dict[str, Any]] | None = None
 
 
@@ -196,6 +203,37 @@ def run_export(context: JobContext) -> None:
         )
 
 
+def run_evaluate(context: JobContext) -> None:
+    """Evaluate the job's run on a part of its own data or on another folder, and keep the result.
+
+    The payload that names run, part and folder is made by :func:`tl_core.jobs.client.evaluation`.
+    """
+    workspace, payload = context.workspace, context.job.payload
+    cache_dir = workspace.cache_dir
+    run = load_run(workspace.resolve(payload["run"]))
+    data_dir = None if payload["data_dir"] is None else workspace.resolve(payload["data_dir"])
+    file = EvaluationFile(run, payload["part"], data_dir)
+    with record_failure(file.write_failure):
+        index = images_to_evaluate(run, data_dir, cache_dir=cache_dir, monitor=context.monitor)
+        evaluation = evaluate_run(
+            run.run_dir,
+            data_dir,
+            part=payload["part"],
+            cache_dir=cache_dir,
+            **context.monitor.callbacks,
+        )
+        file.write(evaluation, index)
+
+
+def run_measure_speed(context: JobContext) -> None:
+    """Measure how fast the job's backbone is on this machine."""
+    name = get_backbone(context.job.payload["backbone"]).name
+    cache_dir = context.workspace.cache_dir
+    with record_failure(partial(benchmark.remember_failure, cache_dir, name)):
+        speed = benchmark.measure(name, cache_dir=cache_dir, monitor=context.monitor)
+        benchmark.remember_speed(cache_dir, name, speed)
+
+
 @contextmanager
 def record_failure(keep: Callable[[str], None]) -> Iterator[None]:
     """Give ``keep`` the reason when the work inside fails, for the page that asked for it.
@@ -230,6 +268,8 @@ KINDS: dict[str, JobKind] = {
     TRAIN: JobKind(run_train),
     FIND_LR: JobKind(run_find_lr, settings=settings_that_matter),
     EXPORT: JobKind(run_export),
+    EVALUATE: JobKind(run_evaluate, priority=5, needs_user=True, alongside=True),
+    MEASURE_SPEED: JobKind(run_measure_speed, needs_user=True),
     SWEEP: JobKind(run_search, priority=-5, gives_way=True),
     AUGMENT_EFFECT: JobKind(
         run_augment_effect,

@@ -138,6 +138,7 @@ class _Worker:
         self._record_lock = threading.Lock()
         self._left = threading.Event()
         self._warming: threading.Thread | None = None
+        self._is_blocked = False  # by a job that does not give way
         self._used_at = self._users_seen_at = time.monotonic()
 
     def work(self, warm: bool) -> None:
@@ -148,6 +149,8 @@ class _Worker:
             self._warming = threading.Thread(target=self._warm_up, name="warm-up", daemon=True)
             self._warming.start()
         self._recover()
+        beside = threading.Thread(target=self._work_alongside, name="alongside", daemon=True)
+        beside.start()
         idle_since = time.monotonic()
         try:
             while self._workspace.root.is_dir():
@@ -155,7 +158,13 @@ class _Worker:
                 job = self._queue.take(without_kinds=self._kinds_for_users if unused else ())
                 is_idle = time.monotonic() - idle_since >= self._idle_seconds
                 if job is not None:
-                    self._do(job)
+                    self._publish(state="busy", job_id=job.id)
+                    self._is_blocked = (
+                        job.kind in self._kinds and not self._kinds[job.kind].gives_way
+                    )
+                    message = self._do(job)
+                    self._is_blocked = False
+                    self._publish(state="idle", job_id=None, message=message)
                     idle_since = time.monotonic()
                 elif (is_idle or (unused and not self._is_warming)) and self._may_leave(unused):
                     return
@@ -163,6 +172,24 @@ class _Worker:
                     time.sleep(_POLL_SECONDS)
         finally:
             self._left.set()
+            beside.join()
+
+    def _work_alongside(self) -> None:
+        """Do what is short beside a job that does not give way, so that nobody waits for it."""
+        while not self._left.wait(_POLL_SECONDS):
+            if not self._is_blocked:
+                continue
+            waiting = [job.kind for job in self._queue.jobs() if not job.active]
+            others = {kind for kind in waiting if not self._is_done_alongside(kind)}
+            if len(others) < len(set(waiting)):
+                job = self._queue.take(without_kinds=others)
+                if job is not None and self._is_done_alongside(job.kind):
+                    self._do(job)
+                elif job is not None:  # it came this very moment
+                    self._queue.put_back(job)
+
+    def _is_done_alongside(self, kind: str) -> bool:
+        return kind in self._kinds and self._kinds[kind].alongside
 
     def _is_unused(self) -> bool:
         """Whether the processes that use this worker have ended a moment ago or longer."""
@@ -183,9 +210,9 @@ class _Worker:
         """The kinds of job that wait while the app is closed."""
         return frozenset(name for name, kind in self._kinds.items() if kind.needs_user)
 
-    def _do(self, job: Job) -> None:
+    def _do(self, job: Job) -> str:
+        """Do a job and return why it failed, or nothing."""
         _log.info("job %s: %s %s", job.id, job.kind, job.run_dir or "")
-        self._publish(state="busy", job_id=job.id)
         message = ""
         try:
             self._run(job)
@@ -193,8 +220,7 @@ class _Worker:
             if not self._queue.is_stop_requested(job.id):
                 _log.info("job %s gives way", job.id)
                 self._queue.put_back(job, gave_way=True)
-                self._publish(state="idle", job_id=None)
-                return
+                return ""
         except TLError as error:
             message = str(error)
             _log.warning("job %s failed: %s", job.id, error)
@@ -203,7 +229,7 @@ class _Worker:
             _log.exception("job %s failed", job.id)
         self._close_work(job, message)
         self._queue.finish(job.id)
-        self._publish(state="idle", job_id=None, message=message)
+        return message
 
     def _run(self, job: Job) -> None:
         """Do a job, one that gives way at low priority.

@@ -172,10 +172,7 @@ def import_project(
 
 
 def _write_zip(
-    workspace: Workspace,
-    project: Project,
-    path: Path,
-    monitor: Monitor,
+    workspace: Workspace, project: Project, path: Path, monitor: Monitor
 ) -> ExportReport:
     book, skipped = UniqueNames(), []
     files: list[tuple[Path, str]] = []
@@ -300,12 +297,7 @@ def _is_part(parts: tuple[str, ...]) -> bool:
     return is_work and len(parts) == 3 and suffix in _WORK_SUFFIXES
 
 
-def _unpack(
-    file: BinaryIO,
-    entries: list[ZipEntry],
-    folder: Path,
-    monitor: Monitor,
-) -> None:
+def _unpack(file: BinaryIO, entries: list[ZipEntry], folder: Path, monitor: Monitor) -> None:
     stage = monitor.stage("unpack", sum(entry.num_bytes for entry in entries))
     for entry in entries:
         target = folder.joinpath(*entry.parts)

@@ -29,12 +29,7 @@ def layout_of(run: Run) -> str | None:
     return None
 
 
-def load_images_of(
-    run: Run,
-    *,
-    cache_dir: Path,
-    monitor: Monitor = SILENT,
-) -> DatasetIndex:
+def load_images_of(run: Run, *, cache_dir: Path, monitor: Monitor = SILENT) -> DatasetIndex:
     """Scan a run's data folder and apply the decisions about it.
 
     Args:

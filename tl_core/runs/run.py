@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tl_core.config.training import TrainConfig
+from tl_core.data.images.decode import PixelScale
 from tl_core.errors import RunError
 from tl_core.files import read_json_lines
 from tl_core.runs.files import (
@@ -82,6 +83,12 @@ class Run(WorkFolder):
         if not (self.run_dir / CLASSES_FILE).exists():
             return ()
         return tuple(str(name) for name in read_file(self.run_dir, CLASSES_FILE, list))
+
+    @property
+    def pixel_scale(self) -> PixelScale | None:
+        """Which values of 16-bit images become black and white; None takes their upper 8 bits."""
+        values = self.origin.get("pixel_scale")
+        return None if values is None else PixelScale(*map(float, values))
 
     @property
     def command(self) -> tuple[str, ...]:

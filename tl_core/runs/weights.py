@@ -23,7 +23,12 @@ def feature_spec_of(run: Run) -> FeatureSpec:
         RunError: the run's weights or its converted backbone cannot be read.
     """
     spec = FeatureSpec.from_config(run.config)
-    return dataclasses.replace(spec, engine_file=engine_file_of(run.run_dir))
+    return dataclasses.replace(
+        spec,
+        engine_file=engine_file_of(run.run_dir),
+        scale=run.pixel_scale,
+        is_scale_fixed=True,
+    )
 
 
 def engine_file_of(run_dir: Path) -> Path | None:

@@ -12,13 +12,14 @@ import numpy as np
 
 from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import DatasetIndex
-from tl_core.files import read_json, write_json
+from tl_core.files import keep_newest, read_json, write_json
 from tl_core.search.lr_finder import LearningRateTest
 
 _VERSION = 1
 """Raised when the test finds another rate for the same settings, so that kept ones go."""
 
 _NUM_KEPT = 50
+_CURVES = ("learning_rates", "losses", "smoothed")
 _WITHOUT_EFFECT = {
     "learning_rate",
     "epochs",
@@ -45,22 +46,13 @@ class RangeFile:
     def __init__(self, cache_dir: Path, index: DatasetIndex, config: TrainConfig) -> None:
         wanted = [_VERSION, index.fingerprint, settings_that_matter(config)]
         digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
-        self._dir = cache_dir / "learning_rates"
-        self._path = self._dir / f"{digest[:24]}.json"
+        self._path = cache_dir / "learning_rates" / f"{digest[:24]}.json"
 
     def write(self, test: LearningRateTest) -> None:
         """Keep a test."""
-        write_json(
-            self._path,
-            {
-                "learning_rates": test.learning_rates.tolist(),
-                "losses": test.losses.tolist(),
-                "smoothed": test.smoothed.tolist(),
-                "suggestion": test.suggestion,
-                "reason": test.reason,
-            },
-        )
-        self._prune()
+        values = vars(test) | {name: getattr(test, name).tolist() for name in _CURVES}
+        write_json(self._path, values)
+        keep_newest(self._path.parent, "*.json", _NUM_KEPT)
 
     def write_failure(self, message: str) -> None:
         """Keep why it cannot be done."""
@@ -71,9 +63,7 @@ class RangeFile:
         with suppress(OSError, ValueError, KeyError, TypeError):
             stored = read_json(self._path)
             return LearningRateTest(
-                learning_rates=np.array(stored["learning_rates"]),
-                losses=np.array(stored["losses"]),
-                smoothed=np.array(stored["smoothed"]),
+                **{name: np.array(stored[name]) for name in _CURVES},
                 suggestion=stored["suggestion"],
                 reason=str(stored["reason"]),
             )
@@ -88,9 +78,3 @@ class RangeFile:
     def forget(self) -> None:
         """Discard the result, so that the test runs again."""
         self._path.unlink(missing_ok=True)
-
-    def _prune(self) -> None:
-        with suppress(OSError):
-            files = sorted(self._dir.glob("*.json"), key=lambda path: -path.stat().st_mtime)
-            for path in files[_NUM_KEPT:]:
-                path.unlink(missing_ok=True)

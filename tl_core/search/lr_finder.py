@@ -57,11 +57,7 @@ class LearningRateTest:
 
 
 def find_learning_rate(
-    config: TrainConfig,
-    index: DatasetIndex,
-    *,
-    cache_dir: Path,
-    monitor: Monitor = SILENT,
+    config: TrainConfig, index: DatasetIndex, *, cache_dir: Path, monitor: Monitor = SILENT
 ) -> LearningRateTest:
     """Run the range test of the head on the training images.
 
@@ -79,11 +75,7 @@ def find_learning_rate(
     split = split_dataset(index, config)
     nothing = np.zeros(0, np.int64)
     features = load_features(
-        config,
-        index,
-        Split(split.train, nothing, nothing),
-        cache_dir=cache_dir,
-        monitor=monitor,
+        config, index, Split(split.train, nothing, nothing), cache_dir=cache_dir, monitor=monitor
     )
     tensorflow.wait(monitor)
     data = HeadData.create(features.train, index.labels[split.train], index.num_classes)
@@ -91,10 +83,7 @@ def find_learning_rate(
 
 
 def run_range_test(
-    data: HeadData,
-    config: TrainConfig,
-    *,
-    monitor: Monitor = SILENT,
+    data: HeadData, config: TrainConfig, *, monitor: Monitor = SILENT
 ) -> LearningRateTest:
     """Run the range test on features in memory.
 
@@ -158,11 +147,7 @@ def smooth(losses: np.ndarray) -> np.ndarray:
 
 
 def _losses(
-    steps: HeadSteps,
-    data: HeadData,
-    config: TrainConfig,
-    rates: np.ndarray,
-    monitor: Monitor,
+    steps: HeadSteps, data: HeadData, config: TrainConfig, rates: np.ndarray, monitor: Monitor
 ) -> np.ndarray:
     """Train one batch at each rate and return its loss before the update, until it runs away."""
     images = np.arange(data.num_images)

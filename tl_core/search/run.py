@@ -42,12 +42,7 @@ STAGE = "sweep"
 OnTrial = Callable[[Trial], None]
 
 
-def run_sweep(
-    sweep: Sweep,
-    *,
-    on_trial: OnTrial | None = None,
-    monitor: Monitor = SILENT,
-) -> None:
+def run_sweep(sweep: Sweep, *, on_trial: OnTrial | None = None, monitor: Monitor = SILENT) -> None:
     """Try the heads of a search that are not tried yet, and keep each as soon as it is.
 
     Args:
@@ -82,12 +77,7 @@ def _search(sweep: Sweep, on_trial: OnTrial | None, monitor: Monitor) -> None:
     configs = draw_trials(sweep.config, sweep.base)
     for config in configs:
         check_settings(config)
-    index = load_dataset(
-        sweep.data_dir,
-        workspace,
-        sweep.base.layout,
-        monitor=monitor,
-    )
+    index = load_dataset(sweep.data_dir, workspace, sweep.base.layout, monitor=monitor)
     audit = audit_dataset(index, cache_dir=workspace.cache_dir, **monitor.callbacks)
     pool, folds = cross_validation(
         index, sweep.base, sweep.config.folds, sweep.config.seed, audit.groups

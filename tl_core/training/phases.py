@@ -54,11 +54,7 @@ class PhaseContext:
         if self._features is None:
             self.recorder.start_phase("features", 0, num_images_to_extract(self.config, self.split))
             self._features = load_features(
-                self.config,
-                self.index,
-                self.split,
-                cache_dir=self.cache_dir,
-                monitor=self.monitor,
+                self.config, self.index, self.split, cache_dir=self.cache_dir, monitor=self.monitor
             )
             seconds = self.recorder.end_phase()
             self.seconds["features"] = self.seconds.get("features", 0.0) + seconds

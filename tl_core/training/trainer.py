@@ -265,6 +265,9 @@ def _describe(run: Run, config: TrainConfig, index: DatasetIndex, split: Split) 
             "fingerprint": index.fingerprint,
             "decisions_fingerprint": index.decisions_fingerprint,
             "layout": index.layout,
+            "pixel_scale": None
+            if index.pixel_scale is None
+            else [index.pixel_scale.low, index.pixel_scale.high],
             "num_images": index.num_images,
             "backbone_weights": weights_fingerprint(config.backbone),
             "versions": _versions(),

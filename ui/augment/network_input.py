@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from tl_core.config.training import Resize
 from tl_core.data.dataset import DatasetIndex, ImageRecord
+from tl_core.data.images.decode import PixelScale
 from tl_core.data.images.images import crop_box, encode_jpeg, open_image
 from ui.augment.contact_sheet import Palette, current_palette, rounded_mask
 
@@ -36,7 +37,7 @@ def draw_seen(
     """
     height, width = pixels.shape[:2]
     told = seen_words(record.width, record.height, (height, width), resize)
-    original = _open(str(index.path_of(record)), record.sha256)
+    original = _open(str(index.path_of(record)), record.sha256, index.scale_of(record))
     with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False):
         sheet = seen_sheet(original, pixels, resize, current_palette())
         st.image(sheet, width="content", alt=f"The photo, and what the network sees. {told}")
@@ -109,6 +110,6 @@ def _draw_arrow(draw: ImageDraw.ImageDraw, left: int, color: str) -> None:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _open(path: str, sha256: str) -> Image.Image:
+def _open(path: str, sha256: str, scale: PixelScale | None) -> Image.Image:
     """Open a photo upright; ``sha256`` keys the cache on content, not on the path."""
-    return open_image(path, max_side=2 * MAX_WIDTH)
+    return open_image(path, max_side=2 * MAX_WIDTH, scale=scale)

@@ -19,6 +19,7 @@ from tl_core.config.training import AugmentConfig, TrainConfig
 from tl_core.data.augmentation.augment import SWITCHES, TRANSFORMS, augment_view
 from tl_core.data.augmentation.presets import list_presets
 from tl_core.data.dataset import DatasetIndex, ImageRecord
+from tl_core.data.images.decode import PixelScale
 from tl_core.data.images.images import load_image
 from tl_core.workspace import Workspace
 from ui.augment.contact_sheet import contact_sheet, current_palette, make_strip, num_photos
@@ -224,10 +225,13 @@ def _pick_transform() -> str:
 
 def _decoded(index: DatasetIndex, record: ImageRecord, train_config: TrainConfig) -> np.ndarray:
     image_size = resolve_image_size(train_config)
-    return _decode(str(index.path_of(record)), record.sha256, image_size, train_config.resize)
+    path, scale = str(index.path_of(record)), index.scale_of(record)
+    return _decode(path, record.sha256, image_size, train_config.resize, scale)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _decode(path: str, sha256: str, image_size: tuple[int, int], resize: str) -> np.ndarray:
+def _decode(
+    path: str, sha256: str, image_size: tuple[int, int], resize: str, scale: PixelScale | None
+) -> np.ndarray:
     """Decode a photo for the network; ``sha256`` keys the cache on content, not on the path."""
-    return load_image(path, image_size, resize)  # type: ignore[arg-type]
+    return load_image(path, image_size, resize, scale)  # type: ignore[arg-type]

@@ -43,15 +43,17 @@ def predict(workspace: Workspace, run: Run, photos: Sequence[Photo]) -> list[Pre
         return list(kept[1])
     what = "Looking at the photos"
     bar = st.progress(0.0, text=what)
-    predictor = open_predictor(workspace, run)
-    predictions = predictor.predict(
-        [photo.data for photo in photos],
-        top_k=len(predictor.class_names),
-        on_progress=shower(bar, what),
-        names=[photo.name for photo in photos],
-    )
-    bar.empty()
-    give_back()
+    try:
+        predictor = open_predictor(workspace, run)
+        predictions = predictor.predict(
+            [photo.data for photo in photos],
+            top_k=len(predictor.class_names),
+            on_progress=shower(bar, what),
+            names=[photo.name for photo in photos],
+        )
+    finally:
+        bar.empty()
+        give_back()
     st.session_state[session_keys.PREDICTIONS] = (key, predictions)
     return predictions
 

@@ -30,6 +30,8 @@ def draw_difference(workspace: Workspace, before: Run, after: Run) -> None:
     except TLError as error:
         st.caption(words.plain(str(error)))
         return
+    if test is None:
+        return
     figures, told = st.columns([3, 2], gap="large", vertical_alignment="center")
     figures.altair_chart(
         intervals_chart(interval_rows(test), RUN_COLORS[:2]),

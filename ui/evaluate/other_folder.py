@@ -10,7 +10,7 @@ from tl_core.charts.evaluation import intervals_chart, recall_chart
 from tl_core.errors import DatasetError
 from tl_core.evaluation.report import Evaluation
 from ui.evaluate.source import ask_for_folder
-from ui.runs.evaluations import ELSEWHERE, TEST, Looked, Source, look
+from ui.runs.evaluations import ELSEWHERE, TEST, Looked, Source, evaluate
 from ui.shared import words
 from ui.shared.page_layout import section
 
@@ -37,10 +37,12 @@ def draw_elsewhere(looked: Looked) -> None:
     name = there.data_dir.name
     _draw_left_out(there)
     try:
-        own = look(looked.workspace, looked.run, Source(TEST)).evaluation
+        own = evaluate(looked.workspace, looked.run, Source(TEST))
     except DatasetError as error:
         section(f"{words.plain(name)}: {looked.headline}")
         st.caption(f"There is nothing to compare it with. {words.plain(str(error))}")
+        return
+    if own is None:
         return
     section("Elsewhere and at home", shift_words(own, there))
     left, right = st.columns(2, gap="large")

@@ -1,4 +1,4 @@
-"""Evaluates a run with its progress shown; asked again for the same it remembers."""
+"""The evaluations of runs: computed by the worker, kept with the run, their progress shown."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ import streamlit as st
 
 from tl_core.data.curation.store import decisions_path
 from tl_core.data.dataset import ImageRecord
-from tl_core.evaluation.evaluate import evaluate_run
+from tl_core.errors import DatasetError
+from tl_core.evaluation.evaluate import images_to_evaluate
 from tl_core.evaluation.report import Evaluation
+from tl_core.evaluation.store import EvaluationFile
+from tl_core.jobs import client
+from tl_core.jobs.queue import JobQueue
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
 from ui.datasets.picker import DatasetRef, dataset_of
 from ui.datasets.scans import CuratedDataset, file_stamp, folder_stamp, load_curated
 from ui.runs.predictors import model_stamp
 from ui.shared import words
-from ui.shared.memory import give_back
-from ui.shared.progress import shower
+from ui.shared.errors import guarded
+from ui.shared.progress import draw_bar
 
 PART = "evaluate_part"  # which photos: a part of the run's own, or another folder
 FOLDER = "evaluate_folder"  # the other folder, as the id of a dataset or a path typed in
@@ -27,6 +31,10 @@ CELL = "evaluate_cell"  # (true class, answer) whose photos are shown
 CELL_ROUND = "evaluate_cell_round"  # counts choices beside the chart, which then forgets its own
 PHOTO = "evaluate_photo"  # path of the photo that is looked at closely
 KEPT = "evaluate_kept"  # the last evaluations of this session by what they are of
+ASKED = "evaluate_asked"  # id of the job that was queued last, by what it evaluates
+STOPPED_TEXT = "The evaluation was stopped."
+LOST_TEXT = "The evaluation ended without a result; the reason is in logs/worker.log."
+POLL_SECONDS = 0.5
 
 TEST, VAL, ELSEWHERE = "test", "val", "elsewhere"
 SUMMARY_TAB, CONFUSION_TAB, MISTAKES_TAB = "Summary", "Confusion", "Mistakes"
@@ -83,43 +91,99 @@ class Looked:
 
 
 NUM_KEPT = 4
+Slot = tuple[str, str, str]
 
 
-def look(workspace: Workspace, run: Run, source: Source) -> Looked:
-    """Return what a run says about some photos.
+def look(workspace: Workspace, run: Run, source: Source) -> Looked | None:
+    """Return what a run says about some photos; None while the worker finds out.
+
+    Meanwhile the progress is drawn, and the page is drawn again when it is over.
 
     Raises:
         DatasetError: the photos are gone, or have none of the run's classes.
         RunError: the run cannot be read.
     """
+    evaluation = evaluate(workspace, run, source)
+    if evaluation is None:
+        return None
     dataset = source.folder or dataset_of(workspace, run)
-    kept: OrderedDict[tuple[str, ...], tuple[tuple[int, ...], Evaluation]]
+    return Looked(workspace, run, source, evaluation, load_curated(workspace, dataset))
+
+
+def evaluate(workspace: Workspace, run: Run, source: Source) -> Evaluation | None:
+    """Do as :func:`look`, for the figures alone."""
+    dataset = source.folder or dataset_of(workspace, run)
+    kept: OrderedDict[Slot, tuple[tuple[int, ...], Evaluation | str]]
     kept = st.session_state.setdefault(KEPT, OrderedDict())
     slot = (run.id, source.part, dataset.id)
-    stamp = _stamp(workspace, run, dataset)
-    if slot not in kept or kept[slot][0] != stamp:
-        evaluation = _evaluate(workspace, run, source)
+    if slot not in kept or kept[slot][0] != _stamp(workspace, run, dataset):
+        outcome = _outcome(workspace, run, source, slot)
+        if outcome is None:
+            return None
         # Stamped afterwards: a run without temperature gets one from its first evaluation.
-        kept[slot] = (_stamp(workspace, run, dataset), evaluation)
+        kept[slot] = (_stamp(workspace, run, dataset), outcome)
     kept.move_to_end(slot)
     while len(kept) > NUM_KEPT:
         kept.popitem(last=False)
-    return Looked(workspace, run, source, kept[slot][1], load_curated(workspace, dataset))
+    outcome = kept[slot][1]
+    if isinstance(outcome, Evaluation):
+        return outcome
+    if outcome == STOPPED_TEXT:
+        st.caption(outcome)
+    if st.button("Evaluate", key=f"evaluate_again_{'_'.join(slot)}", icon=":material/refresh:"):
+        del kept[slot]
+        st.rerun()
+    if outcome != STOPPED_TEXT:
+        raise DatasetError(outcome)
+    return None
 
 
-def _evaluate(workspace: Workspace, run: Run, source: Source) -> Evaluation:
-    place = st.empty()
-    bar = place.progress(0.0, text="Opening the model")
-    evaluation = evaluate_run(
-        run.run_dir,
-        source.folder.path if source.folder else None,
-        part=TEST if source.folder else source.part,
-        cache_dir=workspace.cache_dir,
-        on_progress=shower(bar),
-    )
-    place.empty()
-    give_back()
-    return evaluation
+def _outcome(workspace: Workspace, run: Run, source: Source, slot: Slot) -> Evaluation | str | None:
+    """Return an evaluation, or why there is none; None when the worker was asked for it."""
+    folder = source.folder.path if source.folder else None
+    part = TEST if source.folder else source.part
+    file = EvaluationFile(run, part, folder)
+    queue, asked = JobQueue(workspace), st.session_state.setdefault(ASKED, {})
+
+    def found() -> Evaluation | str | None:
+        if not file.exists:
+            return file.take_failure()
+        index = images_to_evaluate(run, folder, cache_dir=workspace.cache_dir)
+        return file.read(index) or file.take_failure()
+
+    kind, payload = client.evaluation(workspace, run, part, folder)
+    if queue.find(kind, payload) is None:
+        outcome = found()
+        if outcome is not None or slot in asked:
+            asked.pop(slot, None)
+            return outcome or LOST_TEXT
+        client.submit(workspace, kind, payload)
+        if queue.find(kind, payload) is None:  # done at once
+            return found()
+    asked[slot] = True
+    _draw_progress(workspace, run, source, slot)
+    return None
+
+
+@st.fragment(run_every=POLL_SECONDS)
+@guarded
+def _draw_progress(workspace: Workspace, run: Run, source: Source, slot: Slot) -> None:
+    """Draw how far the worker is, with a button to stop; all is drawn again when it is over."""
+    folder = source.folder.path if source.folder else None
+    part = TEST if source.folder else source.part
+    queue = JobQueue(workspace)
+    job = queue.find(*client.evaluation(workspace, run, part, folder))
+    if job is None:
+        st.rerun()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        with st.container():
+            draw_bar(workspace, queue.watch(job), "Evaluation")
+        if st.button("Stop", key=f"evaluate_stop_{'_'.join(slot)}", icon=":material/stop:"):
+            queue.request_stop(job.id)
+            st.session_state[ASKED].pop(slot, None)
+            dataset = source.folder or dataset_of(workspace, run)
+            st.session_state[KEPT][slot] = (_stamp(workspace, run, dataset), STOPPED_TEXT)
+            st.rerun()
 
 
 def _stamp(workspace: Workspace, run: Run, dataset: DatasetRef) -> tuple[int, ...]:

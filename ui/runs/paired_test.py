@@ -7,20 +7,22 @@ import streamlit as st
 from tl_core.evaluation.compare import PairedTest, compare_evaluations
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
-from ui.runs.evaluations import TEST, Source, look
+from ui.runs.evaluations import TEST, Source, evaluate
 from ui.shared import words
 
 
 def paired_test(
     workspace: Workspace, first: Run, second: Run, names: tuple[str, str]
-) -> PairedTest:
-    """Return whether two runs differ; progress is shown, and what is known is not asked again.
+) -> PairedTest | None:
+    """Return whether two runs differ; None while the worker evaluates them, which is shown.
 
     Raises:
         DatasetError: the photos are gone.
         RunError: a run cannot be read, or they have no test photo in common.
     """
-    ours, theirs = (look(workspace, run, Source(TEST)).evaluation for run in (first, second))
+    ours, theirs = (evaluate(workspace, run, Source(TEST)) for run in (first, second))
+    if ours is None or theirs is None:
+        return None
     return compare_evaluations(ours, theirs, *names)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from tl_core.data.dataset import DatasetIndex, ImageRecord
+from tl_core.data.images.decode import PixelScale
 from tl_core.data.images.images import ImageSource, encode_jpeg, open_image
 from tl_core.errors import ImageError
 from tl_core.files import write_bytes
@@ -24,13 +25,14 @@ def thumbnail(workspace: Workspace, index: DatasetIndex, record: ImageRecord) ->
 
     None stands for a file that cannot be read any more, so that one picture spoils no page.
     """
-    path = thumbnail_path(workspace.cache_dir, record.sha256)
+    scale = index.scale_of(record)
+    path = thumbnail_path(workspace.cache_dir, record.sha256, scale)
     try:
         return path.read_bytes()
     except OSError:
         pass
     try:
-        data = make_tile(index.path_of(record))
+        data = make_tile(index.path_of(record), scale=scale)
     except (ImageError, OSError):
         return None
     with suppress(OSError):  # a full disk costs the next page its head start, not this picture
@@ -38,20 +40,23 @@ def thumbnail(workspace: Workspace, index: DatasetIndex, record: ImageRecord) ->
     return data
 
 
-def make_tile(source: ImageSource, size: tuple[int, int] = SIZE) -> bytes:
+def make_tile(
+    source: ImageSource, size: tuple[int, int] = SIZE, scale: PixelScale | None = None
+) -> bytes:
     """Return the middle of an image in a tile of ``size`` (width, height) pixels, as JPEG.
 
     Raises:
         ImageError: it cannot be read as an image.
     """
-    image = open_image(source, max_side=2 * max(size))
+    image = open_image(source, max_side=2 * max(size), scale=scale)
     tile = ImageOps.fit(image, size, Image.Resampling.BILINEAR, centering=(0.5, 0.5))
     return encode_jpeg(tile, quality=85)
 
 
-def thumbnail_path(cache_dir: Path, sha256: str) -> Path:
+def thumbnail_path(cache_dir: Path, sha256: str, scale: PixelScale | None = None) -> Path:
     """Return where a thumbnail is kept: by content, so that copies and renames share it."""
-    return cache_dir / "thumbnails" / sha256[:2] / f"{sha256}_{SIZE[0]}x{SIZE[1]}.jpg"
+    seen = "" if scale is None else f"_{scale.low:g}-{scale.high:g}"
+    return cache_dir / "thumbnails" / sha256[:2] / f"{sha256}_{SIZE[0]}x{SIZE[1]}{seen}.jpg"
 
 
 def thumbnails(

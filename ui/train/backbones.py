@@ -8,11 +8,18 @@ import streamlit as st
 from tl_core.backbones.api import Backbone, get_backbone, has_weights, list_backbones
 from tl_core.charts.base import percent
 from tl_core.charts.training import backbone_chart
+from tl_core.errors import WeightsError
+from tl_core.features.benchmark import known_speeds, take_failure
+from tl_core.jobs import client
+from tl_core.jobs.handlers import MEASURE_SPEED
+from tl_core.jobs.queue import JobQueue
 from tl_core.workspace import Workspace
 from ui.shared import session_keys
+from ui.shared.errors import guarded
+from ui.shared.progress import draw_bar
 from ui.shared.words import number_of
-from ui.train.backbone_speeds import known_speeds, measure_here
 
+POLL_SECONDS = 0.5
 KEY = f"{session_keys.TRAIN}.backbone"
 CHART_KEY = "backbone_chart"
 
@@ -31,7 +38,7 @@ def draw_picker(workspace: Workspace, initial: str) -> str:
         help="The pretrained network that turns a photo into numbers. It stays as it is unless "
         "blocks of it are fine-tuned; the new layers behind it are trained.",
     )
-    st.caption(describe(get_backbone(name), known_speeds(workspace).get(name)))
+    st.caption(describe(get_backbone(name), known_speeds(workspace.cache_dir).get(name)))
     return name
 
 
@@ -43,7 +50,7 @@ def draw_chart(workspace: Workspace, chosen: str, *, may_measure: bool) -> None:
         chosen: the backbone that stands out.
         may_measure: whether the machine is free, so that its speed can be measured.
     """
-    speeds = known_speeds(workspace)
+    speeds = known_speeds(workspace.cache_dir)
     st.altair_chart(
         backbone_chart(_table(speeds), chosen),
         key=CHART_KEY,
@@ -64,14 +71,32 @@ def draw_chart(workspace: Workspace, chosen: str, *, may_measure: bool) -> None:
         "Measure its speed here",
         key="measure_speed",
         icon=":material/speed:",
-        disabled=not may_measure,
+        disabled=not may_measure or JobQueue(workspace).find(*_measuring(chosen)) is not None,
         width="stretch",
         help="Takes a few seconds; a backbone used for the first time is fetched and converted "
         "before. Not while a run trains.",
     ):
-        with st.spinner(f"Measuring {chosen}", show_time=True):
-            measure_here(workspace, chosen)
+        take_failure(workspace.cache_dir, chosen)  # of an earlier try
+        client.submit(workspace, *_measuring(chosen))
+    if JobQueue(workspace).find(*_measuring(chosen)) is not None:
+        _draw_measuring(workspace, chosen)
+    elif (failure := take_failure(workspace.cache_dir, chosen)) is not None:
+        raise WeightsError(failure)
+
+
+@st.fragment(run_every=POLL_SECONDS)
+@guarded
+def _draw_measuring(workspace: Workspace, backbone: str) -> None:
+    """Draw how far the worker is; all is drawn again when it is over."""
+    queue = JobQueue(workspace)
+    job = queue.find(*_measuring(backbone))
+    if job is None:
         st.rerun()
+    draw_bar(workspace, queue.watch(job), f"Measuring {backbone}")
+
+
+def _measuring(backbone: str) -> tuple[str, dict[str, str]]:
+    return MEASURE_SPEED, {"backbone": backbone}
 
 
 def describe(backbone: Backbone, speed: float | None) -> str:

@@ -125,7 +125,8 @@ def _draw_chance(workspace: Workspace, runs: Sequence[Run], titles: Mapping[str,
     except TLError as error:
         st.caption(words.plain(str(error)))
         return
-    draw_verdict(test)
+    if test is not None:
+        draw_verdict(test)
 
 
 def _draw_curves(runs: Sequence[Run], titles: Mapping[str, str]) -> None:

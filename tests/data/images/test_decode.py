@@ -165,9 +165,15 @@ BOMBS = {
     "PNG just above": (png_header(6400, 6300), "40.3 megapixels"),
     "JPEG": (
         encode(photo((64, 64)), "JPEG").replace(
+            b"\0\x11\x08\0\x40\0\x40", b"\0\x11\x08\x4e\x20\x4e\x20"
+        ),
+        r"400.0 megapixels \(20000 x 20000\), the limit is 250\.",
+    ),
+    "progressive JPEG": (
+        encode(photo((64, 64)), "JPEG", progressive=True).replace(
             b"\0\x11\x08\0\x40\0\x40", b"\0\x11\x08\x27\x10\x27\x10"
         ),
-        r"100.0 megapixels \(10000 x 10000\)",
+        r"100.0 megapixels .* limit is 40 \(for JPEGs that are not progressive 250\)",
     ),
     "GIF": (b"GIF89a" + struct.pack("<HH", 9000, 9000) + bytes(100), "megapixels|damaged"),
     "BMP": (

@@ -181,7 +181,7 @@ def test_a_write_error_is_a_refusal_that_leaves_nothing(
     def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tl_core.data.ingest.archive._unpack", fail)
+    monkeypatch.setattr("tl_core.data.ingest.archive._Unpacking._store", fail)
     with pytest.raises(ArchiveError, match="No space left on device"):
         extract_archive(make_zip(PETS), tmp_path / "out")
     assert names_in(tmp_path) == []

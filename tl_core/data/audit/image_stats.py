@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from tl_core.data.dataset import DatasetIndex, ImageRecord
+from tl_core.data.images.decode import PixelScale
 from tl_core.data.images.images import ImageSource, open_image
 from tl_core.data.near_duplicates.perceptual_hash import make_fingerprint
 from tl_core.errors import TLError
@@ -68,13 +69,17 @@ class ImageStats:
     fingerprint: bytes
 
 
-def measure_image(source: ImageSource) -> ImageStats:
+def measure_image(source: ImageSource, scale: PixelScale | None = None) -> ImageStats:
     """Measure one image, upright and at most 256 pixels a side.
+
+    Args:
+        source: a path, the file's bytes, or a binary file.
+        scale: which values of 16-bit grey are black and white.
 
     Raises:
         ImageError: the file cannot be read as an image.
     """
-    return _measure(open_image(source, _SIDE))
+    return _measure(open_image(source, _SIDE, scale))
 
 
 def measure_dataset(
@@ -95,7 +100,7 @@ def measure_dataset(
         DatasetError: a file is gone, cannot be read, or is not the one that was scanned.
         Stopped: ``monitor`` was asked to stop; with ``cache_dir`` what was measured is kept.
     """
-    first_with = {record.sha256: record for record in reversed(index.records)}
+    first_with = {_key(index, record): record for record in reversed(index.records)}
     with open_stats_cache(cache_dir) as cache:
         kept = cache.read_many(_MEASURE, list(first_with))
         known = {sha256: _unpack(facts) for sha256, facts in kept.items()}
@@ -103,7 +108,13 @@ def measure_dataset(
         for batch in _measure_records(index, waiting, monitor, num_workers):
             known.update(batch)
             cache.write_many(_MEASURE, {sha256: _pack(stats) for sha256, stats in batch.items()})
-    return [known[record.sha256] for record in index.records]
+    return [known[_key(index, record)] for record in index.records]
+
+
+def _key(index: DatasetIndex, record: ImageRecord) -> str:
+    """Return what stats are cached by: the content, and the scale that its values are seen in."""
+    scale = index.scale_of(record)
+    return record.sha256 if scale is None else f"{record.sha256}@{scale.low:g}-{scale.high:g}"
 
 
 def open_stats_cache(cache_dir: Path | None) -> SqliteCache:
@@ -124,17 +135,22 @@ def _measure_records(
         for first in range(0, len(records), _BATCH):
             batch: dict[str, ImageStats] = {}
             chunk = records[first : first + _BATCH]
-            futures = [pool.submit(index.decode, record, measure_image) for record in chunk]
+            futures = [pool.submit(_measure_record, index, record) for record in chunk]
             try:
                 for record, future in zip(chunk, futures, strict=True):
                     monitor.check()
-                    batch[record.sha256] = future.result()
+                    batch[_key(index, record)] = future.result()
                     stage.advance()
             except TLError:  # a stop, or a file that is gone: what was measured is kept
                 pool.shutdown(wait=False, cancel_futures=True)
                 yield batch
                 raise
             yield batch
+
+
+def _measure_record(index: DatasetIndex, record: ImageRecord) -> ImageStats:
+    scale = index.scale_of(record)
+    return index.decode(record, lambda data: measure_image(data, scale))
 
 
 def _measure(picture: Image.Image) -> ImageStats:

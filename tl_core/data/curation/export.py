@@ -22,10 +22,7 @@ from tl_core.progress import SILENT, Monitor
 
 
 def export_cleaned_copy(
-    index: DatasetIndex,
-    out_path: str | os.PathLike[str],
-    *,
-    monitor: Monitor = SILENT,
+    index: DatasetIndex, out_path: str | os.PathLike[str], *, monitor: Monitor = SILENT
 ) -> Path:
     """Copy the images of an index to ``out_path/<class>/<file>``, or into a zip of that layout.
 
@@ -95,9 +92,7 @@ def _write_folder(
 
 
 def _copies(
-    index: DatasetIndex,
-    groups: dict[str, str],
-    monitor: Monitor,
+    index: DatasetIndex, groups: dict[str, str], monitor: Monitor
 ) -> Iterator[tuple[Path, PurePosixPath]]:
     """Yield each file with its place in the copy, telling progress and naming one that has gone."""
     stage = monitor.stage("copy", index.num_images)

@@ -50,6 +50,8 @@ def count_scans(data: bytes) -> int:
 
 
 MAX_MEGAPIXELS = 40
+MAX_JPEG_MEGAPIXELS = 250
+"""For baseline JPEGs, which are decoded at a reduced scale without holding the whole picture."""
 MAX_FILE_BYTES = 256 * 2**20
 
 Size = tuple[int, int]
@@ -57,6 +59,9 @@ Size = tuple[int, int]
 
 LeastSize = Callable[[int, int], Size]
 """Gives the least size that is needed of an upright picture of (width, height)."""
+
+# Pillow's own limit, below which sizes are checked here.
+Image.MAX_IMAGE_PIXELS = MAX_JPEG_MEGAPIXELS * 1_000_000
 
 # Image.open would register formats on first use, in whichever thread comes first.
 Image.preinit()
@@ -90,6 +95,10 @@ _DECODE_ERRORS = (
     Warning,  # where warnings are set to raise
 )
 
+_REDUCED_PIXELS = 25_000_000  # of a JPEG beyond MAX_MEGAPIXELS, 75 MB
+_PNG = b"\x89PNG\r\n\x1a\n"
+_DARKEST = 32  # of 255: what colours that use the lowest of 16 bits alone stay below
+
 # Decoders of many threads each hold a whole picture: the largest ones take turns.
 _LARGE_PIXELS = 16_000_000
 _large_turn = threading.Lock()
@@ -104,6 +113,18 @@ _TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = (5, 6, 7, 8)
+
+
+@dataclass(frozen=True)
+class PixelScale:
+    """The values of 16-bit grey that become black and white, one pair for a whole dataset.
+
+    Sensors fill 10, 12 or 14 of the 16 bits, or a narrow range of them; what is trained on with one
+    scale has to be predicted with it as well.
+    """
+
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -122,29 +143,37 @@ class Decoded:
     file: ImageFile.ImageFile
 
 
-def decode(data: bytes, least_size: LeastSize | None) -> Decoded:
+def decode(data: bytes, least_size: LeastSize | None, scale: PixelScale | None = None) -> Decoded:
     """Decode a file's bytes; the one place where Pillow's errors become ours.
 
     Args:
         data: the whole file.
         least_size: gives the least (width, height) that is needed of an upright picture of
             (width, height); None decodes at full scale.
+        scale: of 16-bit grey; the upper 8 bits are taken without one.
     """
     if len(data) > MAX_FILE_BYTES:
         raise ImageError(f"The file is larger than {MAX_FILE_BYTES // 2**20} MB, the limit.")
     try:
         check_size(*(webp_size(data) or (1, 1)))  # Pillow allocates a WebP's canvas to open it
-        return _decode_file(Image.open(io.BytesIO(data), formats=_FORMATS), data, least_size)
+        file = Image.open(io.BytesIO(data), formats=_FORMATS)
+        return _decode_file(file, data, least_size, scale)
     except UnidentifiedImageError as error:
         raise ImageError(explain_unknown(data)) from error
     except _DECODE_ERRORS as error:
         raise ImageError(_explain(error)) from error
 
 
-def _decode_file(file: ImageFile.ImageFile, data: bytes, least_size: LeastSize | None) -> Decoded:
-    check_size(*file.size)
+def _decode_file(
+    file: ImageFile.ImageFile,
+    data: bytes,
+    least_size: LeastSize | None,
+    scale: PixelScale | None,
+) -> Decoded:
     mode = file.mode
     if file.format in ("JPEG", "MPO"):
+        is_progressive = bool(file.info.get("progressive"))
+        check_size(*file.size, MAX_MEGAPIXELS if is_progressive else MAX_JPEG_MEGAPIXELS)
         if count_scans(data) > _MAX_SCANS:
             raise ImageError(f"The JPEG has more than {_MAX_SCANS} scans. Save it again.")
         # A JPEG's EXIF lies before its pixels, and says which side of the file becomes the width.
@@ -152,8 +181,10 @@ def _decode_file(file: ImageFile.ImageFile, data: bytes, least_size: LeastSize |
         width, height = _upright(file.size, orientation)
         picture = _load_jpeg(file, least_size and _upright(least_size(width, height), orientation))
     else:
+        check_size(*file.size)
         # Elsewhere it may lie behind the pixels; asking for it first hides that they are broken.
-        picture = _load_rgb(file)
+        picture = _load_rgb(file, scale)
+        _check_depth(data, picture)
         orientation = _orientation(file)
         width, height = _upright(file.size, orientation)
     if orientation in _TRANSPOSE:
@@ -162,7 +193,15 @@ def _decode_file(file: ImageFile.ImageFile, data: bytes, least_size: LeastSize |
 
 
 def _load_jpeg(file: ImageFile.ImageFile, least_size: Size | None) -> Image.Image:
-    """Decode a JPEG at the smallest of the scales 1, 1/2, 1/4, 1/8 that has the least size."""
+    """Decode a JPEG at the smallest of the scales 1, 1/2, 1/4, 1/8 that has the least size.
+
+    One beyond the limit for others is decoded at the largest scale that fits into memory at most.
+    """
+    width, height = file.size
+    if width * height > MAX_MEGAPIXELS * 1_000_000:
+        reduced = next(n for n in (2, 4, 8) if width * height / n**2 <= _REDUCED_PIXELS)
+        most = (width // reduced, height // reduced)
+        least_size = most if least_size is None else _smaller(least_size, most)
     drafted = file.draft(None, least_size) if least_size is not None else None
     picture = _load_rgb(file)
     if drafted is None:
@@ -172,16 +211,20 @@ def _load_jpeg(file: ImageFile.ImageFile, least_size: Size | None) -> Image.Imag
     return picture if picture.size == whole else picture.crop((0, 0, *whole))
 
 
-def _load_rgb(file: ImageFile.ImageFile) -> Image.Image:
+def _smaller(first: Size, second: Size) -> Size:
+    return min(first[0], second[0]), min(first[1], second[1])
+
+
+def _load_rgb(file: ImageFile.ImageFile, scale: PixelScale | None = None) -> Image.Image:
     with _large_turn if file.width * file.height > _LARGE_PIXELS else nullcontext():
         file.load()
-        return _to_rgb(file)
+        return _to_rgb(file, scale)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image, scale: PixelScale | None) -> Image.Image:
     """Convert any mode to RGB, with transparent parts on white."""
-    if image.mode.startswith("I"):
-        image = _reduce_depth(image)
+    if is_deep(image.mode):
+        image = _reduce_depth(image, scale)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         canvas = Image.new("RGB", image.size, _WHITE)
@@ -190,14 +233,38 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _reduce_depth(image: Image.Image) -> Image.Image:
-    """Take the upper 8 bits of 16-bit grey, as Pillow does of 16-bit colour; it clips grey."""
-    values = np.asarray(image).clip(0, 0xFFFF)
-    grey = Image.fromarray((values >> 8).astype(np.uint8))
+def is_deep(mode: str) -> bool:
+    """Return whether a picture of that mode has more than 8 bits a pixel, in one channel."""
+    return mode.startswith(("I", "F"))
+
+
+def _reduce_depth(image: Image.Image, scale: PixelScale | None) -> Image.Image:
+    """Bring deep grey to 8 bits: by a scale, else the upper 8 of 16 bits as Pillow does of colour.
+
+    Pillow itself clips grey.
+    """
+    values = np.asarray(image)
+    if scale is None:
+        grey = Image.fromarray((values.clip(0, 0xFFFF).astype(np.uint16) >> 8).astype(np.uint8))
+    else:
+        factor = 255 / (scale.high - scale.low)
+        scaled = (values.astype(np.float32) - np.float32(scale.low)) * np.float32(factor)
+        grey = Image.fromarray(np.rint(scaled.clip(0, 255)).astype(np.uint8))
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
     return grey
+
+
+def _check_depth(data: bytes, picture: Image.Image) -> None:
+    """Refuse 16-bit colour in which all values lie in the lower bits: only the upper 8 are read."""
+    if not data.startswith(_PNG) or data[24:25] != b"\x10" or data[25:26] not in b"\x02\x04\x06":
+        return
+    if int(np.asarray(picture).max()) < _DARKEST:
+        raise ImageError(
+            "It is a 16-bit colour PNG that uses only the lowest of its bits, and the upper 8 are "
+            "read: it would be black. Save it with 8 bits, or as 16-bit grey."
+        )
 
 
 def _orientation(file: ImageFile.ImageFile) -> int:
@@ -222,15 +289,21 @@ def count_frames(file: ImageFile.ImageFile) -> int:
         return 1
 
 
-def check_size(width: int, height: int) -> None:
+def check_size(width: int, height: int, limit: int = MAX_MEGAPIXELS) -> None:
     """Refuse pictures too large to decode, by what the file's header says."""
-    if width * height > MAX_MEGAPIXELS * 1_000_000:
+    if width * height > limit * 1_000_000:
         raise ImageError(
             f"It has {width * height / 1e6:,.1f} megapixels ({width} x {height}), "
-            f"the limit is {MAX_MEGAPIXELS}. Save a smaller copy."
+            f"the limit is {limit}{_of_kind(limit)}. Save a smaller copy."
         )
     if width < 1 or height < 1:
         raise ImageError(f"It has no pixels ({width} x {height}).")
+
+
+def _of_kind(limit: int) -> str:
+    if limit == MAX_JPEG_MEGAPIXELS:
+        return ""
+    return f" (for JPEGs that are not progressive {MAX_JPEG_MEGAPIXELS})"
 
 
 def _explain(error: BaseException) -> str:

@@ -22,9 +22,11 @@ from tl_core.data.images.decode import (
     MAX_FILE_BYTES,
     Decoded,
     LeastSize,
+    PixelScale,
     Size,
     count_frames,
     decode,
+    is_deep,
 )
 from tl_core.errors import ImageError
 
@@ -53,7 +55,10 @@ _BLACK = (0, 0, 0)
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """What a file holds. ``width`` and ``height`` are those of the upright picture, in pixels."""
+    """What a file holds. ``width`` and ``height`` are those of the upright picture, in pixels.
+
+    ``value_range`` holds nearly all values of 16-bit grey; None for 8-bit pictures.
+    """
 
     format: str
     mode: str
@@ -62,10 +67,14 @@ class ImageInfo:
     frames: int
     exif_orientation: int
     notes: tuple[str, ...]
+    value_range: tuple[float, float] | None = None
 
 
 def load_image(
-    source: ImageSource, image_size: tuple[int, int], resize: Resize = "squash"
+    source: ImageSource,
+    image_size: tuple[int, int],
+    resize: Resize = "squash",
+    scale: PixelScale | None = None,
 ) -> np.ndarray:
     """Return the pixels of an image at a size.
 
@@ -74,10 +83,12 @@ def load_image(
         image_size: (height, width) in pixels.
         resize: ``"squash"`` both sides to the size, ``"crop"`` the centre of that aspect, or
             ``"pad"`` the whole picture with black.
+        scale: which values of 16-bit grey become black and white; its upper 8 bits are taken when
+            left out.
 
     Returns:
         ``(height, width, 3)`` uint8 RGB, upright; transparent parts are white, of an animation the
-        first frame is taken. It depends on the bytes, the size and ``resize`` only.
+        first frame is taken. It depends on the bytes and the other arguments only.
 
     Raises:
         ImageError: the file cannot be read as an image.
@@ -93,7 +104,7 @@ def load_image(
             return _fit_inside(width, height, image_size[1], image_size[0])
         return image_size[1], image_size[0]
 
-    picture = _decode_source(source, least_size).picture
+    picture = _decode_source(source, least_size, scale).picture
     try:
         return fit_image(picture, image_size, resize)
     except Exception as error:  # a bug, but one photo must not end a training over thousands
@@ -104,16 +115,22 @@ def load_image(
         ) from error
 
 
-def open_image(source: ImageSource, max_side: int | None = None) -> Image.Image:
+def open_image(
+    source: ImageSource, max_side: int | None = None, scale: PixelScale | None = None
+) -> Image.Image:
     """Return an image for viewing: upright RGB, its longer side at most ``max_side`` pixels.
+
+    A JPEG of more than 40 megapixels comes at a reduced scale in any case.
 
     Raises:
         ImageError: the file cannot be read as an image.
     """
     if max_side is None:
-        return _decode_source(source, None).picture
+        return _decode_source(source, None, scale).picture
     side = max_side
-    decoded = _decode_source(source, lambda width, height: _fit_inside(width, height, side, side))
+    decoded = _decode_source(
+        source, lambda width, height: _fit_inside(width, height, side, side), scale
+    )
     width, height = _fit_inside(decoded.width, decoded.height, side, side)
     if width >= decoded.picture.width and height >= decoded.picture.height:
         return decoded.picture
@@ -136,16 +153,24 @@ def inspect_image(source: ImageSource) -> ImageInfo:
         frames=frames,
         exif_orientation=decoded.orientation,
         notes=(f"first of {frames} frames",) if frames > 1 else (),
+        value_range=_value_range(decoded) if is_deep(decoded.mode) else None,
     )
 
 
-def make_thumbnail(source: ImageSource, side: int = 192) -> bytes:
+def _value_range(decoded: Decoded) -> tuple[float, float]:
+    """Return between which values all but 2 in 1,000 pixels of a deep picture lie."""
+    values = np.asarray(decoded.file, np.float32)
+    low, high = np.percentile(values, (0.1, 99.9))
+    return float(low), float(high)
+
+
+def make_thumbnail(source: ImageSource, side: int = 192, scale: PixelScale | None = None) -> bytes:
     """Return a JPEG of the upright image whose longer side is at most ``side`` pixels.
 
     Raises:
         ImageError: the file cannot be read as an image.
     """
-    return encode_jpeg(open_image(source, side), quality=85)
+    return encode_jpeg(open_image(source, side, scale), quality=85)
 
 
 def encode_jpeg(image: Image.Image, quality: int = 88) -> bytes:
@@ -208,23 +233,25 @@ def _fit_inside(width: int, height: int, max_width: int, max_height: int) -> Siz
     )
 
 
-def _decode_source(source: ImageSource, least_size: LeastSize | None) -> Decoded:
+def _decode_source(
+    source: ImageSource, least_size: LeastSize | None, scale: PixelScale | None = None
+) -> Decoded:
     """Read and decode, naming the file in the error where it has a name."""
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         try:
             with path.open("rb") as file:
-                return decode(_read(file), least_size)
+                return decode(_read(file), least_size, scale)
         except OSError as error:
             raise ImageError(f"Cannot read '{path}': {error.strerror or error}.") from error
         except ImageError as error:
             reason = str(error)
             raise ImageError(f"Cannot read '{path}': {reason[0].lower()}{reason[1:]}") from error
     if isinstance(source, bytes):
-        return decode(source, least_size)
+        return decode(source, least_size, scale)
     if source.seekable():
         source.seek(0)
-    return decode(_read(source), least_size)
+    return decode(_read(source), least_size, scale)
 
 
 def _read(file: BinaryIO) -> bytes:

@@ -1,21 +1,37 @@
-"""Zip archives of class folders: unpacked whole or refused whole, naming the entry and why.
+"""Archives of photos: unpacked whole or refused whole, naming the entry and why.
 
-What an archive may not do is checked in ``zip_reader.py``; here is what of it is taken.
+What an archive may not do is checked in ``zip_reader.py`` and ``tar_reader.py``; here is what of it
+is taken: images, and the tables and lists beside them that may say which class they are of.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from tl_core.data.file_names import UniqueNames, UnsafeName, debris_kind, safe_component, show_name
+from tl_core.data.file_names import (
+    UniqueNames,
+    UnsafeName,
+    debris_kind,
+    mark_name,
+    may_be_image,
+    path_key,
+    safe_component,
+    show_name,
+)
 from tl_core.data.images.images import SUFFIXES
-from tl_core.data.ingest.zip_reader import ZipEntry, read_entries, refusal, stream_entry
+from tl_core.data.images.signatures import holds_image
+from tl_core.data.ingest.tar_reader import TarReader, is_tar
+from tl_core.data.ingest.zip_reader import ArchiveEntry, ZipReader, refusal
+from tl_core.data.layout.name_patterns import guess_class_pattern
+from tl_core.data.layout.split_names import part_of_name
 from tl_core.errors import ArchiveError, TakenError
 from tl_core.files import new_folder
 from tl_core.progress import SILENT, Monitor
@@ -23,9 +39,14 @@ from tl_core.progress import SILENT, Monitor
 MAX_FILES = 50_000
 MAX_BYTES = 8 * 2**30
 
+ARCHIVE_ENDINGS = ("zip", "tar", "tgz", "gz", "tbz2", "bz2", "txz", "xz")
+"""Endings of the archives that are read."""
+
 # A Mac packs a hidden twin for each file, and folders count as well.
 _ENTRIES_PER_FILE = 3
 _SPARE_BYTES = 64 * 2**20
+_MAX_TABLE_BYTES = 64 * 2**20
+_HEAD_BYTES = 32
 
 _ARCHIVE_SUFFIXES = frozenset(
     f".{name}"
@@ -34,16 +55,120 @@ _ARCHIVE_SUFFIXES = frozenset(
         *("lzma", "lz4", "cab", "iso", "jar"),
     )
 )
+_TABLE_SUFFIXES = frozenset((".csv", ".tsv", ".json", ".jsonl", ".ndjson"))
+_LIST_SUFFIXES = frozenset((".txt", ".xml", ".lst", ".names"))
+_LIST_NAMES = re.compile(r"(?i)(class|label|categor)")
+_MODEL_SUFFIXES = frozenset((".h5", ".keras", ".tflite", ".onnx", ".pb", ".pt", ".pth"))
+_CONTAINER_SUFFIXES = frozenset((".parquet", ".tfrecord", ".arrow", ".npz", ".npy", ".mat"))
+# What programs and browsers add to the name of a class when they pack its photos.
+_PACKED_NAME = re.compile(r"(?i)[-_ ]?(samples?|\d{8}T\d{6}Z(-\d+)*|\(\d+\)|-\d{3})$")
 
 
 @dataclass(frozen=True)
 class ArchiveReport:
-    """What was taken of an archive, and what was not."""
+    """What was taken of an archive, and what was not.
+
+    ``tables`` are label files that were taken, ``encodings`` those that names were guessed to be
+    in.
+    """
 
     num_files: int
     num_bytes: int
     ignored: dict[str, int]  # system and hidden files by kind, such as "__MACOSX"
     refused: list[tuple[str, str]]  # (name in the archive, why it was left out)
+    tables: tuple[str, ...] = ()
+    encodings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ArchiveContents:
+    """What is in an archive, before it is unpacked: what a person is to be asked about.
+
+    Attributes:
+        num_images: files with an image's name.
+        is_flat: whether no two folders in it hold images, and neither a table nor their names say
+            a class: all are of one class, which has to be named, or none is known.
+        class_name: the class that the archive's own name proposes.
+        nested: archives inside of it.
+        encoding: that its names were guessed to be in; "" when they say so themselves.
+        examples: a few of the images' names.
+    """
+
+    num_images: int
+    is_flat: bool
+    class_name: str
+    nested: tuple[str, ...]
+    encoding: str
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ArchiveSource:
+    """An archive to unpack.
+
+    Attributes:
+        file: its path, or a binary file that can seek.
+        name: how to call it in messages.
+        class_name: put its images into the folder of this class, for one that :attr:`is flat
+            <ArchiveContents.is_flat>`.
+        unpack_nested: whether archives inside of it are unpacked too, one level deep.
+    """
+
+    file: Path | BinaryIO
+    name: str = "the archive"
+    class_name: str | None = None
+    unpack_nested: bool = False
+
+
+def look_into(file: Path | BinaryIO, name: str = "") -> ArchiveContents:
+    """Return what is in an archive; nothing of it is unpacked.
+
+    Raises:
+        ArchiveError: it cannot be read, or holds an entry that is refused.
+    """
+    source = ArchiveSource(file, name or getattr(file, "name", "the archive"))
+    with _opened(source) as opened, _refusing(source):
+        reader = _reader(opened, MAX_FILES, MAX_BYTES)
+    entries = [
+        entry
+        for entry in reader.entries
+        if not entry.is_folder and debris_kind(entry.parts) is None
+    ]
+    images = [entry for entry in entries if _suffix(entry) in SUFFIXES]
+    nested = [entry.name for entry in entries if _suffix(entry) in _ARCHIVE_SUFFIXES]
+    has_table = any(_suffix(entry) in _TABLE_SUFFIXES for entry in entries)
+    folders = {entry.parts[:-1] for entry in images}
+    return ArchiveContents(
+        num_images=len(images),
+        is_flat=len(folders) == 1
+        and not has_table
+        and guess_class_pattern([entry.name for entry in images]) is None,
+        class_name=propose_class(source.name, next(iter(folders), ())),
+        nested=tuple(nested),
+        encoding=reader.encoding,
+        examples=tuple(entry.name for entry in images[:5]),
+    )
+
+
+def propose_class(name: str, folder: Sequence[str] = ()) -> str:
+    """Return the class that an archive with photos of one class is likely of.
+
+    Args:
+        name: of the archive's file.
+        folder: the one folder in it that holds its images.
+
+    Example:
+        >>> propose_class("Class 1-samples.zip"), propose_class("photos.zip", ("cats",))
+        ('Class 1', 'cats')
+    """
+    if folder:
+        return folder[-1]
+    stem = PurePosixPath(name).name
+    while PurePosixPath(stem).suffix.lower() in _ARCHIVE_SUFFIXES:
+        stem = PurePosixPath(stem).stem
+    while (shorter := _PACKED_NAME.sub("", stem).strip(" -_")) and shorter != stem:
+        stem = shorter
+    return stem
 
 
 def extract_archive(
@@ -54,101 +179,358 @@ def extract_archive(
     max_files: int = MAX_FILES,
     max_bytes: int = MAX_BYTES,
 ) -> ArchiveReport:
-    """Unpack the image files of a zip archive into a new folder, keeping its folders.
+    """Unpack the images of one archive into a new folder; see :func:`extract_archives`."""
+    name = source.name if isinstance(source, Path) else ""
+    return extract_archives(
+        [ArchiveSource(source, name)],
+        out_dir,
+        monitor=monitor,
+        max_files=max_files,
+        max_bytes=max_bytes,
+    )
+
+
+def extract_archives(
+    sources: Sequence[ArchiveSource],
+    out_dir: Path,
+    *,
+    monitor: Monitor = SILENT,
+    max_files: int = MAX_FILES,
+    max_bytes: int = MAX_BYTES,
+) -> ArchiveReport:
+    """Unpack the images of archives into one new folder, keeping their folders.
 
     Everything goes to a hidden folder beside ``out_dir`` first, which is renamed at the end: an
-    error, a stop or a kill leaves ``out_dir`` as it was.
+    error, a stop or a kill leaves ``out_dir`` as it was. A file that comes in two of the archives
+    is taken once; two of one name and other content are both kept.
 
     Args:
-        source: Path of the archive, or a binary file that can seek.
+        sources: zip, tar, tar.gz, tar.bz2 or tar.xz archives, such as the parts of one folder.
         out_dir: Where the dataset is to be; missing or empty.
         monitor: Counts the bytes unpacked; checked between pieces of 256 KiB.
         max_files: Most files that are taken.
         max_bytes: Most bytes that they may unpack to.
 
     Raises:
-        ArchiveError: the archive is refused; the message names the entry and the reason.
+        ArchiveError: an archive is refused; the message names the entry and the reason.
         DatasetError: ``out_dir`` holds something already.
         Stopped: ``monitor`` was asked to stop.
     """
+    with _refusing(sources[0]), new_folder(out_dir) as folder:
+        unpacking = _Unpacking(folder, max_files, max_bytes, monitor)
+        for source in sources:
+            with _opened(source) as file, _refusing(source):
+                prefix = PurePosixPath(
+                    *([] if source.class_name is None else [safe_component(source.class_name)])
+                )
+                unpacking.take(file, prefix, source, is_inner=False)
+        unpacking.finish()
+    return unpacking.report()
+
+
+def unpack_to(
+    sources: Sequence[ArchiveSource], folder: Path, *, monitor: Monitor = SILENT
+) -> ArchiveReport:
+    """Unpack archives into an empty folder of the caller's, who removes it again.
+
+    Raises:
+        ArchiveError, Stopped: as :func:`extract_archives`.
+    """
+    unpacking = _Unpacking(folder, MAX_FILES, MAX_BYTES, monitor)
+    for source in sources:
+        with _opened(source) as file, _refusing(source):
+            unpacking.take(file, PurePosixPath(), source, is_inner=False)
+    return unpacking.report()
+
+
+@contextmanager
+def _opened(source: ArchiveSource) -> Iterator[BinaryIO]:
     with ExitStack() as stack:
-        if isinstance(source, Path):
-            label = show_name(source.name)
+        if isinstance(source.file, Path):
             try:
-                file: BinaryIO = stack.enter_context(source.open("rb"))
-            except OSError as error:
+                yield stack.enter_context(source.file.open("rb"))
+            except FileNotFoundError as error:
+                label = show_name(source.file.name)
                 raise ArchiveError(f"Cannot open {label}: {error.strerror}.") from error
         else:
-            label, file = "the archive", source
-        try:
-            entries = read_entries(file, _ENTRIES_PER_FILE * max_files)
-            plan = _plan(entries, max_files, max_bytes)
-            with new_folder(out_dir) as folder:
-                check_room(folder, plan.num_bytes)
-                _unpack(file, plan, folder, monitor)
-        except ArchiveError as error:
-            raise ArchiveError(f"Nothing was taken of {label}. {error}") from error
-        except TakenError:
+            yield source.file
+
+
+@contextmanager
+def _refusing(source: ArchiveSource) -> Iterator[None]:
+    """Have each error say of which archive nothing was taken."""
+    named = source.name or "the archive"
+    label = named if named == "the archive" else show_name(named)
+    try:
+        yield
+    except TakenError:
+        raise
+    except ArchiveError as error:
+        if str(error).startswith("Nothing was taken"):  # of one archive of several
             raise
-        except OSError as error:
-            raise ArchiveError(
-                f"Nothing was taken of {label}: it could not be unpacked ({error.strerror})."
-            ) from error
-    return ArchiveReport(len(plan.files), plan.num_bytes, plan.ignored, plan.refused)
+        raise ArchiveError(f"Nothing was taken of {label}. {error}") from error
+    except OSError as error:
+        raise ArchiveError(
+            f"Nothing was taken of {label}: it could not be unpacked ({error.strerror})."
+        ) from error
 
 
-@dataclass(frozen=True)
+def _reader(file: BinaryIO, max_files: int, max_bytes: int) -> ZipReader | TarReader:
+    if is_tar(file):
+        return TarReader(file, _ENTRIES_PER_FILE * max_files, max_bytes)
+    return ZipReader(file, _ENTRIES_PER_FILE * max_files)
+
+
+@dataclass
 class _Plan:
-    files: list[tuple[ZipEntry, PurePosixPath]]
-    folders: list[PurePosixPath]
-    ignored: dict[str, int]
-    refused: list[tuple[str, str]]
+    """What is taken of one archive, and where to."""
+
+    files: dict[str, tuple[ArchiveEntry, PurePosixPath]] = field(default_factory=dict)
+    odd: set[str] = field(default_factory=set)  # entries whose first bytes are to be looked at
+    tables: set[str] = field(default_factory=set)
+    folders: list[PurePosixPath] = field(default_factory=list)
+    nested: list[ArchiveEntry] = field(default_factory=list)
 
     @property
     def num_bytes(self) -> int:
-        return sum(entry.num_bytes for entry, _ in self.files)
+        return sum(entry.num_bytes for entry, _ in self.files.values())
 
 
-def _plan(entries: Iterable[ZipEntry], max_files: int, max_bytes: int) -> _Plan:
-    """Decide what is taken, and where to."""
-    plan = _Plan([], [], {}, [])
-    ignored: Counter[str] = Counter()
-    book = UniqueNames()
-    nested: ZipEntry | None = None
-    for entry in entries:
-        kind = debris_kind(entry.parts)
-        suffix = PurePosixPath(entry.parts[-1]).suffix.lower()
-        if kind is not None:
-            ignored[kind] += 1
-        elif entry.is_folder:
-            plan.folders.append(PurePosixPath(*map(safe_component, entry.parts)))
-        elif suffix in SUFFIXES:
-            try:
-                plan.files.append((entry, book.place(entry.parts)))
-            except UnsafeName as error:
-                raise refusal(entry.name, str(error)) from None
+class _Unpacking:
+    """The files of one or more archives on their way into one folder."""
+
+    def __init__(
+        self,
+        folder: Path,
+        max_files: int,
+        max_bytes: int,
+        monitor: Monitor,
+    ) -> None:
+        self._folder = folder
+        self._max_files = max_files
+        self._max_bytes = max_bytes
+        self._monitor = monitor
+        self._stage = monitor.stage("unpack")
+        self._num_files = self._num_bytes = 0
+        self._ignored: Counter[str] = Counter()
+        self._refused: list[tuple[str, str]] = []
+        self._tables: list[str] = []
+        self._encodings: list[str] = []
+        self._taken: set[str] = set()
+
+    def take(
+        self, file: BinaryIO, prefix: PurePosixPath, source: ArchiveSource, *, is_inner: bool
+    ) -> None:
+        """Unpack what is taken of an archive below ``prefix``."""
+        reader = _reader(file, self._max_files, self._max_bytes)
+        if reader.encoding:
+            self._encodings.append(reader.encoding)
+        plan = self._plan(reader.entries, source, may_nest=source.unpack_nested and not is_inner)
+        self._check_limits(plan)
+        for empty in plan.folders:
+            if source.class_name is None:
+                (self._folder / prefix / empty).mkdir(parents=True, exist_ok=True)
+        self._stage.total += plan.num_bytes
+        wanted = [entry for entry, _ in plan.files.values()]
+        for entry, pieces in reader.contents(wanted):
+            place = plan.files[entry.name][1]
+            path = prefix / (place.name if source.class_name is not None else place)
+            self._store(entry, pieces, path, plan)
+        if plan.nested:
+            self._take_nested(reader, plan.nested, prefix, source)
+
+    def finish(self) -> None:
+        """Report the end, or refuse when there was no image in any of the archives."""
+        if self._num_files == 0:
+            raise ArchiveError(
+                "There are no images in it: expected one folder for each class, with image files."
+            )
+        self._stage.report()
+
+    def report(self) -> ArchiveReport:
+        """Return what was taken so far."""
+        return ArchiveReport(
+            self._num_files,
+            self._num_bytes,
+            dict(self._ignored),
+            self._refused,
+            tuple(self._tables),
+            tuple(dict.fromkeys(self._encodings)),
+        )
+
+    def _plan(
+        self, entries: Sequence[ArchiveEntry], source: ArchiveSource, *, may_nest: bool
+    ) -> _Plan:
+        """Decide what is taken."""
+        plan, book = _Plan(), UniqueNames()
+        stems = {
+            PurePosixPath(entry.parts[-1]).stem for entry in entries if _suffix(entry) in SUFFIXES
+        }
+        num_images = 0
+        others: list[ArchiveEntry] = []
+        for entry in entries:
+            kind = debris_kind(part for part in entry.parts if part != ".")
+            suffix = _suffix(entry)
+            if kind is not None:
+                self._ignored[kind] += 1
+            elif entry.is_folder:
+                if entry.parts != (".",):
+                    plan.folders.append(PurePosixPath(*map(safe_component, entry.parts)))
+            elif suffix in SUFFIXES:
+                num_images += 1
+                _place(plan, book, entry)
+            elif suffix in _ARCHIVE_SUFFIXES:
+                plan.nested.append(entry)
+            elif _is_table(entry, stems):
+                plan.tables.add(entry.name)
+                _place(plan, book, entry)
+            elif may_be_image(entry.parts[-1]):
+                plan.odd.add(entry.name)
+                _place(plan, book, entry)
+            else:
+                others.append(entry)
+        if plan.nested and not may_nest:
+            lack = "" if num_images else "There are no images in it. "
+            named = show_name(plan.nested[0].name)
+            raise ArchiveError(
+                f"{lack}Its entry {named} is an archive itself: unpack that one, and pack the "
+                "class folders in a single .zip, or have the archives in it unpacked too."
+            )
+        if not num_images and not plan.odd and not plan.nested:
+            raise ArchiveError(_told_without_images(others))
+        self._refused += [(entry.name, "It is not an image file.") for entry in others]
+        return plan
+
+    def _check_limits(self, plan: _Plan) -> None:
+        num_files = self._num_files + len(plan.files) - len(plan.tables)
+        if num_files > self._max_files:
+            raise ArchiveError(f"It holds {num_files:,} images; the limit is {self._max_files:,}.")
+        num_bytes = self._num_bytes + plan.num_bytes
+        if num_bytes > self._max_bytes:
+            raise ArchiveError(
+                f"It unpacks to {gigabytes(num_bytes)}; the limit is {gigabytes(self._max_bytes)}."
+            )
+        check_room(self._folder, plan.num_bytes)
+
+    def _store(
+        self, entry: ArchiveEntry, pieces: Iterator[bytes], path: PurePosixPath, plan: _Plan
+    ) -> None:
+        """Write one file; one that is there already, by name and content, is left out."""
+        if entry.name in plan.odd:
+            head = next(pieces, b"")
+            if not holds_image(head[:_HEAD_BYTES]):
+                self._refused.append((entry.name, "It is not an image file."))
+                self._stage.advance(entry.num_bytes)
+                return
+            pieces = _chain(head, pieces)
+        target = self._folder / path
+        is_taken = path_key(path) in self._taken
+        if is_taken:
+            target = target.with_name(f".{target.name}.again")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as out:
+            for piece in pieces:
+                self._monitor.check()
+                out.write(piece)
+                self._stage.advance(len(piece))
+        if is_taken and not self._keep_second(target, path):
+            return
+        self._taken.add(path_key(path))
+        self._num_bytes += entry.num_bytes
+        if entry.name in plan.tables:
+            self._tables.append(entry.name)
         else:
-            plan.refused.append((entry.name, "It is not an image file."))
-            if suffix in _ARCHIVE_SUFFIXES:
-                nested = nested or entry
-    plan.ignored.update(ignored)
-    if nested is not None:
-        lack = "" if plan.files else "There are no images in it. "
-        raise ArchiveError(
-            f"{lack}Its entry {show_name(nested.name)} is an archive itself: unpack that one, and "
-            f"pack the class folders in a single .zip."
+            self._num_files += 1
+
+    def _keep_second(self, target: Path, path: PurePosixPath) -> bool:
+        """Give a file of a name that is taken its own name, or remove it when it is the same."""
+        digest = _digest(target)
+        for other in (path, mark_name(path, digest)):
+            place = self._folder / other
+            if not place.exists():
+                target.rename(place)
+                self._taken.add(path_key(other))
+                return True
+            if _digest(place) == digest:
+                break
+        target.unlink()
+        return False
+
+    def _take_nested(
+        self,
+        reader: ZipReader | TarReader,
+        nested: Sequence[ArchiveEntry],
+        prefix: PurePosixPath,
+        source: ArchiveSource,
+    ) -> None:
+        """Unpack the archives inside of an archive, each into a folder of its name."""
+        inner = self._folder / ".nested"
+        for entry, pieces in reader.contents(nested):
+            if self._num_bytes + entry.num_bytes > self._max_bytes:
+                raise ArchiveError(f"It unpacks to more than {gigabytes(self._max_bytes)}.")
+            with inner.open("wb") as out:
+                for piece in pieces:
+                    self._monitor.check()
+                    out.write(piece)
+            *folders, name = entry.parts
+            place = prefix.joinpath(*map(safe_component, (*folders, propose_class(name))))
+            try:
+                with inner.open("rb") as file:
+                    self.take(file, place, source, is_inner=True)
+            except ArchiveError as error:
+                self._refused.append((entry.name, str(error)))
+            finally:
+                inner.unlink()
+
+
+def _place(plan: _Plan, book: UniqueNames, entry: ArchiveEntry) -> None:
+    try:
+        plan.files[entry.name] = (entry, book.place(entry.parts))
+    except UnsafeName as error:
+        raise refusal(entry.name, str(error)) from None
+
+
+def _suffix(entry: ArchiveEntry) -> str:
+    return PurePosixPath(entry.parts[-1]).suffix.lower()
+
+
+def _is_table(entry: ArchiveEntry, stems: set[str]) -> bool:
+    """Whether a file may say which class images are of, or what kind of dataset this is."""
+    name = PurePosixPath(entry.parts[-1])
+    if entry.num_bytes > _MAX_TABLE_BYTES:
+        return False
+    if name.suffix.lower() in _TABLE_SUFFIXES:
+        return True
+    if name.suffix.lower() not in _LIST_SUFFIXES:
+        return False
+    is_list = part_of_name(name.stem) is not None or _LIST_NAMES.search(name.stem) is not None
+    return name.stem in stems or is_list
+
+
+def _told_without_images(others: Sequence[ArchiveEntry]) -> str:
+    models = [entry for entry in others if _suffix(entry) in _MODEL_SUFFIXES]
+    if models:
+        return (
+            f"Its entry {show_name(models[0].name)} is a model, not photos: it cannot be trained "
+            "on. Give the photos that it was trained on."
         )
-    if not plan.files:
-        raise ArchiveError(
-            "There are no images in it: expected one folder for each class, with image files."
+    containers = [entry for entry in others if _suffix(entry) in _CONTAINER_SUFFIXES]
+    if containers:
+        return (
+            f"There are no images in it, but {show_name(containers[0].name)}, which is not read "
+            "here: write the photos out as JPEG or PNG files, one folder for each class."
         )
-    if len(plan.files) > max_files:
-        raise ArchiveError(f"It holds {len(plan.files):,} images; the limit is {max_files:,}.")
-    if plan.num_bytes > max_bytes:
-        raise ArchiveError(
-            f"It unpacks to {gigabytes(plan.num_bytes)}; the limit is {gigabytes(max_bytes)}."
-        )
-    return plan
+    return "There are no images in it: expected one folder for each class, with image files."
+
+
+def _chain(head: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    yield head
+    yield from pieces
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_room(folder: Path, num_bytes: int) -> None:
@@ -162,26 +544,6 @@ def check_room(folder: Path, num_bytes: int) -> None:
         raise ArchiveError(
             f"It unpacks to {gigabytes(num_bytes)}, and {gigabytes(free)} are free on the disk."
         )
-
-
-def _unpack(
-    file: BinaryIO,
-    plan: _Plan,
-    folder: Path,
-    monitor: Monitor,
-) -> None:
-    stage = monitor.stage("unpack", plan.num_bytes)
-    for empty in plan.folders:
-        (folder / empty).mkdir(parents=True, exist_ok=True)
-    for entry, path in plan.files:
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("xb") as out:
-            for piece in stream_entry(file, entry):
-                monitor.check()
-                out.write(piece)
-                stage.advance(len(piece))
-    stage.report()
 
 
 def gigabytes(num_bytes: int) -> str:

@@ -6,6 +6,7 @@ Each file has its own outcome: a bad one is left out with its reason and spoils 
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,7 @@ from tl_core.data.file_names import (
     UnsafeName,
     debris_kind,
     mark_name,
+    may_be_image,
     name_parts,
     path_key,
     safe_component,
@@ -22,7 +24,7 @@ from tl_core.data.file_names import (
 )
 from tl_core.data.images.decode import MAX_FILE_BYTES
 from tl_core.data.images.images import SUFFIXES, inspect_image
-from tl_core.data.ingest.archive import MAX_BYTES, MAX_FILES
+from tl_core.data.ingest.archive import MAX_BYTES, MAX_FILES, ArchiveSource, unpack_to
 from tl_core.data.ingest.class_folders import class_folder_name, class_home
 from tl_core.data.layout.folder_layout import Layout
 from tl_core.data.layout.plan import read_layout
@@ -33,7 +35,7 @@ from tl_core.progress import SILENT, Monitor
 
 _CHUNK = 1024 * 1024
 
-Upload = tuple[str, bytes | BinaryIO]
+Upload = tuple[str, bytes | BinaryIO | io.RawIOBase]
 _Placed = tuple[PurePosixPath | None, str | None]  # a place, or why there is none
 
 
@@ -116,6 +118,48 @@ def store_uploads(
     return outcomes
 
 
+def add_archives(
+    sources: Sequence[ArchiveSource], out_dir: Path, *, monitor: Monitor = SILENT
+) -> list[UploadOutcome]:
+    """Add the images of archives to a dataset that stands; see :func:`store_uploads`.
+
+    Label files in them are left out: what is there decides where images belong.
+
+    Raises:
+        ArchiveError: an archive is refused; those before it were added.
+        DatasetError: the files cannot be stored; nothing of that archive was added.
+        Stopped: ``monitor`` was asked to stop.
+    """
+    outcomes: list[UploadOutcome] = []
+    for source in sources:
+        with scratch_folder(out_dir) as folder:
+            report = unpack_to([source], folder, monitor=monitor)
+            outcomes += [UploadOutcome(name, None, why) for name, why in report.refused]
+            files = sorted(path for path in folder.rglob("*") if path.is_file())
+            outcomes += store_uploads(
+                [(path.relative_to(folder).as_posix(), _LazyFile(path)) for path in files],
+                out_dir,
+                class_name=source.class_name,
+                monitor=monitor,
+            )
+    return outcomes
+
+
+class _LazyFile(io.RawIOBase):
+    """A file that is opened when it is read, so that thousands can wait for their turn."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        with self._path.open("rb") as file:
+            return file.read(size)
+
+
 class _Batch:
     """The files of one upload, in their hidden folder until all are looked at."""
 
@@ -127,7 +171,7 @@ class _Batch:
         self._sha256: dict[str, str] = {}  # by path_key, of this upload
         self._paths: list[PurePosixPath] = []
 
-    def store(self, place: PurePosixPath, content: bytes | BinaryIO) -> _Placed:
+    def store(self, place: PurePosixPath, content: bytes | BinaryIO | io.RawIOBase) -> _Placed:
         """Write a file if it is a readable image that is not there yet."""
         data = content if isinstance(content, bytes) else _read(content)
         try:
@@ -242,11 +286,12 @@ def _parts(name: str) -> tuple[tuple[str, ...] | None, str | None]:
         return None, f"It {error}."
     if debris_kind(parts) is not None:
         return None, "It is a system or hidden file."
-    if PurePosixPath(parts[-1]).suffix.lower() not in SUFFIXES:
+    is_image_name = PurePosixPath(parts[-1]).suffix.lower() in SUFFIXES
+    if not is_image_name and not may_be_image(parts[-1]):
         return None, "It is not an image file."
     return parts, None
 
 
-def _read(content: BinaryIO) -> bytes:
+def _read(content: BinaryIO | io.RawIOBase) -> bytes:
     content.seek(0)
-    return content.read(MAX_FILE_BYTES + 1)
+    return content.read(MAX_FILE_BYTES + 1) or b""

@@ -11,12 +11,13 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from tl_core.data.file_names import UnsafeName, name_parts, show_name
+from tl_core.data.ingest.name_encoding import guess_encoding
 from tl_core.errors import ArchiveError
 
 _MAX_DIRECTORY_BYTES = 64 * 2**20
@@ -40,21 +41,50 @@ _OTHER_FORMATS = (
     (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
     (0, b"Rar!\x1a\x07", "a RAR archive"),
     (257, b"ustar", "a tar archive"),
+    (0, b"\x89HDF", "a Keras model or other HDF5 file, not photos"),
+    (4, b"TFL3", "a LiteRT model, not photos"),
 )
 
 
 @dataclass(frozen=True)
-class ZipEntry:
-    """One entry that passed all checks."""
+class ArchiveEntry:
+    """One entry of an archive that passed all checks."""
 
     name: str  # a label, never a path
     parts: tuple[str, ...]
     is_folder: bool
+    num_bytes: int
+
+
+@dataclass(frozen=True)
+class ZipEntry(ArchiveEntry):
+    """One entry of a zip archive that passed all checks."""
+
     method: int
     offset: int  # of its data in the archive
     compressed_bytes: int
-    num_bytes: int
     crc: int
+
+
+class ZipReader:
+    """A zip archive: its entries, and their content one after the other.
+
+    ``encoding`` is the one that names were guessed to be in; "" when they say so themselves.
+    """
+
+    def __init__(self, file: BinaryIO, max_entries: int) -> None:
+        self._file = file
+        self.entries: list[ArchiveEntry] = []
+        found, self.encoding = _read(file, max_entries)
+        self.entries.extend(found)
+
+    def contents(
+        self, wanted: Sequence[ArchiveEntry]
+    ) -> Iterator[tuple[ArchiveEntry, Iterator[bytes]]]:
+        """Yield each of these entries with its unpacked content, see :func:`stream_entry`."""
+        for entry in wanted:
+            if isinstance(entry, ZipEntry):
+                yield entry, stream_entry(self._file, entry)
 
 
 def read_entries(file: BinaryIO, max_entries: int) -> list[ZipEntry]:
@@ -63,6 +93,11 @@ def read_entries(file: BinaryIO, max_entries: int) -> list[ZipEntry]:
     Raises:
         ArchiveError: this is no zip archive, or an entry is one that nobody packs by accident.
     """
+    return _read(file, max_entries)[0]
+
+
+def _read(file: BinaryIO, max_entries: int) -> tuple[list[ZipEntry], str]:
+    """Return the entries, and the encoding that their names were guessed to be in."""
     try:
         archive = zipfile.ZipFile(_Guarded(file, max_entries))
         infos, end = archive.infolist(), archive.start_dir
@@ -78,9 +113,12 @@ def read_entries(file: BinaryIO, max_entries: int) -> list[ZipEntry]:
         raise ArchiveError(f"It cannot be read as a zip archive{_hint(file, error)}.") from error
     if len(infos) > max_entries:
         raise _too_many(max_entries)
-    entries = [_check_entry(file, info, end) for info in infos]
+    encoding = guess_encoding(
+        [info.orig_filename.encode("cp437") for info in infos if not info.flag_bits & _UTF8]
+    )
+    entries = [_check_entry(file, info, end, encoding) for info in infos]
     _check_overlap(entries, infos, end)
-    return entries
+    return entries, encoding
 
 
 def stream_entry(file: BinaryIO, entry: ZipEntry) -> Iterator[bytes]:
@@ -130,8 +168,8 @@ class _Guarded:
         return data
 
 
-def _check_entry(file: BinaryIO, info: zipfile.ZipInfo, end: int) -> ZipEntry:
-    label = _label(info)
+def _check_entry(file: BinaryIO, info: zipfile.ZipInfo, end: int, encoding: str) -> ZipEntry:
+    label = _label(info, encoding)
     mode = info.external_attr >> 16
     try:
         parts = name_parts(label)
@@ -166,13 +204,17 @@ def _check_entry(file: BinaryIO, info: zipfile.ZipInfo, end: int) -> ZipEntry:
     )
 
 
-def _label(info: zipfile.ZipInfo) -> str:
+def _label(info: zipfile.ZipInfo, encoding: str) -> str:
     """Return the whole stored name, decoded as its writer meant it."""
     name = info.orig_filename
     if not info.flag_bits & _UTF8:
+        raw = name.encode("cp437")
         # macOS and others write UTF-8 without saying so.
-        with suppress(UnicodeError):
-            name = name.encode("cp437").decode("utf-8")
+        for tried in ("utf-8", encoding):
+            if tried:
+                with suppress(UnicodeError):
+                    name = raw.decode(tried)
+                    break
     if info.create_system in _DOS_SYSTEMS:
         name = name.replace("\\", "/")
     return name

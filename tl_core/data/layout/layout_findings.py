@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from tl_core.data.audit.findings import Finding, list_some
+from tl_core.data.images.decode import PixelScale
 from tl_core.data.layout.folder_layout import Layout
 
 _MIN_JUDGED = 20  # images; the 95 % interval of an accuracy on fewer is wider than ±20 points
@@ -73,6 +74,19 @@ def find_layout(layout: Layout) -> list[Finding]:
             )
         )
     return findings
+
+
+def find_pixel_scale(scale: PixelScale | None, paths: Sequence[str]) -> list[Finding]:
+    """Return the finding which values of 16-bit images become black and white."""
+    if scale is None:
+        return []
+    count = len(paths)
+    images = "image has" if count == 1 else "images have"
+    message = (
+        f"{count:,} {images} more than 8 bits: values from {scale.low:,.0f} to {scale.high:,.0f} "
+        "become black to white, in all of them and in every model trained on them."
+    )
+    return [Finding("pixel_scale", "info", message, tuple(paths))]
 
 
 def find_split_gaps(class_names: Sequence[str], records: Sequence[_Record]) -> list[Finding]:

@@ -226,10 +226,7 @@ class _Readings:
 
 
 def plan_layout(
-    data_dir: str | os.PathLike[str],
-    layout: str | None = None,
-    *,
-    monitor: Monitor = SILENT,
+    data_dir: str | os.PathLike[str], layout: str | None = None, *, monitor: Monitor = SILENT
 ) -> LayoutPlan:
     """Return how a folder would be read, with the alternatives. No image is opened.
 

@@ -154,11 +154,7 @@ class _Walk:
     """One walk over one root, gathering its :class:`Tree`."""
 
     def __init__(
-        self,
-        root: Path,
-        monitor: Monitor,
-        follow_links: bool,
-        link_roots: Sequence[Path],
+        self, root: Path, monitor: Monitor, follow_links: bool, link_roots: Sequence[Path]
     ) -> None:
         self._real_root = Path(os.path.realpath(root))
         self._monitor = monitor

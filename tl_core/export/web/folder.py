@@ -210,7 +210,7 @@ def _test_photos(run: Run, cache_dir: Path, count: int) -> list[tuple[str, bytes
             run.class_names[label],
             index.decode(
                 index.records[position],
-                lambda data: encode_jpeg(open_image(data, _EXAMPLE_SIDE)),
+                lambda data: encode_jpeg(open_image(data, _EXAMPLE_SIDE, run.pixel_scale)),
             ),
         )
         for label, position in in_turn[:count]

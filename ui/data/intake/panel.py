@@ -6,39 +6,31 @@ Widgets and words only: what may be taken, and how it gets to disk, is the core'
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import streamlit as st
 
 from tl_core.data.images.images import OFFERED
-from tl_core.data.ingest.archive import extract_archive
-from tl_core.progress import Monitor
+from ui.data.intake.archives import draw_archives
 from ui.data.intake.camera import draw_camera
 from ui.data.intake.classes import draw_classes
 from ui.data.intake.folder_picker import draw_folder_picker
 from ui.data.intake.parts import (
-    adding,
     draw_class,
     draw_report,
     draw_target,
-    finish,
     folder_name,
     fresh,
-    given,
-    new_dataset_dir,
     store,
 )
 from ui.datasets.picker import DatasetRef
 from ui.shared import session_keys
-from ui.shared.forms import draw_name
-from ui.shared.progress import shower
 from ui.shell.page import Studio
 
 
 def draw_intake(studio: Studio) -> None:
     """Draw the ways in, the one that is chosen, and what became of the last pictures added."""
     ways: dict[str, tuple[str, Callable[[Studio], None]]] = {
-        "Zip file": (":material/folder_zip:", _draw_zip),
+        "Zip file": (":material/folder_zip:", draw_archives),
         "Folder": (":material/drive_folder_upload:", _draw_folder),
         "Photos": (":material/add_photo_alternate:", _draw_photos),
         "Camera": (":material/photo_camera:", draw_camera),
@@ -78,23 +70,6 @@ def draw_intake_offer(dataset: DatasetRef) -> None:
 def _open_intake() -> None:
     st.session_state[session_keys.DATA_TABS] = "Add pictures"
     st.session_state["intake_way"] = "Photos"
-
-
-def _draw_zip(studio: Studio) -> None:
-    st.markdown("A zip with **one folder per class**; `train`, `val` and `test` folders are kept.")
-    file = st.file_uploader("Zip file", type=["zip"], key=fresh("intake_zip"))
-    name = draw_name(
-        "Name of the dataset",
-        value=Path(file.name).stem if file else "",
-        key=f"intake_zip_name_{file.file_id if file else ''}",
-    )
-    # The button does not wait for a name: one just typed comes with the click on it.
-    if st.button("Add the zip", key="add_zip", type="primary", disabled=file is None):
-        out_dir = new_dataset_dir(studio, name)
-        with adding(name.strip()) as bar:
-            report = extract_archive(given(file), out_dir, monitor=Monitor(shower(bar)))
-        left_out = report.refused + [(kind, f"{n} left out") for kind, n in report.ignored.items()]
-        finish(studio, out_dir, report.num_files, left_out, is_unread=True)
 
 
 def _draw_folder(studio: Studio) -> None:

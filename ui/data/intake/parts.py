@@ -79,7 +79,7 @@ def draw_target(studio: Studio, prefix: str, suggestion: str = "") -> Target:
     target = where.selectbox(
         "Add to",
         [NEW, *titles],
-        index=[NEW, *titles].index(current) if prefix != "folder" else 0,
+        index=[NEW, *titles].index(current) if prefix not in ("folder", "zip") else 0,
         # Anew for each dataset, so that more photos go where the last went, though that was new.
         key=f"intake_target_{prefix}_{studio.dataset.id if studio.dataset else ''}",
     )

@@ -1,0 +1,108 @@
+"""Adding archives: one, the parts of one folder, or one for each class; new or to a dataset."""
+
+from __future__ import annotations
+
+import streamlit as st
+from streamlit.typing import UploadedFile
+
+from tl_core.data.ingest.archive import (
+    ARCHIVE_ENDINGS,
+    ArchiveContents,
+    ArchiveSource,
+    extract_archives,
+    look_into,
+    propose_class,
+)
+from tl_core.data.ingest.name_encoding import ENCODING_TITLES
+from tl_core.data.ingest.uploads import add_archives
+from tl_core.errors import TLError
+from tl_core.progress import Monitor
+from ui.data.intake.parts import adding, draw_target, finish, fresh
+from ui.shared.progress import shower
+from ui.shared.words import number_of, plain
+from ui.shell.page import Studio
+
+
+def draw_archives(studio: Studio) -> None:
+    """Draw the upload of archives, what has to be asked about each, and the button that adds."""
+    st.markdown(
+        "A zip or tar with **one folder per class**, with a label file beside the photos, or **one "
+        "zip for each class**. Parts of one folder go in together. `train`, `val` and `test` "
+        "folders are kept."
+    )
+    files = (
+        st.file_uploader(
+            "Zip or tar files",
+            type=list(ARCHIVE_ENDINGS),
+            accept_multiple_files=True,
+            key=fresh("intake_zip"),
+        )
+        or []
+    )
+    looked = [(file, _look(file.file_id, file)) for file in files]
+    target = draw_target(studio, "zip", _suggestion(looked))
+    # One flat archive alone is a heap to be sorted; several, or one for a dataset, are classes.
+    is_one_class = len(files) > 1 or target.standing is not None
+    sources = [_draw_source(file, contents, is_one_class) for file, contents in looked]
+    # The button does not wait for a name: one just typed comes with the click on it.
+    label = "Add the zip" if len(files) <= 1 else f"Add {number_of(len(files), 'archive')}"
+    if not st.button(label, key="add_zip", type="primary", disabled=not files):
+        return
+    out_dir = target.folder()
+    if target.standing is not None:
+        with adding(out_dir.name) as bar:
+            outcomes = add_archives(sources, out_dir, monitor=Monitor(shower(bar)))
+        left_out = [(one.name, one.reason or "") for one in outcomes if not one.is_stored]
+        finish(studio, out_dir, sum(one.is_stored for one in outcomes), left_out)
+    with adding(target.name.strip()) as bar:
+        report = extract_archives(sources, out_dir, monitor=Monitor(shower(bar)))
+    left_out = report.refused + [(kind, f"{n} left out") for kind, n in report.ignored.items()]
+    finish(studio, out_dir, report.num_files, left_out, is_unread=True)
+
+
+@st.cache_data(max_entries=50, show_spinner=False)
+def _look(file_id: str, _file: UploadedFile) -> ArchiveContents | None:
+    """Return what is in an archive; None for one that cannot be read, as adding it will tell."""
+    try:
+        return look_into(_file, _file.name)
+    except TLError:
+        return None
+
+
+def _suggestion(looked: list[tuple[UploadedFile, ArchiveContents | None]]) -> str:
+    """Return a name for the dataset: that of the archive, or of the folder that has parts."""
+    if not looked:
+        return ""
+    stems = {propose_class(file.name) for file, _ in looked}
+    if len(stems) > 1 and all(contents is not None and contents.is_flat for _, contents in looked):
+        return "my classes"
+    return propose_class(looked[0][0].name)
+
+
+def _draw_source(
+    file: UploadedFile, contents: ArchiveContents | None, is_one_class: bool
+) -> ArchiveSource:
+    """Draw what has to be asked about one archive, and return how it is to be unpacked."""
+    if contents is None:
+        return ArchiveSource(file, file.name)
+    if contents.encoding:
+        title = ENCODING_TITLES.get(contents.encoding, contents.encoding)
+        shown = f", such as {plain(contents.examples[0])}" if contents.examples else ""
+        st.caption(f"Names in {plain(file.name)} are read as {plain(title)}{shown}.")
+    class_name, unpack_nested = None, False
+    if contents.is_flat:
+        class_name = st.text_input(
+            f"Class of the {number_of(contents.num_images, 'photo')} in {plain(file.name)}",
+            value=contents.class_name if is_one_class else "",
+            key=f"intake_zip_class_{file.file_id}_{is_one_class}",
+            max_chars=80,
+            help="Leave it empty for photos of several classes.",
+        ).strip()
+    if contents.nested:
+        named = ", ".join(plain(name) for name in contents.nested[:3])
+        unpack_nested = st.checkbox(
+            f"Unpack the archives in {plain(file.name)} too: {named}",
+            value=contents.num_images == 0,
+            key=f"intake_zip_nested_{file.file_id}",
+        )
+    return ArchiveSource(file, file.name, class_name or None, unpack_nested)
