@@ -16,7 +16,15 @@ from app_helpers import (
 )
 from made_project import add_search
 
-from tl_core.projects.registry import load_project, rename_project
+from tl_core.projects.archive import export_project
+from tl_core.projects.registry import (
+    load_project,
+    open_folder,
+    project_at,
+    rename_project,
+    runs_of,
+)
+from tl_core.projects.trash import delete_project
 from tl_core.runs.files import end_run
 from tl_core.runs.store import archive_run, create_run, delete_run
 
@@ -176,3 +184,101 @@ def test_a_project_whose_folder_is_missing_stays_and_says_what_to_do(workspace, 
     assert "is missing" in at.error[0].value
     assert "fruit (folder missing)" in at.selectbox(key="dataset").options
     assert at.query_params["dataset"] == "fruit"
+
+
+def test_a_project_is_renamed_from_the_sidebar(workspace, dataset, fruit):
+    at = open_page(DATA, dataset="fruit")
+    at.text_input(key="project_title_fruit").set_value("Our cups").run()
+    at.button(key="project_rename").click().run()
+    assert_sound(at)
+    assert "Our cups" in at.selectbox(key="dataset").options
+    assert at.query_params["dataset"] == "fruit"
+    assert "Our cups" in at.toast[0].value
+
+
+def test_a_project_is_deleted_and_the_deleting_taken_back(workspace, runs, dataset, fruit):
+    at = open_page(TRAIN, dataset="fruit")
+    at.button(key="project_delete").click().run()
+    assert "2 runs" in at.sidebar.warning[0].value
+    at.button(key="project_delete_yes").click().run()
+    assert_sound(at)
+    assert at.selectbox(key="dataset").value == dataset.name
+    assert not fruit.exists()
+    assert len(shown_runs(at)) == 2
+    at.button(key="project_undo").click().run()
+    assert_sound(at)
+    assert at.selectbox(key="dataset").value == "fruit"
+    assert shown_runs(at) == ["64", "256"]
+    assert fruit.is_dir()
+    assert "project_undo" not in {button.key for button in at.button}
+
+
+def test_a_deleted_project_is_restored_in_another_session(workspace, dataset, fruit):
+    token = delete_project(workspace, load_project(workspace, "fruit")).token
+    at = open_page(DATA, dataset=dataset.name)
+    at.button(key=f"restore_{token}").click().run()
+    assert_sound(at)
+    assert at.selectbox(key="dataset").value == "fruit"
+
+
+def test_a_project_that_trains_is_not_deleted_and_says_why(workspace, dataset, fruit):
+    create_run(workspace.runs_dir, finished_run(workspace, fruit).config, fruit)
+    at = open_page(DATA, dataset="fruit")
+    at.button(key="project_delete").click().run()
+    at.button(key="project_delete_yes").click().run()
+    assert not at.exception
+    assert "under way" in at.sidebar.error[0].value
+    assert fruit.is_dir()
+
+
+def test_an_exported_project_is_imported_beside_the_original(workspace, runs, tmp_path):
+    path = tmp_path / "fruit.zip"
+    export_project(workspace, load_project(workspace, "fruit"), path)
+    at = open_page(DATA, dataset="fruit")
+    at.file_uploader(key="project_import_0").upload("fruit.zip", path.read_bytes()).run()
+    at.button(key="project_import").click().run()
+    assert_sound(at)
+    assert at.selectbox(key="dataset").value == "fruit-2"
+    assert len(runs_of(workspace, load_project(workspace, "fruit-2"))) == 2
+
+
+def test_a_zip_that_is_no_project_is_refused_in_words(workspace, dataset):
+    at = open_page(DATA)
+    at.file_uploader(key="project_import_0").upload("x.zip", b"no zip").run()
+    at.button(key="project_import").click().run()
+    assert not at.exception
+    assert "was not imported" in at.sidebar.error[0].value
+
+
+def test_a_moved_folder_is_re_linked_from_the_sidebar(workspace, dataset, make_dataset, tmp_path):
+    photos = make_dataset({"cup": 6, "jar": 5}, tmp_path / "photos")
+    finished_run(workspace, photos)
+    project = project_at(workspace, photos)
+    moved = photos.rename(tmp_path / "moved")
+    at = open_page(TRAIN, dataset=project.id)
+    at.text_input(key=f"project_folder_{project.id}").set_value("/etc").run()
+    at.button(key="project_relink").click().run()
+    assert "Expected a folder inside" in at.sidebar.error[0].value
+    at.text_input(key=f"project_folder_{project.id}").set_value(str(moved)).run()
+    at.button(key="project_relink").click().run()
+    assert_sound(at)
+    assert at.query_params["dataset"] == project.id
+    assert len(shown_runs(at)) == 1
+
+
+@pytest.mark.parametrize("mode", ["studio", "demo"])
+def test_folders_of_the_machine_are_named_in_studio_mode_only(
+    workspace, dataset, make_dataset, tmp_path, monkeypatch, mode
+):
+    monkeypatch.setenv("TL_MODE", mode)
+    project = open_folder(workspace, make_dataset({"cup": 6, "jar": 5}, tmp_path / "photos"))
+    at = open_page(DATA, dataset=project.id)
+    keys = {button.key for button in at.button}
+    assert ("project_relink" in keys) == (mode == "studio")
+    assert "project_relink" not in {button.key for button in open_page(DATA).button}
+
+
+def test_the_sample_set_says_why_it_cannot_be_deleted(workspace, dataset):
+    at = open_page(DATA)
+    assert "project_delete" not in {button.key for button in at.button}
+    assert "drawn again" in "\n".join(one.value for one in at.sidebar.caption)

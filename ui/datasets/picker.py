@@ -52,11 +52,20 @@ def allowed_folder() -> Path:
     return expand(named).resolve() if named else Path.home().resolve()
 
 
-def open_folder(workspace: Workspace, text: str) -> DatasetRef:
-    """Remember a folder of this machine as a dataset and return it.
+def open_folder(workspace: Workspace, text: str) -> Project:
+    """List a folder of this machine as a project and return it.
 
     Raises:
         DatasetError: there is no such folder, or it lies outside of the allowed one.
+    """
+    return registry.open_folder(workspace, allowed_path(text))
+
+
+def allowed_path(text: str) -> Path:
+    """Return a path that was typed, if it may be looked at.
+
+    Raises:
+        DatasetError: it is no full path, or it lies outside of the allowed folder.
     """
     path = expand(text.strip())
     if not path.is_absolute():
@@ -67,7 +76,7 @@ def open_folder(workspace: Workspace, text: str) -> DatasetRef:
             f"Expected a folder inside '{allowed}', received '{text}'. The setting "
             f"{FOLDERS_ENVIRONMENT_NAME} names the folder inside which others may be opened."
         )
-    return registry.open_folder(workspace, path)
+    return path
 
 
 def dataset_id(workspace: Workspace, path: Path) -> str:

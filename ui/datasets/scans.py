@@ -82,7 +82,7 @@ def load_raw(workspace: Workspace, dataset: DatasetRef) -> DatasetIndex:
     if dataset.is_missing:
         raise DatasetError(
             f"The folder of '{dataset.title}' is missing: '{dataset.path}'. Re-link the project to "
-            "the folder's new place with 'Manage' below its name in the sidebar."
+            "the folder's new place with 'Manage project' in the sidebar."
         )
     kept = _kept_scans()
     layout = kept_layout(workspace, dataset.path)

@@ -18,6 +18,7 @@ import streamlit as st
 from tl_core.data.dataset import DatasetIndex
 from tl_core.jobs import training as training_jobs
 from tl_core.jobs.handlers import num_unattended
+from tl_core.projects.trash import sweep_trash
 from tl_core.workspace import Workspace, default_workspace
 from ui.datasets.picker import DatasetRef
 from ui.datasets.sample import ensure_sample
@@ -30,6 +31,7 @@ from ui.shared.words import plain
 from ui.shell.sidebar import draw_sidebar
 
 MODE_ENVIRONMENT_NAME = "TL_MODE"
+STUDIO = "studio"
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Studio:
     @property
     def may_open_folders(self) -> bool:
         """Whether folders of this machine may be opened by path; not when strangers use it."""
-        return self.mode == "studio"
+        return self.mode == STUDIO
 
     def index(self) -> DatasetIndex | None:
         """Return the scan of the chosen dataset, with progress shown; None when none is chosen.
@@ -70,10 +72,9 @@ def bootstrap(title: str) -> Iterator[Studio]:
         ensure_sample(workspace)
         training_jobs.ensure_worker(workspace)
         address.read()
-        _report_at_exit(workspace.root)
-        studio = Studio(
-            workspace, os.environ.get(MODE_ENVIRONMENT_NAME, "studio"), draw_sidebar(workspace)
-        )
+        _begin(workspace.root)
+        mode = os.environ.get(MODE_ENVIRONMENT_NAME, STUDIO)
+        studio = Studio(workspace, mode, draw_sidebar(workspace, mode == STUDIO))
         if gone := st.session_state.pop(session_keys.GONE, None):
             st.toast(gone, icon=":material/warning:", duration="infinite")
         if notice := st.session_state.pop(session_keys.NOTICE, None):
@@ -86,8 +87,9 @@ def bootstrap(title: str) -> Iterator[Studio]:
 
 
 @st.cache_resource(show_spinner=False)
-def _report_at_exit(root: Path) -> None:
-    """Once per server: have it report, when it ends, what goes on without it."""
+def _begin(root: Path) -> None:
+    """Once per server: remove old deletions, and report at its end what goes on without it."""
+    sweep_trash(Workspace(root))
     atexit.register(report_unattended, Workspace(root))
 
 

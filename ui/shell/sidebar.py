@@ -1,4 +1,4 @@
-"""The sidebar, the same on every page: navigation, the dataset, and what training is at."""
+"""The sidebar, the same on every page: navigation, the project, and what training is at."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from tl_core.jobs.training import worker_state
 from tl_core.projects.registry import Project, project_of, runs_of
 from tl_core.runs.store import Run, list_runs
 from tl_core.workspace import Workspace
-from ui.datasets.picker import DatasetRef, draw_dataset_box, settle_dataset
+from ui.datasets.picker import draw_dataset_box, settle_dataset
 from ui.runs.event_feed import follow
 from ui.runs.live_run import progress_text
 from ui.runs.picker import draw_scope
 from ui.shared import words
 from ui.shared.address import page_link
 from ui.shared.errors import guarded
+from ui.shell.project_menu import draw_project_menu
 
 PAGES = (
     ("app.py", "Home", ":material/home:"),
@@ -26,8 +27,8 @@ PAGES = (
 POLL_SECONDS = 2.0
 
 
-def draw_sidebar(workspace: Workspace) -> DatasetRef | None:
-    """Draw the sidebar and return the dataset chosen in it."""
+def draw_sidebar(workspace: Workspace, may_open_folders: bool) -> Project | None:
+    """Draw the sidebar and return the project chosen in it."""
     dataset = settle_dataset(workspace)
     with st.sidebar:
         with st.container(gap="xxsmall"):
@@ -37,6 +38,7 @@ def draw_sidebar(workspace: Workspace) -> DatasetRef | None:
         if dataset is not None:
             draw_dataset_box(workspace, dataset)
             draw_scope(workspace, dataset)
+        draw_project_menu(workspace, dataset, may_open_folders)
         active = next((run for run in list_runs(workspace.runs_dir) if run.is_active), None)
         _training_state(active)(workspace, dataset, active)
     return dataset
