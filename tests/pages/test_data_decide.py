@@ -185,7 +185,7 @@ def test_pictures_that_are_in_the_class_already_are_not_moved(workspace, dataset
     at.selectbox(key="gallery_move_target").set_value("dog").run()
     at.button(key="gallery_move_now").click().run()
     (step,) = load_decisions(workspace, dataset).steps
-    assert step.label == "1 picture moved to dog"
+    assert step.label == "0.png moved to dog"
     assert [decision.path for decision in step.decisions] == ["cat/0.png"]
     assert at.session_state["picked"] == set()
     at.session_state["picked"].add("cat/0.png")
@@ -236,9 +236,7 @@ def test_undo_names_the_step_it_took_back_not_the_last_this_window_knew(workspac
         patch.setattr(ui.datasets.decisions, "edit_decisions", edit)
         at.button(key="gallery_undo").click().run()
     assert "theirs" in at.toast[0].value
-    assert [step.label for step in load_decisions(workspace, dataset).steps] == [
-        "1 picture excluded"
-    ]
+    assert [step.label for step in load_decisions(workspace, dataset).steps] == ["0.png excluded"]
 
 
 def test_a_step_that_another_window_took_back_is_not_told_as_taken_back_here(workspace, dataset):

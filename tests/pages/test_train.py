@@ -47,6 +47,7 @@ def test_every_setting_has_a_control_that_starts_at_its_default(workspace, datas
         "views",
         "fc_layers",
         "image_size",
+        "layout",  # chosen on the Data page
         "fine_tune_blocks",
     }:
         assert values[f"train.{name}"] == defaults[name], name

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,6 @@ from tl_core.analysis.cache import ExploreFiles, Map, Measured
 from tl_core.analysis.explore import look, look_apart
 from tl_core.config.training import TrainConfig
 from tl_core.data.audit.findings import summarise
-from tl_core.data.curation.store import Decision, Decisions
 from tl_core.data.dataset import DatasetIndex, ImageRecord
 from tl_core.errors import TLError
 from tl_core.features.spec import FeatureSpec
@@ -28,7 +26,7 @@ from tl_core.jobs import client as jobs
 from tl_core.progress import Monitor, Progress
 from tl_core.workspace import Workspace
 from ui.datasets.picker import DatasetRef
-from ui.datasets.scans import load_curated
+from ui.datasets.scans import CuratedDataset, load_curated
 from ui.shared.errors import BUG_MESSAGE, logger
 from ui.shared.memory import give_back
 
@@ -36,12 +34,10 @@ MAX_LOOKED_AT_HERE = 600  # images; more take a process of their own, so that pa
 
 
 @dataclass(frozen=True)
-class View:
+class View(CuratedDataset):
     """A dataset as the Data page shows it.
 
     Attributes:
-        raw: the scan of the folder, which decisions leave alone.
-        index: what counts.
         config: the training settings as they stand, for backbone and split.
         measured: what the audit found of ``raw``, with features when they were there.
         features: what is known by features, those of ``features_config``; None without a backbone.
@@ -50,52 +46,11 @@ class View:
         fallback_reason: why the backbone of ``config`` cannot be used; empty when it can be.
     """
 
-    workspace: Workspace
-    dataset: DatasetRef
-    raw: DatasetIndex
-    decisions: Decisions
-    index: DatasetIndex
     config: TrainConfig
     measured: Measured | None
     features: ExploreFiles | None
     features_config: TrainConfig
     fallback_reason: str
-
-    @cached_property
-    def raw_place(self) -> dict[str, int]:
-        """Position in the scan by path."""
-        return {record.path: place for place, record in enumerate(self.raw.records)}
-
-    @cached_property
-    def excluded(self) -> tuple[ImageRecord, ...]:
-        """The images that were left out, as the scan has them."""
-        return tuple(
-            self.raw.records[self.raw_place[decision.path]]
-            for decision in self.decisions.current.values()
-            if decision.action == "exclude" and self.is_about(decision)
-        )
-
-    @property
-    def classes(self) -> list[str]:
-        """The classes by name, those of the folder first."""
-        return list(dict.fromkeys([*self.index.class_names, *self.raw.class_names]))
-
-    def is_about(self, decision: Decision) -> bool:
-        """Whether a decision is about the bytes that its file has now: only then it holds."""
-        place = self.raw_place.get(decision.path)
-        return place is not None and self.raw.records[place].sha256 == decision.sha256
-
-    def held(self, path: str) -> Decision | None:
-        """Return the decision that holds for an image, or None."""
-        decision = self.decisions.current.get(path)
-        return decision if decision is not None and self.is_about(decision) else None
-
-    def class_of(self, path: str) -> str:
-        """Return the class that an image counts for, or would if it were not left out."""
-        decision = self.held(path)
-        if decision is not None and decision.class_name:
-            return decision.class_name
-        return self.raw.class_names[self.raw.records[self.raw_place[path]].label]
 
     def column(self, name: str, records: Sequence[ImageRecord]) -> np.ndarray | None:
         """Return what was measured of some images, ``(len(records),)``, or None before it was."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import PurePosixPath
 from typing import Literal, NoReturn
 
 import streamlit as st
@@ -14,67 +15,66 @@ from tl_core.data.curation.store import (
     load_decisions,
     validate,
 )
-from tl_core.data.dataset import DatasetIndex
 from tl_core.errors import DatasetError, TLError
 from tl_core.workspace import Workspace
-from ui.datasets.dataset_view import View
 from ui.datasets.picker import DatasetRef, remember_dataset
+from ui.datasets.scans import CuratedDataset
 from ui.shared import session_keys
 from ui.shared.words import number_of, plain
 
 REFUSED = "refused_decision"  # session key: why the last one was not made, until it was shown
 
 
-def exclude(view: View, paths: Iterable[str], reason: str = "") -> None:
+def exclude(data: CuratedDataset, paths: Iterable[str], reason: str = "") -> None:
     """Leave images out of everything; their files stay where they are."""
     chosen = list(paths)
-    label = f"{number_of(len(chosen), 'picture')} excluded"
-    _decide(view, label, [_decision(view, path, "exclude", None, reason) for path in chosen])
+    label = f"{_named(chosen)} excluded"
+    _decide(data, label, [_decision(data, path, "exclude", None, reason) for path in chosen])
 
 
-def move(view: View, paths: Iterable[str], class_name: str, reason: str = "") -> None:
+def move(data: CuratedDataset, paths: Iterable[str], class_name: str, reason: str = "") -> None:
     """Count images to another class; their files stay where they are.
 
     Those that count for it already are left out, unless a reason is to be noted about them.
     """
     chosen = list(paths)
-    out = {record.path for record in view.excluded}
-    moving = [path for path in chosen if reason or path in out or view.class_of(path) != class_name]
+    out = {record.path for record in data.excluded}
+    moving = [path for path in chosen if reason or path in out or data.class_of(path) != class_name]
     if not moving:
         _refuse(f"Nothing to move: {class_name} is their class already.")
-    label = f"{number_of(len(moving), 'picture')} moved to {class_name}"
-    decisions = [_decision(view, path, "relabel", class_name, reason) for path in moving]
-    _decide(view, label, decisions, picked=chosen)
+    label = f"{_named(moving)} moved to {class_name}"
+    decisions = [_decision(data, path, "relabel", class_name, reason) for path in moving]
+    _decide(data, label, decisions, picked=chosen)
 
 
-def bring_back(view: View, paths: Iterable[str]) -> None:
+def bring_back(data: CuratedDataset, paths: Iterable[str]) -> None:
     """Count images as their folders say again."""
     chosen = list(paths)
-    label = f"{number_of(len(chosen), 'picture')} brought back"
-    _decide(view, label, [_decision(view, path, "keep", None, "") for path in chosen])
+    label = f"{_named(chosen)} brought back"
+    _decide(data, label, [_decision(data, path, "keep", None, "") for path in chosen])
 
 
-def ignore(view: View, paths: Iterable[str], kind: str) -> None:
+def ignore(data: CuratedDataset, paths: Iterable[str], kind: str) -> None:
     """Note that a kind of finding about these images is not to be brought up again.
 
     What was decided about an image for another reason still holds.
     """
     decisions = []
     for path in dict.fromkeys(paths):
-        held = view.held(path)
+        held = data.held(path)
         if held is None:
-            decisions.append(_decision(view, path, "keep", None, kind))
+            decisions.append(_decision(data, path, "keep", None, kind))
         else:
-            decisions.append(_decision(view, path, held.action, held.class_name, kind))
-    _decide(view, f"{number_of(len(decisions), 'picture')} kept as is", decisions)
+            decisions.append(_decision(data, path, held.action, held.class_name, kind))
+    _decide(data, f"{_named([one.path for one in decisions])} kept as is", decisions)
 
 
-def settled(view: View) -> Callable[[str, str], bool]:
+def settled(data: CuratedDataset) -> Callable[[str, str], bool]:
     """Return what tells whether ``(kind, path)`` of a finding was decided about."""
     ignored: set[tuple[str, str]] = set()
-    for step in view.decisions.steps:
+    for step in data.decisions.steps:
         for decision in step.decisions:
-            if decision.sha256 and not view.is_about(decision):
+            if decision.sha256 and not data.is_about(decision):
                 continue
             if decision.reason:
                 ignored.add((decision.reason, decision.path))
@@ -82,7 +82,7 @@ def settled(view: View) -> Callable[[str, str], bool]:
                 ignored = {pair for pair in ignored if pair[1] != decision.path}
 
     def is_settled(kind: str, path: str) -> bool:
-        held = view.held(path)
+        held = data.held(path)
         return (kind, path) in ignored or (
             held is not None and (held.action == "exclude" or held.reason == kind)
         )
@@ -90,9 +90,9 @@ def settled(view: View) -> Callable[[str, str], bool]:
     return is_settled
 
 
-def draw_history(view: View, prefix: str) -> None:
+def draw_history(data: CuratedDataset, prefix: str) -> None:
     """Draw undo and redo, each with what it would take back."""
-    steps, undone = view.decisions.steps, view.decisions.undone
+    steps, undone = data.decisions.steps, data.decisions.undone
     if st.button(
         "Undo",
         key=f"{prefix}_undo",
@@ -101,7 +101,7 @@ def draw_history(view: View, prefix: str) -> None:
         disabled=not steps,
         help=f"Take back: {plain(steps[-1].label)}" if steps else "Nothing was decided yet",
     ):
-        take_step(view.workspace, view.raw, "undo")
+        take_step(data, "undo")
     if st.button(
         "Redo",
         key=f"{prefix}_redo",
@@ -110,11 +110,11 @@ def draw_history(view: View, prefix: str) -> None:
         disabled=not undone,
         help=f"Again: {plain(undone[-1].label)}" if undone else "Nothing was taken back",
     ):
-        take_step(view.workspace, view.raw, "redo")
+        take_step(data, "redo")
 
 
-def take_step(workspace: Workspace, raw: DatasetIndex, direction: Literal["undo", "redo"]) -> None:
-    """Take the last step back, or make it again, and draw the page anew."""
+def take_step(data: CuratedDataset, direction: Literal["undo", "redo"]) -> None:
+    """Undo or redo the last step, and draw the page again."""
     labels: list[str] = []
 
     def change(before: Decisions) -> Decisions:
@@ -125,7 +125,7 @@ def take_step(workspace: Workspace, raw: DatasetIndex, direction: Literal["undo"
         labels.append(steps[-1].label)
         return before.undo() if direction == "undo" else before.redo()
 
-    edit(workspace, raw, change)
+    _edit(data, change)
     told = "Taken back" if direction == "undo" else "Again"
     st.session_state[session_keys.NOTICE] = f"{told}: {labels[-1]}"
     st.rerun()
@@ -157,32 +157,44 @@ def forget_picked(paths: Collection[str] | None = None) -> None:
 
 
 def _decide(
-    view: View, label: str, decisions: list[Decision], picked: Collection[str] | None = None
+    data: CuratedDataset,
+    label: str,
+    decisions: list[Decision],
+    picked: Collection[str] | None = None,
 ) -> None:
-    """Note one step and draw the page anew.
+    """Keep one step of decisions and draw the page again.
 
     Args:
-        view: the dataset.
+        data: the dataset.
         label: of the step.
         decisions: what it holds.
         picked: the pictures that were ticked for it and are not any more; those decided about.
     """
-    edit(view.workspace, view.raw, lambda before: before.decide(label, decisions))
+    _edit(data, lambda before: before.decide(label, decisions))
     forget_picked([decision.path for decision in decisions] if picked is None else picked)
-    remember_dataset(view.workspace, view.dataset.id)
+    remember_dataset(data.workspace, data.dataset.id)
     st.session_state[session_keys.NOTICE] = label
     st.rerun()
 
 
-def edit(workspace: Workspace, raw: DatasetIndex, change: Callable[[Decisions], Decisions]) -> None:
-    """Change the decisions about a dataset; a change that is refused draws the page anew.
+def _edit(data: CuratedDataset, change: Callable[[Decisions], Decisions]) -> None:
+    """Change the decisions about a dataset; a change that is refused draws the page again.
 
     What is left must be a dataset that can be trained on.
     """
     try:
-        edit_decisions(workspace, raw.data_dir, lambda before: validate(raw, change(before)))
+        edit_decisions(
+            data.workspace,
+            data.raw.data_dir,
+            lambda before: validate(data.raw, change(before)),
+        )
     except TLError as error:
         _refuse(str(error))
+
+
+def _named(paths: Sequence[str]) -> str:
+    """Return what a step is about: the name of a single photo, or how many there are."""
+    return PurePosixPath(paths[0]).name if len(paths) == 1 else number_of(len(paths), "photo")
 
 
 def _refuse(words: str) -> NoReturn:
@@ -192,15 +204,15 @@ def _refuse(words: str) -> NoReturn:
 
 
 def _decision(
-    view: View,
+    data: CuratedDataset,
     path: str,
     action: Literal["exclude", "relabel", "keep"],
     class_name: str | None,
     reason: str,
 ) -> Decision:
-    if path not in view.raw_place:  # of a file that cannot be read only its name is known
+    if path not in data.raw_place:  # of a file that cannot be read only its name is known
         return Decision(path, "", action, class_name, reason)
-    record = view.raw.records[view.raw_place[path]]
-    if action == "relabel" and class_name == view.raw.class_names[record.label]:
+    record = data.raw.records[data.raw_place[path]]
+    if action == "relabel" and class_name == data.raw.class_names[record.label]:
         action, class_name = "keep", None  # back where its folder has it
     return Decision(path, record.sha256, action, class_name, reason)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import threading
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import streamlit as st
 
 from tl_core.data.curation.store import (
+    Decision,
     Decisions,
     apply_decisions,
     decisions_path,
     kept_layout,
     load_decisions,
 )
-from tl_core.data.dataset import DatasetIndex, scan_dataset
+from tl_core.data.dataset import DatasetIndex, ImageRecord, scan_dataset
 from tl_core.errors import DatasetError
 from tl_core.workspace import Workspace
 from ui.datasets.picker import DatasetRef, subfolder_paths
@@ -39,11 +41,57 @@ def load_index(workspace: Workspace, dataset: DatasetRef) -> DatasetIndex:
 
 @dataclass(frozen=True)
 class CuratedDataset:
-    """A dataset as it lies on disk, what was decided about it, and what comes of both."""
+    """A dataset, the decisions about its images, and what comes of both.
 
+    Attributes:
+        workspace: where the decisions are kept.
+        dataset: which it is.
+        raw: the scan of the folder, which decisions leave alone.
+        decisions: about single images.
+        index: what counts.
+    """
+
+    workspace: Workspace
+    dataset: DatasetRef
     raw: DatasetIndex
     decisions: Decisions
     index: DatasetIndex
+
+    @cached_property
+    def raw_place(self) -> dict[str, int]:
+        """Position in the scan by path."""
+        return {record.path: place for place, record in enumerate(self.raw.records)}
+
+    @cached_property
+    def excluded(self) -> tuple[ImageRecord, ...]:
+        """The images that were left out, as the scan has them."""
+        return tuple(
+            self.raw.records[self.raw_place[decision.path]]
+            for decision in self.decisions.current.values()
+            if decision.action == "exclude" and self.is_about(decision)
+        )
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes by name, those of the folder first."""
+        return list(dict.fromkeys([*self.index.class_names, *self.raw.class_names]))
+
+    def is_about(self, decision: Decision) -> bool:
+        """Whether a decision is about the bytes that its file has now: only then it holds."""
+        place = self.raw_place.get(decision.path)
+        return place is not None and self.raw.records[place].sha256 == decision.sha256
+
+    def held(self, path: str) -> Decision | None:
+        """Return the decision that holds for an image, or None."""
+        decision = self.decisions.current.get(path)
+        return decision if decision is not None and self.is_about(decision) else None
+
+    def class_of(self, path: str) -> str:
+        """Return the class that an image counts for, or would if it were not left out."""
+        decision = self.held(path)
+        if decision is not None and decision.class_name:
+            return decision.class_name
+        return self.raw.class_names[self.raw.records[self.raw_place[path]].label]
 
 
 def load_curated(workspace: Workspace, dataset: DatasetRef) -> CuratedDataset:
@@ -59,7 +107,9 @@ def load_curated(workspace: Workspace, dataset: DatasetRef) -> CuratedDataset:
     decided = kept.get(path, stamp)
     if decided is None:
         decisions = load_decisions(workspace, dataset.path)
-        decided = CuratedDataset(raw, decisions, apply_decisions(raw, decisions))
+        decided = CuratedDataset(
+            workspace, dataset, raw, decisions, apply_decisions(raw, decisions)
+        )
         kept.put(path, stamp, decided)
     return decided
 

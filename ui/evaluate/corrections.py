@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from tl_core.data.curation.store import Decision, Decisions
+from tl_core.data.curation.store import Decisions
 from tl_core.runs.store import Run, list_runs
-from ui.datasets.decisions import edit, forget_picked, take_step
+from ui.datasets.decisions import exclude, move, take_step
 from ui.evaluate.before_after import draw_difference
 from ui.runs.evaluations import ELSEWHERE, PHOTO, Looked
 from ui.runs.live_run import draw_live
 from ui.runs.start import retrain
-from ui.shared import session_keys, words
+from ui.shared import words
 
 REASON = "mistake"
 RETRAINED = "corrected"  # what the name of a run on corrected photos adds
@@ -32,14 +32,14 @@ def draw_mending(looked: Looked, position: int, prefix: str) -> None:
             icon=":material/drive_file_move:",
             help=f"Count it to {words.plain(answer)} from now on. Its file stays where it is.",
         ):
-            _decide(looked, position, answer)
+            _correct(looked, position, answer)
         if st.button(
             "Exclude",
             key=f"{prefix}_exclude_{path}",
             icon=":material/block:",
             help="Leave it out of everything from now on. Its file stays where it is.",
         ):
-            _decide(looked, position, None)
+            _correct(looked, position, None)
 
 
 def draw_aftermath(looked: Looked) -> None:
@@ -94,7 +94,7 @@ def _draw_steps(looked: Looked, since: Sequence[str], retrained: Run | None) -> 
             icon=":material/undo:",
             help=f"Take back: {words.plain(since[-1])}",
         ):
-            take_step(looked.workspace, looked.decided.raw, "undo")
+            take_step(looked.decided, "undo")
         is_busy = retrained is not None and retrained.is_active
         may_retrain = looked.source.part != ELSEWHERE and not covered
         if may_retrain and st.button(
@@ -109,25 +109,13 @@ def _draw_steps(looked: Looked, since: Sequence[str], retrained: Run | None) -> 
             st.rerun()
 
 
-def _decide(looked: Looked, position: int, class_name: str | None) -> None:
-    """Note one decision, which must leave a dataset that can be trained on."""
+def _correct(looked: Looked, position: int, class_name: str | None) -> None:
+    """Move a photo to a class, or exclude it for None, and close its dialog."""
     record = looked.record(position)
     if record is None:
         return
-    raw = looked.decided.raw
-    name = record.path.rpartition("/")[2]
-    if class_name is None:
-        decision = Decision(record.path, record.sha256, "exclude", None, REASON)
-        label = f"{name} excluded"
-    elif class_name == raw.class_names[record.label]:  # back where its folder has it
-        decision = Decision(record.path, record.sha256, "keep", None, REASON)
-        label = f"{name} back to {class_name}"
-    else:
-        decision = Decision(record.path, record.sha256, "relabel", class_name, REASON)
-        label = f"{name} moved to {class_name}"
-
-    edit(looked.workspace, raw, lambda before: before.decide(label, [decision]))
-    forget_picked([record.path])
     st.session_state.pop(PHOTO, None)
-    st.session_state[session_keys.NOTICE] = label
-    st.rerun()
+    if class_name is None:
+        exclude(looked.decided, [record.path], REASON)
+    else:
+        move(looked.decided, [record.path], class_name, REASON)
