@@ -27,7 +27,7 @@ PARTS = ("Pictures", "Findings", "Map", "Split", "Augmentation", "Add pictures")
 
 with bootstrap("Data") as studio:
     action = page_header(
-        "Data", "What is in the folders, what is wrong with it, and what training will make of it."
+        "Data", "The photos of each class, problems found in them, and how training will use them."
     )
     st.session_state[session_keys.SEEN_DATA] = True
     pictures, findings, on_map, split, augmentation, add = st.tabs(

@@ -33,8 +33,8 @@ VIEWS = {
 with bootstrap("Train") as studio:
     action = page_header(
         "Train",
-        "The backbone has seen a million photos; what it says about yours is kept, so that new "
-        "layers learn from it in seconds.",
+        "A network trained on a million photos describes yours once; then only small new layers "
+        "learn, in seconds.",
     )
     index = studio.index()
     if index is None or studio.dataset is None:

@@ -12,12 +12,12 @@ from ui.shared.page_layout import empty_state, page_header
 from ui.shell.page import bootstrap
 
 with bootstrap("Classify") as studio:
-    page_header("Classify", "Photos in, answers out. They are not kept.")
+    page_header("Classify", "Classify photos. Uploads are not stored.")
     runs = loadable_runs(studio.workspace, studio.dataset)
     if not runs:
         empty_state(
             ":material/model_training:",
-            "This project has no trained model yet. The first takes under a minute.",
+            words.NO_MODEL,
             TRAIN_PAGE,
             "Train a classifier",
         )

@@ -23,7 +23,7 @@ from ui.runs.evaluations import (
 from ui.runs.picker import loadable_runs
 from ui.shared.navigation import TRAIN_PAGE
 from ui.shared.page_layout import empty_state, page_header
-from ui.shared.words import plain
+from ui.shared.words import NO_MODEL, plain
 from ui.shell.page import bootstrap
 
 SECTIONS = {
@@ -35,12 +35,16 @@ SECTIONS = {
 }
 
 with bootstrap("Evaluate") as studio:
-    action = page_header("Evaluate", "How good it is, what it confuses, and when to believe it.")
+    action = page_header(
+        "Evaluate",
+        "How accurate the model is, which classes it confuses, and how reliable its "
+        "probabilities are.",
+    )
     runs = [run for run in loadable_runs(studio.workspace, studio.dataset) if not run.is_active]
     if not runs:
         empty_state(
             ":material/model_training:",
-            "This project has no trained model to evaluate yet. The first takes under a minute.",
+            NO_MODEL,
             TRAIN_PAGE,
             "Train a classifier",
         )

@@ -63,8 +63,11 @@ def test_the_verdict_names_the_better_run_whichever_comes_first():
 def test_runs_that_are_equally_good_are_called_so():
     first, second = np.arange(4) != 0, np.arange(4) != 1
     assert compare_evaluations(by_hand(first), by_hand(second)).sentence == (
-        "'first' and 'second' are equally good on 4 photos: 1 only the one gets right, "
-        "as many only the other."
+        "'first' and 'second' have the same accuracy on 4 photos: each alone is right on 1."
+    )
+    assert compare_evaluations(by_hand(first), by_hand(first)).sentence == (
+        "'first' and 'second' have the same accuracy on 4 photos: both are right and wrong on the "
+        "same ones."
     )
 
 

@@ -18,6 +18,7 @@ from tl_core.analysis.explore import look
 from tl_core.data.dataset import scan_dataset
 from tl_core.errors import DatasetError
 from tl_core.jobs.training import JobQueue
+from ui.data.findings import FILES_CLEAR
 from ui.datasets import dataset_view
 from ui.datasets.dataset_view import ensure_look
 from ui.datasets.picker import dataset_id
@@ -75,7 +76,7 @@ def test_a_folder_without_findings_says_that_too(workspace, dataset):
         pixels = np.random.default_rng(number).integers(0, 256, (8, 10, 3), np.uint8)
         Image.fromarray(pixels).resize((100, 80), Image.Resampling.NEAREST).save(path)
     look(scan_dataset(dataset), workspace.cache_dir)
-    assert "Nothing wrong was found" in texts(open_page(DATA, data_tabs="Findings"))
+    assert FILES_CLEAR in texts(open_page(DATA, data_tabs="Findings"))
 
 
 def test_features_are_computed_ahead_while_the_person_looks(workspace, dataset):

@@ -96,7 +96,7 @@ def test_fix_all_of_a_kind_excludes_the_copies_and_keeps_one_of_each(workspace, 
     assert_sound(at)
     assert len(held(workspace, dataset)) == 2
     assert load_dataset(dataset, workspace).class_counts() == {"cat": 12, "dog": 15}
-    assert "duplicates" in next(one.value for one in at.caption if "Settled" in one.value)
+    assert "duplicates" in next(one.value for one in at.caption if "Resolved" in one.value)
 
 
 def test_one_group_alone_can_be_settled(workspace, dataset):

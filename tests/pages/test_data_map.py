@@ -17,6 +17,7 @@ from tl_core.jobs.handlers import KINDS, JobContext
 from tl_core.jobs.training import JobQueue
 from tl_core.metrics.classification import wilson_interval
 from tl_core.progress import Monitor
+from ui.data.map import ABOUT_MAP
 from ui.data.split import copies_apart, curve_words, half_width, images_needed
 
 TINY = {"train.backbone": "tiny"}
@@ -47,7 +48,7 @@ def work(workspace, *kinds):
 def test_before_the_features_are_there_the_page_says_what_it_waits_for(workspace, dataset):
     at = open_page(DATA, **MAP)
     assert_sound(at)
-    assert "photos that it finds alike come to lie" in texts(at)
+    assert ABOUT_MAP in texts(at)
     assert not at.get("vega_lite_chart")
 
 
@@ -98,10 +99,12 @@ def test_a_failure_is_told_and_can_be_tried_again(workspace, dataset):
     (dataset / "cat" / "0.png").unlink()
     index = scan_dataset(dataset)
     at = open_page(DATA, **MAP)
-    spec = FeatureSpec.from_config(TrainConfig(backbone="tiny"))
-    ExploreFiles(workspace.cache_dir, index, spec).write_failure("explore", "No weights.")
+    for config in (TrainConfig(backbone="tiny"), TrainConfig()):  # the chosen, and in its place
+        spec = FeatureSpec.from_config(config)
+        ExploreFiles(workspace.cache_dir, index, spec).write_failure("explore", "No weights.")
     at.run()
     assert "No weights." in at.warning[0].value
+    assert "tiny could not be used" in texts(at)
     at.button(key="retry_explore").click().run()
     assert not at.warning
     assert "explore" in [job.kind for job in JobQueue(workspace).jobs()]

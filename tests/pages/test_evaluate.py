@@ -36,6 +36,7 @@ from ui.evaluate.reliability import reliability_words
 from ui.evaluate.summary import class_table, curve_points
 from ui.runs import evaluations
 from ui.runs.evaluations import CELL, PHOTO
+from ui.shared.words import NO_MODEL
 
 EVALUATE = "pages/4_Evaluate.py"
 NAMES = ("cat", "dog")
@@ -87,13 +88,13 @@ def labels_of(at):
 def test_without_a_model_the_page_leads_to_training(workspace, dataset):
     at = open_page(EVALUATE)
     assert_sound(at)
-    assert "This project has no trained model to evaluate yet." in texts(at)
+    assert NO_MODEL in texts(at)
     assert at.button(key="empty_state_next").label == "Train a classifier"
 
 
 def test_a_run_that_only_waits_cannot_be_evaluated(workspace, dataset):
     create_run(workspace.runs_dir, TrainConfig(), dataset)
-    assert "This project has no trained model to evaluate yet." in texts(open_page(EVALUATE))
+    assert NO_MODEL in texts(open_page(EVALUATE))
 
 
 def test_the_summary_says_the_accuracy_with_its_interval(run, asked):
@@ -212,10 +213,10 @@ def test_a_mistake_is_moved_to_its_answer_and_that_is_taken_back(workspace, data
     held = load_decisions(workspace, dataset).current["cat/1.png"]
     assert (held.action, held.class_name) == ("relabel", "dog")
     assert "1.png moved to dog" in texts(at).replace("\\", "")
-    at.button(key="mend_undo").click().run()
+    at.button(key="correct_undo").click().run()
     assert_sound(at)
     assert load_decisions(workspace, dataset).current == {}
-    assert "mend_undo" not in labels_of(at)
+    assert "correct_undo" not in labels_of(at)
 
 
 def test_a_mistake_is_excluded(workspace, dataset, run, asked):
@@ -229,7 +230,7 @@ def test_retraining_takes_the_same_settings_and_shows_how_far_it_is(workspace, d
     run = finished_run(workspace, dataset, epochs=7, dropout=0.3)
     at = open_tab("Mistakes")
     at.button(key="card_exclude_cat/1.png").click().run()
-    at.button(key="mend_retrain").click().run()
+    at.button(key="retrain").click().run()
     assert_sound(at)
     newest = list_runs(workspace.runs_dir)[0]
     assert newest.id != run.id
@@ -258,8 +259,8 @@ def test_a_decision_about_another_folder_can_be_taken_back(workspace, run, asked
     at = open_tab("Mistakes", **session)
     at.button(key="card_exclude_cat/1.png").click().run()
     assert_sound(at)
-    assert "mend_retrain" not in labels_of(at)
-    at.button(key="mend_undo").click().run()
+    assert "retrain" not in labels_of(at)
+    at.button(key="correct_undo").click().run()
     assert_sound(at)
     assert load_decisions(workspace, folder).current == {}
 
@@ -279,7 +280,7 @@ def test_the_calibration_is_told_before_and_after():
     )
     # Before: three right at 0.8, 0.8 and 0.6, one wrong at 0.9. After: all 0.5, two right.
     assert reliability_words(scaled) == (
-        "Off by 42.5 points on average before scaling, **0.0** after."
+        "Calibration error 42.5 points before temperature scaling, **0.0** after."
     )
 
 
@@ -315,7 +316,7 @@ def test_the_share_turned_away_is_kept_with_the_run(run, dataset, monkeypatch):
 def test_trust_of_a_run_that_knows_no_photos_says_so(run, asked):
     at = open_tab("Trust")
     assert_sound(at)
-    assert "does not know its training photos" in texts(at)
+    assert "the training photos of this run are missing" in texts(at)
 
 
 def test_another_folder_is_asked_for_and_then_compared(workspace, run, asked, make_dataset):
@@ -328,7 +329,7 @@ def test_another_folder_is_asked_for_and_then_compared(workspace, run, asked, ma
     assert_sound(at)
     assert asked == [(None, "test"), (folder, "test")]
     assert at.session_state["evaluate_tabs"] == "Another folder"
-    assert "25.0 points worse than at home; the intervals overlap" in texts(at)
+    assert "25.0 points worse than on its own test photos; the intervals overlap" in texts(at)
 
 
 def test_a_run_whose_own_photos_are_gone_still_shows_another_folder(
@@ -347,7 +348,7 @@ def test_a_run_whose_own_photos_are_gone_still_shows_another_folder(
     session = {"evaluate_part": "elsewhere", "evaluate_folder": "elsewhere"}
     at = open_tab("Another folder", **session)
     assert_sound(at)
-    assert "nothing to compare it with. The photos are gone" in texts(at)
+    assert "not available to compare with. The photos are gone" in texts(at)
 
 
 def test_photos_of_the_folder_that_were_trained_on_are_counted(
@@ -373,7 +374,8 @@ def test_a_drop_beyond_the_intervals_is_called_one():
     many = {"labels": [0] * 20 + [1] * 20, "paths": tuple(map(str, range(40)))}
     told = shift_words(by_hand(good, **many), by_hand(bad, **many))
     assert told == (
-        "50.0 points worse than at home, and the intervals lie apart: these photos are harder for "
+        "50.0 points worse than on its own test photos, and the intervals lie apart: these "
+        "photos are harder for "
         "it."
     )
 

@@ -79,7 +79,7 @@ def test_the_fine_tuning_settings_come_with_the_blocks_and_go_with_them(workspac
 
 def test_blocks_are_told_in_weights_with_the_recommended_number_marked(workspace, dataset):
     options = open_page(TRAIN).selectbox(key="train.fine_tune_blocks").options
-    assert options[0] == "None, it stays frozen"
+    assert options[0] == "None, the backbone stays frozen"
     assert options[1] == "1 of 18: 0.4 of 3.4 million weights"
     assert options[5] == "5 of 18: 2.4 of 3.4 million weights, recommended"
     assert len(options) == 19

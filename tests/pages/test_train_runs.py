@@ -18,6 +18,7 @@ from tl_core.runs.files import METRICS_FILE, SPLIT_FILE, WEIGHTS_FILE, end_run
 from tl_core.runs.store import annotate_run, archive_run, list_runs
 from tl_core.training.checkpoints import Checkpoint, EpochResult
 from ui.runs import paired_test
+from ui.train.compare import NEEDS_TWO
 
 WEIGHTS = {"predictions/kernel": np.zeros((4, 2), np.float32)}
 
@@ -52,14 +53,14 @@ def keep_split(run):
 @pytest.mark.parametrize(
     ("phase", "num_epochs", "settings", "label"),
     [
-        ("head", 2, {"epochs": 5}, "Go on from epoch 3 of 5"),
-        ("head", 5, {"epochs": 5}, "Finish it: all epochs are done"),
-        ("head", 5, {"epochs": 5, "fine_tune_blocks": 1}, "Go on with fine-tuning"),
+        ("head", 2, {"epochs": 5}, "Resume from epoch 3 of 5"),
+        ("head", 5, {"epochs": 5}, "Finish: all epochs are done"),
+        ("head", 5, {"epochs": 5, "fine_tune_blocks": 1}, "Resume with fine-tuning"),
         (
             "fine_tune",
             3,
             {"epochs": 5, "fine_tune_blocks": 1, "fine_tune_epochs": 8},
-            "Go on from epoch 4 of 8 of fine-tuning",
+            "Resume from epoch 4 of 8 of fine-tuning",
         ),
     ],
     ids=["head", "all done", "between the phases", "fine-tuning"],
@@ -341,7 +342,7 @@ def test_one_run_alone_is_not_compared(workspace, dataset):
     finished_run(workspace, dataset)
     at = open_page(TRAIN, train_view="Compare")
     assert_sound(at)
-    assert "Two runs with figures are needed." in texts(at)
+    assert NEEDS_TWO in texts(at)
 
 
 def test_a_compared_run_that_was_deleted_is_forgotten(workspace, dataset):

@@ -180,7 +180,7 @@ def test_a_search_that_ended_early_can_go_on_or_be_deleted(workspace, sweep):
 def test_a_search_whose_job_was_lost_does_not_wait_for_ever(sweep):
     at = open_page(TRAIN, **SEARCH)
     assert_sound(at)
-    assert at.button(key="resume_search").label == "Go on"
+    assert at.button(key="resume_search").label == "Resume"
 
 
 def test_a_click_on_a_search_that_is_gone_does_nothing_to_another(workspace, dataset, sweep):

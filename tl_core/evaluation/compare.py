@@ -63,10 +63,12 @@ class PairedTest:
         """The result in plain words."""
         photos = f"{self.num_images:,} photo{'' if self.num_images == 1 else 's'}"
         if self.num_only_first == self.num_only_second:
-            return (
-                f"'{self.first_name}' and '{self.second_name}' are equally good on {photos}: "
-                f"{self.num_only_first} only the one gets right, as many only the other."
+            same = (
+                f"'{self.first_name}' and '{self.second_name}' have the same accuracy on {photos}"
             )
+            if self.num_only_first == 0:
+                return f"{same}: both are right and wrong on the same ones."
+            return f"{same}: each alone is right on {self.num_only_first:,}."
         sides = [
             (self.num_only_first, self.first_name),
             (self.num_only_second, self.second_name),

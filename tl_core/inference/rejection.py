@@ -42,16 +42,14 @@ def why_none_of_these(
         why = []
         if scores.distance[row] > limits.max_distance:
             why.append(
-                "It looks like none of the training images: the nearest are "
-                f"{1 - scores.distance[row]:.2f} alike, "
-                f"{1 - limits.max_distance:.2f} is needed."
+                "Too different from the training photos (similarity "
+                f"{1 - scores.distance[row]:.2f}, needs {1 - limits.max_distance:.2f})."
             )
         if scores.probability[row] < limits.min_probability:
             name = class_names[int(np.argmax(probabilities[row]))]
             why.append(
-                f"No class is probable enough: {name} has "
-                f"{100 * scores.probability[row]:.1f} %, "
-                f"{100 * limits.min_probability:.1f} % is needed."
+                f"No class is probable enough ({name} has {100 * scores.probability[row]:.1f} %, "
+                f"needs {100 * limits.min_probability:.1f} %)."
             )
         reasons.append(tuple(why))
     return reasons

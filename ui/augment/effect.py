@@ -42,7 +42,7 @@ def draw_effect(view: View) -> None:
     try:
         files = EffectFiles(view.workspace.cache_dir, view.index, config)
     except (TLError, OSError):
-        st.info("Measuring needs the backbone, and its weights are not here.")
+        st.info("Measuring needs the backbone's weights, which are missing.")
         return
     run = newest_run(view.workspace.runs_dir, config, view.index)
     record = files.read(run)

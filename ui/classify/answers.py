@@ -41,7 +41,7 @@ def predict(workspace: Workspace, run: Run, photos: Sequence[Photo]) -> list[Pre
     kept = st.session_state.get(session_keys.PREDICTIONS)
     if kept is not None and kept[0] == key:
         return list(kept[1])
-    what = "Looking at the photos"
+    what = "Classifying the photos"
     bar = st.progress(0.0, text=what)
     try:
         predictor = open_predictor(workspace, run)
@@ -77,7 +77,7 @@ def draw_predictions(
             with st.container(border=True, height="stretch", key=f"answer_{number}"):
                 _draw_answer(workspace, run, photos[number], predictions[number], top_k)
                 if predictions[number].error is None and st.button(
-                    "Look closer", key=f"look_closer_{number}", icon=":material/zoom_in:"
+                    "Details", key=f"look_closer_{number}", icon=":material/zoom_in:"
                 ):
                     _drawer(workspace, run, photos[number], predictions[number])
 
@@ -172,7 +172,7 @@ def _answer_words(prediction: Prediction) -> str:
     return f"**{plain(best)}**, {percent(probability)}"
 
 
-@st.dialog("A closer look", width=WIDTH, position="right")
+@st.dialog("Photo details", width=WIDTH, position="right")
 @guarded
 def _drawer(workspace: Workspace, run: Run, photo: Photo, prediction: Prediction) -> None:
     """Show where the run looked in a photo, and the training photos most like it."""

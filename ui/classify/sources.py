@@ -49,7 +49,7 @@ def gather_photos(run: Run) -> list[Photo] | None:
             label_visibility="collapsed",
         )
         if not files:
-            st.caption("As many as you like. They stay in memory and are not kept.")
+            st.caption("As many as you like. They stay in memory and are not stored.")
         return [Photo(file.name, file.getvalue()) for file in files or []]
     if source == LIVE:
         return None
@@ -70,12 +70,12 @@ def _examples(run: Run) -> list[Photo]:
         photos = _drawn(round_number) if is_sample else _unseen(run, round_number)
         if photos:
             st.caption(
-                "Drawn just now; training has not seen them."
+                "Drawn just now; not used in training."
                 if is_sample
-                else "From the test part; training has not seen them."
+                else "From the test photos; not used in training."
             )
         else:
-            st.caption("The run's own test photos are not there. Upload one instead.")
+            st.caption("The test photos of this run are missing. Upload a photo instead.")
     return photos
 
 

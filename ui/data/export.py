@@ -31,7 +31,7 @@ def draw_export(view: View) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(
             f"{number_of(num_excluded, 'photo')} excluded, {len(held) - num_excluded:,} moved. "
-            "The files are as they were."
+            "The files are unchanged."
             if held
             else "Nothing is excluded or moved."
         )
@@ -55,7 +55,7 @@ def draw_export(view: View) -> None:
 def _draw_import(view: View) -> None:
     round_number = st.session_state.get(session_keys.IMPORT_ROUND, 0)
     file = st.file_uploader("Decisions", type=["json"], key=f"import_decisions_{round_number}")
-    st.caption("Those about photos that are not here, or are others by now, do not hold.")
+    st.caption("Decisions about photos that are missing or have changed are ignored.")
     if st.button("Load", key="import_now", type="primary", disabled=file is None) and file:
         try:
             text = file.getvalue().decode("utf-8")
@@ -79,7 +79,7 @@ def _draw_import(view: View) -> None:
 
 @guarded
 def _draw_copy(view: View) -> None:
-    st.caption("What counts, each photo in the folder of its class, byte for byte.")
+    st.caption("An unchanged copy of every photo that is not excluded, in the folder of its class.")
     name = draw_name(
         "Name of the new dataset",
         value=f"{view.dataset.path.name}-cleaned",

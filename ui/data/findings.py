@@ -64,7 +64,7 @@ def draw_findings(view: View) -> None:
                 draw_finding(view, one)
     if settled:
         names = sorted({kind_words(one.finding.kind) for one in settled})
-        st.caption(f":material/done_all: Settled: {', '.join(names)}.")
+        st.caption(f":material/done_all: Resolved: {', '.join(names)}.")
 
 
 def is_checked(view: View) -> bool:
@@ -110,7 +110,7 @@ def draw_finding(view: View, one: Open) -> None:
         ):
             ignore(view, [path for item in one.items for path in item.paths], finding.kind)
         if one.num_settled:
-            st.caption(f"{one.num_settled:,} settled already")
+            st.caption(f"{one.num_settled:,} resolved already")
     is_grouped = bool(finding.groups)
     size = GROUPS_A_PAGE if is_grouped else ITEMS_A_PAGE
     num_pages = -(-len(one.items) // size)
@@ -137,7 +137,7 @@ def _draw_counts(view: View, is_busy: bool) -> None:
         looking = ensure_look(view.workspace, view.raw)
         if looking is None or looking.error or not looking.thread.is_alive():
             st.rerun()
-        st.caption("Findings: looking at the photos")
+        st.caption("Findings: checking the photos")
         return
     counted = dict.fromkeys(SEVERITIES, 0)
     for one in open_findings(view):
@@ -265,7 +265,9 @@ def _draw_files(view: View, one: Open) -> None:
 
 def _draw_names(paths: Sequence[str]) -> None:
     if not paths:
-        st.caption("Pictures were moved there, no folder has that name. See them under *Pictures*.")
+        st.caption(
+            "Photos were moved to it, but no folder has that name. See them under *Pictures*."
+        )
         return
     shown = ", ".join(plain(path) for path in paths[:MAX_NAMES])
     more = f" and {len(paths) - MAX_NAMES:,} more" if len(paths) > MAX_NAMES else ""

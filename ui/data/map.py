@@ -15,7 +15,7 @@ from tl_core.analysis.explore import MAX_TSNE
 from tl_core.charts.data import map_chart
 from tl_core.data.dataset import ImageRecord
 from tl_core.metrics.nearest import spread_rows
-from ui.data.progress import draw_job
+from ui.data.progress import draw_fallback, draw_job
 from ui.data.tiles import draw_actions, draw_tiles
 from ui.datasets.dataset_view import View, read_map
 from ui.shared import session_keys
@@ -25,6 +25,7 @@ from ui.shared.words import number_of, plain
 MAP = "map"
 KINDS = {"pca": "Overview (PCA)", "tsne": "Groups (t-SNE)"}
 CHART = "map_chart"
+ABOUT_MAP = "The backbone turns each photo into numbers; similar photos are placed near each other."
 MAX_POINTS = 6000
 NUM_LISTED = 24
 LIST_HEIGHT = 480
@@ -39,11 +40,9 @@ def draw_map(view: View) -> None:
     maps = {kind: one for kind, one in known.items() if one is not None}
     if len(maps) < len(KINDS):
         draw_job(view, "explore", "The map" if not maps else "The map of groups")
+    draw_fallback(view)
     if not maps:
-        st.caption(
-            "The backbone turns each photo into numbers; photos that it finds alike come to lie "
-            "near each other."
-        )
+        st.caption(ABOUT_MAP)
         return
     kind = _pick_kind(maps)
     _take_click(view, kind)
@@ -55,7 +54,7 @@ def draw_map(view: View) -> None:
             key=_chart_key(kind),
             on_select="rerun",
             selection_mode=["region", "picked"],
-            alt="Photos as points, near ones alike, coloured by class",
+            alt="Photos as points, similar ones near each other, coloured by class",
         )
         st.caption(_told(view, kind, len(table)))
     with side:

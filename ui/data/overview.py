@@ -49,11 +49,11 @@ def draw_overview(view: View) -> None:
         ):
             st.subheader(words, anchor=False)
             if st.button(
-                "Look again",
+                "Rescan folder",
                 key="rescan",
                 type="tertiary",
                 icon=":material/refresh:",
-                help="Reads the folder again, with the files that were changed in place",
+                help="Reads the folder again, including files that were changed in place",
             ):
                 rescan(view.dataset)
                 st.rerun()
@@ -76,7 +76,7 @@ def draw_overview(view: View) -> None:
             MEANS: _draw_means,
         }
         part = st.segmented_control(
-            "Look at",
+            "Show",
             list(parts),
             default=SIZES,
             key="overview_part",
@@ -130,7 +130,8 @@ def _draw_brightness(view: View) -> None:
     )
     st.caption(
         "Click a bar to see those photos below. If one class is darker than the others, a model "
-        "may go by the light instead of the subject."
+        "may "
+        "learn the brightness instead of the subject."
     )
 
 
@@ -159,8 +160,9 @@ def _draw_means(view: View) -> None:
         for name, mean in zip(view.raw.class_names, means, strict=True):
             st.image(_as_jpeg(mean), width="stretch", caption=plain(name), alt=f"Mean of {name}")
     st.caption(
-        "All photos of a class laid over each other. What shows clearly, such as a frame or a "
-        "backdrop, could give the class away without its subject."
+        "The mean of all photos of a class. What is clearly visible, such as a frame or a "
+        "background, "
+        "could identify the class without its subject."
     )
 
 

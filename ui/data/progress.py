@@ -81,7 +81,7 @@ def _poll_job(view: View, kind: str, what: str) -> None:
     if state is None:
         if st.session_state.pop(_waiting_key(kind), False):
             st.rerun()
-        st.progress(0.0, text=f"{what} comes when the training engine has time for it.")
+        st.progress(0.0, text=f"{what}: waiting for the training engine")
         return
     st.session_state[_waiting_key(kind)] = True
     draw_bar(view.workspace, state, what)

@@ -143,7 +143,7 @@ def sureness(view: View, part: str, counts: np.ndarray) -> list[str]:
         more = f" and {len(wide) - MAX_NAMED} more" if len(wide) > MAX_NAMED else ""
         lines.append(
             f":orange[:material/warning:] Figures of single classes will be less sure than ±5 "
-            f"points: {named}{more}. Read them as hints, or add photos."
+            f"points: {named}{more}. They are rough estimates; more photos make them precise."
         )
     return lines
 

@@ -149,7 +149,7 @@ def draw_actions(
                 type="tertiary",
                 on_click=_show_similar,
                 args=(paths[0],),
-                help="Shows on the map what the backbone finds most like it",
+                help="Shows the most similar photos on the map",
             )
         ):
             st.rerun()  # all of the page: another of its parts is open now

@@ -99,7 +99,7 @@ def draw_history(data: CuratedDataset, prefix: str) -> None:
         icon=":material/undo:",
         type="tertiary",
         disabled=not steps,
-        help=f"Take back: {plain(steps[-1].label)}" if steps else "Nothing was decided yet",
+        help=f"Undo: {plain(steps[-1].label)}" if steps else "Nothing to undo",
     ):
         take_step(data, "undo")
     if st.button(
@@ -108,7 +108,7 @@ def draw_history(data: CuratedDataset, prefix: str) -> None:
         icon=":material/redo:",
         type="tertiary",
         disabled=not undone,
-        help=f"Again: {plain(undone[-1].label)}" if undone else "Nothing was taken back",
+        help=f"Redo: {plain(undone[-1].label)}" if undone else "Nothing to redo",
     ):
         take_step(data, "redo")
 
@@ -121,12 +121,14 @@ def take_step(data: CuratedDataset, direction: Literal["undo", "redo"]) -> None:
         # The last step of the file: another tab may have decided since this view was drawn.
         steps = before.steps if direction == "undo" else before.undone
         if not steps:
-            raise DatasetError("No step is left: another window took it already.")
+            raise DatasetError(
+                "There is nothing left to undo or redo: another window did it already."
+            )
         labels.append(steps[-1].label)
         return before.undo() if direction == "undo" else before.redo()
 
     _edit(data, change)
-    told = "Taken back" if direction == "undo" else "Again"
+    told = "Undone" if direction == "undo" else "Redone"
     st.session_state[session_keys.NOTICE] = f"{told}: {labels[-1]}"
     st.rerun()
 
@@ -141,7 +143,7 @@ def draw_way_out(workspace: Workspace, dataset: DatasetRef) -> None:
     """Draw undo alone: for a dataset that, under its decisions, is none any more."""
     steps = load_decisions(workspace, dataset.path).steps
     if steps and st.button(
-        f"Take back: {plain(steps[-1].label)}",
+        f"Undo: {plain(steps[-1].label)}",
         key="way_out",
         icon=":material/undo:",
         type="primary",

@@ -61,7 +61,7 @@ def draw_progress(workspace: Workspace) -> None:
         return
     progress = drawing.progress
     share = progress.share if progress else 0.0
-    st.progress(share, text="Drawing the sample set, a few seconds, once")
+    st.progress(share, text="Drawing the sample set (only on the first start)")
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -41,7 +41,7 @@ def draw_difference(workspace: Workspace, before: Run, after: Run) -> None:
     )
     with told:
         draw_verdict(test)
-        if st.button("Look at the new run", key="open_retrained", icon=":material/arrow_forward:"):
+        if st.button("Show the new run", key="open_retrained", icon=":material/arrow_forward:"):
             choose_run(after.id)
             st.rerun()
 

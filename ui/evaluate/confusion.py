@@ -81,7 +81,7 @@ def _draw_pairs(evaluation: Evaluation) -> None:
     confusions = evaluation.confusions()
     if not confusions:
         section("Most confused")
-        st.markdown(":green[:material/check_circle:] Every photo got the right answer.")
+        st.markdown(":green[:material/check_circle:] All photos were classified correctly.")
         return
     section("Most confused")
     with st.container(gap="xxsmall"):
@@ -108,7 +108,7 @@ def _draw_cell(looked: Looked, true: str, answer: str) -> None:
         if true == answer
         else f"{words.plain(true)} taken for {words.plain(answer)}"
     )
-    section(title, f"{words.number_of(len(positions), 'photo')}, the surest answer first.")
+    section(title, f"{words.number_of(len(positions), 'photo')}, the most confident answer first.")
     notes = [f"{answer}, {percent(float(evaluation.confidence[place]))}" for place in positions]
     row, column = map(evaluation.class_names.index, (true, answer))
     draw_photos(looked, positions, notes, prefix=f"cell_{row}_{column}", page_size=PAGE_SIZE)

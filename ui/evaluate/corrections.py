@@ -30,14 +30,14 @@ def draw_mending(looked: Looked, position: int, prefix: str) -> None:
             f"It is {words.plain(answer)}",
             key=f"{prefix}_move_{path}",
             icon=":material/drive_file_move:",
-            help=f"Count it to {words.plain(answer)} from now on. Its file stays where it is.",
+            help=f"Count it as {words.plain(answer)} from now on. Its file stays where it is.",
         ):
             _correct(looked, position, answer)
         if st.button(
             "Exclude",
             key=f"{prefix}_exclude_{path}",
             icon=":material/block:",
-            help="Leave it out of everything from now on. Its file stays where it is.",
+            help="Leave it out of training and evaluation from now on. Its file stays where it is.",
         ):
             _correct(looked, position, None)
 
@@ -81,7 +81,7 @@ def retrained_from(run: Run, runs: Sequence[Run]) -> Run | None:
 
 def _draw_steps(looked: Looked, since: Sequence[str], retrained: Run | None) -> None:
     decisions = looked.decided.decisions
-    st.markdown("**Decided since this run was trained**")
+    st.markdown("**Corrections since this run was trained**")
     st.caption(" · ".join(words.plain(label) for label in since[-5:]))
     covered = (
         retrained is not None
@@ -90,20 +90,20 @@ def _draw_steps(looked: Looked, since: Sequence[str], retrained: Run | None) -> 
     with st.container(horizontal=True, gap="small"):
         if st.button(
             "Undo",
-            key="mend_undo",
+            key="correct_undo",
             icon=":material/undo:",
-            help=f"Take back: {words.plain(since[-1])}",
+            help=f"Undo: {words.plain(since[-1])}",
         ):
             take_step(looked.decided, "undo")
         is_busy = retrained is not None and retrained.is_active
         may_retrain = looked.source.part != ELSEWHERE and not covered
         if may_retrain and st.button(
             "Retrain and compare",
-            key="mend_retrain",
+            key="retrain",
             type="primary",
             icon=":material/model_training:",
             disabled=is_busy,
-            help="Trains a run with the same settings on the mended photos, then shows both.",
+            help="Trains a run with the same settings on the corrected photos, then compares both.",
         ):
             retrain(looked.workspace, looked.run, RETRAINED)
             st.rerun()

@@ -23,25 +23,25 @@ def _close() -> None:
     st.session_state.pop(PHOTO, None)
 
 
-@st.dialog("A closer look", width=WIDTH, position="right", on_dismiss=_close)
+@st.dialog("Photo details", width=WIDTH, position="right", on_dismiss=_close)
 @guarded
 def _drawer(looked: Looked, position: int) -> None:
     evaluation = looked.evaluation
     record = looked.record(position)
     if record is None:
-        st.caption("The photo is gone.")
+        st.caption("The file of this photo is missing.")
         return
     names = evaluation.class_names
     true, answer = names[evaluation.labels[position]], names[evaluation.predicted[position]]
     sure = percent(float(evaluation.confidence[position]))
     with st.container(gap="xxsmall"):
         st.markdown(
-            f"Answers **{plain(answer)}**, {sure}. "
-            + ("That is right." if true == answer else f"Filed under **{plain(true)}**.")
+            f"Predicted **{plain(answer)}**, {sure}. "
+            + ("Correct." if true == answer else f"Its class is **{plain(true)}**.")
         )
         st.caption(plain(record.path))
         if bool(evaluation.is_none_of_these[position]):
-            st.caption(":material/help: As set now, the run says “none of these” to this photo.")
+            st.caption(":material/help: With the current threshold this photo is “none of these”.")
     draw_mending(looked, position, prefix="closer")
     seen = Seen(looked.workspace, looked.run, record.sha256, looked.decided.raw.path_of(record))
     draw_heat(seen, [answer, true])

@@ -32,18 +32,23 @@ def draw_mistakes(looked: Looked) -> None:
             required=True,
             label_visibility="collapsed",
             persist_state="session",
-            help="Worst: wrong answers, the surest first. Least sure: all photos, those first for "
-            "which two classes were nearly equal.",
+            help="Worst: wrong answers, the most confident first. Least certain: all photos, "
+            "those first "
+            "whose two most probable classes were nearly equal.",
         )
     positions = evaluation.least_sure() if order == UNSURE else evaluation.worst_mistakes()
     if not positions:
-        st.markdown(":green[:material/check_circle:] Every photo got the right answer.")
-        st.caption("Look at the least sure ones instead, or evaluate on another folder.")
+        st.markdown(":green[:material/check_circle:] All photos were classified correctly.")
+        st.caption("Show the least certain ones instead, or evaluate on another folder.")
         return
     with bar:
         st.caption(
             f"{words.number_of(len(positions), 'photo')}, "
-            + ("the least sure first" if order == UNSURE else "the surest wrong answer first")
+            + (
+                "the least certain first"
+                if order == UNSURE
+                else "the most confident wrong answer first"
+            )
         )
     shown = page_of(looked, positions, f"mistakes_{order}", PAGE_SIZE)
     tiles = tiles_of(looked, shown)
@@ -65,7 +70,7 @@ def _draw_card(looked: Looked, position: int, tile: bytes | None) -> None:
         else:
             st.markdown(f":red[:material/close:] **{words.plain(answer)}**, {sure}")
         st.caption(
-            f"Filed under **{words.plain(true)}** · "
+            f"Class **{words.plain(true)}** · "
             f"{words.plain(looked.evaluation.paths[position].rpartition('/')[2])}"
         )
     order = evaluation.probabilities[position].argsort(kind="stable")[::-1][:NUM_CLASSES_SHOWN]
@@ -77,5 +82,5 @@ def _draw_card(looked: Looked, position: int, tile: bytes | None) -> None:
     )
     st.altair_chart(probability_chart(top, names), alt=f"{answer} {sure}, is {true}")
     with st.container(gap="xxsmall"):
-        draw_opener(looked, position, "Look closer", "mistakes")
+        draw_opener(looked, position, "Details", "mistakes")
         draw_mending(looked, position, prefix="card")

@@ -24,8 +24,8 @@ def draw_elsewhere(looked: Looked) -> None:
             st.space("small")
             st.markdown("## :material/folder_open:", text_alignment="center")
             st.markdown(
-                "How well does it do on photos from another camera, place or time? Name a folder "
-                "with the same class folders; nothing in it is changed.",
+                "How accurate is the model on photos from another camera, place or time? Choose a "
+                "folder with the same class folders; nothing in it is changed.",
                 text_alignment="center",
             )
             st.button(
@@ -40,11 +40,13 @@ def draw_elsewhere(looked: Looked) -> None:
         own = evaluate(looked.workspace, looked.run, Source(TEST))
     except DatasetError as error:
         section(f"{words.plain(name)}: {looked.headline}")
-        st.caption(f"There is nothing to compare it with. {words.plain(str(error))}")
+        st.caption(
+            f"The own test photos are not available to compare with. {words.plain(str(error))}"
+        )
         return
     if own is None:
         return
-    section("Elsewhere and at home", shift_words(own, there))
+    section("Own test photos and this folder", shift_words(own, there))
     left, right = st.columns(2, gap="large")
     rows = [
         {"name": title, "accuracy": one.accuracy, "low": one.interval[0], "high": one.interval[1]}
@@ -65,7 +67,7 @@ def draw_elsewhere(looked: Looked) -> None:
         st.altair_chart(
             recall_chart(recalls(own, there, name), own.class_names, (OWN, name)),
             key="shift_recall",
-            alt="Share found of each class, at home and elsewhere",
+            alt="Recall of each class on the own test photos and on the folder",
         )
 
 
@@ -85,8 +87,8 @@ def shift_words(own: Evaluation, there: Evaluation) -> str:
     overlap = own.interval[0] <= there.interval[1] and there.interval[0] <= own.interval[1]
     change = f"{abs(points):.1f} points {'better' if points > 0 else 'worse'} than"
     if round(abs(points), 1) == 0:
-        change = "As good as"
-    told = f"{change} at home"
+        change = "The same accuracy as"
+    told = f"{change} on its own test photos"
     if overlap:
         return f"{told}; the intervals overlap, so that may be chance."
     return f"{told}, and the intervals lie apart: these photos are " + (

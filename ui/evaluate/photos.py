@@ -14,7 +14,7 @@ from ui.shared.tile_grid import Tile, open_grid
 from ui.shared.words import number_of, plain
 
 TILE_WIDTH = 132
-HINT = "Look closer: where the model looked, and the training photos most like it"
+HINT = "Details: where the model looked, and the most similar training photos"
 
 
 def page_of(looked: Looked, positions: Sequence[int], prefix: str, page_size: int) -> Sequence[int]:

@@ -34,26 +34,28 @@ def draw_trust(looked: Looked) -> None:
 def reliability_words(evaluation: Evaluation) -> str:
     """Say how far the probabilities were off before scaling and are now."""
     before, after = 100 * evaluation.ece_before, 100 * evaluation.ece
-    told = f"Off by {before:.1f} points on average"
+    told = f"Calibration error {before:.1f} points"
     if not evaluation.calibration.is_known:
-        return f"{told}; not scaled."
-    return f"{told} before scaling, **{after:.1f}** after."
+        return f"{told}; the probabilities are not calibrated."
+    return f"{told} before temperature scaling, **{after:.1f}** after."
 
 
 def threshold_words(thresholds: Thresholds) -> str:
     """Say what the thresholds cost and bring on validation images."""
-    told = f"Turns away **{percent(thresholds.false_reject)}** of validation photos of its classes"
+    told = f"Rejects **{percent(thresholds.false_reject)}** of the validation photos"
     if thresholds.false_accept is None:
         return f"{told}."
     caught = 1 - thresholds.false_accept
-    return f"{told}, and **{percent(caught)}** of those whose own class was hidden from it."
+    return (
+        f"{told}, and **{percent(caught)}** of photos of a class that was left out of its training."
+    )
 
 
 def _draw_reliability(evaluation: Evaluation) -> None:
     section(
         "Does 80 % mean 80 %?",
         "Of the photos it was 80 % sure about, 80 % should be right: dots on the dashed line. "
-        "Above it the model is too modest, below it too sure.",
+        "Above it the model is underconfident, below it overconfident.",
     )
     st.altair_chart(
         reliability_chart(pd.DataFrame(reliability_rows(evaluation))),
@@ -76,12 +78,12 @@ def _draw_reliability(evaluation: Evaluation) -> None:
 def _draw_none_of_these(looked: Looked) -> None:
     section(
         "None of these",
-        "A photo unlike all training photos, or without a probable class, can be turned away "
-        "instead of named. Choose how many good photos that may cost.",
+        "A photo unlike all training photos, or without a probable class, can be rejected as “none "
+        "of these”. Choose how many photos of the classes may be rejected by mistake.",
     )
     known = load_detector(looked.run.run_dir)
     if known is None or looked.evaluation.thresholds is None:
-        st.caption("This run does not know its training photos; they are gone.")
+        st.caption("Not available: the training photos of this run are missing.")
         return
     target = _choose_target(looked, known)
     thresholds = known.choose(target)
@@ -104,7 +106,7 @@ def _draw_none_of_these(looked: Looked) -> None:
     st.caption(threshold_words(thresholds))
     if turned_away:
         with st.expander(
-            f"{words.number_of(len(turned_away), 'photo')} turned away",
+            f"{words.number_of(len(turned_away), 'photo')} rejected",
             icon=":material/help:",
             key="turned_away",
             on_change="rerun",
@@ -121,23 +123,23 @@ def _choose_target(looked: Looked, known: OODDetector) -> float:
     key = f"target_{looked.run.id}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.slider(
-            "Good photos it may turn away",
+            "Photos of the classes that may be rejected",
             0,
             MAX_TARGET,
             min(held, MAX_TARGET),
             format="%d %%",
             key=key,
-            help="Chosen on the validation photos. 0 turns nothing away that they hold.",
+            help="The threshold is chosen on the validation photos; at 0 none of them is rejected.",
         )
         if st.button(
-            "Keep it",
+            "Save threshold",
             key="keep_target",
             type="primary",
             icon=":material/save:",
             disabled=chosen == held,
-            help="Stored with the run; Classify obeys it from now on.",
+            help="Saved with the run and used by Classify from now on.",
         ):
             set_target(looked.run.run_dir, chosen / 100)
-            st.session_state[session_keys.NOTICE] = f"Kept: up to {chosen} % turned away"
+            st.session_state[session_keys.NOTICE] = f"Threshold saved: up to {chosen} % rejected"
             st.rerun()
     return chosen / 100

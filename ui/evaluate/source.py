@@ -38,8 +38,10 @@ def choose_source(studio: Studio, runs: list[Run]) -> tuple[Run, Source | None]:
                 key=PART,
                 required=True,
                 persist_state="session",
-                help="Test photos were set aside before training and count most. Validation "
-                "photos chose the best epoch, so the figure on them flatters.",
+                help="Test photos were kept apart from training and are the fair measure. "
+                "Validation "
+                "photos were used to choose the best epoch, so the accuracy on them is too "
+                "optimistic.",
             )
             or TEST
         )

@@ -91,7 +91,8 @@ def _steps(
             f"{words.number_of(index.num_classes, 'class', 'classes')}",
             f"Found: {found}."
             if found
-            else "See the classes, what is wrong with them, and what augmentation does to them.",
+            else "See the photos of each class, problems found in them, and the effect of "
+            "augmentation.",
             DATA_PAGE,
             "Look at the pictures",
         ),
@@ -113,9 +114,9 @@ def _steps(
             ":material/image_search:",
             "Classify",
             words.number_of(len(finished), "model") + " ready" if finished else "No model yet",
-            "Give it photos it has never seen and get its answers as a table."
+            "Classify new photos and download the answers as a table."
             if finished
-            else "Comes after the first run.",
+            else "Available after the first run.",
             CLASSIFY_PAGE,
             "Classify photos",
         ),
@@ -123,9 +124,11 @@ def _steps(
             ":material/analytics:",
             "Evaluate",
             best[0] if best else "No figures yet",
-            "See what it confuses, mend wrong labels, and choose when it says “none of these”."
+            "See which classes it confuses, correct wrong labels, and choose when it answers "
+            "“none of "
+            "these”."
             if finished
-            else "Comes after the first run.",
+            else "Available after the first run.",
             EVALUATE_PAGE,
             "Find its mistakes",
         ),

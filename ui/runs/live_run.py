@@ -92,7 +92,7 @@ def _between_epochs(latest: dict[str, Any]) -> str:
     """Say what a phase does before its first epoch and after its last."""
     if not latest:
         return "loading the training engine"
-    return "measuring what came out" if latest["event"] == "phase_ended" else "preparing"
+    return "evaluating" if latest["event"] == "phase_ended" else "preparing"
 
 
 def _waiting_text(workspace: Workspace, run: Run) -> str:

@@ -40,17 +40,17 @@ def draw_heat(seen: Seen, classes: Sequence[str]) -> None:
     """Draw the photo with where the run looked for one of some classes, the first to begin with."""
     left, right = st.columns(2, gap="medium")
     shown = left.segmented_control(
-        "Where it looked for",
+        "Evidence for",
         list(dict.fromkeys(classes)),
         default=classes[0],
         format_func=plain,
         key=f"closer_class_{seen.sha256}",
         required=True,
-        help="The brighter a place, the more it speaks for that class (Grad-CAM).",
+        help="The brighter an area, the more it supports that class (Grad-CAM).",
     )
     opacity = right.slider("Heat", 0, 100, 60, step=5, format="%d %%", key="closer_opacity")
     picture = st.empty()
-    with picture, st.spinner("Looking again"):
+    with picture, st.spinner("Computing"):
         try:
             explanation = explained(
                 seen.workspace, seen.run, seen.sha256, seen.image, shown or classes[0]
@@ -80,7 +80,7 @@ def draw_probabilities(
 
 def draw_neighbours(seen: Seen) -> None:
     """Draw the training photos that are most like it, as far as they are still there."""
-    st.markdown("**Training photos most like it**")
+    st.markdown("**Most similar training photos**")
     try:
         raw = load_curated(seen.workspace, dataset_of(seen.workspace, seen.run)).raw
     except DatasetError as error:
@@ -90,14 +90,14 @@ def draw_neighbours(seen: Seen) -> None:
     by_content = {record.sha256: record for record in raw.records}
     there = [one for one in found if one.sha256 in by_content]
     if not there:
-        st.caption("The run does not know them any more.")
+        st.caption("The training photos of this run are missing.")
         return
     tiles = thumbnails(seen.workspace, raw, [by_content[one.sha256] for one in there])
     with st.grid("auto", min_column_width=120, gap="small"):
         for one, data in zip(there, tiles, strict=True):
             if data is not None:
                 name = PurePosixPath(one.path).name
-                caption = f"{plain(one.class_name)}, {one.similarity:.2f} alike"
+                caption = f"{plain(one.class_name)}, similarity {one.similarity:.2f}"
                 st.image(data, width="stretch", caption=caption, alt=f"{one.class_name}: {name}")
 
 

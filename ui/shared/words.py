@@ -11,6 +11,8 @@ from tl_core.charts.base import percent
 from tl_core.charts.training import PHASE_TITLES
 from tl_core.runs.store import Run
 
+NO_MODEL = "This project has no model yet. Training the first takes under a minute."
+
 STATE_BADGES = {
     "queued": (":material/schedule:", "gray", "Waiting"),
     "running": (":material/play_circle:", "blue", "Training"),

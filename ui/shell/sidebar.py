@@ -59,7 +59,7 @@ def _draw_training(workspace: Workspace, project: Project | None, active: Run | 
         return
     newest = None if project is None else next(iter(runs_of(workspace, project)), None)
     worker = worker_state(workspace)
-    engine = "ready" if worker.warm else "warming up" if worker.alive else "asleep"
+    engine = "ready" if worker.warm else "warming up" if worker.alive else "not running"
     lines = [f"Training engine: {engine}"]
     if newest is not None:
         told = words.headline(newest.metrics) if newest.state != "damaged" else None

@@ -139,7 +139,7 @@ def _table(speeds: dict[str, float]) -> pd.DataFrame:
 
 def _weights_words(backbone: Backbone) -> str:
     if has_weights(backbone.name, backbone.image_size):
-        return "weights are here"
+        return "weights installed"
     if backbone.weights == "bundled":
         return "needs an optional package"
     return f"{number_of(round(backbone.weights_mb), 'MB', 'MB')} to download on first use"

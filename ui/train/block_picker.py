@@ -42,7 +42,7 @@ def draw_block_picker(backbone: str, key: str, initial: int, *, may_freeze: bool
 def block_words(backbone: str, count: int) -> str:
     """Return how much of a backbone its top blocks are."""
     if count == 0:
-        return "None, it stays frozen"
+        return "None, the backbone stays frozen"
     num_blocks = len(block_table(backbone))
     part, whole = (num_trainable(backbone, number) for number in (count, num_blocks))
     unit, divisor = ("million", 1e6) if whole >= 1e5 else ("thousand", 1e3)

@@ -21,6 +21,7 @@ from ui.shared.page_layout import section
 
 MARK = "rgba(14, 143, 128, 0.2)"  # behind what differs, readable on both themes
 LETTERS = "ABCD"  # stand for the runs, whose titles are too long for a column or a legend
+NEEDS_TWO = "Comparing needs two finished runs. Train another with one setting changed."
 ALL_PHOTOS = {"test": "test photos", "val": "validation photos"}
 
 
@@ -28,7 +29,7 @@ def draw_comparison(workspace: Workspace, runs: Sequence[Run]) -> None:
     """Draw the choice of runs to compare, and all about them side by side."""
     comparable = {run.id: run for run in runs if run.state != "damaged" and run.metrics}
     if len(comparable) < 2:
-        st.caption("Two runs with figures are needed. Train another with one setting changed.")
+        st.caption(NEEDS_TWO)
         return
     compared = _choose(comparable)
     if len(compared) < 2:
@@ -42,7 +43,7 @@ def draw_comparison(workspace: Workspace, runs: Sequence[Run]) -> None:
     if len(compared) == 2:
         _draw_chance(workspace, compared, titles)
     else:
-        st.caption("Choose exactly two to test whether they differ by more than chance.")
+        st.caption("Choose exactly two to test whether their difference is more than chance.")
     _draw_curves(compared, titles)
     _draw_settings(compared, titles)
 
@@ -118,7 +119,7 @@ def _draw_chance(workspace: Workspace, runs: Sequence[Run], titles: Mapping[str,
     section("Is the difference more than chance?")
     first, second = runs
     if not (first.is_loadable and second.is_loadable):
-        st.caption("One of them has no weights to ask.")
+        st.caption("One of them has no weights.")
         return
     try:
         test = paired_test(workspace, first, second, (titles[first.id], titles[second.id]))

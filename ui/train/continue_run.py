@@ -40,7 +40,7 @@ def draw_resume(workspace: Workspace, run: Run) -> None:
         type="primary",
         icon=":material/play_arrow:",
         width="stretch",
-        help="It ends as if it had never been stopped.",
+        help="The result is the same as without the interruption.",
     ):
         resume(workspace, run)
         st.rerun()
@@ -60,9 +60,9 @@ def resume_words(run: Run) -> str:
     total = config.epochs if phase == "head" else config.fine_tune_epochs
     if num_epochs >= total:
         is_next = phase == "head" and config.fine_tune_blocks > 0
-        return "Go on with fine-tuning" if is_next else "Finish it: all epochs are done"
+        return "Resume with fine-tuning" if is_next else "Finish: all epochs are done"
     of = " of fine-tuning" if phase == "fine_tune" else ""
-    return f"Go on from epoch {num_epochs + 1} of {total}{of}"
+    return f"Resume from epoch {num_epochs + 1} of {total}{of}"
 
 
 def can_improve(run: Run) -> bool:
@@ -74,7 +74,7 @@ def draw_improve(workspace: Workspace, run: Run) -> None:
     """Draw the panel that fine-tunes from a run's best weights."""
     with (
         st.popover(
-            "Make it better",
+            "Fine-tune",
             icon=":material/auto_fix_high:",
             key="make_better",
             width="stretch",
@@ -82,9 +82,10 @@ def draw_improve(workspace: Workspace, run: Run) -> None:
         st.container(width=PANEL_WIDTH),
     ):
         st.markdown(
-            "Trains the top of the backbone with the new layers, from this run's best weights. "
-            "It becomes a run of its own, whose epochs count only if they are better on the "
-            "validation photos."
+            "Trains the top blocks of the backbone together with the new layers, from this run's "
+            "best "
+            "weights. This makes a new run; it keeps the weights of this one unless an epoch is "
+            "better on the validation photos."
         )
         if problem := changed_images(workspace, run):
             draw_problem(problem)

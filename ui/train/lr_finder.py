@@ -26,7 +26,7 @@ def draw_lr_finder(studio: Studio, config: TrainConfig | None) -> None:
     """Draw the range test of the settings as they stand in the form."""
     index = studio.index()
     if index is None or studio.dataset is None or config is None:
-        st.caption("The test needs photos and settings that fit.")
+        st.caption("The test needs photos and valid settings.")
         return
     kept = RangeFile(studio.workspace.cache_dir, index, config)
     test = kept.read()
@@ -41,12 +41,12 @@ def draw_lr_finder(studio: Studio, config: TrainConfig | None) -> None:
         _poll(studio.workspace, studio.dataset, config)
         return
     if failure := kept.read_failure():
-        st.warning(f"The test cannot be done. {plain(failure)}", icon=":material/warning:")
+        st.warning(f"The test failed. {plain(failure)}", icon=":material/warning:")
         _draw_start(studio.workspace, studio.dataset, config, kept, "Try again")
         return
     st.markdown(
-        "Which step size suits these layers and photos? The test trains them for a moment while "
-        "the rate rises from tiny to far too large, and reads from the loss where to stay."
+        "Which learning rate suits these layers and photos? The test trains briefly while the rate "
+        "rises from very small to far too large, and suggests one from the loss curve."
     )
     _draw_start(studio.workspace, studio.dataset, config, kept, "Find learning rate")
 
@@ -109,5 +109,5 @@ def _draw_use(suggestion: float, config: TrainConfig) -> None:
         disabled=is_set,
         on_click=set_fields,
         args=(session_keys.TRAIN, {"learning_rate": suggestion}),
-        help="Puts it into the form.",
+        help="Copies it to the form.",
     )

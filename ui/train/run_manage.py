@@ -37,7 +37,7 @@ def _draw_words(run: Run) -> None:
         value=run.notes,
         key=f"run_notes_{run.id}",
         height=96,
-        placeholder="What was tried, and what came of it",
+        placeholder="What was tried, and the result",
     )
     if st.button("Save", key="rename_run", icon=":material/save:", width="stretch"):
         try:
@@ -54,7 +54,7 @@ def _draw_words(run: Run) -> None:
 def _draw_archive(run: Run) -> None:
     if run.is_archived:
         if st.button(
-            "Take out of the archive",
+            "Restore from the archive",
             key="unarchive_run",
             icon=":material/unarchive:",
             width="stretch",
@@ -87,10 +87,10 @@ def _draw_delete(run: Run) -> None:
             args=(run.id,),
         )
         return
-    st.warning("Its settings, figures and weights are removed from this machine for good.")
+    st.warning("Its settings, metrics and weights are deleted permanently.")
     yes, no = st.columns(2, gap="small")
-    no.button("Keep it", key="delete_no", width="stretch", on_click=_ask, args=(None,))
-    if yes.button("Delete it", key="delete_yes", type="primary", width="stretch"):
+    no.button("Cancel", key="delete_no", width="stretch", on_click=_ask, args=(None,))
+    if yes.button("Delete run", key="delete_yes", width="stretch"):
         _ask(None)
         title = run_title(run)
         delete_run(run)

@@ -68,7 +68,7 @@ def _draw_actions(workspace: Workspace, run: Run) -> None:
             on_click=take_over,
             args=(run.config,),
             width="stretch",
-            help="Fills the form with this run's settings, to change one and start again.",
+            help="Copies this run's settings to the form, to change one and train again.",
         )
 
 
@@ -88,7 +88,7 @@ def _draw_way(
 
 def _draw_trouble(workspace: Workspace, run: Run) -> None:
     """Say why a run did not end well, with what its process wrote last."""
-    st.warning(words.plain(run.message or "It did not end well."), icon=":material/report:")
+    st.warning(words.plain(run.message or "It failed."), icon=":material/report:")
     lines = run.log_tail(15) or worker_log_tail(workspace, 15)
     if lines:
         with st.expander("Last lines of the log", icon=":material/terminal:"):

@@ -51,11 +51,11 @@ def draw_search(studio: Studio, config: TrainConfig | None) -> None:
 
 def _draw_new(studio: Studio, config: TrainConfig | None, index: DatasetIndex) -> None:
     if config is None or studio.dataset is None:
-        st.caption("The settings in the form do not fit yet.")
+        st.caption("Correct the settings in the form first.")
         return
     st.markdown(
-        "Tries many heads on what the backbone says of the photos. Each is judged on photos it "
-        "was not trained on, in turns; the test part is never looked at."
+        "Trains many heads on the features of the backbone and compares them by cross-validation. "
+        "The test photos are not used."
     )
     num_images = index.num_images - len(split_dataset(index, config).test)
     sweep_config = draw_search_form(config, num_images, index.num_classes)
@@ -83,7 +83,7 @@ def _draw_live(workspace: Workspace, sweep: Sweep) -> None:
     tried = f"{len(ranking.trials)} of {sweep.num_trials} heads tried"
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button(
-            "Stop", key="stop_search", icon=":material/stop:", help="Keeps the heads tried so far."
+            "Stop", key="stop_search", icon=":material/stop:", help="Keeps the results so far."
         ):
             search_jobs.stop_sweep(workspace, sweep)
             st.rerun()

@@ -62,8 +62,9 @@ def draw_search_form(base: TrainConfig, num_images: int, num_classes: int) -> Sw
     seconds = estimate_seconds(trials, sweep.folds, num_images, num_classes)
     st.caption(
         f"{words.number_of(len(trials), 'head')}, each trained {sweep.folds} times for at most "
-        f"{words.number_of(base.epochs, 'epoch')}: up to {words.seconds(max(seconds, 1))}, once "
-        "the backbone has seen the photos. Everything else is as in the form."
+        f"{words.number_of(base.epochs, 'epoch')}: about {words.seconds(max(seconds, 1))} after "
+        "the "
+        "features of the photos are computed. All other settings are those of the form."
     )
     return sweep
 

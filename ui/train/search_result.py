@@ -103,7 +103,8 @@ def _draw_headline(sweep: Sweep, ranking: Ranking) -> None:
     others = len(ranking.tied) - 1
     if others:
         told += (
-            f": the simplest of {len(ranking.tied)} heads that cannot be told apart, being within "
+            f": the simplest of {len(ranking.tied)} heads whose accuracies do not differ "
+            "clearly, within "
             f"{100 * ranking.standard_error:.1f} points of the best ({percent(best.val_accuracy)})."
         )
     else:
@@ -114,8 +115,9 @@ def _draw_headline(sweep: Sweep, ranking: Ranking) -> None:
     st.markdown(told)
     st.caption(
         f"Mean over {sweep.config.folds} folds of {words.number_of(sweep.num_images, 'photo')}. "
-        "The photos also picked epoch and head, so the figure flatters a little; the test part "
-        "of a run says what it is worth."
+        "The same photos chose epoch and head, so this is slightly optimistic; the test accuracy "
+        "of a "
+        "run is the fair measure."
     )
 
 
@@ -130,7 +132,7 @@ def _draw_actions(workspace: Workspace, sweep: Sweep, chosen: Trial | None) -> N
                 icon=":material/play_arrow:",
                 on_click=_promote,
                 args=(workspace, config, sweep.data_dir),
-                help="Starts a run with the settings of the picked row.",
+                help="Starts a run with the settings of the selected row.",
             )
             st.button(
                 "Use these settings",
@@ -138,10 +140,13 @@ def _draw_actions(workspace: Workspace, sweep: Sweep, chosen: Trial | None) -> N
                 icon=":material/settings_backup_restore:",
                 on_click=take_over,
                 args=(config,),
-                help="Puts the settings of the picked row into the form.",
+                help="Copies the settings of the selected row to the form.",
             )
         if sweep.state not in ("finished", "damaged") and st.button(
-            "Go on", key="resume_search", icon=":material/resume:", help="Tries the heads left."
+            "Resume",
+            key="resume_search",
+            icon=":material/resume:",
+            help="Trains the remaining heads.",
         ):
             resume_sweep(workspace, sweep)
             st.rerun()

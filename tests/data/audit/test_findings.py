@@ -56,7 +56,7 @@ def test_files_that_cannot_be_read_are_listed_with_their_reasons_and_can_be_sett
     next(one for one in at.button if one.key.startswith("ignore_all_unreadable")).click().run()
     assert_sound(at)
     assert "cannot be read" not in titles(at)
-    assert "Settled: files that cannot be read" in texts(at)
+    assert "Resolved: files that cannot be read" in texts(at)
     assert load_decisions(workspace, dataset).current == {}
     at.button(key="findings_undo").click().run()
     assert "2 files cannot be read as images" in titles(at)

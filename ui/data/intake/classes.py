@@ -47,7 +47,7 @@ def draw_classes(studio: Studio) -> None:
 
 def _draw_add(studio: Studio, data_dir: Path, names: list[str]) -> None:
     name = draw_name("Name of the new class", key=fresh("class_new"))
-    st.caption("It counts as a class from its first picture on.")
+    st.caption("It is a class once it has its first photo.")
     if st.button("Add the class", key="class_add", type="primary"):
         add_class(studio.workspace, data_dir, name)
         _done(f"Class '{name.strip()}' added")
@@ -95,7 +95,11 @@ def _draw_merge(studio: Studio, data_dir: Path, names: list[str]) -> None:
 
 def _draw_remove(studio: Studio, data_dir: Path, names: list[str]) -> None:
     name = st.selectbox("Class", names, index=None, key=fresh("class_removed"))
-    st.caption("Its pictures are put aside in the workspace, where they can be fetched by hand.")
+    st.caption(
+        "Its photos are moved to a folder of the workspace, from which they can be restored by "
+        "hand. "
+        "Photos moved to it by a correction are excluded."
+    )
     if st.button("Remove the class", key="class_remove", disabled=not name) and name:
         aside = remove_class(studio.workspace, data_dir, name)
         _done(f"'{name}' removed; its pictures are in {studio.workspace.relative(aside)}")

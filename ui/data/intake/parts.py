@@ -216,10 +216,10 @@ def draw_report(studio: Studio) -> None:
     if report.outcomes:
         more = len(report.outcomes) - MAX_ROWS_SHOWN
         st.dataframe(
-            pd.DataFrame(report.outcomes[:MAX_ROWS_SHOWN], columns=["File", "What became of it"]),
+            pd.DataFrame(report.outcomes[:MAX_ROWS_SHOWN], columns=["File", "Result"]),
             hide_index=True,
             key="intake_outcomes",
-            alt="What became of each file",
+            alt="The result for each file",
         )
         if more > 0:
             st.caption(f"and {number_of(more, 'file')} more")
