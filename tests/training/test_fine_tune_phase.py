@@ -19,6 +19,7 @@ from tl_core.features.engine import EnginePool
 from tl_core.head.model import build_head, head_weights
 from tl_core.inference.keras_model import load_keras_model
 from tl_core.inference.predict import load_predictor
+from tl_core.progress import SILENT, Monitor
 from tl_core.runs.weights import engine_file_of
 from tl_core.training.activation_source import ActivationSource, ActivationStore, Sample
 from tl_core.training.epochs import epoch_rows
@@ -301,7 +302,7 @@ def make_source(engine, store=None, load=None):
 
 def test_batches_come_in_order_each_with_its_view(tmp_path):
     samples = [Sample(image, image % 2) for image in (5, 2, 7, 1, 3)]
-    batches = list(make_source(Doubling()).batches(samples, 2, lambda: None))
+    batches = list(make_source(Doubling()).batches(samples, 2, SILENT))
     assert [len(batch) for batch in batches] == [2, 2, 1]
     np.testing.assert_array_equal(np.concatenate(batches)[:, 0], [105, 2, 107, 101, 103])
 
@@ -311,18 +312,18 @@ def test_kept_activations_are_computed_once(tmp_path):
     store = ActivationStore(4, 2, 2, tmp_path)
     source = make_source(engine, store)
     samples = [Sample(image, view) for view in (0, 1) for image in range(4)]
-    first = np.concatenate(list(source.batches(samples, 3, lambda: None)))
-    again = np.concatenate(list(source.batches(samples[::-1], 3, lambda: None)))
+    first = np.concatenate(list(source.batches(samples, 3, SILENT)))
+    again = np.concatenate(list(source.batches(samples[::-1], 3, SILENT)))
     assert engine.num_images == 8
     np.testing.assert_array_equal(again, first[::-1])
     mixed = [Sample(0, 0, Mix(1, 0, 0.5))]
-    np.testing.assert_array_equal(next(source.batches(mixed, 1, lambda: None)), [[0.0, 0.0]])
+    np.testing.assert_array_equal(next(source.batches(mixed, 1, SILENT)), [[0.0, 0.0]])
     assert engine.num_images == 9
 
 
 def test_lanes_do_not_run_further_ahead_than_a_few_batches():
     engine = Doubling()
-    batches = make_source(engine).batches([Sample(0)] * 200, 2, lambda: None)
+    batches = make_source(engine).batches([Sample(0)] * 200, 2, SILENT)
     next(batches)
     threading.Event().wait(0.3)
     assert engine.num_images <= 2 + 3 * 2 + 2
@@ -334,17 +335,18 @@ def test_an_unreadable_image_and_a_stop_end_the_pass():
         raise RunError("cannot be read")
 
     with pytest.raises(RunError, match="cannot be read"):
-        list(make_source(Doubling(), load=fail).batches([Sample(0)], 1, lambda: None))
-
-    def stop():
-        raise Stopped
+        list(make_source(Doubling(), load=fail).batches([Sample(0)], 1, SILENT))
 
     def wait(image):
         threading.Event().wait(0.3)
         return np.zeros((2, 2, 3), np.uint8)
 
     with pytest.raises(Stopped):
-        list(make_source(Doubling(), load=wait).batches([Sample(0)] * 4, 1, stop))
+        list(
+            make_source(Doubling(), load=wait).batches(
+                [Sample(0)] * 4, 1, Monitor(None, lambda: True)
+            )
+        )
 
 
 # Mixing, sampling, the learning rate
