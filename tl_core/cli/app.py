@@ -33,6 +33,7 @@ for command in (
     studio.app,
     data.sample,
     data.inspect,
+    data.crop_boxes,
     models.backbones,
     training.train,
     search.find_lr,

@@ -48,6 +48,22 @@ def sample(
     print(drawn)
 
 
+def crop_boxes(
+    data_dir: DataDir,
+    out_dir: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="New folder for the crops.")],
+    margin: Annotated[
+        float, typer.Option(min=0, max=2, help="Widen each box by this share of it.")
+    ] = 0.0,
+    quiet: Quiet = False,
+) -> None:
+    """Cut the boxes of a detection dataset (YOLO, COCO, VOC) out into class folders."""
+    from tl_core.data.ingest.box_crops import crop_boxes as crop
+
+    with working(quiet) as (_, monitor):
+        counts = crop(data_dir, folder_at(out_dir, "for the crops"), margin=margin, monitor=monitor)
+    print_table(("class", "crops"), sorted(counts.items()))
+
+
 def inspect(
     data_dir: DataDir,
     layout: Annotated[

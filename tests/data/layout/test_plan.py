@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -393,3 +394,15 @@ def test_a_plan_is_json_ready_and_opens_no_image(draw: Draw) -> None:
     assert plan.chosen.class_counts == {"elk": 1, "owl": 2}
     assert json.dumps(plan.chosen.class_counts)
     assert plan.sentence == "Read as 2 classes."
+
+
+def test_every_reading_that_the_documentation_names_exists() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "DATASETS.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"--layout '([^']+)'", text) + re.findall(r"--layout ([a-z][^\s'`]*)", text)
+    bare = re.findall(r"`((?:level|variant|table|names):[^`]+|[a-z]+-folders[^`]*)`", text)
+
+    names = [name for name in [*quoted, *bare] if name != "auto"]
+
+    assert len(names) > 10
+    for name in names:
+        LayoutName.parse(name)

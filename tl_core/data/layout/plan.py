@@ -173,6 +173,12 @@ class LayoutPlan:
         groups: how its images seem to belong together, for ``?group=``.
         links: links that were left out, and where they lead.
         unlabelled: the images without a class in the reading that is taken.
+
+    Examples:
+        >>> from tl_core import plan_layout
+        >>> plan = plan_layout("photos")
+        >>> plan.is_sure, plan.sentence
+        (True, 'Read as 2 classes.')
     """
 
     data_dir: Path
@@ -240,9 +246,10 @@ def plan_layout(
         DatasetError: there is no such folder, or the reading does not fit it.
         Stopped: ``monitor`` was asked to stop.
 
-    Example:
-        >>> plan_layout("pets").chosen.title  # doctest: +SKIP
-        '2 classes'
+    Examples:
+        >>> from tl_core import plan_layout
+        >>> [(one.name, one.title) for one in plan_layout("photos").readings]
+        [('class-folders', '2 classes')]
     """
     root = expand(data_dir).absolute()
     name = LayoutName.parse(layout) if layout else None
