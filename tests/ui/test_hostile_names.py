@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 import pytest
-from app_helpers import CLASSIFY, DATA, TRAIN, assert_sound, open_page, sample_folder
+from app_helpers import CLASSIFY, DATA, TRAIN, assert_sound, open_page, sample_folder, work_at_once
 from browser_helpers import go_to, open_chromium, run_app, settle
 from browser_helpers import open_page as open_page_in
 from conftest import draw_image
@@ -132,9 +132,11 @@ def test_train_and_classify_show_names_as_they_are(workspace, hostile, run, page
 
 
 @pytest.mark.parametrize("tab", ["Summary", "Confusion", "Mistakes", "Trust", "Another folder"])
-def test_the_evaluate_page_shows_names_as_they_are(workspace, hostile, run, tab):
+def test_the_evaluate_page_shows_names_as_they_are(workspace, hostile, run, tab, monkeypatch):
+    work_at_once(monkeypatch, "evaluate")
     path = f"{PICTURE}/{PICTURE}1.png"
     at = open_hostile(workspace, EVALUATE, hostile, evaluate_tabs=tab, evaluate_photo=path)
+    assert at.tabs
     assert_shown_as_it_is(at)
 
 
