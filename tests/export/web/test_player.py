@@ -209,6 +209,25 @@ def test_the_page_is_not_allowed_to_send_anything(page, site):
     assert page.workers
 
 
+def test_only_a_space_may_load_from_its_hosts_storage(page, chromium, host):
+    policy = "document.querySelector('meta[http-equiv=Content-Security-Policy]').content"
+    assert "connect-src 'self' blob:;" in page.evaluate(policy)
+    folder = host / "some" / "where"
+    context = chromium.new_context()
+    context.route(
+        "https://me-pets.static.hf.space/**",
+        lambda route: route.fulfill(
+            path=folder / (route.request.url.split("/", 3)[3] or "index.html")
+        ),
+    )
+    space = context.new_page()
+    space.goto("https://me-pets.static.hf.space/")
+    assert "connect-src https://*.hf.co https://*.huggingface.co 'self' blob:;" in space.evaluate(
+        policy
+    )
+    context.close()
+
+
 def test_the_folder_is_a_static_space_with_a_model_card(host):
     folder = host / "some" / "where"
     card = (folder / "README.md").read_text(encoding="utf-8")

@@ -233,14 +233,15 @@ def _write_page(folder: Path, title: str, description: str, loaded: list[str], h
     (folder / "icon.svg").write_bytes((source / "icon.svg").read_bytes())
     fonts = _write_font(folder)
     own = sorted(f"player/{path.name}" for path in (folder / "player").iterdir()) + fonts
-    files = ["./", MODEL_FILE, PLAYER_FILE, "app.webmanifest", "icon.svg", *own, *loaded]
+    files = ["./", MODEL_FILE, PLAYER_FILE, "policy.js", "app.webmanifest", "icon.svg"]
+    files += [*own, *loaded]
     values = {
         "index.html": {
             "title": html.escape(title),
             "description": html.escape(description),
-            "policy": content_policy(hosts),
             "font": '<link rel="stylesheet" href="font/font.css" />' if fonts else "",
         },
+        "policy.js": {"policy": content_policy(hosts)},
         "app.webmanifest": {"title": json.dumps(title)[1:-1]},
     }
     for name in values:
