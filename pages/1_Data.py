@@ -14,13 +14,13 @@ from ui.data.overview import draw_overview
 from ui.data.plan import draw_plan
 from ui.data.split import draw_split
 from ui.datasets.dataset_view import ask_for_features, open_view
-from ui.datasets.decisions import draw_way_out
+from ui.datasets.decisions import draw_undo_only
 from ui.shared import session_keys
 from ui.shared.address import go_to
 from ui.shared.navigation import TRAIN_PAGE
 from ui.shared.page_layout import page_header
 from ui.shell.page import bootstrap
-from ui.shell.prefetch import prepare_quietly
+from ui.shell.prefetch import prepare_features_ahead
 from ui.train.form import stored_config
 
 PARTS = ("Pictures", "Findings", "Map", "Split", "Augmentation", "Add pictures")
@@ -45,7 +45,7 @@ with bootstrap("Data") as studio:
         view = open_view(studio.workspace, studio.dataset, config)
     except DatasetError:
         draw_plan(studio.workspace, studio.dataset, failed=True)
-        draw_way_out(studio.workspace, studio.dataset)
+        draw_undo_only(studio.workspace, studio.dataset)
         draw_intake_offer(studio.dataset)
         raise
     forget_other_filter(view)
@@ -78,5 +78,5 @@ with bootstrap("Data") as studio:
     if augmentation.open:
         with augmentation:
             draw_explorer(view)
-    prepare_quietly(studio, config)
+    prepare_features_ahead(studio, config)
     ask_for_features(view)

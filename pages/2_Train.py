@@ -9,7 +9,7 @@ from ui.shared.forms import draw_problem
 from ui.shared.navigation import DATA_PAGE
 from ui.shared.page_layout import empty_state, page_header, section
 from ui.shell.page import bootstrap
-from ui.shell.prefetch import prepare_quietly
+from ui.shell.prefetch import prepare_features_ahead
 from ui.train.form import draw_form
 from ui.train.lr_finder import draw_lr_finder
 from ui.train.runs_table import draw_runs_table
@@ -75,4 +75,4 @@ with bootstrap("Train") as studio:
         VIEWS[view or RUN_VIEW](TrainPage(studio, config, runs))
     draw_runs_table(studio.workspace, studio.dataset, runs)
     if config is not None:
-        prepare_quietly(studio, config)
+        prepare_features_ahead(studio, config)

@@ -4,11 +4,11 @@ import streamlit as st
 
 from ui.datasets.decisions import draw_refusal
 from ui.evaluate.confusion import draw_confusion
-from ui.evaluate.details import draw_closer
+from ui.evaluate.details import draw_photo_details
 from ui.evaluate.downloads import draw_downloads
 from ui.evaluate.mistakes import draw_mistakes
-from ui.evaluate.other_folder import draw_elsewhere
-from ui.evaluate.reliability import draw_trust
+from ui.evaluate.other_folder import draw_other_folder
+from ui.evaluate.reliability import draw_reliability
 from ui.evaluate.source import choose_source
 from ui.evaluate.summary import draw_summary
 from ui.runs.evaluations import (
@@ -30,8 +30,8 @@ SECTIONS = {
     SUMMARY_TAB: draw_summary,
     CONFUSION_TAB: draw_confusion,
     MISTAKES_TAB: draw_mistakes,
-    TRUST_TAB: draw_trust,
-    FOLDER_TAB: draw_elsewhere,
+    TRUST_TAB: draw_reliability,
+    FOLDER_TAB: draw_other_folder,
 }
 
 with bootstrap("Evaluate") as studio:
@@ -54,15 +54,15 @@ with bootstrap("Evaluate") as studio:
     if source is None:
         st.caption(f"Its class folders need the names {', '.join(map(plain, run.class_names))}.")
         st.stop()
-    looked = look(studio.workspace, run, source)
-    if looked is None:
+    view = look(studio.workspace, run, source)
+    if view is None:
         st.stop()
     with action:
-        draw_downloads(looked)
+        draw_downloads(view)
     draw_refusal()
     tabs = st.tabs(list(SECTIONS), key=TABS, on_change="rerun")
     for tab, draw in zip(tabs, SECTIONS.values(), strict=True):
         if tab.open:
             with tab:
-                draw(looked)
-    draw_closer(looked)
+                draw(view)
+    draw_photo_details(view)

@@ -20,7 +20,7 @@ from tl_core.errors import DatasetError
 from tl_core.jobs.training import JobQueue
 from ui.data.findings import FILES_CLEAR
 from ui.datasets import dataset_view
-from ui.datasets.dataset_view import ensure_look
+from ui.datasets.dataset_view import ensure_audit
 from ui.datasets.picker import dataset_id
 from ui.shared.thumbnails import PAGE_SIZE, thumbnail_path
 
@@ -236,11 +236,11 @@ def test_a_look_that_failed_can_be_tried_again(workspace, dataset, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(dataset_view, "look", fail)
-        ensure_look(workspace, scan_dataset(dataset)).thread.join(60)
+        ensure_audit(workspace, scan_dataset(dataset)).thread.join(60)
     at = open_page(DATA, data_tabs="Findings")
     assert [one.value for one in at.warning] == ["The disk was full."]
     at.button(key="retry_look").click().run()
-    ensured = ensure_look(workspace, scan_dataset(dataset))
+    ensured = ensure_audit(workspace, scan_dataset(dataset))
     if ensured is not None:
         ensured.thread.join(60)
     at.run()

@@ -22,7 +22,7 @@ from tl_core.features.spec import FeatureSpec
 from tl_core.files import read_json, write_json
 from tl_core.jobs.queue import JobQueue
 from ui.data.findings import ALL_CLEAR, FILES_CLEAR, LABELS, NOT_CHECKED
-from ui.datasets.dataset_view import ensure_look
+from ui.datasets.dataset_view import ensure_audit
 
 FINDINGS = {"data_tabs": "Findings"}
 
@@ -45,10 +45,10 @@ def test_an_audit_by_an_older_version_is_made_anew(workspace, dataset):
     stored = read_json(files.dir / "audit.json")
     write_json(files.dir / "audit.json", {**stored, "by": {"version": 0}})
     assert files.read_audit() is None
-    looking = ensure_look(workspace, scan_dataset(dataset))
+    looking = ensure_audit(workspace, scan_dataset(dataset))
     looking.thread.join(300)
     assert files.read_audit() is not None
-    assert ensure_look(workspace, scan_dataset(dataset)) is None
+    assert ensure_audit(workspace, scan_dataset(dataset)) is None
 
 
 def button(at, start):

@@ -102,7 +102,7 @@ def test_what_a_phase_does_outside_of_its_epochs_is_told(run):
     feed = told(run, *HEAD[:4])
     assert progress_text(feed) == "Training the new layers · loading the training engine"
     feed = told(run, *HEAD[4:], PhaseEnded("head", 2.0))
-    assert progress_text(feed) == "Training the new layers · measuring what came out"
+    assert progress_text(feed) == "Training the new layers · evaluating"
 
 
 def test_before_the_first_epoch_the_photos_count(run):

@@ -19,7 +19,7 @@ from tl_core.runs.run import Run
 from tl_core.runs.store import load_run
 from ui.augment.state import EFFECT, current_augment, say_augment, say_strength, title_of
 from ui.data.progress import POLL_SECONDS
-from ui.datasets.dataset_view import View
+from ui.datasets.dataset_view import DatasetView
 from ui.runs.picker import run_title
 from ui.shared.errors import guarded
 from ui.shared.page_layout import section
@@ -31,7 +31,7 @@ TOGETHER = "All together"
 
 @st.fragment(key=EFFECT)
 @guarded
-def draw_effect(view: View) -> None:
+def draw_effect(view: DatasetView) -> None:
     """Draw what was measured, of other settings if need be, and the way to measure these."""
     section(
         "Is it too strong?",
@@ -62,7 +62,9 @@ def draw_effect(view: View) -> None:
     _draw_record(view, shown)
 
 
-def _draw_button(view: View, config: TrainConfig, run: Run | None, files: EffectFiles) -> None:
+def _draw_button(
+    view: DatasetView, config: TrainConfig, run: Run | None, files: EffectFiles
+) -> None:
     if (failure := files.explore.read_failure(KIND)) is not None:
         st.warning(f"It could not be measured. {plain(failure)}", icon=":material/warning:")
     if config.augment.is_identity:
@@ -79,7 +81,7 @@ def _draw_button(view: View, config: TrainConfig, run: Run | None, files: Effect
         st.caption("Takes seconds to a minute; a training goes first.")
 
 
-def _measure(view: View, config: TrainConfig, run: Run | None, files: EffectFiles) -> None:
+def _measure(view: DatasetView, config: TrainConfig, run: Run | None, files: EffectFiles) -> None:
     files.explore.forget_failure(KIND)
     answering = None if run is None else view.workspace.relative(run.run_dir)
     jobs.request(view.workspace, KIND, config, view.dataset.path, run=answering)
@@ -88,7 +90,7 @@ def _measure(view: View, config: TrainConfig, run: Run | None, files: EffectFile
 
 @st.fragment(run_every=POLL_SECONDS)
 @guarded
-def _poll(view: View, config: TrainConfig) -> None:
+def _poll(view: DatasetView, config: TrainConfig) -> None:
     """Draw how far the worker is; all is drawn anew when it is over."""
     job = jobs.job_about(view.workspace, KIND, view.dataset.path)
     if job is None:
@@ -106,7 +108,7 @@ def _answering_run(shown: EffectRecord, run: Run | None) -> str:
     return "" if shown.run_id == (None if run is None else run.id) else ", before the newest run"
 
 
-def _draw_record(view: View, record: EffectRecord) -> None:
+def _draw_record(view: DatasetView, record: EffectRecord) -> None:
     if not record.effects:
         return
     chart, told = st.columns([3, 2], gap="large", vertical_alignment="center")
@@ -175,7 +177,7 @@ def _moves(effect: TransformEffect, verb: str = "moves") -> str:
     )
 
 
-def _how_measured(view: View, record: EffectRecord) -> str:
+def _how_measured(view: DatasetView, record: EffectRecord) -> str:
     effect = record.effects[0]
     told = (
         f"Each on {number_of(effect.num_views, 'changed view')}. Dashed: as far as two photos of "

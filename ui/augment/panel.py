@@ -38,7 +38,7 @@ from ui.augment.state import (
     take_control,
     title_of,
 )
-from ui.datasets.dataset_view import View
+from ui.datasets.dataset_view import DatasetView
 from ui.shared import session_keys
 from ui.shared.address import go_to
 from ui.shared.errors import guarded
@@ -56,7 +56,7 @@ SMALL_TILE_SIDE = 144
 STRIP_WIDTH = 672  # pixels of its tiles together, so that labels are of one size
 
 
-def draw_explorer(view: View) -> None:
+def draw_explorer(view: DatasetView) -> None:
     """Draw the controls beside the pictures, and below them the measured effect."""
     left, right = st.columns([2, 3], gap="large")
     with left:

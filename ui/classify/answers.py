@@ -16,7 +16,13 @@ from tl_core.inference.predict import Prediction
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
 from ui.classify.sources import Photo
-from ui.runs.photo_details import WIDTH, Seen, draw_heat, draw_neighbours, draw_probabilities
+from ui.runs.photo_details import (
+    WIDTH,
+    ClassifiedPhoto,
+    draw_heat,
+    draw_neighbours,
+    draw_probabilities,
+)
 from ui.runs.predictors import model_stamp, open_predictor
 from ui.shared import session_keys
 from ui.shared.csv import csv_text
@@ -181,7 +187,7 @@ def _drawer(workspace: Workspace, run: Run, photo: Photo, prediction: Prediction
         st.caption(plain(photo.name))
         if prediction.is_none_of_these:
             st.caption(f":material/help: {plain(' '.join(prediction.reasons))}")
-    seen = Seen(workspace, run, photo.digest, photo.data)
+    seen = ClassifiedPhoto(workspace, run, photo.digest, photo.data)
     draw_heat(seen, [name for name, _ in prediction.top[:NUM_HEAT_CLASSES]])
     classes, shares = zip(*prediction.top, strict=True)
     draw_probabilities(classes, shares, run.class_names)

@@ -13,7 +13,7 @@ from tl_core.data.curation.store import Decisions, edit_decisions, validate
 from tl_core.data.file_names import safe_component
 from tl_core.errors import DatasetError, TLError
 from tl_core.progress import Monitor
-from ui.datasets.dataset_view import View
+from ui.datasets.dataset_view import DatasetView
 from ui.datasets.picker import choose_dataset, dataset_id
 from ui.shared import session_keys
 from ui.shared.errors import guarded, logger
@@ -24,7 +24,7 @@ from ui.shared.words import number_of
 MAX_ZIP_BYTES = 2_000_000_000
 
 
-def draw_export(view: View) -> None:
+def draw_export(view: DatasetView) -> None:
     """Draw the ways to keep, fetch and apply decisions."""
     held = [one for one in view.decisions.current.values() if view.is_about(one)]
     num_excluded = len(view.excluded)
@@ -52,7 +52,7 @@ def draw_export(view: View) -> None:
 
 
 @guarded
-def _draw_import(view: View) -> None:
+def _draw_import(view: DatasetView) -> None:
     round_number = st.session_state.get(session_keys.IMPORT_ROUND, 0)
     file = st.file_uploader("Decisions", type=["json"], key=f"import_decisions_{round_number}")
     st.caption("Decisions about photos that are missing or have changed are ignored.")
@@ -78,7 +78,7 @@ def _draw_import(view: View) -> None:
 
 
 @guarded
-def _draw_copy(view: View) -> None:
+def _draw_copy(view: DatasetView) -> None:
     st.caption("An unchanged copy of every photo that is not excluded, in the folder of its class.")
     name = draw_name(
         "Name of the new dataset",
@@ -120,7 +120,7 @@ def _folder_name(typed: str) -> str:
     return name
 
 
-def _zipped(view: View) -> bytes:
+def _zipped(view: DatasetView) -> bytes:
     """Return the cleaned copy as a zip.
 
     Streamlit says of any error that there is no file; why is in the log.

@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from tl_core.data.dataset import ImageRecord
-from ui.datasets.dataset_view import View
+from ui.datasets.dataset_view import DatasetView
 from ui.shared import session_keys
 
 Bounds = tuple[tuple[str, float, float], ...]
@@ -28,7 +28,7 @@ class Filter:
     formats: tuple[str, ...] = ()
 
 
-def apply_filter(view: View, records: Sequence[ImageRecord]) -> Sequence[ImageRecord]:
+def apply_filter(view: DatasetView, records: Sequence[ImageRecord]) -> Sequence[ImageRecord]:
     """Return the images that the filter of the session lets through."""
     chosen: Filter | None = st.session_state.get(session_keys.FILTER)
     if chosen is None or not records:
@@ -43,7 +43,7 @@ def apply_filter(view: View, records: Sequence[ImageRecord]) -> Sequence[ImageRe
     return [records[place] for place in np.flatnonzero(keep).tolist()]
 
 
-def forget_other_filter(view: View) -> None:
+def forget_other_filter(view: DatasetView) -> None:
     """Let all pictures through when the filter was asked for on another dataset."""
     if st.session_state.get(session_keys.FILTER_DATASET) == view.dataset.id:
         return
@@ -74,7 +74,7 @@ def clear_filter() -> None:
     )
 
 
-def _values(view: View, records: Sequence[ImageRecord], name: str) -> np.ndarray | None:
+def _values(view: DatasetView, records: Sequence[ImageRecord], name: str) -> np.ndarray | None:
     if name in ("width", "height"):
         return np.array([getattr(record, name) for record in records], np.float64)
     return view.column(name, records)

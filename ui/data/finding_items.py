@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from tl_core.config.audit import AuditConfig
 from tl_core.data.audit.image_rules import find_class_sizes
 from tl_core.data.dataset import Finding
-from ui.datasets.dataset_view import View
+from ui.datasets.dataset_view import DatasetView
 from ui.datasets.decisions import settled
 
 CLASS_KINDS = ("small_class", "imbalance")  # of the counts as they are under the decisions
@@ -41,7 +41,7 @@ _WORDS = {
 
 
 @dataclass(frozen=True)
-class Item:
+class FindingItem:
     """Pictures of a finding that are decided about together: a group of copies, or one alone."""
 
     paths: tuple[str, ...]
@@ -55,7 +55,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Open:
+class OpenFinding:
     """A finding and those of its items that wait for a decision.
 
     ``items`` is empty for a finding about files that are no pictures of the dataset, but for those
@@ -63,7 +63,7 @@ class Open:
     """
 
     finding: Finding
-    items: tuple[Item, ...]
+    items: tuple[FindingItem, ...]
     num_settled: int
 
     @property
@@ -94,7 +94,7 @@ def content_key(texts: Iterable[str]) -> str:
     return hashlib.sha256(os.fsencode("\0".join(texts))).hexdigest()[:12]
 
 
-def open_findings(view: View) -> list[Open]:
+def open_findings(view: DatasetView) -> list[OpenFinding]:
     """Return all findings, each with what is open of it; before the audit, the scan's own."""
     findings = view.raw.findings if view.measured is None else view.measured.findings
     lasting = [one for one in findings if one.kind not in (*CLASS_KINDS, UNREADABLE)]
@@ -112,7 +112,9 @@ def kind_words(kind: str) -> str:
     return _WORDS.get(kind, kind.replace("_", " "))
 
 
-def _open(view: View, finding: Finding, is_settled: Callable[[str, str], bool]) -> Open:
+def _open(
+    view: DatasetView, finding: Finding, is_settled: Callable[[str, str], bool]
+) -> OpenFinding:
     groups = finding.groups or tuple((path,) for path in finding.paths)
     if finding.kind != UNREADABLE:
         groups = tuple(group for group in groups if all(path in view.raw_place for path in group))
@@ -126,10 +128,10 @@ def _open(view: View, finding: Finding, is_settled: Callable[[str, str], bool]) 
         out = tuple(path for path in left if path in proposed)
         if len(out) == len(left) and len(left) < len(group):
             out = ()  # the others are out already: what is left may stay
-        items.append(Item(left, out, target))
-    return Open(finding, tuple(items), len(groups) - len(items))
+        items.append(FindingItem(left, out, target))
+    return OpenFinding(finding, tuple(items), len(groups) - len(items))
 
 
-def _is_resolved(view: View, kind: str, paths: tuple[str, ...]) -> bool:
+def _is_resolved(view: DatasetView, kind: str, paths: tuple[str, ...]) -> bool:
     """Whether copies that lay in two classes were brought into one."""
     return kind.endswith("two_classes") and len({view.class_of(path) for path in paths}) == 1

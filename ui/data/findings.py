@@ -9,9 +9,9 @@ import pandas as pd
 import streamlit as st
 
 from tl_core.data.dataset import Finding, ImageRecord
-from ui.data.finding_items import UNREADABLE, Item, Open, kind_words, open_findings
-from ui.data.progress import POLL_SECONDS, draw_fallback, draw_job, draw_look
-from ui.datasets.dataset_view import View, ensure_look
+from ui.data.finding_items import UNREADABLE, FindingItem, OpenFinding, kind_words, open_findings
+from ui.data.progress import POLL_SECONDS, draw_audit_progress, draw_fallback, draw_job
+from ui.datasets.dataset_view import DatasetView, ensure_audit
 from ui.datasets.decisions import draw_history, draw_refusal, exclude, ignore, move
 from ui.shared.errors import guarded
 from ui.shared.thumbnails import thumbnails
@@ -33,7 +33,7 @@ MAX_NAMES = 30
 TILE_WIDTH = 132
 
 
-def draw_findings(view: View) -> None:
+def draw_findings(view: DatasetView) -> None:
     """Draw the findings that are open, the worst first, then those that are settled."""
     draw_refusal()
     found = open_findings(view)
@@ -48,7 +48,7 @@ def draw_findings(view: View) -> None:
             st.markdown(f"{FILES_CLEAR} {LABELS}: {unchecked_words(view)}.")
         draw_history(view, "findings")
     if view.measured is None:
-        draw_look(view)
+        draw_audit_progress(view)
     elif not view.measured.has_features:
         draw_job(view, "explore", "The search for odd and mislabelled photos")
     draw_fallback(view)
@@ -67,16 +67,16 @@ def draw_findings(view: View) -> None:
         st.caption(f":material/done_all: Resolved: {', '.join(names)}.")
 
 
-def is_checked(view: View) -> bool:
+def is_checked(view: DatasetView) -> bool:
     """Whether all checks of the photos were made, those of the labels among them."""
     return view.measured is not None and view.measured.has_features
 
 
-def unchecked_words(view: View) -> str:
+def unchecked_words(view: DatasetView) -> str:
     """Say of checks that were not made whether they will be, or why they cannot be."""
     failure = None
     if view.measured is None:
-        looking = ensure_look(view.workspace, view.raw)
+        looking = ensure_audit(view.workspace, view.raw)
         failure = None if looking is None else looking.error
     elif view.features is None:
         failure = view.fallback_reason or "the backbone's weights are missing"
@@ -87,7 +87,7 @@ def unchecked_words(view: View) -> str:
 
 @st.fragment
 @guarded
-def draw_finding(view: View, one: Open) -> None:
+def draw_finding(view: DatasetView, one: OpenFinding) -> None:
     """Draw one finding: a button for all of it, then its pictures, each with its own."""
     finding = one.finding
     if not one.items:
@@ -124,17 +124,17 @@ def draw_finding(view: View, one: Open) -> None:
 
 
 @guarded
-def draw_counts(view: View) -> None:
+def draw_counts(view: DatasetView) -> None:
     """Draw in the sidebar how many findings of each severity are open; poll while looking."""
-    looking = ensure_look(view.workspace, view.raw)
+    looking = ensure_audit(view.workspace, view.raw)
     is_busy = view.measured is None and looking is not None and not looking.error
     st.fragment(run_every=POLL_SECONDS if is_busy else None)(_draw_counts)(view, is_busy)
 
 
 @guarded
-def _draw_counts(view: View, is_busy: bool) -> None:
+def _draw_counts(view: DatasetView, is_busy: bool) -> None:
     if is_busy:
-        looking = ensure_look(view.workspace, view.raw)
+        looking = ensure_audit(view.workspace, view.raw)
         if looking is None or looking.error or not looking.thread.is_alive():
             st.rerun()
         st.caption("Findings: checking the photos")
@@ -154,7 +154,7 @@ def _draw_counts(view: View, is_busy: bool) -> None:
         st.caption(f"{what}: {unchecked_words(view)}")
 
 
-def _draw_group(view: View, finding: Finding, item: Item, *, is_only: bool) -> None:
+def _draw_group(view: DatasetView, finding: Finding, item: FindingItem, *, is_only: bool) -> None:
     """Draw pictures that belong together side by side, with what is proposed for them."""
     with st.container(border=True):
         records = [view.raw.records[view.raw_place[path]] for path in item.paths]
@@ -179,7 +179,7 @@ def _draw_group(view: View, finding: Finding, item: Item, *, is_only: bool) -> N
                 ignore(view, item.paths, finding.kind)
 
 
-def _draw_classes_to_keep(view: View, finding: Finding, item: Item) -> None:
+def _draw_classes_to_keep(view: DatasetView, finding: Finding, item: FindingItem) -> None:
     """Draw a button for each class that copies in several could belong to: the others go."""
     for class_name in dict.fromkeys(view.class_of(path) for path in item.paths):
         others = [path for path in item.paths if view.class_of(path) != class_name]
@@ -192,7 +192,7 @@ def _draw_classes_to_keep(view: View, finding: Finding, item: Item) -> None:
             exclude(view, others, finding.kind)
 
 
-def _draw_singles(view: View, finding: Finding, items: Sequence[Item]) -> None:
+def _draw_singles(view: DatasetView, finding: Finding, items: Sequence[FindingItem]) -> None:
     """Draw pictures one by one, each with the proposed action and one to keep it."""
     records = [view.raw.records[view.raw_place[item.paths[0]]] for item in items]
     tiles = thumbnails(view.workspace, view.raw, records)
@@ -213,14 +213,14 @@ def _draw_singles(view: View, finding: Finding, items: Sequence[Item]) -> None:
                     ignore(view, [record.path], finding.kind)
 
 
-def _draw_pictures(view: View, records: Sequence[ImageRecord], item: Item) -> None:
+def _draw_pictures(view: DatasetView, records: Sequence[ImageRecord], item: FindingItem) -> None:
     for record, data in zip(records, thumbnails(view.workspace, view.raw, records), strict=True):
         with st.container(gap="xxsmall"):
             is_out = record.path in item.proposed
             _draw_picture(view, record, data, ":red[:material/block:] " if is_out else "")
 
 
-def _draw_picture(view: View, record: ImageRecord, data: bytes | None, mark: str) -> None:
+def _draw_picture(view: DatasetView, record: ImageRecord, data: bytes | None, mark: str) -> None:
     name, class_name = PurePosixPath(record.path).name, view.class_of(record.path)
     if data is None:
         st.caption(f":material/broken_image: {plain(name)} cannot be read any more")
@@ -230,11 +230,11 @@ def _draw_picture(view: View, record: ImageRecord, data: bytes | None, mark: str
     st.caption(f"{mark}{plain(class_name)}{part}: {plain(name)}")
 
 
-def _propose(view: View, finding: Finding, paths: Sequence[str]) -> None:
+def _propose(view: DatasetView, finding: Finding, paths: Sequence[str]) -> None:
     _apply(view, finding, paths, finding.target if finding.action == "relabel" else None)
 
 
-def _apply(view: View, finding: Finding, paths: Sequence[str], target: str | None) -> None:
+def _apply(view: DatasetView, finding: Finding, paths: Sequence[str], target: str | None) -> None:
     if target is None:
         exclude(view, paths, finding.kind)
     else:
@@ -247,7 +247,7 @@ def _all_label(finding: Finding, count: int) -> str:
     return f"Exclude {count:,}" if count == 1 else f"Exclude all {count:,}"
 
 
-def _draw_files(view: View, one: Open) -> None:
+def _draw_files(view: DatasetView, one: OpenFinding) -> None:
     """Draw files that cannot be read, why each of them, and a button to leave it at that."""
     paths = [item.paths[0] for item in one.items]
     if st.button(

@@ -11,7 +11,7 @@ import streamlit as st
 from tl_core.data.dataset import ImageRecord
 from ui.data.filter import apply_filter, draw_filter
 from ui.data.tiles import draw_actions, draw_tiles
-from ui.datasets.dataset_view import View
+from ui.datasets.dataset_view import DatasetView
 from ui.shared import session_keys
 from ui.shared.errors import guarded
 from ui.shared.pagination import page_key
@@ -38,7 +38,7 @@ ORDERS: dict[str, tuple[str, bool]] = {
 
 @st.fragment(key=GALLERY)
 @guarded
-def draw_gallery(view: View) -> None:
+def draw_gallery(view: DatasetView) -> None:
     """Draw what narrows and orders the pictures, one page of them, and what to do with them."""
     chosen = _pick_class(view)
     search, order, pages = st.columns([3, 3, 5], vertical_alignment="center", gap="small")
@@ -81,7 +81,9 @@ def draw_gallery(view: View) -> None:
     st.caption(f"Pictures {start + 1:,} to {start + len(shown):,} of {len(records):,}.")
 
 
-def sort_records(view: View, records: Sequence[ImageRecord], by: str) -> Sequence[ImageRecord]:
+def sort_records(
+    view: DatasetView, records: Sequence[ImageRecord], by: str
+) -> Sequence[ImageRecord]:
     """Return images in the order asked for; as they were when it cannot be had."""
     if by not in ORDERS:
         return records
@@ -99,7 +101,7 @@ def sort_records(view: View, records: Sequence[ImageRecord], by: str) -> Sequenc
     ]
 
 
-def _of_class(view: View, chosen: str) -> Sequence[ImageRecord]:
+def _of_class(view: DatasetView, chosen: str) -> Sequence[ImageRecord]:
     if chosen == EXCLUDED:
         return view.excluded
     if chosen not in view.index.class_names:
@@ -108,7 +110,7 @@ def _of_class(view: View, chosen: str) -> Sequence[ImageRecord]:
     return [record for record in view.index.records if record.label == label]
 
 
-def _pick_order(view: View) -> str:
+def _pick_order(view: DatasetView) -> str:
     """Draw the choice of the order; only those that can be had."""
     known = () if view.measured is None else view.measured.columns
     options = [BY_NAME] + [
@@ -126,7 +128,7 @@ def _pick_order(view: View) -> str:
     )
 
 
-def _pick_class(view: View) -> str:
+def _pick_class(view: DatasetView) -> str:
     """Draw the class picker: all in sight while they are few, a list to search when many."""
     counts = view.index.class_counts()
     as_pills = 1 + len(counts) + bool(view.excluded) <= MAX_PILLS  # they read Markdown
@@ -152,7 +154,7 @@ def _pick_class(view: View) -> str:
     return st.selectbox(**shared, width=320) or ALL
 
 
-def _notes(view: View, records: Sequence[ImageRecord], by: str) -> dict[str, str]:
+def _notes(view: DatasetView, records: Sequence[ImageRecord], by: str) -> dict[str, str]:
     """Return what stands under pictures: that they were moved, and what the order goes by."""
     notes = {}
     suggested = (

@@ -17,7 +17,7 @@ from tl_core.data.dataset import ImageRecord
 from tl_core.metrics.nearest import spread_rows
 from ui.data.progress import draw_fallback, draw_job
 from ui.data.tiles import draw_actions, draw_tiles
-from ui.datasets.dataset_view import View, read_map
+from ui.datasets.dataset_view import DatasetView, read_map
 from ui.shared import session_keys
 from ui.shared.errors import guarded
 from ui.shared.words import number_of, plain
@@ -33,7 +33,7 @@ LIST_HEIGHT = 480
 
 @st.fragment(key=MAP)
 @guarded
-def draw_map(view: View) -> None:
+def draw_map(view: DatasetView) -> None:
     """Draw the map, or how far it is, and below it the pictures chosen in it."""
     files = view.features
     known = {} if files is None else {kind: read_map(files, kind) for kind in KINDS}
@@ -95,7 +95,7 @@ def _selected(kind: str) -> dict[str, Any]:
     return {} if state is None else dict(state.selection)
 
 
-def _take_click(view: View, kind: str) -> None:
+def _take_click(view: DatasetView, kind: str) -> None:
     """Make a clicked picture the one whose neighbours are shown; the chart then marks them."""
     selection = _selected(kind)
     if selection.get("region"):
@@ -105,7 +105,7 @@ def _take_click(view: View, kind: str) -> None:
         st.session_state[session_keys.MAP_PICTURE] = view.raw.records[int(place)].path
 
 
-def _table(view: View, one: Map) -> pd.DataFrame:
+def _table(view: DatasetView, one: Map) -> pd.DataFrame:
     """Return a row for each image that counts and has a point; thinned out when very many."""
     places = np.array([view.raw_place[record.path] for record in view.index.records])
     places = places[~np.isnan(one.points[places, 0])]
@@ -129,7 +129,7 @@ def _table(view: View, one: Map) -> pd.DataFrame:
 
 
 def _chosen(
-    view: View, one: Map, table: pd.DataFrame, kind: str
+    view: DatasetView, one: Map, table: pd.DataFrame, kind: str
 ) -> tuple[Sequence[ImageRecord], str]:
     """Return the pictures that were dragged over, or a clicked one and its neighbours."""
     region = _selected(kind).get("region") or {}
@@ -155,7 +155,7 @@ def _chosen(
     return records, told
 
 
-def _told(view: View, kind: str, num_shown: int) -> str:
+def _told(view: DatasetView, kind: str, num_shown: int) -> str:
     words = "Drag to list photos, click one for its neighbours."
     if num_shown < view.index.num_images:
         limit = MAX_TSNE if kind == "tsne" else MAX_POINTS

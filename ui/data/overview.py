@@ -20,8 +20,8 @@ from tl_core.charts.data import brightness_chart, clickable_counts_chart, format
 from tl_core.data.images.images import encode_jpeg
 from ui.data.filter import Bounds, Filter
 from ui.data.gallery import ALL, GALLERY
-from ui.data.progress import draw_look
-from ui.datasets.dataset_view import View
+from ui.data.progress import draw_audit_progress
+from ui.datasets.dataset_view import DatasetView
 from ui.datasets.scans import rescan
 from ui.shared import session_keys
 from ui.shared.errors import guarded
@@ -36,7 +36,7 @@ MEAN_SIDE = 96
 
 @st.fragment(key=OVERVIEW)
 @guarded
-def draw_overview(view: View) -> None:
+def draw_overview(view: DatasetView) -> None:
     """Draw the class counts beside one more look at the pictures."""
     counts, looks = st.columns([1, 1], gap="large")
     with counts:
@@ -69,7 +69,7 @@ def draw_overview(view: View) -> None:
                 alt="Photos in each class; a click shows those of one",
             )
     with looks:
-        parts: dict[str, Callable[[View], None]] = {
+        parts: dict[str, Callable[[DatasetView], None]] = {
             SIZES: _draw_sizes,
             LIGHT: _draw_brightness,
             FORMATS: _draw_formats,
@@ -87,7 +87,7 @@ def draw_overview(view: View) -> None:
         parts[part or SIZES](view)
 
 
-def _draw_sizes(view: View) -> None:
+def _draw_sizes(view: DatasetView) -> None:
     names = view.index.class_names
     sizes = Counter((r.width, r.height, r.label) for r in view.index.records)
     table = pd.DataFrame(
@@ -106,10 +106,10 @@ def _draw_sizes(view: View) -> None:
     st.caption("Click a dot or drag over some to see those photos below.")
 
 
-def _draw_brightness(view: View) -> None:
+def _draw_brightness(view: DatasetView) -> None:
     values = view.column("brightness", view.index.records)
     if values is None:
-        draw_look(view)
+        draw_audit_progress(view)
         return
     bins = np.clip((values * NUM_BINS).astype(int), 0, NUM_BINS - 1)
     counted = Counter(zip(bins.tolist(), view.index.labels.tolist(), strict=True))
@@ -135,7 +135,7 @@ def _draw_brightness(view: View) -> None:
     )
 
 
-def _draw_formats(view: View) -> None:
+def _draw_formats(view: DatasetView) -> None:
     counted = Counter(record.format for record in view.index.records)
     st.altair_chart(
         formats_chart(pd.DataFrame(counted.items(), columns=["format", "images"])),
@@ -149,11 +149,11 @@ def _draw_formats(view: View) -> None:
     st.caption(f"Stored as {told}. All are read as RGB. Click a bar to see those photos below.")
 
 
-def _draw_means(view: View) -> None:
+def _draw_means(view: DatasetView) -> None:
     files = ExploreFiles(view.workspace.cache_dir, view.raw)
     means = files.read_means()
     if means is None:
-        draw_look(view)
+        draw_audit_progress(view)
         return
     place = st.container(height=340 if len(means) > 12 else "content", border=False)
     with place, st.grid("auto", min_column_width=MEAN_SIDE, gap="small"):
@@ -171,7 +171,7 @@ def _as_jpeg(pixels: np.ndarray) -> bytes:
     return encode_jpeg(image)
 
 
-def _take_class(view: View) -> None:
+def _take_class(view: DatasetView) -> None:
     picked = _selection("class_counts").get("picked") or []
     name = picked[0].get("class") if picked else None
     st.session_state["gallery_class"] = name if name in view.index.class_names else ALL

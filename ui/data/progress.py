@@ -8,7 +8,7 @@ from tl_core.analysis.cache import ExploreFiles
 from tl_core.features.spec import FeatureSpec
 from tl_core.jobs import client as jobs
 from tl_core.progress import Progress
-from ui.datasets.dataset_view import View, ensure_look, forget_failed_look
+from ui.datasets.dataset_view import DatasetView, ensure_audit, forget_failed_audit
 from ui.shared.errors import guarded
 from ui.shared.progress import draw_bar, told
 from ui.shared.words import plain
@@ -16,19 +16,19 @@ from ui.shared.words import plain
 POLL_SECONDS = 1.0
 
 
-def draw_look(view: View) -> None:
+def draw_audit_progress(view: DatasetView) -> None:
     """Draw how far the look without features is; the page is drawn anew when it is over."""
-    looking = ensure_look(view.workspace, view.raw)
+    looking = ensure_audit(view.workspace, view.raw)
     if looking is not None and looking.error:
         st.warning(plain(looking.error), icon=":material/warning:")
         if st.button("Try again", key="retry_look", icon=":material/refresh:"):
-            forget_failed_look(view.workspace, view.raw)
+            forget_failed_audit(view.workspace, view.raw)
             st.rerun()
     elif looking is not None:
-        _poll_look(view)
+        _poll_audit(view)
 
 
-def draw_job(view: View, kind: str, what: str, files: ExploreFiles | None = None) -> None:
+def draw_job(view: DatasetView, kind: str, what: str, files: ExploreFiles | None = None) -> None:
     """Draw how far the worker is with ``what``; the page is drawn anew when it is over.
 
     ``files`` is where it will leave its result; by default those of the scan.
@@ -49,7 +49,7 @@ def draw_job(view: View, kind: str, what: str, files: ExploreFiles | None = None
     _poll_job(view, kind, what)
 
 
-def draw_fallback(view: View) -> None:
+def draw_fallback(view: DatasetView) -> None:
     """Draw that another backbone than the chosen one is used, and why."""
     if not view.fallback_reason or view.features is None:
         return
@@ -65,8 +65,8 @@ def draw_fallback(view: View) -> None:
 
 @st.fragment(run_every=POLL_SECONDS)
 @guarded
-def _poll_look(view: View) -> None:
-    looking = ensure_look(view.workspace, view.raw)
+def _poll_audit(view: DatasetView) -> None:
+    looking = ensure_audit(view.workspace, view.raw)
     if looking is None or looking.error:
         st.rerun()
     progress = looking.progress if looking is not None else None
@@ -76,7 +76,7 @@ def _poll_look(view: View) -> None:
 
 @st.fragment(run_every=POLL_SECONDS)
 @guarded
-def _poll_job(view: View, kind: str, what: str) -> None:
+def _poll_job(view: DatasetView, kind: str, what: str) -> None:
     state = jobs.state_of(view.workspace, kind, view.features_config, view.dataset.path)
     if state is None:
         if st.session_state.pop(_waiting_key(kind), False):

@@ -16,7 +16,7 @@ from tl_core.jobs import client as jobs
 from tl_core.metrics.classification import wilson_interval
 from tl_core.projects.registry import runs_of
 from ui.data.progress import draw_job
-from ui.datasets.dataset_view import View
+from ui.datasets.dataset_view import DatasetView
 from ui.shared.address import page_link
 from ui.shared.errors import guarded
 from ui.shared.navigation import TRAIN_PAGE
@@ -29,7 +29,7 @@ MAX_NAMED = 5
 
 
 @guarded
-def draw_split(view: View) -> None:
+def draw_split(view: DatasetView) -> None:
     """Draw the split as training will make it, and the learning curve."""
     parts, curve = st.columns([1, 1], gap="large")
     with parts:
@@ -51,7 +51,7 @@ def images_needed(accuracy: float, most: float = MAX_HALF) -> int:
     return next(size for size in sizes if half_width(size, accuracy) <= most)
 
 
-def expected_accuracy(view: View) -> tuple[float, str]:
+def expected_accuracy(view: DatasetView) -> tuple[float, str]:
     """Return the accuracy that intervals are reckoned for, and where it comes from."""
     for run in runs_of(view.workspace, view.dataset):
         if run.is_loadable:
@@ -62,7 +62,7 @@ def expected_accuracy(view: View) -> tuple[float, str]:
     return ASSUMED_ACCURACY, "for example"
 
 
-def _draw_parts(view: View) -> None:
+def _draw_parts(view: DatasetView) -> None:
     section("What trains, what tests")
     split = split_dataset(view.index, view.config)
     counts = {
@@ -97,7 +97,7 @@ def _draw_parts(view: View) -> None:
     page_link(TRAIN_PAGE, "Change the shares", ":material/tune:")
 
 
-def copies_apart(view: View, split: Split) -> list[str]:
+def copies_apart(view: DatasetView, split: Split) -> list[str]:
     """Say how many photos have a near copy in another part; identical files never do."""
     findings = () if view.measured is None else view.measured.findings
     groups = [group for one in findings if one.kind.startswith("near_") for group in one.groups]
@@ -112,7 +112,7 @@ def copies_apart(view: View, split: Split) -> list[str]:
     ]
 
 
-def sureness(view: View, part: str, counts: np.ndarray) -> list[str]:
+def sureness(view: DatasetView, part: str, counts: np.ndarray) -> list[str]:
     """Say how wide the intervals of the figures on a part will be, overall and by class."""
     accuracy, origin = expected_accuracy(view)
     total = int(counts.sum())
@@ -148,7 +148,7 @@ def sureness(view: View, part: str, counts: np.ndarray) -> list[str]:
     return lines
 
 
-def _draw_curve(view: View) -> None:
+def _draw_curve(view: DatasetView) -> None:
     try:
         files = ExploreFiles(
             view.workspace.cache_dir, view.index, FeatureSpec.from_config(view.features_config)

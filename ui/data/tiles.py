@@ -11,14 +11,14 @@ import streamlit as st
 from tl_core.data.dataset import ImageRecord
 from tl_core.data.ingest.class_folders import class_folder_name, colliding_name
 from tl_core.errors import DatasetError
-from ui.datasets.dataset_view import View
+from ui.datasets.dataset_view import DatasetView
 from ui.datasets.decisions import (
     bring_back,
     draw_history,
     draw_refusal,
     exclude,
-    forget_picked,
     move,
+    unpick,
 )
 from ui.shared import session_keys
 from ui.shared.thumbnails import thumbnails
@@ -28,7 +28,7 @@ from ui.shared.words import plain
 TILE_WIDTH = 128
 
 
-def picked_of(view: View) -> set[str]:
+def picked_of(view: DatasetView) -> set[str]:
     """Return the paths of the ticked pictures; another dataset begins with none.
 
     Of a picture whose file has gone or has another path by now the tick goes too.
@@ -42,7 +42,7 @@ def picked_of(view: View) -> set[str]:
 
 
 def draw_tiles(
-    view: View,
+    view: DatasetView,
     records: Sequence[ImageRecord],
     prefix: str,
     notes: Mapping[str, str] | None = None,
@@ -76,7 +76,7 @@ def draw_tiles(
     )
 
 
-def take_ticks(view: View, shown: set[str], ticked: set[str]) -> None:
+def take_ticks(view: DatasetView, shown: set[str], ticked: set[str]) -> None:
     """Make the pictures that are ticked the picked ones among those shown."""
     picked: set[str] = st.session_state[session_keys.PICKED]
     picked.difference_update(shown)
@@ -84,7 +84,7 @@ def take_ticks(view: View, shown: set[str], ticked: set[str]) -> None:
 
 
 def draw_actions(
-    view: View, shown: Sequence[ImageRecord], prefix: str, *, are_excluded: bool = False
+    view: DatasetView, shown: Sequence[ImageRecord], prefix: str, *, are_excluded: bool = False
 ) -> None:
     """Draw the bar: tick all shown, exclude, move to a class or bring back, undo and redo.
 
@@ -112,7 +112,7 @@ def draw_actions(
                 key=f"{prefix}_untick",
                 icon=":material/deselect:",
                 type="tertiary",
-                on_click=forget_picked,
+                on_click=unpick,
                 args=(paths,),
             )
         if are_excluded:
@@ -156,7 +156,7 @@ def draw_actions(
         draw_history(view, prefix)
 
 
-def _draw_move(view: View, paths: Sequence[str], prefix: str) -> None:
+def _draw_move(view: DatasetView, paths: Sequence[str], prefix: str) -> None:
     chosen = st.selectbox(
         "Class",
         view.classes,
@@ -178,7 +178,7 @@ def _draw_move(view: View, paths: Sequence[str], prefix: str) -> None:
         move(view, paths, target)
 
 
-def _class_named(view: View, typed: str) -> str | None:
+def _class_named(view: DatasetView, typed: str) -> str | None:
     """Return the class that is meant: one that is there as it is spelled, a new one, or none.
 
     Raises:
@@ -209,6 +209,6 @@ def _show_similar(path: str) -> None:
 def _tick_all(shown: Sequence[str], ticked: Sequence[str]) -> None:
     """Tick all that are shown, or none of ``ticked`` any more when all were."""
     if ticked:
-        forget_picked(ticked)
+        unpick(ticked)
     else:
         st.session_state.setdefault(session_keys.PICKED, set()).update(shown)

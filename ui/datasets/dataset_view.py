@@ -34,7 +34,7 @@ MAX_LOOKED_AT_HERE = 600  # images; more take a process of their own, so that pa
 
 
 @dataclass(frozen=True)
-class View(CuratedDataset):
+class DatasetView(CuratedDataset):
     """A dataset as the Data page shows it.
 
     Attributes:
@@ -61,7 +61,7 @@ class View(CuratedDataset):
 
 
 @dataclass
-class Looking:
+class AuditTask:
     """A look at a dataset in its thread."""
 
     thread: threading.Thread
@@ -70,24 +70,24 @@ class Looking:
 
 
 @dataclass
-class _Looks:
-    by_key: dict[Path, Looking] = field(default_factory=dict)
+class _AuditTasks:
+    by_key: dict[Path, AuditTask] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
     turn: threading.Lock = field(default_factory=threading.Lock)  # one at a time uses the machine
 
 
-def open_view(workspace: Workspace, dataset: DatasetRef, config: TrainConfig) -> View:
+def open_view(workspace: Workspace, dataset: DatasetRef, config: TrainConfig) -> DatasetView:
     """Return what is known now, and see to it that the rest is found out.
 
     Raises:
         DatasetError: as :func:`~ui.datasets.scans.load_index`.
     """
     decided = load_curated(workspace, dataset)
-    ensure_look(workspace, decided.raw)
+    ensure_audit(workspace, decided.raw)
     features, features_config, reason = _choose_features(workspace, decided.raw, config)
     measured = None if features is None else read_measured(features)
     measured = measured or read_measured(ExploreFiles(workspace.cache_dir, decided.raw))
-    return View(
+    return DatasetView(
         workspace,
         dataset,
         decided.raw,
@@ -129,7 +129,7 @@ def _feature_files(
     return files, files.read_failure("explore") or ""
 
 
-def found_in_line(workspace: Workspace, dataset: DatasetRef) -> str | None:
+def findings_summary(workspace: Workspace, dataset: DatasetRef) -> str | None:
     """Return what is wrong with a dataset in one line; None until it was looked at.
 
     It is "" when nothing is, or when it could not be looked at, of which the Data page tells.
@@ -138,14 +138,14 @@ def found_in_line(workspace: Workspace, dataset: DatasetRef) -> str | None:
         DatasetError: as :func:`~ui.datasets.scans.load_index`.
     """
     raw = load_curated(workspace, dataset).raw
-    looking = ensure_look(workspace, raw)
+    looking = ensure_audit(workspace, raw)
     measured = read_measured(ExploreFiles(workspace.cache_dir, raw))
     if measured is None:
         return "" if looking is not None and looking.error else None
     return summarise(measured.findings)
 
 
-def ensure_look(workspace: Workspace, raw: DatasetIndex) -> Looking | None:
+def ensure_audit(workspace: Workspace, raw: DatasetIndex) -> AuditTask | None:
     """Start looking at a dataset without features unless that was done; return it while it runs."""
     files = ExploreFiles(workspace.cache_dir, raw)
     looks = _looks()
@@ -159,12 +159,12 @@ def ensure_look(workspace: Workspace, raw: DatasetIndex) -> Looking | None:
         thread = threading.Thread(
             target=_look, args=(workspace, raw, looks, files.dir), name="look", daemon=True
         )
-        looking = looks.by_key[files.dir] = Looking(thread)
+        looking = looks.by_key[files.dir] = AuditTask(thread)
         thread.start()
         return looking
 
 
-def forget_failed_look(workspace: Workspace, raw: DatasetIndex) -> None:
+def forget_failed_audit(workspace: Workspace, raw: DatasetIndex) -> None:
     """Forget a look that failed, so that the next one who asks has it tried again."""
     looks, key = _looks(), ExploreFiles(workspace.cache_dir, raw).dir
     with looks.lock:
@@ -173,7 +173,7 @@ def forget_failed_look(workspace: Workspace, raw: DatasetIndex) -> None:
             del looks.by_key[key]
 
 
-def ask_for_features(view: View) -> None:
+def ask_for_features(view: DatasetView) -> None:
     """Ask the worker for what needs features, unless it is there or was found impossible."""
     files = view.features
     if files is None or files.read_failure("explore") is not None:
@@ -212,11 +212,11 @@ def _read_map(_files: ExploreFiles, folder: str, kind: str, changed: int) -> Map
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
-def _looks() -> _Looks:
-    return _Looks()
+def _looks() -> _AuditTasks:
+    return _AuditTasks()
 
 
-def _look(workspace: Workspace, raw: DatasetIndex, looks: _Looks, key: Path) -> None:
+def _look(workspace: Workspace, raw: DatasetIndex, looks: _AuditTasks, key: Path) -> None:
     def note(progress: Progress) -> None:
         looks.by_key[key].progress = progress
 

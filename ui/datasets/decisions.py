@@ -139,7 +139,7 @@ def draw_refusal() -> None:
         st.warning(plain(words), icon=":material/block:")
 
 
-def draw_way_out(workspace: Workspace, dataset: DatasetRef) -> None:
+def draw_undo_only(workspace: Workspace, dataset: DatasetRef) -> None:
     """Draw undo alone: for a dataset that, under its decisions, is none any more."""
     steps = load_decisions(workspace, dataset.path).steps
     if steps and st.button(
@@ -152,7 +152,7 @@ def draw_way_out(workspace: Workspace, dataset: DatasetRef) -> None:
         st.rerun()
 
 
-def forget_picked(paths: Collection[str] | None = None) -> None:
+def unpick(paths: Collection[str] | None = None) -> None:
     """Pick no picture any more, or none of ``paths``."""
     picked: set[str] = st.session_state.setdefault(session_keys.PICKED, set())
     picked.difference_update(set(picked) if paths is None else paths)
@@ -173,7 +173,7 @@ def _decide(
         picked: the pictures that were ticked for it and are not any more; those decided about.
     """
     _edit(data, lambda before: before.decide(label, decisions))
-    forget_picked([decision.path for decision in decisions] if picked is None else picked)
+    unpick([decision.path for decision in decisions] if picked is None else picked)
     remember_dataset(data.workspace, data.dataset.id)
     st.session_state[session_keys.NOTICE] = label
     st.rerun()

@@ -9,7 +9,7 @@ from tl_core.charts.base import percent
 from tl_core.charts.confusion import confusion_chart
 from tl_core.evaluation.report import Evaluation
 from ui.evaluate.photos import draw_photos
-from ui.runs.evaluations import CELL, CELL_ROUND, Looked
+from ui.runs.evaluations import CELL, CELL_ROUND, EvaluationView
 from ui.shared import words
 from ui.shared.page_layout import section
 
@@ -18,9 +18,9 @@ MAX_PAIRS = 8
 PAGE_SIZE = 24
 
 
-def draw_confusion(looked: Looked) -> None:
+def draw_confusion(view: EvaluationView) -> None:
     """Draw the matrix beside the pairs, and the photos of the cell that was clicked."""
-    evaluation = looked.evaluation
+    evaluation = view.evaluation
     matrix, pairs = st.columns([3, 2], gap="large")
     with matrix:
         shown = st.segmented_control(
@@ -49,7 +49,7 @@ def draw_confusion(looked: Looked) -> None:
         _draw_pairs(evaluation)
     cell = st.session_state.get(CELL)
     if cell and set(cell) <= set(evaluation.class_names):
-        _draw_cell(looked, *cell)
+        _draw_cell(view, *cell)
 
 
 def confusion_cells(evaluation: Evaluation, chosen: tuple[str, str] | None = None) -> pd.DataFrame:
@@ -100,8 +100,8 @@ def _draw_pairs(evaluation: Evaluation) -> None:
         st.caption(f"{words.number_of(rest, 'photo')} more in other pairs.")
 
 
-def _draw_cell(looked: Looked, true: str, answer: str) -> None:
-    evaluation = looked.evaluation
+def _draw_cell(view: EvaluationView, true: str, answer: str) -> None:
+    evaluation = view.evaluation
     positions = evaluation.cell(true, answer)
     title = (
         f"{words.plain(true)}, answered right"
@@ -111,7 +111,7 @@ def _draw_cell(looked: Looked, true: str, answer: str) -> None:
     section(title, f"{words.number_of(len(positions), 'photo')}, the most confident answer first.")
     notes = [f"{answer}, {percent(float(evaluation.confidence[place]))}" for place in positions]
     row, column = map(evaluation.class_names.index, (true, answer))
-    draw_photos(looked, positions, notes, prefix=f"cell_{row}_{column}", page_size=PAGE_SIZE)
+    draw_photos(view, positions, notes, prefix=f"cell_{row}_{column}", page_size=PAGE_SIZE)
 
 
 def _pick_clicked(key: str) -> None:

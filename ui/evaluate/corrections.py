@@ -10,7 +10,7 @@ from tl_core.data.curation.store import Decisions
 from tl_core.runs.store import Run, list_runs
 from ui.datasets.decisions import exclude, move, take_step
 from ui.evaluate.before_after import draw_difference
-from ui.runs.evaluations import ELSEWHERE, PHOTO, Looked
+from ui.runs.evaluations import ELSEWHERE, PHOTO, EvaluationView
 from ui.runs.live_run import draw_live
 from ui.runs.start import retrain
 from ui.shared import words
@@ -19,9 +19,9 @@ REASON = "mistake"
 RETRAINED = "corrected"  # what the name of a run on corrected photos adds
 
 
-def draw_mending(looked: Looked, position: int, prefix: str) -> None:
+def draw_correction(view: EvaluationView, position: int, prefix: str) -> None:
     """Draw what can be decided about a photo whose answer is not its class."""
-    evaluation = looked.evaluation
+    evaluation = view.evaluation
     true = evaluation.class_names[evaluation.labels[position]]
     answer = evaluation.class_names[evaluation.predicted[position]]
     path = evaluation.paths[position]
@@ -32,32 +32,32 @@ def draw_mending(looked: Looked, position: int, prefix: str) -> None:
             icon=":material/drive_file_move:",
             help=f"Count it as {words.plain(answer)} from now on. Its file stays where it is.",
         ):
-            _correct(looked, position, answer)
+            _correct(view, position, answer)
         if st.button(
             "Exclude",
             key=f"{prefix}_exclude_{path}",
             icon=":material/block:",
             help="Leave it out of training and evaluation from now on. Its file stays where it is.",
         ):
-            _correct(looked, position, None)
+            _correct(view, position, None)
 
 
-def draw_aftermath(looked: Looked) -> None:
+def draw_retraining(view: EvaluationView) -> None:
     """Draw what was decided since the run was trained, and the run that came of it."""
-    since = steps_since(looked.run, looked.decided.decisions)
+    since = steps_since(view.run, view.curated.decisions)
     retrained = None
-    if looked.source.part != ELSEWHERE:
-        retrained = retrained_from(looked.run, list_runs(looked.workspace.runs_dir))
+    if view.source.part != ELSEWHERE:
+        retrained = retrained_from(view.run, list_runs(view.workspace.runs_dir))
     if not since and retrained is None:
         return
     with st.container(border=True):
         if since:
-            _draw_steps(looked, since, retrained)
+            _draw_steps(view, since, retrained)
         if retrained is not None and retrained.is_active:
             st.markdown("**Retraining with the same settings**")
-            draw_live(looked.workspace, retrained)
+            draw_live(view.workspace, retrained)
         elif retrained is not None:
-            draw_difference(looked.workspace, looked.run, retrained)
+            draw_difference(view.workspace, view.run, retrained)
 
 
 def steps_since(run: Run, decisions: Decisions) -> list[str]:
@@ -79,8 +79,8 @@ def retrained_from(run: Run, runs: Sequence[Run]) -> Run | None:
     return None
 
 
-def _draw_steps(looked: Looked, since: Sequence[str], retrained: Run | None) -> None:
-    decisions = looked.decided.decisions
+def _draw_steps(view: EvaluationView, since: Sequence[str], retrained: Run | None) -> None:
+    decisions = view.curated.decisions
     st.markdown("**Corrections since this run was trained**")
     st.caption(" · ".join(words.plain(label) for label in since[-5:]))
     covered = (
@@ -94,9 +94,9 @@ def _draw_steps(looked: Looked, since: Sequence[str], retrained: Run | None) -> 
             icon=":material/undo:",
             help=f"Undo: {words.plain(since[-1])}",
         ):
-            take_step(looked.decided, "undo")
+            take_step(view.curated, "undo")
         is_busy = retrained is not None and retrained.is_active
-        may_retrain = looked.source.part != ELSEWHERE and not covered
+        may_retrain = view.source.part != ELSEWHERE and not covered
         if may_retrain and st.button(
             "Retrain and compare",
             key="retrain",
@@ -105,17 +105,17 @@ def _draw_steps(looked: Looked, since: Sequence[str], retrained: Run | None) -> 
             disabled=is_busy,
             help="Trains a run with the same settings on the corrected photos, then compares both.",
         ):
-            retrain(looked.workspace, looked.run, RETRAINED)
+            retrain(view.workspace, view.run, RETRAINED)
             st.rerun()
 
 
-def _correct(looked: Looked, position: int, class_name: str | None) -> None:
+def _correct(view: EvaluationView, position: int, class_name: str | None) -> None:
     """Move a photo to a class, or exclude it for None, and close its dialog."""
-    record = looked.record(position)
+    record = view.record(position)
     if record is None:
         return
     st.session_state.pop(PHOTO, None)
     if class_name is None:
-        exclude(looked.decided, [record.path], REASON)
+        exclude(view.curated, [record.path], REASON)
     else:
-        move(looked.decided, [record.path], class_name, REASON)
+        move(view.curated, [record.path], class_name, REASON)

@@ -5,18 +5,24 @@ from __future__ import annotations
 import streamlit as st
 
 from tl_core.charts.base import percent
-from ui.evaluate.corrections import draw_mending
-from ui.runs.evaluations import PHOTO, Looked
-from ui.runs.photo_details import WIDTH, Seen, draw_heat, draw_neighbours, draw_probabilities
+from ui.evaluate.corrections import draw_correction
+from ui.runs.evaluations import PHOTO, EvaluationView
+from ui.runs.photo_details import (
+    WIDTH,
+    ClassifiedPhoto,
+    draw_heat,
+    draw_neighbours,
+    draw_probabilities,
+)
 from ui.shared.errors import guarded
 from ui.shared.words import plain
 
 
-def draw_closer(looked: Looked) -> None:
+def draw_photo_details(view: EvaluationView) -> None:
     """Open the drawer of the photo that was clicked, while it is one of these."""
     path = st.session_state.get(PHOTO)
-    if path in looked.evaluation.paths:
-        _drawer(looked, looked.evaluation.paths.index(path))
+    if path in view.evaluation.paths:
+        _drawer(view, view.evaluation.paths.index(path))
 
 
 def _close() -> None:
@@ -25,9 +31,9 @@ def _close() -> None:
 
 @st.dialog("Photo details", width=WIDTH, position="right", on_dismiss=_close)
 @guarded
-def _drawer(looked: Looked, position: int) -> None:
-    evaluation = looked.evaluation
-    record = looked.record(position)
+def _drawer(view: EvaluationView, position: int) -> None:
+    evaluation = view.evaluation
+    record = view.record(position)
     if record is None:
         st.caption("The file of this photo is missing.")
         return
@@ -42,8 +48,10 @@ def _drawer(looked: Looked, position: int) -> None:
         st.caption(plain(record.path))
         if bool(evaluation.is_none_of_these[position]):
             st.caption(":material/help: With the current threshold this photo is “none of these”.")
-    draw_mending(looked, position, prefix="closer")
-    seen = Seen(looked.workspace, looked.run, record.sha256, looked.decided.raw.path_of(record))
-    draw_heat(seen, [answer, true])
+    draw_correction(view, position, prefix="closer")
+    photo = ClassifiedPhoto(
+        view.workspace, view.run, record.sha256, view.curated.raw.path_of(record)
+    )
+    draw_heat(photo, [answer, true])
     draw_probabilities(names, evaluation.probabilities[position], names)
-    draw_neighbours(seen)
+    draw_neighbours(photo)

@@ -9,19 +9,19 @@ import streamlit as st
 
 from tl_core.evaluation.report import Evaluation
 from tl_core.runs.store import Run
-from ui.runs.evaluations import Looked
+from ui.runs.evaluations import EvaluationView
 from ui.shared.csv import csv_text
 
 
-def draw_downloads(looked: Looked) -> None:
+def draw_downloads(view: EvaluationView) -> None:
     """Draw the menu of downloads; a file is made when it is asked for."""
-    stem = f"{looked.run.id}_{looked.evaluation.part}"
+    stem = f"{view.run.id}_{view.evaluation.part}"
     with st.popover(
         "Download", icon=":material/download:", key="evaluate_downloads", width="stretch"
     ):
         st.download_button(
             "Predictions (CSV)",
-            lambda: predictions_csv(looked.evaluation).encode("utf-8"),
+            lambda: predictions_csv(view.evaluation).encode("utf-8"),
             file_name=f"{stem}_predictions.csv",
             mime="text/csv",
             key="download_predictions",
@@ -32,7 +32,7 @@ def draw_downloads(looked: Looked) -> None:
         )
         st.download_button(
             "Report (JSON)",
-            lambda: report_json(looked.run, looked.evaluation).encode("utf-8"),
+            lambda: report_json(view.run, view.evaluation).encode("utf-8"),
             file_name=f"{stem}_report.json",
             mime="application/json",
             key="download_report",

@@ -7,9 +7,9 @@ import streamlit as st
 
 from tl_core.charts.base import percent
 from tl_core.charts.classes import probability_chart
-from ui.evaluate.corrections import draw_aftermath, draw_mending
+from ui.evaluate.corrections import draw_correction, draw_retraining
 from ui.evaluate.photos import draw_opener, draw_tile, page_of, tiles_of
-from ui.runs.evaluations import Looked
+from ui.runs.evaluations import EvaluationView
 from ui.shared import words
 
 WORST, UNSURE = "Worst mistakes", "Least sure"
@@ -18,10 +18,10 @@ CARD_WIDTH = 250
 NUM_CLASSES_SHOWN = 3
 
 
-def draw_mistakes(looked: Looked) -> None:
+def draw_mistakes(view: EvaluationView) -> None:
     """Draw what was decided so far, then the cards."""
-    draw_aftermath(looked)
-    evaluation = looked.evaluation
+    draw_retraining(view)
+    evaluation = view.evaluation
     bar = st.container(horizontal=True, vertical_alignment="center")
     with bar:
         order = st.segmented_control(
@@ -50,19 +50,19 @@ def draw_mistakes(looked: Looked) -> None:
                 else "the most confident wrong answer first"
             )
         )
-    shown = page_of(looked, positions, f"mistakes_{order}", PAGE_SIZE)
-    tiles = tiles_of(looked, shown)
+    shown = page_of(view, positions, f"mistakes_{order}", PAGE_SIZE)
+    tiles = tiles_of(view, shown)
     with st.grid("auto", min_column_width=CARD_WIDTH, gap="medium"):
         for position in shown:
             with st.container(border=True, height="stretch", gap="xsmall"):
-                _draw_card(looked, position, tiles[position])
+                _draw_card(view, position, tiles[position])
 
 
-def _draw_card(looked: Looked, position: int, tile: bytes | None) -> None:
-    evaluation = looked.evaluation
+def _draw_card(view: EvaluationView, position: int, tile: bytes | None) -> None:
+    evaluation = view.evaluation
     names = evaluation.class_names
     true, answer = names[evaluation.labels[position]], names[evaluation.predicted[position]]
-    draw_tile(looked, position, tile)
+    draw_tile(view, position, tile)
     sure = percent(float(evaluation.confidence[position]))
     with st.container(gap="xxsmall"):
         if true == answer:
@@ -71,7 +71,7 @@ def _draw_card(looked: Looked, position: int, tile: bytes | None) -> None:
             st.markdown(f":red[:material/close:] **{words.plain(answer)}**, {sure}")
         st.caption(
             f"Class **{words.plain(true)}** · "
-            f"{words.plain(looked.evaluation.paths[position].rpartition('/')[2])}"
+            f"{words.plain(view.evaluation.paths[position].rpartition('/')[2])}"
         )
     order = evaluation.probabilities[position].argsort(kind="stable")[::-1][:NUM_CLASSES_SHOWN]
     top = pd.DataFrame(
@@ -82,5 +82,5 @@ def _draw_card(looked: Looked, position: int, tile: bytes | None) -> None:
     )
     st.altair_chart(probability_chart(top, names), alt=f"{answer} {sure}, is {true}")
     with st.container(gap="xxsmall"):
-        draw_opener(looked, position, "Details", "mistakes")
-        draw_mending(looked, position, prefix="card")
+        draw_opener(view, position, "Details", "mistakes")
+        draw_correction(view, position, prefix="card")

@@ -10,16 +10,16 @@ from tl_core.charts.evaluation import intervals_chart, recall_chart
 from tl_core.errors import DatasetError
 from tl_core.evaluation.report import Evaluation
 from ui.evaluate.source import ask_for_folder
-from ui.runs.evaluations import ELSEWHERE, TEST, Looked, Source, evaluate
+from ui.runs.evaluations import ELSEWHERE, TEST, EvaluationView, Source, evaluate
 from ui.shared import words
 from ui.shared.page_layout import section
 
 OWN = "Own test photos"
 
 
-def draw_elsewhere(looked: Looked) -> None:
+def draw_other_folder(view: EvaluationView) -> None:
     """Draw both sets of figures, or ask for the other folder."""
-    if looked.source.part != ELSEWHERE:
+    if view.source.part != ELSEWHERE:
         with st.container(border=True, horizontal_alignment="center"):
             st.space("small")
             st.markdown("## :material/folder_open:", text_alignment="center")
@@ -33,13 +33,13 @@ def draw_elsewhere(looked: Looked) -> None:
             )
             st.space("small")
         return
-    there = looked.evaluation
+    there = view.evaluation
     name = there.data_dir.name
     _draw_left_out(there)
     try:
-        own = evaluate(looked.workspace, looked.run, Source(TEST))
+        own = evaluate(view.workspace, view.run, Source(TEST))
     except DatasetError as error:
-        section(f"{words.plain(name)}: {looked.headline}")
+        section(f"{words.plain(name)}: {view.headline}")
         st.caption(
             f"The own test photos are not available to compare with. {words.plain(str(error))}"
         )

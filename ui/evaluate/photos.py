@@ -7,7 +7,7 @@ from functools import partial
 
 import streamlit as st
 
-from ui.runs.evaluations import PHOTO, Looked
+from ui.runs.evaluations import PHOTO, EvaluationView
 from ui.shared.pagination import page_key
 from ui.shared.thumbnails import thumbnails
 from ui.shared.tile_grid import Tile, open_grid
@@ -17,7 +17,9 @@ TILE_WIDTH = 132
 HINT = "Details: where the model looked, and the most similar training photos"
 
 
-def page_of(looked: Looked, positions: Sequence[int], prefix: str, page_size: int) -> Sequence[int]:
+def page_of(
+    view: EvaluationView, positions: Sequence[int], prefix: str, page_size: int
+) -> Sequence[int]:
     """Draw the page picker when there are several pages, and return those of the chosen one.
 
     Each run, each set of photos and each ``prefix`` has a page of its own.
@@ -26,67 +28,72 @@ def page_of(looked: Looked, positions: Sequence[int], prefix: str, page_size: in
     if num_pages <= 1:
         return positions
     with st.container(horizontal_alignment="center"):
-        key = page_key(prefix, looked.run.id, looked.source)
+        key = page_key(prefix, view.run.id, view.source)
         page = min(num_pages, st.pagination(num_pages, key=key))
     return positions[(page - 1) * page_size : page * page_size]
 
 
-def tiles_of(looked: Looked, positions: Sequence[int]) -> dict[int, bytes | None]:
+def tiles_of(view: EvaluationView, positions: Sequence[int]) -> dict[int, bytes | None]:
     """Return the thumbnails of images by position; None for one that cannot be read."""
-    records = {place: looked.record(place) for place in positions}
+    records = {place: view.record(place) for place in positions}
     there = {place: record for place, record in records.items() if record is not None}
-    made = thumbnails(looked.workspace, looked.decided.raw, list(there.values()))
+    made = thumbnails(view.workspace, view.curated.raw, list(there.values()))
     return {**dict.fromkeys(positions), **dict(zip(there, made, strict=True))}
 
 
-def draw_tile(looked: Looked, position: int, data: bytes | None) -> None:
+def draw_tile(view: EvaluationView, position: int, data: bytes | None) -> None:
     """Draw one thumbnail, or what is in its place."""
-    path = looked.evaluation.paths[position]
+    path = view.evaluation.paths[position]
     if data is None:
         st.caption(f":material/broken_image: {plain(path)} cannot be read any more")
     else:
-        st.image(data, width="stretch", alt=f"{_true_class(looked, position)}: {path}")
+        st.image(data, width="stretch", alt=f"{_true_class(view, position)}: {path}")
 
 
 def draw_photos(
-    looked: Looked, positions: Sequence[int], notes: Sequence[str], *, prefix: str, page_size: int
+    view: EvaluationView,
+    positions: Sequence[int],
+    notes: Sequence[str],
+    *,
+    prefix: str,
+    page_size: int,
 ) -> None:
     """Draw tiles that open the photo from near."""
     if not positions:
         st.caption("No photos here.")
         return
     note_of = dict(zip(positions, notes, strict=True))
-    shown = page_of(looked, positions, prefix, page_size)
-    pictures = tiles_of(looked, shown)
-    paths = looked.evaluation.paths
+    shown = page_of(view, positions, prefix, page_size)
+    pictures = tiles_of(view, shown)
+    paths = view.evaluation.paths
     tiles = [
-        Tile(paths[place], note_of[place], _true_class(looked, place), pictures[place])
+        Tile(paths[place], note_of[place], _true_class(view, place), pictures[place])
         for place in shown
     ]
-    open_grid(tiles, f"{prefix}_photos", partial(open_photo, looked), TILE_WIDTH, HINT)
+    open_grid(tiles, f"{prefix}_photos", partial(open_photo, view), TILE_WIDTH, HINT)
     if len(shown) < len(positions):
         st.caption(f"{number_of(len(positions), 'photo')} in all.")
 
 
-def draw_opener(looked: Looked, position: int, label: str, prefix: str) -> None:
+def draw_opener(view: EvaluationView, position: int, label: str, prefix: str) -> None:
     """Draw the button that opens a photo from near."""
-    path = looked.evaluation.paths[position]
+    path = view.evaluation.paths[position]
     st.button(
         label,
         key=f"{prefix}_open_{path}",
         icon=":material/zoom_in:",
         type="tertiary",
         on_click=open_photo,
-        args=(looked, path),
+        args=(view, path),
         help=HINT,
     )
 
 
-def _true_class(looked: Looked, position: int) -> str:
-    return looked.evaluation.class_names[looked.evaluation.labels[position]]
+def _true_class(view: EvaluationView, position: int) -> str:
+    return view.evaluation.class_names[view.evaluation.labels[position]]
 
 
-def open_photo(looked: Looked, path: str) -> None:
+def open_photo(view: EvaluationView, path: str) -> None:
     """Open a photo from near; a path that the evaluation does not have is passed over."""
-    if path in looked.evaluation.paths:
+    if path in view.evaluation.paths:
         st.session_state[PHOTO] = path

@@ -14,7 +14,7 @@ from tl_core.evaluation.report import Evaluation
 from tl_core.head.out_of_distribution import OODDetector, Thresholds, load_detector
 from tl_core.inference.rejection import set_target
 from ui.evaluate.photos import draw_photos
-from ui.runs.evaluations import Looked
+from ui.runs.evaluations import EvaluationView
 from ui.shared import session_keys, words
 from ui.shared.page_layout import section
 
@@ -22,13 +22,13 @@ MAX_TARGET = 30  # per cent; beyond, a classifier is of little use
 PAGE_SIZE = 12
 
 
-def draw_trust(looked: Looked) -> None:
+def draw_reliability(view: EvaluationView) -> None:
     """Draw the reliability diagram and the choice of when to name no class."""
     left, right = st.columns(2, gap="large")
     with left:
-        _draw_reliability(looked.evaluation)
+        _draw_reliability(view.evaluation)
     with right:
-        _draw_none_of_these(looked)
+        _draw_none_of_these(view)
 
 
 def reliability_words(evaluation: Evaluation) -> str:
@@ -75,19 +75,19 @@ def _draw_reliability(evaluation: Evaluation) -> None:
         st.caption(f":material/info: {words.plain(calibration.note)}")
 
 
-def _draw_none_of_these(looked: Looked) -> None:
+def _draw_none_of_these(view: EvaluationView) -> None:
     section(
         "None of these",
         "A photo unlike all training photos, or without a probable class, can be rejected as “none "
         "of these”. Choose how many photos of the classes may be rejected by mistake.",
     )
-    known = load_detector(looked.run.run_dir)
-    if known is None or looked.evaluation.thresholds is None:
+    known = load_detector(view.run.run_dir)
+    if known is None or view.evaluation.thresholds is None:
         st.caption("Not available: the training photos of this run are missing.")
         return
-    target = _choose_target(looked, known)
+    target = _choose_target(view, known)
     thresholds = known.choose(target)
-    evaluation = dataclasses.replace(looked.evaluation, thresholds=thresholds)
+    evaluation = dataclasses.replace(view.evaluation, thresholds=thresholds)
     rows = pd.DataFrame(coverage_rows(evaluation))
     turned_away = [int(place) for place in evaluation.is_none_of_these.nonzero()[0]]
     st.altair_chart(
@@ -114,13 +114,13 @@ def _draw_none_of_these(looked: Looked) -> None:
             if opened.open:
                 names = evaluation.class_names
                 notes = [names[evaluation.predicted[place]] for place in turned_away]
-                draw_photos(looked, turned_away, notes, prefix="turned", page_size=PAGE_SIZE)
+                draw_photos(view, turned_away, notes, prefix="turned", page_size=PAGE_SIZE)
 
 
-def _choose_target(looked: Looked, known: OODDetector) -> float:
+def _choose_target(view: EvaluationView, known: OODDetector) -> float:
     """Draw the slider and the button that keeps its value with the run; return the share."""
     held = round(100 * known.thresholds.target)
-    key = f"target_{looked.run.id}"
+    key = f"target_{view.run.id}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.slider(
             "Photos of the classes that may be rejected",
@@ -139,7 +139,7 @@ def _choose_target(looked: Looked, known: OODDetector) -> float:
             disabled=chosen == held,
             help="Saved with the run and used by Classify from now on.",
         ):
-            set_target(looked.run.run_dir, chosen / 100)
+            set_target(view.run.run_dir, chosen / 100)
             st.session_state[session_keys.NOTICE] = f"Threshold saved: up to {chosen} % rejected"
             st.rerun()
     return chosen / 100

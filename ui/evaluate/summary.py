@@ -8,17 +8,17 @@ import streamlit as st
 from tl_core.charts.base import percent
 from tl_core.charts.evaluation import curves_chart
 from tl_core.evaluation.report import Evaluation
-from ui.runs.evaluations import Looked
+from ui.runs.evaluations import EvaluationView
 from ui.shared import words
 from ui.shared.page_layout import section
 
 MAX_REASONS = 30
 
 
-def draw_summary(looked: Looked) -> None:
+def draw_summary(view: EvaluationView) -> None:
     """Draw all figures of the evaluation."""
-    evaluation = looked.evaluation
-    _draw_headline(looked)
+    evaluation = view.evaluation
+    _draw_headline(view)
     section(
         "Each class",
         "Precision: of its answers, how many were right. Recall: of its photos, "
@@ -99,13 +99,13 @@ def curve_points(evaluation: Evaluation, kind: str) -> pd.DataFrame:
     return pd.concat(filled) if filled else parts[0]
 
 
-def _draw_headline(looked: Looked) -> None:
-    evaluation = looked.evaluation
+def _draw_headline(view: EvaluationView) -> None:
+    evaluation = view.evaluation
     with st.container(gap="xxsmall"):
-        st.markdown(f"## {looked.headline}")
+        st.markdown(f"## {view.headline}")
         st.markdown(
             f"{int(evaluation.is_right.sum()):,} of "
-            f"{words.number_of(evaluation.num_images, 'photo')} {words.plain(looked.photos)} "
+            f"{words.number_of(evaluation.num_images, 'photo')} {words.plain(view.photos)} "
             "got the right answer. In brackets: where the true figure lies, with 95 % certainty."
         )
     tiles = [

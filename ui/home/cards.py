@@ -9,7 +9,7 @@ import streamlit as st
 
 from tl_core.data.dataset import DatasetIndex, ImageRecord
 from tl_core.runs.store import Run
-from ui.datasets.dataset_view import found_in_line
+from ui.datasets.dataset_view import findings_summary
 from ui.shared import words
 from ui.shared.address import page_link
 from ui.shared.errors import guarded
@@ -39,7 +39,7 @@ def draw_steps(studio: Studio, index: DatasetIndex | None, runs: Sequence[Run]) 
 
 
 def _found(studio: Studio) -> str | None:
-    return None if studio.dataset is None else found_in_line(studio.workspace, studio.dataset)
+    return None if studio.dataset is None else findings_summary(studio.workspace, studio.dataset)
 
 
 @guarded

@@ -50,7 +50,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Looked:
+class EvaluationView:
     """A run, what it says about some photos, and the folder they lie in.
 
     Attributes:
@@ -58,19 +58,19 @@ class Looked:
         run: the run.
         source: which photos were asked for.
         evaluation: the figures.
-        decided: the photos' folder, as it lies there and with what was decided about it.
+        curated: the photos' folder, as it lies there and with what was decided about it.
     """
 
     workspace: Workspace
     run: Run
     source: Source
     evaluation: Evaluation
-    decided: CuratedDataset
+    curated: CuratedDataset
 
     def record(self, position: int) -> ImageRecord | None:
         """Return the file of an image of the evaluation; None when it is gone meanwhile."""
         path = self.evaluation.paths[position]
-        return next((record for record in self.decided.raw.records if record.path == path), None)
+        return next((record for record in self.curated.raw.records if record.path == path), None)
 
     @property
     def photos(self) -> str:
@@ -94,7 +94,7 @@ NUM_KEPT = 4
 Slot = tuple[str, str, str]
 
 
-def look(workspace: Workspace, run: Run, source: Source) -> Looked | None:
+def look(workspace: Workspace, run: Run, source: Source) -> EvaluationView | None:
     """Return what a run says about some photos; None while the worker finds out.
 
     Meanwhile the progress is drawn, and the page is drawn again when it is over.
@@ -107,7 +107,7 @@ def look(workspace: Workspace, run: Run, source: Source) -> Looked | None:
     if evaluation is None:
         return None
     dataset = source.folder or dataset_of(workspace, run)
-    return Looked(workspace, run, source, evaluation, load_curated(workspace, dataset))
+    return EvaluationView(workspace, run, source, evaluation, load_curated(workspace, dataset))
 
 
 def evaluate(workspace: Workspace, run: Run, source: Source) -> Evaluation | None:

@@ -27,7 +27,7 @@ NUM_CLASSES_SHOWN = 8
 
 
 @dataclass(frozen=True)
-class Seen:
+class ClassifiedPhoto:
     """A photo that a run answered for: ``image`` is its path or its bytes, ``sha256`` theirs."""
 
     workspace: Workspace
@@ -36,7 +36,7 @@ class Seen:
     image: ImageSource
 
 
-def draw_heat(seen: Seen, classes: Sequence[str]) -> None:
+def draw_heat(photo: ClassifiedPhoto, classes: Sequence[str]) -> None:
     """Draw the photo with where the run looked for one of some classes, the first to begin with."""
     left, right = st.columns(2, gap="medium")
     shown = left.segmented_control(
@@ -44,7 +44,7 @@ def draw_heat(seen: Seen, classes: Sequence[str]) -> None:
         list(dict.fromkeys(classes)),
         default=classes[0],
         format_func=plain,
-        key=f"closer_class_{seen.sha256}",
+        key=f"closer_class_{photo.sha256}",
         required=True,
         help="The brighter an area, the more it supports that class (Grad-CAM).",
     )
@@ -53,7 +53,7 @@ def draw_heat(seen: Seen, classes: Sequence[str]) -> None:
     with picture, st.spinner("Computing"):
         try:
             explanation = explained(
-                seen.workspace, seen.run, seen.sha256, seen.image, shown or classes[0]
+                photo.workspace, photo.run, photo.sha256, photo.image, shown or classes[0]
             )
         except ImageError as error:
             st.warning(plain(str(error)), icon=":material/broken_image:")
@@ -78,21 +78,21 @@ def draw_probabilities(
     )
 
 
-def draw_neighbours(seen: Seen) -> None:
+def draw_neighbours(photo: ClassifiedPhoto) -> None:
     """Draw the training photos that are most like it, as far as they are still there."""
     st.markdown("**Most similar training photos**")
     try:
-        raw = load_curated(seen.workspace, dataset_of(seen.workspace, seen.run)).raw
+        raw = load_curated(photo.workspace, dataset_of(photo.workspace, photo.run)).raw
     except DatasetError as error:
         st.caption(plain(str(error)))
         return
-    found = nearest(seen.workspace, seen.run, seen.sha256, seen.image)
+    found = nearest(photo.workspace, photo.run, photo.sha256, photo.image)
     by_content = {record.sha256: record for record in raw.records}
     there = [one for one in found if one.sha256 in by_content]
     if not there:
         st.caption("The training photos of this run are missing.")
         return
-    tiles = thumbnails(seen.workspace, raw, [by_content[one.sha256] for one in there])
+    tiles = thumbnails(photo.workspace, raw, [by_content[one.sha256] for one in there])
     with st.grid("auto", min_column_width=120, gap="small"):
         for one, data in zip(there, tiles, strict=True):
             if data is not None:

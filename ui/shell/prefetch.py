@@ -11,7 +11,7 @@ from ui.shared import session_keys
 from ui.shell.page import Studio
 
 
-def prepare_quietly(studio: Studio, config: TrainConfig) -> None:
+def prepare_features_ahead(studio: Studio, config: TrainConfig) -> None:
     """Ask for the features that training with ``config`` would need, once for each content.
 
     The job waits behind all training and gives way to it. Asked once a session for the same

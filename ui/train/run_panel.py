@@ -52,8 +52,10 @@ def _draw_actions(workspace: Workspace, run: Run) -> None:
         if improvable:
             draw_improve(workspace, run)
         if run.is_loadable:
-            _draw_way("Classify", "go_classify", ":material/image_search:", CLASSIFY_PAGE, run)
-            _draw_way(
+            _draw_page_button(
+                "Classify", "go_classify", ":material/image_search:", CLASSIFY_PAGE, run
+            )
+            _draw_page_button(
                 "Evaluate",
                 "go_evaluate",
                 ":material/analytics:",
@@ -72,7 +74,7 @@ def _draw_actions(workspace: Workspace, run: Run) -> None:
         )
 
 
-def _draw_way(
+def _draw_page_button(
     title: str,
     key: str,
     icon: str,
