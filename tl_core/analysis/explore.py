@@ -14,12 +14,13 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
 from tl_core.analysis.cache import ExploreFiles
+from tl_core.analysis.group_effect import find_group_effect
 from tl_core.analysis.learning_curve import learning_curve
 from tl_core.analysis.projection import pca_2d
 from tl_core.config.training import TrainConfig
@@ -218,6 +219,9 @@ def _audit(
         features=features,
         **monitor.callbacks,
     )
+    if features is not None:
+        effect = find_group_effect(index, features, monitor)
+        audit = replace(audit, findings=(*audit.findings, *effect))
     files.write_audit(audit, has_features=features is not None)
 
 

@@ -6,8 +6,9 @@ import io
 from pathlib import Path
 
 import pytest
-from conftest import draw_image
+from conftest import MakeDataset, draw_image
 
+from tl_core.data.dataset import scan_dataset
 from tl_core.data.ingest.uploads import UploadOutcome, store_uploads
 from tl_core.data.layout.plan import read_layout
 from tl_core.errors import DatasetError, Stopped
@@ -251,3 +252,34 @@ def test_progress_counts_files(tmp_path: Path) -> None:
     uploads = [("cats/1.png", photo(1)), ("cats/2.txt", b"")]
     store_uploads(uploads, tmp_path / "pets", monitor=Monitor(told.append))
     assert [(progress.done, progress.total) for progress in told] == [(1, 2), (2, 2)]
+
+
+def test_photos_of_a_taxonomy_go_to_the_level_that_names_the_class(
+    tmp_path: Path, make_dataset: MakeDataset
+) -> None:
+    counts = {"fish/cod": 2, "fish/eel": 2, "birds/owl": 2, "birds/tit": 2}
+    out_dir = make_dataset(counts, tmp_path / "zoo")
+
+    known = store_uploads([("new.png", photo(31))], out_dir, class_name="owl")
+    new = store_uploads([("new.png", photo(41))], out_dir, class_name="jay")
+
+    assert known[0].path == "birds/owl/new.png"
+    assert new[0].path is not None
+    assert scan_dataset(out_dir).class_counts() == {
+        "cod": 2,
+        "eel": 2,
+        "jay": 1,
+        "owl": 3,
+        "tit": 2,
+    }
+
+
+def test_photos_cannot_be_added_to_classes_of_a_label_file(tmp_path: Path) -> None:
+    rows = ["id,label"]
+    for n in range(6):
+        (tmp_path / f"{n * 7919 % 9973:04x}.png").write_bytes(photo(n))
+        rows.append(f"{n * 7919 % 9973:04x},{'ab'[n % 2]}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+
+    with pytest.raises(DatasetError, match=r"read as 'table:labels\.csv'.*export a cleaned copy"):
+        store_uploads([("new.png", photo(31))], tmp_path, class_name="a")

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
-from tl_core.data.curation.store import follow_changed_files, load_decisions
+from tl_core.data.curation.store import follow_changed_files, kept_layout, load_decisions
 from tl_core.data.file_names import (
     UnsafeName,
     debris_kind,
@@ -78,9 +78,25 @@ def class_home(layout: Layout, class_name: str, part_folder: str = "train") -> P
     parents = [PurePosixPath(folder).parent for folder in folders]
     if all(parent == base for parent in parents):
         return base / name
+    if all(_part_of_folder(parent) is None for parent in parents):  # levels, and no split
+        return parents[0] / name
     part = part_of_name(part_folder)
     fitting = (parent for parent in parents if _part_of_folder(parent) == part)
     return next(fitting, base / part_folder) / name
+
+
+def check_has_folders(layout: Layout, name: str) -> None:
+    """Refuse to add to classes that are not folders.
+
+    Raises:
+        DatasetError: they come from a label file or from the names of files.
+    """
+    if layout.classes and not any(layout.classes.values()):
+        raise DatasetError(
+            f"Expected class folders in '{name}', but its classes are read as '{layout.name}'. Add "
+            "the photos where they come from, or export a cleaned copy, which has class folders, "
+            "and add to that."
+        )
 
 
 def _part_of_folder(folder: PurePosixPath) -> str | None:
@@ -207,7 +223,9 @@ def _own_layout(workspace: Workspace, data_dir: Path) -> Layout:
             f"Expected a dataset of the workspace, received '{data_dir}'. A folder given by path "
             "is never written to: change it there, or add a copy of it."
         )
-    return read_layout(data_dir)
+    layout = read_layout(data_dir, layout=kept_layout(workspace, data_dir))
+    check_has_folders(layout, data_dir.name)
+    return layout
 
 
 def _folders_of(layout: Layout, class_name: str) -> list[str]:

@@ -25,7 +25,7 @@ from tl_core.data.file_names import (
 from tl_core.data.images.decode import MAX_FILE_BYTES
 from tl_core.data.images.images import SUFFIXES, inspect_image
 from tl_core.data.ingest.archive import MAX_BYTES, MAX_FILES, ArchiveSource, unpack_to
-from tl_core.data.ingest.class_folders import class_folder_name, class_home
+from tl_core.data.ingest.class_folders import check_has_folders, class_folder_name, class_home
 from tl_core.data.layout.folder_layout import Layout
 from tl_core.data.layout.plan import read_layout
 from tl_core.data.layout.split_names import part_of_name
@@ -58,6 +58,7 @@ def store_uploads(
     out_dir: Path,
     *,
     class_name: str | None = None,
+    layout: str | None = None,
     monitor: Monitor = SILENT,
     max_files: int = MAX_FILES,
     max_bytes: int = MAX_BYTES,
@@ -74,6 +75,7 @@ def store_uploads(
         files: (name, content) pairs. A folder upload names them like ``"pets/cats/1.jpg"``.
         out_dir: The dataset's folder; made when missing.
         class_name: Put every file straight into this class, whatever folders its name lists.
+        layout: How the dataset is read, when that was chosen.
         monitor: Counts the files looked at; checked before each.
         max_files: Most files that are taken.
         max_bytes: Most bytes that are taken in all.
@@ -82,22 +84,23 @@ def store_uploads(
         One outcome a file, in order.
 
     Raises:
-        DatasetError: the class name cannot be one, the files cannot be written, or are more
-            than the limits allow; nothing was changed.
+        DatasetError: the class name cannot be one, the classes are no folders, the files cannot
+            be written, or are more than the limits allow; nothing was changed.
         Stopped: ``monitor`` was asked to stop; nothing was changed.
     """
-    layout = read_layout(out_dir) if out_dir.exists() else Layout()
+    found = read_layout(out_dir, layout=layout) if out_dir.exists() else Layout()
+    check_has_folders(found, out_dir.name)
     class_folder = None
     if class_name is not None:
-        known = class_name in layout.classes
-        class_folder = class_home(layout, class_name if known else class_folder_name(class_name))
+        known = class_name in found.classes
+        class_folder = class_home(found, class_name if known else class_folder_name(class_name))
     uploads = list(files)
     if len(uploads) > max_files:
         raise DatasetError(
             f"Expected at most {max_files:,} files at once, received {len(uploads):,}. Upload "
             f"fewer, or a zip."
         )
-    places = _places([name for name, _ in uploads], layout, class_folder)
+    places = _places([name for name, _ in uploads], found, class_folder)
     outcomes: list[UploadOutcome] = []
     stage = monitor.stage("upload", len(uploads))
     try:
@@ -119,7 +122,11 @@ def store_uploads(
 
 
 def add_archives(
-    sources: Sequence[ArchiveSource], out_dir: Path, *, monitor: Monitor = SILENT
+    sources: Sequence[ArchiveSource],
+    out_dir: Path,
+    *,
+    layout: str | None = None,
+    monitor: Monitor = SILENT,
 ) -> list[UploadOutcome]:
     """Add the images of archives to a dataset that stands; see :func:`store_uploads`.
 
@@ -140,6 +147,7 @@ def add_archives(
                 [(path.relative_to(folder).as_posix(), _LazyFile(path)) for path in files],
                 out_dir,
                 class_name=source.class_name,
+                layout=layout,
                 monitor=monitor,
             )
     return outcomes

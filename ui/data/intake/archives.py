@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.typing import UploadedFile
 
+from tl_core.data.curation.store import kept_layout
 from tl_core.data.ingest.archive import (
     ARCHIVE_ENDINGS,
     ArchiveContents,
@@ -51,7 +52,12 @@ def draw_archives(studio: Studio) -> None:
     out_dir = target.folder()
     if target.standing is not None:
         with adding(out_dir.name) as bar:
-            outcomes = add_archives(sources, out_dir, monitor=Monitor(shower(bar)))
+            outcomes = add_archives(
+                sources,
+                out_dir,
+                layout=kept_layout(studio.workspace, out_dir),
+                monitor=Monitor(shower(bar)),
+            )
         left_out = [(one.name, one.reason or "") for one in outcomes if not one.is_stored]
         finish(studio, out_dir, sum(one.is_stored for one in outcomes), left_out)
     with adding(target.name.strip()) as bar:

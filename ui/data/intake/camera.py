@@ -6,6 +6,7 @@ import uuid
 
 import streamlit as st
 
+from tl_core.data.curation.store import kept_layout
 from tl_core.data.ingest.uploads import store_uploads
 from ui.data.intake.parts import draw_class, draw_target, fresh, given
 from ui.datasets.picker import choose_dataset, dataset_id
@@ -34,6 +35,7 @@ def draw_camera(studio: Studio) -> None:
             [(f"camera_{uuid.uuid4().hex[:12]}.jpg", data)],
             folder,
             class_name=class_name,
+            layout=kept_layout(studio.workspace, folder),
         )
         taken = st.session_state.setdefault(session_keys.SHOTS, [])
         if outcome.is_stored:

@@ -22,7 +22,7 @@ def draw_classes(studio: Studio) -> None:
     if studio.dataset is None or not studio.dataset.is_ours:
         st.caption("A folder opened by its path is never written to. Change its classes there.")
         return
-    names = class_names(studio.dataset.path)
+    names = class_names(studio, studio.dataset.path)
     st.markdown(
         f"**{number_of(len(names), 'class', 'classes')}** in *{plain(studio.dataset.title)}*: "
         + ", ".join(plain(name) for name in names[:20])

@@ -12,6 +12,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.typing import UploadedFile
 
+from tl_core.data.curation.store import kept_layout
 from tl_core.data.file_names import safe_component
 from tl_core.data.ingest.uploads import UploadOutcome, store_uploads
 from tl_core.data.layout.folder_layout import natural_key
@@ -55,18 +56,19 @@ class Target:
 
     def class_names(self) -> list[str]:
         """Return the classes that it has already."""
-        return [] if self.standing is None else class_names(self.standing)
+        return [] if self.standing is None else class_names(self.studio, self.standing)
 
 
-def class_names(data_dir: Path) -> list[str]:
+def class_names(studio: Studio, data_dir: Path) -> list[str]:
     """Return the classes of a dataset in order, those without a picture yet among them."""
-    return _class_names(str(data_dir), folder_stamp(data_dir))
+    layout = kept_layout(studio.workspace, data_dir)
+    return _class_names(str(data_dir), layout, folder_stamp(data_dir))
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def _class_names(data_dir: str, stamp: tuple[int, int]) -> list[str]:
+def _class_names(data_dir: str, layout: str | None, stamp: tuple[int, int]) -> list[str]:
     """Walk the dataset once for each state of it: with many pictures that takes a second."""
-    return sorted(read_layout(Path(data_dir)).classes, key=natural_key)
+    return sorted(read_layout(Path(data_dir), layout=layout).classes, key=natural_key)
 
 
 def draw_target(studio: Studio, prefix: str, suggestion: str = "") -> Target:
@@ -157,6 +159,7 @@ def store(
             [(name or file.name, file) for file in files],
             out_dir,
             class_name=class_name,
+            layout=kept_layout(studio.workspace, out_dir),
             monitor=Monitor(shower(bar)),
         )
     told = [
