@@ -22,6 +22,7 @@ from ui.train.views import (
     settle_view,
 )
 
+STARTED = "Training started. On a narrow screen its progress is below the settings."
 VIEWS = {
     RUN_VIEW: draw_run_view,
     "Compare": draw_compare_view,
@@ -61,6 +62,7 @@ with bootstrap("Train") as studio:
             draw_problem(problem)
     if start and config is not None:
         start_run(studio.workspace, config, studio.dataset.path)
+        st.session_state[session_keys.NOTICE] = STARTED
         st.rerun()
     with result:
         settle_view(VIEWS, RUN_VIEW if runs else "Backbones")

@@ -148,7 +148,7 @@ def test_wide_intervals_are_called_out_with_what_it_takes(workspace, dataset):
     told = texts(open_page(DATA, **SPLIT))
     assert "On 6 test photos" in told
     assert "For ±5 points it takes about 150 test photos." in told
-    assert "less sure than ±5 points: dog" in told
+    assert "less precisely than ±5 points: dog" in told
 
 
 def test_the_width_is_that_of_wilsons_interval():

@@ -233,4 +233,4 @@ def _whole() -> Any:
 def _share_axis(*, grid: bool = False) -> Any:
     import altair as alt
 
-    return alt.Axis(format=".0%", tickCount=5, grid=grid)
+    return alt.Axis(format=".0%", tickCount=5, grid=grid, labelFlush=False)

@@ -293,7 +293,7 @@ def _metric_encoding(metric: str, values: Iterable[float]) -> alt.Y:
         "value:Q",
         title=metric.capitalize(),
         scale=alt.Scale(domain=[0, high], nice=False),
-        axis=alt.Axis(format=label_format, tickCount=5),
+        axis=alt.Axis(format=label_format, tickCount=5, labelFlush=False),
     )
 
 

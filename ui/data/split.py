@@ -118,13 +118,15 @@ def sureness(view: DatasetView, part: str, counts: np.ndarray) -> list[str]:
     total = int(counts.sum())
     if total == 0:
         return [":orange[:material/warning:] There is no val or test part to measure on."]
-    bounds = wilson_interval(round(accuracy * total), total)
+    num_right = round(accuracy * total)
+    bounds = wilson_interval(num_right, total)
     half = half_width(total, accuracy)
     is_wide = half > MAX_HALF
     mark = ":orange[:material/warning:]" if is_wide else ":green[:material/check_circle:]"
     line = (
-        f"{mark} On {number_of(total, f'{part} photo')} an accuracy of {percent(accuracy)} "
-        f"({origin}) means {interval(bounds)} % (95 % interval, ±{100 * half:.1f} points)."
+        f"{mark} On {number_of(total, f'{part} photo')} an accuracy of "
+        f"{percent(num_right / total)} ({num_right:,} right, {origin}) means "
+        f"{interval(bounds)} % (95 % interval, ±{100 * half:.1f} points)."
     )
     needed = images_needed(accuracy)
     if is_wide:
@@ -142,8 +144,9 @@ def sureness(view: DatasetView, part: str, counts: np.ndarray) -> list[str]:
         )
         more = f" and {len(wide) - MAX_NAMED} more" if len(wide) > MAX_NAMED else ""
         lines.append(
-            f":orange[:material/warning:] Figures of single classes will be less sure than ±5 "
-            f"points: {named}{more}. They are rough estimates; more photos make them precise."
+            f":orange[:material/warning:] The accuracy of single classes will be "
+            f"known less precisely than ±5 points: {named}{more}. They are rough estimates; more "
+            "photos make them precise."
         )
     return lines
 
