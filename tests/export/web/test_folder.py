@@ -10,7 +10,7 @@ from PIL import Image
 
 from tl_core.export.model_info import ModelInfo, write_model_info
 from tl_core.export.web import folder as web_folder
-from tl_core.export.web.card import describe
+from tl_core.export.web.card import describe, make_card
 from tl_core.export.web.folder import content_policy, write_web
 from tl_core.export.writers import Writing
 from tl_core.head.out_of_distribution import load_detector
@@ -117,6 +117,15 @@ def test_examples_are_test_photos_of_every_class_without_metadata(site, run):
         with Image.open(site / one["url"]) as image:
             assert image.format == "JPEG"
             assert not image.getexif()
+
+
+def test_a_run_on_16_bit_photos_says_that_browsers_read_8(run):
+    info = ModelInfo.of_run(run)
+    titles = [note["title"] for note in make_card(run, info, "float16", "")["notes"]]
+    assert "16-bit photos" not in titles
+    deep = info.model_copy(update={"pixel_scale": (0.0, 4095.0)})
+    notes = {note["title"]: note["text"] for note in make_card(run, deep, "float16", "")["notes"]}
+    assert "upper 8 bits" in notes["16-bit photos"]
 
 
 def test_a_description_names_a_few_classes():

@@ -29,6 +29,10 @@ _LIMITS = (
     "photos, or that no class is probable enough. Do not rely on it alone where a mistake would "
     "harm someone."
 )
+_DEEP = (
+    "The model was trained on 16-bit photos, of which browsers read the upper 8 bits only. For "
+    "such photos this page does not answer as the studio does; use another format of the export."
+)
 _PRIVACY = (
     "Everything runs in this browser. Photos and camera pictures are read by this page only, are "
     "not stored and cannot be sent: the page's Content-Security-Policy allows no connection other "
@@ -107,6 +111,7 @@ def make_card(run: Run, info: ModelInfo, precision: Precision, hosts: str) -> Ca
         "tables": _tables(metrics),
         "notes": [
             {"title": "What to keep in mind", "text": _LIMITS},
+            *([] if info.pixel_scale is None else [Note(title="16-bit photos", text=_DEEP)]),
             {
                 "title": "Privacy",
                 "text": _PRIVACY.format(hosts=f", and its runtime from {hosts}" if hosts else ""),

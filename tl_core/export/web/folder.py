@@ -47,7 +47,7 @@ NUM_EXAMPLES = 6
 MAX_HEAD_BYTES = 4 * 2**20
 """A larger head travels only inside the model: the page then offers no heat map."""
 
-_EXAMPLE_SIDE = 480
+_EXAMPLE_SIDE, _EXAMPLE_QUALITY = 480, 80
 _FONT_CSS = """\
 /* Source Sans, Copyright Adobe, SIL Open Font License 1.1: https://openfontlicense.org */
 @font-face {
@@ -210,7 +210,9 @@ def _test_photos(run: Run, cache_dir: Path, count: int) -> list[tuple[str, bytes
             run.class_names[label],
             index.decode(
                 index.records[position],
-                lambda data: encode_jpeg(open_image(data, _EXAMPLE_SIDE, run.pixel_scale)),
+                lambda data: encode_jpeg(
+                    open_image(data, _EXAMPLE_SIDE, run.pixel_scale), _EXAMPLE_QUALITY
+                ),
             ),
         )
         for label, position in in_turn[:count]
