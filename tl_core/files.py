@@ -107,8 +107,8 @@ def check_is_new(path: Path) -> None:
         return
     if path.exists() or path.is_symlink():
         raise TakenError(
-            f"Expected a name that is not taken, but '{path.name}' is there already. "
-            f"Choose another name."
+            f"Expected a new or empty folder, but '{path.name}' exists and is not empty. "
+            "Choose another name."
         )
 
 

@@ -99,12 +99,14 @@ def test_evaluating_gives_exactly_the_accuracy_that_training_told(trained, cli):
     assert f"{told['num_images']['test']} images of the run's test part" in out
 
 
-def test_evaluating_another_folder_takes_all_of_it(trained, cli):
+def test_evaluating_a_folder_leaves_out_the_photos_that_were_trained_on(trained, cli):
     data_dir, workspace, finished = trained
     run_dir = json.loads(finished.stdout)["run_dir"]
     words = ("evaluate", run_dir, "--data-dir", data_dir, "--workspace", workspace)
     values = json.loads(cli(*words, "--json")[1])
-    assert (values["part"], values["num_images"]) == ("all", 35)
+    num_images = json.loads(finished.stdout)["num_images"]
+    assert (values["part"], values["num_images"]) == ("all", num_images["test"])
+    assert len(values["skipped"]) == num_images["train"] + num_images["val"]
 
 
 def test_predicting_prints_a_list_with_top_or_error(trained, cli):

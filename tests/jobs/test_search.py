@@ -120,6 +120,7 @@ def test_a_search_whose_job_fails_before_it_begins_waits_no_longer(
 
 
 def test_an_active_search_stops_where_it_is(workspace, data_dir, monkeypatch):
+    monkeypatch.setattr("tl_core.jobs.worker._POLL_SECONDS", 0.0)  # small heads are done in less
     sweep = start_sweep(workspace, CONFIG, BASE, data_dir)
     add = type(sweep).add
 

@@ -85,6 +85,7 @@ def _search(sweep: Sweep, on_trial: OnTrial | None, monitor: Monitor) -> None:
     _remember_images(sweep, index, len(pool))
     tried = {trial.number for trial in sweep.trials()}
     left = [(number, config) for number, config in enumerate(configs) if number not in tried]
+    num_left = len(left)
     num_folds = sweep.config.folds
     stage = monitor.stage(STAGE, num_folds * len(configs), num_folds * len(tried))
     nothing = np.zeros(0, np.int64)
@@ -103,8 +104,11 @@ def _search(sweep: Sweep, on_trial: OnTrial | None, monitor: Monitor) -> None:
         stage.report()
         for trial in try_heads(data, folds, numbered, stage.advance, monitor):
             sweep.add(trial)
+            num_left -= 1
             if on_trial is not None:
                 on_trial(trial)
+            if num_left:  # heads that are done already come one after another
+                monitor.check()
 
 
 def cross_validation(

@@ -98,9 +98,9 @@ def counting(monkeypatch) -> list[bytes]:
     measured: list[bytes] = []
     original = stats_module.measure_image
 
-    def measure(source):
+    def measure(source, scale=None):
         measured.append(source)
-        return original(source)
+        return original(source, scale)
 
     monkeypatch.setattr(stats_module, "measure_image", measure)
     return measured
@@ -181,11 +181,11 @@ def test_threads_share_the_work(make_dataset, monkeypatch):
     all_there = threading.Barrier(3, timeout=300)
     original = stats_module.measure_image
 
-    def measure(source):
+    def measure(source, scale=None):
         if threading.current_thread().name not in threads:
             threads.add(threading.current_thread().name)
             all_there.wait()  # broken unless three are at an image at once
-        return original(source)
+        return original(source, scale)
 
     monkeypatch.setattr(stats_module, "measure_image", measure)
     measure_dataset(index, num_workers=3)

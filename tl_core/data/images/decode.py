@@ -289,8 +289,16 @@ def count_frames(file: ImageFile.ImageFile) -> int:
         return 1
 
 
-def check_size(width: int, height: int, limit: int = MAX_MEGAPIXELS) -> None:
-    """Refuse pictures too large to decode, by what the file's header says."""
+def check_size(width: int, height: int, limit: int | None = None) -> None:
+    """Refuse pictures too large to decode, by the size in the file's header.
+
+    Args:
+        width: in pixels.
+        height: in pixels.
+        limit: in megapixels; :data:`MAX_MEGAPIXELS` by default.
+    """
+    if limit is None:
+        limit = MAX_MEGAPIXELS
     if width * height > limit * 1_000_000:
         raise ImageError(
             f"It has {width * height / 1e6:,.1f} megapixels ({width} x {height}), "
