@@ -16,6 +16,7 @@ VALUES = {
     "image_size": [40, 64],
     "resize": "pad",
     "backbone": "tiny",
+    "pixel_scale": None,
     "temperature": 1.5,
     "input": {"dtype": "uint8", "range": [0, 255], "layout": "NHWC", "color": "RGB"},
     "rejection": None,

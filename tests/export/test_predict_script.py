@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tl_core.data.images.decode import PixelScale
 from tl_core.data.images.images import load_image
 from tl_core.export.formats import FORMATS
 from tl_core.export.odd_images import draw_odd_images
@@ -37,6 +38,13 @@ def test_photos_of_any_size_have_the_pixels_of_the_app(resize):
         size = tuple(int(side) for side in rng.integers(32, 320, 2))
         expected = load_image(buffer.getvalue(), size, resize)
         np.testing.assert_array_equal(load_pixels(buffer.getvalue(), size, resize), expected)
+
+
+@pytest.mark.parametrize("name", ["16-bit-grey.png", "16-bit-grey-transparent.png", "grey.jpg"])
+def test_the_scale_of_deep_grey_is_that_of_the_run(name):
+    expected = load_image(ODD[name], (64, 48), "crop", PixelScale(3000.0, 41000.0))
+    found = load_pixels(ODD[name], (64, 48), "crop", (3000.0, 41000.0))
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_the_odd_images_are_what_their_names_say():

@@ -183,6 +183,8 @@ def _limits(row: Format, info: ModelInfo) -> str:
     applied = (
         "The page applies both limits."
         if row.is_page
+        else "The studio applies both limits to a bundle, `predict.py` the second alone."
+        if row.name == "bundle"
         else "This export gives probabilities alone, so only the second limit can be applied to it."
     )
     lines = [

@@ -14,7 +14,12 @@ from tl_core.errors import DatasetError, ExportError
 from tl_core.evaluation.evaluate import evaluate_run
 from tl_core.export.card import CARD_FILE, model_card
 from tl_core.export.formats import Format, get_format
-from tl_core.export.model_info import ModelInfo, read_model_info, write_model_info
+from tl_core.export.model_info import (
+    ModelInfo,
+    describe_run,
+    read_model_info,
+    write_model_info,
+)
 from tl_core.export.parity import PARITY_FILE, check_parity, choose_photos, refusal
 from tl_core.export.predict_script import write_predict_script
 from tl_core.export.write import write_in_child
@@ -113,7 +118,7 @@ def export_run(
     cache_dir = cache_dir or default_workspace().cache_dir
     # First, for evaluating also computes a temperature that an older run lacks.
     metrics = _evaluate(run, cache_dir, monitor)
-    info = ModelInfo.of_run(run, metrics, row.input_dtype)
+    info = describe_run(run, metrics, row.input_dtype)
     with new_folder(out) as folder:
         write_model_info(folder, info)
         write_in_child(run, row, folder, cache_dir, monitor)

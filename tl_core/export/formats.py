@@ -15,6 +15,7 @@ from tl_core.export.graph import Precision
 from tl_core.export.model_info import InputType
 from tl_core.export.web.folder import PAGE_FILES, write_web, write_web_int8
 from tl_core.export.writers import Writing
+from tl_core.inference.model_bundle import BACKBONE_FILE, HEAD_FILE
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,16 @@ class Format:
 
 
 _ROWS = (
+    Format(
+        name="bundle",
+        title="Bundle",
+        files=(BACKBONE_FILE, HEAD_FILE),
+        purpose='Everything the app answers with, "none of these" too, for another studio.',
+        runtime="this package, or LiteRT and NumPy",
+        write=writers.write_bundle,
+        requirements=("ai-edge-litert>=2.0", "safetensors>=0.6"),
+        open_code=predict_script.BUNDLE,
+    ),
     Format(
         name="keras",
         title="Keras",

@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image
 
 from tl_core.data.dataset import DatasetIndex
+from tl_core.data.images.decode import PixelScale
 from tl_core.data.images.images import load_image, open_image
 from tl_core.errors import DatasetError, ExportError, ImageError, RunError
 from tl_core.export.formats import Format
@@ -233,7 +234,8 @@ def _ask_export(
 
 def _pixels_digest(path: Path, info: ModelInfo) -> str:
     try:
-        pixels = load_image(path, info.image_size, info.resize)
+        scale = None if info.pixel_scale is None else PixelScale(*info.pixel_scale)
+        pixels = load_image(path, info.image_size, info.resize, scale)
     except ImageError:
         return ""
     return hashlib.sha256(pixels.tobytes()).hexdigest()

@@ -51,6 +51,33 @@ def open_model(folder: Path = FOLDER) -> Model:
     return model
 '''
 
+BUNDLE = '''
+def open_model(folder: Path = FOLDER) -> Model:
+    """Open the model in a folder."""
+    from ai_edge_litert.interpreter import Interpreter
+    from safetensors.numpy import load_file
+
+    interpreter = Interpreter(str(folder / "backbone.tflite"))
+    interpreter.allocate_tensors()
+    source = interpreter.get_input_details()[0]["index"]
+    target = interpreter.get_output_details()[0]["index"]
+    head = load_file(folder / "head.safetensors")
+    names = [f"fc_{number}" for number in range((len(head) - 2) // 2)]
+    temperature = json.loads((folder / "model.json").read_text("utf-8"))["temperature"]
+
+    def model(images: np.ndarray) -> np.ndarray:
+        interpreter.set_tensor(source, images)
+        interpreter.invoke()
+        x = interpreter.get_tensor(target)
+        for name in names:
+            x = np.maximum(x @ head[f"{name}/kernel"] + head[f"{name}/bias"], 0)
+        x = (x @ head["predictions/kernel"] + head["predictions/bias"]) / temperature
+        x = np.exp(x - x.max(axis=1, keepdims=True))
+        return x / x.sum(axis=1, keepdims=True)
+
+    return model
+'''
+
 ONNX = '''
 def open_model(folder: Path = FOLDER) -> Model:
     """Open the model in a folder."""

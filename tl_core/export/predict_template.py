@@ -16,7 +16,7 @@ import io
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,9 @@ def open_model(folder: Path = FOLDER) -> Model:
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 MAX_PIXELS = 40_000_000
+MAX_JPEG_PIXELS = 250_000_000
+REDUCED_PIXELS = 25_000_000
+Image.MAX_IMAGE_PIXELS = MAX_JPEG_PIXELS
 TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -51,30 +54,43 @@ TRANSPOSE = {
 }
 
 
-def load_pixels(data: bytes, image_size: tuple[int, int], resize: str) -> np.ndarray:
+def load_pixels(
+    data: bytes,
+    image_size: tuple[int, int],
+    resize: str,
+    pixel_scale: Sequence[float] | None = None,
+) -> np.ndarray:
     """Return a photo's pixels (height, width, 3) uint8 RGB, as the model takes them.
 
     Args:
         data: the whole file.
         image_size: (height, width) in pixels.
         resize: "squash" both sides to the size, "crop" the centre, or "pad" with black.
+        pixel_scale: the values of 16-bit grey that become black and white.
     """
     height, width = image_size
     file = Image.open(io.BytesIO(data), formats=FORMATS)
-    if file.width * file.height > MAX_PIXELS:
+    is_jpeg = file.format in ("JPEG", "MPO")
+    is_reducible = is_jpeg and not file.info.get("progressive")
+    num_pixels = file.width * file.height
+    if num_pixels > (MAX_JPEG_PIXELS if is_reducible else MAX_PIXELS):
         raise ValueError(f"{file.width} x {file.height} pixels are too many")
-    if file.format in ("JPEG", "MPO"):
+    if is_jpeg:
         # Only as many pixels are decoded as are needed: at 1/1, 1/2, 1/4 or 1/8 of the size.
         orientation = orientation_of(file)
         turned = orientation >= 5
         upright = file.size[::-1] if turned else file.size
         least = fit_inside(upright, (width, height)) if resize == "pad" else (width, height)
-        drafted = file.draft(None, least[::-1] if turned else least)
+        least = least[::-1] if turned else least
+        if num_pixels > MAX_PIXELS:
+            reduced = next(n for n in (2, 4, 8) if num_pixels / n**2 <= REDUCED_PIXELS)
+            least = (min(least[0], file.width // reduced), min(least[1], file.height // reduced))
+        drafted = file.draft(None, least)
         image = to_rgb(file)
         if drafted is not None:  # a last row or column that is only partly picture goes
             image = image.crop((0, 0, int(drafted[1][2]), int(drafted[1][3])))
     else:
-        image = to_rgb(file)
+        image = to_rgb(file, pixel_scale)
         orientation = orientation_of(file)
     if orientation in TRANSPOSE:
         image = image.transpose(TRANSPOSE[orientation])
@@ -97,12 +113,18 @@ def orientation_of(file: Image.Image) -> int:
     return value if isinstance(value, int) and value in TRANSPOSE else 1
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image, pixel_scale: Sequence[float] | None = None) -> Image.Image:
     """Decode and convert any mode to RGB, with transparent parts on white."""
     image.load()
-    if image.mode.startswith("I"):  # 16-bit grey: the upper 8 bits
-        values = np.asarray(image).clip(0, 0xFFFF)
-        grey = Image.fromarray((values >> 8).astype(np.uint8))
+    if image.mode.startswith(("I", "F")):  # 16-bit grey: the upper 8 bits, or by the scale
+        values = np.asarray(image)
+        if pixel_scale is None:
+            reduced = values.clip(0, 0xFFFF).astype(np.uint16) >> 8
+        else:
+            low, high = pixel_scale
+            factor = np.float32(255 / (high - low))
+            reduced = np.rint(((values.astype(np.float32) - np.float32(low)) * factor).clip(0, 255))
+        grey = Image.fromarray(reduced.astype(np.uint8))
         transparent = image.info.get("transparency")
         if isinstance(transparent, int):
             opaque = np.where(values == transparent, 0, 255).astype(np.uint8)
@@ -154,7 +176,8 @@ def classify(model: Model, info: dict[str, Any], data: bytes) -> dict[str, Any]:
         info: the content of model.json.
         data: the photo's file.
     """
-    pixels = load_pixels(data, tuple(info["image_size"]), info["resize"])
+    size, resize = tuple(info["image_size"]), info["resize"]
+    pixels = load_pixels(data, size, resize, info.get("pixel_scale"))
     started = time.perf_counter()
     probabilities = np.asarray(model(pixels[None]), np.float32)[0]
     seconds = time.perf_counter() - started

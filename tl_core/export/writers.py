@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -22,9 +23,16 @@ from tl_core.export.graph import (
     freeze_model,
 )
 from tl_core.export.model_info import ModelInfo
+from tl_core.features.engine_files import prepare_engine
+from tl_core.head.model import save_weights
+from tl_core.head.out_of_distribution import save_detector
+from tl_core.inference.model_bundle import BACKBONE_FILE, HEAD_FILE
+from tl_core.inference.predict import load_head
+from tl_core.inference.reliability import load_reliability
 from tl_core.runs.image_selection import select_part
 from tl_core.runs.images import load_images_of
 from tl_core.runs.store import Run
+from tl_core.runs.weights import feature_spec_of
 
 if TYPE_CHECKING:
     import keras
@@ -155,6 +163,21 @@ def _rename(graph: Any, value: Any, name: str) -> None:
                     names[place] = name
     value.name = name
     value.type.tensor_type.shape.dim[0].dim_param = "batch"
+
+
+def write_bundle(writing: Writing) -> None:
+    """Write what the app itself answers with: converted backbone, head, and what it knows."""
+    run = writing.run
+    spec = feature_spec_of(run)
+    engine = spec.engine_file or prepare_engine(
+        spec.backbone, spec.image_size, spec.pooling, writing.cache_dir
+    )
+    shutil.copyfile(engine, writing.folder / BACKBONE_FILE)
+    weights = load_head(run)
+    save_weights(writing.folder / HEAD_FILE, weights)
+    detector = load_reliability(run, weights).detector
+    if detector is not None:
+        save_detector(writing.folder, detector)
 
 
 _OPENVINO_SCRIPT = """

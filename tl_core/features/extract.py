@@ -23,6 +23,7 @@ from tl_core.errors import ImageError
 from tl_core.features.cache import open_feature_cache
 from tl_core.features.engine import EnginePool, open_engines, prepare_engine
 from tl_core.features.engine_files import in_background
+from tl_core.features.guarded_engine import GuardedEngine
 from tl_core.features.hardware import choose_device, num_cores
 from tl_core.features.pipeline import Job, run_pipeline
 from tl_core.features.spec import FeatureSpec
@@ -148,7 +149,7 @@ def extract_images(
     """
     path = _prepare_engine(spec, cache_dir, monitor)
     num_workers = _num_workers(num_workers)
-    pool = _open_shared(path, num_workers)
+    pool = _open_shared(path, num_workers, spec.is_foreign)
     errors: list[str | None] = [None] * len(images)
     found: dict[int, np.ndarray] = {}
     stage = monitor.stage(STAGE, len(images))
@@ -230,8 +231,8 @@ def _prepare_engine(
 
 
 @functools.lru_cache(maxsize=2)
-def _open_shared(path: Path, num_workers: int) -> EnginePool:
-    return open_engines(path, num_workers)
+def _open_shared(path: Path, num_workers: int, is_foreign: bool) -> EnginePool:
+    return EnginePool.of(GuardedEngine(path)) if is_foreign else open_engines(path, num_workers)
 
 
 def load_record(index: DatasetIndex, record: ImageRecord, spec: FeatureSpec) -> np.ndarray:

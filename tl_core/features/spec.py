@@ -27,6 +27,7 @@ class FeatureSpec:
     ``engine_file`` is the converted backbone of a fine-tuned run; None means the pretrained one.
     ``scale`` is that of 16-bit images; without one a dataset's own is taken, unless
     ``is_scale_fixed``, as for a run that was trained on one scale or on none.
+    ``is_foreign`` says that it came from elsewhere, so that it is opened in a guarded process only.
     """
 
     backbone: str
@@ -38,6 +39,7 @@ class FeatureSpec:
     engine_file: Path | None = None
     scale: PixelScale | None = None
     is_scale_fixed: bool = False
+    is_foreign: bool = False
 
     @classmethod
     def from_config(cls, config: TrainConfig) -> FeatureSpec:

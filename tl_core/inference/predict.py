@@ -15,12 +15,15 @@ import numpy as np
 
 from tl_core.backbones.finetuned_weights import split_weights
 from tl_core.data.file_names import debris_kind
+from tl_core.data.images.decode import PixelScale
 from tl_core.data.images.images import SUFFIXES, ImageSource
 from tl_core.data.layout.folder_layout import natural_path_key
 from tl_core.data.layout.tree import path_exists
 from tl_core.errors import DatasetError, RunError
 from tl_core.features.extract import FeatureSpec, extract_images
 from tl_core.head.model import head_forward, load_weights
+from tl_core.head.temperature import Calibration
+from tl_core.inference.model_bundle import check_engine, is_bundle, read_bundle
 from tl_core.inference.rejection import why_none_of_these
 from tl_core.inference.reliability import Reliability, load_reliability
 from tl_core.progress import Monitor, OnProgress, ShouldStop
@@ -135,11 +138,12 @@ def load_predictor(
     """Make a run ready to classify; one still in training answers with its best weights so far.
 
     Args:
-        run_dir: the run's folder.
+        run_dir: the run's folder, or that of an exported bundle, which is not trusted.
         cache_dir: where converted backbones are kept; by default the default workspace's.
 
     Raises:
         RunError: there is no such run, it has no weights yet, or it is damaged.
+        ExportError: the bundle is not sound.
 
     Examples:
         >>> from tl_core import load_predictor
@@ -149,6 +153,9 @@ def load_predictor(
         >>> name in ("cat", "dog"), 0 <= probability <= 1
         (True, True)
     """
+    cache = Path(cache_dir) if cache_dir is not None else default_workspace().cache_dir
+    if is_bundle(Path(run_dir)):
+        return _open_bundle(Path(run_dir).absolute(), cache)
     run = load_run(Path(run_dir))
     weights = load_head(run)
     return Predictor(
@@ -156,8 +163,30 @@ def load_predictor(
         class_names=run.class_names,
         spec=feature_spec_of(run),
         weights=weights,
-        cache_dir=Path(cache_dir) if cache_dir is not None else default_workspace().cache_dir,
+        cache_dir=cache,
         reliability=load_reliability(run, weights),
+    )
+
+
+def _open_bundle(folder: Path, cache_dir: Path) -> Predictor:
+    bundle = read_bundle(folder)
+    check_engine(bundle)
+    info = bundle.info
+    return Predictor(
+        run_dir=folder,
+        class_names=info.class_names,
+        spec=FeatureSpec(
+            info.backbone,
+            info.image_size,
+            info.resize,
+            engine_file=bundle.engine_file,
+            scale=None if info.pixel_scale is None else PixelScale(*info.pixel_scale),
+            is_scale_fixed=True,
+            is_foreign=True,
+        ),
+        weights=bundle.weights,
+        cache_dir=cache_dir,
+        reliability=Reliability(Calibration(temperature=info.temperature), bundle.detector),
     )
 
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from tl_core.errors import TLError
 from tl_core.export import run_exports
-from tl_core.export.model_info import ModelInfo
+from tl_core.export.model_info import describe_run
 from tl_core.jobs import export as export_jobs
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
@@ -47,6 +47,6 @@ def draw_live(workspace: Workspace, run: Run) -> None:
 def _rejection(run: Run) -> object:
     """Return the run's limits of today, which an earlier export may not have."""
     try:
-        return ModelInfo.of_run(run).rejection
+        return describe_run(run).rejection
     except TLError:
         return None

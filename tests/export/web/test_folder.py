@@ -8,7 +8,7 @@ import pytest
 from made_export import make_export_run
 from PIL import Image
 
-from tl_core.export.model_info import ModelInfo, write_model_info
+from tl_core.export.model_info import describe_run, write_model_info
 from tl_core.export.web import folder as web_folder
 from tl_core.export.web.card import describe, make_card
 from tl_core.export.web.folder import content_policy, write_web
@@ -28,7 +28,7 @@ def run(tmp_path_factory):
 def site(run, tmp_path_factory):
     """Return a page without npm, of a run with a hostile name."""
     folder = tmp_path_factory.mktemp("site")
-    info = ModelInfo.of_run(run).model_copy(update={"name": HOSTILE})
+    info = describe_run(run).model_copy(update={"name": HOSTILE})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(web_folder, "fetch_runtime", lambda cache_dir: "npm is not installed")
         write_web(Writing(run, info, folder, run.workspace.cache_dir), "float32", num_examples=4)
@@ -120,7 +120,7 @@ def test_examples_are_test_photos_of_every_class_without_metadata(site, run):
 
 
 def test_a_run_on_16_bit_photos_says_that_browsers_read_8(run):
-    info = ModelInfo.of_run(run)
+    info = describe_run(run)
     titles = [note["title"] for note in make_card(run, info, "float16", "")["notes"]]
     assert "16-bit photos" not in titles
     deep = info.model_copy(update={"pixel_scale": (0.0, 4095.0)})
