@@ -414,7 +414,7 @@ def test_the_newest_fitting_run_answers_and_is_named(workspace, dataset, cache_d
     work(workspace)
     at.run()
     assert_sound(at)
-    assert "the answer of tiny, 24 Nov 10" in texts(at)
+    assert "the answer of no FC layers, lr 0.001, frozen" in texts(at)
 
 
 def test_why_it_could_not_be_measured_is_told_and_it_can_be_tried_again(workspace, dataset):
