@@ -151,8 +151,11 @@ class Reading:
         num = len(self.class_counts)
         told = f"{num:,} {'class' if num == 1 else 'classes'}"
         kind = LayoutName.parse(self.name)
-        origin = {"table": f" from {kind.argument}", "names": " from the file names"}
-        told += origin.get(kind.kind, "")
+        if kind.kind == "table":
+            files = kind.argument.split(",")
+            told += f" from {files[0] if len(files) == 1 else f'{len(files)} label files'}"
+        elif kind.kind == "names":
+            told += " from the file names"
         if self.part_counts:
             told += " with a given split"
         if self.num_groups:
