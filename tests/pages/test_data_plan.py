@@ -24,7 +24,7 @@ def test_where_two_readings_are_plausible_the_plan_comes_first(
     at = open_page(DATA)
 
     assert not at.exception
-    assert "We read this as 2 classes.** rust 3, scab 3" in texts(at)
+    assert "We read this as 2 classes of 'color'.** rust 3, scab 3" in texts(at)
     assert "color 6, gray 6" in texts(at)
 
 

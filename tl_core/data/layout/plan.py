@@ -156,6 +156,10 @@ class Reading:
             told += f" from {files[0] if len(files) == 1 else f'{len(files)} label files'}"
         elif kind.kind == "names":
             told += " from the file names"
+        elif kind.kind == "variant":
+            told += f" of '{kind.argument}'"
+        elif kind.kind == "level":
+            told += f" by folder level {kind.argument}"
         if self.part_counts:
             told += " with a given split"
         if self.num_groups:
