@@ -3,13 +3,14 @@
 import streamlit as st
 
 from tl_core.projects.registry import runs_of
+from ui.data.intake.panel import draw_own_photos
 from ui.datasets.sample import draw_progress, ensure_sample
 from ui.home.cards import draw_pictures, draw_steps
 from ui.shared import session_keys
 from ui.shared.address import go_to
 from ui.shared.brand import TITLE
 from ui.shared.navigation import next_step
-from ui.shared.page_layout import page_header
+from ui.shared.page_layout import page_header, section
 from ui.shell.page import bootstrap
 
 with bootstrap(TITLE) as studio:
@@ -19,9 +20,23 @@ with bootstrap(TITLE) as studio:
         "under a minute, find out how far it can be trusted, and use it. Everything stays on this "
         "machine.",
     )
-    if studio.dataset is None or ensure_sample(studio.workspace) is not None:
-        draw_progress(studio.workspace)
-    index = studio.index()
+    index = None
+    if studio.dataset is None or studio.dataset.is_sample:
+        own, sample = st.columns(2, gap="medium")
+        with own:
+            draw_own_photos(studio)
+        with sample:
+            section("Or begin with the sample set", "Drawn for trying everything out.")
+            if studio.dataset is None or ensure_sample(studio.workspace) is not None:
+                draw_progress(studio.workspace)
+            index = studio.index()
+            if index is not None:
+                draw_pictures(studio, index)
+    else:
+        index = studio.index()
+        if index is not None:
+            draw_pictures(studio, index)
+        draw_own_photos(studio)
     runs = runs_of(studio.workspace, studio.dataset) if studio.dataset else []
     if index is not None:
         step = next_step(runs, bool(st.session_state.get(session_keys.SEEN_DATA)))
@@ -30,5 +45,4 @@ with bootstrap(TITLE) as studio:
                 step.label, type="primary", icon=step.icon, key="next_step", width="stretch"
             ):
                 go_to(step.page)
-        draw_pictures(studio, index)
     draw_steps(studio, index, runs)

@@ -1,5 +1,7 @@
+import io
 import logging
 import threading
+import zipfile
 from types import SimpleNamespace
 
 import pytest
@@ -153,3 +155,36 @@ def test_a_closed_server_reports_what_the_worker_goes_on_with(workspace, monkeyp
     worker.alive = False
     report_unattended(workspace)
     assert capsys.readouterr().out == ""
+
+
+def zipped(data_dir):
+    """Return a zip of a dataset's class folders."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path in sorted(data_dir.rglob("*.png")):
+            archive.write(path, path.relative_to(data_dir))
+    return buffer.getvalue()
+
+
+def test_own_photos_are_added_on_home_and_are_the_project_in_view(
+    workspace, dataset, make_dataset, tmp_path
+):
+    cups = make_dataset({"cup": 4, "jar": 4}, tmp_path / "cups")
+    at = open_page()
+    (uploader,) = [one for one in at.file_uploader if one.key.startswith("intake_zip")]
+    uploader.upload("cups.zip", zipped(cups)).run()
+    at.button(key="add_zip").click().run()
+    assert_sound(at)
+    assert at.title[0].value == "Teach a model your own pictures"
+    assert at.selectbox(key="dataset").value == "cups"
+    assert at.query_params["dataset"] == "cups"
+    assert "8 photos in 2 classes" in texts(at)
+    assert "8 pictures added" in at.success[0].value
+
+
+def test_own_photos_can_be_added_before_the_sample_set_is_drawn(workspace, monkeypatch):
+    monkeypatch.setattr(sample, "draw_sample_dataset", _raiser(OSError("disk full")))
+    sample.ensure_sample(workspace).thread.join(300)
+    at = open_page()
+    assert not at.exception
+    assert [one for one in at.file_uploader if one.key.startswith("intake_zip")]

@@ -26,10 +26,12 @@ from ui.datasets.picker import DatasetRef
 from ui.shared import session_keys
 from ui.shell.page import Studio
 
+Ways = dict[str, tuple[str, Callable[[Studio], None]]]  # icon and what draws it, by title
+
 
 def draw_intake(studio: Studio) -> None:
     """Draw the ways in, the one that is chosen, and what became of the last pictures added."""
-    ways: dict[str, tuple[str, Callable[[Studio], None]]] = {
+    ways: Ways = {
         "Zip file": (":material/folder_zip:", draw_archives),
         "Folder": (":material/drive_folder_upload:", _draw_folder),
         "Photos": (":material/add_photo_alternate:", _draw_photos),
@@ -39,8 +41,28 @@ def draw_intake(studio: Studio) -> None:
         ways["Folder on this machine"] = (":material/folder_open:", draw_folder_picker)
     if studio.dataset is not None and studio.dataset.is_ours:
         ways["Classes"] = (":material/label:", draw_classes)
+    with st.container(border=True):
+        _draw_ways(studio, ways)
+    draw_report(studio)
+
+
+def draw_own_photos(studio: Studio) -> None:
+    """Draw the ways in that make a project of its own, and what became of the pictures added."""
+    ways: Ways = {
+        "Zip file": (":material/folder_zip:", draw_archives),
+        "Folder": (":material/drive_folder_upload:", _draw_folder),
+    }
+    if studio.may_open_folders:
+        ways["Folder on this machine"] = (":material/folder_open:", draw_folder_picker)
+    is_sample = studio.dataset is None or studio.dataset.is_sample
+    with st.expander("Use my own photos", icon=":material/add_a_photo:", expanded=is_sample):
+        _draw_ways(studio, ways)
+    draw_report(studio)
+
+
+def _draw_ways(studio: Studio, ways: Ways) -> None:
     if st.session_state.get("intake_way") not in (None, *ways):
-        st.session_state["intake_way"] = "Zip file"  # that way is not offered for this dataset
+        st.session_state["intake_way"] = "Zip file"  # that way is not offered here
     way = st.segmented_control(
         "Where from",
         list(ways),
@@ -51,9 +73,7 @@ def draw_intake(studio: Studio) -> None:
         required=True,
         persist_state="session",
     )
-    with st.container(border=True):
-        ways[way or "Zip file"][1](studio)
-    draw_report(studio)
+    ways[way or "Zip file"][1](studio)
 
 
 def draw_intake_offer(dataset: DatasetRef) -> None:

@@ -73,7 +73,7 @@ def _class_names(data_dir: str, layout: str | None, stamp: tuple[int, int]) -> l
 
 def draw_target(studio: Studio, prefix: str, suggestion: str = "") -> Target:
     """Draw where the pictures go."""
-    own = [dataset for dataset in list_datasets(studio.workspace) if dataset.is_ours]
+    own = [one for one in list_datasets(studio.workspace) if one.is_ours and not one.is_missing]
     named_by = distinct_titles(own)
     titles = {named_by[dataset.id]: dataset for dataset in own}
     current = named_by.get(studio.dataset.id, NEW) if studio.dataset else NEW
