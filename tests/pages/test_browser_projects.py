@@ -76,9 +76,9 @@ def test_two_projects_stay_apart(workspace, make_dataset, tmp_path, cache_dir):
             assert_sound(page, "leaves")
             assert page.get_by_text("24 photos in 3 classes").count() == 1
             assert page.get_by_text("No run yet").count() == 1
-            for place, number in ((load_project(workspace, "leaves").path, 5),):
-                run_dir = workspace.runs_dir / f"2026010{number}-030405_tiny"
-                leaf = with_figures(make_run(run_dir, place, cache_dir), 0.9)
+            run_dir = workspace.runs_dir / "20260105-030405_tiny"
+            data_dir = load_project(workspace, "leaves").path
+            leaf = with_figures(make_run(run_dir, data_dir, cache_dir), 0.9)
 
             go_to(page, "Train")
             assert_sound(page, "leaves")
@@ -100,7 +100,7 @@ def test_two_projects_stay_apart(workspace, make_dataset, tmp_path, cache_dir):
                 assert tab.locator(".st-key-run input").input_value() == "lr 0.001"
             tab.get_by_role("radio", name="Compare").click()
             settle(tab)
-            chips = tab.locator(".st-key-compared [data-baseweb=tag]").all_inner_texts()
+            chips = tab.locator(".st-key-compared [data-tag]").all_inner_texts()
             assert [chip.strip() for chip in chips] == ["lr 0.001", "lr 0.003"]
 
             # The first tab is still where it was, and reloads to the same.
@@ -131,6 +131,9 @@ def test_two_projects_stay_apart(workspace, make_dataset, tmp_path, cache_dir):
             # Another project drops the run that was chosen; Back brings both back.
             pick(tab, "dataset", "leaves")
             assert_sound(tab, "leaves")
+            expect(tab.get_by_text("Comparing needs two finished runs.")).to_be_visible()
+            tab.get_by_role("radio", name="This run").click()
+            settle(tab)
             assert tab.locator(".st-key-run input").input_value() == leaf_name
             tab.go_back()
             assert_sound(tab, glass, glass_runs[0].id)

@@ -52,8 +52,12 @@ def draw_scope(workspace: Workspace, project: Project) -> None:
     if not others:
         st.session_state.pop(session_keys.ALL_PROJECTS, None)
         return
-    if address.chosen(session_keys.RUN) in others:
+    is_other = address.chosen(session_keys.RUN) in others
+    if is_other and not st.session_state.get(session_keys.ALL_PROJECTS):
         st.session_state[session_keys.ALL_PROJECTS] = True
+        st.session_state[session_keys.ALL_FOR_RUN] = True
+    elif not is_other and st.session_state.pop(session_keys.ALL_FOR_RUN, False):
+        st.session_state[session_keys.ALL_PROJECTS] = False
     st.toggle(
         "Runs of all projects",
         key=session_keys.ALL_PROJECTS,
@@ -66,6 +70,7 @@ def draw_scope(workspace: Workspace, project: Project) -> None:
 
 def _leave_other_project(own: Collection[str]) -> None:
     """Choose no run when the one chosen is not listed any more."""
+    st.session_state.pop(session_keys.ALL_FOR_RUN, None)
     if not st.session_state[session_keys.ALL_PROJECTS]:
         if address.chosen(session_keys.RUN) not in own:
             leave_run()

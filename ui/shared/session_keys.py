@@ -16,6 +16,7 @@ TRAIN_VIEW = "train_view"  # what stands beside the settings
 TRAIN_VIEW_NEXT = "train_view_next"  # what shall stand there when the page is drawn next
 COMPARED = "compared"  # ids of the runs that are compared
 ALL_PROJECTS = "all_projects"  # whether runs of other projects are listed as well
+ALL_FOR_RUN = "all_for_run"  # whether that is so only because the address names one of their runs
 SHOW_ARCHIVED = "show_archived"  # whether archived runs are listed
 PREDICTIONS = "predictions"  # (key, answers) for the photos last classified
 WARMED = "warmed"  # for what features were last asked in advance
