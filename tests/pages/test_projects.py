@@ -156,7 +156,7 @@ def test_a_project_without_runs_beside_one_with_runs_says_so(workspace, dataset,
     finished_run(workspace, fruit)
     at = open_page(CLASSIFY, dataset=dataset.name)
     assert_sound(at)
-    assert "This project has no trained model yet." in texts(at)
+    assert "This project has no model yet." in texts(at)
     at.toggle(key="all_projects").set_value(True).run()
     assert len(shown_runs(at)) == 1
 
