@@ -1,7 +1,7 @@
 import dataclasses
 
 import pytest
-from app_helpers import assert_sound, finished_run, open_page, texts
+from app_helpers import ROOT, assert_sound, finished_run, open_page, texts
 
 from tl_core.export import formats, run_exports
 from tl_core.export.formats import FORMATS
@@ -9,6 +9,7 @@ from tl_core.export.model_info import ModelInfo, write_model_info
 from tl_core.files import write_json, write_text
 from tl_core.jobs.queue import JobQueue
 from ui.share.formats import NOT_OFFERED, download_name, figures
+from ui.shell.sidebar import PAGES
 
 SHARE = "pages/5_Share.py"
 PARITY = {
@@ -43,6 +44,11 @@ def test_without_a_model_the_page_leads_to_training(workspace, dataset):
     at = open_page(SHARE)
     assert_sound(at)
     assert at.button(key="empty_state_next").label == "Train a classifier"
+
+
+def test_the_sidebar_leads_to_every_page():
+    pages = {path for path, _, _ in PAGES}
+    assert {f"pages/{file.name}" for file in (ROOT / "pages").glob("*.py")} <= pages
 
 
 def test_every_format_says_what_it_is_for(run):

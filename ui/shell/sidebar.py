@@ -23,6 +23,7 @@ PAGES = (
     ("pages/2_Train.py", "Train", ":material/model_training:"),
     ("pages/3_Classify.py", "Classify", ":material/image_search:"),
     ("pages/4_Evaluate.py", "Evaluate", ":material/analytics:"),
+    ("pages/5_Share.py", "Share", ":material/ios_share:"),
 )
 POLL_SECONDS = 2.0
 
