@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 
 import pytest
@@ -16,7 +17,7 @@ from app_helpers import (
 )
 from made_project import add_search
 
-from tl_core.projects.archive import export_project
+from tl_core.projects.archive import export_project, import_project
 from tl_core.projects.registry import (
     load_project,
     open_folder,
@@ -27,6 +28,8 @@ from tl_core.projects.registry import (
 from tl_core.projects.trash import delete_project
 from tl_core.runs.files import end_run
 from tl_core.runs.store import archive_run, create_run, delete_run
+from tl_core.workspace import Workspace
+from ui.shell.project_menu import zipped_project
 
 EVALUATE = "pages/4_Evaluate.py"
 
@@ -282,3 +285,16 @@ def test_the_sample_set_says_why_it_cannot_be_deleted(workspace, dataset):
     at = open_page(DATA)
     assert "project_delete" not in {button.key for button in at.button}
     assert "drawn again" in "\n".join(one.value for one in at.sidebar.caption)
+
+
+def test_the_zip_that_is_offered_is_the_project(workspace, runs, tmp_path):
+    (button,) = [
+        one
+        for one in open_page(DATA, dataset="fruit").get("download_button")
+        if "Export as a zip" in one.proto.label
+    ]
+    assert button is not None
+    data = zipped_project(workspace, load_project(workspace, "fruit"))
+    there = Workspace(tmp_path / "there")
+    assert len(runs_of(there, import_project(there, io.BytesIO(data)))) == 2
+    assert not list(workspace.cache_dir.glob("tmp*"))

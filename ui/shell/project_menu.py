@@ -94,7 +94,7 @@ def _draw_relink(workspace: Workspace, project: Project) -> None:
 def _draw_export(workspace: Workspace, project: Project) -> None:
     st.download_button(
         "Export as a zip",
-        data=lambda: _zipped(workspace, project),
+        data=lambda: zipped_project(workspace, project),
         file_name=f"{safe_component(project.title)}.zip",
         mime="application/zip",
         key=f"project_export_{project.id}",
@@ -106,7 +106,7 @@ def _draw_export(workspace: Workspace, project: Project) -> None:
     )
 
 
-def _zipped(workspace: Workspace, project: Project) -> bytes:
+def zipped_project(workspace: Workspace, project: Project) -> bytes:
     """Return the project as a zip.
 
     Streamlit says of any error that there is no file; why is in the log.
