@@ -219,7 +219,7 @@ def test_a_stop_before_the_first_epoch_leaves_no_weights(run_training):
         (TLError("The disk is full. Delete something."), "The disk is full. Delete something."),
         (
             ZeroDivisionError("boom"),
-            "Unexpected error: ZeroDivisionError: boom. The log says more.",
+            "Unexpected error: ZeroDivisionError: boom. See the log for details.",
         ),
     ],
     ids=["ours", "unexpected"],

@@ -21,7 +21,7 @@ from tl_core.head.model import head_forward
 from tl_core.progress import SILENT, Monitor
 
 ALL_TOGETHER = "all"
-"""The name of the effect of all transforms of a config at once."""
+"""The name under which the combined effect of all transforms is reported."""
 
 _SHIFT_STRONG = 0.9
 _FLIPS_STRONG = 0.2
@@ -36,7 +36,7 @@ class TransformEffect:
     ``shift`` is the mean distance a photo moves, as a share of the mean distance between photos
     of different classes: at 1 it has moved as far as another class is away. ``same_class`` is the
     mean distance between photos of one class on that scale. ``flips`` is the share of augmented
-    views, in [0, 1], whose answer is another than the photo's own.
+    views, in [0, 1], that are classified differently from the unaugmented photo.
     """
 
     transform: str
@@ -47,7 +47,7 @@ class TransformEffect:
 
     @property
     def is_too_strong(self) -> bool:
-        """Whether it makes many photos look like another class."""
+        """Whether the transform makes many photos look like another class."""
         return self.shift > _SHIFT_STRONG or self.flips > _FLIPS_STRONG
 
 
@@ -66,17 +66,17 @@ def measure_augment_effect(
     Args:
         index: the dataset.
         spec: backbone, pixel settings and the augmentation to measure.
-        cache_dir: where features are kept; a setting measured before answers at once.
-        head: weights of a trained head, to say whose answers flip; without one the answer is the
-            class whose mean feature is nearest.
-        num_images: how many photos to try, spread over the classes; of very many classes, half
-            as many take part.
+        cache_dir: the folder of the feature cache; settings measured before return at once.
+        head: weights of a trained head, used to find flipped predictions; without one the
+            prediction is the class whose mean feature is nearest.
+        num_images: how many photos to try, spread over the classes; with more classes than half
+            of that, only some classes are used.
         num_views: augmented views of each photo.
         monitor: counts all features together.
 
     Returns:
-        One effect a transform that is on, in the config's order, then ``"all"`` if there are
-        several. Nothing for a config that changes nothing.
+        One effect per enabled transform, in the config's order, then ``"all"`` if there are
+        several. Empty for a config without augmentation.
 
     Raises:
         Stopped: ``monitor`` was asked to stop.
@@ -157,7 +157,7 @@ def _alone(config: AugmentConfig, name: str) -> AugmentConfig:
 def _spread(labels: np.ndarray, num_images: int) -> np.ndarray:
     """Return about ``num_images`` rows, spread evenly over the classes and over each class."""
     classes = np.unique(labels)
-    if len(classes) > num_images // 2:  # two of a class at least, to tell how far those lie apart
+    if len(classes) > num_images // 2:  # at least two of a class, to measure the distance within it
         chosen_classes = np.linspace(0, len(classes) - 1, max(2, num_images // 2)).round()
         classes = classes[chosen_classes.astype(int)]
     each = max(2, num_images // len(classes))

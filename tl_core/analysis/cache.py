@@ -1,7 +1,7 @@
-"""What was found out about a dataset for looking at it, as small files in the cache.
+"""Cached results of dataset analysis (audit, maps, learning curve), as small files.
 
-One folder a dataset's content, in it one folder a way of computing features. Files appear whole, so
-that a page shows each as soon as it is there; all can be computed again.
+There is one folder per dataset content, with one subfolder per feature spec. Files are written
+atomically, so a page can show each as soon as it exists; all can be computed again.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from tl_core.features.spec import FeatureSpec
 from tl_core.files import keep_newest, read_json, write_bytes, write_json
 
 AUDIT_VERSION = 2
-"""Raised when the audit finds other things in the same images, so that kept findings go."""
+"""Incremented when the audit's results change for the same images, to discard cached ones."""
 
 CURVE_VERSION = 1
-"""Raised when curves are measured in another way; before, copies lay on both sides of one."""
+"""Incremented when curves are measured differently; 1 did not keep copies on one side."""
 
 _NUM_KEPT = 24  # contents; each decision makes a new one for the learning curve
 _MEASURED = ("brightness", "contrast", "sharpness", "colourfulness")
@@ -37,14 +37,14 @@ _MEASURED = ("brightness", "contrast", "sharpness", "colourfulness")
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What the audit said of an index.
+    """The result of an audit.
 
     Attributes:
-        findings: the worst first.
-        columns: one value an image in the order of the index's records, ``(num_images,)``:
+        findings: the most severe first.
+        columns: one value per image in the order of the index's records, ``(num_images,)``:
             ``"brightness"``, ``"sharpness"``, ..., with features ``"outlier"``, ``"wrong_label"``
             and ``"suggested"`` (a class index).
-        has_features: whether features were looked at too.
+        has_features: whether the audit used features.
     """
 
     findings: tuple[Finding, ...]
@@ -58,7 +58,7 @@ class Map:
 
     Attributes:
         points: (num_images, 2) float32.
-        neighbours: (num_images, k) int32, positions of the most alike, the nearest first.
+        neighbours: (num_images, k) int32, positions of the most similar images, nearest first.
     """
 
     points: np.ndarray
@@ -66,7 +66,7 @@ class Map:
 
 
 class ExploreFiles:
-    """The files about one index, or with ``spec`` those that need features."""
+    """The files of one index; with ``spec``, also those that depend on features."""
 
     def __init__(self, cache_dir: Path, index: DatasetIndex, spec: FeatureSpec | None = None):
         self.root = cache_dir / "explore"
@@ -76,13 +76,13 @@ class ExploreFiles:
 
     @property
     def stamp(self) -> tuple[int, ...]:
-        """What changes when a file comes or is replaced."""
+        """A value that changes when a file is added or replaced."""
         with suppress(OSError):
             return tuple(sorted(path.stat().st_mtime_ns for path in self.dir.iterdir()))
         return ()
 
     def write_audit(self, audit: Audit, *, has_features: bool) -> None:
-        """Keep what an audit found."""
+        """Save the result of an audit."""
         columns = {
             name: np.array([getattr(stats, name) for stats in audit.stats], np.float32)
             for name in _MEASURED
@@ -98,7 +98,7 @@ class ExploreFiles:
         )
 
     def read_audit(self) -> Measured | None:
-        """Return what an audit found, or None before there was one by today's rules."""
+        """Return the saved audit, or None if there is none by the current rules."""
         columns = self._read_arrays("measured")
         try:
             stored = read_json(self.dir / "audit.json")
@@ -110,29 +110,29 @@ class ExploreFiles:
         return None if columns is None else Measured(findings, columns, bool(stored["features"]))
 
     def write_means(self, means: np.ndarray) -> None:
-        """Keep the mean image of each class, (num_classes, side, side, 3) uint8."""
+        """Save the mean image of each class, (num_classes, side, side, 3) uint8."""
         self._write_arrays("means", {"means": means})
 
     def read_means(self) -> np.ndarray | None:
-        """Return the mean image of each class."""
+        """Return the saved mean image of each class, or None."""
         arrays = self._read_arrays("means")
         return None if arrays is None else arrays["means"]
 
     def write_map(self, kind: str, points: np.ndarray, neighbours: np.ndarray) -> None:
-        """Keep a map; ``kind`` is ``"pca"`` or ``"tsne"``."""
+        """Save a map; ``kind`` is ``"pca"`` or ``"tsne"``."""
         self._write_arrays(kind, {"points": points, "neighbours": neighbours})
 
     def read_map(self, kind: str) -> Map | None:
-        """Return a map, or None before there is one."""
+        """Return the saved map, or None."""
         arrays = self._read_arrays(kind)
         return None if arrays is None else Map(arrays["points"], arrays["neighbours"])
 
     def write_curve(self, curve: LearningCurve) -> None:
-        """Keep a learning curve."""
+        """Save a learning curve."""
         write_json(self.dir / "curve.json", {"version": CURVE_VERSION, **asdict(curve)})
 
     def read_curve(self) -> LearningCurve | None:
-        """Return the learning curve, or None before there is one measured as today."""
+        """Return the saved learning curve, or None if there is none of the current version."""
         try:
             stored = read_json(self.dir / "curve.json")
             if stored["version"] != CURVE_VERSION:
@@ -146,7 +146,7 @@ class ExploreFiles:
             return None
 
     def write_failure(self, kind: str, message: str) -> None:
-        """Keep why a job of that kind cannot be done, so that it is not tried for ever."""
+        """Save why a job of that kind failed, so that it is not retried endlessly."""
         write_json(self.dir / f"{kind}_failed.json", {"message": message})
 
     def read_failure(self, kind: str) -> str | None:
@@ -156,11 +156,11 @@ class ExploreFiles:
         return None
 
     def forget_failure(self, kind: str) -> None:
-        """Let a job that failed be tried again."""
+        """Allow a failed job to be tried again."""
         (self.dir / f"{kind}_failed.json").unlink(missing_ok=True)
 
     def prune(self) -> None:
-        """Remove what was found out about all but the contents last written about."""
+        """Remove the results of all but the most recently analysed dataset contents."""
         keep_newest(self.root, "*", _NUM_KEPT)
 
     def _write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
@@ -177,13 +177,13 @@ class ExploreFiles:
 
 
 def _audit_key() -> dict[str, Any]:
-    """Return what decides an audit besides the images: the code and the thresholds."""
+    """Return the key of an audit besides the images: code version and thresholds."""
     return {"version": AUDIT_VERSION, "config": AuditConfig().model_dump(mode="json")}
 
 
 def _read_finding(values: Mapping[str, object]) -> Finding:
     known = dict(values)
     known["groups"] = tuple(tuple(group) for group in known["groups"])  # type: ignore[attr-defined]
-    for name in ("paths", "action_paths", "reasons"):  # the last came later
+    for name in ("paths", "action_paths", "reasons"):  # the last field was added later
         known[name] = tuple(known.get(name, ()))  # type: ignore[arg-type]
     return Finding(**known)  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
-"""What augmentation was measured to do, kept in the cache for each setting that was measured.
+"""Cached measurements of augmentation effects, one file per setting.
 
-The files lie beside what else was found out about a dataset with a backbone's features; a name says
-with which augmentation, seed and run. They can be computed again.
+The files are stored with the other feature-based results of a dataset, named by augmentation, seed
+and run. They can be computed again.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from tl_core.runs.run import Run
 from tl_core.runs.store import list_runs
 
 KIND = "augment_effect"
-_VERSION = 1  # raised when the same settings would measure otherwise
+_VERSION = 1  # incremented when the same settings would give other results
 _PREFIX = "effect_"
 _NUM_KEPT = 40
 
 
 @dataclass(frozen=True)
 class EffectRecord:
-    """What was measured, with which augmentation, and by which run the answers were given.
+    """Measured effects, the augmentation measured, and the run that classified the photos.
 
-    ``run_id`` is None where the answer was the class with the nearest mean feature.
+    ``run_id`` is None if photos were assigned to the class with the nearest mean feature.
     """
 
     augment: AugmentConfig
@@ -43,10 +43,10 @@ class EffectRecord:
 
 
 class EffectFiles:
-    """The measurements of one dataset with one backbone and way of making pixels.
+    """The measurements of one dataset with one backbone and preprocessing.
 
     Raises:
-        ConfigError, WeightsError: the settings name no features that could be computed.
+        ConfigError, WeightsError: no features can be computed with these settings.
     """
 
     def __init__(self, cache_dir: Path, index: DatasetIndex, config: TrainConfig) -> None:
@@ -54,7 +54,7 @@ class EffectFiles:
         self.explore = ExploreFiles(cache_dir, index, FeatureSpec.from_config(config))
 
     def write(self, record: EffectRecord, run: Run | None) -> None:
-        """Keep what was measured for the augmentation and seed of the settings, and a run."""
+        """Save the effects measured for the settings' augmentation and seed, and a run."""
         values = {
             "augment": record.augment.model_dump(mode="json"),
             "effects": [asdict(effect) for effect in record.effects],
@@ -64,11 +64,11 @@ class EffectFiles:
         keep_newest(self.explore.dir, f"{_PREFIX}*.json", _NUM_KEPT)
 
     def read(self, run: Run | None) -> EffectRecord | None:
-        """Return what was measured for exactly these settings and this run, or None."""
+        """Return the effects measured for exactly these settings and this run, or None."""
         return _read(self._path(run))
 
     def read_latest(self) -> EffectRecord | None:
-        """Return what was measured last, with whatever augmentation and run."""
+        """Return the latest measurement, with any augmentation and run, or None."""
         records = (_read(path) for path in self._newest_first())
         return next((record for record in records if record is not None), None)
 
@@ -89,10 +89,10 @@ class EffectFiles:
 
 
 def newest_run(runs_dir: Path, config: TrainConfig, index: DatasetIndex) -> Run | None:
-    """Return the newest trained run that answers about these classes and sees the same pixels.
+    """Return the newest trained run with these classes and the same preprocessing.
 
-    Same are backbone, image size, resize and pooling; a fine-tuned run has its own backbone made of
-    that one. Runs still in training do not count: their weights change.
+    Backbone, image size, resize and pooling have to match; a run may have fine-tuned that backbone.
+    Runs still in training are ignored, since their weights change.
     """
     wanted = _pixels(config)
     for run in list_runs(runs_dir):
@@ -112,7 +112,7 @@ def _pixels(config: TrainConfig) -> FeatureSpec:
 
 
 def _stamp_of(run: Run) -> tuple[int, ...]:
-    """Return what changes when a run's weights do, as by going on with its training."""
+    """Return a value that changes with a run's weights, for example when training is resumed."""
     with suppress(OSError):
         facts = (run.run_dir / WEIGHTS_FILE).stat()
         return facts.st_mtime_ns, facts.st_size

@@ -1,8 +1,8 @@
-"""Looks at a dataset for the Data page: audit, mean images, maps, neighbours, learning curve.
+"""Analyse a dataset for the Data page: audit, mean images, maps, neighbours, learning curve.
 
-:func:`look` needs the files only and takes seconds; :func:`explore` and :func:`measure_curve` need
-the backbone's features and are the worker's. What they find goes to :class:`ExploreFiles` piece by
-piece, and what is there already is not computed again.
+:func:`look` needs only the files and takes seconds; :func:`explore` and :func:`measure_curve` need
+the backbone's features and run in the worker. Results are saved to :class:`ExploreFiles` one by
+one, and existing results are not computed again.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from tl_core.progress import SILENT, Monitor, Progress
 MAX_TSNE = 3000  # images; t-SNE of more takes minutes
 NUM_NEIGHBOURS = 12
 _MEAN_SIDE = 64
-_MAX_IN_MEAN = 60  # images a class: the mean changes little beyond
+_MAX_IN_MEAN = 60  # images per class: with more, the mean hardly changes
 _MAX_IN_MEANS = 1200
 _POLL_SECONDS = 0.1
 
@@ -54,10 +54,10 @@ def look(
     *,
     monitor: Monitor = SILENT,
 ) -> None:
-    """Audit a dataset without features and make the mean image of each class.
+    """Audit a dataset without features and compute the mean image of each class.
 
     Raises:
-        DatasetError: a file is gone or is not the one that was scanned.
+        DatasetError: a file is missing or has changed since the scan.
         Stopped: ``monitor`` was asked to stop.
     """
     files = ExploreFiles(cache_dir, index)
@@ -69,13 +69,13 @@ def look(
 
 
 def look_apart(index: DatasetIndex, cache_dir: Path, *, monitor: Monitor = SILENT) -> None:
-    """Do as :func:`look` in a process of its own and of low priority, and wait for it.
+    """Run :func:`look` in a separate low-priority process and wait for it.
 
-    A web server that looked at many thousand images itself would answer nobody meanwhile.
+    A web server that analysed many thousands of images itself could not respond meanwhile.
 
     Raises:
-        TLError: it failed; the message is the process's own.
-        RuntimeError: there is a bug in it; the message is its traceback.
+        TLError: the process failed with this error.
+        RuntimeError: the process failed unexpectedly; the message is its traceback.
     """
     said = None
     with subprocess.Popen(
@@ -110,8 +110,9 @@ def explore(
     """Project a dataset's features, find each image's neighbours, and audit with features.
 
     Raises:
-        DatasetError, WeightsError: an image is gone, or the backbone's weights cannot be had.
-        Stopped: ``monitor`` was asked to stop; what was found is kept.
+        DatasetError: an image is missing.
+        WeightsError: the backbone's weights are not available.
+        Stopped: ``monitor`` was asked to stop; results so far are saved.
     """
     spec = FeatureSpec.from_config(config)
     files = ExploreFiles(cache_dir, index, spec)
@@ -141,8 +142,8 @@ def measure_curve(
     """Measure how a linear probe improves with more images.
 
     Raises:
-        DatasetError: a class is too small for it, or an image is gone.
-        WeightsError: the backbone's weights cannot be had.
+        DatasetError: a class is too small, or an image is missing.
+        WeightsError: the backbone's weights are not available.
         Stopped: ``monitor`` was asked to stop.
     """
     spec = FeatureSpec.from_config(config)
@@ -160,7 +161,7 @@ def measure_curve(
 def mean_images(index: DatasetIndex) -> np.ndarray:
     """Return the mean image of each class, (num_classes, side, side, 3) uint8.
 
-    Of large classes a part counts, evenly spread; an image that cannot be read any more does not.
+    Large classes are sampled evenly; images that can no longer be read are skipped.
     """
     most = max(1, min(_MAX_IN_MEAN, _MAX_IN_MEANS // index.num_classes))
 
@@ -189,7 +190,7 @@ def nearest_of_all(
     num: int,
     monitor: Monitor = SILENT,
 ) -> np.ndarray:
-    """Return for each row the ``num`` rows most like it, by the angle: (n, num) int32.
+    """Return for each row the ``num`` rows of greatest cosine similarity: (n, num) int32.
 
     Raises:
         Stopped: ``monitor`` was asked to stop.
@@ -243,7 +244,7 @@ def _features(
 
 
 def _tsne_in_child(features: np.ndarray, monitor: Monitor) -> np.ndarray:
-    """Run t-SNE in a process of its own: it cannot be asked to stop, but that can be ended."""
+    """Run t-SNE in a child process, which can be ended, unlike the computation itself."""
     if len(features) < 3:
         return np.zeros((len(features), 2), np.float32)
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as laid_out:
@@ -269,7 +270,7 @@ def _tsne_in_child(features: np.ndarray, monitor: Monitor) -> np.ndarray:
 
 
 def main() -> None:
-    """Look at a data folder; the arguments are its path, the cache folder and the layout."""
+    """Analyse a data folder; the arguments are its path, the cache folder and the layout."""
     data_dir, cache_dir, layout = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     if hasattr(os, "nice"):
         os.nice(10)

@@ -1,4 +1,4 @@
-"""How much better figures look when images of one group lie on both sides of a split."""
+"""How much accuracy is overestimated when images of one group are on both sides of a split."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tl_core.data.layout.groups import group_paths
 from tl_core.data.layout.plan import plan_layout, read_layout
 from tl_core.progress import SILENT, Monitor
 
-_MIN_DIFFERENCE = 0.02  # of accuracy: less is within the noise of a probe
+_MIN_DIFFERENCE = 0.02  # of accuracy: smaller differences are noise
 
 
 def groups_of(index: DatasetIndex) -> Mapping[str, str]:
-    """Return the group of each image by path: the dataset's own, else those its names propose."""
+    """Return the group of each image by path: from the dataset, else guessed from file names."""
     own = {record.path: record.group for record in index.records if record.group is not None}
     if own:
         return own
@@ -30,7 +30,7 @@ def groups_of(index: DatasetIndex) -> Mapping[str, str]:
 def measure_group_effect(
     features: np.ndarray, labels: np.ndarray, groups: np.ndarray, monitor: Monitor = SILENT
 ) -> tuple[float, float]:
-    """Return the accuracy of a probe with groups kept apart, and with them mixed.
+    """Return the accuracy of a linear probe with groups separated, and with groups mixed.
 
     Args:
         features: ``(num_images, dim)``.
@@ -52,7 +52,7 @@ def measure_group_effect(
 def find_group_effect(
     index: DatasetIndex, features: np.ndarray, monitor: Monitor = SILENT
 ) -> list[Finding]:
-    """Return the finding how much groups matter, where there are any and they do.
+    """Return a finding on how much groups matter, or None if there are none or they do not.
 
     Args:
         index: the dataset.

@@ -1,6 +1,6 @@
 """How much more data would help: a linear probe trained on growing parts of cached features.
 
-The measured points are what counts; the curve through them is a plain guess at what comes next.
+The points are measurements; the curve fitted through them is only an extrapolation.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LEAST_EXPONENT, _MOST_EXPONENT, _NUM_EXPONENTS = 0.1, 2.0, 77
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """What the probe reached with ``num_images`` training images, once a repeat."""
+    """Accuracies of the probe with ``num_images`` training images, one per repeat."""
 
     num_images: int
     accuracies: tuple[float, ...]
@@ -32,7 +32,7 @@ class CurvePoint:
 
     @property
     def spread(self) -> tuple[float, float]:
-        """Least and greatest accuracy of the repeats."""
+        """Lowest and highest accuracy of the repeats."""
         return min(self.accuracies), max(self.accuracies)
 
 
@@ -54,7 +54,7 @@ class LearningCurve:
         return float(np.clip(1 - self.floor - self.scale * num_images**-self.exponent, 0, 1))
 
     def gain(self, factor: float = 2.0) -> float:
-        """Return how much accuracy ``factor`` times the images would add, by the fit."""
+        """Return the accuracy that ``factor`` times as many images would add, by the fit."""
         most = self.points[-1].num_images
         return self.accuracy_at(factor * most) - self.accuracy_at(most)
 
@@ -77,7 +77,7 @@ def learning_curve(
         features: (n, dim) float32.
         labels: (n,) integer.
         groups: (n,) integer; images of equal number are copies. By default there are none.
-        repeats: how many times, with other images held out.
+        repeats: how many times, each with different images held out.
         seed: the same seed gives the same curve.
         monitor: counts the probes, in stage ``"learning curve"``; checked between them.
 
@@ -105,9 +105,9 @@ def learning_curve(
             sizes[step].append(len(rows))
             accuracies[step].append(_probe_accuracy(scaled, labels, rows, held_out))
             stage.advance()
-    results: dict[int, list[float]] = {}  # of few images two shares are the same
+    results: dict[int, list[float]] = {}  # with few images two shares may be the same number
     for of_share, values in zip(sizes, accuracies, strict=True):
-        # With copies held out together, the repeats differ a little in what is left to train on.
+        # Copies are held out together, so the number of training images varies between repeats.
         results.setdefault(round(float(np.mean(of_share))), []).extend(values)
     points = tuple(CurvePoint(size, tuple(values)) for size, values in sorted(results.items()))
     return LearningCurve(points, *_fit(points))
@@ -121,7 +121,7 @@ def _standardised(features: np.ndarray) -> np.ndarray:
 def _hold_out(
     labels: np.ndarray, groups: np.ndarray, rng: np.random.Generator
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Return the rows of each class to train on, in a drawn order, and those held out."""
+    """Return the rows of each class to train on, in random order, and those held out."""
     order: list[np.ndarray] = []
     held_out: list[np.ndarray] = []
     # A picture in two classes is where the smaller one needs it: it has the fewer to choose from.
@@ -157,7 +157,7 @@ def _probe_accuracy(
 def _fit(points: Sequence[CurvePoint]) -> tuple[float, float, float]:
     """Fit the power law by least squares: for each exponent of a grid the rest is linear.
 
-    The floor and the scale are kept from going below zero: more data does no harm.
+    Floor and scale are clipped at zero, since more data does not reduce accuracy.
     """
     sizes = np.array([point.num_images for point in points], np.float64)
     errors = np.array([1 - point.mean for point in points])

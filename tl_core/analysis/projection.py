@@ -2,7 +2,7 @@
 
     python -m tl_core.analysis.projection < FEATURES.npy > POINTS.npy
 
-runs t-SNE, which nothing can stop, as a process that can be ended.
+runs t-SNE, which cannot be interrupted, in a process that can be ended.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import sys
 
 import numpy as np
 
-_MAX_TSNE_DIM = 50  # t-SNE's authors reduce to 30 to 50 first: it loses noise and saves time
+_MAX_TSNE_DIM = 50  # reduced first, as t-SNE's authors do (to 30 to 50): less noise and less time
 
 
 def pca_2d(features: np.ndarray) -> np.ndarray:
-    """Project features on their two directions of most variance.
+    """Project features on their first two principal components.
 
     Args:
         features: (n, dim) float32.
@@ -32,7 +32,7 @@ def pca_2d(features: np.ndarray) -> np.ndarray:
 
 
 def tsne_2d(features: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    """Lay features out so that near ones stay near; distances far apart mean little.
+    """Embed features with t-SNE; near points stay near, large distances mean little.
 
     Args:
         features: (n, dim) float32, n at least 2.
@@ -58,12 +58,12 @@ def _principal(features: np.ndarray, num: int) -> np.ndarray:
     if len(features) < 2:
         return np.zeros((len(features), 0), np.float32)
     pca = PCA(min(num, *features.shape), random_state=0)
-    with np.errstate(invalid="ignore"):  # of equal rows it divides 0 by 0
+    with np.errstate(invalid="ignore"):  # PCA divides 0 by 0 if all rows are equal
         return np.asarray(pca.fit_transform(features))
 
 
 def main() -> None:
-    """Lay out the features on the standard input, a ``.npy`` file, and write the points as one."""
+    """Read features as ``.npy`` from standard input and write their points as ``.npy``."""
     np.save(sys.stdout.buffer, tsne_2d(np.load(sys.stdin.buffer)))
 
 

@@ -1,7 +1,7 @@
-"""What happens during training, as small immutable records and as lines of ``events.jsonl``.
+"""Training events, as small immutable records and as lines of ``events.jsonl``.
 
-A listener (a page, a terminal, a test) receives the records while training runs here, or
-reads them back from the file, where a line torn by a kill is skipped.
+A listener (a page, a terminal, a test) receives the records while training runs in its process, or
+reads them from the file, where incomplete lines are skipped.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ class Event:
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the event as plain values; what is not finite becomes None, as JSON has none."""
+        """Return the event as plain values; non-finite numbers become None, as in JSON."""
         values = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
         return {"event": self.kind, **values}
 
     def to_json(self) -> str:
-        """Return the event as one line of JSON, without the line's end."""
+        """Return the event as one line of JSON, without a newline."""
         return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
 
 
 @dataclass(frozen=True)
 class PhaseStarted(Event):
-    """A phase begins: ``features``, ``head``, later others.
+    """A phase starts: ``features``, ``head`` or ``fine_tune``.
 
     ``num_steps`` counts batches of one epoch, or images in the features phase, where there are
     no epochs.
@@ -51,9 +51,9 @@ class PhaseStarted(Event):
 
 @dataclass(frozen=True)
 class RunResumed(Event):
-    """A run goes on from ``num_epochs`` whole epochs of ``phase``.
+    """A run was resumed after ``num_epochs`` complete epochs of ``phase``.
 
-    ``history`` is the table of epochs so far; epochs reported before and not in it are done again.
+    ``history`` is the table of epochs so far; epochs reported before but not in it are repeated.
     """
 
     phase: str
@@ -63,9 +63,9 @@ class RunResumed(Event):
 
 @dataclass(frozen=True)
 class FeatureProgress(Event):
-    """Counted work came further.
+    """Progress of counted work.
 
-    ``stage`` is ``scan``, ``backbone`` (made ready, once), ``features``, or a download's.
+    ``stage`` is ``scan``, ``backbone`` (prepared once), ``features``, or that of a download.
     """
 
     stage: str
@@ -79,8 +79,8 @@ class FeatureProgress(Event):
 class BatchEnd(Event):
     """A group of batches was trained on.
 
-    ``step`` counts the epoch's batches done; loss and accuracy are means over the images since
-    the event before, with dropout on. ``seconds_left`` is for the whole phase.
+    ``step`` is the number of batches done in the epoch; loss and accuracy are means over the
+    images since the previous event, with dropout on. ``seconds_left`` is for the whole phase.
     """
 
     phase: str
@@ -131,7 +131,7 @@ OnEvent = Callable[[Event], None]
 
 
 def _plain(value: Any) -> Any:
-    """Return ``value`` made of what JSON can say; numbers that are not finite become None."""
+    """Return ``value`` as JSON types; numbers that are not finite become None."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,6 +1,6 @@
 """The files of a run directory: their names, how they are read, and who writes the status.
 
-Below :mod:`tl_core.runs.store`, which gives them meaning.
+Used by :mod:`tl_core.runs.store`, which interprets them.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def read_status(run_dir: Path) -> dict[str, Any]:
 
 
 def create_status(folder: Path) -> None:
-    """Write the first ``status.json``: the work waits."""
+    """Write the first ``status.json``, in state ``queued``."""
     unknown = dict.fromkeys(("started", "ended", "pid", "pid_create_time", "phase", "epoch"))
     write_json(
         folder / STATUS_FILE,
@@ -71,7 +71,7 @@ def create_status(folder: Path) -> None:
 
 
 def state_of(status: dict[str, Any]) -> RunState:
-    """Return the state a status tells of: a run whose process is gone is interrupted."""
+    """Return the state of a status; a run whose process is gone is ``interrupted``."""
     state = status.get("state")
     if state == "running" and not is_alive(status.get("pid"), status.get("pid_create_time")):
         return "interrupted"
@@ -79,7 +79,7 @@ def state_of(status: dict[str, Any]) -> RunState:
 
 
 def update_status(run_dir: Path, **changes: Any) -> None:
-    """Change fields of ``status.json``; for the process that trains the run, or has ended it.
+    """Change fields of ``status.json``; only for the process that trains or has ended the run.
 
     Raises:
         RunError: the run is gone or unreadable.
@@ -100,7 +100,7 @@ def start_run(run_dir: Path, phase: str) -> None:
 
 
 def tail(path: Path, num_lines: int) -> list[str]:
-    """Return the last lines of a text file without reading all of it; none when it is missing."""
+    """Return the last lines of a text file without reading all of it; empty if it is missing."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_TAIL_BYTES))
@@ -111,10 +111,10 @@ def tail(path: Path, num_lines: int) -> list[str]:
 
 
 def read_file(run_dir: Path, name: str, kind: type) -> Any:
-    """Read one of the run's JSON files and see that it holds a ``kind``.
+    """Read one of the run's JSON files and check that it holds a ``kind``.
 
     Raises:
-        RunError: the run or the file is missing, unreadable or something else.
+        RunError: the run or the file is missing or unreadable, or has another content.
     """
     try:
         value = read_json(run_dir / name)
@@ -129,5 +129,5 @@ def read_file(run_dir: Path, name: str, kind: type) -> Any:
 
 
 def now() -> str:
-    """Return the time as stored: ISO 8601 with its zone."""
+    """Return the current time as stored: ISO 8601 with time zone."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

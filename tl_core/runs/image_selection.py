@@ -1,4 +1,4 @@
-"""Which images of a folder a run is looked at with: its own split's, or all of its classes."""
+"""Which images of a folder a run is evaluated on: a part of its split, or all of its classes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class ImageSelection:
     """Images of an index for a run, and what was left out.
 
     Args:
-        positions: of the images in the index.
-        labels: the run's label of each.
-        rows: number of each among the images of its part; of a folder, among all images.
-        skipped: reasons by path.
+        positions: positions of the images in the index.
+        labels: the label of each in the run's class order.
+        rows: row of each in its part of the split, or among all images of a folder.
+        skipped: why images were left out, by path.
     """
 
     positions: list[int] = field(default_factory=list)
@@ -33,10 +33,10 @@ class ImageSelection:
 
 
 def select_part(run: Run, index: DatasetIndex, part: str) -> tuple[str, ImageSelection]:
-    """Find the images of the run's own split again, each once: where they were, or by content.
+    """Find the images of a part of the run's split, by path or else by content, each once.
 
-    Their label is that of the place they are found at now, under the decisions that hold. Where
-    the run has no such class, for its folder has got another name since, it is the one they had.
+    Labels are the current ones, with decisions applied. If the run has no such class, because its
+    folder was renamed since, the label of the split is used.
     """
     rows = run.split()
     present = {row.part for row in rows}
@@ -72,10 +72,10 @@ def select_part(run: Run, index: DatasetIndex, part: str) -> tuple[str, ImageSel
 
 
 def select_all(run: Run, index: DatasetIndex) -> ImageSelection:
-    """Take every image of a class that the run knows and that its training did not use.
+    """Select every image of the run's classes that was not used in its training.
 
-    An image is recognised by its content, whatever its name. Those of the run's own test part
-    count: they are as new to the model as any other.
+    Images are compared by content, whatever their names. The run's own test images are included:
+    the model has not seen them.
 
     Raises:
         DatasetError: no image is left.
@@ -110,20 +110,20 @@ def select_all(run: Run, index: DatasetIndex) -> ImageSelection:
 
 
 def _used_in_training(run: Run) -> dict[str, str]:
-    """Return by sha256 the images that a run trained on or validated with, and which it was."""
+    """Return how the run used each training and validation image, by sha256."""
     try:
         rows = run.split()
-    except RunError:  # a run made elsewhere may come without its split
+    except RunError:  # a run from another machine may have no split file
         return {}
     reasons = {"train": TRAINED_ON, "val": VALIDATED_WITH}
     return {row.sha256: reasons[row.part] for row in rows if row.part in reasons}
 
 
 def _places(rows: Sequence[SplitRow], index: DatasetIndex) -> list[tuple[SplitRow, int | None]]:
-    """Return each row with the position of its image, None for one that is not there.
+    """Return each row with the position of its image, None if the image is missing.
 
-    One that is not at its path is looked for by content among the images that are no other row's,
-    so that a copy never stands for two.
+    If no image is at the row's path, it is looked up by content among images that match no other
+    row, so that a copy is never used twice.
     """
     by_path = {record.path: place for place, record in enumerate(index.records)}
     own: dict[str, int] = {}

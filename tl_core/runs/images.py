@@ -1,4 +1,4 @@
-"""The images of a run: its data folder, read as it was when the run was made."""
+"""The images of a run: its data folder, read with the layout the run was trained on."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tl_core.runs.run import Run
 
 
 def layout_of(run: Run) -> str | None:
-    """Return the name of the reading of its data folder that a run was trained on.
+    """Return the name of the layout of its data folder that a run was trained on.
 
-    A run that was made before readings had names has the one whose classes are the run's.
+    For older runs, which do not store it, that is the layout whose classes are the run's.
     """
     named = run.origin.get("layout") or run.config.layout
     if named:
@@ -33,8 +33,8 @@ def load_images_of(run: Run, *, cache_dir: Path, monitor: Monitor = SILENT) -> D
     """Scan a run's data folder and apply the decisions about it.
 
     Args:
-        run: its folder and its layout are taken.
-        cache_dir: where scans are kept.
+        run: the run whose folder and layout to use.
+        cache_dir: the folder of the scan cache.
         monitor: reports the scan.
 
     Raises:

@@ -1,6 +1,6 @@
-"""One run directory as an object: every question is answered from its files.
+"""One run directory as an object whose properties are read from its files.
 
-:mod:`tl_core.runs.store` makes, lists and deletes runs, and says what the files are.
+:mod:`tl_core.runs.store` creates, lists and deletes runs, and documents the files.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Run(WorkFolder):
 
     @property
     def pixel_scale(self) -> PixelScale | None:
-        """Which values of 16-bit images become black and white; None takes their upper 8 bits."""
+        """The values of 16-bit images mapped to black and white; None uses their upper 8 bits."""
         values = self.origin.get("pixel_scale")
         return None if values is None else PixelScale(*map(float, values))
 
@@ -98,17 +98,17 @@ class Run(WorkFolder):
 
     @property
     def name(self) -> str:
-        """The name given by the user, or the folder's."""
+        """The name given by the user, else the folder's name."""
         return str(self.meta.get("name") or self.id)
 
     @property
     def notes(self) -> str:
-        """What the user wrote about the run."""
+        """The user's notes about the run."""
         return str(self.meta.get("notes") or "")
 
     @property
     def is_archived(self) -> bool:
-        """Whether the user put the run away, so that lists leave it out."""
+        """Whether the user archived the run, so that lists leave it out."""
         return bool(self.meta.get("archived"))
 
     @property
@@ -145,12 +145,12 @@ class Run(WorkFolder):
             raise RunError(f"Run '{self.id}' has no readable {HISTORY_FILE}: {error}") from error
 
     def events(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-        """Return the events from ``offset`` on, and the offset for the next call."""
+        """Return the events from byte ``offset`` on, and the offset for the next call."""
         found, offset = read_json_lines(self.run_dir / EVENTS_FILE, offset)
         return [event for event in found if "event" in event], offset
 
     def split(self) -> list[SplitRow]:
-        """Return which image was in which part; empty until the data was split."""
+        """Return the images with their parts; empty until the data was split."""
         from tl_core.data.split import read_split
 
         path = self.run_dir / SPLIT_FILE

@@ -1,4 +1,4 @@
-"""A folder of work that some process does, whose state its files and that process tell."""
+"""A folder of work done by some process; its state comes from its files and that process."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from tl_core.workspace import Workspace
 
 
 class WorkFolder:
-    """What a run and a search have in common; read from disk on each access."""
+    """Common base of runs and searches; read from disk on each access."""
 
     interrupted_message: ClassVar[str]
-    """What to say when the process ended without a word."""
+    """The message to show when the process ended without writing one."""
 
     @property
     def folder(self) -> Path:
-        """Where the files are."""
+        """The folder of the files."""
         raise NotImplementedError
 
     def check(self) -> None:
-        """Read what must be readable for the work to be of use.
+        """Check that the essential files are readable.
 
         Raises:
-            TLError: something of it cannot be read.
+            TLError: one of them cannot be read.
         """
         raise NotImplementedError
 
     @property
     def id(self) -> str:
-        """The folder's name, unique among those beside it."""
+        """The folder's name, unique within its parent folder."""
         return self.folder.name
 
     @property
@@ -50,7 +50,7 @@ class WorkFolder:
 
     @property
     def state(self) -> RunState:
-        """What it is at; never raises, what cannot be read is ``damaged``."""
+        """The current state; never raises, an unreadable folder is ``damaged``."""
         try:
             self.check()
             return state_of(self.status)
@@ -59,12 +59,12 @@ class WorkFolder:
 
     @property
     def is_active(self) -> bool:
-        """Whether it waits or goes on, so that its files may still change."""
+        """Whether the work is queued or running, so that its files may still change."""
         return self.state in ("queued", "running")
 
     @property
     def message(self) -> str:
-        """Why it is in its state, in words for the user; often empty."""
+        """Why it is in its state, as a message for the user; often empty."""
         try:
             self.check()
             message = str(self.status.get("message") or "")
@@ -74,7 +74,7 @@ class WorkFolder:
 
     @property
     def created(self) -> datetime:
-        """When it was asked for; the folder's time where that cannot be read."""
+        """When it was created; the folder's modification time if that cannot be read."""
         with suppress(TLError, KeyError, TypeError, ValueError):
             return datetime.fromisoformat(self.status["created"])
         with suppress(OSError):
@@ -83,7 +83,7 @@ class WorkFolder:
 
     @property
     def origin(self) -> dict[str, Any]:
-        """The data folder and what else the settings do not say: the content of ``origin.json``.
+        """Data folder and other facts not in the settings: the content of ``origin.json``.
 
         Raises:
             RunError: it is missing or unreadable.
@@ -92,7 +92,7 @@ class WorkFolder:
 
     @property
     def workspace(self) -> Workspace:
-        """The workspace whose decisions it obeys: the one it lies in, unless it names another."""
+        """The workspace whose decisions apply: the one containing it, unless it names another."""
         own = workspace_of(self.folder)
         with suppress(RunError):
             if isinstance(named := self.origin.get("workspace"), str):
@@ -109,7 +109,7 @@ _Work = TypeVar("_Work", bound=WorkFolder)
 
 
 def list_work(root: Path, open_folder: Callable[[Path], _Work]) -> list[_Work]:
-    """Return the work below ``root``, the newest first; none when there is no such folder."""
+    """Return the work below ``root``, newest first; empty if there is no such folder."""
     try:
         with os.scandir(root) as entries:
             names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
@@ -120,7 +120,7 @@ def list_work(root: Path, open_folder: Callable[[Path], _Work]) -> list[_Work]:
 
 
 def delete_work(work: WorkFolder) -> None:
-    """Delete the folder; from the first moment on it is no longer listed.
+    """Delete the folder; it disappears from lists at once.
 
     Raises:
         RunError: there is no such folder, or it cannot be removed.
@@ -132,5 +132,5 @@ def delete_work(work: WorkFolder) -> None:
 
 
 def workspace_of(folder: Path) -> Workspace:
-    """Return the workspace that work lies in, by the layout ``workspace/runs/run``."""
+    """Return the workspace that contains the work, laid out as ``workspace/runs/run``."""
     return Workspace(folder.absolute().parent.parent)

@@ -1,16 +1,16 @@
-"""The run directory: everything there is to know about one training run, in plain files.
+"""The run directory: everything about one training run, in plain files.
 
-    config.json classes.json split.csv      what was asked for, and on which images
+    config.json classes.json split.csv      settings, classes, and the images of each part
     origin.json                             data folder, its fingerprint, package versions, and the
-                                            workspace of a run that lies elsewhere
+                                            workspace of a run stored outside of one
     weights.safetensors                     the head of the best epoch
     checkpoint.safetensors                  the last epoch: head, optimizer state, history
-    history.csv metrics.json events.jsonl   what came out
+    history.csv metrics.json events.jsonl   the results
     status.json log.txt                     state and log; written by the process that trains
     meta.json                               name, notes, archived
 
-A folder appears whole, and each file in it is written whole or not at all. Nothing about a run
-is kept anywhere else, so that any process can show it.
+The folder is created atomically, and each file in it is written atomically. Nothing about a run is
+stored anywhere else, so that any process can show it.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ def create_run(
     """Create a queued run in a new folder below ``runs_dir``, named after time and backbone.
 
     Args:
-        runs_dir: where to.
-        config: what to train.
-        data_dir: on which images.
-        name: to be shown instead of the folder's.
-        workspace: whose decisions about the images hold; by default that of ``runs_dir``.
+        runs_dir: the folder to create it in.
+        config: the settings to train with.
+        data_dir: the folder of the images.
+        name: shown instead of the folder's name.
+        workspace: the workspace whose decisions apply; by default that of ``runs_dir``.
     """
     runs_dir = Path(runs_dir)
     stem = f"{time.strftime('%Y%m%d-%H%M%S')}_{config.backbone}"
@@ -84,10 +84,10 @@ def create_run_at(
 ) -> Run:
     """Create a queued run in exactly this folder, which may exist only if it is empty.
 
-    The rest is as of :func:`create_run`.
+    The other arguments are those of :func:`create_run`.
 
     Raises:
-        TakenError: something is there already.
+        TakenError: the folder is not empty.
     """
     run_dir = Path(run_dir).absolute()
     with new_folder(run_dir) as temporary:
@@ -106,7 +106,7 @@ def load_run(run_dir: Path | str) -> Run:
     """Return the run in that folder.
 
     Raises:
-        RunError: there is none, it is damaged, or it is of a newer schema.
+        RunError: there is no run, it is damaged, or its schema is newer.
 
     Examples:
         >>> from tl_core import load_run
@@ -133,17 +133,17 @@ def list_runs(runs_dir: Path | str, *, include_archived: bool = False) -> list[R
 
 
 def rename_run(run: Run, name: str) -> None:
-    """Give the run another name; an empty one goes back to the folder's.
+    """Give the run another name; an empty one restores the folder's name.
 
     Raises:
-        RunError: it is longer than ``MAX_NAME`` characters, or there is no such folder.
+        RunError: the name is longer than ``MAX_NAME`` characters, or there is no such folder.
     """
     _check_length("name", name.strip(), MAX_NAME)
     _update_meta(run, name=name.strip() or None)
 
 
 def annotate_run(run: Run, notes: str) -> None:
-    """Replace the notes kept with the run.
+    """Replace the notes of the run.
 
     Raises:
         RunError: they are longer than ``MAX_NOTES`` characters, or there is no such folder.
@@ -158,10 +158,10 @@ def _check_length(what: str, text: str, most: int) -> None:
 
 
 def archive_run(run: Run) -> None:
-    """Put a run away: it is kept as it is, and listed only where archived runs are asked for.
+    """Archive a run: it stays unchanged, and lists include it only on request.
 
     Raises:
-        RunError: it waits or is being trained, or there is no such folder.
+        RunError: it is queued or being trained, or there is no such folder.
     """
     if run.is_active:
         raise RunError(f"Run '{run.name}' is {run.state}. Stop it, then archive it.")
@@ -174,7 +174,7 @@ def unarchive_run(run: Run) -> None:
 
 
 def delete_run(run: Run) -> None:
-    """Delete the run's folder; from the first moment on it is no longer listed.
+    """Delete the run's folder; it disappears from lists at once.
 
     Raises:
         RunError: it is being trained, or there is no such folder.
@@ -185,9 +185,9 @@ def delete_run(run: Run) -> None:
 
 
 def compare_runs(runs: Sequence[Run], *, include_same: bool = False) -> dict[str, tuple[Any, ...]]:
-    """Return the settings in which the runs differ, each with one value a run, in their order.
+    """Return the settings in which the runs differ, each with one value per run, in order.
 
-    ``include_same`` adds those in which they do not differ.
+    ``include_same`` adds the settings in which they agree.
 
     Settings within a group are named with a dot, as in ``augment.rotation``. ``data_dir`` and
     ``data_fingerprint`` (the images themselves) are compared as well.
@@ -204,7 +204,7 @@ def differ(values: Sequence[Any]) -> bool:
 
 
 def _update_meta(run: Run, **changes: Any) -> None:
-    if not run.run_dir.is_dir():  # writing would bring back a folder just deleted
+    if not run.run_dir.is_dir():  # writing would create a folder that was just deleted again
         raise RunError(f"Run '{run.id}' does not exist.")
     write_json(run.run_dir / META_FILE, {**run.meta, **changes})
 

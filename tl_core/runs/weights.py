@@ -1,4 +1,4 @@
-"""The weights of a run as they are used: its head, and the backbone they belong on."""
+"""The weights of a run: its head, and the backbone that the head was trained on."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tl_core.runs.run import Run
 
 
 def feature_spec_of(run: Run) -> FeatureSpec:
-    """Return what decides the features that a run's head is for, its own backbone included.
+    """Return the feature spec of a run, including its fine-tuned backbone if it has one.
 
-    Use it wherever a run classifies; the settings alone do not tell of a fine-tuned backbone.
+    Use it wherever a run classifies; the settings alone do not name a fine-tuned backbone.
 
     Raises:
         RunError: the run's weights or its converted backbone cannot be read.
@@ -32,10 +32,10 @@ def feature_spec_of(run: Run) -> FeatureSpec:
 
 
 def engine_file_of(run_dir: Path) -> Path | None:
-    """Return the converted backbone of a fine-tuned run; None when the pretrained one serves.
+    """Return the converted backbone of a fine-tuned run; None if the pretrained one is used.
 
     Raises:
-        RunError: it is named but not there.
+        RunError: its file is missing.
     """
     if not (run_dir / WEIGHTS_FILE).exists():
         return None
@@ -52,7 +52,7 @@ def engine_file_of(run_dir: Path) -> Path | None:
 
 
 def weights_facts(run_dir: Path) -> dict[str, Any]:
-    """Return what is said about a run's weights: phase, epoch, the backbone's file if any."""
+    """Return the metadata of a run's weights: phase, epoch, the backbone's file if any."""
     text = load_weights_metadata(run_dir / WEIGHTS_FILE).get(METADATA_KEY, "{}")
     facts = json.loads(text)
     return facts if isinstance(facts, dict) else {}

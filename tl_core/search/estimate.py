@@ -12,7 +12,7 @@ from tl_core.features.hardware import num_cores
 
 # Measured on one core of an ordinary processor, batches of 32.
 _STEP_SECONDS = 0.45e-3
-_WEIGHT_SECONDS = 5.5e-9  # a weight of the head and step
+_WEIGHT_SECONDS = 5.5e-9  # seconds per weight of the head and step
 _COMPILE_SECONDS = 0.6  # a shape of head and core
 
 

@@ -1,4 +1,4 @@
-"""What learning-rate tests found, one small file for each setting and content of a dataset."""
+"""Cached learning-rate tests, one small file per settings and dataset content."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tl_core.files import keep_newest, read_json, write_json
 from tl_core.search.lr_finder import LearningRateTest
 
 _VERSION = 1
-"""Raised when the test finds another rate for the same settings, so that kept ones go."""
+"""Incremented when the test gives another rate for the same settings, to discard cached ones."""
 
 _NUM_KEPT = 50
 _CURVES = ("learning_rates", "losses", "smoothed")
@@ -31,7 +31,7 @@ _WITHOUT_EFFECT = {
 
 
 def settings_that_matter(config: TrainConfig) -> dict[str, Any]:
-    """Return the settings that decide what the test of the head finds."""
+    """Return the settings that influence the result of the test."""
     values = config.model_dump(mode="json")
     return {
         name: value
@@ -41,7 +41,7 @@ def settings_that_matter(config: TrainConfig) -> dict[str, Any]:
 
 
 class RangeFile:
-    """What the test of one setting on one dataset came to."""
+    """The saved test of one set of settings on one dataset."""
 
     def __init__(self, cache_dir: Path, index: DatasetIndex, config: TrainConfig) -> None:
         wanted = [_VERSION, index.fingerprint, settings_that_matter(config)]
@@ -55,11 +55,11 @@ class RangeFile:
         keep_newest(self._path.parent, "*.json", _NUM_KEPT)
 
     def write_failure(self, message: str) -> None:
-        """Keep why it cannot be done."""
+        """Save why the test failed."""
         write_json(self._path, {"failure": message})
 
     def read(self) -> LearningRateTest | None:
-        """Return the test, or None before there is one."""
+        """Return the saved test, or None."""
         with suppress(OSError, ValueError, KeyError, TypeError):
             stored = read_json(self._path)
             return LearningRateTest(
@@ -70,7 +70,7 @@ class RangeFile:
         return None
 
     def read_failure(self) -> str | None:
-        """Return why it could not be done, or None."""
+        """Return why the test failed, or None."""
         with suppress(OSError, ValueError, KeyError, TypeError):
             return str(read_json(self._path)["failure"])
         return None

@@ -1,8 +1,8 @@
 """The learning-rate finder: a range test of the head on cached features.
 
-The rate rises from step to step until the loss runs away; where it falls without trouble is where
-to train. The head of the settings is trained so, several times from other first weights, and
-nothing of it is kept but the curve.
+The rate rises from step to step until the loss diverges; a rate at which the loss falls steadily is
+suggested. A head is trained this way several times from different initial weights; only the curve
+is kept.
 
 References:
     L. N. Smith (2017), "Cyclical learning rates for training neural networks", WACV, section 3.3
@@ -31,22 +31,22 @@ LOWEST, HIGHEST = 1e-6, 1.0
 
 _NUM_STEPS = 150
 _NUM_REPEATS = 3
-_SMOOTHING = 0.9  # share of the old mean in each step
-_DIVERGED = 4.0  # times the least loss so far, as in fastai
-_MIN_STEPS = 20  # before which the smoothed loss says nothing
-_FLAT = 0.95  # of the first loss: a curve that never falls below has found nothing
+_SMOOTHING = 0.9  # weight of the previous mean in each step
+_DIVERGED = 4.0  # times the lowest loss so far, as in fastai
+_MIN_STEPS = 20  # steps before the smoothed loss is meaningful
+_FLAT = 0.95  # of the first loss: a curve that stays above this gives no suggestion
 
 
 @dataclass(frozen=True, eq=False)
 class LearningRateTest:
-    """A range test's curve and what to take from it.
+    """The curve of a range test, and the suggested rate.
 
     Attributes:
         learning_rates: (n,) rising.
         losses: (n,) of the batch before each update, mean of the repeats, in nats.
         smoothed: (n,) the same, smoothed.
         suggestion: the rate to train with, rounded; None when nothing was learned.
-        reason: why, in words.
+        reason: why, as a message for the user.
     """
 
     learning_rates: np.ndarray
@@ -62,13 +62,14 @@ def find_learning_rate(
     """Run the range test of the head on the training images.
 
     Args:
-        config: the setting; its learning rate and epochs do not matter.
+        config: the settings; learning rate and epochs are ignored.
         index: the images.
-        cache_dir: where features are kept.
+        cache_dir: the folder of the feature cache.
         monitor: reports the features, then the steps in stage ``"learning_rate"``.
 
     Raises:
-        DatasetError, WeightsError: too few images, or the backbone's weights cannot be had.
+        DatasetError: there are too few images.
+        WeightsError: the backbone's weights are not available.
         Stopped: ``monitor`` was asked to stop.
     """
     tensorflow = BackgroundImport()
@@ -104,15 +105,15 @@ def run_range_test(
 
 
 def read_curve(learning_rates: np.ndarray, losses: np.ndarray) -> LearningRateTest:
-    """Smooth a curve and choose a rate from it: where the loss has fallen halfway.
+    """Smooth a curve and choose the rate at which the loss has fallen halfway.
 
     That is where it falls fastest, and depends on single batches less than the slope itself.
-    A share of the rate of least loss, the older rule, goes wrong on cached features: a single
-    layer on few photos memorises them and never diverges.
+    A fraction of the rate of lowest loss, the older rule, fails on cached features: a single
+    layer memorises a few photos and never diverges.
 
     Args:
         learning_rates: (n,) rising.
-        losses: (n,) in nats; from the first that is no number on they say nothing and are left out.
+        losses: (n,) in nats; those from the first that is not finite on are ignored.
     """
     (lost,) = np.nonzero(~np.isfinite(losses))
     if len(lost):
@@ -149,12 +150,12 @@ def smooth(losses: np.ndarray) -> np.ndarray:
 def _losses(
     steps: HeadSteps, data: HeadData, config: TrainConfig, rates: np.ndarray, monitor: Monitor
 ) -> np.ndarray:
-    """Train one batch at each rate and return its loss before the update, until it runs away."""
+    """Train one batch at each rate and return its loss before the update, until it diverges."""
     images = np.arange(data.num_images)
     size = config.batch_size
     num_epochs = math.ceil(len(rates) * size / (len(images) // size * size or size))
     epochs = [data.epoch_rows(config, epoch, images) for epoch in range(num_epochs)]
-    # The last batch of an epoch may be small: it is left out, as it would make the curve jump.
+    # The last batch of an epoch may be small and would make the curve jump, so it is left out.
     batches = [
         rows[start : start + size]
         for rows in epochs
@@ -176,7 +177,7 @@ def _losses(
 
 
 def has_diverged(losses: np.ndarray) -> bool:
-    """Whether the last loss is no number, or the smoothed one far above its least."""
+    """Whether the last loss is not finite, or the smoothed one is far above its minimum."""
     if not math.isfinite(losses[-1]):
         return True
     smoothed = smooth(losses)
@@ -184,5 +185,5 @@ def has_diverged(losses: np.ndarray) -> bool:
 
 
 def _rounded(rate: float) -> float:
-    """Return a rate with two digits: more would pretend to be exact."""
+    """Return a rate with two significant digits."""
     return float(f"{rate:.1e}")

@@ -22,14 +22,14 @@ class Trial:
     """One head, cross-validated. Tuples hold one value a fold, of its best epoch.
 
     Attributes:
-        number: its place among the heads of the search, from 0.
+        number: its index among the heads of the search, from 0.
         settings: the settings that a search can vary, by name.
-        accuracies: of the images that a fold held out.
-        losses: their mean cross-entropies in nats.
+        accuracies: accuracy on the images that a fold held out.
+        losses: mean cross-entropy on them in nats.
         best_epochs: counted from 0.
-        num_params: weights of backbone and head; less is simpler.
-        seconds: what the folds took, one after another.
-        error: why there are no figures; "" when there are.
+        num_params: number of weights of backbone and head; fewer is simpler.
+        seconds: total time of the folds.
+        error: why there are no figures; "" if there are.
     """
 
     number: int
@@ -63,11 +63,11 @@ class Trial:
 
     @property
     def best_epoch(self) -> int | None:
-        """The middle one of the folds' best epochs, from 0."""
+        """The median of the folds' best epochs, from 0."""
         return sorted(self.best_epochs)[len(self.best_epochs) // 2] if self.best_epochs else None
 
     def config(self, base: TrainConfig) -> TrainConfig:
-        """Return the settings to train this head with, over those of the search."""
+        """Return the settings of the search with those of this head applied."""
         return base.updated(**self.settings)
 
     def to_json(self) -> str:
@@ -84,18 +84,18 @@ class Trial:
 
 
 def settings_of(config: TrainConfig) -> dict[str, Any]:
-    """Return what a search can vary, as a config has it, and the patience it was trained with."""
+    """Return a config's values of the settings that a search can vary, and its patience."""
     return {name: getattr(config, name) for name in (*VARIED, "early_stopping")}
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Trials in order, and how far that order means anything.
+    """Trials in order, and which of them are statistically tied.
 
     Attributes:
         trials: the best first: by mean accuracy, then by mean loss; those without figures last.
-        standard_error: of the best one's mean accuracy.
-        tied: numbers of the trials that are no further from the best than that, itself among them.
+        standard_error: of the best trial's mean accuracy.
+        tied: numbers of the trials within one standard error of the best, including the best.
         suggested: number of the simplest of these, None without figures.
     """
 
@@ -106,19 +106,19 @@ class Ranking:
 
     @property
     def best(self) -> Trial | None:
-        """The first of the order, or None without figures."""
+        """The first trial, or None without figures."""
         return self.trials[0] if self.trials and self.trials[0].accuracies else None
 
 
 def rank_trials(trials: Sequence[Trial], num_images: int) -> Ranking:
-    """Order trials and choose the simplest one that is as good as the best, as far as can be told.
+    """Order trials and choose the simplest one within one standard error of the best.
 
-    The standard error of the best mean accuracy is that of its folds, or that of a share of
-    ``num_images`` photos when this is larger: few folds often agree by luck.
+    The standard error of the best mean accuracy is that over its folds, or that of a proportion of
+    ``num_images`` photos if this is larger: a few folds often agree by chance.
 
     Args:
-        trials: of one search.
-        num_images: how many images were judged in all folds together.
+        trials: the trials of one search.
+        num_images: number of held-out images in all folds together.
 
     References:
         L. Breiman, J. Friedman, R. Olshen, C. Stone (1984), "Classification and Regression Trees",
@@ -144,7 +144,7 @@ def rank_trials(trials: Sequence[Trial], num_images: int) -> Ranking:
 
 
 def trials_table(ranking: Ranking) -> pd.DataFrame:
-    """Return one row a trial in the order of the ranking: settings, figures, ``tied``, ``number``.
+    """Return one row per trial in ranking order: settings, figures, ``tied``, ``number``.
 
     Layers are text, such as ``"256, 128"``; trials without figures have NaN.
     """

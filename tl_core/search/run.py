@@ -1,7 +1,7 @@
-"""Searches for a good head: dozens of them, cross-validated on cached features.
+"""Search for good head settings: dozens of heads, cross-validated on cached features.
 
-The folds lie within the train and val parts; the test part is never looked at. Heads are trained
-side by side, a fold a core: one small head alone leaves the other cores idle.
+The folds are made of the train and val parts; the test part is never used. Heads are trained in
+parallel, one fold per core, since a single small head leaves the other cores idle.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ OnTrial = Callable[[Trial], None]
 
 
 def run_sweep(sweep: Sweep, *, on_trial: OnTrial | None = None, monitor: Monitor = SILENT) -> None:
-    """Try the heads of a search that are not tried yet, and keep each as soon as it is.
+    """Train the remaining heads of a search, and save each result as soon as it is known.
 
     Args:
-        sweep: made by :func:`~tl_core.search.store.create_sweep`, or begun before.
+        sweep: a search, new or partly done.
         on_trial: called with each head, in this thread.
         monitor: reports reading, checking and running the backbone, then the folds of all heads in
-            stage ``"sweep"``. A stop keeps the heads tried so far.
+            stage ``"sweep"``. After a stop the heads tried so far are kept.
 
     Raises:
         Stopped: ``monitor`` was asked to stop; the search is ``stopped``.
-        TLError: it failed; the search is ``failed``.
+        TLError: the search failed and is in state ``failed``.
     """
     start_run(sweep.sweep_dir, STAGE)
     state, message = "failed", "Something went wrong."
@@ -107,7 +107,7 @@ def _search(sweep: Sweep, on_trial: OnTrial | None, monitor: Monitor) -> None:
             num_left -= 1
             if on_trial is not None:
                 on_trial(trial)
-            if num_left:  # heads that are done already come one after another
+            if num_left:  # report heads in order, as earlier ones finish
                 monitor.check()
 
 
@@ -121,7 +121,7 @@ def cross_validation(
     """Return the positions of all train and val images (n,), and the fold of each (n,).
 
     Raises:
-        DatasetError: there are too few images to split, or a class has too few for folds.
+        DatasetError: there are too few images to split, or a class has too few for the folds.
     """
     split = split_dataset(index, base)
     pool = np.sort(np.concatenate([split.train, split.val]))
@@ -135,10 +135,10 @@ def try_heads(
     on_fold: Callable[[], None],
     monitor: Monitor,
 ) -> Iterator[Trial]:
-    """Train heads fold by fold, some at once, and yield each in its turn.
+    """Train heads fold by fold in parallel, and yield their trials in order.
 
     Args:
-        data: images of one backbone.
+        data: the features of one backbone.
         folds: (n,) integer, the fold of each image.
         numbered: number and settings of each head.
         on_fold: called after each fold of each head.
@@ -176,7 +176,7 @@ def try_heads(
             return str(error)
         return _Fold(best, steps.num_params, time.monotonic() - started)
 
-    # Each fold has a core of its own: NumPy's threads would wait for each other, spinning.
+    # One core per fold: NumPy's own threads would compete for the cores.
     with (
         threadpool_limits(1, "blas"),
         ThreadPoolExecutor(num_cores(), "sweep") as executor,
@@ -219,16 +219,16 @@ def _trial(number: int, config: TrainConfig, results: list[_Fold | str]) -> Tria
 
 
 def _remember_images(sweep: Sweep, index: DatasetIndex, num_images: int) -> None:
-    """Note on which images the search is, or see that they are still the same.
+    """Record the images of the search, or check that they are still the same.
 
     Raises:
-        RunError: heads were tried on others.
+        RunError: earlier heads were trained on other images.
     """
     known = sweep.origin.get("fingerprint")
     if known not in (None, index.fingerprint) and sweep.trials():
         raise RunError(
-            "The images have changed since this search began, so that its heads could not be "
-            "compared. Start a new one."
+            "The images have changed since this search started, so new heads would not be "
+            "comparable with earlier ones. Start a new search."
         )
     write_json(
         sweep.sweep_dir / ORIGIN_FILE,

@@ -1,8 +1,8 @@
-"""The folder of a search, in plain files, so that it outlives every process and page.
+"""The folder of a search, in plain files that do not depend on any process or page.
 
-config.json base.json    what is tried, and the settings it is tried over
-origin.json              data folder, fingerprint and number of the images judged
-trials.jsonl             one line a head, appended as they come
+config.json base.json    the values to try, and the settings they are applied to
+origin.json              data folder, fingerprint and number of the held-out images
+trials.jsonl             one line per head, appended as they finish
 status.json              state and message, written by the process that searches
 """
 
@@ -44,16 +44,16 @@ class Sweep(WorkFolder):
         return self.sweep_dir
 
     def check(self) -> None:
-        """Read what is tried, over which settings, and on what.
+        """Check that the settings and the origin are readable.
 
         Raises:
-            TLError: something of it cannot be read.
+            TLError: one of them cannot be read.
         """
         _ = self.config, self.base, self.origin
 
     @property
     def config(self) -> SweepConfig:
-        """What is tried.
+        """The values to try.
 
         Raises:
             RunError: it cannot be read.
@@ -76,11 +76,11 @@ class Sweep(WorkFolder):
 
     @property
     def num_images(self) -> int:
-        """How many images are judged in all folds together; 0 before it began."""
+        """Number of held-out images in all folds together; 0 before the search started."""
         return int(self.origin.get("num_images", 0))
 
     def trials(self) -> list[Trial]:
-        """Return the heads tried so far, in the order they came in; torn lines are skipped."""
+        """Return the heads tried so far, in order of completion; incomplete lines are skipped."""
         found: dict[int, Trial] = {}
         for values in read_json_lines(self.sweep_dir / TRIALS_FILE)[0]:
             with suppress(ValueError, TypeError, KeyError):
@@ -89,7 +89,7 @@ class Sweep(WorkFolder):
         return list(found.values())
 
     def ranking(self) -> Ranking:
-        """Return the heads tried so far, the best first."""
+        """Return the heads tried so far, best first."""
         return rank_trials(self.trials(), self.num_images)
 
     def add(self, trial: Trial) -> None:
@@ -101,7 +101,7 @@ class Sweep(WorkFolder):
 def create_sweep(
     workspace: Workspace, config: SweepConfig, base: TrainConfig, data_dir: Path | str
 ) -> Sweep:
-    """Create a search that waits to be begun, in a new folder of the workspace.
+    """Create a queued search in a new folder of the workspace.
 
     Raises:
         ConfigError: there are too many combinations.
@@ -122,7 +122,7 @@ def load_sweep(sweep_dir: str | os.PathLike[str]) -> Sweep:
     """Return a search by its folder.
 
     Raises:
-        RunError: there is no search in it, or one that cannot be read.
+        RunError: there is no search in it, or it cannot be read.
     """
     sweep = Sweep(Path(sweep_dir).absolute())
     if not (sweep.sweep_dir / BASE_FILE).is_file():
@@ -134,5 +134,5 @@ def load_sweep(sweep_dir: str | os.PathLike[str]) -> Sweep:
 
 
 def list_sweeps(workspace: Workspace) -> list[Sweep]:
-    """Return all searches of a workspace, the newest first."""
+    """Return all searches of a workspace, newest first."""
     return list_work(workspace.sweeps_dir, Sweep)

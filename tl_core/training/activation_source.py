@@ -1,8 +1,8 @@
 """Activations at the cut of a backbone, batch by batch, computed ahead of the training steps.
 
 Worker threads decode, augment and run the frozen part while TensorFlow trains on earlier samples.
-What is needed more than once is kept: pixels in memory while there is room, activations in memory
-or in a nameless temporary file.
+Data needed more than once is cached: pixels in memory while there is room, activations in memory
+or in an anonymous temporary file.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LARGEST_HALF = 65504.0
 
 @dataclass(frozen=True)
 class Sample:
-    """One image view to train on: ``image`` counts within the part, ``mix`` says with what."""
+    """One image view to train on: ``image`` is its index in the part, ``mix`` how it is mixed."""
 
     image: int
     view: int = 0
@@ -44,14 +44,14 @@ class Sample:
 
 
 LoadPixels = Callable[[int], np.ndarray]
-"""Gives an image's pixels (height, width, 3) uint8 by its number; may raise."""
+"""Returns the pixels (height, width, 3) uint8 of an image by its index; may raise."""
 
 MakeView = Callable[[int, np.ndarray, int], np.ndarray]
-"""Gives one view of an image: from its number, its pixels and the view's number."""
+"""Returns one view of an image from its index, its pixels and the view's number."""
 
 
 class ActivationStore:
-    """Activations of images and views that will be needed again, rounded to 16 bits."""
+    """Cached activations of images and views that will be needed again, as float16."""
 
     def __init__(self, num_images: int, num_views: int, dim: int, scratch_dir: Path) -> None:
         self._num_images = num_images
@@ -68,19 +68,19 @@ class ActivationStore:
         self._filled = np.zeros(shape[0], bool)
 
     def has(self, sample: Sample) -> bool:
-        """Whether the activations of a sample are kept."""
+        """Whether the activations of a sample are cached."""
         return bool(
             self._rows is not None and sample.mix is None and self._filled[self._row(sample)]
         )
 
     def get(self, sample: Sample) -> np.ndarray:
-        """Return the activations (dim,) float32 of a sample that :meth:`has` them."""
+        """Return the activations (dim,) float32 of a sample for which :meth:`has` is true."""
         if self._rows is None:
             raise KeyError(sample)
         return self._rows[self._row(sample)].astype(np.float32)
 
     def put(self, sample: Sample, activations: np.ndarray) -> np.ndarray:
-        """Keep activations if there is room; return them as they will come back."""
+        """Cache activations if there is room; return them rounded as :meth:`get` will."""
         if self._rows is None or sample.mix is not None:
             return activations
         half = np.clip(activations, -_LARGEST_HALF, _LARGEST_HALF).astype(np.float16)
@@ -93,7 +93,7 @@ class ActivationStore:
 
 
 class ActivationSource:
-    """Gives the activations of samples in their order, computing ahead what is not kept."""
+    """Yields the activations of samples in order, computing those not cached in advance."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class ActivationSource:
         """Yield activations (n, dim) float32, batch after batch.
 
         Raises:
-            Exception: whatever loading an image or checking ``monitor`` raised.
+            Exception: an error of loading an image or checking ``monitor``.
         """
         pool = self._engines.result()
         # Each worker fills a GPU batch before it returns anything.
@@ -127,13 +127,13 @@ class ActivationSource:
                 yield np.stack([ahead.take(position, monitor) for position in positions])
 
     def kept(self, sample: Sample) -> np.ndarray | None:
-        """Return activations (dim,) that need not be computed, else None."""
+        """Return the cached activations (dim,), or None."""
         if self._store is not None and self._store.has(sample):
             return self._store.get(sample)
         return None
 
     def keep(self, sample: Sample, activations: np.ndarray) -> np.ndarray:
-        """Keep activations for later where they will be needed; return them as used."""
+        """Cache activations that will be needed again; return them as used."""
         return activations if self._store is None else self._store.put(sample, activations)
 
     def compute(
@@ -143,7 +143,7 @@ class ActivationSource:
         on_result: Callable[[int, np.ndarray], None],
         monitor: Monitor,
     ) -> None:
-        """Put samples through the pipeline; ``before_load`` may make a worker wait."""
+        """Run samples through the pipeline; ``before_load`` may block a worker."""
 
         def load(job: Job) -> np.ndarray:
             before_load(job.number)
@@ -166,7 +166,7 @@ class ActivationSource:
 
 
 class _Ahead:
-    """Computes the samples of one pass in the background, not further ahead than asked."""
+    """Computes the samples of one pass in the background, a limited number in advance."""
 
     def __init__(self, source: ActivationSource, samples: Sequence[Sample], num_ahead: int) -> None:
         self._source = source
@@ -193,7 +193,7 @@ class _Ahead:
             self._thread.join()
 
     def take(self, position: int, monitor: Monitor) -> np.ndarray:
-        """Return the activations of one sample, waiting for them if need be."""
+        """Return the activations of one sample, waiting for them if necessary."""
         with self._changed:
             self._taken = position
             self._changed.notify_all()
@@ -236,7 +236,7 @@ class _Ahead:
 
 
 class _PixelCache:
-    """Decoded images, kept while there is room, so that an epoch does not decode them again."""
+    """Decoded images, cached while there is room, so that later epochs need not decode them."""
 
     def __init__(self, load: LoadPixels, max_bytes: int) -> None:
         self._load = load
@@ -247,7 +247,7 @@ class _PixelCache:
         pixels = self._kept.get(image)
         if pixels is None:
             pixels = self._load(image)
-            if self._left >= pixels.nbytes:  # workers may exceed it by an image each: harmless
+            if self._left >= pixels.nbytes:  # workers may exceed it by one image each
                 self._left -= pixels.nbytes
                 self._kept[image] = pixels
         return pixels

@@ -1,4 +1,4 @@
-"""Which epoch is best, and saving best and last weights without slowing training down."""
+"""Choosing the best epoch, and saving best and last weights without slowing training down."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class EpochResult:
     seconds: float
 
     def is_better_than(self, other: EpochResult | None) -> bool:
-        """Whether validation says so, by its loss.
+        """Whether the validation loss is lower.
 
-        On a few dozen images one more correct answer is often luck, while the loss weighs them all:
-        the epochs it chose did better on test images than those of most correct answers.
+        On a few dozen images one more correct answer is often chance, while the loss depends on all
+        of them: epochs chosen by loss did better on test images than those chosen by accuracy.
         """
         return other is None or self.val_loss < other.val_loss
 
@@ -66,10 +66,10 @@ def has_stalled(history: Sequence[EpochResult], patience: int) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Everything that training goes on from, after ``num_epochs`` whole epochs of ``phase``.
+    """Everything needed to resume training after ``num_epochs`` complete epochs of ``phase``.
 
-    It holds the best weights as well, so that it is whole without any other file. A phase that
-    starts from the beginning has no ``state``.
+    It includes the best weights, so that it needs no other file. A phase that starts from the
+    beginning has no ``state``.
     """
 
     phase: str
@@ -81,14 +81,14 @@ class Checkpoint:
     seconds: Mapping[str, float]
 
     def seconds_spent(self) -> dict[str, float]:
-        """Return how long each part took up to here; what came after is done again."""
+        """Return how long each part took up to this checkpoint."""
         seconds = {name: self.seconds.get(name, 0.0) for name in ("features",)}
         for result in self.history:
             seconds[result.phase] = seconds.get(result.phase, 0.0) + result.seconds
         return seconds
 
     def save(self, run_dir: Path) -> None:
-        """Write it into a run's folder, whole or not at all."""
+        """Write the checkpoint into a run's folder atomically."""
         facts = {
             "phase": self.phase,
             "num_epochs": self.num_epochs,
@@ -101,9 +101,9 @@ class Checkpoint:
 
 
 def epochs_done(run_dir: Path) -> tuple[str, int] | None:
-    """Return the phase that a run would go on in and its epochs done, without reading weights.
+    """Return the phase in which a run would resume and its completed epochs, without weights.
 
-    None when no epoch was saved, so that it would start from the beginning.
+    None if no epoch was saved, so that the run would start from the beginning.
 
     Raises:
         RunError: the checkpoint is damaged, or of an earlier version.
@@ -119,10 +119,10 @@ def epochs_done(run_dir: Path) -> tuple[str, int] | None:
 
 
 def load_checkpoint(run_dir: Path) -> Checkpoint | None:
-    """Return what a run's training goes on from; None when no epoch of it was saved.
+    """Return the checkpoint of a run; None if no epoch of it was saved.
 
     Raises:
-        RunError: the file is damaged, or of an earlier version that did not hold everything.
+        RunError: the file is damaged, or of an earlier version that did not store everything.
     """
     path = run_dir / CHECKPOINT_FILE
     if not path.exists():
@@ -155,18 +155,17 @@ def _incomplete(run_dir: Path, error: Exception) -> RunError:
 
 
 class Checkpoints:
-    """Keeps the best weights, and writes what a kill must not lose.
+    """Keeps the best weights, and writes the files that must survive a kill.
 
-    Files are written weights first, last the checkpoint that resuming starts from. The checkpoint
-    is whole by itself: whatever moment a kill comes at, going on from it meets the same epochs
-    again.
+    The weights are written first and the checkpoint last. The checkpoint is self-contained, so
+    resuming gives the same epochs whenever the process was killed.
 
     Args:
         run_dir: the run's folder.
         num_val: number of validation images.
-        resumed: what training goes on from.
-        write_backbone: converts a fine-tuned backbone and returns its file's name.
-        seconds: how long each part took so far, filled by the trainer.
+        resumed: the checkpoint to resume from.
+        write_backbone: converts a fine-tuned backbone and returns its file name.
+        seconds: how long each part took so far, updated by the trainer.
     """
 
     def __init__(
@@ -193,7 +192,7 @@ class Checkpoints:
         return [result for result in self.history if result.phase == phase]
 
     def add(self, result: EpochResult, weights: Weights, state: Callable[[], Weights]) -> bool:
-        """Take an epoch's result and weights; ``state`` gives what resuming needs beside them.
+        """Add an epoch's result and weights; ``state`` returns the other state to resume from.
 
         Returns:
             Whether it is the best epoch so far.
@@ -202,22 +201,22 @@ class Checkpoints:
         is_best = result.is_better_than(self.best)
         if is_best:
             self.best, self.best_weights, self._best_is_saved = result, weights, False
-        self._state = state()  # now, for a stop may come in the midst of the next epoch
+        self._state = state()  # called now, since a stop may come during the next epoch
         if time.monotonic() >= self._next_save:
             self.save()
         return is_best
 
     def save(self) -> None:
-        """Write everything not written yet; nothing when there is nothing new.
+        """Write everything that is not written yet.
 
         Raises:
-            RunError: the run's folder is gone.
+            RunError: the run's folder was deleted.
         """
         if self.best is None or (self._state is None and self._best_is_saved):
             return
         started = time.monotonic()
         if not self._run_dir.is_dir():
-            raise RunError(f"The folder of run '{self._run_dir.name}' was deleted meanwhile.")
+            raise RunError(f"The folder of run '{self._run_dir.name}' was deleted during training.")
         if not self._best_is_saved:
             self._save_best(self.best)
         write_text(self._run_dir / HISTORY_FILE, _to_csv(self.history))
@@ -248,7 +247,7 @@ class Checkpoints:
         self._best_is_saved = True
 
     def metrics(self) -> dict[str, Any]:
-        """Return the figures known before the run is over: those of the best epoch."""
+        """Return the figures of the best epoch so far."""
         if self.best is None:
             return {}
         num_correct = round(self.best.val_accuracy * self._num_val)
@@ -266,8 +265,8 @@ class Checkpoints:
 
 
 def _write(path: Path, weights: Weights, **facts: Any) -> None:
-    # One entry, for safetensors writes several in random order, and the weights of equal runs
-    # shall be equal to the byte.
+    # A single entry, since safetensors writes several in random order and the weights of equal
+    # runs should be identical byte for byte.
     save_weights(path, weights, {METADATA_KEY: json.dumps({"schema": RUN_SCHEMA, **facts})})
 
 

@@ -1,6 +1,6 @@
-"""What all phases do with their epochs: tell how far they are, and hand in what came out.
+"""What all phases do with their epochs: report progress and record results.
 
-Also which images an epoch sees, and what each of them counts for.
+Also the order of images in an epoch, and the class weights.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from tl_core.training.phases import PhaseContext
 
 _log = logging.getLogger(__name__)
 
-MIN_EVENT_SECONDS = 0.05  # a curve moves smoothly with less events than that
+MIN_EVENT_SECONDS = 0.05  # more events would not make a curve smoother
 
 
 class EpochSums:
-    """Loss and hits of an epoch's batches, and the row of the history that they end in."""
+    """Sums of loss and correct answers over an epoch, and the history row made of them."""
 
     def __init__(self, phase: str) -> None:
         self._phase = phase
@@ -40,17 +40,17 @@ class EpochSums:
         self._started = time.monotonic()
 
     def add(self, epoch: int, step: int, loss: float, correct: float, num_images: int) -> bool:
-        """Add what was trained up to ``step`` batches of the epoch.
+        """Add the batches trained since the last call.
 
         Args:
             epoch: counted from 0.
-            step: batches of the epoch that are done.
+            step: number of batches of the epoch done so far.
             loss: sum of the cross-entropies of the images since the last call.
-            correct: how many of them were answered right.
-            num_images: how many they are.
+            correct: how many of them were classified correctly.
+            num_images: how many images there were.
 
         Returns:
-            Whether their time tells the speed; the first ones' does not, as they compile.
+            Whether their time is representative; the first batches include compilation.
         """
         self._loss += loss
         self._correct += correct
@@ -68,7 +68,7 @@ class EpochSums:
         """Return the figures of the epoch, with those of the validation images.
 
         Raises:
-            TLError: the loss is no longer a number; ``remedy`` is the setting to lower.
+            TLError: the loss is not finite; ``remedy`` names the setting to lower.
         """
         result = EpochResult(
             phase=self._phase,
@@ -96,7 +96,7 @@ class Curve(EpochSums):
         super().__init__(phase)
 
     def skip_epochs(self, num_epochs: int) -> None:
-        """Leave out epochs that were done before the run was resumed."""
+        """Skip epochs that were done before the run was resumed."""
         self._stage.update(num_epochs * self._num_images)
 
     def begin_epoch(self) -> None:
@@ -105,7 +105,7 @@ class Curve(EpochSums):
         self._reported = (0.0, 0.0, 0)
 
     def add(self, epoch: int, step: int, loss: float, correct: float, num_images: int) -> bool:
-        """Add what was trained, as :meth:`EpochSums.add`, and report it from time to time."""
+        """Add batches, as :meth:`EpochSums.add`, and report them from time to time."""
         tells_speed, self._tells_speed = self._tells_speed, True
         self._stage.advance(num_images)
         if not tells_speed:
@@ -144,12 +144,12 @@ class Curve(EpochSums):
             epoch: counted from 0.
             val_probabilities: (n, num_classes) of the validation images.
             learning_rate: that of the last step.
-            weights: what the run answers with if this epoch is the best.
-            state: gives everything that training would go on from.
-            rate_in_words: the setting to lower when the loss is no number, and its value.
+            weights: the weights to keep if this epoch is the best.
+            state: returns everything needed to resume training.
+            rate_in_words: the setting to lower if the loss is not finite, and its value.
 
         Raises:
-            TLError: the loss is no longer a number.
+            TLError: the loss is not finite.
         """
         labels = self._context.labels("val")
         result = self.result(epoch, labels, val_probabilities, learning_rate, rate_in_words)
@@ -183,10 +183,10 @@ def epoch_rows(
     shuffle: bool,
     labels: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the rows of one epoch (num_images,): each image once, in the view drawn for it.
+    """Return the rows of one epoch (num_images,): each image once, in a randomly drawn view.
 
-    With ``labels`` every class comes equally often instead, its images as evenly as that allows.
-    A function of seed and epoch alone, so that an epoch repeated is the same.
+    With ``labels`` every class appears equally often instead, its images as evenly as possible.
+    The result depends on seed and epoch alone, so that a repeated epoch is the same.
     """
     rng = np.random.default_rng([seed, epoch])
     if labels is not None:
@@ -198,7 +198,7 @@ def epoch_rows(
 
 
 def _balanced_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return as many images as there are, from all classes alike, in random order."""
+    """Return ``num_images`` images, equally many from each class, in random order."""
     classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     shares = np.full(len(classes), len(labels) // len(classes))
     shares[rng.permutation(len(classes))[: len(labels) % len(classes)]] += 1
@@ -210,7 +210,7 @@ def _balanced_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def balanced_weights(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Return what an image of each class counts for, so that all classes count the same.
+    """Return the weight of an image of each class, so that all classes have the same total.
 
     The mean over the images is 1; a class without images gets 0.
     """
@@ -223,7 +223,7 @@ def balanced_weights(labels: np.ndarray, num_classes: int) -> np.ndarray:
 
 
 def class_weights(config: TrainConfig, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Return what an image of each class counts for, as the config wants it: (num_classes,)."""
+    """Return the weight of an image of each class by the config: (num_classes,)."""
     if config.class_weights == "balanced":
         return balanced_weights(labels, num_classes)
     return np.ones(num_classes, np.float32)

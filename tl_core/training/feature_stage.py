@@ -25,12 +25,12 @@ class Features:
 
 
 def num_views(config: TrainConfig) -> int:
-    """Return how many views of each training image there are: one when nothing augments it."""
+    """Return the number of views of each training image, 1 without augmentation."""
     return 1 if config.augment.is_identity else config.views
 
 
 def num_images_to_extract(config: TrainConfig, split: Split) -> int:
-    """Return how many image views :func:`load_features` puts through the backbone."""
+    """Return how many image views :func:`load_features` runs through the backbone."""
     return len(split.train) * num_views(config) + len(split.val) + len(split.test)
 
 
@@ -42,14 +42,15 @@ def load_features(
     cache_dir: Path,
     monitor: Monitor = SILENT,
 ) -> Features:
-    """Compute the features of all parts, or take them from the cache.
+    """Compute the features of all parts, or read them from the cache.
 
     Progress of stage ``"features"`` counts the image views that have to be computed, in all
     parts together.
 
     Raises:
         Stopped: ``monitor`` was asked to stop; what was computed is in the cache.
-        DatasetError, WeightsError: an image is gone, or the backbone's weights cannot be had.
+        DatasetError: an image is missing.
+        WeightsError: the backbone's weights are not available.
     """
     from tl_core.features.extract import FeatureSpec, extract_features
 

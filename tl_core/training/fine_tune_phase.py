@@ -1,7 +1,7 @@
 """The fine-tuning phase: the top blocks of the backbone and the head, trained on images.
 
-It starts from the best head. An epoch counts as better only if validation says so, so a
-fine-tuning that does not help leaves the run as it was.
+It starts from the best head. An epoch is kept only if its validation loss is lower, so
+fine-tuning that does not help leaves the run unchanged.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ class FineTunePhase:
     name = "fine_tune"
 
     def run(self, context: PhaseContext) -> None:
-        """Train until the epochs are done, validation stalls, or a stop is asked for.
+        """Train until all epochs are done, validation stalls, or a stop is requested.
 
         Raises:
-            Stopped: a stop was asked for.
-            TLError: the loss is no longer a number.
+            Stopped: a stop was requested.
+            TLError: the loss is not finite.
         """
         config = context.config
         num_steps = math.ceil(len(context.split.train) / config.batch_size)
@@ -64,7 +64,7 @@ class FineTunePhase:
             context.seconds[self.name] = context.seconds.get(self.name, 0.0) + seconds
 
     def probabilities(self, context: PhaseContext, part: str) -> np.ndarray:
-        """Return (n, num_classes) of the best weights: the same path as a reloaded run's."""
+        """Return the best weights' probabilities (n, num_classes), as a reloaded run gives them."""
         head, _ = split_weights(context.checkpoints.best_weights)
         spec = dataclasses.replace(
             FeatureSpec.from_config(context.config),
@@ -80,7 +80,7 @@ class FineTunePhase:
 
 
 class _Training:
-    """One fine-tuning phase under way."""
+    """The state of one fine-tuning phase."""
 
     def __init__(self, context: PhaseContext) -> None:
         self._context, self._config = context, context.config
@@ -97,7 +97,7 @@ class _Training:
         )
 
     def _build(self) -> None:
-        """Cut the backbone, open its frozen part in the pipeline, and compile the other."""
+        """Split the backbone, open its frozen part in the pipeline, and compile the other."""
         import contextlib
 
         context, config = self._context, self._config
@@ -144,7 +144,7 @@ class _Training:
         return self._config.mixup > 0 or self._config.cutmix > 0
 
     def _source(self, part: str, num_views: int, pool: Any, num_workers: int) -> ActivationSource:
-        """Return where a part's activations come from; ``num_views`` of each are kept."""
+        """Return the source of a part's activations; ``num_views`` of each image are cached."""
         context = self._context
         spec = FeatureSpec.from_config(self._config)
         records = [context.index.records[int(i)] for i in dict(context.split.items())[part]]
@@ -163,7 +163,7 @@ class _Training:
         return ActivationSource(load_pixels, make_view, pool, num_workers, store)
 
     def run(self) -> str:
-        """Train and return why it ended."""
+        """Train and return the reason for the end, ``done`` or ``early_stopping``."""
         first_epoch = 0
         if (resumed := self._context.take_resumed(FineTunePhase.name)) is not None:
             self._steps.restore(resumed.state)
@@ -179,7 +179,7 @@ class _Training:
         return "done"
 
     def _train_epoch(self, epoch: int) -> float:
-        """Do one pass and return the last step's learning rate."""
+        """Train one epoch and return the last step's learning rate."""
         context, config = self._context, self._config
         samples = self._draw_samples(epoch)
         size = config.batch_size
@@ -202,9 +202,9 @@ class _Training:
         return learning_rate
 
     def _draw_samples(self, epoch: int) -> list[Sample]:
-        """Return the image views of one epoch in order, a function of seed and epoch alone."""
+        """Return the image views of one epoch in order; depends on seed and epoch alone."""
         config = self._config
-        # Another stream than the head's epochs, whose numbers these epochs share.
+        # A separate random stream, since the head's epochs have the same numbers.
         rng = np.random.default_rng([config.seed, epoch, 1])
         rows = epoch_rows(
             int(rng.integers(2**31)),
@@ -230,13 +230,13 @@ class _Training:
         return samples
 
     def _view_of(self, first_views: np.ndarray, image: int, epoch: int) -> int:
-        """Return the view of an image in an epoch: a fresh one, or the kept ones in turn."""
+        """Return the view of an image in an epoch: a new one, or the cached ones in rotation."""
         if self._num_views == 0:
             return epoch + 1
         return int(first_views[image] + epoch) % self._num_views
 
     def _targets(self, batch: list[Sample]) -> tuple[np.ndarray, np.ndarray]:
-        """Return targets (n, num_classes) and what each image counts for (n,), both float32."""
+        """Return targets (n, num_classes) and image weights (n,), both float32."""
         one_hot = np.eye(self._context.index.num_classes, dtype=np.float32)
         labels = self._labels[[sample.image for sample in batch]]
         targets, weights = one_hot[labels], self._class_weights[labels]
@@ -264,7 +264,7 @@ class _Training:
 
 
 def _num_views(config: TrainConfig) -> int:
-    """Return how many views of each image are trained on in turn; 0 for ever fresh ones."""
+    """Return how many views of each image are reused in rotation; 0 draws new ones always."""
     if config.augment.is_identity:
         return 1
     views = config.fine_tune_views

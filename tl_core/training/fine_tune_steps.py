@@ -1,7 +1,7 @@
 """The arithmetic of fine-tuning: one compiled step over the top blocks and the head.
 
-Every random draw is a function of the seed and the step's number. With several GPUs each step's
-images are shared out among them and the gradients added up, so that all hold the same weights.
+Every random draw depends on the seed and the step number alone. With several GPUs the images of
+each step are divided among them and the gradients summed, so that all hold the same weights.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from tl_core.training.head_steps import apply_adam, head_logits
 
 
 def warmup_cosine(step: int, num_steps: int, num_warmup_steps: int, peak: float) -> float:
-    """Return the learning rate of one step: a straight rise to ``peak``, then half a cosine to 0.
+    """Return the learning rate of one step: linear warm-up to ``peak``, then cosine decay to 0.
 
-    The first step of a warm-up is above 0 and the last step of all is too, so that none is lost.
+    The rates of the first and the last step are above 0, so that no step is without effect.
 
     References:
         I. Loshchilov and F. Hutter (2017), "SGDR: stochastic gradient descent with warm restarts".
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FineTuneSettings:
-    """What the step needs to know beside its images. ``rates`` scale the learning rate by name."""
+    """The settings of a step. ``rates`` scale the learning rate by variable name."""
 
     dropout: float
     label_smoothing: float
@@ -61,12 +61,12 @@ class _Trained:
 
 
 class FineTuneSteps:
-    """The top of a backbone and a head, and the compiled functions that train and ask them.
+    """The top of a backbone and a head, with compiled functions for training and prediction.
 
     Args:
-        top: from activations to features; its variables are trained in place.
-        names: of the top's variables, by ``id``.
-        head: the head's first weights.
+        top: model from activations to features; its variables are trained in place.
+        names: names of the top's variables, by ``id``.
+        head: the head's initial weights.
         settings: see :class:`FineTuneSettings`.
         strategy: where to compute; the default one when left out.
     """
@@ -134,12 +134,12 @@ class FineTuneSteps:
         Args:
             activations: (n, dim) float32.
             targets: (n, num_classes) float32, each row sums to 1.
-            weights: (n,) float32, what each image counts for.
+            weights: (n,) float32, the weight of each image.
             learning_rate: of this step.
-            step: counted from 0 over the phase; decides the draws.
+            step: counted from 0 over the phase; determines the random draws.
 
         Returns:
-            Sum of the losses in nats and number of images whose largest target was met.
+            Sum of the losses in nats, and number of images whose largest target was predicted.
         """
         tf = self._tf
         rate, number = tf.constant(learning_rate, tf.float32), tf.constant(step, tf.int64)
@@ -152,11 +152,11 @@ class FineTuneSteps:
         return np.asarray(self._ask(self._tf.constant(activations)))
 
     def weights(self) -> dict[str, np.ndarray]:
-        """Return a copy of everything that is trained."""
+        """Return a copy of all trained weights."""
         return {trained.name: _copy(trained.weight) for trained in self._trained}
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return everything that decides how training goes on."""
+        """Return everything needed to continue training exactly."""
         state = {"adam_step": _copy(self._num_updates)}
         for trained in self._trained:
             state[f"weights/{trained.name}"] = _copy(trained.weight)
@@ -165,7 +165,7 @@ class FineTuneSteps:
         return state
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on from a :meth:`state`."""
+        """Continue from a :meth:`state`."""
         self._num_updates.assign(state["adam_step"].reshape(()))
         for trained in self._trained:
             trained.weight.assign(state[f"weights/{trained.name}"])
@@ -208,7 +208,7 @@ class FineTuneSteps:
         step: Any,
         share: Any,
     ) -> Any:
-        """Do one device's part of a step and apply everybody's gradients to its weights."""
+        """Compute one replica's part of a step and apply the summed gradients to its weights."""
         tf, settings = self._tf, self._settings
         variables = [trained.weight for trained in self._trained]
         with tf.GradientTape() as tape:
@@ -285,7 +285,7 @@ def _copy(variable: Any) -> np.ndarray:
 
 
 def use_mixed_precision(setting: str) -> bool:
-    """Whether to compute in bfloat16: as set, or where a GPU is built for it."""
+    """Whether to compute in bfloat16: as set, or if a GPU supports it well."""
     if setting != "auto":
         return setting == "on"
     import tensorflow as tf

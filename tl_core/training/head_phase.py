@@ -1,7 +1,7 @@
 """Training a head: fully connected layers and softmax on cached features of a frozen backbone.
 
-:class:`HeadPhase` does it for a run and records it; :func:`fit_head` for heads of which only the
-figures are kept. Both train by the same epochs.
+:class:`HeadPhase` trains the head of a run and records it; :func:`fit_head` trains heads of which
+only the figures are kept. Both use the same epoch loop.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _GROUP_STEPS = 64  # in one compiled call; a stop takes effect between them
-_GROUP_SECONDS = 0.08  # long enough to cost nothing, short enough for a curve that moves
+_GROUP_SECONDS = 0.08  # long enough for low overhead, short enough for a smooth curve
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class HeadData:
 
     @classmethod
     def create(cls, features: np.ndarray, labels: np.ndarray, num_classes: int) -> HeadData:
-        """Take features (views, n, dim) and labels (n,)."""
+        """Create from features (views, n, dim) and labels (n,)."""
         import tensorflow as tf
 
         num_views, _, dim = features.shape
@@ -75,7 +75,7 @@ class HeadData:
         return int(self.first_view.shape[1])
 
     def epoch_rows(self, config: TrainConfig, epoch: int, images: np.ndarray) -> np.ndarray:
-        """Return the rows of ``features`` that an epoch over some of the images sees."""
+        """Return the rows of ``features`` for one epoch over some of the images."""
         rows = epoch_rows(
             config.seed,
             epoch,
@@ -88,12 +88,12 @@ class HeadData:
         return (views * self.num_images + images[places]).astype(np.int32)
 
     def class_weights(self, config: TrainConfig, images: np.ndarray) -> np.ndarray:
-        """Return what an image of each class counts for: (num_classes,) float32."""
+        """Return the weight of an image of each class: (num_classes,) float32."""
         return class_weights(config, self.labels[images], self.num_classes)
 
 
 def first_weights(data: HeadData, config: TrainConfig) -> dict[str, np.ndarray]:
-    """Return the weights that a run of this config begins with."""
+    """Return the initial weights of a run of this config."""
     head = build_head(
         data.feature_dim, config.dropout, config.fc_layers, data.num_classes, config.seed
     )
@@ -113,27 +113,27 @@ def train_epochs(
     first_epoch: int = 0,
     group_seconds: float | None = None,
 ) -> tuple[str, list[EpochResult]]:
-    """Train until the epochs are done or validation stalls.
+    """Train until all epochs are done or validation stalls.
 
     Args:
-        steps: begun with :func:`first_weights`, or restored.
+        steps: started with :func:`first_weights`, or restored.
         data: all images.
         config: how to train; ``config.early_stopping`` may end it early.
         images: (m,) integer positions of the images to train on.
-        sums: what the batches are added to.
+        sums: collects the figures of the batches.
         end_epoch: called after each epoch with its number; returns its figures.
         monitor: checked between groups of batches.
-        history: epochs done before.
+        history: results of the epochs done before.
         first_epoch: number of epochs done before.
-        group_seconds: how long a group of batches in one compiled call should take; groups of a
-            fixed size when left out.
+        group_seconds: how long a group of batches in one compiled call should take; by default
+            groups have a fixed size.
 
     Returns:
-        Why it ended, ``done`` or ``early_stopping``, and the figures of all epochs.
+        The reason for the end, ``done`` or ``early_stopping``, and the figures of all epochs.
 
     Raises:
         Stopped: ``monitor`` was asked to stop.
-        TLError: the loss is no longer a number.
+        TLError: the loss is not finite.
     """
     settings = StepSettings.from_config(config)
     weights = data.class_weights(config, images)
@@ -173,10 +173,10 @@ def fit_head(
     val: np.ndarray,
     monitor: Monitor,
 ) -> tuple[EpochResult, int]:
-    """Train a head on some of the images, validated on others, and keep nothing but its figures.
+    """Train a head on some of the images, validate it on others, and keep only its figures.
 
     Args:
-        steps: begun with :func:`first_weights`.
+        steps: started with :func:`first_weights`.
         data: the images.
         config: how to train.
         train: (m,) integer positions of the images to train on.
@@ -188,7 +188,7 @@ def fit_head(
 
     Raises:
         Stopped: ``monitor`` was asked to stop.
-        TLError: the loss is no longer a number.
+        TLError: the loss is not finite.
     """
     sums = EpochSums(HeadPhase.name)
 
@@ -206,11 +206,11 @@ class HeadPhase:
     name = "head"
 
     def run(self, context: PhaseContext) -> None:
-        """Train until the epochs are done, validation stalls, or a stop is asked for.
+        """Train until all epochs are done, validation stalls, or a stop is requested.
 
         Raises:
-            Stopped: a stop was asked for.
-            TLError: the loss is no longer a number.
+            Stopped: a stop was requested.
+            TLError: the loss is not finite.
         """
         features = context.features()
         context.monitor.check()
@@ -230,7 +230,7 @@ class HeadPhase:
             context.seconds[self.name] = context.seconds.get(self.name, 0.0) + seconds
 
     def _train(self, context: PhaseContext, steps: HeadSteps, data: HeadData) -> str:
-        """Train from the first weights or the checkpoint, and return why it ended."""
+        """Train from the initial weights or the checkpoint, and return the reason for the end."""
         config = context.config
         first_epoch = 0
         if (resumed := context.take_resumed(self.name)) is not None:
@@ -261,5 +261,5 @@ class HeadPhase:
         return reason
 
     def probabilities(self, context: PhaseContext, part: str) -> np.ndarray:
-        """Return (n, num_classes) of the best weights: the same path as a reloaded run's."""
+        """Return the best weights' probabilities (n, num_classes), as a reloaded run gives them."""
         return head_forward(context.checkpoints.best_weights, getattr(context.features(), part))

@@ -1,8 +1,8 @@
 """The arithmetic of head training: many batches in one compiled call, on features in memory.
 
-It computes what Keras ``fit`` would with the same layers and Adam, without a Python round for each
-batch. Every random draw is a function of the seed and the step's number, so that a run resumed at
-an epoch's end goes on as if it had never stopped.
+It computes what Keras ``fit`` would with the same layers and Adam, without returning to Python for
+each batch. Every random draw depends on the seed and the step number alone, so a run resumed after
+an epoch continues as if it had never stopped.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def apply_adam(
         mean: the variable of the gradients' running mean, of the same shape.
         square: the variable of their squares' running mean, of the same shape.
         gradient: of the loss, of the same shape.
-        number: float32 scalar, the update's number, from 1.
+        number: float32 scalar, the number of the update, from 1.
         learning_rate: float32 scalar.
 
     References:
@@ -57,15 +57,15 @@ def apply_adam(
 if TYPE_CHECKING:
     import tensorflow as tf
 
-_SEEDS_PER_RUN = 64  # more than there are layers, so that no two draw the same
+_SEEDS_PER_RUN = 64  # more than there are layers, so that no two layers share random numbers
 
-_KEEP_NUM_PARAMS = 24_000_000  # of all that are kept, which bounds their memory to 300 MB
+_KEEP_NUM_PARAMS = 24_000_000  # of all cached steps, which bounds their memory to 300 MB
 _KEEP_NUM_STEPS = 16
 
 
 @dataclass(frozen=True)
 class StepSettings:
-    """What may change from run to run without compiling again."""
+    """Settings that may differ between runs without compiling again."""
 
     batch_size: int
     learning_rate: float
@@ -78,19 +78,19 @@ class StepSettings:
 
     @classmethod
     def from_config(cls, config: TrainConfig) -> StepSettings:
-        """Return what a config says of the head's steps."""
+        """Return the step settings of a config."""
         return cls(**{field.name: getattr(config, field.name) for field in fields(cls)})
 
     @property
     def extras(self) -> tuple[bool, bool, bool]:
-        """Which of weight decay, clipping and mixup are on: each costs time, so is compiled in."""
+        """Which of weight decay, clipping and mixup are compiled in, since each costs time."""
         return self.weight_decay > 0, self.clip_norm > 0, self.mixup > 0
 
 
 class HeadSteps:
     """A head's weights and Adam state, and the compiled function that trains them.
 
-    Reusable: :meth:`start` puts in the first weights of another run with the same layers.
+    Reusable: :meth:`start` sets the initial weights of another run with the same layers.
     """
 
     def __init__(self, feature_dim: int, fc_layers: Sequence[int], num_classes: int) -> None:
@@ -124,7 +124,7 @@ class HeadSteps:
         self._compiled: dict[tuple[bool, bool, bool], Any] = {}
 
     def start(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Take these first weights and forget all updates."""
+        """Set initial weights and reset the optimizer."""
         for name, variable in zip(self._names, self._weights, strict=True):
             variable.assign(weights[name])
         for variable in (*self._means, *self._squares, self._num_updates):
@@ -135,7 +135,7 @@ class HeadSteps:
         return self._copy(self._weights)
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return everything that decides how training goes on."""
+        """Return everything needed to continue training exactly."""
         groups = {"head": self._weights, "adam_m": self._means, "adam_v": self._squares}
         state = {
             f"{group}/{name}": array
@@ -145,7 +145,7 @@ class HeadSteps:
         return {**state, "adam_step": np.array(self._num_updates.numpy())}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on from a :meth:`state`."""
+        """Continue from a :meth:`state`."""
         groups = {"head": self._weights, "adam_m": self._means, "adam_v": self._squares}
         for group, variables in groups.items():
             for name, variable in zip(self._names, variables, strict=True):
@@ -161,15 +161,15 @@ class HeadSteps:
         first_step: int,
         settings: StepSettings,
     ) -> tuple[float, float]:
-        """Update once for each ``batch_size`` rows, in their order; the last may be fewer.
+        """Update once per ``batch_size`` rows, in order; the last batch may be smaller.
 
         Args:
             features: (views * n, dim) float32, view after view.
             labels: (n,) int32.
-            class_weights: (num_classes,) float32, what each image counts for in the gradient.
+            class_weights: (num_classes,) float32, weight of an image of each class in the gradient.
             rows: (m,) int32, which rows of ``features``.
-            first_step: how many batches the run did before; decides what dropout draws.
-            settings: the rest.
+            first_step: number of batches done before; determines the random draws of dropout.
+            settings: the other settings.
 
         Returns:
             The sums over the rows of the cross-entropy (plain: without weights and smoothing, so
@@ -264,7 +264,7 @@ class HeadSteps:
                 num_correct + tf.reduce_sum(tf.cast(hits, tf.float32)),
             )
 
-        # Doubles add up the same however the steps are grouped, which speed decides.
+        # In float64 the sums do not depend on how steps are grouped, which depends on speed.
         first = (0, tf.constant(0.0, tf.float64), 0.0)
         return tf.while_loop(lambda number, *_: number < num_steps, step, first)[1:]
 
@@ -279,9 +279,9 @@ class HeadSteps:
 
 
 def head_logits(weights: Sequence[Any], x: Any, dropout: Any, seed: Any, step: Any) -> Any:
-    """Compute the logits of a head in training, from kernels and biases in turn.
+    """Compute the logits of a head in training, from alternating kernels and biases.
 
-    What dropout draws is a function of the seed and the step's number.
+    Dropout depends on the seed and the step number alone.
     """
     import tensorflow as tf
 
@@ -295,7 +295,7 @@ def head_logits(weights: Sequence[Any], x: Any, dropout: Any, seed: Any, step: A
 
 
 def _draw_share(mixup: Any, seed: Any, step: Any) -> Any:
-    """Draw from Beta(mixup, mixup) what remains of each image of a step."""
+    """Draw from Beta(mixup, mixup) the share that remains of each image of a step."""
     import tensorflow as tf
 
     first, second = (
@@ -307,7 +307,7 @@ def _draw_share(mixup: Any, seed: Any, step: Any) -> Any:
     return first / tf.maximum(first + second, 1e-20)
 
 
-_kept: list[tuple[object, HeadSteps]] = []  # returned last, last
+_kept: list[tuple[object, HeadSteps]] = []  # most recently returned last
 _kept_lock = threading.Lock()
 
 
@@ -315,9 +315,9 @@ _kept_lock = threading.Lock()
 def borrow_steps(
     feature_dim: int, fc_layers: Sequence[int], num_classes: int
 ) -> Iterator[HeadSteps]:
-    """Lend steps for these layers to one caller, compiled already if they were lent before.
+    """Provide steps for these layers to one caller, reusing compiled ones where possible.
 
-    Compiling takes as long as several epochs, so the next run with the same layers saves it.
+    Compiling takes as long as several epochs, which the next run with the same layers saves.
     """
     shape = feature_dim, tuple(fc_layers), num_classes
     with _kept_lock:

@@ -1,4 +1,4 @@
-"""Mixup and CutMix: training on blends of two images, with targets blended the same way.
+"""Mixup and CutMix: training on mixtures of two images, with targets mixed the same way.
 
 References:
     H. Zhang et al. (2018), "mixup: beyond empirical risk minimization", ICLR.
@@ -16,10 +16,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Mix:
-    """With which other image and view one is mixed, and how.
+    """The other image and view that one is mixed with, and how.
 
-    ``share`` is what remains of the first image. ``box`` (top, left, height, width) in fractions of
-    the sides is the patch that the other fills; without one the whole images are blended.
+    ``share`` is the share of the first image. ``box`` (top, left, height, width) in fractions of
+    the sides is the patch filled by the other; without one the whole images are blended.
     """
 
     image: int
@@ -34,9 +34,9 @@ def draw_mix(
     """Draw how the images of one batch are mixed: the share that remains, and the patch if any.
 
     Args:
-        mixup, cutmix: strengths, the parameters of the Beta distributions; 0 is off. With both on
-            either comes in half of the batches.
-        rng: the source of the draws.
+        mixup, cutmix: parameters of the Beta distributions; 0 is off. With both on, each is used
+            in half of the batches.
+        rng: the random generator.
     """
     is_cut = cutmix > 0 and (mixup == 0 or rng.random() < 0.5)
     strength = cutmix if is_cut else mixup

@@ -1,6 +1,6 @@
-"""What a phase of training is, and what it is given.
+"""The interface of a training phase, and the context it receives.
 
-A phase reads the images or features it needs, trains, and hands each epoch's result and weights to
+A phase reads the images or features it needs, trains, and passes each epoch's result and weights to
 the checkpoints. :mod:`tl_core.training.trainer` decides which phases a run has.
 """
 
@@ -39,7 +39,7 @@ class PhaseContext:
     _features: Features | None = None
 
     def take_resumed(self, phase: str) -> Checkpoint | None:
-        """Return, once, the state to resume the phase from; None to start from the beginning."""
+        """Return the state to resume the phase from, on the first call only; else None."""
         if self.resumed is None or self.resumed.phase != phase or not self.resumed.state:
             return None
         resumed, self.resumed = self.resumed, None
@@ -50,7 +50,7 @@ class PhaseContext:
         return self.index.labels[dict(self.split.items())[part]]
 
     def features(self) -> Features:
-        """Return the frozen backbone's features of all parts, computed at the first call."""
+        """Return the frozen backbone's features of all parts, computed on the first call."""
         if self._features is None:
             self.recorder.start_phase("features", 0, num_images_to_extract(self.config, self.split))
             self._features = load_features(
@@ -65,11 +65,11 @@ class Phase(Protocol):
     """One part of training with its own rules, such as head or fine_tune."""
 
     def run(self, context: PhaseContext) -> None:
-        """Train, handing each epoch to ``context.checkpoints``.
+        """Train, passing each epoch to ``context.checkpoints``.
 
         Raises:
-            Stopped: the caller asked for it; what was handed over counts.
+            Stopped: a stop was requested; epochs passed on so far are kept.
         """
 
     def probabilities(self, context: PhaseContext, part: str) -> np.ndarray:
-        """Return what the best weights say of a part's images, computed as a reload does."""
+        """Return the best weights' probabilities for a part, computed as a reloaded run does."""

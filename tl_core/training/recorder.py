@@ -1,6 +1,6 @@
-"""Keeping the record of a run while it is trained: its state, events and log on disk.
+"""Recording a run while it is trained: its state, events and log on disk.
 
-Whatever ends the training, the run directory says what it was.
+However training ends, the reason is written to the run directory.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ LOG_DIR = "tensorboard"
 class TensorBoardLog:
     """Writes figures of each epoch and batch below ``tensorboard/`` in the run's folder.
 
-    ``train`` and ``val`` are logs of their own, as Keras writes them, so that TensorBoard lays
-    them over each other. Steps count on over the phases.
+    ``train`` and ``val`` are separate logs, as in Keras, so that TensorBoard draws them in one
+    chart. Step numbers continue over the phases.
     """
 
     def __init__(self, run_dir: Path, epochs_before: int = 0) -> None:
@@ -46,7 +46,7 @@ class TensorBoardLog:
         self._batch = 0
 
     def write(self, event: Event) -> None:
-        """Write what the event says, if it has figures and TensorFlow is loaded."""
+        """Write the figures of an event, if it has any and TensorFlow is loaded."""
         if "tensorflow" not in sys.modules:
             return
         if isinstance(event, EpochEnd):
@@ -61,7 +61,7 @@ class TensorBoardLog:
             self._batch += 1
 
     def close(self) -> None:
-        """Write out and close the files."""
+        """Flush and close the files."""
         for writer in self._writers.values():
             writer.close()
 
@@ -70,7 +70,7 @@ class TensorBoardLog:
 
         if part not in self._writers:
             self._writers[part] = tf.summary.create_file_writer(str(self._dir / part))
-        # tf.summary.scalar comes with the package tensorboard; this is what it writes.
+        # tf.summary.scalar needs the package tensorboard; this writes the same records.
         metadata = tf.compat.v1.SummaryMetadata()
         metadata.plugin_data.plugin_name = "scalars"
         with self._writers[part].as_default():
@@ -83,10 +83,10 @@ _log = logging.getLogger(__name__)
 
 
 class RunRecorder:
-    """Marks a run as running within its ``with`` block, and as what it came to at the end.
+    """Context manager that marks a run as running, and records its final state at the end.
 
-    A :class:`Stopped` ends there, as state ``stopped``; other errors leave state ``failed`` and go
-    on to the caller.
+    :class:`Stopped` is suppressed and recorded as ``stopped``; other errors are recorded as
+    ``failed`` and raised.
     """
 
     def __init__(self, run: Run, on_event: OnEvent | None = None) -> None:
@@ -116,7 +116,7 @@ class RunRecorder:
     ) -> bool:
         try:
             if error is not None and not self._ended:
-                with suppress(RunError):  # the folder may be gone: then there is nothing to mark
+                with suppress(RunError):  # the folder may have been deleted
                     self._end_by(error)
         finally:
             self._logger.setLevel(self._level_before)
@@ -136,7 +136,7 @@ class RunRecorder:
             self._on_event(event)
 
     def write_tensorboard(self, epochs_before: int) -> None:
-        """Also write a TensorBoard log from now on, after so many epochs of an earlier session."""
+        """Also write a TensorBoard log, whose epochs continue those of an earlier session."""
         self._tensorboard = TensorBoardLog(self.run.run_dir, epochs_before)
 
     def report(self, progress: Progress) -> None:
@@ -152,14 +152,14 @@ class RunRecorder:
         )
 
     def start_phase(self, phase: str, num_epochs: int, num_steps: int) -> None:
-        """Say that a phase begins."""
+        """Report the start of a phase."""
         _log.info("%s: %d epochs of %d", phase, num_epochs, num_steps)
         self._phase = (phase, time.monotonic())
         update_status(self.run.run_dir, phase=phase, epoch=None)
         self.emit(PhaseStarted(phase, num_epochs, num_steps))
 
     def end_phase(self, reason: str = "done") -> float:
-        """Say that the phase is over, and return the seconds it took."""
+        """Report the end of the phase, and return the seconds it took."""
         phase, started = self._phase
         seconds = time.monotonic() - started
         _log.info("%s: %s after %.2f s", phase, reason, seconds)
@@ -167,7 +167,7 @@ class RunRecorder:
         return seconds
 
     def end(self, state: Any, metrics: dict[str, Any], message: str = "") -> None:
-        """Mark the run as over; everything else has been written."""
+        """Mark the run as finished, after everything else was written."""
         _log.info("run %s %s", state, message)
         self._ended = True
         end_run(self.run.run_dir, state, message)
@@ -181,5 +181,5 @@ class RunRecorder:
             self.end("failed", self.run.metrics, str(error))
         else:
             _log.error("unexpected error", exc_info=error)
-            reason = f"Unexpected error: {type(error).__name__}: {error}. The log says more."
+            reason = f"Unexpected error: {type(error).__name__}: {error}. See the log for details."
             self.end("failed", self.run.metrics, reason)

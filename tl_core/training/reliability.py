@@ -1,6 +1,6 @@
-"""What a run says about its own answers: the temperature, and which photos it knows.
+"""The reliability of a run's predictions: temperature and out-of-distribution detector.
 
-Written when training ends, from the validation images alone; the test part is not looked at.
+Computed when training ends, from train and validation images; the test part is not used.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 def record_reliability(context: PhaseContext, phase: Phase) -> None:
-    """Fit and write the temperature of the best weights, and the images they know."""
+    """Fit and write the temperature and the out-of-distribution detector of the best weights."""
     run, weights = context.recorder.run, context.checkpoints.best_weights
     labels, probabilities = context.labels("val"), phase.probabilities(context, "val")
     calibration = write_calibration(run, labels, probabilities, weights_digest(weights))
@@ -39,10 +39,10 @@ def record_reliability(context: PhaseContext, phase: Phase) -> None:
 
 
 def _features(context: PhaseContext, run: Run) -> tuple[np.ndarray, np.ndarray]:
-    """Return the features (n, dim) of train and val, by the backbone that the head belongs on.
+    """Return the features (n, dim) of train and val by the run's own backbone.
 
     Raises:
-        Stopped: a stop was asked for while those of a fine-tuned backbone were computed.
+        Stopped: a stop was requested while those of a fine-tuned backbone were computed.
     """
     spec = feature_spec_of(run)
     if spec.engine_file is None:
@@ -67,8 +67,8 @@ def write_calibration(
     Args:
         run: the run.
         labels: (n,) of its validation images.
-        probabilities: (n, num_classes) of them, as the head gives them.
-        weights: the digest of the weights that gave them.
+        probabilities: (n, num_classes) of them, uncalibrated.
+        weights: the digest of the weights they were computed with.
     """
     calibration = fit_calibration(labels, probabilities, weights)
     save_calibration(run.run_dir, calibration)
@@ -83,14 +83,13 @@ def write_detector(
     train: tuple[np.ndarray, np.ndarray, np.ndarray],
     val: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> OODDetector:
-    """Describe and write which images a run knows.
+    """Fit and write the out-of-distribution detector of a run.
 
     Args:
         run: the run.
         calibration: its temperature.
-        train: features (n, dim), labels (n,) and number (n,) of each among the split's images.
-        val: features (m, dim), labels (m,) and probabilities (m, num_classes) as the head
-            gives them.
+        train: features (n, dim), labels (n,) and row (n,) of each among the split's images.
+        val: features (m, dim), labels (m,) and uncalibrated probabilities (m, num_classes).
     """
     val_features, val_labels, probabilities = val
     detector = fit_detector(

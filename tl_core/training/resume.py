@@ -1,4 +1,4 @@
-"""Going on with a run: one that ended too early, or a finished one that is to become better."""
+"""Resuming a run that ended early, and continuing from a finished one."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tl_core.training.checkpoints import Checkpoint, EpochResult
 
 RESUMABLE = ("stopped", "failed", "interrupted")
 
-# What a run that starts from another's weights has to share with it: its layers, the meaning of its
-# pixels, and which images are kept for validation and test.
+# Settings that a run has to share with the one whose weights it starts from: its layers, its
+# preprocessing, and the images of validation and test.
 _SHARED = (
     "backbone",
     "image_size",
@@ -36,15 +36,15 @@ _SHARED = (
 
 
 def can_resume(run: Run) -> bool:
-    """Whether a run ended before it was through, so that it can go on."""
+    """Whether a run ended early, so that it can be resumed."""
     return run.state in RESUMABLE
 
 
 def queue_again(run: Run) -> None:
-    """Mark a run that ended too early as waiting, so that it goes on from its checkpoint.
+    """Mark a run that ended early as queued, to be resumed from its checkpoint.
 
     Raises:
-        RunError: it is finished, waits already, or is being trained.
+        RunError: the run is finished, queued, or being trained.
     """
     if not can_resume(run):
         hint = " Train a new one from it to make it better." if run.state == "finished" else ""
@@ -61,18 +61,18 @@ def continue_run(
 ) -> Run:
     """Create a queued run that fine-tunes from the best weights of another.
 
-    The new run has the other's split, history and best epoch to begin with, so it ends at least as
-    good on the validation images. Both folders are whole without each other.
+    The new run starts with the other's split, history and best epoch, so it ends at least as good
+    on the validation images. Neither folder depends on the other.
 
     Args:
-        run: has weights and is not being trained.
-        changes: settings in which the new run differs; ``fine_tune_blocks`` above all.
-        runs_dir: where to; by default beside ``run``.
-        name: of the new run.
+        run: a run that has weights and is not being trained.
+        changes: settings in which the new run differs, such as ``fine_tune_blocks``.
+        runs_dir: the folder to create it in; by default that of ``run``.
+        name: the name of the new run.
 
     Raises:
-        ConfigError: the changes ask for other layers or another split, or leave all frozen.
-        RunError: the run cannot be started from.
+        ConfigError: the changes need other layers or another split, or train no block.
+        RunError: the run cannot be continued.
     """
     if run.is_active or not run.is_loadable:
         raise RunError(
@@ -90,15 +90,15 @@ def continue_run(
 
 
 def check_same_images(run: Run, index: DatasetIndex) -> None:
-    """See that the images and their parts are those that a run began with.
+    """Check that the images and their parts are those that a run was started with.
 
     Args:
-        run: was split already.
-        index: its dataset as it counts now.
+        run: a run whose data was split.
+        index: its current dataset, with decisions applied.
 
     Raises:
-        RunError: some were added, changed, moved or decided about since.
-        DatasetError: they cannot be split any more.
+        RunError: images or decisions have changed since.
+        DatasetError: the images can no longer be split.
     """
     split = split_dataset(index, run.config)
     known = {(row.path, row.sha256, row.class_name, row.part) for row in run.split()}
@@ -129,7 +129,7 @@ def _check_changes(before: TrainConfig, after: TrainConfig) -> None:
 
 
 def _starting_point(run: Run) -> Checkpoint:
-    """Return the checkpoint of a fine-tuning that is about to begin from a run's best weights."""
+    """Return a checkpoint at the start of fine-tuning, with a run's best weights."""
     facts = weights_facts(run.run_dir)
     rows = run.history()[list(HISTORY_COLUMNS)].to_dict(orient="records")
     history = [EpochResult(**row) for row in rows]

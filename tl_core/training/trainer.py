@@ -1,4 +1,4 @@
-"""Training from a config and a dataset to a run directory; the one entry for all who train."""
+"""Training from a config and a dataset to a run directory; the single entry point."""
 
 from __future__ import annotations
 
@@ -58,19 +58,19 @@ def train(
     """Train on a scanned dataset and return the run, finished or stopped.
 
     Args:
-        config: what to train.
-        index: the images, as :func:`~tl_core.data.dataset.scan_dataset` gives them.
-        run_dir: where to, a folder that is not there yet, is empty, or holds a queued run.
+        config: the settings to train with.
+        index: the images, as :func:`~tl_core.data.dataset.scan_dataset` returns them.
+        run_dir: a folder that does not exist, is empty, or holds a queued run.
         on_event: called with each event, in this thread.
-        should_stop: asked several times a second; a stop keeps the best weights.
-        cache_dir: where features are kept; by default the default workspace's.
-        scan_seconds: how long the scan took, to be told with the other seconds.
+        should_stop: polled several times a second; after a stop the best weights are kept.
+        cache_dir: the cache folder; by default that of the default workspace.
+        scan_seconds: how long the scan took, recorded with the other times.
 
     Raises:
         ConfigError: the backbone is unknown or the image size does not suit it.
         DatasetError: there are too few images to split.
-        RunError: ``run_dir`` holds something else.
-        TLError: training failed; the run is kept in state ``failed``.
+        RunError: ``run_dir`` is not empty.
+        TLError: training failed; the run is in state ``failed``.
 
     Examples:
         >>> from tl_core import TrainConfig, scan_dataset, train
@@ -95,12 +95,12 @@ def train_queued(
     *,
     cache_dir: Path | None = None,
 ) -> Run:
-    """Train a run made by :func:`~tl_core.runs.store.create_run`, scanning its data first.
+    """Train a run created by :func:`~tl_core.runs.store.create_run`, scanning its data first.
 
-    A run that has a checkpoint goes on from it: see :mod:`tl_core.training.resume`.
+    A run that has a checkpoint is resumed from it: see :mod:`tl_core.training.resume`.
 
     Raises:
-        TLError: it failed; the run is kept in state ``failed``.
+        TLError: training failed; the run is in state ``failed``.
     """
     with RunRecorder(run, on_event) as recorder:
         tensorflow = BackgroundImport()
@@ -136,14 +136,14 @@ def resume_run(
     *,
     cache_dir: Path | None = None,
 ) -> Run:
-    """Go on with a run that was stopped, failed or was interrupted, as if it never had been.
+    """Resume a run that was stopped, failed or interrupted, as if it had never ended.
 
-    Weights, optimizer, schedule, random draws, history, best values and early stopping continue
-    from the last epoch that was saved. A run that has none starts from the beginning.
+    Weights, optimizer, schedule, random state, history, best values and early stopping continue
+    from the last saved epoch. A run without one starts from the beginning.
 
     Raises:
-        RunError: it is finished, or its images have changed.
-        TLError: training failed; the run is kept in state ``failed``.
+        RunError: the run is finished, or its images have changed.
+        TLError: training failed; the run is in state ``failed``.
     """
     run = load_run(run_dir)
     queue_again(run)
@@ -246,7 +246,7 @@ def _write_backbone(config: TrainConfig, run_dir: Path, weights: Mapping[str, An
 
 
 def _describe(run: Run, config: TrainConfig, index: DatasetIndex, split: Split) -> None:
-    """Write what the run is trained on, and with what."""
+    """Write the run's classes, split, data origin and package versions."""
     _log.info(
         "%s on %d images in %d classes from %s",
         config.backbone,
@@ -277,7 +277,7 @@ def _describe(run: Run, config: TrainConfig, index: DatasetIndex, split: Split) 
 
 
 def _final_metrics(context: PhaseContext, phase: Phase, train_seconds: float) -> dict[str, Any]:
-    """Return the figures of the best weights; the test part is looked at here and only here."""
+    """Return the figures of the best weights; the only place where the test part is used."""
     metrics = context.checkpoints.metrics()
     for part in ("val", "test"):
         labels = context.labels(part)
@@ -302,7 +302,7 @@ def _final_metrics(context: PhaseContext, phase: Phase, train_seconds: float) ->
 
 @functools.cache
 def _versions() -> dict[str, str]:
-    """Return the versions that decide what is computed."""
+    """Return the versions of the packages that influence the results."""
     versions = {"python": platform.python_version(), "tl_core": tl_core.__version__}
     for package in _PACKAGES:
         with suppress(importlib.metadata.PackageNotFoundError):
