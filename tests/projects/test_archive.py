@@ -149,7 +149,7 @@ def test_an_export_is_whole_or_not_there(place, pets, tmp_path):
     assert list(out.parent.iterdir()) == []
 
     out.write_bytes(b"mine")
-    with pytest.raises(DatasetError, match="not taken"):
+    with pytest.raises(DatasetError, match="Choose another name"):
         export_project(place, load_project(place, "pets"), out)
     assert out.read_bytes() == b"mine"
 

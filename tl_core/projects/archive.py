@@ -26,7 +26,7 @@ from tl_core.data.images.signatures import holds_image
 from tl_core.data.ingest.archive import check_room, gigabytes
 from tl_core.data.ingest.zip_reader import ZipEntry, read_entries, refusal, stream_entry
 from tl_core.errors import ArchiveError, DatasetError, TakenError
-from tl_core.files import check_is_new, expand, new_folder, read_json, replacing, write_json
+from tl_core.files import expand, new_folder, read_json, replacing, write_json
 from tl_core.progress import SILENT, Monitor
 from tl_core.projects.bundle import (
     BUNDLE_FILE,
@@ -108,10 +108,10 @@ def export_project(
             f"Expected a file outside of the photos that ends in '.zip', received '{out}'."
         )
     try:
-        check_is_new(out)
+        _check_is_free(out)
         with replacing(out) as written:
             report = _write_zip(workspace, project, written, monitor)
-            check_is_new(out)
+            _check_is_free(out)
     except TakenError:
         raise
     except OSError as error:
@@ -169,6 +169,13 @@ def import_project(
                 f"The project was not imported: it could not be unpacked ({error.strerror})."
             ) from error
         return move_in(workspace, bundle)
+
+
+def _check_is_free(out: Path) -> None:
+    if out.exists() or out.is_symlink():
+        raise TakenError(
+            f"Expected the name of a new file, but '{out.name}' exists. Choose another name."
+        )
 
 
 def _write_zip(

@@ -10,6 +10,7 @@ folder moves. Runs and searches name their data folder and so their project.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -158,12 +159,12 @@ def by_project(workspace: Workspace, work: Iterable[Work]) -> dict[str, list[Wor
 
     Those whose files do not say to which project they belong are under ``""``.
     """
-    names = Names(workspace)
+    id_of = functools.cache(Names(workspace).id_of)  # most have the folder of another
     found: dict[str, list[Work]] = {}
     for one in work:
         project_id = ""
         with suppress(RunError):
-            project_id = names.id_of(one.data_dir)
+            project_id = id_of(one.data_dir)
         found.setdefault(project_id, []).append(one)
     return found
 

@@ -129,10 +129,11 @@ def run_titles(runs: Sequence[Run]) -> dict[str, str]:
         return {}
     workspace = workspace_of(runs[0].run_dir)
     everything = list_runs(workspace.runs_dir, include_archived=True)
-    names: dict[str, str] = {}
-    for members in by_project(workspace, everything).values():
-        names |= run_names(members)
     shown = by_project(workspace, runs)
+    names: dict[str, str] = {}
+    for project_id, members in by_project(workspace, everything).items():
+        if project_id in shown:
+            names |= run_names(members)
     titles = {run.id: names.get(run.id, run.id) for run in runs}
     for members in shown.values() if len(shown) > 1 else ():
         if (project := project_of(workspace, members[0])) is not None:
