@@ -110,8 +110,8 @@ def test_a_damaged_file_is_replaced_and_kept_when_that_fails(publish):
     ("name", "checksum", "reason"),
     [
         ("missing.h5", MD5, "Not Found"),
-        ("short.h5", None, "not the published file"),
-        ("whole.h5", "0" * 32, "not the published file"),
+        ("short.h5", None, "not the published one"),
+        ("whole.h5", "0" * 32, "not the published one"),
     ],
     ids=["not there", "cut short", "another file"],
 )

@@ -173,7 +173,7 @@ def test_forward_refuses_a_bias_that_does_not_fit():
 def test_forward_refuses_a_missing_name_and_a_foreign_one():
     weights = hand_made_weights()
     del weights["fc_0/bias"]
-    with pytest.raises(RunError, match="none of that name"):
+    with pytest.raises(RunError, match="but they are missing"):
         head_forward(weights, np.zeros((1, 2), np.float32))
     with pytest.raises(RunError, match="'other' belong to no layer"):
         head_forward({**hand_made_weights(), "other": np.zeros(1)}, np.zeros((1, 2), np.float32))

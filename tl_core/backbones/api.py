@@ -1,7 +1,6 @@
-"""Backbones: which there are, their weights, and the Keras model of one.
+"""The public functions for backbones: the registry, pretrained weights, and Keras models.
 
-The public names of its neighbours: the registry, the weights and the models. Importing it
-loads no TensorFlow; building a model does.
+Importing this module loads no TensorFlow; building a model does.
 """
 
 from __future__ import annotations

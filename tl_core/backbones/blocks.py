@@ -1,6 +1,6 @@
-"""How many blocks each backbone has and how large they are, without loading TensorFlow.
+"""The blocks of each backbone and their sizes, without loading TensorFlow.
 
-:mod:`tl_core.backbones.record_blocks` writes the table; a test holds it to the models.
+:mod:`tl_core.backbones.record_blocks` writes the table; a test compares it with the models.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _WORTHWHILE_SHARE = 0.6
 
 @dataclass(frozen=True)
 class Block:
-    """A part of a backbone that is trained or frozen as a whole; ``num_params`` may be trained."""
+    """A part of a backbone trained or frozen as a whole, with its number of trainable weights."""
 
     name: str
     num_params: int
@@ -42,7 +42,7 @@ def block_table(backbone: str) -> tuple[Block, ...]:
 
 
 def num_trainable(backbone: str, num_blocks: int) -> int:
-    """Return how many numbers of a backbone are trained when its top blocks are.
+    """Return the number of trainable weights in the top blocks of a backbone.
 
     Raises:
         ConfigError: no backbone has that name.
@@ -51,10 +51,10 @@ def num_trainable(backbone: str, num_blocks: int) -> int:
 
 
 def recommended_blocks(backbone: str) -> int:
-    """Return how many blocks to fine-tune when nothing else is known.
+    """Return how many blocks to fine-tune by default.
 
-    It is the fewest from the top that hold most of the backbone's weights: what is specific to
-    ImageNet lies there, and the costly large feature maps below stay out of training.
+    That is the smallest number of top blocks that hold most of the backbone's weights: they contain
+    what is specific to ImageNet, and the expensive large feature maps below are not trained.
 
     Raises:
         ConfigError: no backbone has that name.
@@ -65,7 +65,7 @@ def recommended_blocks(backbone: str) -> int:
 
 
 def check_settings(config: TrainConfig) -> None:
-    """Check what a config alone cannot know: whether its backbone exists and suits the rest.
+    """Check a config against its backbone, which the config itself cannot.
 
     Raises:
         ConfigError: no backbone has that name, the image size is too small for it, or it has

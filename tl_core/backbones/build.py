@@ -27,18 +27,18 @@ def build_base_model(
     """Build a pretrained backbone without its top, frozen.
 
     Args:
-        name: a name from the table of backbones.
-        image_size: (height, width) in pixels; None takes the backbone's own.
+        name: the name of a registered backbone.
+        image_size: (height, width) in pixels; None uses the backbone's default.
         pooling: ``"avg"`` or ``"max"`` over the feature map; None or ``"flatten"`` leaves the map,
             as :func:`~tl_core.head.model.build_finetune_model` flattens it.
 
     Returns:
         A model from pixels (batch, height, width, 3) RGB in 0..255 to features: (batch, dim), or
-        (batch, rows, columns, dim) without pooling. It preprocesses by itself.
+        (batch, rows, columns, dim) without pooling. Preprocessing is part of the model.
 
     Raises:
         ConfigError: no backbone has that name, or the image size is too small for it.
-        WeightsError: its weights cannot be had.
+        WeightsError: its weights are not available.
 
     Examples:
         >>> from tl_core import build_base_model
@@ -80,7 +80,7 @@ def build_keras_application(
         input_tensor=_preprocess(inputs, backbone.preprocessing),
         input_shape=(*image_size, 3),
     )
-    # Keras has made its input a list of one; a plain one serves callers and exports better.
+    # Keras makes its input a list of one tensor; callers and exports expect a single tensor.
     return keras.Model(inputs, model.output, name=model.name)
 
 
@@ -97,7 +97,7 @@ def _load_keras_application(
 
 
 def _preprocess(inputs: Any, mode: str) -> Any:
-    """Scale pixels RGB in 0..255 as the backbone was trained, with layers any Keras can load."""
+    """Scale RGB pixels in 0..255 as in the backbone's training, using built-in layers only."""
     import keras
 
     rescaling = keras.layers.Rescaling

@@ -1,8 +1,8 @@
-"""Blocks of a backbone, and cutting it into a frozen and a trainable part.
+"""Blocks of a backbone, and splitting it into a frozen and a trainable part.
 
-A backbone may be cut where one single tensor carries everything that later layers need, so that
-no residual connection is torn; of those places the ones count at which the block's name changes.
-Below the cut nothing is trained, so that part runs as fast as a frozen backbone does.
+A backbone can be split where later layers depend on a single tensor, so that no residual connection
+is cut; of those places the ones between blocks of different names are used. Nothing below the cut
+is trained, so that part runs as fast as a frozen backbone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tl_core.errors import ConfigError
 if TYPE_CHECKING:
     import keras
 
-# How the families name the layers of a block; the first that fits gives the block's name.
+# How the families name the layers of a block; the first match gives the block's name.
 _BLOCK_NAMES = (
     re.compile(r"(?:^|_)(stage_\d+_block_\d+)"),  # ConvNeXt
     re.compile(r"^(conv\d+_block\d+)"),  # ResNet, DenseNet
@@ -31,7 +31,7 @@ _BLOCK_NAMES = (
 
 @dataclass(frozen=True)
 class _Segment:
-    """The layers between two places where the graph can be cut, and the tensor that enters."""
+    """The layers between two possible cuts of the graph, and their input tensor."""
 
     entry: Any
     layers: tuple[Any, ...]
@@ -54,9 +54,9 @@ def split_at(base_model: keras.Model, num_blocks: int) -> tuple[keras.Model, ker
     """Cut a backbone below its top ``num_blocks`` blocks.
 
     Both parts share layers and weights with ``base_model``. In the trainable part all weights are
-    trainable that the backbone's layers declare as such. Call its BatchNorm layers with
-    ``training=False``: their statistics stay those of pretraining, which small batches of few
-    classes would distort, while scale and offset are trained like any other weight.
+    trainable that the backbone's layers declare as such. Call it with ``training=False`` so that
+    BatchNorm uses the statistics of pretraining, which small batches of few classes would distort;
+    scale and offset are trained like any other weight.
 
     Returns:
         The frozen part, from pixels to activations, and the trainable part, from those to features.
@@ -92,7 +92,7 @@ def depth_of_variables(base_model: keras.Model) -> dict[int, int]:
 
 
 def _named_segments(base_model: keras.Model) -> list[_Segment]:
-    """Return the blocks as segments, each with a name, from the input on."""
+    """Return the blocks as named segments, starting at the input."""
     merged: list[_Segment] = []
     for segment in _segments(base_model):
         last = merged[-1] if merged else None
@@ -108,7 +108,7 @@ def _named_segments(base_model: keras.Model) -> list[_Segment]:
 
 
 def _segments(base_model: keras.Model) -> list[_Segment]:
-    """Cut the graph wherever a single tensor carries on."""
+    """Split the graph wherever later layers depend on a single tensor."""
     operations = [op for op in base_model.operations if not _is_input(op)]
     last_use: dict[int, int] = {}
     for position, op in enumerate(operations):
@@ -133,7 +133,7 @@ def _segments(base_model: keras.Model) -> list[_Segment]:
 
 
 def _name_of(layers: list[Any]) -> str | None:
-    """Return the block that layers belong to by their names, the last one's if they differ."""
+    """Return the block name of some layers; if they differ, that of the last one."""
     for layer in reversed(layers):
         for pattern in _BLOCK_NAMES:
             if match := pattern.search(layer.name):
@@ -152,7 +152,7 @@ def _unique(segment: _Segment, names: set[str]) -> str:
 
 
 def _num_params(layer: Any) -> int:
-    """Count what may be trained, whether the layer is frozen at the moment or not."""
+    """Count the trainable weights, whether the layer is currently frozen or not."""
     if not getattr(layer, "weights", ()):
         return 0
     trainable, layer.trainable = layer.trainable, True

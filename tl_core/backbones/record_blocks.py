@@ -1,8 +1,8 @@
-"""Record the blocks of every backbone, for the table that is read without TensorFlow.
+"""Write the table of every backbone's blocks, which is read without TensorFlow.
 
     python -m tl_core.backbones.record_blocks
 
-adds the backbones that are missing in the table; a test holds it to the models.
+adds the backbones missing from the table; a test compares it with the models.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The backbones on offer, as data. Nothing here loads TensorFlow."""
+"""The registry of backbones. Nothing here loads TensorFlow."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _LITE_README = "EfficientNet-lite README, tensorflow/tpu, FP32 accuracy"
 class Backbone:
     """One pretrained network that turns an image into features.
 
-    ``image_size`` is (height, width) in pixels, the one it was trained at; ``min_size`` the least
-    side it takes. ``num_params`` and ``weights_mb`` (10^6 bytes) are without the top. ``top1`` is
-    the published accuracy on ImageNet in [0, 1], None where none was found.
+    ``image_size`` is (height, width) in pixels, the size of pretraining; ``min_size`` the shortest
+    supported side. ``num_params`` and ``weights_mb`` (10^6 bytes) exclude the top. ``top1`` is the
+    published accuracy on ImageNet in [0, 1], None if unknown.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Backbone:
     hidden: bool = False
 
 
-# keras.applications module: family, preprocessing, least side.
+# keras.applications module: family, preprocessing, shortest supported side.
 _MODULES: dict[str, tuple[str, Preprocessing, int]] = {
     "mobilenet": ("MobileNet", "tf", 32),
     "mobilenet_v2": ("MobileNetV2", "tf", 32),
@@ -144,7 +144,7 @@ BACKBONES: dict[str, Backbone] = {row.name: row for row in _ROWS}
 
 
 def get_backbone(name: str) -> Backbone:
-    """Return the named backbone.
+    """Return the backbone of that name.
 
     Raises:
         ConfigError: no backbone has that name.
@@ -174,10 +174,10 @@ def list_backbones(include_hidden: bool = False) -> list[Backbone]:
 
 
 def check_image_size(backbone: Backbone, image_size: tuple[int, int] | None) -> tuple[int, int]:
-    """Return (height, width) for a backbone: the one given, else its own.
+    """Return the given (height, width), else the backbone's default.
 
     Raises:
-        ConfigError: a side is less than the backbone takes.
+        ConfigError: a side is shorter than the backbone supports.
     """
     if image_size is None:
         return backbone.image_size
@@ -191,9 +191,9 @@ def check_image_size(backbone: Backbone, image_size: tuple[int, int] | None) -> 
 
 
 def resolve_image_size(config: TrainConfig) -> tuple[int, int]:
-    """Return (height, width): the one set, else the backbone's own.
+    """Return the config's (height, width), else the default of its backbone.
 
     Raises:
-        ConfigError: no backbone has that name, or a side is less than it takes.
+        ConfigError: no backbone has that name, or a side is shorter than it supports.
     """
     return check_image_size(get_backbone(config.backbone), config.image_size)

@@ -1,7 +1,7 @@
-"""A backbone of a few layers for tests: no download, no training, made in milliseconds.
+"""A backbone of a few layers for tests: no download, no training, built in milliseconds.
 
 Its filters are chosen, not learnt: colour differences and edges by direction, then seeded random
-mixtures of them. That is enough for a head to tell coloured shapes and stripes apart.
+mixtures of them. That is enough for a head to distinguish coloured shapes and stripes.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _SEED = 20240229
 def build_tiny(image_size: tuple[int, int]) -> keras.Model:
     """Build the test backbone up to its feature map.
 
-    Takes pixels (batch, height, width, 3) RGB in 0..255 and gives (batch, h/8, w/8, 32). Layers
-    are named after their block and an underscore: ``stem``, ``block1a``, ``block2a``.
+    Input: pixels (batch, height, width, 3) RGB in 0..255; output: (batch, h/8, w/8, 32). Layer
+    names start with their block and an underscore: ``stem``, ``block1a``, ``block2a``.
     """
     import keras
     from keras import layers

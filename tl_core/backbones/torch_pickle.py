@@ -1,4 +1,4 @@
-"""Reading a PyTorch weights file without PyTorch and without running anything in it.
+"""Read a PyTorch weights file without PyTorch and without executing anything in it.
 
 Only the legacy layout (PyTorch before 1.6) is read: three small pickles, a pickle of the tensors'
 names and shapes, a pickle of storage keys, then the raw storages in the order of those keys.
@@ -26,7 +26,7 @@ _MAX_ELEMENTS = 2**28
 
 
 class _Storage:
-    """A block of numbers that the pickle only announces; its data follow after the pickles."""
+    """A block of numbers that the pickle only declares; its data follow after the pickles."""
 
     def __init__(self, dtype: np.dtype[Any], num_elements: int) -> None:
         self.dtype = dtype
@@ -70,7 +70,7 @@ class _Tensor:
 
 
 class _Unpickler(pickle.Unpickler):
-    """An unpickler that knows four names and nothing else of the world."""
+    """An unpickler that allows four names and refuses all others."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file)
@@ -108,7 +108,7 @@ def read_torch_file(path: Path) -> dict[str, np.ndarray]:
             return _read(file)
     except (OSError, EOFError, pickle.UnpicklingError) as error:
         reason = str(error)
-    except Exception as error:  # a forged pickle can raise anything from the C unpickler
+    except Exception as error:  # a malicious pickle can raise any exception from the C unpickler
         reason = f"{type(error).__name__}: {error}"
     raise WeightsError(
         f"Expected pretrained weights in '{path.name}', but the file cannot be read: {reason}. "

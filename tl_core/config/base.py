@@ -1,4 +1,4 @@
-"""What all settings have in common: validated, immutable, JSON both ways, mistakes in words."""
+"""The base class of all settings: validated, immutable, JSON both ways, readable errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tl_core.errors import ConfigError, did_you_mean
 
 
 class Settings(BaseModel):
-    """A frozen group of settings whose mistakes are :class:`ConfigError`."""
+    """An immutable group of settings; invalid values raise :class:`ConfigError`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -30,7 +30,7 @@ class Settings(BaseModel):
 
     @classmethod
     def title_of(cls, name: str) -> str:
-        """Return the title of a field, as forms and tables show it."""
+        """Return the title of a field, as shown in forms and tables."""
         return cls.model_fields[name].title or name
 
     def updated(self, **changes: Any) -> Self:
@@ -38,7 +38,7 @@ class Settings(BaseModel):
         return self.create({**self.model_dump(), **changes})
 
     def to_json(self) -> str:
-        """Return the settings as indented JSON text that :meth:`from_json` reads back equal."""
+        """Return the settings as indented JSON that :meth:`from_json` can read."""
         return self.model_dump_json(indent=2) + "\n"
 
     @classmethod
@@ -64,19 +64,19 @@ class Settings(BaseModel):
 
 
 def _explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Turn pydantic's first complaint into one sentence of ours."""
+    """Turn pydantic's first error into one sentence."""
     first = error.errors(include_url=False)[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"Unknown setting '{name}'.{_suggestion(first['loc'], model)}"
-    if first["type"] == "value_error":  # one of our own, whole sentences already
+    if first["type"] == "value_error":  # from a validator of ours, already a full sentence
         return str(first["ctx"]["error"])
     reason = first["msg"].removeprefix("Input should be ")
     return f"Setting '{name}': expected {reason}, received {first['input']!r}."
 
 
 def _suggestion(place: tuple[int | str, ...], model: type[BaseModel]) -> str:
-    """Suggest a name for the last part of a place, among the settings of its own group."""
+    """Suggest a name for the last part of an error location, from the settings of its group."""
     *groups, name = map(str, place)
     group: Any = model
     for part in groups:

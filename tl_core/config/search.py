@@ -1,4 +1,4 @@
-"""What a search tries: the values of each setting, how many heads, and how each is judged."""
+"""Settings of a search: the values to try, how many heads, and how each is validated."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Width = Annotated[int, Field(ge=1, le=8192)]
 
 
 class SweepConfig(Settings):
-    """Which heads to try. A setting without values stays as the training settings have it."""
+    """Which heads to try. A setting without values keeps its value from the training settings."""
 
     search: Literal["random", "grid"] = Field(
         "random",
@@ -92,17 +92,16 @@ class SweepConfig(Settings):
 
 
 def draw_trials(sweep: SweepConfig, base: TrainConfig) -> list[TrainConfig]:
-    """Return the settings of every head to try, those of one backbone after each other.
+    """Return the settings of every head to try, grouped by backbone.
 
-    Combinations that come to the same head, as any dropout does without FC layers, are tried
-    once.
+    Equivalent combinations, such as different dropout without FC layers, are tried once.
 
     Args:
-        sweep: the values.
-        base: everything else.
+        sweep: the values to try.
+        base: all other settings.
 
     Raises:
-        ConfigError: a backbone is unknown, or too many combinations were asked for.
+        ConfigError: a backbone is unknown, or there are too many combinations.
     """
     names = [name for name in VARIED if getattr(sweep, name)]
     values = [list(dict.fromkeys(getattr(sweep, name))) for name in names]

@@ -1,4 +1,4 @@
-"""Every setting of the studio, once: validated, immutable, JSON both ways.
+"""All settings of augmentation and training, defined once.
 
 The Train page's form, the command line's options and a run's ``config.json`` are all built from
 the fields declared here, so a setting added here appears in all three.
@@ -23,9 +23,9 @@ Pooling = Literal["avg", "max", "flatten"]
 
 
 class AugmentConfig(Settings):
-    """Random changes made to training images. Everything off by default.
+    """Random transforms of training images. All are off by default.
 
-    A number is the strongest change that may be drawn; 0 switches the transform off.
+    A number is the largest change that may be drawn; 0 switches the transform off.
 
     Examples:
         >>> from tl_core import AugmentConfig
@@ -72,7 +72,7 @@ class AugmentConfig(Settings):
 
     @property
     def is_identity(self) -> bool:
-        """Whether no transform is on, so that augmenting returns the image unchanged."""
+        """Whether all transforms are off, so that augmenting returns the image unchanged."""
         return self.updated(fill="reflect") == AugmentConfig()
 
 
@@ -115,9 +115,9 @@ def augment_preset(name: str) -> AugmentConfig:
 
 
 class TrainConfig(Settings):
-    """Everything that decides what a training run computes.
+    """All settings of a training run.
 
-    With the data folder, its decisions manifest and this, a run can be repeated.
+    A run can be repeated from these, the data folder and the decisions about its images.
 
     Examples:
         >>> from tl_core import TrainConfig

@@ -1,4 +1,4 @@
-"""How fast a backbone is on this machine, through the engine that training uses."""
+"""Measure the speed of a backbone on this machine, with the engine that training uses."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def measure(
     cache_dir: Path | None = None,
     monitor: Monitor = SILENT,
 ) -> float:
-    """Measure how many images a second the backbone alone turns into pooled features here.
+    """Measure how many images per second the backbone turns into pooled features.
 
-    Decoding is left out; the pixels are noise. A backbone not yet converted is converted first,
+    Decoding is excluded; the pixels are noise. A backbone not yet converted is converted first,
     which takes longer than the measurement.
 
     Args:
-        name: a name from the table of backbones.
-        image_size: (height, width) in pixels; None takes the backbone's own.
+        name: the name of a registered backbone.
+        image_size: (height, width) in pixels; None uses the backbone's default.
         seconds: how long to measure.
-        cache_dir: the folder where converted backbones are kept; None takes the workspace's.
+        cache_dir: the folder of converted backbones; None uses the workspace's.
         monitor: reports fetching and converting the backbone; checked before the measurement.
 
     Raises:
         ConfigError: no backbone has that name, or the image size is too small for it.
-        WeightsError: its weights cannot be had.
+        WeightsError: its weights are not available.
     """
     from tl_core.features.engine import EnginePool, open_engines, prepare_engine
     from tl_core.features.hardware import choose_device, num_cores
@@ -74,7 +74,7 @@ def measure(
 
 
 def known_speeds(cache_dir: Path) -> dict[str, float]:
-    """Return photos a second by backbone, as far as they were measured on this machine."""
+    """Return photos per second of each backbone measured on this machine."""
     try:
         speeds = read_json(cache_dir / _SPEEDS_FILE)
         return {name: float(speed) for name, speed in speeds.items()}
@@ -83,17 +83,17 @@ def known_speeds(cache_dir: Path) -> dict[str, float]:
 
 
 def remember_speed(cache_dir: Path, name: str, speed: float) -> None:
-    """Keep what :func:`measure` returned for a backbone."""
+    """Save the result of :func:`measure` for a backbone."""
     write_json(cache_dir / _SPEEDS_FILE, {**known_speeds(cache_dir), name: round(speed, 1)})
 
 
 def remember_failure(cache_dir: Path, name: str, message: str) -> None:
-    """Keep why a backbone could not be measured, for the page that waits for it."""
+    """Save why a backbone could not be measured, to show it on the page."""
     write_json(_failure_path(cache_dir, name), {"message": message})
 
 
 def take_failure(cache_dir: Path, name: str) -> str | None:
-    """Return why a backbone could not be measured, once; None when it was or waits for it."""
+    """Return and delete the saved reason why a backbone could not be measured, if any."""
     path = _failure_path(cache_dir, name)
     try:
         message = str(read_json(path)["message"])

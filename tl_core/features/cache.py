@@ -1,4 +1,4 @@
-"""Features that were computed once, kept in one SQLite file and found again by content."""
+"""The feature cache: one SQLite file with features keyed by image content."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class FeatureCache(SqliteCache):
         super().__init__(path, _limit() if max_bytes is None else max_bytes)
 
     def get_many(self, space: str, keys: Sequence[str]) -> dict[str, np.ndarray]:
-        """Return the vectors that are there, by key, each (dim,) float32 and read-only."""
+        """Return the stored vectors by key, each (dim,) float32 and read-only."""
         found = self.read_many(space, keys)
         return {key: np.frombuffer(data, "<f4") for key, data in found.items()}
 
     def put_many(self, space: str, vectors: Mapping[str, np.ndarray]) -> None:
-        """Store vectors in one transaction; a key that is there already takes the new vector."""
+        """Store vectors in one transaction, replacing existing ones."""
         self.write_many(
             space,
             {key: np.ascontiguousarray(one, "<f4").tobytes() for key, one in vectors.items()},
@@ -36,12 +36,12 @@ class FeatureCache(SqliteCache):
 
 
 def open_feature_cache(cache_dir: Path) -> FeatureCache:
-    """Return the feature cache that lives in ``cache_dir``."""
+    """Return the feature cache in ``cache_dir``."""
     return FeatureCache(cache_dir / FILE_NAME)
 
 
 def _limit() -> int:
-    """Return the size limit in bytes: ``TL_CACHE_GIB`` when it is a number, else the default."""
+    """Return the size limit in bytes: ``TL_CACHE_GIB`` if it is a number, else the default."""
     with suppress(ValueError, OverflowError):  # the latter for "inf"
         gibibytes = float(os.environ.get(LIMIT_ENVIRONMENT_NAME, ""))
         if gibibytes > 0:

@@ -1,8 +1,8 @@
 """Frozen backbones on the CPU: LiteRT engines over files converted once per backbone.
 
 An engine takes one image at a time. On several cores the fastest arrangement measured is one
-single-threaded engine a core: an image's working set stays in the core's caches, no batch is
-padded or waited for, and no result depends on the images beside it.
+single-threaded engine per core: an image's working set stays in the core's caches, no batch is
+padded or waited for, and no result depends on other images of a batch.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SHARE_OF_MEMORY = 0.5
 
 
 class AnyEngine(Protocol):
-    """What turns images into features, here or on a GPU."""
+    """The interface of engines, on the CPU or a GPU."""
 
     batch_size: int
     feature_dim: int
@@ -46,7 +46,7 @@ class AnyEngine(Protocol):
 
 
 class Engine:
-    """One converted backbone, open for use. Threads that share it take turns.
+    """One converted backbone, opened. Threads that share it run one at a time.
 
     ``image_size`` is (height, width) in pixels.
     """
@@ -74,7 +74,7 @@ class Engine:
         """Open a file that :func:`prepare_engine` made.
 
         Raises:
-            TLError: it does not open. One of the cache is removed: the next try converts again.
+            TLError: it cannot be opened. A cached file is removed, so that it is converted again.
         """
         return cls(path, num_threads)
 
@@ -108,7 +108,7 @@ class EnginePool:
 
     @contextmanager
     def borrow(self) -> Iterator[AnyEngine]:
-        """Yield an engine that nobody else uses, waiting for one if need be."""
+        """Yield an engine for exclusive use, waiting for one if necessary."""
         engine = self._take()
         try:
             yield engine
@@ -128,11 +128,11 @@ class EnginePool:
 def open_engines(path: Path, num_workers: int) -> EnginePool:
     """Return engines over one converted backbone for ``num_workers`` threads.
 
-    There is one single-threaded engine per worker, or, where so many copies of the weights would
+    There is one single-threaded engine per worker or, if so many copies of the weights would
     take more than half of the free memory, fewer with more threads each.
 
     Raises:
-        TLError: the file does not open.
+        TLError: the file cannot be opened.
     """
     probe = Engine.open(path)
     height, width = probe.image_size

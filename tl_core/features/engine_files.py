@@ -1,7 +1,7 @@
-"""The converted file of a backbone: made once, cached, shared by every process.
+"""The converted file of a backbone: created once, cached, shared by all processes.
 
-A process that has TensorFlow loaded converts by itself; any other has a child process do it and
-stays without.
+A process that has loaded TensorFlow converts directly; any other uses a child process, so that it
+need not load TensorFlow.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tl_core.processes import child_environment, module_command, parse_error, ru
 from tl_core.progress import SILENT, Monitor, Stage
 
 ENGINE_VERSION = 1
-"""Raised when the same weights are converted to another file, so that old files are not used."""
+"""Incremented when conversion of the same weights changes, so that old files are not used."""
 
 STAGE = "backbone"
 _DIR_NAME = "engines"
@@ -36,10 +36,10 @@ _Result = TypeVar("_Result")
 def engine_path(
     backbone: str, image_size: tuple[int, int], pooling: Pooling, cache_dir: Path
 ) -> Path:
-    """Return where the converted backbone is kept, whether it is there yet or not.
+    """Return the path of the converted backbone, whether it exists or not.
 
     Raises:
-        WeightsError: its weights come with a package that is not installed.
+        WeightsError: its weights are in a package that is not installed.
     """
     identity = json.dumps([weights_fingerprint(backbone), ENGINE_VERSION])
     digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
@@ -49,10 +49,10 @@ def engine_path(
 
 
 def engine_error(path: Path, reason: Exception) -> errors.TLError:
-    """Return what to say about a converted file that does not open, and see to the next try.
+    """Return the error for a converted file that cannot be opened, and remove a cached one.
 
-    A file of the cache is removed, for it is converted again when needed. A fine-tuned run's is
-    the only one of its kind and stays: memory that did not suffice makes it fail as damage does.
+    A cached file is converted again when needed. The file of a fine-tuned run is the only copy and
+    is kept, since too little memory causes the same error as damage.
     """
     if path.parent.name == _DIR_NAME:
         path.unlink(missing_ok=True)
@@ -74,19 +74,19 @@ def prepare_engine(
     cache_dir: Path,
     monitor: Monitor = SILENT,
 ) -> Path:
-    """Return the converted backbone's file, converting it first if nobody has.
+    """Return the converted backbone's file, converting it first if necessary.
 
     Args:
-        backbone: a name from the table of backbones.
+        backbone: the name of a registered backbone.
         image_size: (height, width) in pixels.
         pooling: ``"avg"``, ``"max"`` or ``"flatten"``.
-        cache_dir: the folder of what can be computed again.
-        monitor: reports the weights' download, then the stage ``"backbone"``. On a stop a download
-            or a child process ends at once, a conversion in this process at its end.
+        cache_dir: the cache folder.
+        monitor: reports the weights' download, then the stage ``"backbone"``. A stop ends a
+            download or a child process at once, a conversion in this process when it is done.
 
     Raises:
         ConfigError: no backbone has that name, or the image size is too small for it.
-        WeightsError: its weights cannot be had.
+        WeightsError: its weights are not available.
         Stopped: ``monitor`` was asked to stop.
         TLError: the conversion failed.
     """
@@ -119,7 +119,7 @@ def prepare_engine(
 
 
 def in_background(work: Callable[[], _Result], name: str) -> Future[_Result]:
-    """Do ``work`` in a thread that keeps no process alive, and return its future."""
+    """Run ``work`` in a daemon thread and return its future."""
     future: Future[_Result] = Future()
 
     def run() -> None:
@@ -138,14 +138,14 @@ def in_background(work: Callable[[], _Result], name: str) -> Future[_Result]:
 def _convert_in_child(
     backbone: str, image_size: tuple[int, int], pooling: Pooling, path: Path, stage: Stage
 ) -> None:
-    # Nothing is computed, so no GPU need be woken.
+    # Converting computes nothing, so no GPU is needed.
     environment = child_environment(CUDA_VISIBLE_DEVICES="-1", TF_CPP_MIN_LOG_LEVEL="3")
     command = module_command(
         "tl_core.backbones.litert", backbone, *map(str, image_size), pooling, str(path)
     )
     ended = run_watched(command, stage.look, environment=environment)
     if ended.returncode != 0 or not path.exists():
-        # The error of the child is this one's; what else it wrote is for a log.
+        # Raise the child's error as ours; its other output goes to the log.
         if (said := parse_error(ended.out.strip().rpartition("\n")[2])) is not None:
             raise said
         raise errors.TLError(f"Backbone {backbone} could not be converted: {ended.reason}.")

@@ -1,7 +1,7 @@
-"""The features of images by a frozen backbone, computed once per view and found again by content.
+"""Extract features of images with a frozen backbone, computed once per view and then cached.
 
-What decides a feature is in its :class:`FeatureSpec`; what was computed is in the cache; what is
-missing goes through the pipeline. Nothing here loads TensorFlow unless there is a GPU to use.
+A :class:`FeatureSpec` defines how features are computed; missing ones are computed by the pipeline.
+Nothing here loads TensorFlow unless there is a GPU to use.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 __all__ = ["FeatureSpec", "ImageFeatures", "extract_features", "extract_images"]
 
 STAGE = "features"
-_IMAGES_A_LANE = 8  # an engine takes some 30 MB and a moment to open: not for a few images
+_IMAGES_A_LANE = 8  # opening an engine takes time and about 30 MB, too much for a few images
 
 
 class ImageFeatures(NamedTuple):
-    """Features (n, dim) float32 in the order asked for, and why an image has none (zeros)."""
+    """Features (n, dim) float32 in the requested order, and why an image has none (zeros)."""
 
     features: np.ndarray
     errors: tuple[str | None, ...]
@@ -59,26 +59,26 @@ def extract_features(
 ) -> np.ndarray:
     """Return the features of images of a dataset, computing those that are not cached.
 
-    What is computed is saved as it comes, so that a stop or a kill loses a second or two of it.
+    Results are saved continually, so that a stop or a kill loses at most a second or two of work.
 
     Args:
         index: the scanned dataset.
-        indices: which of its records, in the order wanted.
-        spec: how to compute.
+        indices: which of its records, in the order of the result.
+        spec: how to compute the features.
         views: how many views of each image; see :meth:`FeatureSpec.num_views`.
-        cache_dir: the folder of what can be computed again.
+        cache_dir: the cache folder.
         on_progress: called with the progress of the stages ``"backbone"`` and ``"features"``; the
             latter counts the image views that had to be computed.
         should_stop: polled several times a second.
-        num_workers: threads; a core each when left out.
+        num_workers: number of threads; by default one per core.
 
     Returns:
         (views, n, dim) float32.
 
     Raises:
-        DatasetError: a file is gone, cannot be read, or is not the one that was scanned.
+        DatasetError: a file is missing, cannot be read, or has changed since the scan.
         ConfigError: the features would not fit into memory.
-        WeightsError: the backbone's weights cannot be had.
+        WeightsError: the backbone's weights are not available.
         Stopped: ``should_stop`` returned True.
 
     Examples:
@@ -131,20 +131,20 @@ def extract_images(
     monitor: Monitor = SILENT,
     num_workers: int | None = None,
 ) -> ImageFeatures:
-    """Return features of images from anywhere: paths, bytes or files. Nothing is cached.
+    """Return features of images given as paths, bytes or files. They are not cached.
 
-    Always on the CPU and without TensorFlow in this process. The engines stay open for the next
-    call.
+    Always runs on the CPU and without TensorFlow in this process. The engines stay open for the
+    next call.
 
     Args:
-        images: what to read.
-        spec: how to compute; its augmentation is not used.
-        cache_dir: the folder where the converted backbone is kept.
+        images: the images to read.
+        spec: how to compute the features; its augmentation is not used.
+        cache_dir: the folder of converted backbones.
         monitor: reports the stages ``"backbone"`` and ``"features"``.
-        num_workers: threads; a core each when left out.
+        num_workers: number of threads; by default one per core.
 
     Raises:
-        WeightsError: the backbone's weights cannot be had.
+        WeightsError: the backbone's weights are not available.
         Stopped: ``monitor`` was asked to stop.
     """
     path = _prepare_engine(spec, cache_dir, monitor)
@@ -194,8 +194,8 @@ def _preparing(
 ) -> Iterator[tuple[Future[EnginePool], Monitor]]:
     """Prepare and open engines in a thread, so that workers can decode meanwhile.
 
-    Yields the engines to come, and the monitor to check meanwhile: it also hands on the thread's
-    progress, so that the caller's functions are called in the caller's thread only.
+    Yields a future of the engines, and the monitor to check meanwhile: it also reports the
+    thread's progress, so that callbacks are called in the caller's thread only.
     """
     reports: queue.SimpleQueue[Progress] = queue.SimpleQueue()
     abandoned = threading.Event()
@@ -224,7 +224,7 @@ def _prepare_engine(
     cache_dir: Path,
     monitor: Monitor,
 ) -> Path:
-    """Return the file to compute with: a fine-tuned run's own, or the pretrained backbone's."""
+    """Return the engine file: that of a fine-tuned run, or of the pretrained backbone."""
     if spec.engine_file is not None:
         return spec.engine_file
     return prepare_engine(spec.backbone, spec.image_size, spec.pooling, cache_dir, monitor)
@@ -236,10 +236,10 @@ def _open_shared(path: Path, num_workers: int, is_foreign: bool) -> EnginePool:
 
 
 def load_record(index: DatasetIndex, record: ImageRecord, spec: FeatureSpec) -> np.ndarray:
-    """Return a record's pixels as the backbone takes them, if the file is still the one scanned.
+    """Return a record's pixels at the backbone's input size.
 
     Raises:
-        DatasetError: it is gone, was changed, or cannot be decoded.
+        DatasetError: the file is missing, has changed since the scan, or cannot be decoded.
     """
     size, resize, scale = spec.image_size, spec.resize, spec.scaled_for(index).scale
     return index.decode(record, lambda data: load_image(data, size, resize, scale))

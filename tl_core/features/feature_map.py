@@ -1,8 +1,8 @@
-"""The last feature map of a backbone, read from the file that was converted for its features.
+"""The last feature map of a backbone, read from the converted file used for its features.
 
-The interpreter keeps what lies between its steps for us, so that an explanation needs no second
-conversion, and looks at the very backbone that answers, a fine-tuned one included. It is slower
-than :mod:`tl_core.features.engine`, for a picture at a time.
+The interpreter preserves intermediate tensors, so that explanations need no second conversion and
+use exactly the backbone that predicts, including a fine-tuned one. It is slower than
+:mod:`tl_core.features.engine` and meant for single images.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tl_core.features.engine_files import engine_error
 
 
 class MapEngine:
-    """One converted backbone, open to be looked into. Threads that share it take turns."""
+    """One converted backbone with access to its feature map. Threads run one at a time."""
 
     def __init__(self, path: Path, feature_dim: int) -> None:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -32,7 +32,7 @@ class MapEngine:
                 self._interpreter = Interpreter(
                     model_path=str(path),
                     experimental_preserve_all_tensors=True,
-                    # Others merge steps and keep nothing of what lies between them.
+                    # Other resolvers fuse operations and do not preserve intermediate tensors.
                     experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
                 )
                 self._interpreter.allocate_tensors()
@@ -53,7 +53,7 @@ class MapEngine:
 
 @functools.lru_cache(maxsize=1)
 def open_map_engine(path: Path, feature_dim: int) -> MapEngine:
-    """Return the engine over a file, kept open for the next explanation.
+    """Return the engine of a file, cached for the next explanation.
 
     Raises:
         TLError: the file is damaged or has no feature map.
@@ -62,7 +62,7 @@ def open_map_engine(path: Path, feature_dim: int) -> MapEngine:
 
 
 def _find_map(tensors: list[dict[str, Any]], feature_dim: int, path: Path) -> int:
-    """Return the last tensor that is shaped like a feature map: (1, rows, columns, dim)."""
+    """Return the last tensor of a feature map's shape (1, rows, columns, dim)."""
     maps = [
         int(tensor["index"])
         for tensor in tensors
@@ -73,5 +73,5 @@ def _find_map(tensors: list[dict[str, Any]], feature_dim: int, path: Path) -> in
         and tensor["name"]
     ]
     if not maps:
-        raise TLError(f"The converted backbone '{path.name}' has no feature map to look into.")
+        raise TLError(f"The converted backbone '{path.name}' has no feature map to explain.")
     return max(maps)

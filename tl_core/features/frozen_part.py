@@ -1,4 +1,4 @@
-"""The frozen part below the cut, as engines that the pipeline runs."""
+"""Engines for the frozen part of a split backbone, as run by the pipeline."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _Pixels:
-    """The engine of a cut below everything: it hands pixels on as they are."""
+    """The engine of an empty frozen part: it returns the pixels unchanged."""
 
     batch_size = 1
 
@@ -39,13 +39,13 @@ def open_frozen_part(
     cache_dir: Path,
     num_workers: int,
 ) -> EnginePool:
-    """Return engines from uint8 images to the flat activations at the cut.
+    """Return engines from uint8 images to the flattened activations at the cut.
 
-    The converted file is kept for the next run with the same cut. ``changed`` are weights of the
-    frozen part that are no longer the pretrained ones.
+    The converted file is cached for the next run with the same cut. ``changed`` are weights of the
+    frozen part that differ from the pretrained ones.
 
     Raises:
-        TLError: the kept file is damaged.
+        TLError: the cached file is damaged.
     """
     from tl_core.backbones.litert import convert_forward, forward_of
 

@@ -1,4 +1,4 @@
-"""Frozen backbones through TensorFlow, for machines with a GPU. Loads TensorFlow when opened."""
+"""Frozen backbones on a GPU with TensorFlow, which is loaded when an engine is opened."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tl_core.backbones.litert import build_forward
 from tl_core.config.training import Pooling
 
 _BATCH_SIZE = 64
-_BATCH_PIXELS = 64 * 384 * 384  # larger images come in smaller batches
+_BATCH_PIXELS = 64 * 384 * 384  # larger images are run in smaller batches
 
 
 class TensorFlowEngine:
     """One backbone as a compiled TensorFlow function over batches of one fixed size.
 
-    Computes in full float32, so that features agree with the CPU's. When the GPU's memory does not
-    suffice for a batch the batches are halved from then on.
+    Computes in full float32, so that features agree with the CPU's. If the GPU runs out of memory,
+    the batch size is halved from then on.
     """
 
     def __init__(self, backbone: str, image_size: tuple[int, int], pooling: Pooling) -> None:
@@ -28,7 +28,7 @@ class TensorFlowEngine:
 
     @classmethod
     def of(cls, forward: Callable[[Any], Any], image_size: tuple[int, int]) -> Self:
-        """Return an engine of a function from uint8 images to rows of numbers."""
+        """Return an engine from a function of uint8 images that returns rows (n, dim)."""
         engine = cls.__new__(cls)
         engine._open(lambda: forward, image_size)
         return engine
@@ -37,7 +37,7 @@ class TensorFlowEngine:
         import tensorflow as tf
 
         for device in tf.config.list_physical_devices("GPU"):
-            with suppress(RuntimeError):  # already in use, so its memory is set up already
+            with suppress(RuntimeError):  # memory is already configured
                 tf.config.experimental.set_memory_growth(device, True)
         # TensorFloat-32 rounds the inputs of products to 10 bits, off by 1e-3.
         tf.config.experimental.enable_tensor_float_32_execution(False)

@@ -1,10 +1,10 @@
-"""A LiteRT file from elsewhere, opened in a child process with limits of memory and time.
+"""An untrusted LiteRT file, opened in a child process with limits on memory and time.
 
     python -m tl_core.features.guarded_engine FILE
 
-reads images from standard input and writes features to standard output. What a hostile file does to
-the interpreter happens there: the process has no more memory than it needs, opens no other file for
-writing, and is ended when it takes too long.
+reads images from standard input and writes features to standard output. A malicious file can only
+affect the interpreter in that process, which has limited memory, cannot write files, and is killed
+when it takes too long.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class GuardedEngine:
     """An :class:`~tl_core.features.engine.AnyEngine` over a file that is not trusted.
 
     Raises:
-        ExportError: the file does not open within the limits.
+        ExportError: the file cannot be opened within the limits.
     """
 
     batch_size = 1
@@ -64,7 +64,7 @@ class GuardedEngine:
         """Return features (n, dim) float32 of images (n, height, width, 3) uint8 RGB.
 
         Raises:
-            ExportError: the file does not answer within the limits.
+            ExportError: the file gives no result within the limits.
         """
         features = np.empty((len(images), self.feature_dim), np.float32)
         with self._lock:
@@ -83,7 +83,7 @@ class GuardedEngine:
         _end(self._child)
 
     def _read(self, num_bytes: int, limit_seconds: float) -> bytes:
-        """Return what the child writes; it is ended when it takes longer."""
+        """Return the child's output; the child is killed when it takes too long."""
         watchdog = threading.Timer(limit_seconds, self._child.kill)
         watchdog.daemon = True
         watchdog.start()
@@ -112,19 +112,19 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _limit(path: Path) -> None:
-    """Take from this process what a model does not need; where the system knows such limits."""
+    """Limit the resources of this process, where the system supports it."""
     try:
         import resource
     except ImportError:  # Windows has none
         return
     memory = _MIN_BYTES + _BYTES_PER_FILE_BYTE * path.stat().st_size
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # writes no file
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no file may be written
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def main(path: Path) -> int:
-    """Answer images until standard input ends."""
+    """Process images until standard input ends."""
     from ai_edge_litert.interpreter import Interpreter
 
     out = sys.stdout.buffer

@@ -1,4 +1,4 @@
-"""What this machine has to compute with, as far as this process may use it."""
+"""The cores, memory and devices that this process may use."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def num_cores() -> int:
             else:
                 quota = int((group / "cpu.cfs_quota_us").read_text())
                 period = int((group / "cpu.cfs_period_us").read_text())
-            if quota > 0:  # version 1 says -1 where there is no limit
+            if quota > 0:  # version 1 uses -1 for no limit
                 cores = min(cores, round(quota / period))
     return max(1, cores)
 
@@ -33,8 +33,8 @@ def num_cores() -> int:
 def available_bytes() -> int:
     """Return how much memory is still available, in bytes, by the system and container limits.
 
-    The page cache of files that were read counts as used in a control group, but the kernel gives
-    it back when memory is needed, so it is available.
+    In a control group the page cache counts as used, but the kernel frees it when memory is needed,
+    so it is counted as available here.
     """
     import psutil
 
@@ -52,11 +52,11 @@ def available_bytes() -> int:
 
 
 def _control_groups(controller: str) -> Iterator[Path]:
-    """Yield the folders of the control groups whose limits hold for this process.
+    """Yield the folders of the control groups whose limits apply to this process.
 
     The innermost comes first. Version 2 has one tree for all controllers, version 1 one for each.
-    Inside a container its own group often appears as the root, and the path that the process is
-    said to be in does not exist: then the root is taken.
+    Inside a container its own group often appears as the root, and the path reported for the
+    process does not exist: then the root is used.
 
     References:
         The kernel's documentation, admin-guide/cgroup-v2.rst and admin-guide/cgroup-v1/memory.rst.
@@ -82,7 +82,7 @@ def _control_groups(controller: str) -> Iterator[Path]:
 
 
 def _statistic(path: Path, name: str) -> int:
-    """Return one figure of a control group's ``memory.stat``; 0 where it is not reported."""
+    """Return one value of a control group's ``memory.stat``; 0 if it is not reported."""
     with suppress(OSError, ValueError):
         for line in path.read_text().splitlines():
             key, _, value = line.partition(" ")
@@ -92,9 +92,9 @@ def _statistic(path: Path, name: str) -> int:
 
 
 def choose_device() -> Literal["cpu", "gpu"]:
-    """Return where backbones run: ``TL_DEVICE`` when it says, else a GPU when there is one.
+    """Return the device for backbones: ``TL_DEVICE`` if set, else a GPU if there is one.
 
-    Without a sign of an NVIDIA driver the answer is ``"cpu"`` and TensorFlow is not loaded.
+    Without an NVIDIA driver it is ``"cpu"``, and TensorFlow is not loaded.
     """
     wanted = os.environ.get(DEVICE_ENVIRONMENT_NAME, "auto").strip().lower()
     if wanted in ("cpu", "gpu"):

@@ -1,4 +1,4 @@
-"""Worker threads that each take an image from its bytes to its features, one per core.
+"""Worker threads, one per core, that each process an image from its bytes to its features.
 
 Decoding, augmentation and the engine all release Python's global lock, so one worker per core keeps
 every core busy without queues between stages and without a batch that waits for its last image.
@@ -21,26 +21,26 @@ from tl_core.features.engine import EnginePool
 from tl_core.progress import SILENT, Monitor
 
 _POLL_SECONDS = 0.1
-_JOIN_SECONDS = 1.0  # a large backbone may be in the midst of an image; it ends unheard
-_AHEAD_BYTES = 256 * 2**20  # of pixels decoded while the engines are not ready yet
+_JOIN_SECONDS = 1.0  # a large backbone may still compute an image; its result is discarded
+_AHEAD_BYTES = 256 * 2**20  # of pixels decoded while the engines are being prepared
 
 
 @dataclass(frozen=True)
 class Job:
-    """One image: its number, for ``load`` to find it by, and the views wanted of it."""
+    """One image: its index, passed to ``load``, and the views to compute."""
 
     number: int
     views: tuple[int, ...] = (0,)
 
 
 Load = Callable[[Job], np.ndarray | None]
-"""Gives a job's pixels (height, width, 3) uint8 RGB, or None when there is nothing to compute."""
+"""Returns a job's pixels (height, width, 3) uint8 RGB, or None if there is nothing to compute."""
 
 MakeView = Callable[[Job, np.ndarray, int], np.ndarray]
-"""Gives one view of a job's pixels."""
+"""Returns one view of a job's pixels."""
 
 OnResult = Callable[[Job, np.ndarray | None], None]
-"""Takes a job's features (views, dim) float32, or the None that ``load`` gave."""
+"""Receives a job's features (views, dim) float32, or None if ``load`` returned None."""
 
 
 def run_pipeline(
@@ -55,17 +55,17 @@ def run_pipeline(
     """Compute every job; ``on_result`` is called in this thread, in order of completion.
 
     Args:
-        jobs: what to compute.
-        load: reads and decodes; called in a worker.
-        make_view: augments; called in a worker.
-        engines: may still be opening; meanwhile workers decode ahead.
-        num_workers: how many threads.
-        on_result: takes each job's features as they come.
+        jobs: the images and views to compute.
+        load: reads and decodes an image; called in a worker.
+        make_view: augments an image; called in a worker.
+        engines: a future; workers decode images until it is ready.
+        num_workers: number of threads.
+        on_result: called with each job's features as they are ready.
         monitor: checked at least ten times a second.
 
     Raises:
         Stopped: ``monitor`` was asked to stop.
-        Exception: whatever ``load``, ``make_view``, ``engines`` or ``on_result`` raised first.
+        Exception: the first error of ``load``, ``make_view``, ``engines`` or ``on_result``.
     """
     workers = _Workers(jobs, load, make_view, engines, num_workers)
     workers.start()
@@ -86,7 +86,7 @@ def run_pipeline(
 
 
 class _Workers:
-    """The worker threads and what they share."""
+    """The worker threads and their shared state."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class _Workers:
             thread.start()
 
     def end(self) -> None:
-        """Let the workers end after their current image."""
+        """Make the workers end after their current image."""
         self._stopping.set()
         deadline = time.monotonic() + _JOIN_SECONDS
         for thread in self._threads:
@@ -152,7 +152,7 @@ class _Workers:
             self.results.put((job or Job(-1), error))
 
     def _compute(self, loaded: deque[tuple[Job, np.ndarray]]) -> None:
-        """Compute and hand over what is loaded, a batch or one job at a time."""
+        """Compute and return loaded jobs, in batches or one at a time."""
         pool = self._wait_for_engines() if loaded else None
         while pool is not None and loaded and not self._stopping.is_set():
             jobs: list[Job] = []
@@ -179,5 +179,5 @@ class _Workers:
                 return self._engines.result(timeout=_POLL_SECONDS)
             except TimeoutError:
                 if self._engines.done():
-                    raise  # not the wait's but the preparation's own
+                    raise  # raised by the preparation, not by the wait
         return None

@@ -1,4 +1,4 @@
-"""What decides the features of an image view, and the name they are cached under."""
+"""The parameters that determine the features of an image view, and their cache key."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from tl_core.data.images.decode import PixelScale
 from tl_core.features.engine_files import ENGINE_VERSION
 
 PIXEL_VERSION = 1
-"""Raised when the same bytes or view become other pixels, so that old rows are not used."""
+"""Incremented when the same bytes or view give other pixels, so that old rows are not used."""
 
 _NO_AUGMENT = AugmentConfig()
 
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """Everything that decides the features of an image view. ``image_size`` is (height, width).
+    """The parameters that determine an image view's features. ``image_size`` is (height, width).
 
     ``engine_file`` is the converted backbone of a fine-tuned run; None means the pretrained one.
-    ``scale`` is that of 16-bit images; without one a dataset's own is taken, unless
-    ``is_scale_fixed``, as for a run that was trained on one scale or on none.
-    ``is_foreign`` says that it came from elsewhere, so that it is opened in a guarded process only.
+    ``scale`` is that of 16-bit images; if None, the dataset's scale is used, unless
+    ``is_scale_fixed``, as for a trained run.
+    ``is_foreign`` marks an untrusted engine file, which is opened in a guarded process only.
     """
 
     backbone: str
@@ -43,7 +43,7 @@ class FeatureSpec:
 
     @classmethod
     def from_config(cls, config: TrainConfig) -> FeatureSpec:
-        """Take from a training's settings what its features depend on.
+        """Create the spec from the training settings.
 
         Raises:
             ConfigError: no backbone has that name, or the image size is too small for it.
@@ -64,16 +64,16 @@ class FeatureSpec:
         return replace(self, scale=index.pixel_scale)
 
     def num_views(self, views: int) -> int:
-        """Return how many of ``views`` views there are: without augmentation only the first."""
+        """Return the number of distinct views out of ``views``: 1 without augmentation."""
         return 1 if self.augment.is_identity else max(1, views)
 
     def space(self, view: int) -> str:
-        """Return the cache's name for features of that view; equal for equal computations.
+        """Return the cache namespace for features of that view; equal for equal computations.
 
-        Augmentation and seed count for augmented views only, so view 0 is shared by all.
+        Augmentation and seed matter for augmented views only, so view 0 is shared by all configs.
 
         Raises:
-            WeightsError: the backbone's weights come with a package that is not installed.
+            WeightsError: the backbone's weights are in a package that is not installed.
         """
         identity: dict[str, object] = {
             "backbone": self.backbone,
@@ -87,7 +87,7 @@ class FeatureSpec:
         if self.scale is not None:
             identity["scale"] = (self.scale.low, self.scale.high)
         if view > 0:
-            # Transforms that are off are left out, so that a new kind of them changes no name.
+            # Transforms that are off are left out, so that adding a new one keeps existing names.
             identity["augment"] = self.augment.model_dump(mode="json", exclude_defaults=True)
             identity["seed"] = self.seed
             identity["view"] = view

@@ -1,4 +1,4 @@
-"""The rows of features that were asked for, as they come from the cache and from computing."""
+"""A table of requested features, filled from the cache and by computing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WRITE_SECONDS = 2.0
 
 
 class FeatureTable:
-    """The rows wanted, filled from the cache and from the pipeline, and saved as they come."""
+    """The requested rows, filled from the cache and the pipeline; computed rows are saved."""
 
     def __init__(
         self, cache: FeatureCache, keys: Sequence[str], spec: FeatureSpec, views: int
@@ -43,7 +43,7 @@ class FeatureTable:
         return self._values
 
     def read(self) -> dict[str, tuple[int, ...]]:
-        """Fill in what the cache has; return the views that are missing, by key."""
+        """Fill in cached rows; return the missing views by key."""
         keys = list(self._rows_of)
         missing: dict[str, tuple[int, ...]] = {}
         for view, space in enumerate(self._spaces):
@@ -58,7 +58,7 @@ class FeatureTable:
         return missing
 
     def add(self, key: str, views: Sequence[int], features: np.ndarray) -> None:
-        """Take the features (views, dim) of one key."""
+        """Add the features (views, dim) of one key."""
         for view, vector in zip(views, features, strict=True):
             self._fill(key, view, vector)
             self._unsaved.setdefault(self._spaces[view], {})[key] = vector
@@ -67,7 +67,7 @@ class FeatureTable:
             self.save()
 
     def save(self) -> None:
-        """Write what is not in the cache yet."""
+        """Write the rows that are not in the cache yet."""
         for space, vectors in self._unsaved.items():
             self._cache.put_many(space, vectors)
         self._unsaved.clear()

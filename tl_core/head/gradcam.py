@@ -1,7 +1,7 @@
-"""Which places of a picture speak for a class: Grad-CAM and Grad-CAM++ in NumPy.
+"""Which regions of an image support a class: Grad-CAM and Grad-CAM++ in NumPy.
 
-The backbone gives its last feature map; from there to the class's score lie only a pooling and a
-few fully connected layers, whose derivative is written out here.
+Between the backbone's last feature map and the class score there are only a pooling and a few fully
+connected layers, whose gradient is computed explicitly here.
 
 References:
     R. R. Selvaraju et al. (2017), "Grad-CAM: visual explanations from deep networks via
@@ -22,7 +22,7 @@ METHODS = ("grad_cam", "grad_cam++")
 
 
 def pool_map(feature_map: np.ndarray, pooling: Pooling) -> np.ndarray:
-    """Return the features (dim,) that the pooling makes of a feature map (rows, columns, dim)."""
+    """Return the pooled features (dim,) of a feature map (rows, columns, dim)."""
     if pooling == "flatten":
         return feature_map.reshape(-1)
     return feature_map.mean(axis=(0, 1)) if pooling == "avg" else feature_map.max(axis=(0, 1))
@@ -31,10 +31,10 @@ def pool_map(feature_map: np.ndarray, pooling: Pooling) -> np.ndarray:
 def score_gradient(
     weights: Mapping[str, np.ndarray], features: np.ndarray, label: int
 ) -> np.ndarray:
-    """Return how a class's score, before the softmax, grows with each feature: (dim,) float64.
+    """Return the gradient of a class's logit with respect to the features: (dim,) float64.
 
     Args:
-        weights: a head's, as :func:`~tl_core.head.model.head_weights` gives them.
+        weights: a head's weights, as :func:`~tl_core.head.model.head_weights` returns them.
         features: (dim,) float32.
         label: the class.
     """
@@ -54,7 +54,7 @@ def score_gradient(
 def map_gradient(feature_map: np.ndarray, gradient: np.ndarray, pooling: Pooling) -> np.ndarray:
     """Return the gradient (rows, columns, dim) at a feature map from that at the pooled features.
 
-    Where several places share a channel's maximum, ``"max"`` gives each its part.
+    With ``"max"``, positions that share a channel's maximum share its gradient.
     """
     if pooling == "flatten":
         return gradient.reshape(feature_map.shape)
@@ -69,12 +69,12 @@ def map_gradient(feature_map: np.ndarray, gradient: np.ndarray, pooling: Pooling
 def class_activation(
     feature_map: np.ndarray, gradient: np.ndarray, method: str = "grad_cam"
 ) -> np.ndarray:
-    """Return the places that speak for the class: (rows, columns) float32, none below 0.
+    """Return how much each position supports the class: (rows, columns) float32, at least 0.
 
     Args:
         feature_map: (rows, columns, dim).
         gradient: of the class's score at the map, of the same shape.
-        method: Grad-CAM++ weighs places so that several small finds count like one large one.
+        method: Grad-CAM++ weights positions so that several small objects count like a large one.
     """
     activation = np.asarray(feature_map, np.float64)
     if method == "grad_cam":

@@ -24,11 +24,11 @@ _PARTS = ("kernel", "bias")
 def build_finetune_model(
     base_model: keras.Model, dropout: float, fc_layers: Sequence[int], num_classes: int
 ) -> keras.Model:
-    """Put fully connected layers and a softmax on a frozen backbone.
+    """Add fully connected layers and a softmax to a frozen backbone.
 
     Args:
-        base_model: a model without its top, such as
-            :func:`~tl_core.backbones.api.build_base_model` gives. Its layers are frozen.
+        base_model: a model without its top, as returned by
+            :func:`~tl_core.backbones.api.build_base_model`. Its layers are frozen.
         dropout: share of units switched off after each fully connected layer, in training.
         fc_layers: widths of the fully connected layers.
         num_classes: number of classes.
@@ -61,7 +61,7 @@ def build_head(
 ) -> keras.Model:
     """Build the same layers on cached features (batch, feature_dim).
 
-    The same seed gives the same first weights and the same dropout.
+    The same seed gives the same initial weights and the same dropout.
     """
     import keras
 
@@ -89,7 +89,7 @@ def _add_head(
 
 
 def _layer_seeds(seed: int | None, count: int) -> Iterator[int | None]:
-    """Give each layer a seed of its own: equal ones would draw equal numbers."""
+    """Return a different seed for each layer; equal seeds would give equal random numbers."""
     if seed is None:
         return iter([None] * count)
     return iter(np.random.SeedSequence(seed).generate_state(count).tolist())
@@ -101,10 +101,10 @@ def head_weights(model: keras.Model) -> dict[str, np.ndarray]:
 
 
 def set_head_weights(model: keras.Model, weights: Mapping[str, np.ndarray]) -> None:
-    """Give a model's trained layers the weights of another with the same layers.
+    """Set the weights of a model's trained layers.
 
     Raises:
-        RunError: a name is missing or too many, or a shape is another.
+        RunError: a name is missing or unknown, or a shape differs.
     """
     variables = _variables(model)
     _check_names(set(variables), set(weights))
@@ -131,14 +131,14 @@ def head_forward(weights: Mapping[str, np.ndarray], features: np.ndarray) -> np.
     """Compute probabilities without Keras.
 
     Args:
-        weights: as :func:`head_weights` gives them.
+        weights: as :func:`head_weights` returns them.
         features: (n, dim) float32.
 
     Returns:
         Probabilities (n, num_classes) float32; each row sums to 1.
 
     Raises:
-        RunError: the weights are not a head's, or do not fit the features.
+        RunError: the weights are not those of a head, or do not match the features.
     """
     x = np.asarray(features, np.float32)
     num_fc = len({name.partition("/")[0] for name in weights if name.startswith("fc_")})
@@ -172,7 +172,7 @@ METADATA_KEY = "tl_core"
 def save_weights(
     path: str | Path, weights: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write weights and a few words about them as safetensors, whole or not at all."""
+    """Write weights and their metadata as safetensors, atomically."""
     from safetensors.numpy import save_file
 
     arrays = {name: np.ascontiguousarray(array) for name, array in weights.items()}
@@ -184,7 +184,7 @@ def load_weights(path: str | Path) -> dict[str, np.ndarray]:
     """Read weights written by :func:`save_weights`. Nothing in the file is executed.
 
     Raises:
-        RunError: the file is missing or is not whole.
+        RunError: the file is missing or incomplete.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
@@ -196,10 +196,10 @@ def load_weights(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def load_weights_metadata(path: str | Path) -> dict[str, str]:
-    """Read the words that :func:`save_weights` wrote beside the weights.
+    """Read the metadata that :func:`save_weights` wrote.
 
     Raises:
-        RunError: the file is missing or is not whole.
+        RunError: the file is missing or incomplete.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -212,6 +212,6 @@ def load_weights_metadata(path: str | Path) -> dict[str, str]:
 
 def _check_names(expected: set[str], received: set[str]) -> None:
     if missing := sorted(expected - received):
-        raise RunError(f"Expected weights named '{missing[0]}', but there are none of that name.")
+        raise RunError(f"Expected weights named '{missing[0]}', but they are missing.")
     if unknown := sorted(received - expected):
         raise RunError(f"The weights named '{unknown[0]}' belong to no layer of this model.")

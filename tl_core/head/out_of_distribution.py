@@ -1,7 +1,7 @@
-"""What a run knows: the features of its training images, and how near a photo must come to them.
+"""Out-of-distribution detection: which photos belong to none of a run's classes.
 
-A photo is none of the classes when its features lie farther from those of every training image
-than the run's own validation images do, or when no class gets enough probability.
+A photo is rejected if its features are farther from those of the training images than those of the
+validation images are, or if no class is probable enough.
 
 References:
     Y. Sun, Y. Ming, X. Zhu, Y. Li (2022), "Out-of-distribution detection with deep nearest
@@ -30,12 +30,12 @@ MAX_ANCHOR_BYTES = 16 * 2**20  # 16-bit numbers: 6,500 images of 1,280 features
 FEW_IMAGES = 50
 _MAX_LEFT_OUT = 500
 _MARGIN = 1e-4
-_SHARES = (1.0, 0.8, 0.6, 0.4, 0.2, 0.0)  # of the allowed rejections, spent on distance
+_SHARES = (1.0, 0.8, 0.6, 0.4, 0.2, 0.0)  # shares of the rejections due to distance
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What decides about photos: distance (n,) and highest probability (n,), both float32."""
+    """The criteria of rejection: distance (n,) and highest probability (n,), both float32."""
 
     distance: np.ndarray
     probability: np.ndarray
@@ -43,15 +43,15 @@ class Scores:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Where "none of these" begins, and what that costs.
+    """The thresholds of "none of these", and their error rates.
 
     Args:
         target: share of photos of the known classes that may be rejected.
-        max_distance: photos farther from the training images are none of the classes.
-        min_probability: photos whose best class is less probable are none of them.
-        false_reject: share of the validation images that this rejects.
-        false_accept: share that it takes for a known class of validation images whose own class
-            was hidden: as hard as unknown photos come. None where nothing could be hidden.
+        max_distance: photos farther from the training images are rejected.
+        min_probability: photos whose best class is less probable are rejected.
+        false_reject: share of the validation images that are rejected.
+        false_accept: share of validation images accepted with their own class hidden, which makes
+            them hard unknown photos. None if no class could be hidden.
     """
 
     target: float
@@ -61,7 +61,7 @@ class Thresholds:
     false_accept: float | None
 
     def unfamiliarity(self, scores: Scores) -> np.ndarray:
-        """Return (n,) how close each photo is to being rejected; above 1 it is rejected."""
+        """Return how close each photo is to being rejected: (n,), rejected above 1."""
         from_distance = scores.distance / self.max_distance
         return np.maximum(from_distance, self.min_probability / scores.probability)
 
@@ -71,14 +71,14 @@ class OODDetector:
     """Training images by their features, and the thresholds chosen on validation images.
 
     Args:
-        anchors: (n, dim) float32, rows of length 1.
+        anchors: (n, dim) float32 features of training images, rows of length 1.
         labels: (n,) int32 class of each.
-        rows: (n,) int32 number of each among the training images of the run's split.
+        rows: (n,) int32 row of each among the training images of the run's split.
         known: scores of the validation images.
         unknown: scores of validation images with their own class hidden; may be empty.
-        left_out: distance of each anchor to the others, for when validation images are few.
-        thresholds: what is obeyed.
-        weights: which weights it belongs to.
+        left_out: distance of each anchor to the others, used if there are few validation images.
+        thresholds: the thresholds in use.
+        weights: the digest of the weights it was fitted for.
     """
 
     anchors: np.ndarray
@@ -95,12 +95,12 @@ class OODDetector:
         return _directions(features, self.anchors.shape[1]) @ self.anchors.T
 
     def scores(self, features: np.ndarray, probabilities: np.ndarray) -> Scores:
-        """Return what decides about photos with these features and calibrated probabilities."""
+        """Return the scores of photos from their features and calibrated probabilities."""
         distance = _mean_distance(self.similarity(features))
         return Scores(distance, probabilities.max(axis=1).astype(np.float32))
 
     def with_target(self, target: float) -> OODDetector:
-        """Return the same with thresholds for another share of known photos rejected.
+        """Return a copy with thresholds for another share of rejected known photos.
 
         Raises:
             ConfigError: the share is not in [0, 0.5].
@@ -108,10 +108,10 @@ class OODDetector:
         return replace(self, thresholds=self.choose(target))
 
     def choose(self, target: float) -> Thresholds:
-        """Return the thresholds for a share of known photos rejected.
+        """Return the thresholds for a share of rejected known photos.
 
-        Of the ways to spend that share on distance and on probability, the one that rejects
-        the most photos of hidden classes is taken.
+        The share is divided between distance and probability so that most photos of hidden
+        classes are rejected.
 
         Raises:
             ConfigError: the share is not in [0, 0.5].
@@ -128,7 +128,7 @@ class OODDetector:
             num_more = int(target * len(near)) - int(np.sum(~near))
             least = np.sort(self.known.probability[near])
             min_probability = float(least[num_more]) if 0 < num_more < len(least) else 0.0
-            # A little apart, for the last digit depends on how many photos are computed together.
+            # With a small margin, since the last digits depend on the batch size.
             max_distance = max_distance * (1 + _MARGIN) + _MARGIN
             min_probability *= 1 - _MARGIN
             chosen = Thresholds(target, max_distance, min_probability, 0.0, None)
@@ -160,13 +160,13 @@ def fit_detector(
     weights: str,
     target: float = DEFAULT_TARGET,
 ) -> OODDetector:
-    """Keep the training images' features and choose thresholds on the validation images.
+    """Fit a detector: store the training features and choose thresholds on validation images.
 
     Args:
-        train_features: (n, dim) float32 of the images as they are; of a flattened feature map the
-            mean over its places counts.
+        train_features: (n, dim) float32 of the unaugmented images; flattened feature maps are
+            averaged over their positions.
         train_labels: (n,) integer class indices.
-        train_rows: (n,) number of each among the training images of the run's split.
+        train_rows: (n,) row of each among the training images of the run's split.
         val_features: (m, dim) float32.
         val_labels: (m,) integer class indices.
         val_probabilities: (m, num_classes) float32, calibrated.
@@ -175,12 +175,12 @@ def fit_detector(
         target: share of known photos that may be rejected.
     """
     kept = spread_rows(len(train_features), MAX_ANCHOR_BYTES // (2 * feature_dim))
-    # As stored, so that what is chosen here and what a reload computes cannot differ.
+    # Rounded as stored, so that a reloaded detector gives the same results.
     anchors = _directions(train_features[kept], feature_dim).astype(np.float16).astype(np.float32)
     labels = train_labels[kept].astype(np.int32)
     similarity = _directions(val_features, feature_dim) @ anchors.T
     known = Scores(_mean_distance(similarity), val_probabilities.max(axis=1).astype(np.float32))
-    similarity[val_labels[:, None] == labels[None]] = -1.0  # as if that class had not been there
+    similarity[val_labels[:, None] == labels[None]] = -1.0  # as if that class had not been trained
     others = val_probabilities.astype(np.float64).copy()
     others[np.arange(len(val_labels)), val_labels] = 0.0
     left = np.maximum(others.sum(axis=1), 1e-12)
@@ -203,7 +203,7 @@ def fit_detector(
 
 
 def save_detector(run_dir: Path, known: OODDetector) -> None:
-    """Write the file of what a run knows, whole or not at all."""
+    """Write the detector's file atomically."""
     arrays: dict[str, np.ndarray] = {
         "anchors": known.anchors.astype(np.float16),
         "labels": known.labels.astype(np.int32),
@@ -217,7 +217,7 @@ def save_detector(run_dir: Path, known: OODDetector) -> None:
 
 
 def load_detector(run_dir: Path, weights: str | None = None) -> OODDetector | None:
-    """Return what the run knows; None where there is nothing, or nothing for these weights.
+    """Return the run's detector; None if there is none for these weights.
 
     Raises:
         RunError: the file is of a newer schema.
@@ -252,13 +252,13 @@ def load_detector(run_dir: Path, weights: str | None = None) -> OODDetector | No
 
 
 def _directions(features: np.ndarray, feature_dim: int) -> np.ndarray:
-    """Return rows (n, feature_dim) of length 1; of a flattened map the mean over its places."""
+    """Return rows (n, feature_dim) of length 1; flattened maps are averaged over positions."""
     places = np.asarray(features, np.float32).reshape(len(features), -1, feature_dim)
     return unit_rows(places.mean(axis=1))
 
 
 def _mean_distance(similarity: np.ndarray) -> np.ndarray:
-    """Return (n,) float32: 1 less the mean cosine to the nearest few."""
+    """Return 1 minus the mean cosine similarity to the nearest few: (n,) float32."""
     _, cosines = highest(similarity, NUM_NEIGHBOURS)
     return (1 - cosines.mean(axis=1)).astype(np.float32)
 
@@ -271,8 +271,8 @@ def _left_out_distances(anchors: np.ndarray) -> np.ndarray:
 
 
 def _high_quantile(values: np.ndarray, share_above: float) -> float:
-    """Return the least of the values that at most this share of them exceeds."""
+    """Return the smallest value that at most this share of the values exceed."""
     if len(values) == 0:
-        return 2.0  # the farthest that two directions can be apart
+        return 2.0  # the largest possible cosine distance
     num_above = int(share_above * len(values))
     return float(np.sort(values)[len(values) - 1 - num_above])

@@ -1,4 +1,4 @@
-"""The temperature of a run: fitted on its validation images, kept beside its weights."""
+"""The temperature of a run, fitted on its validation images and stored with its weights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CALIBRATION_FILE = "calibration.json"
 CALIBRATION_SCHEMA = 1
 
 FEW_IMAGES = 100
-# What a temperature of 1 is worth, in images, against a higher and against a lower one.
+# Weight of the prior (temperature 1), in images, against higher and against lower values.
 _PRIOR_SOFTER, _PRIOR_SURER = 1.0, 16.0
 _NUM_FOLDS = 5
 _HEAD_NAMES = ("fc_", "predictions/")
@@ -33,17 +33,17 @@ _HEAD_NAMES = ("fc_", "predictions/")
 
 @dataclass(frozen=True)
 class Calibration:
-    """How the probabilities of a run are made to mean what they say.
+    """The calibration of a run's probabilities.
 
     Args:
-        temperature: what the logarithms of the probabilities are divided by; 1 changes nothing.
-        num_images: validation images it rests on.
-        log_loss_before: of them, as the head says it.
-        log_loss_after: of them, each scaled by a temperature fitted without it.
-        ece_before: expected calibration error of them, as the head says it.
+        temperature: divisor of the logarithms of the probabilities; 1 changes nothing.
+        num_images: number of validation images it was fitted on.
+        log_loss_before: their log loss, uncalibrated.
+        log_loss_after: their log loss, each scaled by a temperature fitted without it.
+        ece_before: their expected calibration error, uncalibrated.
         ece_after: the same, each scaled by a temperature fitted without it.
-        note: in words, what to know about it; empty when there is nothing.
-        weights: which weights it belongs to, by :func:`weights_digest`.
+        note: a remark for the user; may be empty.
+        weights: digest of the weights it was fitted for, see :func:`weights_digest`.
     """
 
     temperature: float = 1.0
@@ -57,15 +57,15 @@ class Calibration:
 
     @property
     def is_known(self) -> bool:
-        """Whether a temperature was fitted at all."""
+        """Whether a temperature was fitted."""
         return self.num_images > 0
 
     def apply(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return the probabilities (n, num_classes) float32 to show; the best class stays."""
+        """Return calibrated probabilities (n, num_classes) float32; the best class is the same."""
         return apply_temperature(probabilities, self.temperature)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return values that JSON can say."""
+        """Return JSON-serialisable values."""
         return asdict(self)
 
 
@@ -77,14 +77,14 @@ NOT_CALIBRATED = Calibration(
 def fit_calibration(labels: np.ndarray, probabilities: np.ndarray, weights: str) -> Calibration:
     """Fit a temperature on validation images.
 
-    With few images it is held back towards 1, and more so where it would make answers surer: the
-    same images picked the best epoch, so they flatter it. The figures after scaling are of images
-    that the temperature has not seen, so that those do not flatter.
+    With few images it is shrunk towards 1, and more so if it would increase confidence: the same
+    images were used to choose the best epoch, so they are optimistic. The figures after scaling are
+    cross-validated.
 
     Args:
         labels: (n,) integer class indices.
-        probabilities: (n, num_classes) as the head gives them.
-        weights: the digest of the weights that gave them.
+        probabilities: (n, num_classes), uncalibrated.
+        weights: the digest of the weights they were computed with.
     """
     num_images = len(labels)
     if num_images == 0:
@@ -112,7 +112,7 @@ def fit_calibration(labels: np.ndarray, probabilities: np.ndarray, weights: str)
 
 
 def _fit_held_back(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return a temperature that is nearer to 1 the fewer the images."""
+    """Return a temperature that is closer to 1 the fewer images there are."""
     temperature = fit_temperature(labels, probabilities, _PRIOR_SOFTER)
     if temperature >= 1:
         return temperature
@@ -131,13 +131,13 @@ def _scale_held_out(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray
 
 
 def save_calibration(run_dir: Path, calibration: Calibration) -> None:
-    """Write the file of a run's calibration, whole or not at all."""
+    """Write the file of a run's calibration atomically."""
     content = {"schema": CALIBRATION_SCHEMA, **calibration.to_dict()}
     write_json(run_dir / CALIBRATION_FILE, content)
 
 
 def load_calibration(run_dir: Path, weights: str) -> Calibration | None:
-    """Return the run's calibration; None where there is none for these weights.
+    """Return the run's calibration; None if there is none for these weights.
 
     Raises:
         RunError: the file is of a newer schema.
@@ -158,7 +158,7 @@ def load_calibration(run_dir: Path, weights: str) -> Calibration | None:
 
 
 def weights_digest(weights: Mapping[str, np.ndarray]) -> str:
-    """Return a name for a head: equal for equal values, whatever file they came from."""
+    """Return a digest of a head's weights; equal for equal values."""
     digest = hashlib.sha256()
     for name in sorted(name for name in weights if name.startswith(_HEAD_NAMES)):
         array = np.ascontiguousarray(weights[name])

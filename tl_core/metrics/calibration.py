@@ -1,7 +1,7 @@
-"""How far a classifier's probabilities can be taken at their word, and making them so.
+"""Calibration error of a classifier's probabilities, and temperature scaling.
 
 Temperature scaling divides the logarithms of the probabilities by one number: the order of the
-classes stays, only the confidence changes.
+classes is the same, only the confidence changes.
 
 References:
     C. Guo, G. Pleiss, Y. Sun, K. Weinberger (2017), "On calibration of modern neural networks",
@@ -26,7 +26,7 @@ _NUM_SEARCH_STEPS = 60
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Images whose best class was given a probability in (low, high]; None where there are none."""
+    """Images whose best class has a probability in (low, high]; None if there are none."""
 
     low: float
     high: float
@@ -38,9 +38,9 @@ class ReliabilityBin:
 def apply_temperature(
     probabilities: NDArray[np.floating], temperature: float
 ) -> NDArray[np.float32]:
-    """Return the probabilities (n, num_classes) float32 that the temperature makes of these.
+    """Return the probabilities (n, num_classes) float32 scaled by the temperature.
 
-    The most probable class of each row stays the same, also where rounding makes others equal.
+    The most probable class of each row stays the same, even if rounding makes others equal.
     """
     raw = np.asarray(probabilities, np.float32)
     if temperature == 1.0 or raw.size == 0:
@@ -57,16 +57,16 @@ def apply_temperature(
 def fit_temperature(
     labels: NDArray[np.integer], probabilities: NDArray[np.floating], num_prior: float = 0.0
 ) -> float:
-    """Return the temperature at which these images have the least log loss.
+    """Return the temperature that minimises the log loss of these images.
 
-    In the inverse of the temperature the loss is convex, so its slope crosses zero once; that is
-    found by bisection.
+    The loss is convex in the inverse temperature, so its derivative has one zero, which is found by
+    bisection.
 
     Args:
         labels: (n,) integer class indices of images that were not trained on.
         probabilities: (n, num_classes) of a softmax.
-        num_prior: how many images a temperature of 1 is worth: the fewer the images, the closer
-            the answer stays to 1. With 0 the images alone decide, with infinity it is 1.
+        num_prior: weight of the prior, a temperature of 1, in images: the fewer the images, the
+            closer the result is to 1. With 0 there is no prior, with infinity the result is 1.
 
     Returns:
         A number in [``MIN_TEMPERATURE``, ``MAX_TEMPERATURE``]; 1 for no images.
@@ -84,7 +84,7 @@ def fit_temperature(
     chosen = logits[np.arange(len(labels)), labels]
 
     def slope(inverse: float) -> float:
-        """Return the derivative of the summed log loss, and of the pull towards 1."""
+        """Return the derivative of the summed log loss and the prior."""
         scaled = inverse * logits
         weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         expected = np.sum(weights * logits, axis=1) / weights.sum(axis=1)
@@ -106,7 +106,7 @@ def reliability_table(
     probabilities: NDArray[np.floating],
     num_bins: int = NUM_BINS,
 ) -> list[ReliabilityBin]:
-    """Return what was claimed and what was right in bins of equal width over [0, 1]."""
+    """Return mean confidence and accuracy in bins of equal width over [0, 1]."""
     confidence = probabilities.max(axis=1, initial=0.0).astype(np.float64)
     is_right = np.argmax(probabilities, axis=1) == labels
     edges = np.linspace(0.0, 1.0, num_bins + 1)
@@ -132,7 +132,7 @@ def expected_calibration_error(
     probabilities: NDArray[np.floating],
     num_bins: int = NUM_BINS,
 ) -> float:
-    """Return the mean distance of claim and truth over the bins, weighted by images; NaN for none.
+    """Return the mean gap of confidence and accuracy, weighted by images; NaN for no images.
 
     A perfect model does not reach 0 on few images: see :func:`calibration_error_by_chance`.
 
@@ -155,10 +155,10 @@ def expected_calibration_error(
 def calibration_error_by_chance(
     probabilities: NDArray[np.floating], num_bins: int = NUM_BINS, num_draws: int = 100
 ) -> float:
-    """Return the calibration error to expect on so many images if every probability were true.
+    """Return the calibration error to expect by chance if the probabilities were perfect.
 
-    Labels are drawn from the probabilities, the same ones at every call; an error below this says
-    nothing more. NaN for no images.
+    Labels are drawn from the probabilities with a fixed seed; a smaller error is not significant.
+    NaN for no images.
     """
     if len(probabilities) == 0:
         return math.nan

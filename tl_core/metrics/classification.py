@@ -1,6 +1,6 @@
-"""Figures of a classifier from its probabilities, in NumPy alone.
+"""Metrics of a classifier from its probabilities, in NumPy only.
 
-They sit below training and evaluation so that both report the same number for the same thing.
+Shared by training and evaluation, so that both report the same numbers.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def top_k_accuracy(
 ) -> float:
     """Return the share of rows whose label is among the ``k`` most probable; NaN for no rows.
 
-    Of equal probabilities the class that comes first counts as the more probable, as in
+    For equal probabilities the class with the lower index counts as more probable, as in
     :func:`accuracy`.
 
     Examples:
@@ -83,10 +83,10 @@ def top_k_accuracy(
 
 
 def macro_f1(matrix: NDArray[np.integer]) -> float:
-    """Return the mean F1 of the classes that have images or answers; NaN when none has.
+    """Return the mean F1 of the classes that have images or predictions; NaN if none has.
 
     Args:
-        matrix: counts as :func:`confusion_matrix` gives them.
+        matrix: counts as :func:`confusion_matrix` returns them.
 
     Examples:
         >>> import numpy as np
@@ -104,11 +104,11 @@ def exact_mcnemar(num_only_first: int, num_only_second: int) -> float:
     """Return the two-sided p-value of McNemar's exact test.
 
     Args:
-        num_only_first: images that the first classifier alone got right.
-        num_only_second: images that the second alone got right.
+        num_only_first: images that only the first classifier got right.
+        num_only_second: images that only the second got right.
 
     Returns:
-        How probable a split at least as uneven is when both are equally good; 1 when they
+        The probability of a split at least as uneven if both are equally good; 1 if they
         never differ.
 
     References:
@@ -122,14 +122,14 @@ def exact_mcnemar(num_only_first: int, num_only_second: int) -> float:
     num_different = num_only_first + num_only_second
     fewer = min(num_only_first, num_only_second)
     ways = sum(math.comb(num_different, k) for k in range(fewer + 1))
-    return min(1.0, 2 * ways / 2**num_different)  # whole numbers: exact at any size
+    return min(1.0, 2 * ways / 2**num_different)  # integers: exact at any size
 
 
 def wilson_interval(num_correct: int, num_total: int, z: float = 1.959964) -> tuple[float, float]:
     """Return the Wilson score interval of a proportion, 95 % unless ``z`` says otherwise.
 
-    Unlike the normal approximation it stays inside [0, 1] and is honest for few images.
-    With no images nothing is known: (0, 1).
+    Unlike the normal approximation it stays inside [0, 1] and is accurate for few images.
+    Without images it is (0, 1).
 
     References:
         E. B. Wilson (1927), "Probable inference, the law of succession, and statistical
@@ -152,12 +152,12 @@ def wilson_interval(num_correct: int, num_total: int, z: float = 1.959964) -> tu
 def paired_difference_interval(
     num_only_first: int, num_only_second: int, num_total: int, z: float = 1.959964
 ) -> tuple[float, float]:
-    """Return the interval of how much more often the first of two models is right, in [-1, 1].
+    """Return a confidence interval of the difference of two models' accuracies, in [-1, 1].
 
     Args:
         num_only_first: images that only the first model got right.
         num_only_second: images that only the second got right.
-        num_total: all images, each answered by both.
+        num_total: number of images, each classified by both.
         z: 95 % by default.
 
     References:

@@ -1,8 +1,8 @@
-"""Which images are most alike: cosine neighbours of feature vectors.
+"""Nearest neighbours of feature vectors by cosine similarity.
 
-Blocks of a matrix product, and the highest of each row: on 6,000 rows of 1,280 features that took
-1.1 s of CPU time, scikit-learn's brute-force ``NearestNeighbors``, which computes in float64, 2.2 s
-by Euclidean and 1.4 to 2.0 s by cosine distance.
+Computed as blocks of a matrix product: on 6,000 rows of 1,280 features this took 1.1 s of CPU time,
+scikit-learn's brute-force ``NearestNeighbors``, which computes in float64, 2.2 s by Euclidean and
+1.4 to 2.0 s by cosine distance.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-_MIN_CELL = 1000  # images for which all are compared with all
-_CELLS_EACH = 2  # cells that an image lies in, so that borders divide few neighbours
+_MIN_CELL = 1000  # up to this number all images are compared with all
+_CELLS_EACH = 2  # cells that an image belongs to, so that borders separate few neighbours
 _ROWS = 512
 
 
@@ -23,12 +23,12 @@ def unit_rows(features: np.ndarray) -> np.ndarray:
 
 
 def spread_rows(total: int, most: int) -> np.ndarray:
-    """Return at most ``most`` positions out of ``total``, evenly spread."""
+    """Return at most ``most`` evenly spaced positions out of ``total``."""
     return np.linspace(0, total - 1, min(total, most)).astype(np.int64)
 
 
 def highest(similarity: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the positions and values of each row's highest entries, the highest first.
+    """Return the positions and values of each row's highest entries, highest first.
 
     Args:
         similarity: ``(n, num_references)``.
@@ -51,14 +51,14 @@ def nearest_rows(
     own: np.ndarray | None = None,
     on_block: Callable[[int], None] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the references of greatest cosine to each row, the greatest first.
+    """Return the references of greatest cosine similarity to each row, greatest first.
 
     Args:
         rows: ``(n, dim)`` of length 1.
         references: ``(num_references, dim)`` of length 1.
-        num: how many, at most ``num_references``, without a row itself.
-        own: ``(n,)`` position of each row among the references, -1 where it is none of them.
-        on_block: called with the number of rows that are done.
+        num: how many, at most ``num_references``, excluding the row itself.
+        own: ``(n,)`` position of each row among the references, -1 if it is not one of them.
+        on_block: called with the number of rows done.
 
     Returns:
         Positions int64 and cosines float32, both ``(n, num)``.
@@ -83,15 +83,15 @@ def nearest_rows(
 
 
 def nearest_pairs(features: np.ndarray, num_neighbours: int, min_cosine: float) -> np.ndarray:
-    """Return pairs of each image and its nearest ones, lower position first, each pair once.
+    """Return the pairs of each image and its nearest ones, lower position first, each pair once.
 
     Large sets are divided into cells around some of their images and compared within cells, so
-    the work grows with n to the power of 1.5; a neighbour across a border may be missed.
+    the work grows as n ** 1.5; neighbours across a border may be missed.
 
     Args:
         features: ``(n, dim)``.
-        num_neighbours: how many to look for of each.
-        min_cosine: least cosine of a pair's features.
+        num_neighbours: how many to find for each image.
+        min_cosine: lowest cosine similarity of a pair.
 
     Returns:
         ``(num_pairs, 2)`` int64, sorted.
