@@ -1,18 +1,19 @@
-"""The errors tl_core raises on purpose. Each message is fit to show to a user as it stands.
+"""The exceptions of tl_core. Each message can be shown to a user unchanged.
 
-    * TLError                     message fit for a user
+
+    * TLError                     base class
       x ConfigError  (ValueError) a setting is out of range or unknown
       x DatasetError              folder missing, fewer than two classes, too few to split
-        + ArchiveError            an archive was refused; nothing of it was taken
-        + TakenError (FileExistsError)  a folder to be created holds something already
+        + ArchiveError            an archive was refused; nothing was extracted
+        + TakenError (FileExistsError)  a folder to be created is not empty
       x ImageError                one file cannot be read as an image
       x RunError                  run missing, unfinished, or of a newer schema
-      x WeightsError              pretrained weights cannot be had
+      x WeightsError              pretrained weights are not available
       x ExportError               a model cannot be exported, or an exported one cannot be used
-      x Stopped                   the caller asked to stop; what was done so far is kept
+      x Stopped                   the caller asked to stop; results so far are kept
 
-Messages say what was expected, what came and what to do, in one or two sentences.
-Anything else that escapes from tl_core is a bug.
+Messages say what was expected, what was received and what to do, in one or two sentences.
+Any other exception raised by tl_core is a bug.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ class DatasetError(TLError):
 
 
 class ArchiveError(DatasetError):
-    """An archive was refused as a whole; nothing of it was taken."""
+    """An archive was refused as a whole; nothing was extracted."""
 
 
 class TakenError(DatasetError, FileExistsError):
-    """A folder to be created holds something already, or is a file."""
+    """A folder to be created is not empty, or is a file."""
 
 
 class ImageError(TLError):
@@ -50,7 +51,7 @@ class RunError(TLError):
 
 
 class WeightsError(TLError):
-    """Pretrained weights cannot be had."""
+    """Pretrained weights are not available."""
 
 
 class ExportError(TLError):

@@ -1,6 +1,6 @@
-"""Paths as they are typed; files and folders that appear whole or not at all, even after a kill.
+"""Typed paths, and atomic creation of files and folders.
 
-Unfinished ones have hidden names beside their aim, and are swept away a day later.
+Unfinished files and folders have hidden names next to their target and are deleted a day later.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ T = TypeVar("T")
 
 _PATIENCE_SECONDS = 1.0
 _STALE_SECONDS = 24 * 3600
-# Names that unfinished or doomed files and folders have here: nobody else's are ever swept away.
+# Names of unfinished or deleted files and folders; no others are ever cleaned up.
 _LEFTOVER = re.compile(r"\.(.+\.)?[0-9a-f]{32}\.(tmp|deleted|incoming)")
 
 
 def expand(path: str | os.PathLike[str]) -> Path:
-    """Return a path as it was typed with a leading ``~`` or ``~name`` as that home folder.
+    """Return a typed path with a leading ``~`` or ``~name`` replaced by that home folder.
 
     Raises:
-        ConfigError: nobody of that name has one here.
+        ConfigError: there is no such user on this machine.
     """
     try:
         return Path(path).expanduser()
@@ -44,10 +44,10 @@ def expand(path: str | os.PathLike[str]) -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success move it over ``path`` in one step.
+    """Yield a temporary path next to ``path``; on success move it over ``path`` atomically.
 
-    The content is flushed to disk before the move. On any error the temporary file goes and
-    ``path`` is as it was.
+    The content is flushed to disk before the move. On any error the temporary file is deleted and
+    ``path`` is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
@@ -63,9 +63,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch_folder(path: Path) -> Iterator[Path]:
-    """Yield a new hidden folder beside ``path``, on the same disk, and remove it at the end.
+    """Yield a new hidden folder next to ``path``, on the same disk, and remove it at the end.
 
-    What is to stay is moved out of it by the caller.
+    The caller moves out of it what should be kept.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     delete_stale_files(path.parent)
@@ -79,10 +79,10 @@ def scratch_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Yield a hidden folder to fill; on success rename it to ``path``, missing or empty so far.
+    """Yield a hidden folder to fill; on success rename it to ``path``, which is missing or empty.
 
     Raises:
-        TakenError: something is there, before or after.
+        TakenError: ``path`` is not empty, before or after.
     """
     check_is_new(path)
     with scratch_folder(path) as folder:
@@ -98,7 +98,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def check_is_new(path: Path) -> None:
-    """Refuse to fill a folder that holds something.
+    """Raise an error if a folder is not empty.
 
     Raises:
         TakenError: ``path`` is a file or a folder that is not empty.
@@ -113,14 +113,14 @@ def check_is_new(path: Path) -> None:
 
 
 def delete_folder(path: Path) -> None:
-    """Delete a folder; from the first moment on it is no longer there under its name."""
+    """Delete a folder; it disappears under its name at once."""
     doomed = path.with_name(f".{path.name}.{uuid.uuid4().hex}.deleted")
     path.rename(doomed)
     shutil.rmtree(doomed, ignore_errors=True)
 
 
 class JsonLines:
-    """Appends lines of JSON to a file; one that a kill tore stays a line of its own."""
+    """Appends lines of JSON to a file; a line cut off by a kill does not affect the next one."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("ab+", buffering=0)
@@ -130,7 +130,7 @@ class JsonLines:
                 self._file.write(b"\n")
 
     def append(self, text: str, *, flush: bool = False) -> None:
-        """Write one line in a single call, so that readers see it whole; ``flush`` to the disk."""
+        """Write one line in a single call, so that readers see it complete, and flush it."""
         self._file.write(text.encode("utf-8") + b"\n")
         if flush:
             os.fsync(self._file.fileno())
@@ -147,9 +147,9 @@ class JsonLines:
 
 
 def read_json_lines(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-    """Read the objects from ``offset`` on, for a reader that follows a growing file.
+    """Read the objects from byte ``offset`` on, to follow a growing file.
 
-    Lines that are no JSON objects are skipped; one without its end yet is left for the next call.
+    Lines that are not JSON objects are skipped; an unfinished line is left for the next call.
 
     Returns:
         The objects, and the offset to continue from.
@@ -171,10 +171,10 @@ def read_json_lines(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], 
 
 
 def retry_on_windows_lock(action: Callable[[], T]) -> T:
-    """Do what moves, removes or reads a file; on Windows again for a second while that is refused.
+    """Call a function that moves, removes or reads a file; on Windows retry it for a second.
 
-    There a file can be neither replaced nor removed while another process has it open, nor opened
-    while another replaces it, and small files are read by several processes many times a second.
+    On Windows a file can be neither replaced nor removed while another process has it open, nor
+    opened while another replaces it, and several processes read small files many times a second.
     """
     give_up = time.monotonic() + _PATIENCE_SECONDS
     while True:
@@ -187,7 +187,7 @@ def retry_on_windows_lock(action: Callable[[], T]) -> T:
 
 
 def delete_stale_files(folder: Path) -> None:
-    """Remove what killed processes left in a folder more than a day ago, unfinished or doomed."""
+    """Remove temporary files that killed processes left in a folder more than a day ago."""
     with suppress(OSError):
         for path in [entry for entry in folder.iterdir() if _LEFTOVER.fullmatch(entry.name)]:
             with suppress(OSError):
@@ -196,7 +196,7 @@ def delete_stale_files(folder: Path) -> None:
 
 
 def keep_newest(folder: Path, pattern: str, num: int) -> None:
-    """Remove all but the ``num`` newest files and folders with names of a pattern."""
+    """Remove all but the ``num`` newest files and folders that match a pattern."""
     with suppress(OSError):
         paths = sorted(folder.glob(pattern), key=lambda path: -path.stat().st_mtime_ns)
         for path in paths[num:]:
@@ -204,18 +204,18 @@ def keep_newest(folder: Path, pattern: str, num: int) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` whole or not at all."""
+    """Write ``data`` to ``path`` atomically."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 ``text`` to ``path`` whole or not at all."""
+    """Write UTF-8 ``text`` to ``path`` atomically."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON to ``path`` whole or not at all."""
+    """Write ``value`` as indented JSON to ``path`` atomically."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 

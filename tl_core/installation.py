@@ -1,4 +1,4 @@
-"""How this package is installed: the app's place, the program's name, where its data goes.
+"""How this package is installed: the path of the app, the program's name, the data folder.
 
 In a checkout ``app.py`` lies beside the package. A wheel has it inside, below ``_studio``, where
 ``hatch_build.py`` puts it.
@@ -26,7 +26,7 @@ def app_path() -> Path:
 
 
 def program_name() -> str:
-    """Return how the command line is called here: ``tl`` where it is installed."""
+    """Return the name of the command line program: ``tl`` if it is installed."""
     started_as_tl = Path(sys.argv[0]).stem == "tl" if sys.argv else False
     return "tl" if started_as_tl or not is_checkout() else "python -m tl_core"
 

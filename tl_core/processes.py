@@ -1,8 +1,8 @@
-"""Starting a Python process of this package, wherever it is started from.
+"""Run modules of this package in child processes.
 
-Child processes keep what is large or cannot be stopped out of the caller. They are started by
-module name and never through ``multiprocessing``, whose children run the main module again:
-Streamlit makes the page that one.
+Child processes isolate work that needs much memory or cannot be interrupted. They are started by
+module name and never through ``multiprocessing``, whose children import the main module, which in
+Streamlit is the page.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ _POLL_SECONDS = 0.05
 
 
 class BackgroundImport:
-    """An import of TensorFlow and Keras that began when this was made."""
+    """An import of TensorFlow and Keras in a background thread, started on creation."""
 
     def __init__(self) -> None:
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._load, name="import-tensorflow", daemon=True)
         self._thread.start()
         while "tensorflow" not in sys.modules and self._thread.is_alive():
-            time.sleep(0.001)  # from now on others see that it is coming and wait for it
+            time.sleep(0.001)  # from now on other threads see that it is loading and wait
 
     def wait(self, monitor: Monitor = SILENT) -> None:
-        """Return once TensorFlow can be used.
+        """Wait until TensorFlow can be used.
 
         Raises:
-            Stopped: ``monitor`` was asked to stop before that; the import goes on by itself.
+            Stopped: ``monitor`` was asked to stop before that; the import continues.
         """
         while self._thread.is_alive():
             monitor.check()
@@ -50,20 +50,20 @@ class BackgroundImport:
     def _load(self) -> None:
         try:
             if "tensorflow" not in sys.modules:
-                os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its notes are not for users
+                os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # suppress its log messages
             import tensorflow  # noqa: F401, I001  first: Keras importing it halfway is slower
             import keras  # noqa: F401
         except BaseException as error:
             self._error = error
 
 
-_CLOCK_SLACK_SECONDS = 2.0  # the system's clock may be set while a process runs
+_CLOCK_SLACK_SECONDS = 2.0  # the system clock may be changed while a process runs
 
 
 def own_identity() -> dict[str, float]:
     """Return ``pid`` and ``pid_create_time`` of this process, as stored in files.
 
-    A pid alone is used again by the system; together with its start the process is known.
+    The system reuses pids; together with the start time it identifies a process.
     """
     import psutil
 
@@ -72,7 +72,7 @@ def own_identity() -> dict[str, float]:
 
 
 def is_alive(pid: object, create_time: object) -> bool:
-    """Whether the process with this pid and start still runs; a zombie does not."""
+    """Whether the process with this pid and start time is running; zombies are not."""
     if not isinstance(pid, int) or not isinstance(create_time, int | float):
         return False
     import psutil
@@ -91,12 +91,12 @@ _PACKAGE_PARENT = str(Path(__file__).resolve().parent.parent)
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
-    """Return the command that runs a module of this package in this Python."""
+    """Return the command that runs a module of this package with this Python."""
     return [sys.executable, "-m", module, *arguments]
 
 
 def child_environment(**changes: str) -> dict[str, str]:
-    """Return this process's environment, changed, in which this package is found."""
+    """Return a copy of this environment, with changes, in which this package can be imported."""
     known = os.environ.get("PYTHONPATH")
     path = _PACKAGE_PARENT + (os.pathsep + known if known else "")
     return {**os.environ, "PYTHONPATH": path, **changes}
@@ -112,7 +112,7 @@ class Ended:
 
     @property
     def reason(self) -> str:
-        """Why it failed, as far as can be told: how it was ended, or the last line it wrote."""
+        """Why it failed, if known: the signal that ended it, or the last line it wrote."""
         lines = self.log.strip().splitlines() or ["no reason was given"]
         return exit_reason(self.returncode) or lines[-1]
 
@@ -124,7 +124,7 @@ def run_watched(
     environment: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> Ended:
-    """Run a command to its end, and end it and its children when ``look`` raises.
+    """Run a command to completion, and kill it and its children if ``look`` raises.
 
     Args:
         command: program and arguments.
@@ -165,14 +165,14 @@ def _kill_with_children(child: subprocess.Popen[bytes]) -> None:
 
 
 def print_error(error: errors.TLError) -> None:
-    """Tell the caller of this process, in one line on stdout, what :func:`parse_error` reads."""
+    """Print an error as one line on stdout, which the parent reads with :func:`parse_error`."""
     print(json.dumps({"error": type(error).__name__, "message": str(error)}), flush=True)
 
 
 def parse_error(line: str) -> errors.TLError | None:
     """Return the error that a child process printed, None for any other line.
 
-    A child that fails without such a line has met a bug or was ended; what it wrote is for a log.
+    A child that fails without such a line has a bug or was killed; its output goes to a log.
     """
     try:
         answer = json.loads(line)
@@ -183,7 +183,7 @@ def parse_error(line: str) -> errors.TLError | None:
 
 
 def exit_reason(returncode: int) -> str:
-    """Return in words how a process was ended from outside; empty when it ended by itself."""
+    """Return how a process was killed, for a message; empty if it was not killed."""
     if returncode >= 0:
         return ""
     return f"its process was ended by signal {-returncode}, most likely for lack of memory"

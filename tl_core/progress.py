@@ -1,8 +1,8 @@
-"""How far long work is, and whether it should stop: one object that is passed down through it.
+"""Progress and cancellation of long work, in one object that is passed down.
 
-A function that takes long takes a :class:`Monitor`, calls :meth:`Monitor.check` often, and counts
-in a :class:`Stage`. Functions of the public interface take ``on_progress`` and ``should_stop`` and
-make a monitor of them.
+A long-running function takes a :class:`Monitor`, calls :meth:`Monitor.check` often, and counts in a
+:class:`Stage`. Public functions take ``on_progress`` and ``should_stop`` and create a monitor from
+them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _REPORT_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Progress:
-    """How far one stage of long work has come. A ``total`` of 0 means that it is not known."""
+    """The progress of one stage of long work. A ``total`` of 0 means unknown."""
 
     stage: str
     done: int
@@ -48,7 +48,7 @@ class Progress:
 
     @property
     def rate(self) -> float:
-        """Items a second so far; 0 before the first."""
+        """Items per second so far; 0 before the first."""
         return self.done / self.seconds if self.seconds > 0 else 0.0
 
     @property
@@ -60,17 +60,17 @@ class Progress:
 
     @property
     def share(self) -> float:
-        """How much is done, in [0, 1]."""
+        """The share that is done, in [0, 1]."""
         return min(1.0, self.done / self.total) if self.total > 0 else 0.0
 
     @property
     def is_through(self) -> bool:
-        """Whether all is done, as far as the total tells."""
+        """Whether all items are done."""
         return 0 < self.total <= self.done
 
 
 def stage_words(stage: str) -> str:
-    """Return what is being done, such as ``"reading the photos"``."""
+    """Return the text for a stage, such as ``"reading the photos"``."""
     return STAGE_WORDS.get(stage, stage)
 
 
@@ -80,7 +80,7 @@ def counts_bytes(stage: str) -> bool:
 
 
 def has_amount(done: int, total: int) -> bool:
-    """Return whether a figure tells anything: not of a single step, nor before all is known."""
+    """Return whether to show an amount: not for a single step or an unknown total."""
     return total > 1 or (total == 0 and done > 0)
 
 
@@ -97,21 +97,21 @@ ShouldStop = Callable[[], bool]
 
 
 class Callbacks(TypedDict):
-    """What the functions of the public interface take."""
+    """Keyword arguments of public functions."""
 
     on_progress: OnProgress
     should_stop: ShouldStop
 
 
 class Monitor:
-    """Passed down through long work: hands on how far it is, and says when it should stop.
+    """Passed down through long work to report progress and to check for cancellation.
 
     Args:
-        on_progress: called with the progress of the stages in the thread that does the work: with
-            the first of a stage, with the last, and between them not more often than asked for.
-        should_stop: asked whether to stop.
-        report_seconds: least time between two calls of ``on_progress``; a tenth when left out.
-        poll_seconds: least time between two calls of ``should_stop``, where asking is costly.
+        on_progress: called with the progress of each stage, in the thread that does the work: at
+            its start, at its end, and between them at most every ``report_seconds``.
+        should_stop: returns whether to stop.
+        report_seconds: minimum time between two calls of ``on_progress``; by default 0.1.
+        poll_seconds: minimum time between two calls of ``should_stop``, if it is expensive.
 
     Example:
         >>> monitor = Monitor(lambda progress: print(progress.stage, progress.done))
@@ -149,16 +149,16 @@ class Monitor:
         return self._should_stop()
 
     def check(self) -> None:
-        """Raise :class:`~tl_core.errors.Stopped` when the work should stop."""
+        """Raise :class:`~tl_core.errors.Stopped` if the work should stop."""
         if self.is_stopped():
             raise Stopped
 
     def stage(self, name: str, total: int = 0, done: int = 0) -> Stage:
-        """Begin to count the items of a stage, of which ``done`` were done before."""
+        """Start a stage, of which ``done`` items were done before."""
         return Stage(self, name, total, done)
 
     def report(self, progress: Progress) -> None:
-        """Hand on a progress unless it follows another of its stage too soon."""
+        """Report a progress unless it follows another of its stage too soon."""
         if self._on_progress is None:
             return
         now = time.monotonic()
@@ -170,20 +170,20 @@ class Monitor:
 
     @property
     def callbacks(self) -> Callbacks:
-        """This monitor as keywords for a function of the public interface."""
+        """This monitor as keyword arguments for a public function."""
         return {"on_progress": self.report, "should_stop": self.is_stopped}
 
 
 SILENT = Monitor()
-"""For work that nobody watches or stops."""
+"""A monitor that reports nothing and never stops."""
 
 
 class Stage:
     """Counts the items of one stage of long work and reports them to a monitor.
 
     Attributes:
-        done: items that are done, those of an earlier session among them.
-        total: all items; 0 when that is not known.
+        done: number of items done, including those of an earlier session.
+        total: number of all items; 0 if unknown.
     """
 
     def __init__(self, monitor: Monitor, name: str, total: int = 0, done: int = 0) -> None:
@@ -195,7 +195,7 @@ class Stage:
 
     @property
     def rate(self) -> float:
-        """Items a second since the clock was started; until there are any, the rate before."""
+        """Items per second since the clock was started; before the first, the previous rate."""
         num, seconds = self.done - self._num_before, time.monotonic() - self._started
         return num / seconds if num > 0 and seconds > 0 else self._last_rate
 
@@ -205,17 +205,17 @@ class Stage:
         return self.progress().seconds_left
 
     def progress(self) -> Progress:
-        """Return how far the stage is now; its seconds are what all of it takes at this rate."""
+        """Return the current progress of the stage, with the total time at this rate."""
         rate = self.rate
         elapsed = time.monotonic() - self._started if self.done == 0 else 0.0
         return Progress(self.name, self.done, self.total, self.done / rate if rate > 0 else elapsed)
 
     def report(self) -> None:
-        """Report how far the stage is, as from time to time while nothing is counted."""
+        """Report the progress without counting anything."""
         self._monitor.report(self.progress())
 
     def look(self) -> None:
-        """Check whether to stop, and report: to be called while waiting for another process."""
+        """Check for cancellation and report; call it while waiting for another process."""
         self._monitor.check()
         self.report()
 
@@ -224,23 +224,23 @@ class Stage:
         self.update(self.done + num)
 
     def update(self, done: int, total: int | None = None) -> None:
-        """Set how many items are done, and of how many if that has changed, and report."""
+        """Set the number of items done, and optionally the total, and report."""
         self.done = done
         self.total = self.total if total is None else total
         self.report()
 
     def restart_clock(self) -> None:
-        """Measure the rate from now on: what was done before, or waited for, tells nothing."""
+        """Measure the rate from now on, ignoring earlier items and waiting time."""
         self._last_rate = self.rate
         self._num_before, self._started = self.done, time.monotonic()
 
     def part(self, num_later: int = 0) -> Monitor:
-        """Return a monitor for work that counts a stage of this name, as the next part of this.
+        """Return a monitor whose stage of the same name counts as the next part of this stage.
 
-        The rate is measured since the first item of all parts. Other stages are handed on.
+        The rate is measured since the first item of all parts. Other stages are passed on.
 
         Args:
-            num_later: items that come after this part, as far as is known.
+            num_later: number of items after this part, if known.
         """
         before = self.done
 

@@ -23,7 +23,7 @@ CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 class SetupError(Exception):
-    """What is missing on this machine and how to get it, fit to show as it stands."""
+    """Something is missing on this machine; the message says how to get it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def check_checkout() -> None:
-    """Refuse an installed package, which has neither the requirements' list nor the tests.
+    """Check that this is a checkout, not an installed package without requirements and tests.
 
     Raises:
         SetupError: this is no checkout.
@@ -60,7 +60,7 @@ def check_checkout() -> None:
 
 
 def check_python(version: tuple[int, ...]) -> None:
-    """Refuse a Python for which the requirements have no packages.
+    """Check that the requirements have packages for this Python.
 
     Raises:
         SetupError: it is older or newer than those supported.
@@ -123,7 +123,7 @@ def run_tests(pytest_arguments: Sequence[str] = ()) -> int:
 
 
 def prepare(*, dev: bool) -> Path:
-    """Make ``.venv`` hold what is required and return its Python; instant when it does already.
+    """Create or update ``.venv`` and return its Python; fast if it is up to date.
 
     Args:
         dev: also install what the checks and tests need.
@@ -155,7 +155,7 @@ def prepare(*, dev: bool) -> Path:
 
 
 def requirements_hash() -> str:
-    """Return what changes whenever the packages to install may have changed."""
+    """Return a hash that changes whenever the packages to install may have changed."""
     digest = hashlib.sha256()
     for name in ("requirements.txt", "pyproject.toml"):
         digest.update((ROOT / name).read_bytes())
@@ -168,7 +168,7 @@ def prepare_chromium() -> str | None:
 
 
 def prepare_npm() -> str | None:
-    """Find or install npm, which fetches the runtime of exported web pages; as of chromium."""
+    """Find or install npm, which fetches the runtime of exported web pages, if possible."""
     packages = ["npm", "--no-install-recommends"]  # it recommends compilers
     return _prepare_program(lambda: shutil.which("npm"), packages, "for exported web pages")
 
@@ -176,7 +176,7 @@ def prepare_npm() -> str | None:
 def _prepare_program(
     find: Callable[[], str | None], packages: list[str], purpose: str
 ) -> str | None:
-    """Install a program where that needs no question: as root on a Debian-like system."""
+    """Install a program if no confirmation is needed: as root on a Debian-like system."""
     if find():
         return None
     words = " ".join(packages)
@@ -230,7 +230,7 @@ def _become(command: list[str]) -> int:
 
 
 def _make_venv(venv_dir: Path) -> None:
-    """Create the virtual environment again, with this Python."""
+    """Create a new virtual environment with this Python."""
     try:
         import ensurepip
         import venv

@@ -1,7 +1,7 @@
-"""A bounded cache in one SQLite file, shared by threads and processes; no fault of it is an error.
+"""A bounded cache in one SQLite file, shared by threads and processes, that never raises.
 
-An entry is bytes under (namespace, key): the namespace says how they were computed, the key from
-what. Everything in the file can be computed again, so it may be deleted at any time.
+An entry is bytes under (namespace, key): the namespace identifies how they were computed, the key
+from what. Everything in the file can be computed again, so it may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS entries (
 CREATE TABLE IF NOT EXISTS vectors (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 """
 _OF_SPACE = "space_id = (SELECT id FROM spaces WHERE name = ?)"
-_OF_KEYS = "key IN (SELECT value FROM json_each(?))"  # a list as one parameter: SQLite limits them
+_OF_KEYS = "key IN (SELECT value FROM json_each(?))"  # one parameter: SQLite limits them
 _BUSY_SECONDS = 30.0
 _TOUCH_SECONDS = 3600  # precise enough to evict by, and a repeated read stays a read
 _FILL_AFTER_EVICTION = 0.9  # of the limit, so that not every write evicts
@@ -42,18 +42,18 @@ _log = logging.getLogger(__name__)
 
 
 class _DamagedError(Exception):
-    """The file is no database of ours."""
+    """The file is not a valid cache database."""
 
 
 class SqliteCache:
     """Bytes by namespace and key, in a file that is opened at the first use.
 
-    When it grows past ``max_bytes`` the entries not used for longest are deleted. A damaged file
-    is renamed to ``*.damaged`` and a new one created. When the file cannot be read or written
-    nothing is found or kept, and a warning is logged.
+    When it grows beyond ``max_bytes`` the least recently used entries are deleted. A damaged file
+    is renamed to ``*.damaged`` and a new one created. If the file cannot be read or written,
+    nothing is found or stored, and a warning is logged.
 
     Args:
-        path: the file; None keeps nothing.
+        path: the file; None stores nothing.
         max_bytes: size limit of the content.
         version: number of the file's schema.
         adopt: SQL that moves the content of a file with an earlier version into the tables of
@@ -128,7 +128,7 @@ class SqliteCache:
     def _attempt(
         self, verb: str, work: Callable[[sqlite3.Connection], _Result], otherwise: _Result
     ) -> _Result:
-        """Do ``work`` on the open file, on a new one when it is damaged; absorb its faults."""
+        """Run ``work`` on the open file, on a new one if it is damaged; suppress its errors."""
         if self.path is None:
             return otherwise
         with self._lock:
@@ -146,7 +146,7 @@ class SqliteCache:
 
     def _open(self, path: Path) -> sqlite3.Connection:
         if self._connection is not None and _inode(path) != self._inode:
-            self.close()  # deleted or replaced by someone else: go on with what is there now
+            self.close()  # deleted or replaced by another process: open the current file
         if self._connection is None:
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{path}.lock", timeout=_BUSY_SECONDS):
@@ -160,7 +160,7 @@ class SqliteCache:
             path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
-            # The vacuum mode only counts before the first table is made.
+            # The vacuum mode has to be set before the first table is created.
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL").fetchall()
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -178,7 +178,7 @@ class SqliteCache:
         return connection
 
     def _set_aside(self, path: Path, reason: Exception) -> None:
-        """Move a damaged file away, unless another process has replaced it meanwhile."""
+        """Rename a damaged file, unless another process has replaced it meanwhile."""
         with FileLock(f"{path}.lock", timeout=_BUSY_SECONDS):
             if self._is_sound(path):
                 return
@@ -275,7 +275,7 @@ def _count(connection: sqlite3.Connection) -> int:
 
 @contextmanager
 def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Hold the write lock from the start, so that two writers wait instead of failing midway."""
+    """Take the write lock at the start, so that two writers wait instead of failing midway."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -294,7 +294,7 @@ def _used_bytes(connection: sqlite3.Connection) -> int:
 
 
 def _evict(connection: sqlite3.Connection, num_bytes: int) -> None:
-    """Delete entries, those not used for longest first, until ``num_bytes`` are free."""
+    """Delete the least recently used entries until ``num_bytes`` are free."""
     victims: list[tuple[int]] = []
     freed = 0
     rows = connection.execute("SELECT id, num_bytes FROM entries ORDER BY used, id")

@@ -17,7 +17,7 @@ ENVIRONMENT_NAME = "TL_WORKSPACE"
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where datasets, runs, caches, the job queue and logs live below one root folder."""
+    """The folders of datasets, runs, caches, the job queue and logs below one root folder."""
 
     root: Path
 
@@ -28,12 +28,12 @@ class Workspace:
 
     @property
     def decisions_dir(self) -> Path:
-        """What was decided about single images, one file a data folder."""
+        """Decisions about images, one file per data folder."""
         return self.root / "decisions"
 
     @property
     def presets_dir(self) -> Path:
-        """Saved augmentation settings, one file each."""
+        """Saved augmentation presets, one file each."""
         return self.root / "presets"
 
     @property
@@ -53,12 +53,12 @@ class Workspace:
 
     @property
     def cache_dir(self) -> Path:
-        """What can be computed again: scans, thumbnails, converted backbones, features."""
+        """Data that can be computed again: scans, thumbnails, converted backbones, features."""
         return self.root / "cache"
 
     @property
     def queue_dir(self) -> Path:
-        """Jobs waiting for or held by the worker process."""
+        """Queued and active jobs of the worker process."""
         return self.root / "queue"
 
     @property
@@ -69,13 +69,13 @@ class Workspace:
     def relative(self, path: Path) -> str:
         """Return ``path`` as stored: relative to the root when inside it, else absolute.
 
-        One folder is stored in one way, whether it is named from elsewhere (``../food``) or by a
-        link to it. Only a link that lies in the workspace is stored as what it is: its target may
-        change, and the workspace's own names are what it is known by.
+        A folder is always stored in the same way, whether it is named relative to another folder
+        (``../food``) or by a link. Only a link inside the workspace is stored as it is, since its
+        target may change.
         """
         absolute = expand(path).absolute()
         real = Path(os.path.realpath(absolute))
-        if ".." in absolute.parts:  # not to be taken at its word where links are on the way
+        if ".." in absolute.parts:  # ".." is not what it seems if the path contains links
             absolute = real
         for place, root in (
             (absolute, self.root.absolute()),
@@ -91,7 +91,7 @@ class Workspace:
 
 
 def default_workspace() -> Workspace:
-    """Return the workspace named by ``TL_WORKSPACE``, else the usual one.
+    """Return the workspace named by ``TL_WORKSPACE``, else the default one.
 
     That is ``workspace/`` beside ``app.py`` in a checkout, and for an installed package the
     system's folder for the data of the current user.

@@ -1,4 +1,4 @@
-"""Runs side by side: what differs in their settings, their figures, and whether it is chance."""
+"""Compare runs: differing settings, metrics, and whether a difference is significant."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ class PairedTest:
     """Two runs on the same images.
 
     Args:
-        first_name: of the one run.
-        second_name: of the other.
-        num_images: that both were asked about.
-        first_accuracy: on these images.
-        second_accuracy: on these images.
-        num_only_first: images that the first alone got right.
-        num_only_second: images that the second alone got right.
-        p_value: how probable so uneven a difference is between equally good runs.
-        note: what to know about it, in words; empty when there is nothing.
+        first_name: name of the first run.
+        second_name: name of the second run.
+        num_images: number of images that both classified.
+        first_accuracy: of the first run on these images.
+        second_accuracy: of the second run on these images.
+        num_only_first: images that only the first got right.
+        num_only_second: images that only the second got right.
+        p_value: probability of a difference at least as large between equally good runs.
+        note: a remark for the user; may be empty.
     """
 
     first_name: str
@@ -55,12 +55,12 @@ class PairedTest:
 
     @property
     def is_more_than_chance(self) -> bool:
-        """Whether the difference would be rare between equally good runs."""
+        """Whether the difference is statistically significant."""
         return self.p_value < SURE_BELOW
 
     @property
     def sentence(self) -> str:
-        """The result in plain words."""
+        """The result as a sentence."""
         photos = f"{self.num_images:,} photo{'' if self.num_images == 1 else 's'}"
         if self.num_only_first == self.num_only_second:
             same = (
@@ -88,7 +88,7 @@ def compare_evaluations(
 ) -> PairedTest:
     """Test whether two runs differ on the images that both were evaluated on.
 
-    Of runs' own test images those remain that neither trained on nor validated with.
+    Test images that the other run used for training or validation are excluded.
 
     Raises:
         RunError: they have no image in common.
@@ -127,11 +127,11 @@ def compare_on_test_images(
 ) -> PairedTest:
     """Test whether two runs differ on the images that both kept for testing.
 
-    Images that one of them trained on or validated with are left out, since they would favour it.
+    Images that one of them used for training or validation are excluded, since they favour it.
 
     Raises:
         RunError: they have no such image in common.
-        DatasetError: the images are gone.
+        DatasetError: the images are missing.
         Stopped: ``monitor`` was asked to stop.
     """
 
@@ -144,7 +144,7 @@ def compare_on_test_images(
 def setting_rows(runs: Sequence[Run], *, include_same: bool = False) -> list[dict[str, Any]]:
     """Return the settings in which runs differ, or all, as rows ready for a DataFrame.
 
-    Columns: ``setting``, ``differs``, then one a run, named by its id.
+    Columns: ``setting``, ``differs``, then one per run, named by its id.
     """
     ids = [run.id for run in runs]
     return [
@@ -154,10 +154,10 @@ def setting_rows(runs: Sequence[Run], *, include_same: bool = False) -> list[dic
 
 
 def metric_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Return the figures of runs as rows ready for a DataFrame, one a run and part.
+    """Return the metrics of runs as rows ready for a DataFrame, one per run and part.
 
     Columns: ``run`` (id), ``name``, ``part``, ``accuracy``, ``low``, ``high`` (95 % interval),
-    ``loss``, ``num_images``. Parts without a figure are left out.
+    ``loss``, ``num_images``. Parts without metrics are left out.
     """
     rows = []
     for run in runs:
@@ -185,7 +185,7 @@ def metric_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def _note(first: Evaluation, second: Evaluation, num_common: int) -> str:
-    """Say what to bear in mind about the images that two runs are compared on."""
+    """Return a remark about the images that two runs are compared on; may be empty."""
     notes = []
     if "val" in (first.part, second.part):
         notes.append("These are validation images, which helped to choose the weights.")

@@ -1,4 +1,4 @@
-"""How good a run is: on the images it kept for testing, or on another folder of its classes."""
+"""Evaluate a run on its test images, or on another folder with the same classes."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ def evaluate_run(
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> Evaluation:
-    """Compute a run's figures, from cached features where there are any.
+    """Evaluate a run, using cached features where possible.
 
     Args:
         run_dir: a run with weights.
-        data_dir: a folder of class folders, all of whose images count; by default the run's own
-            data, of which only ``part`` counts.
+        data_dir: a folder of class folders, all of whose images are used; by default the run's
+            own data, of which only ``part`` is used.
         part: ``test``, which falls back to ``val`` in a run without test images, ``val`` or
-            ``train``; images are always taken as they are, never augmented.
-        cache_dir: where scans and features are kept; by default the default workspace's.
+            ``train``; images are never augmented.
+        cache_dir: the cache folder; by default that of the default workspace.
         on_progress: called with the progress of the scan and the features.
-        should_stop: asked meanwhile.
+        should_stop: polled several times a second.
 
     Raises:
         RunError: there is no such run, or it has no weights.
-        DatasetError: the folder is gone, or has no image to evaluate.
+        DatasetError: the folder is missing, or has no image to evaluate.
         Stopped: ``should_stop`` returned True.
 
     Examples:
@@ -91,7 +91,7 @@ def evaluate_run(
         except DatasetError:
             reliability = Reliability(
                 NOT_CALIBRATED
-            )  # its own images are gone: the figures need no others
+            )  # the run's own images are missing, but the metrics do not need them
     probabilities = reliability.calibration.apply(raw)
     detector = reliability.detector
     return Evaluation(
@@ -116,10 +116,10 @@ def images_to_evaluate(
     cache_dir: Path,
     monitor: Monitor = SILENT,
 ) -> DatasetIndex:
-    """Scan the folder that :func:`evaluate_run` looks at, and apply the decisions about it.
+    """Scan the folder for :func:`evaluate_run`, and apply the decisions about it.
 
     Raises:
-        DatasetError: the folder is gone, or has no images in class folders.
+        DatasetError: the folder is missing, or has no images in class folders.
         Stopped: ``monitor`` was asked to stop.
     """
     if data_dir is None:

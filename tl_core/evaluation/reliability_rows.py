@@ -1,4 +1,4 @@
-"""How far a run's probabilities can be taken at their word, before and after its temperature."""
+"""Calibration of a run as tables: reliability diagram, thresholds and coverage."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _TARGETS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 def calibrate_run(
     run_dir: str | os.PathLike[str], *, cache_dir: Path | None = None, monitor: Monitor = SILENT
 ) -> Reliability:
-    """Give a run the temperature and the photos it knows, where it has none yet.
+    """Compute a run's temperature and out-of-distribution detector if they are missing.
 
     Raises:
         RunError: there is no such run, or it has no weights.
-        DatasetError: the images it was trained on are gone.
+        DatasetError: the images it was trained on are missing.
         Stopped: ``monitor`` was asked to stop.
     """
     run = load_run(Path(run_dir))
@@ -62,10 +62,10 @@ def reliability_rows(evaluation: Evaluation, num_bins: int = NUM_BINS) -> list[d
 
 
 def threshold_rows(run_dir: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Return what each of some targets would cost and bring, as rows ready for a DataFrame.
+    """Return thresholds and error rates for several targets, as rows ready for a DataFrame.
 
     Columns: ``target``, ``max_distance``, ``min_probability``, ``false_reject`` and
-    ``false_accept`` on validation images; empty when the run does not know its images yet.
+    ``false_accept`` on validation images; empty if the run has no detector yet.
     """
     detector = load_detector(Path(run_dir))
     return [] if detector is None else [vars(detector.choose(target)) for target in _TARGETS]
@@ -74,10 +74,10 @@ def threshold_rows(run_dir: str | os.PathLike[str]) -> list[dict[str, Any]]:
 def coverage_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Return the coverage/accuracy curve as rows ready for a DataFrame, from strict to lenient.
 
-    Columns: ``coverage`` (share of images answered), ``accuracy`` among them, ``num_answered``,
-    ``strictness`` (limits are divided by it; 1 is what the run obeys) and ``is_chosen`` for the
+    Columns: ``coverage`` (share of images accepted), ``accuracy`` among them, ``num_answered``,
+    ``strictness`` (divisor of the limits; 1 is the run's own setting) and ``is_chosen`` for the
     row nearest to that. Without thresholds photos are rejected by probability alone, and
-    ``strictness`` is then the least probability accepted.
+    ``strictness`` is the lowest accepted probability.
     """
     score = evaluation.unfamiliarity
     key = 1 - evaluation.confidence if score is None else score

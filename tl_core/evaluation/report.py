@@ -1,4 +1,4 @@
-"""The figures of a run on images whose class is known, and which images they come from."""
+"""Evaluation results: metrics of a run on labelled images, and the images themselves."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _TOP_KS = (2, 3, 5)
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """The figures of one class; None where nothing was there to divide by.
+    """The metrics of one class; None where undefined.
 
-    ``precision`` is the share of answers of this class that were right, ``recall`` the share of
-    its images that were found, ``support`` the number of its images. ``auc`` is the area under
-    its ROC curve against all other classes, ``average_precision`` that under precision and recall.
+    ``precision`` is the share of predictions of this class that are right, ``recall`` the share of
+    its images that are predicted as it, ``support`` the number of its images. ``auc`` is the area
+    under its one-vs-rest ROC curve, ``average_precision`` under its precision-recall curve.
     """
 
     class_name: str
@@ -41,20 +41,20 @@ class ClassFigures:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What a run says about images whose class is known.
+    """Predictions of a run on labelled images, and their metrics.
 
     Args:
         class_names: the run's classes, in the order of the labels.
         part: ``train``, ``val`` or ``test`` of the run's own split, or ``all`` of a folder.
         data_dir: the folder the images lie in.
-        paths: of each image, relative to ``data_dir``, with slashes.
-        labels: (n,) int64, the class each image belongs to.
-        probabilities: (n, num_classes) float32, calibrated: those that are shown.
-        skipped: images left out by path, with the reason.
-        raw_probabilities: the same as the head gives them; None when they are the same.
-        calibration: what made the one of the other.
-        distances: (n,) float32 to the training images; None when the run does not know them.
-        thresholds: where "none of these" begins; None when the run has none.
+        paths: path of each image relative to ``data_dir``, with slashes.
+        labels: (n,) int64, the true class of each image.
+        probabilities: (n, num_classes) float32, calibrated, as shown.
+        skipped: reasons why images were left out, by path.
+        raw_probabilities: the uncalibrated probabilities; None if they are the same.
+        calibration: the calibration that was applied.
+        distances: (n,) float32 to the training images; None if the run has no detector.
+        thresholds: the thresholds of "none of these"; None if the run has none.
     """
 
     class_names: tuple[str, ...]
@@ -71,12 +71,12 @@ class Evaluation:
 
     @property
     def num_images(self) -> int:
-        """Number of images the figures rest on."""
+        """Number of images evaluated."""
         return len(self.labels)
 
     @property
     def num_used_in_training(self) -> int:
-        """Number of images left out as the run was trained on them or validated with them."""
+        """Number of images left out because the run used them for training or validation."""
         reasons = (TRAINED_ON, VALIDATED_WITH)
         return sum(reason in reasons for reason in self.skipped.values())
 
@@ -87,7 +87,7 @@ class Evaluation:
 
     @cached_property
     def is_right(self) -> np.ndarray:
-        """Whether the most probable class is the image's own: (n,) bool."""
+        """Whether the most probable class is the true one: (n,) bool."""
         return self.predicted == self.labels
 
     @cached_property
@@ -97,26 +97,26 @@ class Evaluation:
 
     @cached_property
     def uncalibrated(self) -> np.ndarray:
-        """The probabilities as the head gives them: (n, num_classes) float32."""
+        """The uncalibrated probabilities: (n, num_classes) float32."""
         return self.probabilities if self.raw_probabilities is None else self.raw_probabilities
 
     @cached_property
     def unfamiliarity(self) -> np.ndarray | None:
-        """How near each image is to being none of the classes: (n,), above 1 it is."""
+        """How close each image is to being rejected: (n,), rejected above 1."""
         if self.distances is None or self.thresholds is None:
             return None
         return self.thresholds.unfamiliarity(Scores(self.distances, self.confidence))
 
     @cached_property
     def is_none_of_these(self) -> np.ndarray:
-        """Whether the run turns the image away as none of its classes: (n,) bool."""
+        """Whether the image is rejected as none of the run's classes: (n,) bool."""
         if self.unfamiliarity is None:
             return np.zeros(self.num_images, bool)
         return self.unfamiliarity > 1
 
     @cached_property
     def accuracy(self) -> float:
-        """Share of the images whose most probable class is theirs."""
+        """Share of the images whose most probable class is the true one."""
         return classification.accuracy(self.labels, self.probabilities)
 
     @property
@@ -126,7 +126,7 @@ class Evaluation:
 
     @property
     def top_k(self) -> dict[int, float]:
-        """Share of the images whose class is among the k most probable, for a few k."""
+        """Share of the images whose class is among the k most probable, for several k."""
         return {
             k: classification.top_k_accuracy(self.labels, self.probabilities, k)
             for k in _TOP_KS
@@ -135,32 +135,32 @@ class Evaluation:
 
     @cached_property
     def macro_f1(self) -> float:
-        """Mean F1 of the classes, each counting the same however many images it has."""
+        """Mean F1 of the classes, weighted equally."""
         return classification.macro_f1(self.confusion_matrix)
 
     @cached_property
     def log_loss(self) -> float:
-        """Mean negative log-likelihood of the true classes before scaling, as training told it."""
+        """Mean negative log-likelihood of the true classes before calibration, as in training."""
         return classification.log_loss(self.labels, self.uncalibrated)
 
     @cached_property
     def scaled_log_loss(self) -> float:
-        """Mean negative log-likelihood of the true classes by the probabilities shown."""
+        """Mean negative log-likelihood of the true classes after calibration."""
         return classification.log_loss(self.labels, self.probabilities)
 
     @cached_property
     def ece(self) -> float:
-        """Expected calibration error of the probabilities shown, 15 bins of equal width."""
+        """Expected calibration error after calibration, 15 bins of equal width."""
         return expected_calibration_error(self.labels, self.probabilities)
 
     @cached_property
     def ece_before(self) -> float:
-        """Expected calibration error of the head's own probabilities."""
+        """Expected calibration error before calibration."""
         return expected_calibration_error(self.labels, self.uncalibrated)
 
     @cached_property
     def ece_by_chance(self) -> float:
-        """The calibration error that perfect probabilities would show on so few images."""
+        """The calibration error to expect by chance on as many images."""
         return calibration_error_by_chance(self.probabilities)
 
     @cached_property
@@ -170,14 +170,14 @@ class Evaluation:
 
     @property
     def confusion_shares(self) -> np.ndarray:
-        """Each row of the confusion matrix as shares of its images; NaN where there are none."""
+        """The confusion matrix with rows normalised to 1; NaN in rows without images."""
         matrix = self.confusion_matrix.astype(np.float64)
         totals = matrix.sum(axis=1, keepdims=True)
         return np.divide(matrix, totals, out=np.full_like(matrix, np.nan), where=totals > 0)
 
     @cached_property
     def roc_curves(self) -> dict[str, RocCurve]:
-        """ROC curve of each class against all others, where there are images of both."""
+        """One-vs-rest ROC curve of each class, where both sides have images."""
         curves = {
             name: roc_curve(self.labels == label, self.probabilities[:, label])
             for label, name in enumerate(self.class_names)
@@ -195,7 +195,7 @@ class Evaluation:
 
     @cached_property
     def per_class(self) -> tuple[ClassFigures, ...]:
-        """The figures of each class, in class order."""
+        """The metrics of each class, in class order."""
         matrix, roc, precision_recall = (
             self.confusion_matrix,
             self.roc_curves,
@@ -218,14 +218,14 @@ class Evaluation:
         )
 
     def confusions(self) -> list[tuple[str, str, int]]:
-        """Return (true class, answer, number of images) of the mistakes, the most common first."""
+        """Return (true class, predicted class, number of images) of mistakes, most common first."""
         matrix = self.confusion_matrix
         pairs = [(i, j) for i, j in zip(*np.nonzero(matrix), strict=True) if i != j]
         pairs.sort(key=lambda pair: (-matrix[pair], pair))
         return [(self.class_names[i], self.class_names[j], int(matrix[i, j])) for i, j in pairs]
 
     def cell(self, true_name: str, answer: str) -> list[int]:
-        """Return the images of one cell of the confusion matrix, the surest answer first.
+        """Return the images of one cell of the confusion matrix, most confident first.
 
         Raises:
             ConfigError: the run has no class of that name.
@@ -235,13 +235,13 @@ class Evaluation:
         return _by(-self.confidence, inside)
 
     def worst_mistakes(self, limit: int | None = None) -> list[int]:
-        """Return the images with a wrong answer, the most probable wrong answer first."""
+        """Return the misclassified images, most confident first."""
         return _by(-self.confidence, np.flatnonzero(~self.is_right))[:limit]
 
     def least_sure(
         self, limit: int | None = None, by: Literal["margin", "entropy"] = "margin"
     ) -> list[int]:
-        """Return all images, the least sure answer first.
+        """Return all images, least confident first.
 
         Args:
             limit: how many.
@@ -263,10 +263,10 @@ class Evaluation:
         return -np.sum(shares * np.log(np.maximum(shares, 1e-12)), axis=1)
 
     def table(self, positions: Sequence[int] | None = None) -> dict[str, list[Any]]:
-        """Return columns ready for a DataFrame, one row an image.
+        """Return columns ready for a DataFrame, one row per image.
 
         Args:
-            positions: which images, in the order wanted; by default all.
+            positions: which images, in the order of the result; by default all.
         """
         rows = list(range(self.num_images)) if positions is None else list(positions)
         names = self.class_names
@@ -282,7 +282,7 @@ class Evaluation:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the figures as values that JSON can say, without the single images."""
+        """Return the metrics as JSON-serialisable values, without the images."""
         is_known = self.unfamiliarity is not None
         accepted = ~self.is_none_of_these
         right = int(np.sum(self.is_right & accepted))
@@ -317,7 +317,7 @@ class Evaluation:
 
 
 def _by(keys: np.ndarray, positions: np.ndarray) -> list[int]:
-    """Return the positions by their key, lowest first; equal ones as they come."""
+    """Return the positions sorted by key, lowest first; stable."""
     return [int(i) for i in positions[np.argsort(keys[positions], kind="stable")]]
 
 

@@ -1,4 +1,4 @@
-"""Evaluations kept with their run, each good for the weights and images that it was made of."""
+"""Evaluations saved with their run, each valid for one state of its weights and images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tl_core.runs.files import WEIGHTS_FILE
 from tl_core.runs.store import Run
 
 _DIR = "evaluations"
-_VERSION = 1  # raised when the same weights and images would come to another evaluation
+_VERSION = 1  # incremented when the same weights and images give another evaluation
 _NUM_KEPT = 12
 
 
@@ -38,12 +38,12 @@ class EvaluationFile:
 
     @property
     def exists(self) -> bool:
-        """Whether there is an evaluation, of these images or of others."""
+        """Whether an evaluation is saved, whether it is still valid or not."""
         return self._path.is_file()
 
     def write(self, evaluation: Evaluation, index: DatasetIndex) -> None:
-        """Keep an evaluation of images of ``index``, which has the decisions applied."""
-        if not self._run.run_dir.is_dir():  # deleted meanwhile, and not to be brought back
+        """Save an evaluation of images of ``index``, which has the decisions applied."""
+        if not self._run.run_dir.is_dir():  # deleted meanwhile; do not create it again
             return
         arrays: dict[str, np.ndarray] = {}
         values: dict[str, Any] = {}
@@ -66,7 +66,7 @@ class EvaluationFile:
                 path.unlink(missing_ok=True)
 
     def read(self, index: DatasetIndex) -> Evaluation | None:
-        """Return the evaluation if it is of today's weights and of the images of ``index``."""
+        """Return the evaluation if it is valid for the current weights and images of ``index``."""
         try:
             with np.load(self._path, allow_pickle=False) as stored:
                 arrays = dict(stored)
@@ -84,12 +84,12 @@ class EvaluationFile:
             return None
 
     def write_failure(self, message: str) -> None:
-        """Keep why there can be no evaluation, for the page that waits for it."""
+        """Save why the evaluation failed, to show it on the page."""
         if self._run.run_dir.is_dir():
             write_json(self._failure_path, {"message": message})
 
     def take_failure(self) -> str | None:
-        """Return why there could be no evaluation, once; None when there is no such reason."""
+        """Return and delete the saved reason of a failed evaluation, if any."""
         try:
             message = str(read_json(self._failure_path)["message"])
         except (OSError, ValueError, KeyError, TypeError):
@@ -98,7 +98,7 @@ class EvaluationFile:
         return message
 
     def _made_of(self, index: DatasetIndex) -> list[Any]:
-        """Return what decides an evaluation, as it is now."""
+        """Return the current key of an evaluation: everything that its result depends on."""
         model = hashlib.sha256()
         for name in (WEIGHTS_FILE, CALIBRATION_FILE, KNOWN_FILE):
             with suppress(OSError):

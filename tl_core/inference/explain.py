@@ -1,4 +1,4 @@
-"""Where a run looked: a heat map over the upright photo for its answer or for any other class."""
+"""Explain predictions: a heat map over the upright photo for any class."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ __all__ = ["METHODS", "Explanation", "explain", "explain_with", "overlay", "save
 
 MAX_SIDE = 1024
 
-# From black over purple and orange to pale yellow, lighter at every step, so that it can be read
-# without telling red from green, and in grey: matplotlib's "inferno" at nine places.
+# From black over purple and orange to pale yellow with increasing lightness, readable with colour
+# blindness and in grey: matplotlib's "inferno" at nine positions.
 _COLOURS = np.array(
     [
         *((0, 0, 4), (31, 12, 72), (85, 15, 109), (136, 34, 106), (186, 54, 85)),
@@ -39,15 +39,15 @@ _COLOURS = np.array(
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Where a run looked for a class.
+    """The regions of a photo that support a class.
 
     Args:
-        heat: (height, width) float32 in [0, 1] over ``picture``: how strongly each place speaks for
-            the class, as a share of the strongest; all 0 when no place does.
+        heat: (height, width) float32 in [0, 1] over ``picture``: how strongly each pixel supports
+            the class, relative to the strongest; all 0 if none does.
         picture: the photo, upright, its longer side at most 1024 pixels.
         class_name: the class that is explained.
-        probability: what the run gives it, calibrated.
-        prediction: the run's whole answer.
+        probability: its calibrated probability.
+        prediction: the run's prediction for the photo.
         method: ``"grad_cam"`` or ``"grad_cam++"``.
     """
 
@@ -67,14 +67,14 @@ def explain(
     *,
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> Explanation:
-    """Show where a run looked. Needs no TensorFlow once the backbone is converted.
+    """Compute the heat map of a class. Needs no TensorFlow once the backbone is converted.
 
     Args:
         run_dir: a run with weights.
         image: a path, the file's bytes, or a binary file.
         class_name: the class to explain; by default the most probable one.
         method: ``"grad_cam"`` or ``"grad_cam++"``.
-        cache_dir: where converted backbones are kept; by default the default workspace's.
+        cache_dir: the cache folder; by default that of the default workspace.
 
     Raises:
         RunError: there is no such run, or it has no weights.
@@ -92,7 +92,7 @@ def explain_with(
     *,
     monitor: Monitor = SILENT,
 ) -> Explanation:
-    """Do as :func:`explain` does with a predictor that is open already.
+    """Do the same as :func:`explain` with a loaded predictor.
 
     ``monitor`` is used while the backbone is converted for the first time.
     """
@@ -133,11 +133,11 @@ def explain_with(
 
 
 def overlay(explanation: Explanation, opacity: float = 0.6) -> Image.Image:
-    """Return the photo with the heat laid over it; cold places stay as they are.
+    """Return the photo with the heat map drawn over it; pixels without heat are unchanged.
 
     Args:
         explanation: from :func:`explain`.
-        opacity: of the hottest place, in [0, 1].
+        opacity: of the hottest pixel, in [0, 1].
 
     Raises:
         ConfigError: the opacity is not in [0, 1].
@@ -155,10 +155,10 @@ def overlay(explanation: Explanation, opacity: float = 0.6) -> Image.Image:
 
 
 def save_picture(picture: Image.Image, path: str | os.PathLike[str]) -> None:
-    """Write a picture as PNG or JPEG, by the file's name, whole or not at all.
+    """Write a picture as PNG or JPEG, by the file's extension, atomically.
 
     Raises:
-        ConfigError: the name ends otherwise, or the place cannot be written to.
+        ConfigError: the extension is not supported, or the file cannot be written.
     """
     target = Path(path)
     formats = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
@@ -178,16 +178,16 @@ def spread_heat(
     resize: Resize,
     picture_size: tuple[int, int],
 ) -> np.ndarray:
-    """Lay a map of the network's input back over the photo it was resized from.
+    """Resize a map over the network's input to the photo that the input was made from.
 
     Args:
         activation: (rows, columns) float32 over the network's input.
         image_size: (height, width) of that input.
-        resize: how the photo became it.
-        picture_size: (width, height) of the photo, upright.
+        resize: how the photo was resized to it.
+        picture_size: (width, height) of the upright photo.
 
     Returns:
-        (height, width) float32 in [0, 1]; 0 where the network did not see.
+        (height, width) float32 in [0, 1]; 0 outside of the network's input.
     """
     (height, width), (picture_width, picture_height) = image_size, picture_size
     small = Image.fromarray(np.ascontiguousarray(activation, np.float32))

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def load_keras_model(run_dir: str | os.PathLike[str]) -> keras.Model:
-    """Rebuild a run's best model, its backbone fine-tuned or not, with the tutorial's layers on it.
+    """Build a run's best model, including its fine-tuned backbone if it has one.
 
-    It takes (batch, height, width, 3) RGB in 0..255 at the run's image size, gives (batch,
-    num_classes) probabilities, and answers as :class:`~tl_core.inference.predict.Predictor` does.
+    Input: (batch, height, width, 3) RGB in 0..255 at the run's image size; output: (batch,
+    num_classes) probabilities, as from :class:`~tl_core.inference.predict.Predictor`.
 
     Raises:
         RunError: there is no such run, or its weights are missing or do not fit.
-        WeightsError: the pretrained weights below the fine-tuned ones cannot be had.
+        WeightsError: the backbone's pretrained weights are not available.
     """
     import tensorflow  # noqa: F401  before Keras, which otherwise imports it halfway
 

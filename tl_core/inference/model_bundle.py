@@ -1,9 +1,9 @@
-"""A bundle from anywhere, read as hostile input: everything is checked before it is used.
+"""Read an untrusted model bundle: everything is checked before it is used.
 
     model.json            the description
     backbone.tflite       from one uint8 image to features; only opened in a guarded process
-    head.safetensors      the layers on it
-    known.safetensors     what "none of these" needs; may be missing
+    head.safetensors      the layers after it
+    known.safetensors     the out-of-distribution detector; optional
 
 Only these names are ever read, nothing in them is executed, and every size is checked against the
 file before the file is read.
@@ -33,7 +33,7 @@ HEAD_FILE = "head.safetensors"
 DETECTOR_FILE = KNOWN_FILE
 
 MAX_BYTES: dict[str, int] = {
-    BACKBONE_FILE: 2 * 2**30 - 1,  # what a LiteRT file can be at most
+    BACKBONE_FILE: 2 * 2**30 - 1,  # the maximum size of a LiteRT file
     HEAD_FILE: 2**29,
     DETECTOR_FILE: 2**26,
 }
@@ -56,10 +56,10 @@ class Bundle:
     """A bundle whose every part passed its checks.
 
     Args:
-        folder: where it is.
+        folder: its folder.
         info: its description.
-        weights: the head's.
-        detector: what "none of these" needs; None where it has none.
+        weights: the weights of the head.
+        detector: the out-of-distribution detector; None if it has none.
     """
 
     folder: Path
@@ -69,12 +69,12 @@ class Bundle:
 
     @property
     def engine_file(self) -> Path:
-        """The converted backbone; it is not to be trusted."""
+        """The converted backbone, which is not trusted."""
         return self.folder / BACKBONE_FILE
 
 
 def is_bundle(folder: Path) -> bool:
-    """Return whether a folder looks like a bundle, by its names alone."""
+    """Return whether a folder looks like a bundle, by its file names."""
     return (folder / MODEL_FILE).is_file() and (folder / BACKBONE_FILE).exists()
 
 
@@ -91,7 +91,7 @@ def read_bundle(folder: Path) -> Bundle:
             _check_file(folder, name, info)
     with (folder / BACKBONE_FILE).open("rb") as file:
         if file.read(8)[4:] != _LITERT_MARK:
-            raise ExportError(f"Expected '{BACKBONE_FILE}' to be a LiteRT file, it is another.")
+            raise ExportError(f"Expected '{BACKBONE_FILE}' to be a LiteRT file; it is not.")
     weights = _read_head(folder / HEAD_FILE, len(info.class_names))
     detector = None
     if DETECTOR_FILE in info.files:
@@ -100,10 +100,10 @@ def read_bundle(folder: Path) -> Bundle:
 
 
 def check_engine(bundle: Bundle) -> None:
-    """Open the backbone in a guarded process, and see that it fits the rest.
+    """Open the backbone in a guarded process, and check that it matches the rest.
 
     Raises:
-        ExportError: it does not open within the limits, or does not fit.
+        ExportError: it cannot be opened within the limits, or does not match.
     """
     engine = GuardedEngine(bundle.engine_file)
     try:
@@ -128,7 +128,7 @@ def feature_dim(weights: Mapping[str, np.ndarray]) -> int:
 
 
 def _check_plain_file(path: Path) -> int:
-    """Return the size of a file that is one itself: no link, device, pipe or folder."""
+    """Return the size of a regular file; links, devices, pipes and folders are refused."""
     try:
         status = path.lstat()
     except OSError as error:
@@ -152,7 +152,7 @@ def _check_file(folder: Path, name: str, info: ModelInfo) -> None:
 
 
 def _read_head(path: Path, num_classes: int) -> dict[str, np.ndarray]:
-    """Read a head whose layers follow on each other and end at the classes."""
+    """Read a head, checking that its layers fit together and end at the classes."""
     shapes = _check_tensors(path)
     names = [f"fc_{number}" for number in range((len(shapes) - 2) // 2)] + ["predictions"]
     expected = {f"{name}/{part}" for name in names for part in ("kernel", "bias")}
@@ -212,7 +212,7 @@ def _load_finite(path: Path) -> dict[str, np.ndarray]:
 
 
 def _check_tensors(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Return type and shape of each tensor, once they fill the file exactly and none overlap."""
+    """Return type and shape of each tensor, checking that they fill the file without overlap."""
     wrong = ExportError(f"'{path.name}' is damaged: what it declares does not fit its size.")
     size = path.stat().st_size
     with path.open("rb") as file:

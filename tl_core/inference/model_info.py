@@ -1,4 +1,4 @@
-"""``model.json``: everything a program needs to know about an exported model beside its files.
+"""``model.json``: the description of an exported model.
 
 The schema is documented in docs/EXPORT.md.
 """
@@ -31,7 +31,7 @@ class _Part(BaseModel):
 
 
 class InputInfo(_Part):
-    """What the model takes: images (batch, height, width, 3) at the model's image size."""
+    """The model's input: images (batch, height, width, 3) at the model's image size."""
 
     dtype: InputType = "uint8"
     range: tuple[Literal[0], Literal[255]] = (0, 255)
@@ -40,7 +40,7 @@ class InputInfo(_Part):
 
 
 class Rejection(_Part):
-    """Where "none of these" begins; see :class:`~tl_core.head.out_of_distribution.Thresholds`."""
+    """Limits of "none of these"; see :class:`~tl_core.head.out_of_distribution.Thresholds`."""
 
     target: float = Field(ge=0, le=1)
     max_distance: float
@@ -50,7 +50,7 @@ class Rejection(_Part):
 
     @classmethod
     def of(cls, thresholds: Thresholds) -> Rejection:
-        """Return the limits that a run obeys."""
+        """Return the limits of a run."""
         return cls(**vars(thresholds))
 
 
@@ -65,17 +65,17 @@ class ModelInfo(_Part):
     """The content of ``model.json``.
 
     Args:
-        name: what to call the model.
+        name: the name of the model.
         class_names: in the order of the model's probabilities.
         image_size: (height, width) in pixels.
-        resize: how a photo is brought to that size; see :func:`.load_image`.
+        resize: how a photo is resized to that size; see :func:`.load_image`.
         backbone: name of the pretrained network.
-        pixel_scale: the values of 16-bit grey that become black and white; None takes the upper 8
+        pixel_scale: the values of 16-bit grey mapped to black and white; None uses the upper 8
             bits.
         temperature: already applied inside the model; kept for information.
-        input: what the model takes.
-        rejection: limits of "none of these"; None where the run has none.
-        metrics: figures on images that the run was not trained on; empty where there are none.
+        input: the model's input.
+        rejection: limits of "none of these"; None if the run has none.
+        metrics: metrics on images that the run was not trained on; may be empty.
         files: the other files of the export by name.
         tl_core_version: version of the package that wrote it.
         created: time of the export, ISO 8601 in UTC.
@@ -113,7 +113,7 @@ class ModelInfo(_Part):
         """Read the content of ``model.json``.
 
         Raises:
-            ExportError: it is no model's description, or one of a newer schema.
+            ExportError: it is not a model description, or its schema is newer.
         """
         try:
             values = json.loads(text)
@@ -154,7 +154,7 @@ def read_model_info(folder: Path) -> ModelInfo:
     """Read the ``model.json`` of an export.
 
     Raises:
-        ExportError: it is missing, too large, not a model's description, or of a newer schema.
+        ExportError: it is missing, too large, not a model description, or its schema is newer.
     """
     path = folder / MODEL_FILE
     try:

@@ -1,4 +1,4 @@
-"""The training images nearest to a photo by what the backbone sees in it: why a run answers so."""
+"""The training images nearest to a photo by its features, which help explain a prediction."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["Neighbour", "nearest_training_images", "nearest_with"]
 
 @dataclass(frozen=True)
 class Neighbour:
-    """One training image beside a photo.
+    """A training image near a photo.
 
-    ``path`` is relative to the run's data folder; ``similarity`` is the cosine of the two images'
-    features, 1 for the same picture. ``sha256`` finds the file again when it was moved.
+    ``path`` is relative to the run's data folder; ``similarity`` is the cosine similarity of the
+    features, 1 for the same image. ``sha256`` identifies the file if it was moved.
     """
 
     path: str
@@ -38,8 +38,8 @@ def nearest_training_images(
 ) -> list[list[Neighbour]]:
     """Return for each photo the nearest training images, nearest first.
 
-    Empty for a photo that cannot be read, and for all when the run does not know its images yet
-    (:func:`~tl_core.evaluation.reliability_rows.calibrate_run` mends that).
+    Empty for a photo that cannot be read, and for all if the run has no detector yet
+    (:func:`~tl_core.evaluation.reliability_rows.calibrate_run` computes it).
 
     Raises:
         RunError: there is no such run, or it has no weights.
@@ -50,7 +50,7 @@ def nearest_training_images(
 def nearest_with(
     predictor: Predictor, images: Sequence[ImageSource], count: int = 5
 ) -> list[list[Neighbour]]:
-    """Do as :func:`nearest_training_images` does with a predictor that is open already."""
+    """Do the same as :func:`nearest_training_images` with a loaded predictor."""
     detector = predictor.reliability.detector
     if detector is None:
         return [[] for _ in images]

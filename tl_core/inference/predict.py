@@ -1,6 +1,6 @@
-"""Classify images with a finished run. Needs no TensorFlow, so that it starts at once.
+"""Classify images with a trained run. Needs no TensorFlow, so that it starts quickly.
 
-The pixels are those of training: same decoding, size and resize, by the run's own settings.
+Images are preprocessed as in training: same decoding, size and resize, by the run's settings.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from tl_core.workspace import default_workspace
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a run says about one image.
+    """The prediction for one image.
 
-    ``name`` is the path or the name given. ``probabilities`` is (num_classes,) float32 in class
-    order, calibrated; ``top`` the most probable classes with their probabilities. An image that
-    cannot be read has None and no top, and ``error`` says why. ``is_none_of_these`` says that the
-    run takes it for none of its classes, and ``reasons`` why, in words; ``top`` then holds what
-    comes nearest.
+    ``name`` is its path or the given name. ``probabilities`` is (num_classes,) float32 in class
+    order, calibrated; ``top`` the most probable classes with their probabilities. For an image that
+    cannot be read they are None and empty, and ``error`` says why. If ``is_none_of_these``, the
+    image was rejected as none of the classes, and ``reasons`` says why; ``top`` still holds the
+    most probable classes.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Prediction:
     reasons: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return values that JSON can say: ``path`` with the answer, or with ``error``."""
+        """Return JSON-serialisable values: ``path`` with the prediction, or with ``error``."""
         if self.error is not None:
             return {"path": self.name, "error": self.error}
         return {
@@ -65,7 +65,7 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """A run made ready to classify; from :func:`load_predictor`. Threads may share it."""
+    """A run loaded for prediction by :func:`load_predictor`. Threads may share it."""
 
     run_dir: Path
     class_names: tuple[str, ...]
@@ -87,18 +87,18 @@ class Predictor:
 
         Args:
             images: any number; they are read and computed in batches.
-            top_k: how many classes ``top`` lists, at most as many as there are.
-            names: what to call the images; by default their paths, or ``image 1``, ``image 2``.
-            on_progress: told how many are done.
-            should_stop: asked between images.
+            top_k: number of classes in ``top``, limited to the number of classes.
+            names: names of the images; by default their paths, or ``image 1``, ``image 2``.
+            on_progress: called with the number of images done.
+            should_stop: polled between images.
 
         Returns:
-            One prediction an image, in order. An unreadable image has an ``error`` and does not
-            disturb the others.
+            One prediction per image, in order. An unreadable image has an ``error`` and does not
+            affect the others.
 
         Raises:
-            WeightsError: the backbone's weights are needed for the first time and cannot be had.
-            RunError: the run's weights do not fit its backbone.
+            WeightsError: the backbone's weights are not available.
+            RunError: the run's weights do not match its backbone.
             Stopped: ``should_stop`` returned True.
         """
         named = list(names) if names is not None else _names_of(images)
@@ -111,7 +111,7 @@ class Predictor:
         ]
 
     def answer(self, features: np.ndarray, top_k: int = 3) -> list[Prediction]:
-        """Classify by features (n, dim) float32 of the run's own backbone; names are empty."""
+        """Classify features (n, dim) float32 of the run's backbone; names are empty."""
         probabilities = self.reliability.calibration.apply(head_forward(self.weights, features))
         reasons = why_none_of_these(
             self.reliability.detector, features, probabilities, self.class_names
@@ -135,15 +135,15 @@ class Predictor:
 def load_predictor(
     run_dir: str | os.PathLike[str], cache_dir: str | os.PathLike[str] | None = None
 ) -> Predictor:
-    """Make a run ready to classify; one still in training answers with its best weights so far.
+    """Load a run for prediction; a run still in training uses its best weights so far.
 
     Args:
         run_dir: the run's folder, or that of an exported bundle, which is not trusted.
-        cache_dir: where converted backbones are kept; by default the default workspace's.
+        cache_dir: the cache folder; by default that of the default workspace.
 
     Raises:
         RunError: there is no such run, it has no weights yet, or it is damaged.
-        ExportError: the bundle is not sound.
+        ExportError: the bundle is invalid.
 
     Examples:
         >>> from tl_core import load_predictor
@@ -194,7 +194,7 @@ def load_head(run: Run) -> dict[str, np.ndarray]:
     """Return the weights of a run's best epoch so far.
 
     Raises:
-        RunError: it has none, or they do not answer with the run's classes.
+        RunError: it has none, or they do not match the run's classes.
     """
     if not run.is_loadable:
         raise RunError(
@@ -212,7 +212,7 @@ def load_head(run: Run) -> dict[str, np.ndarray]:
 
 
 def find_images(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """Return files as they are and, for folders, the image files at any depth, in natural order.
+    """Return the given files and, for folders, the image files at any depth, in natural order.
 
     Raises:
         DatasetError: a path does not exist, or a folder has no images.

@@ -1,4 +1,4 @@
-"""None of these: photos that a run should not name, and what turning them away costs and brings."""
+"""Reject photos that belong to none of a run's classes, and choose the thresholds for it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def why_none_of_these(
     probabilities: np.ndarray,
     class_names: Sequence[str],
 ) -> list[tuple[str, ...]]:
-    """Return for each photo why it is none of the classes; nothing for one that is accepted.
+    """Return for each photo why it is rejected; empty for an accepted photo.
 
     Args:
-        detector: what the run knows; None accepts everything.
+        detector: the run's detector; None accepts everything.
         features: (n, dim) float32.
         probabilities: (n, num_classes) float32, calibrated.
         class_names: in class order.
@@ -56,10 +56,10 @@ def why_none_of_these(
 
 
 def set_target(run_dir: str | os.PathLike[str], target: float) -> Thresholds:
-    """Choose and keep the thresholds that reject this share of photos of the known classes.
+    """Choose and save the thresholds that reject this share of photos of the known classes.
 
     Raises:
-        RunError: the run does not know its images yet; evaluate it first.
+        RunError: the run has no detector yet; evaluate it first.
         ConfigError: the share is not in [0, 0.5].
     """
     path = Path(run_dir)

@@ -1,7 +1,7 @@
-"""The temperature of a run and the photos it knows: read with it, computed where they are missing.
+"""The temperature and out-of-distribution detector of a run: loaded, or computed if missing.
 
-Runs write both when their training ends. Older runs, those that were interrupted and fine-tuned
-ones get what is missing when they are first evaluated, from their own training data.
+Runs write both when training ends. For older, interrupted and fine-tuned runs they are computed
+from the training data when the run is first evaluated.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from tl_core.runs.weights import feature_spec_of
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """What a run says about its own answers; ``known`` is None where it does not know."""
+    """Calibration and detector of a run; ``known`` is None if it has no detector."""
 
     calibration: Calibration = NOT_CALIBRATED
     detector: OODDetector | None = None
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing is missing."""
+        """Whether both are available."""
         return self.calibration is not NOT_CALIBRATED and self.detector is not None
 
 
 def load_reliability(run: Run, weights: Mapping[str, np.ndarray]) -> Reliability:
-    """Read what is there and belongs to these weights of the head.
+    """Load what is saved for these weights of the head.
 
     Raises:
         RunError: it was written by a newer version.
@@ -43,7 +43,7 @@ def load_reliability(run: Run, weights: Mapping[str, np.ndarray]) -> Reliability
     digest = weights_digest(weights)
     calibration = load_calibration(run.run_dir, digest)
     if calibration is None:
-        return Reliability()  # without the temperature the thresholds would mean something else
+        return Reliability()  # the thresholds are only valid together with the temperature
     return Reliability(calibration, load_detector(run.run_dir, digest))
 
 
@@ -55,22 +55,22 @@ def complete_reliability(
     cache_dir: Path,
     monitor: Monitor = SILENT,
 ) -> Reliability:
-    """Return the run's reliability, computing and keeping what is missing.
+    """Return the run's reliability, computing and saving what is missing.
 
-    A run still in training is only read: its weights may change at any moment.
+    Nothing is computed for a run still in training, since its weights may change at any moment.
 
     Args:
         run: a run with weights.
-        weights: its head's.
+        weights: the weights of its head.
         index: the images of the folder it was trained on.
-        cache_dir: where features are kept.
+        cache_dir: the cache folder.
         monitor: reports the features.
 
     Raises:
-        DatasetError: the training or validation images are gone.
+        DatasetError: the training or validation images are missing.
         Stopped: ``monitor`` was asked to stop.
     """
-    # Only here, for classifying has to start at once.
+    # Imported here, so that prediction starts quickly.
     from tl_core.features.extract import extract_features
     from tl_core.runs.image_selection import select_part
     from tl_core.training.reliability import write_calibration, write_detector

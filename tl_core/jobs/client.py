@@ -1,6 +1,6 @@
-"""Asks the worker for work and says how far it is, for pages that must not wait.
+"""Queue jobs and read their progress, without waiting for them.
 
-Work about a data folder is named by its kind, the settings that decide the result, and the folder.
+A job about a data folder is identified by its kind, the relevant settings, and the folder.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from tl_core.workspace import Workspace
 def submit(
     workspace: Workspace, kind: str, payload: Mapping[str, Any], run_dir: Path | None = None
 ) -> Job:
-    """Queue a job at the priority of its kind, and see that there is a worker.
+    """Queue a job at the priority of its kind, and make sure that a worker runs.
 
-    A job without a run of its own is queued once, however often it is asked for.
+    A job without a run is queued only once, however often it is requested.
     """
     row = KINDS[kind]
     job = JobQueue(workspace).submit(
@@ -40,21 +40,21 @@ def submit(
 def request(
     workspace: Workspace, kind: str, config: TrainConfig, data_dir: Path | str, **more: Any
 ) -> Job:
-    """Queue work about a data folder unless it is there already."""
+    """Queue a job about a data folder unless it is queued already."""
     return submit(workspace, kind, _payload(workspace, kind, config, data_dir, **more))
 
 
 def find(
     workspace: Workspace, kind: str, config: TrainConfig, data_dir: Path | str, **more: Any
 ) -> Job | None:
-    """Return the job that does this work, or None when it is not in the queue."""
+    """Return the job, or None if it is not in the queue."""
     return JobQueue(workspace).find(kind, _payload(workspace, kind, config, data_dir, **more))
 
 
 def state_of(
     workspace: Workspace, kind: str, config: TrainConfig, data_dir: Path | str, **more: Any
 ) -> JobState | None:
-    """Return how far the work is for a page that shows it, or None when it is not in the queue."""
+    """Return the progress of a job that a page shows, or None if it is not in the queue."""
     job = find(workspace, kind, config, data_dir, **more)
     return None if job is None else JobQueue(workspace).watch(job)
 
@@ -62,7 +62,7 @@ def state_of(
 def stop(
     workspace: Workspace, kind: str, config: TrainConfig, data_dir: Path | str, **more: Any
 ) -> None:
-    """Ask for the end of the work."""
+    """Request the job to stop."""
     job = find(workspace, kind, config, data_dir, **more)
     if job is not None:
         JobQueue(workspace).request_stop(job.id)
@@ -80,7 +80,7 @@ def evaluation(
 
 
 def job_about(workspace: Workspace, kind: str, data_dir: Path) -> Job | None:
-    """Return the first job of a kind about that folder, with whatever settings; None without."""
+    """Return the first job of a kind about that folder, with any settings, or None."""
     wanted = workspace.relative(data_dir)
     jobs = JobQueue(workspace).jobs()
     return next(

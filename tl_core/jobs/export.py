@@ -1,4 +1,4 @@
-"""Exports from the outside: ask the worker for one, say how far it is, stop it."""
+"""Queue exports of runs, read their progress and stop them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tl_core.workspace import Workspace
 
 
 def request_export(workspace: Workspace, run: Run, format_name: str) -> None:
-    """Queue an export of a run unless it is queued already; an earlier result goes.
+    """Queue an export of a run unless it is queued already; deletes an earlier result.
 
     Raises:
         ConfigError: there is no such format.
@@ -26,14 +26,14 @@ def request_export(workspace: Workspace, run: Run, format_name: str) -> None:
 
 
 def export_state(workspace: Workspace, run: Run, format_name: str) -> JobState | None:
-    """Return how far an export is; None when none is queued."""
+    """Return the progress of an export; None if it is not queued."""
     queue = JobQueue(workspace)
     job = queue.find(EXPORT, _payload(workspace, run, format_name))
     return None if job is None else queue.state(job)
 
 
 def stop_export(workspace: Workspace, run: Run, format_name: str) -> None:
-    """End an export; nothing of it is kept."""
+    """Stop an export and discard it."""
     queue = JobQueue(workspace)
     if (job := queue.find(EXPORT, _payload(workspace, run, format_name))) is not None:
         queue.request_stop(job.id)

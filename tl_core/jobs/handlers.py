@@ -1,6 +1,6 @@
-"""What the worker can do: one row a kind of job, and the functions that do them.
+"""The kinds of jobs of the worker, and the functions that run them.
 
-A kind is added by one row in :data:`KINDS` and one function. Its jobs are queued with
+To add a kind, add a row to :data:`KINDS` and a function. Its jobs are queued with
 :func:`tl_core.jobs.client.submit`.
 """
 
@@ -51,12 +51,12 @@ EVALUATE, MEASURE_SPEED = "evaluate", "measure_speed"
 FIND_LR = "find_lr"
 EXPORT = "export"
 SWEEP = "sweep"
-"""The kind of the job that does a search, and what its payload calls the search."""
+"""The kind of search jobs, also the key of the search in their payload."""
 
 
 @dataclass(frozen=True)
 class JobContext:
-    """What a kind of job is given. ``monitor`` is to be checked several times a second."""
+    """The argument of job functions, which check ``monitor`` several times a second."""
 
     workspace: Workspace
     job: Job
@@ -64,32 +64,32 @@ class JobContext:
 
     @property
     def config(self) -> TrainConfig:
-        """The settings that the job was asked for with."""
+        """The settings of the job."""
         return TrainConfig.create(self.job.payload["config"])
 
     @property
     def data_dir(self) -> Path:
-        """The data folder that the job is about."""
+        """The data folder of the job."""
         return self.workspace.resolve(self.job.payload["data_dir"])
 
     def load_dataset(self) -> DatasetIndex:
-        """Return the job's data folder under the decisions about it."""
+        """Return the images of the job's data folder, with decisions applied."""
         layout = self.job.payload.get("config", {}).get("layout")
         return load_dataset(self.data_dir, self.workspace, layout, monitor=self.monitor)
 
 
 @dataclass(frozen=True)
 class JobKind:
-    """How jobs of one kind are queued and done.
+    """How jobs of one kind are queued and run.
 
     Attributes:
-        run: does one.
-        priority: a higher number goes first; what only prepares or looks ahead is below 0.
-        gives_way: whether it is interrupted for more urgent jobs and goes on later.
-        needs_user: whether it waits while the app is closed, and goes before others while a page
-            that shows it is open. Trainings and searches do not.
-        alongside: whether it is done beside a job that does not give way, such as a training.
-        settings: the settings that decide its result, so that equal wishes are one job.
+        run: runs a job.
+        priority: a higher number goes first; precomputation is below 0.
+        gives_way: whether it is interrupted for more urgent jobs and resumed later.
+        needs_user: whether it waits while the app is closed, and takes precedence while a page
+            shows it. False for trainings and searches.
+        alongside: whether it runs in parallel with a job that does not give way.
+        settings: the settings that its result depends on; requests with equal ones are one job.
     """
 
     run: Callable[[JobContext], None]
@@ -105,14 +105,14 @@ def run_train(context: JobContext) -> None:
     if context.job.run_dir is None:
         raise RunError("Expected a training job to name its run.")
     run = Run(context.job.run_dir)
-    if run.state == "queued":  # otherwise it was deleted or cancelled meanwhile
+    if run.state == "queued":  # unless it was deleted or cancelled meanwhile
         train_queued(
             run, should_stop=context.monitor.is_stopped, cache_dir=context.workspace.cache_dir
         )
 
 
 def run_features(context: JobContext) -> None:
-    """Fill the feature cache with what a training of this config and data would need."""
+    """Compute and cache the features that training with this config and data would need."""
     config, index = context.config, context.load_dataset()
     load_features(
         config,
@@ -124,7 +124,7 @@ def run_features(context: JobContext) -> None:
 
 
 def run_explore(context: JobContext) -> None:
-    """Look at a data folder as it is on disk, with the backbone's features."""
+    """Analyse a data folder, without decisions applied, with the backbone's features."""
     index = scan_dataset(
         context.data_dir,
         kept_layout(context.workspace, context.data_dir),
@@ -139,7 +139,7 @@ def run_explore(context: JobContext) -> None:
 
 
 def run_curve(context: JobContext) -> None:
-    """Measure the learning curve of a data folder under the decisions about it."""
+    """Measure the learning curve of a data folder, with decisions applied."""
     index = context.load_dataset()
     files = ExploreFiles(
         context.workspace.cache_dir, index, FeatureSpec.from_config(context.config)
@@ -149,7 +149,7 @@ def run_curve(context: JobContext) -> None:
 
 
 def run_augment_effect(context: JobContext) -> None:
-    """Measure how strong an augmentation is for a data folder under the decisions about it."""
+    """Measure the effect of an augmentation on a data folder, with decisions applied."""
     workspace, config, index = context.workspace, context.config, context.load_dataset()
     files = EffectFiles(workspace.cache_dir, index, config)
     with record_failure(partial(files.explore.write_failure, AUGMENT_EFFECT)):
@@ -165,7 +165,7 @@ def run_augment_effect(context: JobContext) -> None:
 
 
 def run_search(context: JobContext) -> None:
-    """Try the heads of the job's search; when it gives way to another job, it waits again."""
+    """Run the job's search; if it gives way to another job, it is queued again."""
     sweep = Sweep(context.workspace.sweeps_dir / str(context.job.payload[SWEEP]))
     if sweep.state != "queued":  # deleted or cancelled meanwhile
         return
@@ -179,7 +179,7 @@ def run_search(context: JobContext) -> None:
 
 
 def run_find_lr(context: JobContext) -> None:
-    """Test which learning rate suits the settings of the job."""
+    """Run a learning-rate test with the settings of the job."""
     config, index = context.config, context.load_dataset()
     cache_dir = context.workspace.cache_dir
     kept = RangeFile(cache_dir, index, config)
@@ -188,7 +188,7 @@ def run_find_lr(context: JobContext) -> None:
 
 
 def run_export(context: JobContext) -> None:
-    """Write a run in the format of the job, and prove that it agrees with the app."""
+    """Export a run in the format of the job, and verify that it agrees with the app."""
     name = context.job.payload["format"]
     run = Run(context.workspace.resolve(context.job.payload["run"]))
     if not run.run_dir.is_dir():  # deleted meanwhile
@@ -204,9 +204,9 @@ def run_export(context: JobContext) -> None:
 
 
 def run_evaluate(context: JobContext) -> None:
-    """Evaluate the job's run on a part of its own data or on another folder, and keep the result.
+    """Evaluate the job's run on a part of its own data or on another folder, and save the result.
 
-    The payload that names run, part and folder is made by :func:`tl_core.jobs.client.evaluation`.
+    The payload with run, part and folder is created by :func:`tl_core.jobs.client.evaluation`.
     """
     workspace, payload = context.workspace, context.job.payload
     cache_dir = workspace.cache_dir
@@ -236,9 +236,9 @@ def run_measure_speed(context: JobContext) -> None:
 
 @contextmanager
 def record_failure(keep: Callable[[str], None]) -> Iterator[None]:
-    """Give ``keep`` the reason when the work inside fails, for the page that asked for it.
+    """Context manager that passes the reason of a failure to ``keep``, to show it on a page.
 
-    A stop is no failure. Of a bug only that there was one is kept, the log has the rest.
+    A stop is not a failure. For unexpected errors the message is generic; the log has details.
     """
     try:
         yield
@@ -250,7 +250,7 @@ def record_failure(keep: Callable[[str], None]) -> Iterator[None]:
 
 
 def work_folder(workspace: Workspace, job: Job) -> WorkFolder | None:
-    """Return the run or the search of a job; None for jobs that have no such folder."""
+    """Return the run or the search of a job; None for jobs without one."""
     if job.run_dir is not None:
         return Run(job.run_dir)
     if job.kind == SWEEP and SWEEP in job.payload:
@@ -273,7 +273,7 @@ KINDS: dict[str, JobKind] = {
     SWEEP: JobKind(run_search, priority=-5, gives_way=True),
     AUGMENT_EFFECT: JobKind(
         run_augment_effect,
-        priority=-5,  # someone waits for it, so before what is computed in advance
+        priority=-5,  # a user waits for it, so it goes before precomputation
         gives_way=True,
         needs_user=True,
         settings=_only(*_PIXELS, "augment", "seed"),
@@ -295,6 +295,6 @@ KINDS: dict[str, JobKind] = {
 
 
 def num_unattended(workspace: Workspace) -> int:
-    """Return how many jobs are done also while the app is closed: trainings and searches."""
+    """Return how many jobs run even while the app is closed: trainings and searches."""
     jobs = JobQueue(workspace).jobs()
     return sum(job.kind in KINDS and not KINDS[job.kind].needs_user for job in jobs)

@@ -1,9 +1,9 @@
-"""The queue of jobs: one small file a job, so that it outlives every process.
+"""The queue of jobs: one small file per job, independent of any process.
 
-``<id>.waiting.json`` becomes ``<id>.active.json`` by rename when the worker takes the job, and
-goes when the job is over: what came out lies in the run directory. ``<id>.stop`` asks an active
-job to stop, ``<id>.progress.json`` says how far it is. The time of a job's file is when a page
-last asked for it: what a page shows goes before what no page shows any more.
+``<id>.waiting.json`` is renamed to ``<id>.active.json`` when the worker takes the job, and deleted
+when the job is over; results are in the run directory. ``<id>.stop`` requests an active job to
+stop, ``<id>.progress.json`` is its progress. The modification time of a job's file is when a page
+last requested it: jobs shown on a page go before those no longer shown.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from tl_core.workspace import Workspace
 
 _WAITING = ".waiting.json"
 _ACTIVE = ".active.json"
-_IN_VIEW_SECONDS = 10.0  # a page that shows a job asks for it about once a second
-_OUT_OF_VIEW = 1000  # taken from the priority, so that all that is shown goes first
-_MAX_YIELDS = 3  # a job that gave way so often gives way to nothing but trainings
+_IN_VIEW_SECONDS = 10.0  # a page requests the jobs it shows about once per second
+_OUT_OF_VIEW = 1000  # subtracted from the rank of jobs that no page shows
+_MAX_YIELDS = 3  # a job that gave way this often gives way to trainings only
 _ID = re.compile(r"[0-9]+-[0-9a-f]+")
 
 
 @dataclass(frozen=True)
 class Job:
-    """Work for the worker process.
+    """A job of the worker process.
 
     Attributes:
         id: sorts by age.
-        kind: what to do.
-        payload: with what.
-        run_dir: the run that it trains, if it does.
+        kind: a key of :data:`~tl_core.jobs.handlers.KINDS`.
+        payload: its arguments.
+        run_dir: the run that it trains, if any.
         priority: a higher number goes first.
-        active: whether the worker is at it.
-        needs_user: whether it is only for a page that shows it.
+        active: whether the worker is running it.
+        needs_user: whether it is only useful to a page that shows it.
         num_yields: how often it gave way to other jobs.
-        asked: when a page last asked for it, in seconds since the epoch.
+        asked: when a page last requested it, in seconds since the epoch.
     """
 
     id: str
@@ -57,15 +57,15 @@ class Job:
 
     @property
     def is_in_view(self) -> bool:
-        """Whether a page shows it, or it is not only for a page."""
+        """Whether a page shows it, or it does not need one."""
         return not self.needs_user or time.time() - self.asked < _IN_VIEW_SECONDS
 
     @property
     def rank(self) -> int:
-        """What decides the order of jobs, and which gives way: a higher number goes first.
+        """The rank of the job: a higher one goes first, and a lower one gives way to it.
 
-        What a page shows goes before what no page shows. A job that gave way a few times goes
-        before all but trainings, so that it ends.
+        Jobs shown on a page go before others. A job that gave way a few times goes before all but
+        trainings, so that it can finish.
         """
         rank = self.priority if self.num_yields < _MAX_YIELDS else max(self.priority, -1)
         return rank if self.is_in_view else rank - _OUT_OF_VIEW
@@ -73,14 +73,14 @@ class Job:
 
 @dataclass(frozen=True)
 class JobState:
-    """Whether the worker is at a job, and what it last reported: stage, done, total, seconds."""
+    """Whether a job is running, and its last progress: stage, done, total, seconds."""
 
     is_active: bool
     progress: dict[str, Any]
 
 
 class JobQueue:
-    """The jobs of a workspace. Any process may submit and stop; only the worker takes."""
+    """The jobs of a workspace. Any process may submit and stop jobs; only the worker takes them."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -96,10 +96,10 @@ class JobQueue:
         unique: bool = False,
         needs_user: bool = False,
     ) -> Job:
-        """Put a job at the end of those of its rank.
+        """Add a job after those of its rank.
 
-        With ``unique`` a job of the same kind and payload that is there already is returned, and
-        counts as asked for again.
+        With ``unique``, an existing job of the same kind and payload is returned and counts as
+        requested again.
         """
         if unique and (there := self.find(kind, payload)) is not None:
             self._touch(there.id)
@@ -127,7 +127,7 @@ class JobQueue:
         return job
 
     def jobs(self) -> list[Job]:
-        """Return the jobs in the order in which they will be done, active ones first."""
+        """Return the jobs in the order in which they will run, active ones first."""
         try:
             names = sorted(path.name for path in self._dir.iterdir())
         except FileNotFoundError:
@@ -139,7 +139,7 @@ class JobQueue:
         )
 
     def job_of(self, run_dir: Path) -> Job | None:
-        """Return the job that trains this run, or None when there is none any more."""
+        """Return the job that trains this run, or None."""
         wanted = run_dir.absolute()
         return next((job for job in self.jobs() if job.run_dir == wanted), None)
 
@@ -150,18 +150,18 @@ class JobQueue:
         return next((job for job in jobs if job.kind == kind and job.payload == wanted), None)
 
     def state(self, job: Job) -> JobState:
-        """Return how far a job is."""
+        """Return the state of a job."""
         return JobState(job.active, self.progress(job.id))
 
     def watch(self, job: Job) -> JobState:
-        """Return how far a job is for a page that shows it, which brings it forward."""
+        """Return the state of a job that a page shows, which raises its rank."""
         self._touch(job.id)
         return self.state(job)
 
     def position(self, job_id: str) -> int | None:
-        """Return how many jobs come before it, 0 for the active one; None when it is over.
+        """Return how many jobs come before it, 0 for the active one; None if it is over.
 
-        An active job that has to give way to it is not counted.
+        An active job that will give way to it is not counted.
         """
         jobs = self.jobs()
         this = next((job for job in jobs if job.id == job_id), None)
@@ -171,7 +171,7 @@ class JobQueue:
         return sum(not (job.active and job.rank < this.rank) for job in before)
 
     def request_stop(self, job_id: str) -> None:
-        """Ask for the end of a job: a waiting one goes at once, an active one soon."""
+        """Request a job to stop: a waiting one is removed at once, an active one stops soon."""
         write_bytes(self._path(job_id, ".stop"), b"")  # first, for the worker may take it now
         with suppress(FileNotFoundError):
             retry_on_windows_lock(self._path(job_id, _WAITING).unlink)
@@ -180,22 +180,22 @@ class JobQueue:
                 retry_on_windows_lock(self._path(job_id, ".stop").unlink)
 
     def progress(self, job_id: str) -> dict[str, Any]:
-        """Return what the active job last reported; empty before its first report."""
+        """Return the last progress of an active job; empty before its first report."""
         with suppress(OSError, ValueError):
             return dict(read_json(self._path(job_id, ".progress.json")))
         return {}
 
     def take(self, *, without_kinds: Collection[str] = ()) -> Job | None:
-        """Take the next job of another kind than these, which becomes active; for the worker."""
+        """Take the next job, except of the given kinds, and make it active; for the worker."""
         for job in self.jobs():
             if not job.active and job.kind not in without_kinds:
-                with suppress(FileNotFoundError):  # cancelled this very moment: try the next
+                with suppress(FileNotFoundError):  # just cancelled: try the next
                     self._rename(job.id, _WAITING, _ACTIVE)
                     return replace(job, active=True)
         return None
 
     def put_back(self, job: Job, *, gave_way: bool = False) -> None:
-        """Make an active job wait again, in its old place; ``gave_way`` is counted."""
+        """Return an active job to its place in the queue; ``gave_way`` is counted."""
         with suppress(FileNotFoundError):
             if gave_way:
                 path = self._path(job.id, _ACTIVE)
@@ -205,23 +205,23 @@ class JobQueue:
             self._rename(job.id, _ACTIVE, _WAITING)
 
     def finish(self, job_id: str) -> None:
-        """Remove what is left of a job."""
+        """Remove the files of a finished job."""
         for suffix in (_WAITING, _ACTIVE, ".stop", ".progress.json"):
             with suppress(FileNotFoundError):
                 retry_on_windows_lock(self._path(job_id, suffix).unlink)
 
     def report(self, job_id: str, progress: Mapping[str, Any]) -> None:
-        """Say how far an active job is."""
+        """Save the progress of an active job."""
         write_json(self._path(job_id, ".progress.json"), dict(progress))
 
     def is_stop_requested(self, job_id: str) -> bool:
-        """Whether an active job was asked to stop."""
+        """Whether an active job was requested to stop."""
         return self._path(job_id, ".stop").exists()
 
     def must_give_way(self, job: Job) -> bool:
-        """Whether a job of a higher rank waits."""
+        """Whether a job of a higher rank is waiting."""
         jobs = self.jobs()
-        now = next((one for one in jobs if one.id == job.id), job)  # pages may have asked for it
+        now = next((one for one in jobs if one.id == job.id), job)  # as now requested by pages
         return any(other.rank > now.rank and not other.active for other in jobs)
 
     def _touch(self, job_id: str) -> None:
@@ -235,11 +235,11 @@ class JobQueue:
 
     def _path(self, job_id: str, suffix: str) -> Path:
         if not _ID.fullmatch(job_id):
-            raise ValueError(f"'{job_id}' is no job id")
+            raise ValueError(f"'{job_id}' is not a job id")
         return self._dir / f"{job_id}{suffix}"
 
     def _read(self, name: str) -> Job | None:
-        """Read a job's file; None when it was just taken or is no job of ours."""
+        """Read a job's file; None if it was just taken or is not a valid job."""
         try:
             path = self._dir / name
             stored, asked = read_json(path), path.stat().st_mtime

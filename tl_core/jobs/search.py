@@ -1,4 +1,4 @@
-"""Searches and learning-rate tests from the outside: ask the worker for them, without waiting."""
+"""Queue searches and learning-rate tests, and read their progress, without waiting."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tl_core.workspace import Workspace
 
 
 def check_sweep(config: SweepConfig, base: TrainConfig, data_dir: Path | str) -> None:
-    """Refuse at once what could only fail in the worker.
+    """Check a search before it is queued.
 
     Raises:
         ConfigError: a backbone is unknown, or does not suit the image size.
-        DatasetError: there is no such folder, or nothing in it.
+        DatasetError: the folder is missing or empty.
     """
     for backbone in config.backbone or (base.backbone,):
         training_jobs.check_start(base.updated(backbone=backbone), Path(data_dir))
@@ -35,7 +35,7 @@ def start_sweep(
 
     Raises:
         ConfigError: there are too many combinations, or a backbone does not suit the image size.
-        DatasetError: there is no such folder, or nothing in it.
+        DatasetError: the folder is missing or empty.
     """
     check_sweep(config, base, data_dir)
     sweep = create_sweep(workspace, config, base, data_dir)
@@ -44,36 +44,36 @@ def start_sweep(
 
 
 def job_of(sweep: Sweep) -> Job | None:
-    """Return the job that does a search, or None when there is none any more."""
+    """Return the job of a search, or None."""
     return JobQueue(sweep.workspace).find(SWEEP, {SWEEP: sweep.id})
 
 
 def delete_sweep(sweep: Sweep) -> None:
-    """Delete a search's folder; from the first moment on it is no longer listed.
+    """Delete a search's folder; it disappears from lists at once.
 
     Raises:
-        RunError: it is under way or waits for its turn, or there is no such folder.
+        RunError: it is running or queued, or there is no such folder.
     """
     if sweep.state == "running" or job_of(sweep) is not None:
-        raise RunError("This search is under way. Stop it, then delete it.")
+        raise RunError("This search is running. Stop it, then delete it.")
     delete_work(sweep)
 
 
 def check_resumable(workspace: Workspace, sweep: Sweep) -> None:
-    """Refuse to go on with a search that has nothing left to try, or is being done.
+    """Check that a search ended early, so that it can be resumed.
 
     Raises:
-        RunError: it is finished, under way, or cannot be read.
+        RunError: it is finished or running, or cannot be read.
     """
     if job_of(sweep) is not None or sweep.state in ("running", "finished", "damaged"):
         raise RunError(f"Expected a search that ended early, but '{sweep.id}' is {sweep.state}.")
 
 
 def resume_sweep(workspace: Workspace, sweep: Sweep) -> None:
-    """Queue the heads of a search that ended early and were not tried yet.
+    """Queue the remaining heads of a search that ended early.
 
     Raises:
-        RunError: it is finished, under way, or cannot be read.
+        RunError: it is finished or running, or cannot be read.
     """
     check_resumable(workspace, sweep)
     update_status(sweep.sweep_dir, state="queued", message="")
@@ -81,7 +81,7 @@ def resume_sweep(workspace: Workspace, sweep: Sweep) -> None:
 
 
 def stop_sweep(workspace: Workspace, sweep: Sweep) -> None:
-    """Ask for the end of a search; the heads tried so far are kept."""
+    """Stop a search; the heads tried so far are kept."""
     job = job_of(sweep)
     if job is None and sweep.state == "running":
         raise RunError("This search is not the studio's. Stop it where it was started.")
@@ -92,29 +92,29 @@ def stop_sweep(workspace: Workspace, sweep: Sweep) -> None:
 
 
 def sweep_progress(workspace: Workspace, sweep: Sweep) -> JobState | None:
-    """Return how far the search's job is, or None when there is none."""
+    """Return the progress of a search's job, or None if there is none."""
     job = job_of(sweep)
     return None if job is None else JobQueue(workspace).state(job)
 
 
 def request_range_test(workspace: Workspace, config: TrainConfig, data_dir: Path | str) -> None:
-    """Queue a learning-rate test of these settings unless it is there already.
+    """Queue a learning-rate test of these settings unless it is queued already.
 
     Raises:
         ConfigError: the backbone is unknown or the image size does not suit it.
-        DatasetError: there is no such folder, or nothing in it.
+        DatasetError: the folder is missing or empty.
     """
     training_jobs.check_start(config, Path(data_dir))
     client.request(workspace, FIND_LR, config, data_dir)
 
 
 def stop_range_test(workspace: Workspace, config: TrainConfig, data_dir: Path | str) -> None:
-    """Ask for the end of the test of these settings."""
+    """Stop the test of these settings."""
     client.stop(workspace, FIND_LR, config, data_dir)
 
 
 def range_test_progress(
     workspace: Workspace, config: TrainConfig, data_dir: Path | str
 ) -> JobState | None:
-    """Return how far the test of these settings is, or None when it is not in the queue."""
+    """Return the progress of the test of these settings, or None if it is not queued."""
     return client.state_of(workspace, FIND_LR, config, data_dir)

@@ -1,7 +1,7 @@
-"""Training from the outside: start it, stop it, prepare for it, without waiting for it.
+"""Start, stop and prepare training in the worker, without waiting for it.
 
-Everything here returns at once or within two seconds, needs no TensorFlow, and finds its truth on
-disk, so that a page may be closed, reloaded or served by a restarted server.
+Everything here returns within two seconds, needs no TensorFlow, and reads its state from disk, so
+that a page may be closed, reloaded or served by a restarted server.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ _POLL_SECONDS = 0.05
 def start_training(
     workspace: Workspace, config: TrainConfig, data_dir: Path | str, name: str | None = None
 ) -> Run:
-    """Queue a training run and return it at once; the worker does the rest.
+    """Queue a training run and return it at once; the worker trains it.
 
     Raises:
         ConfigError: the backbone is unknown or the image size does not suit it.
-        DatasetError: there is no such folder, or nothing in it.
+        DatasetError: the folder is missing or empty.
     """
     check_start(config, Path(data_dir))
     config = with_kept_layout(config, workspace, data_dir)
@@ -70,10 +70,10 @@ def start_training(
 
 
 def resume_training(workspace: Workspace, run: Run) -> None:
-    """Queue a run that was stopped, failed or was interrupted; it goes on where it was.
+    """Queue a run that was stopped, failed or interrupted, to be resumed.
 
     Raises:
-        RunError: it is finished, waits already, or is being trained.
+        RunError: the run is finished, queued, or being trained.
     """
     queue_again(run)
     submit(workspace, TRAIN, {}, run.run_dir)
@@ -85,8 +85,8 @@ def continue_training(
     """Queue a new run that fine-tunes from a run's best weights, and return it at once.
 
     Raises:
-        ConfigError: the changes ask for other layers or another split, or leave all frozen.
-        RunError: the run cannot be started from.
+        ConfigError: the changes need other layers or another split, or train no block.
+        RunError: the run cannot be continued.
     """
     check_settings(run.config.updated(**changes))
     new = continue_run(run, changes, name=name)
@@ -95,33 +95,33 @@ def continue_training(
 
 
 def prepare_features(workspace: Workspace, config: TrainConfig, data_dir: Path | str) -> Job:
-    """Queue the computing of the features this training would need, behind all training.
+    """Queue the extraction of the features that this training would need, after all training.
 
-    A page calls it once the data is known, so that Start finds them done. Asking again while
-    the same job is there changes nothing.
+    A page calls it once the data is known, so that training can start with cached features. Calling
+    it again while the job exists has no effect.
 
     Raises:
         ConfigError: the backbone is unknown or the image size does not suit it.
-        DatasetError: there is no such folder, or nothing in it.
+        DatasetError: the folder is missing or empty.
     """
     check_start(config, Path(data_dir))
     return request(workspace, FEATURES, config, data_dir)
 
 
 def queue_position(workspace: Workspace, run: Run) -> int | None:
-    """Return how many jobs come before the run's, 0 for the active one; None when it has none."""
+    """Return how many jobs come before the run's, 0 if it is active; None if it has no job."""
     queue = JobQueue(workspace)
     job = queue.job_of(run.run_dir)
     return None if job is None else queue.position(job.id)
 
 
 def stop_run(workspace: Workspace, run: Run) -> None:
-    """Stop a run within two seconds, keeping its best weights; a waiting one is cancelled.
+    """Stop a run within two seconds, keeping its best weights; a queued one is cancelled.
 
-    A worker that is too busy to react, as within an import, is ended, and a new one started.
+    A worker that does not react, for example during an import, is killed and a new one started.
 
     Raises:
-        RunError: another process than the workspace's worker trains it.
+        RunError: the run is trained by another process than the workspace's worker.
     """
     queue = JobQueue(workspace)
     job = queue.job_of(run.run_dir)
@@ -131,7 +131,7 @@ def stop_run(workspace: Workspace, run: Run) -> None:
                 f"Run '{run.name}' is trained by process {run.status['pid']}, not by the studio. "
                 "Stop it where it was started."
             )
-        if run.state == "queued":  # its job was lost, so nothing will ever train it
+        if run.state == "queued":  # its job was lost, so it will never be trained
             end_run(run.run_dir, "stopped", _stop_message(run))
         return
     queue.request_stop(job.id)
@@ -144,7 +144,7 @@ def stop_run(workspace: Workspace, run: Run) -> None:
 
 
 def _has_ended(queue: JobQueue, run: Run) -> bool:
-    """Wait a moment for the worker to let go of the run; False when it does not."""
+    """Wait briefly for the worker to end the run; return False if it does not."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline:
         job = queue.job_of(run.run_dir)
@@ -163,11 +163,11 @@ def _stop_message(run: Run) -> str:
 
 
 def check_start(config: TrainConfig, data_dir: Path) -> None:
-    """Refuse at once what could only fail in the worker.
+    """Check a training before it is queued.
 
     Raises:
         ConfigError: as :func:`~tl_core.backbones.blocks.check_settings`.
-        DatasetError: there is no such folder, or nothing in it.
+        DatasetError: the folder is missing or empty.
     """
     check_settings(config)
     if not data_dir.is_dir():

@@ -1,8 +1,8 @@
-"""The worker process: loads everything slow ahead of need, then does one job after another.
+"""The worker process: preloads slow imports, then runs one job after another.
 
-Started by :func:`tl_core.jobs.training.ensure_worker`; one lives for each workspace. It leaves when
-it had nothing to do for long, when the processes that use it have ended and no training or search
-is left, or when its workspace is gone.
+Started by :func:`tl_core.jobs.worker_client.ensure_worker`, one per workspace. It exits after a
+long idle time, when the processes that use it have ended and no training or search is queued, or
+when its workspace was deleted.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ from tl_core.progress import Monitor
 from tl_core.runs.files import end_run
 from tl_core.workspace import Workspace
 
-_NICENESS = 10  # a page then answers about as fast among busy workers as on an idle machine
+_NICENESS = 10  # pages then respond about as fast as on an idle machine
 
 
 def run_at_low_priority(work: Callable[[], None]) -> None:
-    """Do ``work`` at low priority and return when it is done.
+    """Run ``work`` at low priority and return when it is done.
 
-    On Linux each thread has a priority of its own, which it may lower but not raise, and hands on
-    to the threads it starts. So a thread is started for the work alone. Elsewhere the work is done
-    as any other.
+    On Linux each thread has its own priority, which can be lowered but not raised and is inherited
+    by the threads it starts, so ``work`` runs in a separate thread. On other systems it runs at
+    normal priority.
 
     Raises:
-        Exception: whatever ``work`` raised.
+        Exception: an error of ``work``.
     """
     if sys.platform != "linux":
         work()
@@ -62,7 +62,7 @@ def run_at_low_priority(work: Callable[[], None]) -> None:
 
 
 def _lower_own_priority() -> None:
-    with suppress(OSError):  # a system may refuse; then the work is done as any other
+    with suppress(OSError):  # if not permitted, the work runs at normal priority
         own = os.getpriority(os.PRIO_PROCESS, 0)
         os.setpriority(os.PRIO_PROCESS, 0, max(own, _NICENESS))
 
@@ -71,10 +71,10 @@ _log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.1
 _HEARTBEAT_SECONDS = 1.0
-_LOCK_SECONDS = 10.0  # how long a predecessor that was told to leave may take
+_LOCK_SECONDS = 10.0  # how long to wait for a previous worker that is exiting
 _REPORT_SECONDS = 0.5
 _USERS_SECONDS = 1.0
-_UNUSED_SECONDS = 2.0  # a server that is started again finds its worker
+_UNUSED_SECONDS = 2.0  # so that a restarted server finds its worker
 
 
 def run_worker(
@@ -84,16 +84,16 @@ def run_worker(
     idle_seconds: float | None = None,
     kinds: Mapping[str, JobKind] | None = None,
 ) -> None:
-    """Work until there was nothing to do for ``idle_seconds``; not at all if another worker does.
+    """Run jobs until idle for ``idle_seconds``; return at once if another worker is running.
 
-    When the last process that uses the worker has ended, it does the trainings and searches that
-    are queued and leaves; other jobs wait for the next worker.
+    When the last process that uses the worker has ended, it runs the queued trainings and searches
+    and exits; other jobs wait for the next worker.
 
     Args:
-        workspace: whose queue to work on.
-        warm: load TensorFlow and prepare the default backbone while waiting.
+        workspace: the workspace of the queue.
+        warm: load TensorFlow and prepare the default backbone while idle.
         idle_seconds: by default ``TL_WORKER_IDLE_SECONDS`` or half an hour.
-        kinds: how to do jobs, by their kind; by default all kinds of the studio.
+        kinds: the kinds of jobs; by default all kinds of the studio.
     """
     if idle_seconds is None:
         idle_seconds = _idle_seconds()
@@ -111,14 +111,14 @@ def run_worker(
 
 
 def _idle_seconds() -> float:
-    """Return ``TL_WORKER_IDLE_SECONDS`` when it says a time, else the default."""
+    """Return ``TL_WORKER_IDLE_SECONDS`` if it is valid, else the default."""
     text = os.environ.get(IDLE_ENVIRONMENT_NAME, "").strip()
     with suppress(ValueError):
         if (seconds := float(text)) >= 0:
             return seconds
     if text:
         _log.warning(
-            "%s: expected seconds such as 600, received '%s'; %g is taken instead",
+            "%s: expected seconds such as 600, received '%s'; using %g instead",
             IDLE_ENVIRONMENT_NAME,
             text,
             DEFAULT_IDLE_SECONDS,
@@ -142,7 +142,7 @@ class _Worker:
         self._used_at = self._users_seen_at = time.monotonic()
 
     def work(self, warm: bool) -> None:
-        """Do jobs until it is time to leave."""
+        """Run jobs until it is time to exit."""
         self._publish(state="idle", job_id=None)
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
         if warm:
@@ -175,7 +175,7 @@ class _Worker:
             beside.join()
 
     def _work_alongside(self) -> None:
-        """Do what is short beside a job that does not give way, so that nobody waits for it."""
+        """Run short jobs in parallel with a job that does not give way."""
         while not self._left.wait(_POLL_SECONDS):
             if not self._is_blocked:
                 continue
@@ -185,14 +185,14 @@ class _Worker:
                 job = self._queue.take(without_kinds=others)
                 if job is not None and self._is_done_alongside(job.kind):
                     self._do(job)
-                elif job is not None:  # it came this very moment
+                elif job is not None:  # a job was just queued
                     self._queue.put_back(job)
 
     def _is_done_alongside(self, kind: str) -> bool:
         return kind in self._kinds and self._kinds[kind].alongside
 
     def _is_unused(self) -> bool:
-        """Whether the processes that use this worker have ended a moment ago or longer."""
+        """Whether the processes that use this worker have ended, after a grace period."""
         now = time.monotonic()
         if now - self._users_seen_at >= _USERS_SECONDS:
             self._users_seen_at = now
@@ -202,16 +202,16 @@ class _Worker:
 
     @property
     def _is_warming(self) -> bool:
-        """Whether the warm-up runs, which starts a process that must not be left alone."""
+        """Whether the warm-up is running, which starts a child process."""
         return self._warming is not None and self._warming.is_alive()
 
     @property
     def _kinds_for_users(self) -> frozenset[str]:
-        """The kinds of job that wait while the app is closed."""
+        """The kinds of jobs that wait while the app is closed."""
         return frozenset(name for name, kind in self._kinds.items() if kind.needs_user)
 
     def _do(self, job: Job) -> str:
-        """Do a job and return why it failed, or nothing."""
+        """Run a job and return why it failed, or an empty string."""
         _log.info("job %s: %s %s", job.id, job.kind, job.run_dir or "")
         message = ""
         try:
@@ -224,7 +224,7 @@ class _Worker:
         except TLError as error:
             message = str(error)
             _log.warning("job %s failed: %s", job.id, error)
-        except Exception as error:  # the worker must live on for the next job
+        except Exception as error:  # the worker must survive for the next job
             message = f"Unexpected error: {type(error).__name__}: {error}"
             _log.exception("job %s failed", job.id)
         self._close_work(job, message)
@@ -232,10 +232,10 @@ class _Worker:
         return message
 
     def _run(self, job: Job) -> None:
-        """Do a job, one that gives way at low priority.
+        """Run a job, at low priority if its kind gives way.
 
-        Before TensorFlow is loaded every job is done at the usual one: what is loaded by a thread
-        of low priority would stay slow for the trainings after it.
+        Until TensorFlow is loaded all jobs run at normal priority: threads that a low-priority
+        thread starts on loading would slow down later trainings.
         """
         kind = self._kind_of(job)
         monitor = Monitor(
@@ -256,7 +256,7 @@ class _Worker:
         return self._kinds[job.kind]
 
     def _close_work(self, job: Job, message: str) -> None:
-        """See to it that a run or search does not wait for ever for a job that is over."""
+        """End a run or search whose job is over without having finished it."""
         work = work_folder(self._workspace, job)
         if work is None or not work.is_active:
             return
@@ -266,7 +266,7 @@ class _Worker:
             end_run(work.folder, "failed", message or "Its job ended without doing it.")
 
     def _must_stop(self, job: Job) -> bool:
-        """Whether the job was stopped, has to give way, or has nobody left to work for."""
+        """Whether the job was stopped, has to give way, or is no longer needed."""
         kind = self._kind_of(job)
         if self._queue.is_stop_requested(job.id) or not self._workspace.root.is_dir():
             return True
@@ -275,13 +275,13 @@ class _Worker:
         return kind.gives_way and self._queue.must_give_way(job)
 
     def _recover(self) -> None:
-        """Deal with jobs that a worker held when it died."""
+        """Handle the active jobs of a worker that was killed."""
         for job in self._queue.jobs():
             if not job.active:
                 continue
             work = work_folder(self._workspace, job)
             if work is not None and work.state == "queued" and job.kind in self._kinds:
-                self._queue.put_back(job)  # it died before it began
+                self._queue.put_back(job)  # killed before it started
                 continue
             if work is not None and work.state == "interrupted":
                 end_run(work.folder, "interrupted", work.message)
@@ -289,9 +289,9 @@ class _Worker:
             self._queue.finish(job.id)
 
     def _may_leave(self, unused: bool) -> bool:
-        """Announce leaving, unless a job or, with ``unused``, a user came in.
+        """Announce the exit, unless there is a new job or, with ``unused``, a new user.
 
-        Nobody starts a worker or asks for one meanwhile.
+        No other process can start a worker meanwhile.
         """
         with spawn_lock(self._workspace):
             if unused and has_users(self._workspace):
@@ -306,7 +306,7 @@ class _Worker:
         started = time.monotonic()
         try:
             warm_up(self._workspace)
-        except Exception as error:  # training will meet it again, and tell the user
+        except Exception as error:  # training will fail with the same error and report it
             _log.warning("warming up failed: %s", error)
             return
         _log.info("warm after %.1f s", time.monotonic() - started)
@@ -320,7 +320,7 @@ class _Worker:
     def _publish(self, **changes: Any) -> None:
         with self._record_lock:
             self._record.update(changes)
-            if self._workspace.queue_dir.is_dir():  # writing must not bring back a workspace
+            if self._workspace.queue_dir.is_dir():  # do not create a deleted workspace again
                 with suppress(OSError):
                     write_json(self._workspace.queue_dir / WORKER_FILE, self._record)
 
@@ -348,7 +348,7 @@ def main() -> None:
     """Run the worker of the workspace named on the command line."""
     parser = argparse.ArgumentParser(description="Train what is queued in a workspace.")
     parser.add_argument("workspace", type=Path)
-    parser.add_argument("--cold", action="store_true", help="load nothing ahead of need")
+    parser.add_argument("--cold", action="store_true", help="do not preload anything")
     arguments = parser.parse_args()
     faulthandler.enable()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(message)s")

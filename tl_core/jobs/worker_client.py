@@ -1,6 +1,6 @@
-"""The worker process seen from outside: start it, see how it is, end it.
+"""Start, observe and end the worker process.
 
-Its truth is ``worker.json`` in the queue folder; :mod:`tl_core.jobs.worker` is its inside.
+Its state is in ``worker.json`` in the queue folder; :mod:`tl_core.jobs.worker` is the process.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _MAX_LOG_BYTES = 4 * 2**20
 
 @dataclass(frozen=True)
 class WorkerState:
-    """How the worker is.
+    """The state of the worker.
 
-    ``state`` is ``none``, ``starting``, ``idle``, ``busy`` or ``exiting``; ``warm`` says whether
-    everything slow is loaded, ``heartbeat_seconds`` how long ago it gave a sign of life.
+    ``state`` is ``none``, ``starting``, ``idle``, ``busy`` or ``exiting``; ``warm`` is whether
+    preloading is complete, ``heartbeat_seconds`` the time since its last heartbeat.
     """
 
     alive: bool
@@ -48,7 +48,7 @@ class WorkerState:
 
 
 def worker_state(workspace: Workspace) -> WorkerState:
-    """Return how the workspace's worker is, from disk and the system's process table."""
+    """Return the state of the workspace's worker, from disk and the process table."""
     path = workspace.queue_dir / WORKER_FILE
     try:
         record: dict[str, Any] = read_json(path)
@@ -71,11 +71,11 @@ def worker_state(workspace: Workspace) -> WorkerState:
 
 
 def ensure_worker(workspace: Workspace, *, warm: bool = True) -> None:
-    """Start the worker unless one lives; returns at once.
+    """Start the worker unless one is running; returns at once.
 
-    Cheap enough to call at every look at the queue, which also brings a worker back that died.
-    With ``warm`` it loads everything slow before it is needed. The calling process is recorded as a
-    user of the worker, which leaves when the last of them has ended and nothing is left to train.
+    Cheap enough to call whenever the queue is read, which also restarts a worker that died.
+    With ``warm`` it preloads slow imports. The calling process is recorded as a user of the worker,
+    which exits when the last of them has ended and nothing is left to train.
     """
     workspace.queue_dir.mkdir(parents=True, exist_ok=True)
     with spawn_lock(workspace):
@@ -85,19 +85,19 @@ def ensure_worker(workspace: Workspace, *, warm: bool = True) -> None:
             return
         process = _spawn(workspace, warm)
         record = {"state": "starting", "warm": False, "job_id": None, "message": ""}
-        with suppress(OSError):  # the process may have ended already; then there is none
+        with suppress(OSError):  # the process may have ended already
             record.update(_identity_of(process.pid))
             write_json(workspace.queue_dir / WORKER_FILE, record)
 
 
 def has_users(workspace: Workspace) -> bool:
-    """Whether a process that asked for the worker still runs; True when none ever asked."""
+    """Whether a recorded user process is still running; True if none was recorded."""
     users = _users(workspace)
     return not users or any(is_alive(pid, create_time) for pid, create_time in users)
 
 
 def end_worker(workspace: Workspace, wait_seconds: float = 5.0) -> None:
-    """Kill the worker and what it started; its run shows as interrupted, the queue remains."""
+    """Kill the worker and its children; its run becomes ``interrupted``, the queue remains."""
     import psutil
 
     current = worker_state(workspace)
@@ -113,17 +113,17 @@ def end_worker(workspace: Workspace, wait_seconds: float = 5.0) -> None:
 
 
 def worker_log_tail(workspace: Workspace, num_lines: int = 20) -> list[str]:
-    """Return the last lines the worker wrote, for when it died before a run could tell."""
+    """Return the last lines of the worker's log, to diagnose a worker that died early."""
     return tail(workspace.logs_dir / LOG_NAME, num_lines)
 
 
 def spawn_lock(workspace: Workspace) -> FileLock:
-    """Return the lock under which a worker is started, or decides to leave."""
+    """Return the lock held while a worker is started, or decides to exit."""
     return FileLock(workspace.queue_dir / "spawn.lock")
 
 
 def _users(workspace: Workspace) -> list[list[float]]:
-    """Return pid and start of every process recorded as a user of the worker."""
+    """Return pid and start time of every process recorded as a user of the worker."""
     try:
         return [[pid, start] for pid, start in read_json(workspace.queue_dir / USERS_FILE)]
     except (OSError, ValueError, TypeError):
@@ -163,7 +163,7 @@ def _spawn(workspace: Workspace, warm: bool) -> subprocess.Popen[bytes]:
 
 
 def _open_log(workspace: Workspace) -> Any:
-    """Open the worker's log for appending; one that has grown large is kept once, then goes."""
+    """Open the worker's log for appending; a large one is rotated, keeping one old file."""
     path = workspace.logs_dir / LOG_NAME
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and path.stat().st_size > _MAX_LOG_BYTES:
@@ -177,4 +177,4 @@ def _identity_of(pid: int) -> dict[str, float]:
     try:
         return {"pid": pid, "pid_create_time": psutil.Process(pid).create_time()}
     except psutil.NoSuchProcess as error:
-        raise OSError(f"process {pid} is gone") from error
+        raise OSError(f"process {pid} has ended") from error
