@@ -15,6 +15,8 @@ from tl_core.errors import DatasetError
 
 Action = Literal["exclude", "relabel", "keep"]
 
+ADDED = "photo_added"  # reason of a decision to keep a photo that was added in the same step
+
 _SCHEMA = 1
 
 # What reading a JSON file of another shape raises; json.loads recurses into nested lists.
@@ -133,16 +135,20 @@ class Decisions:
     def from_json(cls, text: str) -> Decisions:
         """Read decisions written by :meth:`to_json`, such as an exported file.
 
+        Steps that added a photo come without it: the file does not carry photos, and undoing such
+        a step must not remove one that was there before.
+
         Raises:
             DatasetError: it is not such a file, or of a newer schema.
         """
         try:
-            return cls.from_dict(json.loads(text))
+            read = cls.from_dict(json.loads(text))
         except UNREADABLE as error:
             raise DatasetError(
                 "Expected decisions as this studio exports them (a JSON file with 'schema' and "
                 f"'steps'), but reading them failed: {describe_read_error(error)}."
             ) from error
+        return read.converted(lambda decision: None if decision.reason == ADDED else decision)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of their JSON file."""

@@ -29,7 +29,7 @@ from tl_core.data.layout.split_names import part_of_name
 from tl_core.errors import DatasetError, did_you_mean
 from tl_core.workspace import Workspace
 
-_REMOVED = ".removed"
+REMOVED = ".removed"
 
 
 def class_folder_name(class_name: str) -> str:
@@ -112,7 +112,7 @@ def add_class(workspace: Workspace, data_dir: Path, class_name: str) -> Path:
         DatasetError: the dataset is not the workspace's own, the name is taken or cannot be one,
             or the folder cannot be made.
     """
-    layout = _own_layout(workspace, data_dir)
+    layout = own_layout(workspace, data_dir)
     folder = data_dir / class_home(layout, _free_name(layout, class_name))
     with _changing(data_dir):
         folder.mkdir(parents=True)
@@ -126,7 +126,7 @@ def rename_class(workspace: Workspace, data_dir: Path, class_name: str, new_name
         DatasetError: there is no such class, the new name is taken or cannot be one, or a folder
             cannot be renamed; all are as they were then.
     """
-    layout = _own_layout(workspace, data_dir)
+    layout = own_layout(workspace, data_dir)
     paths = [data_dir / folder for folder in _folders_of(layout, class_name)]
     name = _free_name(layout, new_name, besides=class_name)
     renamed: list[Path] = []
@@ -154,7 +154,7 @@ def merge_classes(
         DatasetError: a class does not exist, or a file cannot be moved; the images that were not
             moved by then are still in their class, for another try.
     """
-    layout = _own_layout(workspace, data_dir)
+    layout = own_layout(workspace, data_dir)
     sources = {name: _folders_of(layout, name) for name in class_names if name != target}
     _folders_of(layout, target)
     aside = _new_aside(workspace, data_dir)
@@ -182,7 +182,7 @@ def remove_class(workspace: Workspace, data_dir: Path, class_name: str) -> Path:
     Raises:
         DatasetError: there is no such class, it is one of only two, or a folder cannot be moved.
     """
-    layout = _own_layout(workspace, data_dir)
+    layout = own_layout(workspace, data_dir)
     folders = _folders_of(layout, class_name)
     if len(layout.classes) <= 2:
         raise DatasetError(
@@ -216,9 +216,18 @@ def _moved_by_decision(workspace: Workspace, data_dir: Path, folder: str) -> dic
     return found
 
 
-def _own_layout(workspace: Workspace, data_dir: Path) -> Layout:
-    own = workspace.datasets_dir.resolve()
-    if own not in data_dir.resolve().parents:
+def is_own(workspace: Workspace, data_dir: Path) -> bool:
+    """Whether a dataset lies in the workspace, links followed, so that its files may be changed."""
+    return workspace.datasets_dir.resolve() in data_dir.resolve().parents
+
+
+def own_layout(workspace: Workspace, data_dir: Path) -> Layout:
+    """Return the layout of a dataset whose class folders may be changed.
+
+    Raises:
+        DatasetError: the dataset is not the workspace's own, or its classes are no folders.
+    """
+    if not is_own(workspace, data_dir):
         raise DatasetError(
             f"Expected a dataset of the workspace, received '{data_dir}'. A folder given by path "
             "is never written to: change it there, or add a copy of it."
@@ -293,7 +302,7 @@ def _key(name: str) -> str:
 def _new_aside(workspace: Workspace, data_dir: Path) -> Path:
     """Return a folder, still to be made, for what one operation takes out of a dataset."""
     now = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    return workspace.datasets_dir / _REMOVED / f"{data_dir.name}-{now}-{uuid.uuid4().hex[:8]}"
+    return workspace.datasets_dir / REMOVED / f"{data_dir.name}-{now}-{uuid.uuid4().hex[:8]}"
 
 
 def _put_aside(folder: Path, aside: Path) -> None:
