@@ -3,6 +3,7 @@
 import streamlit as st
 
 from ui.classify.answers import draw_predictions, draw_table, predict
+from ui.classify.corrections import open_project
 from ui.classify.live import draw_live
 from ui.classify.sources import gather_photos
 from ui.runs.picker import loadable_runs, select_run
@@ -12,7 +13,9 @@ from ui.shared.page_layout import empty_state, page_header
 from ui.shell.page import bootstrap
 
 with bootstrap("Classify") as studio:
-    page_header("Classify", "Classify photos. Uploads are not stored.")
+    page_header(
+        "Classify", "Classify photos. Uploads are stored only when you add them to the project."
+    )
     runs = loadable_runs(studio.workspace, studio.dataset)
     if not runs:
         empty_state(
@@ -38,7 +41,9 @@ with bootstrap("Classify") as studio:
         photos = gather_photos(run)
     if photos is None:
         draw_live(studio.workspace, run)
-    elif photos:
+        st.stop()
+    project = open_project(studio.workspace, run)
+    if photos:
         predictions = predict(studio.workspace, run, photos)
-        draw_predictions(studio.workspace, run, photos, predictions, top_k)
+        draw_predictions(studio.workspace, run, photos, predictions, top_k, project)
         draw_table(predictions, run.class_names, run)

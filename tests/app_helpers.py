@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
@@ -16,6 +17,7 @@ from streamlit.testing.v1 import AppTest
 from tl_core.config.training import TrainConfig
 from tl_core.data.sample.dataset import SAMPLE_NAME
 from tl_core.files import write_bytes, write_json, write_text
+from tl_core.inference.predict import Prediction
 from tl_core.jobs import training as training_jobs
 from tl_core.jobs import worker_client
 from tl_core.jobs.handlers import KINDS, JobContext
@@ -146,3 +148,24 @@ def finished_run(
     write_text(run.run_dir / HISTORY_FILE, "\n".join(lines) + "\n")
     end_run(run.run_dir, "finished")
     return run
+
+
+class FakePredictor:
+    """Answers by the width of a photo, so that a test knows the answer without a network."""
+
+    def __init__(self, class_names):
+        self.class_names = class_names
+        self.calls = []
+
+    def predict(self, images, top_k, names, on_progress):
+        self.calls.append(list(names))
+        return [self._answer(*pair) for pair in zip(images, names, strict=True)]
+
+    def _answer(self, data, name):
+        if data.startswith(b"no"):
+            return Prediction(name, None, (), "It is no image: expected JPEG or PNG.")
+        probabilities = np.full(len(self.class_names), 0.1 / (len(self.class_names) - 1))
+        probabilities[1] = 0.9
+        order = np.argsort(-probabilities, kind="stable")
+        top = tuple((self.class_names[label], float(probabilities[label])) for label in order)
+        return Prediction(name, probabilities.astype(np.float32), top)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from app_helpers import (
     CLASSIFY,
+    FakePredictor,
     assert_sound,
     finished_run,
     open_page,
@@ -25,27 +26,6 @@ from ui.runs import predictors
 from ui.shared.words import NO_MODEL, plain
 
 UPLOAD = {"photo_source": "Upload"}
-
-
-class FakePredictor:
-    """Answers by the width of a photo, so that a test knows the answer without a network."""
-
-    def __init__(self, class_names):
-        self.class_names = class_names
-        self.calls = []
-
-    def predict(self, images, top_k, names, on_progress):
-        self.calls.append(list(names))
-        return [self._answer(*pair) for pair in zip(images, names, strict=True)]
-
-    def _answer(self, data, name):
-        if data.startswith(b"no"):
-            return Prediction(name, None, (), "It is no image: expected JPEG or PNG.")
-        probabilities = np.full(len(self.class_names), 0.1 / (len(self.class_names) - 1))
-        probabilities[1] = 0.9
-        order = np.argsort(-probabilities, kind="stable")
-        top = tuple((self.class_names[label], float(probabilities[label])) for label in order)
-        return Prediction(name, probabilities.astype(np.float32), top)
 
 
 @pytest.fixture

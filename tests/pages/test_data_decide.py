@@ -6,10 +6,10 @@ from app_helpers import DATA, TRAIN, assert_sound, open_page, sample_folder, tex
 from PIL import Image
 
 import ui.data.tiles
-import ui.datasets.decisions
 from tl_core.analysis.explore import look
 from tl_core.data.curation.store import Decision, edit_decisions, load_dataset, load_decisions
 from tl_core.data.dataset import scan_dataset
+from tl_core.data.ingest import added_photos
 from ui.data.filter import Filter
 from ui.data.gallery import EXCLUDED
 from ui.shared.thumbnails import PAGE_SIZE
@@ -226,14 +226,14 @@ def test_undo_names_the_step_it_took_back_not_the_last_this_window_knew(workspac
     at.button(key="gallery_exclude").click().run()
     record = scan_dataset(dataset).records[1]
     in_another_window = Decision(record.path, record.sha256, "relabel", "dog")
-    drawn = ui.datasets.decisions.edit_decisions
+    drawn = added_photos.edit_decisions
 
     def edit(workspace, data_dir, change):
         drawn(workspace, data_dir, lambda before: before.decide("theirs", [in_another_window]))
         return drawn(workspace, data_dir, change)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ui.datasets.decisions, "edit_decisions", edit)
+        patch.setattr(added_photos, "edit_decisions", edit)
         at.button(key="gallery_undo").click().run()
     assert "theirs" in at.toast[0].value
     assert [step.label for step in load_decisions(workspace, dataset).steps] == ["0.png excluded"]
@@ -242,14 +242,14 @@ def test_undo_names_the_step_it_took_back_not_the_last_this_window_knew(workspac
 def test_a_step_that_another_window_took_back_is_not_told_as_taken_back_here(workspace, dataset):
     at = tick(open_page(DATA), 0)
     at.button(key="gallery_exclude").click().run()
-    drawn = ui.datasets.decisions.edit_decisions
+    drawn = added_photos.edit_decisions
 
     def edit(workspace, data_dir, change):
         drawn(workspace, data_dir, lambda before: before.undo())
         return drawn(workspace, data_dir, change)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ui.datasets.decisions, "edit_decisions", edit)
+        patch.setattr(added_photos, "edit_decisions", edit)
         at.button(key="gallery_undo").click().run()
     assert_sound(at)
     assert not at.toast

@@ -28,13 +28,13 @@ from tl_core.jobs.queue import JobQueue
 from tl_core.runs.files import WEIGHTS_FILE
 from tl_core.runs.image_selection import TRAINED_ON
 from tl_core.runs.store import create_run, list_runs
-from ui.evaluate import before_after, confusion, corrections, photos
+from ui.evaluate import confusion, photos
 from ui.evaluate.confusion import confusion_cells, pair_words
 from ui.evaluate.downloads import predictions_csv, report_json
 from ui.evaluate.other_folder import shift_words
 from ui.evaluate.reliability import reliability_words
 from ui.evaluate.summary import class_table, curve_points
-from ui.runs import evaluations
+from ui.runs import before_after, evaluations, retraining
 from ui.runs.evaluations import CELL, PHOTO
 from ui.shared.words import NO_MODEL
 
@@ -240,6 +240,19 @@ def test_retraining_takes_the_same_settings_and_shows_how_far_it_is(workspace, d
     assert "Retraining with the same settings" in texts(at)
 
 
+def test_the_confusion_matrix_has_the_same_panel(workspace, dataset, run, asked):
+    record = scan_dataset(dataset).records[0]
+    decision = Decision(record.path, record.sha256, "exclude")
+    edit_decisions(workspace, dataset, lambda held: held.decide("one excluded", [decision]))
+    at = open_tab("Confusion")
+    assert_sound(at)
+    assert "one excluded" in texts(at)
+    at.button(key="retrain").click().run()
+    assert_sound(at)
+    assert "Retraining with the same settings" in texts(at)
+    assert len(list_runs(workspace.runs_dir)) == 2
+
+
 def test_a_run_of_other_settings_or_the_same_photos_is_no_retraining(workspace, dataset):
     run = finished_run(workspace, dataset)
     later = [
@@ -249,8 +262,8 @@ def test_a_run_of_other_settings_or_the_same_photos_is_no_retraining(workspace, 
     ]
     mended = later[-1]
     write_json(mended.run_dir / "origin.json", {**mended.origin, "decisions_fingerprint": "mended"})
-    assert corrections.retrained_from(run, list_runs(workspace.runs_dir)) == mended
-    assert corrections.retrained_from(run, later[:-1]) is None
+    assert retraining.retrained_from(run, list_runs(workspace.runs_dir)) == mended
+    assert retraining.retrained_from(run, later[:-1]) is None
 
 
 def test_a_decision_about_another_folder_can_be_taken_back(workspace, run, asked, make_dataset):

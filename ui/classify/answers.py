@@ -15,6 +15,7 @@ from tl_core.errors import ImageError
 from tl_core.inference.predict import Prediction
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
+from ui.classify.corrections import Project, draw_correction
 from ui.classify.sources import Photo
 from ui.runs.photo_details import (
     WIDTH,
@@ -70,8 +71,18 @@ def draw_predictions(
     photos: Sequence[Photo],
     predictions: Sequence[Prediction],
     top_k: int,
+    project: Project | None,
 ) -> None:
-    """Draw a card per photo: the photo, then its classes as bars, or why it cannot be read."""
+    """Draw a card per photo: the photo, its classes as bars, or why it cannot be read.
+
+    Args:
+        workspace: where runs and thumbnails are kept.
+        run: whose answers they are.
+        photos: the photos, in memory.
+        predictions: one answer a photo.
+        top_k: how many classes each card shows.
+        project: what a wrong answer corrects; None where that is not possible.
+    """
     num_pages = -(-len(photos) // PAGE_SIZE)
     page = 1
     if num_pages > 1:
@@ -82,10 +93,12 @@ def draw_predictions(
         for number in range(start, min(start + PAGE_SIZE, len(photos))):
             with st.container(border=True, height="stretch", key=f"answer_{number}"):
                 _draw_answer(workspace, run, photos[number], predictions[number], top_k)
-                if predictions[number].error is None and st.button(
-                    "Details", key=f"look_closer_{number}", icon=":material/zoom_in:"
-                ):
+                if predictions[number].error is not None:
+                    continue
+                if st.button("Details", key=f"look_closer_{number}", icon=":material/zoom_in:"):
                     _drawer(workspace, run, photos[number], predictions[number])
+                if project is not None:
+                    draw_correction(project, photos[number], number)
 
 
 def predictions_table(

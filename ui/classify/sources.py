@@ -19,7 +19,7 @@ NUM_EXAMPLES = 3
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo in memory; it is not written anywhere."""
+    """A photo in memory; it is written only when it is added to a project."""
 
     name: str
     data: bytes
@@ -49,7 +49,7 @@ def gather_photos(run: Run) -> list[Photo] | None:
             label_visibility="collapsed",
         )
         if not files:
-            st.caption("As many as you like. They stay in memory and are not stored.")
+            st.caption("As many as you like. Only those you add to the project are stored.")
         return [Photo(file.name, file.getvalue()) for file in files or []]
     if source == LIVE:
         return None

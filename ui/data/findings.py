@@ -13,6 +13,7 @@ from ui.data.finding_items import UNREADABLE, FindingItem, OpenFinding, kind_wor
 from ui.data.progress import POLL_SECONDS, draw_audit_progress, draw_fallback, draw_job
 from ui.datasets.dataset_view import DatasetView, ensure_audit
 from ui.datasets.decisions import draw_history, draw_refusal, exclude, ignore, move
+from ui.runs.retraining import draw_project_retraining
 from ui.shared.errors import guarded
 from ui.shared.thumbnails import thumbnails
 from ui.shared.words import number_of, plain
@@ -36,6 +37,7 @@ TILE_WIDTH = 132
 def draw_findings(view: DatasetView) -> None:
     """Draw the findings that are open, the worst first, then those that are settled."""
     draw_refusal()
+    draw_project_retraining(view)
     found = open_findings(view)
     waiting = [one for one in found if one.is_open]
     settled = [one for one in found if not one.is_open]

@@ -1,4 +1,4 @@
-"""Decisions about single images from the pages: exclude, move, bring back, ignore, undo, redo."""
+"""Decisions about single images from the pages: exclude, move, add, bring back, undo, redo."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from tl_core.data.curation.store import (
     load_decisions,
     validate,
 )
-from tl_core.errors import DatasetError, TLError
+from tl_core.data.ingest import added_photos
+from tl_core.errors import TLError
 from tl_core.workspace import Workspace
 from ui.datasets.picker import DatasetRef, remember_dataset
 from ui.datasets.scans import CuratedDataset
@@ -45,6 +46,19 @@ def move(data: CuratedDataset, paths: Iterable[str], class_name: str, reason: st
     label = f"{_named(moving)} moved to {class_name}"
     decisions = [_decision(data, path, "relabel", class_name, reason) for path in moving]
     _decide(data, label, decisions, picked=chosen)
+
+
+def add(data: CuratedDataset, name: str, content: bytes, class_name: str) -> None:
+    """Copy a photo from outside of the dataset into one of its classes."""
+    folder = data.raw.data_dir
+    try:
+        path = added_photos.add_photo(data.workspace, folder, name, content, class_name)
+    except TLError as error:
+        _refuse(str(error))
+    remember_dataset(data.workspace, data.dataset.id)
+    told = f"{name} added to {class_name} of {data.dataset.title}: {path}"
+    st.session_state[session_keys.NOTICE] = told
+    st.rerun()
 
 
 def bring_back(data: CuratedDataset, paths: Iterable[str]) -> None:
@@ -113,23 +127,14 @@ def draw_history(data: CuratedDataset, prefix: str) -> None:
         take_step(data, "redo")
 
 
-def take_step(data: CuratedDataset, direction: Literal["undo", "redo"]) -> None:
+def take_step(data: CuratedDataset, direction: added_photos.Direction) -> None:
     """Undo or redo the last step, and draw the page again."""
-    labels: list[str] = []
-
-    def change(before: Decisions) -> Decisions:
-        # The last step of the file: another tab may have decided since this view was drawn.
-        steps = before.steps if direction == "undo" else before.undone
-        if not steps:
-            raise DatasetError(
-                "There is nothing left to undo or redo: another window did it already."
-            )
-        labels.append(steps[-1].label)
-        return before.undo() if direction == "undo" else before.redo()
-
-    _edit(data, change)
+    try:
+        label = added_photos.take_step(data.workspace, data.raw.data_dir, direction, data.raw)
+    except TLError as error:
+        _refuse(str(error))
     told = "Undone" if direction == "undo" else "Redone"
-    st.session_state[session_keys.NOTICE] = f"{told}: {labels[-1]}"
+    st.session_state[session_keys.NOTICE] = f"{told}: {label}"
     st.rerun()
 
 
@@ -148,7 +153,7 @@ def draw_undo_only(workspace: Workspace, dataset: DatasetRef) -> None:
         icon=":material/undo:",
         type="primary",
     ):
-        edit_decisions(workspace, dataset.path, Decisions.undo)
+        added_photos.take_step(workspace, dataset.path, "undo")
         st.rerun()
 
 

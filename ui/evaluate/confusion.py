@@ -10,6 +10,7 @@ from tl_core.charts.confusion import confusion_chart
 from tl_core.evaluation.report import Evaluation
 from ui.evaluate.photos import draw_photos
 from ui.runs.evaluations import CELL, CELL_ROUND, EvaluationView
+from ui.runs.retraining import draw_retraining
 from ui.shared import words
 from ui.shared.page_layout import section
 
@@ -19,7 +20,8 @@ PAGE_SIZE = 24
 
 
 def draw_confusion(view: EvaluationView) -> None:
-    """Draw the matrix beside the pairs, and the photos of the cell that was clicked."""
+    """Draw what was decided so far, the matrix beside the pairs, and the photos of one cell."""
+    draw_retraining(view.curated, view.run)
     evaluation = view.evaluation
     matrix, pairs = st.columns([3, 2], gap="large")
     with matrix:

@@ -7,9 +7,10 @@ import streamlit as st
 
 from tl_core.charts.base import percent
 from tl_core.charts.classes import probability_chart
-from ui.evaluate.corrections import draw_correction, draw_retraining
+from ui.evaluate.corrections import draw_correction
 from ui.evaluate.photos import draw_opener, draw_tile, page_of, tiles_of
 from ui.runs.evaluations import EvaluationView
+from ui.runs.retraining import draw_retraining
 from ui.shared import words
 
 WORST, UNSURE = "Worst mistakes", "Least sure"
@@ -20,7 +21,7 @@ NUM_CLASSES_SHOWN = 3
 
 def draw_mistakes(view: EvaluationView) -> None:
     """Draw what was decided so far, then the cards."""
-    draw_retraining(view)
+    draw_retraining(view.curated, view.run)
     evaluation = view.evaluation
     bar = st.container(horizontal=True, vertical_alignment="center")
     with bar:

@@ -19,8 +19,17 @@ from ui.shared import words
 BEFORE, AFTER = "Before", "After"
 
 
-def draw_difference(workspace: Workspace, before: Run, after: Run) -> None:
-    """Draw both accuracies with their intervals, and the paired test in a sentence."""
+def draw_difference(
+    workspace: Workspace, before: Run, after: Run, shown: Run | None = None
+) -> None:
+    """Draw both accuracies with their intervals, and the paired test in a sentence.
+
+    Args:
+        workspace: where the evaluations are kept.
+        before: the run on the photos as they were.
+        after: the run on the corrected photos.
+        shown: the run that the page shows; ``before`` by default, with a button to show ``after``.
+    """
     st.markdown(f"**Retrained: {words.plain(run_title(after))}**")
     if not after.is_loadable:
         st.caption(words.plain(after.message or f"It is {after.state}."))
@@ -41,7 +50,9 @@ def draw_difference(workspace: Workspace, before: Run, after: Run) -> None:
     )
     with told:
         draw_verdict(test)
-        if st.button("Show the new run", key="open_retrained", icon=":material/arrow_forward:"):
+        if shown != after and st.button(
+            "Show the new run", key="open_retrained", icon=":material/arrow_forward:"
+        ):
             choose_run(after.id)
             st.rerun()
 
