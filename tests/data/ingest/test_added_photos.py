@@ -176,12 +176,14 @@ def test_only_steps_that_added_a_photo_move_files(workspace, pets) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["../other/secret.png", "/etc/secret.png", "dog/../../other/secret.png"]
+    "path",
+    ["../other/secret.png", "/etc/secret.png", "dog/../../other/secret.png", "link/secret.png"],
 )
 def test_undo_never_reaches_outside_of_the_dataset(workspace, pets, path) -> None:
     secret = pets.parent / "other" / "secret.png"
     secret.parent.mkdir()
     secret.write_bytes(PHOTO)
+    (pets / "link").symlink_to(secret.parent)
     add_photo(workspace, pets, "rex.png", PHOTO, "dog")
     edit_decisions(
         workspace, pets, lambda held: held.converted(lambda decision: replace(decision, path=path))
