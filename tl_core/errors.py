@@ -10,6 +10,7 @@
       x RunError                  run missing, unfinished, or of a newer schema
       x WeightsError              pretrained weights are not available
       x ExportError               a model cannot be exported, or an exported one cannot be used
+      x StorageError (OSError)    the disk is full or read-only, or writing is not allowed
       x Stopped                   the caller asked to stop; results so far are kept
 
 Messages say what was expected, what was received and what to do, in one or two sentences.
@@ -19,6 +20,7 @@ Any other exception raised by tl_core is a bug.
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 
 
@@ -56,6 +58,17 @@ class WeightsError(TLError):
 
 class ExportError(TLError):
     """A model cannot be written in a format, or an exported model cannot be used."""
+
+
+class StorageError(TLError, OSError):
+    """The disk is full or read-only, or this process may not write there; see ``errno``."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.errno, self.strerror = code, None if code is None else os.strerror(code)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class Stopped(TLError):

@@ -5,7 +5,9 @@ Unfinished files and folders have hidden names next to their target and are dele
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
 import re
 import shutil
@@ -17,12 +19,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from tl_core.errors import ConfigError, TakenError
+from tl_core.errors import ConfigError, StorageError, TakenError
 
 T = TypeVar("T")
 
 _PATIENCE_SECONDS = 1.0
 _STALE_SECONDS = 24 * 3600
+_FULL = "The disk that holds {folder} is full. Free some space, then try again."
+_READ_ONLY = "The disk that holds {folder} is read-only. Make it writable, then try again."
+_NOT_ALLOWED = "Access to {folder} is not allowed. Change its permissions, then try again."
+_STORAGE_PROBLEMS = {
+    **dict.fromkeys((errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)), _FULL),
+    errno.EROFS: _READ_ONLY,
+    **dict.fromkeys((errno.EACCES, errno.EPERM), _NOT_ALLOWED),
+}
 # Names of unfinished or deleted files and folders; no others are ever cleaned up.
 _LEFTOVER = re.compile(r"\.(.+\.)?[0-9a-f]{32}\.(tmp|deleted|incoming)")
 
@@ -43,21 +53,57 @@ def expand(path: str | os.PathLike[str]) -> Path:
 
 
 @contextmanager
+def plain_storage_errors(folder: Path) -> Iterator[None]:
+    """Let a full or read-only disk, or a folder that may not be written, fail in one sentence.
+
+    Other errors pass, also those about files that do not lie in ``folder``.
+
+    Raises:
+        StorageError: writing in ``folder`` failed for one of these reasons.
+    """
+    try:
+        yield
+    except OSError as error:
+        about = [name for name in (error.filename, error.filename2) if isinstance(name, str)]
+        is_own = not about or any(Path(name).is_relative_to(folder) for name in about)
+        found = storage_error(error, folder) if is_own else None
+        if found is None or found is error:
+            raise
+        raise found from error
+
+
+def storage_error(error: OSError, folder: Path | None = None) -> StorageError | None:
+    """Return an error of the system in one sentence if it is about a full or read-only disk.
+
+    Args:
+        error: that a file could not be written, or may not be accessed. None for others.
+        folder: to name; by default that of the file.
+    """
+    if isinstance(error, StorageError) or error.errno not in _STORAGE_PROBLEMS:
+        return error if isinstance(error, StorageError) else None
+    if folder is None and isinstance(error.filename, str):
+        folder = Path(error.filename).parent
+    place = "the workspace" if folder is None else f"'{shown_name(str(folder))}'"
+    return StorageError(_STORAGE_PROBLEMS[error.errno].format(folder=place), error.errno)
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path next to ``path``; on success move it over ``path`` atomically.
 
     The content is flushed to disk before the move. On any error the temporary file is deleted and
     ``path`` is unchanged.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        retry_on_windows_lock(lambda: temporary.replace(path))
+        with plain_storage_errors(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            retry_on_windows_lock(lambda: temporary.replace(path))
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             temporary.unlink()
 
 
@@ -67,10 +113,11 @@ def scratch_folder(path: Path) -> Iterator[Path]:
 
     The caller moves out of it what should be kept.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    delete_stale_files(path.parent)
     folder = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    folder.mkdir()
+    with plain_storage_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        delete_stale_files(path.parent)
+        folder.mkdir()
     try:
         yield folder
     finally:
@@ -110,6 +157,11 @@ def check_is_new(path: Path) -> None:
             f"Expected a new or empty folder, but '{path.name}' exists and is not empty. "
             "Choose another name."
         )
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path leads to a folder; not one that cannot be reached, either."""
+    return os.path.isdir(path)  # noqa: PTH112, Path.is_dir raises for those
 
 
 def delete_folder(path: Path) -> None:
@@ -160,13 +212,13 @@ def read_json_lines(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], 
             offset = offset if offset <= size else 0
             file.seek(offset)
             data = file.read()
-    except FileNotFoundError:
+    except OSError:
         return [], 0
     whole = data[: data.rfind(b"\n") + 1]
     values = []
     for line in whole.splitlines():
         with suppress(ValueError):
-            values.append(json.loads(line))
+            values.append(parse_json(line.decode("utf-8")))
     return [value for value in values if isinstance(value, dict)], offset + len(whole)
 
 
@@ -220,5 +272,91 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; raises ``OSError`` or ``ValueError`` as ``open`` and ``json`` do."""
-    return json.loads(retry_on_windows_lock(lambda: path.read_text(encoding="utf-8")))
+    """Read a JSON file; whatever is in it, this raises nothing but ``OSError`` and ``ValueError``.
+
+    What it returns can be shown, written again and used as part of a path, see :func:`parse_json`.
+    """
+    return parse_json(retry_on_windows_lock(lambda: path.read_text(encoding="utf-8")))
+
+
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON text that may have been damaged or made by anyone.
+
+    Raises:
+        ValueError: it is no JSON, nested more than 64 levels deep, or holds NaN, a number out of
+            the range of a float, a NUL character or half of a surrogate pair.
+
+    Examples:
+        >>> from tl_core.files import parse_json
+        >>> parse_json('{"state": "finished"}')
+        {'state': 'finished'}
+    """
+    try:
+        value = _DECODER.decode(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    may_be_deep = text.count("[") + text.count("{") > _MAX_DEPTH
+    if may_be_deep or _ESCAPE.search(text):
+        _check_value(value)
+    return value
+
+
+def _check_value(value: Any) -> None:
+    """Refuse what other code could not go through, or what no file name and no page can hold."""
+    level, depth = [value], 0
+    while level:
+        if depth > _MAX_DEPTH:
+            raise ValueError("it is nested too deeply")
+        inner: list[Any] = []
+        for one in level:
+            if isinstance(one, dict):
+                inner += [*one, *one.values()]
+            elif isinstance(one, list):
+                inner += one
+            elif isinstance(one, str) and not is_plain_text(one):
+                raise ValueError("it holds a character that no text can have")
+        level, depth = inner, depth + 1
+
+
+def is_plain_text(text: str) -> bool:
+    """Return whether UTF-8 and file names can hold a text: no NUL and no half of a pair.
+
+    The name of a file or folder that is no UTF-8 is none, either: Python holds such bytes as
+    halves of pairs.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
+
+
+def is_contained(path: str) -> bool:
+    """Return whether a stored path stays inside the folder that it is relative to."""
+    native = Path(path)
+    return (
+        "\0" not in path
+        and not (path.startswith("/") or native.is_absolute() or native.drive)
+        and ".." not in native.parts
+    )
+
+
+def shown_name(name: str) -> str:
+    r"""Return the name of a file or folder as text; bytes that are no UTF-8 as in ``caf\xe9``."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"it holds {name}, which is no number")
+
+
+def _finite_float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"it holds {text}, which is out of range")
+    return value
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite_float)
+_MAX_DEPTH = 64
+_ESCAPE = re.compile(r"\\u(0000|[dD][89a-fA-F])")  # of a NUL or of half a surrogate pair

@@ -82,7 +82,7 @@ def is_alive(pid: object, create_time: object) -> bool:
         if abs(process.create_time() - create_time) > _CLOCK_SLACK_SECONDS:
             return False
         return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
+    except (psutil.Error, ValueError, OverflowError):  # the last two for a number that is no pid
         return False
 
 

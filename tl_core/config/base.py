@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tl_core.errors import ConfigError, did_you_mean
+from tl_core.files import parse_json
 
 
 class Settings(BaseModel):
@@ -49,13 +49,9 @@ class Settings(BaseModel):
             ConfigError: the text is not a JSON object, or a setting in it is wrong.
         """
         try:
-            values = json.loads(text)
+            values = parse_json(text)
         except ValueError as error:
             raise ConfigError(f"Expected settings as a JSON object, but: {error}.") from error
-        except RecursionError as error:
-            raise ConfigError(
-                "Expected settings as a JSON object, received one that is nested too deeply."
-            ) from error
         if not isinstance(values, dict):
             raise ConfigError(
                 f"Expected settings as a JSON object, received {type(values).__name__}."

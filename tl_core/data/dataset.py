@@ -34,7 +34,7 @@ from tl_core.data.layout.layout_findings import find_layout, find_pixel_scale, f
 from tl_core.data.layout.plan import read_layout
 from tl_core.data.scan_cache import ScanCache, ScannedFile
 from tl_core.errors import DatasetError, ImageError, Stopped
-from tl_core.files import expand
+from tl_core.files import expand, is_plain_text, shown_name
 from tl_core.progress import Monitor, OnProgress, ShouldStop
 
 __all__ = ["DatasetIndex", "Finding", "ImageRecord", "scan_dataset"]
@@ -170,6 +170,19 @@ class DatasetIndex:
         """Return the number of images of each class, in class order."""
         counts = np.bincount(self.labels, minlength=self.num_classes)
         return {name: int(count) for name, count in zip(self.class_names, counts, strict=True)}
+
+
+def check_folder_name(data_dir: Path) -> None:
+    """Refuse a folder that no file of the workspace can name.
+
+    Raises:
+        DatasetError: its path is no UTF-8.
+    """
+    if not is_plain_text(str(data_dir)):
+        raise DatasetError(
+            f"Expected a folder whose path is UTF-8, received '{shown_name(str(data_dir))}'. "
+            "Rename the folder."
+        )
 
 
 def scan_dataset(

@@ -21,7 +21,7 @@ from tl_core.data.dataset import DatasetIndex
 from tl_core.data.group_split import split_groups
 from tl_core.data.units import unit_names
 from tl_core.errors import ConfigError, DatasetError, RunError
-from tl_core.files import write_text
+from tl_core.files import is_contained, write_text
 
 _COLUMNS = ["path", "sha256", "class", "part"]
 _WITH_GROUP = [*_COLUMNS, "group"]
@@ -75,6 +75,11 @@ def read_split(path: Path) -> list[SplitRow]:
             raise RunError(
                 f"Expected a path, sha256, class and one of {', '.join(PARTS)} in line {number} "
                 f"of '{path}', found {','.join(row)!r}."
+            )
+        if not is_contained(row[0]):
+            raise RunError(
+                f"Expected a path inside the data folder in line {number} of '{path}', found "
+                f"{row[0]!r}."
             )
     return [SplitRow(*row) for row in rows[1:]]
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tl_core.errors import StorageError
 from tl_core.files import read_json, retry_on_windows_lock, write_bytes, write_json
 from tl_core.workspace import Workspace
 
@@ -181,7 +182,7 @@ class JobQueue:
 
     def progress(self, job_id: str) -> dict[str, Any]:
         """Return the last progress of an active job; empty before its first report."""
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, TypeError):
             return dict(read_json(self._path(job_id, ".progress.json")))
         return {}
 
@@ -198,10 +199,11 @@ class JobQueue:
         """Return an active job to its place in the queue; ``gave_way`` is counted."""
         with suppress(FileNotFoundError):
             if gave_way:
-                path = self._path(job.id, _ACTIVE)
-                times = path.stat()
-                write_json(path, {**read_json(path), "num_yields": job.num_yields + 1})
-                os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+                with suppress(StorageError):
+                    path = self._path(job.id, _ACTIVE)
+                    times = path.stat()
+                    write_json(path, {**read_json(path), "num_yields": job.num_yields + 1})
+                    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
             self._rename(job.id, _ACTIVE, _WAITING)
 
     def finish(self, job_id: str) -> None:
@@ -211,8 +213,9 @@ class JobQueue:
                 retry_on_windows_lock(self._path(job_id, suffix).unlink)
 
     def report(self, job_id: str, progress: Mapping[str, Any]) -> None:
-        """Save the progress of an active job."""
-        write_json(self._path(job_id, ".progress.json"), dict(progress))
+        """Save the progress of an active job, except on a full or read-only disk."""
+        with suppress(StorageError):
+            write_json(self._path(job_id, ".progress.json"), dict(progress))
 
     def is_stop_requested(self, job_id: str) -> bool:
         """Whether an active job was requested to stop."""
@@ -255,5 +258,5 @@ class JobQueue:
                 num_yields=int(stored.get("num_yields", 0)),
                 asked=asked,
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, OverflowError, KeyError, TypeError):
             return None

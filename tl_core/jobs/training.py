@@ -15,8 +15,9 @@ from typing import Any
 from tl_core.backbones.blocks import check_settings
 from tl_core.config.training import TrainConfig
 from tl_core.data.curation.store import with_kept_layout
+from tl_core.data.dataset import check_folder_name
 from tl_core.data.layout.plan import plan_layout
-from tl_core.errors import DatasetError, RunError
+from tl_core.errors import DatasetError, RunError, StorageError
 from tl_core.jobs.client import request, submit
 from tl_core.jobs.handlers import FEATURES, TRAIN
 from tl_core.jobs.queue import Job, JobQueue
@@ -28,7 +29,7 @@ from tl_core.jobs.worker_client import (
     worker_state,
 )
 from tl_core.runs.files import end_run
-from tl_core.runs.store import Run, create_run
+from tl_core.runs.store import Run, create_run, delete_run
 from tl_core.training.resume import continue_run, queue_again
 from tl_core.workspace import Workspace
 
@@ -61,11 +62,12 @@ def start_training(
     Raises:
         ConfigError: the backbone is unknown or the image size does not suit it.
         DatasetError: the folder is missing or empty.
+        StorageError: the disk is full or read-only, or writing is not allowed.
     """
     check_start(config, Path(data_dir))
     config = with_kept_layout(config, workspace, data_dir)
     run = create_run(workspace.runs_dir, config, Path(data_dir), name=name)
-    submit(workspace, TRAIN, {}, run.run_dir)
+    _queue_new(workspace, run)
     return run
 
 
@@ -90,8 +92,24 @@ def continue_training(
     """
     check_settings(run.config.updated(**changes))
     new = continue_run(run, changes, name=name)
-    submit(workspace, TRAIN, {}, new.run_dir)
+    _queue_new(workspace, new)
     return new
+
+
+def _queue_new(workspace: Workspace, run: Run) -> None:
+    """Queue a new run; it is deleted again when the job cannot be written.
+
+    Raises:
+        StorageError: the disk is full or read-only, or writing is not allowed.
+    """
+    try:
+        submit(workspace, TRAIN, {}, run.run_dir)
+    except StorageError:
+        queue = JobQueue(workspace)
+        if (job := queue.job_of(run.run_dir)) is not None:
+            queue.finish(job.id)
+        delete_run(run)
+        raise
 
 
 def prepare_features(workspace: Workspace, config: TrainConfig, data_dir: Path | str) -> Job:
@@ -167,9 +185,10 @@ def check_start(config: TrainConfig, data_dir: Path) -> None:
 
     Raises:
         ConfigError: as :func:`~tl_core.backbones.blocks.check_settings`.
-        DatasetError: the folder is missing or empty.
+        DatasetError: the folder is missing or empty, or its path is not UTF-8.
     """
     check_settings(config)
+    check_folder_name(data_dir)
     if not data_dir.is_dir():
         raise DatasetError(f"Expected a folder of class folders at '{data_dir}', found none.")
     with os.scandir(data_dir) as entries:

@@ -25,8 +25,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from tl_core.config.training import TrainConfig
-from tl_core.errors import Stopped, TLError
-from tl_core.files import write_json
+from tl_core.errors import RunError, Stopped, TLError
+from tl_core.files import storage_error, write_json
 from tl_core.jobs.handlers import KINDS, JobContext, JobKind, work_folder
 from tl_core.jobs.queue import Job, JobQueue
 from tl_core.jobs.worker_client import (
@@ -38,7 +38,7 @@ from tl_core.jobs.worker_client import (
 )
 from tl_core.processes import own_identity
 from tl_core.progress import Monitor
-from tl_core.runs.files import end_run
+from tl_core.runs.files import RunState, end_run
 from tl_core.workspace import Workspace
 
 _NICENESS = 10  # pages then respond about as fast as on an idle machine
@@ -74,6 +74,7 @@ _HEARTBEAT_SECONDS = 1.0
 _LOCK_SECONDS = 10.0  # how long to wait for a previous worker that is exiting
 _REPORT_SECONDS = 0.5
 _USERS_SECONDS = 1.0
+_SAVE_SECONDS = 2.0  # between two tries to write on a full disk
 _UNUSED_SECONDS = 2.0  # so that a restarted server finds its worker
 
 
@@ -140,6 +141,8 @@ class _Worker:
         self._warming: threading.Thread | None = None
         self._is_blocked = False  # by a job that does not give way
         self._used_at = self._users_seen_at = time.monotonic()
+        self._unsaved: dict[Path, tuple[RunState, str]] = {}  # ends that could not be written
+        self._saved_at = 0.0
 
     def work(self, warm: bool) -> None:
         """Run jobs until it is time to exit."""
@@ -155,6 +158,7 @@ class _Worker:
         try:
             while self._workspace.root.is_dir():
                 unused = self._is_unused()
+                self._save_ends()
                 job = self._queue.take(without_kinds=self._kinds_for_users if unused else ())
                 is_idle = time.monotonic() - idle_since >= self._idle_seconds
                 if job is not None:
@@ -225,10 +229,12 @@ class _Worker:
             message = str(error)
             _log.warning("job %s failed: %s", job.id, error)
         except Exception as error:  # the worker must survive for the next job
-            message = f"Unexpected error: {type(error).__name__}: {error}"
+            problem = storage_error(error) if isinstance(error, OSError) else None
+            message = str(problem or f"Unexpected error: {type(error).__name__}: {error}")
             _log.exception("job %s failed", job.id)
         self._close_work(job, message)
-        self._queue.finish(job.id)
+        with suppress(OSError):  # on a read-only disk its files stay, as an active job
+            self._queue.finish(job.id)
         return message
 
     def _run(self, job: Job) -> None:
@@ -261,9 +267,27 @@ class _Worker:
         if work is None or not work.is_active:
             return
         if self._queue.is_stop_requested(job.id):
-            end_run(work.folder, "stopped", "Cancelled before it started.")
+            self._end(work.folder, "stopped", "Cancelled before it started.")
         else:
-            end_run(work.folder, "failed", message or "Its job ended without doing it.")
+            self._end(work.folder, "failed", message or "Its job ended without doing it.")
+
+    def _end(self, folder: Path, state: RunState, message: str) -> None:
+        """Mark a run or search as over; on a full disk this is done as soon as it is possible."""
+        try:
+            end_run(folder, state, message)
+        except (OSError, RunError) as error:
+            _log.warning("the end of %s could not be written: %s", folder.name, error)
+            self._unsaved[folder] = (state, message)
+
+    def _save_ends(self) -> None:
+        """Try again to write what :meth:`_end` could not; what was deleted is forgotten."""
+        if not self._unsaved or time.monotonic() - self._saved_at < _SAVE_SECONDS:
+            return
+        self._saved_at = time.monotonic()
+        unsaved, self._unsaved = self._unsaved, {}
+        for folder, (state, message) in unsaved.items():
+            if folder.is_dir():
+                self._end(folder, state, message)
 
     def _must_stop(self, job: Job) -> bool:
         """Whether the job was stopped, has to give way, or is no longer needed."""
@@ -284,7 +308,7 @@ class _Worker:
                 self._queue.put_back(job)  # killed before it started
                 continue
             if work is not None and work.state == "interrupted":
-                end_run(work.folder, "interrupted", work.message)
+                self._end(work.folder, "interrupted", work.message)
             _log.warning("job %s was interrupted", job.id)
             self._queue.finish(job.id)
 

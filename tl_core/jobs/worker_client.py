@@ -11,11 +11,12 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from tl_core.files import read_json, write_json
+from tl_core.files import plain_storage_errors, read_json, write_json
 from tl_core.processes import child_environment, is_alive, module_command, own_identity
 from tl_core.runs.files import tail
 from tl_core.workspace import Workspace
@@ -27,6 +28,8 @@ IDLE_ENVIRONMENT_NAME = "TL_WORKER_IDLE_SECONDS"
 DEFAULT_IDLE_SECONDS = 1800.0
 
 _MAX_LOG_BYTES = 4 * 2**20
+_LONGEST_PAUSE_SECONDS = 60.0
+_SOON_SECONDS = 90.0  # longer than the longest pause: what dies sooner may never get to work
 
 
 @dataclass(frozen=True)
@@ -76,18 +79,60 @@ def ensure_worker(workspace: Workspace, *, warm: bool = True) -> None:
     Cheap enough to call whenever the queue is read, which also restarts a worker that died.
     With ``warm`` it preloads slow imports. The calling process is recorded as a user of the worker,
     which exits when the last of them has ended and nothing is left to train.
+
+    Workers that die repeatedly soon after their start are restarted after 2 s, 4 s, ... 60 s.
+
+    Raises:
+        StorageError: the disk is full or read-only, or writing is not allowed.
     """
-    workspace.queue_dir.mkdir(parents=True, exist_ok=True)
-    with spawn_lock(workspace):
-        _record_user(workspace)
-        current = worker_state(workspace)
-        if current.alive and current.state != "exiting":
-            return
-        process = _spawn(workspace, warm)
-        record = {"state": "starting", "warm": False, "job_id": None, "message": ""}
-        with suppress(OSError):  # the process may have ended already
-            record.update(_identity_of(process.pid))
-            write_json(workspace.queue_dir / WORKER_FILE, record)
+    with plain_storage_errors(workspace.root):
+        workspace.queue_dir.mkdir(parents=True, exist_ok=True)
+        with spawn_lock(workspace):
+            _record_user(workspace)
+            current = worker_state(workspace)
+            if (current.alive and current.state != "exiting") or _must_wait(workspace, current):
+                return
+            _start(workspace, warm)
+
+
+@dataclass(frozen=True)
+class _Start:
+    """The last start of a workspace's worker by this process, in seconds of the clock.
+
+    ``num_deaths`` counts the workers before it that died, each soon after its start.
+    """
+
+    process: subprocess.Popen[bytes]
+    time: float
+    num_deaths: int
+
+
+_starts: dict[Path, _Start] = {}
+
+
+def _must_wait(workspace: Workspace, current: WorkerState) -> bool:
+    """Whether another worker would come too soon, or beside one that could not write its state."""
+    last = _starts.get(workspace.root)
+    if last is None or current.state == "exiting":
+        return False
+    code = last.process.poll()
+    if code is None:
+        return True
+    pause = min(2.0**last.num_deaths, _LONGEST_PAUSE_SECONDS) if last.num_deaths else 0.0
+    return code != 0 and time.monotonic() - last.time < pause
+
+
+def _start(workspace: Workspace, warm: bool) -> None:
+    num_deaths, now = 0, time.monotonic()
+    last = _starts.get(workspace.root)
+    if last is not None and last.process.poll() and now - last.time < _SOON_SECONDS:
+        num_deaths = last.num_deaths + 1
+    process = _spawn(workspace, warm)
+    _starts[workspace.root] = _Start(process, now, num_deaths)
+    record = {"state": "starting", "warm": False, "job_id": None, "message": ""}
+    with suppress(OSError):  # the process may have ended already
+        record.update(_identity_of(process.pid))
+        write_json(workspace.queue_dir / WORKER_FILE, record)
 
 
 def has_users(workspace: Workspace) -> bool:
@@ -163,12 +208,18 @@ def _spawn(workspace: Workspace, warm: bool) -> subprocess.Popen[bytes]:
 
 
 def _open_log(workspace: Workspace) -> Any:
-    """Open the worker's log for appending; a large one is rotated, keeping one old file."""
+    """Open the worker's log for appending; a large one is rotated, keeping one old file.
+
+    Nothing is logged when it cannot be opened.
+    """
     path = workspace.logs_dir / LOG_NAME
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and path.stat().st_size > _MAX_LOG_BYTES:
-        path.replace(path.with_suffix(".log.1"))
-    return path.open("ab")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and path.stat().st_size > _MAX_LOG_BYTES:
+            path.replace(path.with_suffix(".log.1"))
+        return path.open("ab")
+    except OSError:
+        return Path(os.devnull).open("ab")
 
 
 def _identity_of(pid: int) -> dict[str, float]:

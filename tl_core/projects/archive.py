@@ -343,7 +343,7 @@ def _check_work(work: Path) -> None:
     for path in sorted(work.glob("*.json")):
         try:
             read_json(path)
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError) as error:
             raise DatasetError(f"Its '{name}/{path.name}' cannot be read: {error}") from error
     try:
         origin, status = read_json(work / ORIGIN_FILE), read_json(work / STATUS_FILE)

@@ -89,7 +89,7 @@ def read_manifest(bundle: Path) -> Manifest:
             raise ValueError("its title is too long or not printable")
         if manifest.layout is not None:
             LayoutName.parse(manifest.layout)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise DatasetError(
             f"Expected an exported project, but its {BUNDLE_FILE} cannot be read: {error}"
         ) from error

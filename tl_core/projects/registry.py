@@ -14,7 +14,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +24,7 @@ from filelock import FileLock
 from tl_core.data.curation.store import decisions_path
 from tl_core.data.sample.dataset import SAMPLE_NAME
 from tl_core.errors import DatasetError, RunError, did_you_mean
-from tl_core.files import read_json, write_json
+from tl_core.files import is_folder, plain_storage_errors, read_json, shown_name, write_json
 from tl_core.runs.files import ORIGIN_FILE, read_file
 from tl_core.runs.run import Run
 from tl_core.runs.state_dir import WorkFolder
@@ -38,7 +38,6 @@ __all__ = [
     "by_project",
     "check_idle",
     "forget_folder",
-    "is_folder",
     "list_projects",
     "load_project",
     "open_folder",
@@ -218,11 +217,6 @@ def forget_folder(workspace: Workspace, project: Project) -> None:
     change_record(workspace, project.id, hidden=True)
 
 
-def is_folder(path: Path) -> bool:
-    """Return whether a path leads to a folder; not one that cannot be reached, either."""
-    return os.path.isdir(path)  # noqa: PTH112, Path.is_dir raises for those
-
-
 class Names:
     """Ids and titles of projects, as ``projects.json`` and the folders' own names give them.
 
@@ -267,7 +261,7 @@ class Names:
         title = record.get("title")
         if not isinstance(title, str):
             is_sample = is_ours and path.name == SAMPLE_NAME
-            named = path.name if is_ours else f"{path.name} (in {path.parent})"
+            named = shown_name(path.name if is_ours else f"{path.name} (in {path.parent})")
             title = SAMPLE_TITLE if is_sample else named
         return Project(project_id, title, path, is_ours)
 
@@ -278,14 +272,20 @@ class Names:
 
 def read_records(workspace: Workspace) -> dict[str, dict[str, Any]]:
     """Return what ``projects.json`` says of each project by id; nothing when it is unreadable."""
-    with suppress(OSError, ValueError, RecursionError):
+    with suppress(OSError, ValueError):
         kept = read_json(_records_path(workspace))
         projects = kept.get("projects") if isinstance(kept, dict) else None
         if isinstance(projects, dict):
             return {
-                str(name): record for name, record in projects.items() if isinstance(record, dict)
+                name: {key: value for key, value in record.items() if _is_sound(key, value)}
+                for name, record in projects.items()
+                if isinstance(record, dict)
             }
     return {}
+
+
+def _is_sound(key: str, value: Any) -> bool:
+    return isinstance(value, str) if key in ("title", "data_dir", "former") else True
 
 
 def change_record(workspace: Workspace, project_id: str, **changes: Any) -> None:
@@ -305,7 +305,7 @@ def opened_folders(workspace: Workspace) -> list[str]:
     """Return the paths of the folders that were opened, in that order."""
     try:
         paths = read_json(_opened_path(workspace))
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         return []
     return [path for path in paths if isinstance(path, str)] if isinstance(paths, list) else []
 
@@ -319,9 +319,12 @@ def change_opened(workspace: Workspace, change: Callable[[list[str]], Iterable[s
             write_json(_opened_path(workspace), after)
 
 
-def _locked(workspace: Workspace) -> FileLock:
-    workspace.root.mkdir(parents=True, exist_ok=True)
-    return FileLock(_records_path(workspace).with_suffix(".lock"))
+@contextmanager
+def _locked(workspace: Workspace) -> Iterator[None]:
+    with plain_storage_errors(workspace.root):
+        workspace.root.mkdir(parents=True, exist_ok=True)
+        with FileLock(_records_path(workspace).with_suffix(".lock")):
+            yield
 
 
 def _records_path(workspace: Workspace) -> Path:

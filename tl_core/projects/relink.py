@@ -14,13 +14,12 @@ from tl_core.data.curation.store import (
     load_decisions,
 )
 from tl_core.errors import DatasetError
-from tl_core.files import expand, write_json
+from tl_core.files import expand, is_folder, write_json
 from tl_core.projects.registry import (
     Project,
     change_opened,
     change_record,
     check_idle,
-    is_folder,
     list_projects,
     project_at,
     runs_of,

@@ -128,6 +128,38 @@ def read_file(run_dir: Path, name: str, kind: type) -> Any:
     return value
 
 
+def check_metrics(run_dir: Path, metrics: dict[str, Any]) -> None:
+    """See that the figures of a run are of the kinds that tables and charts take.
+
+    Raises:
+        RunError: one is of another kind.
+    """
+    for name, value in metrics.items():
+        if name.endswith("_interval"):
+            is_sound = value is None or (_are_numbers(value, list) and len(value) == 2)
+        elif name in ("num_images", "seconds"):
+            is_sound = _are_numbers(value, dict)
+        elif name == "best_epoch":
+            is_sound = isinstance(value, int)
+        elif name == "best_phase":
+            is_sound = isinstance(value, str)
+        elif name.endswith(("_accuracy", "_loss")):
+            is_sound = value is None or isinstance(value, int | float)
+        else:
+            is_sound = True
+        if not is_sound:
+            raise RunError(
+                f"Run '{run_dir.name}' has an unexpected {name} in {METRICS_FILE}: {value!r}."
+            )
+
+
+def _are_numbers(value: Any, kind: type[list[Any] | dict[str, Any]]) -> bool:
+    if not isinstance(value, kind):
+        return False
+    found = value.values() if isinstance(value, dict) else value
+    return all(isinstance(one, int | float) for one in found)
+
+
 def now() -> str:
     """Return the current time as stored: ISO 8601 with time zone."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

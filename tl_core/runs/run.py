@@ -24,8 +24,10 @@ from tl_core.runs.files import (
     LOG_FILE,
     META_FILE,
     METRICS_FILE,
+    ORIGIN_FILE,
     SPLIT_FILE,
     WEIGHTS_FILE,
+    check_metrics,
     read_file,
     tail,
 )
@@ -58,12 +60,12 @@ class Run(WorkFolder):
         return self.run_dir
 
     def check(self) -> None:
-        """Read the settings.
+        """Read the settings, the classes and the figures.
 
         Raises:
-            RunError: they cannot be read.
+            RunError: something of it is there but cannot be read.
         """
-        _ = self.config
+        _ = self.config, self.class_names, self.metrics
 
     @functools.cached_property
     def config(self) -> TrainConfig:
@@ -82,13 +84,28 @@ class Run(WorkFolder):
         """The classes in the order of the labels; empty until the data was read."""
         if not (self.run_dir / CLASSES_FILE).exists():
             return ()
-        return tuple(str(name) for name in read_file(self.run_dir, CLASSES_FILE, list))
+        names = read_file(self.run_dir, CLASSES_FILE, list)
+        if not all(isinstance(name, str) for name in names):
+            raise RunError(f"Expected the names of classes in {CLASSES_FILE} of run '{self.id}'.")
+        return tuple(names)
 
     @property
     def pixel_scale(self) -> PixelScale | None:
-        """The values of 16-bit images mapped to black and white; None uses their upper 8 bits."""
+        """The values of 16-bit images mapped to black and white; None uses their upper 8 bits.
+
+        Raises:
+            RunError: ``origin.json`` is unreadable or says something else.
+        """
         values = self.origin.get("pixel_scale")
-        return None if values is None else PixelScale(*map(float, values))
+        if values is None:
+            return None
+        try:
+            return PixelScale(*map(float, values))
+        except (TypeError, ValueError) as error:
+            raise RunError(
+                f"Expected two numbers as pixel_scale in {ORIGIN_FILE} of run '{self.id}', "
+                f"received {values!r}."
+            ) from error
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -120,7 +137,9 @@ class Run(WorkFolder):
         """
         if not (self.run_dir / METRICS_FILE).exists():
             return {}
-        return read_file(self.run_dir, METRICS_FILE, dict)
+        metrics: dict[str, Any] = read_file(self.run_dir, METRICS_FILE, dict)
+        check_metrics(self.run_dir, metrics)
+        return metrics
 
     @property
     def is_loadable(self) -> bool:
@@ -140,9 +159,13 @@ class Run(WorkFolder):
         if not path.exists():
             return pd.DataFrame(columns=list(HISTORY_COLUMNS))
         try:
-            return pd.read_csv(path, float_precision="round_trip")
+            history = pd.read_csv(path, float_precision="round_trip")
         except (OSError, ValueError) as error:
             raise RunError(f"Run '{self.id}' has no readable {HISTORY_FILE}: {error}") from error
+        for name in HISTORY_COLUMNS[1:] if len(history) else ():
+            if name not in history or not pd.api.types.is_numeric_dtype(history[name]):
+                raise RunError(f"Expected numbers as {name} in {HISTORY_FILE} of run '{self.id}'.")
+        return history
 
     def events(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
         """Return the events from byte ``offset`` on, and the offset for the next call."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from tl_core.errors import RunError, TLError
-from tl_core.files import delete_folder
+from tl_core.files import delete_folder, is_folder, is_plain_text, shown_name
 from tl_core.runs.files import ORIGIN_FILE, RunState, read_file, read_status, state_of
 from tl_core.workspace import Workspace
 
@@ -36,8 +36,8 @@ class WorkFolder:
 
     @property
     def id(self) -> str:
-        """The folder's name, unique within its parent folder."""
-        return self.folder.name
+        """The folder's name as text, unique within its parent folder."""
+        return shown_name(self.folder.name)
 
     @property
     def status(self) -> dict[str, Any]:
@@ -52,10 +52,15 @@ class WorkFolder:
     def state(self) -> RunState:
         """The current state; never raises, an unreadable folder is ``damaged``."""
         try:
-            self.check()
+            self._check()
             return state_of(self.status)
         except TLError:
             return "damaged"
+
+    def _check(self) -> None:
+        if not is_plain_text(self.folder.name):
+            raise RunError(f"The name of the folder '{self.id}' is no UTF-8. Rename the folder.")
+        self.check()
 
     @property
     def is_active(self) -> bool:
@@ -66,7 +71,7 @@ class WorkFolder:
     def message(self) -> str:
         """Why it is in its state, as a message for the user; often empty."""
         try:
-            self.check()
+            self._check()
             message = str(self.status.get("message") or "")
         except TLError as error:
             return str(error)
@@ -76,7 +81,8 @@ class WorkFolder:
     def created(self) -> datetime:
         """When it was created; the folder's modification time if that cannot be read."""
         with suppress(TLError, KeyError, TypeError, ValueError):
-            return datetime.fromisoformat(self.status["created"])
+            created = datetime.fromisoformat(self.status["created"])
+            return created if created.tzinfo else created.replace(tzinfo=UTC)
         with suppress(OSError):
             return datetime.fromtimestamp(self.folder.stat().st_mtime, UTC)
         return datetime.fromtimestamp(0, UTC)
@@ -102,7 +108,10 @@ class WorkFolder:
     @property
     def data_dir(self) -> Path:
         """The folder of images."""
-        return workspace_of(self.folder).resolve(str(self.origin.get("data_dir", "")))
+        stored = self.origin.get("data_dir", "")
+        if not isinstance(stored, str):
+            raise RunError(f"Expected a path as data_dir in {ORIGIN_FILE}, received {stored!r}.")
+        return workspace_of(self.folder).resolve(stored)
 
 
 _Work = TypeVar("_Work", bound=WorkFolder)
@@ -112,9 +121,10 @@ def list_work(root: Path, open_folder: Callable[[Path], _Work]) -> list[_Work]:
     """Return the work below ``root``, newest first; empty if there is no such folder."""
     try:
         with os.scandir(root) as entries:
-            names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
-    except FileNotFoundError:
+            names = [e.name for e in entries if not e.name.startswith(".")]
+    except OSError:
         return []
+    names = [name for name in names if is_folder(root / name)]
     found = [open_folder(root / name) for name in names]
     return sorted(found, key=lambda work: (work.created, work.id), reverse=True)
 

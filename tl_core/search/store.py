@@ -49,7 +49,7 @@ class Sweep(WorkFolder):
         Raises:
             TLError: one of them cannot be read.
         """
-        _ = self.config, self.base, self.origin
+        _ = self.config, self.base, self.num_trials, self.num_images
 
     @property
     def config(self) -> SweepConfig:
@@ -71,13 +71,30 @@ class Sweep(WorkFolder):
 
     @property
     def num_trials(self) -> int:
-        """How many heads there are to try."""
-        return int(self.origin["num_trials"])
+        """How many heads there are to try.
+
+        Raises:
+            RunError: the folder does not say.
+        """
+        return self._count("num_trials")
 
     @property
     def num_images(self) -> int:
-        """Number of held-out images in all folds together; 0 before the search started."""
-        return int(self.origin.get("num_images", 0))
+        """Number of held-out images in all folds together; 0 before the search started.
+
+        Raises:
+            RunError: the folder says something that is no number.
+        """
+        return self._count("num_images", 0)
+
+    def _count(self, name: str, default: int | None = None) -> int:
+        value = self.origin.get(name, default)
+        if not isinstance(value, int) or value < 0:
+            raise RunError(
+                f"Expected a number as {name} in {ORIGIN_FILE} of search '{self.id}', "
+                f"received {value!r}."
+            )
+        return value
 
     def trials(self) -> list[Trial]:
         """Return the heads tried so far, in order of completion; incomplete lines are skipped."""

@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from tl_core.data.curation.store import choose_layout, kept_layout
+from tl_core.data.dataset import check_folder_name
 from tl_core.data.layout.plan import LayoutName, LayoutPlan, Reading, plan_layout
 from tl_core.errors import TLError
 from tl_core.workspace import Workspace
@@ -41,6 +42,7 @@ def draw_plan(workspace: Workspace, dataset: DatasetRef, *, failed: bool = False
     """
     layout = kept_layout(workspace, dataset.path)
     try:
+        check_folder_name(dataset.path)
         plan = _plan(str(dataset.path), folder_stamp(dataset.path), layout)
     except TLError as error:
         if layout is not None:

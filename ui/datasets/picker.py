@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import streamlit as st
 
-from tl_core.errors import DatasetError
+from tl_core.errors import DatasetError, StorageError
 from tl_core.files import expand, read_json, write_json
 from tl_core.projects import registry
 from tl_core.projects.registry import Project, list_projects, project_at
@@ -98,9 +99,13 @@ def choose_dataset(workspace: Workspace, chosen_id: str) -> None:
 
 
 def remember_dataset(workspace: Workspace, used_id: str) -> None:
-    """Have a plain address open this dataset from now on: a person works on it."""
+    """Have a plain address open this dataset from now on: a person works on it.
+
+    On a full or read-only disk the address alone names it.
+    """
     if _last_dataset(workspace) != used_id:
-        write_json(_last_path(workspace), {"dataset": used_id})
+        with suppress(StorageError):
+            write_json(_last_path(workspace), {"dataset": used_id})
 
 
 def settle_dataset(workspace: Workspace) -> DatasetRef | None:

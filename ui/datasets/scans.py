@@ -19,7 +19,7 @@ from tl_core.data.curation.store import (
     kept_layout,
     load_decisions,
 )
-from tl_core.data.dataset import DatasetIndex, ImageRecord, scan_dataset
+from tl_core.data.dataset import DatasetIndex, ImageRecord, check_folder_name, scan_dataset
 from tl_core.errors import DatasetError
 from tl_core.workspace import Workspace
 from ui.datasets.picker import DatasetRef, subfolder_paths
@@ -127,13 +127,14 @@ def load_raw(workspace: Workspace, dataset: DatasetRef) -> DatasetIndex:
     """Return the scan of a dataset; a changed folder is read again, with its progress shown.
 
     Raises:
-        DatasetError: the folder is gone or has no images in class folders.
+        DatasetError: the folder is gone, has no images in class folders, or is not UTF-8.
     """
     if dataset.is_missing:
         raise DatasetError(
             f"The folder of '{dataset.title}' is missing: '{dataset.path}'. Re-link the project to "
             "the folder's new place with 'Manage project' in the sidebar."
         )
+    check_folder_name(dataset.path)
     kept = _kept_scans()
     layout = kept_layout(workspace, dataset.path)
     stamp = (*folder_stamp(dataset.path), hash(layout))

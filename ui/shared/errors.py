@@ -17,6 +17,7 @@ from typing import Any, ParamSpec
 import streamlit as st
 
 from tl_core.errors import TLError
+from tl_core.files import storage_error
 from ui.shared.words import plain
 
 P = ParamSpec("P")
@@ -37,9 +38,13 @@ def error_banner() -> Iterator[None]:
         yield
     except TLError as error:
         st.error(plain(str(error)), icon=":material/error:")
-    except Exception:
+    except Exception as error:
         logger.exception("Unexpected error on a page")
-        st.error(BUG_MESSAGE, icon=":material/bug_report:")
+        problem = storage_error(error) if isinstance(error, OSError) else None
+        if problem is None:
+            st.error(BUG_MESSAGE, icon=":material/bug_report:")
+        else:
+            st.error(plain(str(problem)), icon=":material/error:")
 
 
 def guarded(function: Callable[P, Any]) -> Callable[P, None]:
@@ -54,11 +59,17 @@ def guarded(function: Callable[P, Any]) -> Callable[P, None]:
 
 
 def log_to(logs_dir: Path) -> None:
-    """Send the studio's log records to ``app.log`` in ``logs_dir``, once for each process."""
+    """Send the studio's log records to ``app.log`` in ``logs_dir``, once for each process.
+
+    Where that cannot be written they go to the terminal alone.
+    """
     path = (logs_dir / "app.log").absolute()
     if any(getattr(handler, "baseFilename", None) == str(path) for handler in logger.handlers):
         return  # kept on the logger, as a source edit would forget a variable of this module
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = RotatingFileHandler(path, maxBytes=2_000_000, backupCount=2, encoding="utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = RotatingFileHandler(path, maxBytes=2_000_000, backupCount=2, encoding="utf-8")
+    except OSError:  # a read-only workspace can still be looked at
+        return
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger.addHandler(handler)

@@ -58,19 +58,24 @@ class Studio:
 
 @contextmanager
 def bootstrap(title: str) -> Iterator[Studio]:
-    """Set a page up, yield what it works on, and show what goes wrong as a banner."""
+    """Set a page up, yield what it works on, and show what goes wrong as a banner.
+
+    When setting it up fails already, the page ends with that banner.
+    """
     st.set_page_config(
         page_title=TITLE if title == TITLE else f"{title} · {TITLE}",
         page_icon=ICON,
         layout="wide",
     )
     st.logo(LOGO, size="large")
+    is_set_up = False
     with error_banner():
         workspace = default_workspace()
         log_to(workspace.logs_dir)
         keep_small()
         ensure_sample(workspace)
-        training_jobs.ensure_worker(workspace)
+        with error_banner():  # on a full or read-only disk the page still shows what there is
+            training_jobs.ensure_worker(workspace)
         address.read()
         _begin(workspace.root)
         mode = os.environ.get(MODE_ENVIRONMENT_NAME, STUDIO)
@@ -82,7 +87,10 @@ def bootstrap(title: str) -> Iterator[Studio]:
         if name := st.session_state.pop(session_keys.INTAKE_NOW, None):
             told = f"Adding '{plain(name)}' was cancelled; nothing was added."
             st.toast(told, icon=":material/cancel:", duration="long")
+        is_set_up = True
         yield studio
+    if not is_set_up:
+        st.stop()
     set_imports_aside()
 
 

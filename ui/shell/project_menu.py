@@ -10,6 +10,7 @@ import streamlit as st
 
 from tl_core.data.file_names import safe_component
 from tl_core.errors import TLError
+from tl_core.files import shown_name
 from tl_core.progress import Monitor
 from tl_core.projects.archive import export_project, import_project
 from tl_core.projects.registry import MAX_TITLE, Project, list_projects, rename_project, runs_of
@@ -69,7 +70,7 @@ def _draw_title(workspace: Workspace, project: Project) -> None:
         value=project.title,
         key=f"project_title_{project.id}",
         max_chars=MAX_TITLE,
-        placeholder=project.path.name,
+        placeholder=shown_name(project.path.name),
     )
     if st.button("Rename", key="project_rename", icon=":material/edit:", width="stretch"):
         renamed = rename_project(workspace, project, title)

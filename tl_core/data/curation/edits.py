@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, Literal, get_args
 
 from tl_core.errors import DatasetError
+from tl_core.files import is_contained, parse_json
 
 Action = Literal["exclude", "relabel", "keep"]
 
@@ -19,10 +20,10 @@ ADDED = "photo_added"  # reason of a decision to keep a photo that was added in 
 
 _SCHEMA = 1
 
-# What reading a JSON file of another shape raises; json.loads recurses into nested lists.
+# What reading a JSON file of another shape raises.
 UNREADABLE = (
     *(OSError, ValueError, TypeError, KeyError, AttributeError),
-    *(OverflowError, RecursionError, DatasetError),
+    *(OverflowError, DatasetError),
 )
 
 
@@ -53,6 +54,10 @@ class Decision:
         for name, value in texts.items():
             if not isinstance(value, str) or not _can_be_written(value):
                 raise DatasetError(f"Expected '{name}' of a decision as text, received {value!r}.")
+        if not is_contained(self.path):
+            raise DatasetError(
+                f"Expected the path of an image inside its data folder, received {self.path!r}."
+            )
         if self.action not in get_args(Action):
             raise DatasetError(
                 f"Expected {', '.join(get_args(Action))} as what is decided about '{self.path}', "
@@ -142,7 +147,7 @@ class Decisions:
             DatasetError: it is not such a file, or of a newer schema.
         """
         try:
-            read = cls.from_dict(json.loads(text))
+            read = cls.from_dict(parse_json(text))
         except UNREADABLE as error:
             raise DatasetError(
                 "Expected decisions as this studio exports them (a JSON file with 'schema' and "
@@ -176,8 +181,6 @@ def _converted_step(step: Step, convert: Callable[[Decision], Decision | None]) 
 
 def describe_read_error(error: Exception) -> str:
     """Return what an error says, to stand within a sentence."""
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
     return str(error).removesuffix(".")
 
 

@@ -22,7 +22,7 @@ from tl_core.data.dataset import DatasetIndex, ImageRecord, scan_dataset
 from tl_core.data.layout.folder_layout import natural_path_key
 from tl_core.data.layout.plan import LayoutName
 from tl_core.errors import DatasetError
-from tl_core.files import expand, read_json, write_json
+from tl_core.files import expand, plain_storage_errors, read_json, write_json
 from tl_core.progress import SILENT, Monitor
 from tl_core.workspace import Workspace
 
@@ -97,12 +97,14 @@ def edit_decisions(
 
     Raises:
         DatasetError: the file that is there is damaged or of a newer schema.
+        StorageError: the disk is full or read-only, or writing is not allowed.
     """
     path = decisions_path(workspace, data_dir)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        changed = change(load_decisions(workspace, data_dir))
-        write_json(path, changed.to_dict())
+    with plain_storage_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            changed = change(load_decisions(workspace, data_dir))
+            write_json(path, changed.to_dict())
     return changed
 
 

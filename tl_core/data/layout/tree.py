@@ -17,6 +17,7 @@ from tl_core.data.file_names import debris_kind
 from tl_core.data.images.images import SUFFIXES
 from tl_core.data.images.signatures import holds_image
 from tl_core.errors import DatasetError
+from tl_core.files import is_plain_text, shown_name
 from tl_core.progress import SILENT, Monitor
 
 # Endings that are never looked into for an image, however many files carry them.
@@ -174,12 +175,12 @@ class _Walk:
                 reason = self._sort_in(entry, folder, trail, waiting)
                 if reason is not None:
                     slash = "/" if entry.is_dir(follow_symlinks=False) else ""
-                    path = _shown(f"{folder.path}{entry.name}{slash}")
+                    path = shown_name(f"{folder.path}{entry.name}{slash}")
                     self._tree.ignored[reason].append(path)
                     if reason == "other":
                         folder.others.append(entry.name)
                     if reason == "link":
-                        self._tree.links[path] = _shown(os.path.realpath(entry.path))
+                        self._tree.links[path] = shown_name(os.path.realpath(entry.path))
         return self._tree
 
     def _entries(self, folder: str) -> Iterator[os.DirEntry[str]]:
@@ -201,7 +202,7 @@ class _Walk:
         debris = debris_kind([name])
         if debris is not None:
             return "hidden" if debris == "hidden" else "system"
-        if not _is_unicode(name):
+        if not is_plain_text(name):
             return "bad_name"
         path = f"{folder.path}{name}"
         if entry.is_symlink():
@@ -247,19 +248,6 @@ class _Walk:
             return False
         self._linked.add(real)
         return True
-
-
-def _is_unicode(name: str) -> bool:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _shown(path: str) -> str:
-    """Return a path as text that can be shown and stored, whatever bytes its names are made of."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _starts_as_image(path: str) -> bool:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from tl_core.projects.registry import forget_folder, is_folder
+from tl_core.files import is_folder
+from tl_core.projects.registry import forget_folder
 from ui.datasets.picker import (
     allowed_folder,
     choose_dataset,
