@@ -76,11 +76,17 @@ def storage_error(error: OSError, folder: Path | None = None) -> StorageError | 
     """Return an error of the system in one sentence if it is about a full or read-only disk.
 
     Args:
-        error: that a file could not be written, or may not be accessed. None for others.
+        error: that a file could not be written, or may not be accessed.
         folder: to name; by default that of the file.
+
+    Returns:
+        The error to raise instead, None for errors of other kinds.
     """
-    if isinstance(error, StorageError) or error.errno not in _STORAGE_PROBLEMS:
-        return error if isinstance(error, StorageError) else None
+    if isinstance(error, StorageError):
+        return error
+    is_lock = sys.platform == "win32" and isinstance(error, PermissionError)  # open elsewhere
+    if is_lock or error.errno not in _STORAGE_PROBLEMS:
+        return None
     if folder is None and isinstance(error.filename, str):
         folder = Path(error.filename).parent
     place = "the workspace" if folder is None else f"'{shown_name(str(folder))}'"
