@@ -85,7 +85,7 @@ def test_a_waiting_search_can_be_stopped_and_go_on_later(workspace, data_dir):
 
 def test_a_waiting_search_is_deleted_only_when_its_job_was_lost(workspace, data_dir):
     sweep = start_sweep(workspace, CONFIG, BASE, data_dir)
-    with pytest.raises(RunError, match="under way"):
+    with pytest.raises(RunError, match="queued or running"):
         delete_sweep(sweep)
     JobQueue(workspace).finish(job_of(sweep).id)
     assert sweep.state == "queued"

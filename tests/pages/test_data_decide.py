@@ -322,7 +322,7 @@ def test_when_files_have_gone_the_decisions_can_still_be_taken_back(workspace, d
     for number in range(7):
         (dataset / "dog" / f"{number}.png").unlink()
     at.run()
-    assert "Take some of them back." in at.error[0].value
+    assert "Undo some of them." in at.error[0].value
     at.button(key="way_out").click().run()
     assert_sound(at)
     assert "13 photos in 2 classes" in texts(at)

@@ -1,7 +1,7 @@
-"""From a folder of images to an index of them with their classes; faults become findings.
+"""Scan a folder of images into an index of images and classes; problems become findings.
 
-The folder is only read. Pixels are decoded once, to know that each file can be; they come from
-``images.py`` when they are needed.
+The folder is only read. Each file is decoded once to check that it can be; pixels are loaded by
+``images.py`` when needed.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ __all__ = ["DatasetIndex", "Finding", "ImageRecord", "scan_dataset"]
 
 Decoded = TypeVar("Decoded")
 
-_FULL_RANGE = 0x8000  # values that span half of 16 bits are well seen in the upper 8
-_BATCH = 256  # files between two writes to the store: what a stop or a kill can cost
+_FULL_RANGE = 0x8000  # values that span half of this are seen well in the upper 8 bits
+_BATCH = 256  # files between two writes to the cache, lost at most by a kill
 
 
 @dataclass(frozen=True)
 class ImageRecord:
     """One readable image. ``width`` and ``height`` are those of the upright picture.
 
-    Images of one ``group``, such as frames of one video, stay on one side of a split.
+    Images of one ``group``, such as frames of one video, are kept in one part of a split.
     """
 
     path: str
@@ -68,9 +68,9 @@ class ImageRecord:
 
 @dataclass(frozen=True)
 class DatasetIndex:
-    """The images of a data folder, in class order, and what is wrong with it.
+    """The images of a data folder, in class order, and the findings about it.
 
-    ``num_ignored`` counts what was left out, by the kind of finding that names it.
+    ``num_ignored`` counts files that were left out, by the kind of their finding.
     ``decisions_fingerprint`` names the decisions that were applied; empty for none. ``layout``
     names how the folder was read, ``unlabelled`` are the paths of images without a class, and
     ``sources`` the label files that were read. ``pixel_scale`` says which values of its 16-bit grey
@@ -120,20 +120,20 @@ class DatasetIndex:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over what the records say: equal for equal images in equal places."""
+        """SHA-256 of the records: equal for equal images at equal paths."""
         lines = sorted(
             f"{record.path}\0{record.sha256}\0{record.label}\0{record.part or ''}"
             f"{'' if record.group is None else chr(0) + record.group}\n"
             for record in self.records
         )
-        if self.sources:  # the same image may come to another class without being moved
+        if self.sources:  # the same image may get another class without being moved
             lines.append("\0".join((self.layout, *self.class_names)))
         if self.pixel_scale is not None:
             lines.append(f"{self.pixel_scale.low} {self.pixel_scale.high}")
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def path_of(self, record: ImageRecord) -> Path:
-        """Return where a record's file lies."""
+        """Return the path of a record's file."""
         return self.data_dir / record.path
 
     def scale_of(self, record: ImageRecord) -> PixelScale | None:
@@ -141,10 +141,10 @@ class DatasetIndex:
         return self.pixel_scale if is_deep(record.mode) else None
 
     def decode(self, record: ImageRecord, decode: Callable[[bytes], Decoded]) -> Decoded:
-        """Return ``decode`` of a record's bytes, if its file is still the one that was scanned.
+        """Return ``decode`` of a record's bytes, after checking that its file is unchanged.
 
         Raises:
-            DatasetError: the file is gone, was changed, or ``decode`` raises an ``ImageError``.
+            DatasetError: the file is missing or changed, or ``decode`` raises an ``ImageError``.
         """
         try:
             data = self.path_of(record).read_bytes()
@@ -197,14 +197,14 @@ def scan_dataset(
     """Read every image of a folder that has a class.
 
     Args:
-        data_dir: one folder a class, images at any depth below it; or ``train/ val/ test/`` of
-            such folders, kept as the given split; or any other shape that
-            :func:`~tl_core.data.layout.plan.plan_layout` lists.
-        layout: name of the reading to take of those; by default the most plausible one.
-        cache_dir: where to keep what was found, so that the next scan reads only what changed.
+        data_dir: one folder per class, images at any depth below it; or ``train/ val/ test/`` of
+            such folders, used as the given split; or any other structure listed by
+            :func:`~tl_core.data.layout.plan.plan_layout`.
+        layout: name of one of these layouts; by default the most plausible one.
+        cache_dir: the folder of the scan cache, so that the next scan reads only changed files.
         on_progress: called with stage ``"scan"`` and the files that had to be read.
-        should_stop: asked between files.
-        num_workers: threads that read; by default one for each processor.
+        should_stop: polled between files.
+        num_workers: number of threads; by default one per processor.
 
     Returns:
         Records sorted by class and path in natural order (2 before 10).
@@ -213,7 +213,7 @@ def scan_dataset(
         ConfigError: there is no such layout.
         DatasetError: there is no such folder, the layout does not fit it, or fewer than two
             classes have a readable image.
-        Stopped: ``should_stop`` returned True; with ``cache_dir`` what was read is not read again.
+        Stopped: ``should_stop`` returned True; with ``cache_dir`` files read so far are cached.
 
     Examples:
         >>> from tl_core import scan_dataset
@@ -303,14 +303,14 @@ def _read_files(
 
 
 def _read_file(root: Path, file: FoundFile) -> ScannedFile:
-    """Read one file to the end; its size and time are those seen before, should it change now.
+    """Read one file completely; size and time are those from before, in case it changes now.
 
-    The entry has no ``sha256`` when the same file may well be read the next time.
+    The entry has no ``sha256`` if reading the file again may succeed.
     """
     sha256 = ""
     try:
         with (root / file.path).open("rb") as stream:
-            data = stream.read(MAX_FILE_BYTES + 1)  # one more than is accepted
+            data = stream.read(MAX_FILE_BYTES + 1)  # one byte more than the limit
         sha256 = hashlib.sha256(data).hexdigest()
         info = inspect_image(data)
     except OSError as error:
@@ -382,9 +382,9 @@ def _build_index(root: Path, layout: Layout, scanned: Mapping[str, ScannedFile])
 
 
 def _pixel_scale(entries: Iterable[ScannedFile]) -> PixelScale | None:
-    """Return the scale of a set's 16-bit images, None where their upper 8 bits do.
+    """Return the scale of a dataset's 16-bit images, None if their upper 8 bits suffice.
 
-    It leaves out the darkest and the brightest hundredth of the images, which may be faulty.
+    It ignores the darkest and the brightest 1 % of the images, which may be faulty.
     """
     ranges = [
         (one.low, one.high) for one in entries if one.low is not None and one.high is not None

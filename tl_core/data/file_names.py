@@ -1,6 +1,6 @@
-"""Names that come from outside: what may be taken from them, and the file name made of each.
+"""Untrusted file names: check them and convert them to safe file names.
 
-A name in an archive or an upload is a label to show, never a path. A path on disk is built of
+A name in an archive or an upload is only shown, never used as a path. Paths on disk are built from
 :func:`safe_component` parts only.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 _MAX_DEPTH = 16
-_MAX_BYTES = 120  # of 255 that file systems allow, so that there is room for a suffix
+_MAX_BYTES = 120  # of 255 that file systems allow, leaving room for a suffix
 _MAX_SHOWN = 80
 
 # Folders and files that systems and tools leave behind, lower case.
@@ -34,15 +34,14 @@ _JOINERS = "\u200c\u200d"  # part of words in some scripts, and of emoji
 
 
 class UnsafeName(ValueError):
-    """A name from outside was refused; the message says why, to follow on the name."""
+    """An untrusted name was refused; the message says why and is shown after the name."""
 
 
 def name_parts(name: str) -> tuple[str, ...]:
-    """Return the folders and the file that a name like ``"pets/cats/1.jpg"`` lists.
+    """Return the folders and the file name of a name like ``"pets/cats/1.jpg"``.
 
     Raises:
-        UnsafeName: it is empty or leads out of the folder it is to be put in, or is made to be
-            read differently by people or systems.
+        UnsafeName: it is empty, leads out of its folder, or is ambiguous to people or systems.
     """
     if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in name):
         raise UnsafeName("has control characters in its name")
@@ -77,16 +76,16 @@ def debris_kind(parts: Iterable[str]) -> str | None:
 
 
 def may_be_image(name: str) -> bool:
-    """Return whether a name without an image's ending looks like that of one: ``a.jpg_large``."""
+    """Return whether a name without an image extension may be an image, like ``a.jpg_large``."""
     return not PurePosixPath(name).suffix or _ODD_ENDING.search(name) is not None
 
 
 def safe_component(part: str) -> str:
-    """Return a file or folder name that every common file system takes as it stands.
+    """Return a file or folder name that is valid on every common file system.
 
-    Unicode is composed (NFC), characters that some system forbids become ``_``, invisible
-    ones go, as do dots and spaces at either end, reserved names get a ``_`` before them, and long
-    names are cut with a hash.
+    Unicode is composed (NFC), characters that some system forbids become ``_``, invisible ones and
+    dots and spaces at either end are removed, reserved names get a prefix ``_``, and long names
+    are shortened with a hash.
     """
     text = "".join(
         character
@@ -94,14 +93,14 @@ def safe_component(part: str) -> str:
         if unicodedata.category(character) != "Cf" or character in _JOINERS
     )
     text = _FORBIDDEN.sub("_", text.encode("utf-8", "replace").decode("utf-8"))
-    text = text.strip(" .") or "_"  # a dot in front would hide it
+    text = text.strip(" .") or "_"  # a leading dot would hide it
     if text.split(".")[0].rstrip().lower() in _RESERVED:
         text = f"_{text}"
     return _mark(text, _digest(part)) if len(text.encode("utf-8")) > _MAX_BYTES else text
 
 
 def show_name(name: str) -> str:
-    """Return a name in quotes for a message: short, and with nothing unprintable in it."""
+    """Return a name in quotes for a message, shortened and without unprintable characters."""
     if len(name) > _MAX_SHOWN:
         name = f"{name[: _MAX_SHOWN // 2]}…{name[-_MAX_SHOWN // 2 :]}"
     shown = "".join(
@@ -111,10 +110,10 @@ def show_name(name: str) -> str:
 
 
 class UniqueNames:
-    """Gives every name of one intake its own place on disk.
+    """Assigns every name of one upload its own path on disk.
 
-    Names that differ only in case, in how Unicode spells them or in characters that cannot be
-    kept are all kept: the later one gets a hash in its name.
+    If names differ only in case, Unicode form or unsafe characters, the later one gets a hash in
+    its name.
     """
 
     def __init__(self) -> None:
@@ -126,7 +125,7 @@ class UniqueNames:
         """Return the relative path for a file with these :func:`name_parts`.
 
         Raises:
-            UnsafeName: the same name came before, or a file and a folder share it.
+            UnsafeName: the same name was used before, or a file and a folder share it.
         """
         if parts in self._names:
             raise UnsafeName("is listed twice")
@@ -145,12 +144,12 @@ class UniqueNames:
 
 
 def path_key(path: PurePosixPath) -> str:
-    """Return what two paths share that a case-insensitive file system holds for one."""
+    """Return a key, equal for paths that a case-insensitive file system treats as one."""
     return unicodedata.normalize("NFC", str(path).casefold())
 
 
 def mark_name(path: PurePosixPath, digest: str) -> PurePosixPath:
-    """Return the path with the head of a digest in its name, before the suffix."""
+    """Return the path with the first digits of a digest in its name, before the suffix."""
     return path.with_name(_mark(path.name, digest))
 
 

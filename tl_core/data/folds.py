@@ -20,7 +20,7 @@ def assign_folds(
         labels: (n,) integer.
         groups: (n,) integer; images of equal number are copies.
         num_folds: how many there are.
-        rng: what decides.
+        rng: the random generator.
     """
     fold_of: dict[int, int] = {}
     for label in np.unique(labels):
@@ -36,12 +36,12 @@ def units_of(
 ) -> np.ndarray:
     """Return a number for each position, (n,) integer, equal for images that stay together.
 
-    Numbered by content, so that neither names nor order of the files matter.
+    Numbered by content, so that names and order of the files do not matter.
 
     Args:
         index: the dataset.
         positions: (n,) which of its records.
-        groups: as of :func:`folds_of`.
+        groups: as for :func:`folds_of`.
     """
     named = unit_names(index, positions, groups)
     numbers = {name: number for number, name in enumerate(sorted(set(named)))}
@@ -70,8 +70,8 @@ def folds_of(
         (n,) integer, the fold of each position.
 
     Raises:
-        DatasetError: a class has fewer than two different images among them, so that it could
-            not be trained on and validated at once; or a fold would be left without any.
+        DatasetError: a class has fewer than two different images among them, so that it cannot
+            be in both training and validation; or a fold would be empty.
     """
     units = units_of(index, positions, groups)
     labels = index.labels[positions]

@@ -1,4 +1,4 @@
-"""A split in which no group of images is divided, with every class spread as evenly as can be."""
+"""A split that keeps groups of images together and spreads classes as evenly as possible."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def split_groups(
     fractions: tuple[float, float, float],
     seed: int,
 ) -> tuple[list[int], list[int], list[int]]:
-    """Divide images into train, val and test, with all images of one name in one part.
+    """Divide images into train, val and test, with all images of a group in one part.
 
-    The largest groups are placed first, each where it brings the classes of a part nearest to
-    their share; among equals, content and seed decide. Every class comes to train first.
+    The largest groups are assigned first, each to the part whose class shares it improves most;
+    ties are broken by content and seed. Every class is first assigned to train.
 
     Args:
         index: the dataset.
-        positions: places in its records.
-        names: of the group of each position.
+        positions: positions in its records.
+        names: the group name of each position.
         fractions: shares of train, val and test; 0 leaves a part empty.
         seed: the same seed gives the same split.
 
@@ -37,7 +37,7 @@ def split_groups(
         Positions of train, val and test.
 
     Raises:
-        DatasetError: there are fewer groups than parts, or no group is left for a part once every
+        DatasetError: there are fewer groups than parts, or no group remains for a part once every
             class is in train.
     """
     members: dict[str, list[int]] = defaultdict(list)
@@ -81,6 +81,6 @@ def split_groups(
 
 
 def _rank(index: DatasetIndex, unit: Sequence[int], seed: int) -> bytes:
-    """Return a group's place in the seeded order, by a content in it and not by its name."""
+    """Return a group's rank in the seeded order, which depends on its content, not its name."""
     name = min(index.records[position].sha256 for position in unit)
     return hashlib.sha256(f"{seed}/{name}".encode()).digest()

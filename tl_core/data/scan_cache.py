@@ -1,7 +1,7 @@
-"""What earlier scans found in each file, so that a rescan reads only what changed.
+"""The cache of scan results per file, so that a rescan reads only changed files.
 
-An entry holds for a path, a size and a modification time. What is derived from pixels rather than
-from a file is cached by ``sha256`` instead, which outlives a move or a copy of the file.
+An entry is valid for a path, size and modification time. Data derived from pixels is cached by
+``sha256`` instead, which stays valid if the file is moved or copied.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from tl_core.sqlite_cache import SqliteCache
 
 _FILE_NAME = "scans.sqlite"
 _MAX_BYTES = 2**30  # some millions of files
-_READER = b"1:"  # another number whenever a file would be read differently
+_READER = b"1:"  # incremented when a file would be read differently
 
 
 @dataclass(frozen=True)
 class ScannedFile:
-    """What reading one file gave: an image's facts, or the reason why it is none."""
+    """The result of reading one file: facts about an image, or why it is not one."""
 
     num_bytes: int
     mtime_ns: int
@@ -35,7 +35,7 @@ class ScannedFile:
     exif_orientation: int
     frames: int
     reason: str | None
-    low: float | None = None  # of 16-bit grey: between these nearly all values lie
+    low: float | None = None  # range of nearly all values of 16-bit grey
     high: float | None = None
 
 
@@ -55,7 +55,7 @@ DROP TABLE files;
 
 
 class ScanCache(SqliteCache):
-    """The entries of one data folder. Without a ``cache_dir`` nothing is kept."""
+    """The entries of one data folder. Without a ``cache_dir`` nothing is stored."""
 
     def __init__(self, cache_dir: Path | None, data_dir: Path) -> None:
         path = None if cache_dir is None else cache_dir / _FILE_NAME
@@ -74,7 +74,7 @@ class ScanCache(SqliteCache):
         self.write_many(self._space, values)
 
     def prune(self, vanished: Collection[str]) -> None:
-        """Delete entries of files that are gone, and those of data folders that are gone."""
+        """Delete entries of missing files and of missing data folders."""
         self.delete_many(self._space, vanished)
         for space in self.spaces():
             root = os.fsencode(space).removeprefix(_READER)
@@ -83,9 +83,9 @@ class ScanCache(SqliteCache):
 
 
 def _is_current(values: list[Any]) -> bool:
-    """Whether a file would be read in the same way today.
+    """Whether an entry is still valid for the current version.
 
-    Before, large JPEGs were refused, and nothing was noted of the values of 16-bit grey.
+    Earlier versions refused large JPEGs and did not record the value range of 16-bit grey.
     """
     if len(values) > _NUM_FIRST:
         return True

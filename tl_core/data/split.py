@@ -1,6 +1,6 @@
-"""Which image trains, which validates and which tests: stratified, seeded, copies kept together.
+"""Split a dataset into train, val and test: stratified, seeded, with copies kept together.
 
-Works on the index alone and reads no image.
+Uses only the index and reads no image.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class SplitRow:
 
 
 def write_split(path: Path, index: DatasetIndex, split: Split) -> None:
-    """Write the split as CSV with the columns path, sha256, class and part, whole or not at all.
+    """Write the split as CSV with the columns path, sha256, class and part, atomically.
 
-    A column ``group`` follows where the dataset has groups.
+    If the dataset has groups, a column ``group`` follows.
     """
     has_groups = any(record.group is not None for record in index.records)
     part_of = {int(i): part for part, positions in split.items() for i in positions}
@@ -57,7 +57,7 @@ def write_split(path: Path, index: DatasetIndex, split: Split) -> None:
 
 
 def read_split(path: Path) -> list[SplitRow]:
-    """Read what :func:`write_split` wrote.
+    """Read a split written by :func:`write_split`.
 
     Raises:
         RunError: the file is missing or is not such a table.
@@ -115,7 +115,7 @@ class Split:
 class _Unit:
     """Images that must stay together: copies of one content, or a group."""
 
-    rank: bytes  # place in the seeded order
+    rank: bytes  # rank in the seeded order
     positions: tuple[int, ...]
 
 
@@ -128,13 +128,13 @@ def stratified_split(
 ) -> Split:
     """Divide the images so that every class is in every part in the same proportion.
 
-    Identical images stay in one part; those that lie in more than one class go to train. The
-    order in which contents fall into parts depends on content and seed alone, so neither the
-    names nor the order of the files matter, and adding images moves few others. Images of one
-    group in the index stay in one part as well, whatever their classes.
+    Identical images stay in one part; those in more than one class go to train. The assignment
+    depends on content and seed alone, so names and order of the files do not matter, and adding
+    images moves few others. Images of one group in the index stay in one part as well, whatever
+    their classes.
 
     Args:
-        index: The dataset; a given split in it is not looked at.
+        index: The dataset; its given split, if any, is ignored.
         fractions: Shares of (train, val, test), adding up to 1; 0 leaves val or test empty.
         seed: The same seed gives the same split.
         groups: Optional group name by sha256; images of one group stay in one part too.
@@ -156,16 +156,15 @@ def stratified_split(
 def split_dataset(
     index: DatasetIndex, config: TrainConfig, *, groups: Mapping[str, str] | None = None
 ) -> Split:
-    """Return the split that the folder gives, else a stratified one.
+    """Return the split given by the folder, else a stratified one.
 
-    Of a given split every image stays where it is. When the folder has no validation images
-    at all, they are carved out of train with ``config.val_fraction`` (of the train images), and
-    likewise the test images with ``config.test_fraction``, where 0 leaves the test part empty.
-    Classes absent from a given val or test part, and copies across the parts, are left as they
-    are: the audit reports them.
+    A given split is used unchanged. If it has no validation images, a share of
+    ``config.val_fraction`` of the train images is used, and likewise for test images with
+    ``config.test_fraction``, where 0 leaves the test part empty. Classes missing from a given val
+    or test part, and copies across parts, are not corrected: the audit reports them.
 
     Raises:
-        DatasetError: a class has no images in train, or too few to carve from.
+        DatasetError: a class has no images in train, or too few to divide.
 
     Examples:
         >>> from tl_core import TrainConfig, scan_dataset, split_dataset
@@ -196,9 +195,9 @@ def split_dataset(
 def groups_apart(
     index: DatasetIndex, split: Split, groups: Iterable[Sequence[str]]
 ) -> list[tuple[str, ...]]:
-    """Return the groups of paths, such as near copies, that lie in more than one part.
+    """Return the groups of paths, such as near copies, that are in more than one part.
 
-    Only the paths that are in the index count; of each group returned, those are given.
+    Paths that are not in the index are ignored and left out.
     """
     part_of = {
         index.records[int(position)].path: part
@@ -230,8 +229,8 @@ def _split(
         units = pure[label]
         num_images = sum(len(unit.positions) for unit in units) + mixed[label]
         _, num_val, num_test = _shares(num_images, fractions)
-        # Test is taken from one end of the order and val from the other, so that an image
-        # added to the set pushes another out of a part into train, not into the other part.
+        # Test is taken from one end of the order and val from the other, so that adding an image
+        # moves another from a part to train, not to the other part.
         for_test, units = _take(units, num_test, num_val_parts + 1)
         for_val, _ = _take(units[::-1], num_val, 1)
         test += [position for unit in for_test for position in unit.positions]
@@ -242,7 +241,7 @@ def _split(
 def _units_by_class(
     index: DatasetIndex, positions: Iterable[int], seed: int, groups: Mapping[str, str]
 ) -> tuple[dict[int, list[_Unit]], dict[int, int]]:
-    """Return by label the units in seeded order, and how many images lie in mixed units."""
+    """Return by label the units in seeded order, and how many images are in mixed units."""
     members: dict[str, list[int]] = defaultdict(list)
     places = list(positions)
     for position, name in zip(places, unit_names(index, places, groups), strict=True):
@@ -252,7 +251,7 @@ def _units_by_class(
     for unit in members.values():
         labels = {index.records[position].label for position in unit}
         if len(labels) == 1:
-            # Named by a content in it, since each audit numbers the groups again.
+            # Named by a content in it, since group numbers differ between audits.
             name = min(index.records[position].sha256 for position in unit)
             rank = hashlib.sha256(f"{seed}/{name}".encode()).digest()
             pure[labels.pop()].append(_Unit(rank, tuple(unit)))
@@ -286,7 +285,7 @@ def _take(units: list[_Unit], target: int, reserve: int) -> tuple[list[_Unit], l
 
 
 def _shares(total: int, fractions: Fractions) -> list[int]:
-    """Divide a count by the largest remainder; a part that is wanted gets at least 1."""
+    """Divide a count by the largest remainder; a part with a share above 0 gets at least 1."""
     exact = [total * fraction for fraction in fractions]
     shares = [math.floor(share + 1e-9) for share in exact]
     by_remainder = sorted(range(3), key=lambda part: shares[part] - exact[part])
@@ -321,7 +320,7 @@ def _check_sizes(
     parts = [part for part, fraction in zip(PARTS, fractions, strict=True) if fraction > 0]
     complaints = []
     for label, class_name in enumerate(index.class_names):
-        # Those that lie in another class too can only go to train: they fill one part.
+        # Units that are also in another class can only go to train.
         num_distinct = len(pure[label]) + min(1, mixed[label])
         num_missing = len(parts) - num_distinct
         if num_missing > 0:

@@ -1,4 +1,4 @@
-"""Which images belong on one side of any split: identical ones, near copies, and given groups."""
+"""Which images must stay together in any split: identical ones, near copies, and groups."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ def unit_names(
 ) -> list[str]:
     """Return a name for each position, equal for images that must stay together.
 
-    Images belong together that have the same content, the same group in the index, or the same
-    group in ``groups``, and all that are linked by a chain of such.
+    Images belong together if they have the same content, the same group in the index, or the same
+    group in ``groups``, or are connected by a chain of such images.
 
     Args:
         index: the dataset.
-        positions: places in its records.
+        positions: positions in its records.
         groups: group name by sha256 of images that are near copies of each other.
     """
     named = groups or {}
     records = [index.records[int(position)] for position in positions]
-    # A group's name and a content's digest are told apart by the letter before them.
+    # A prefix letter distinguishes group names from content digests.
     by_content = [
         f"g{named[record.sha256]}" if record.sha256 in named else f"s{record.sha256}"
         for record in records

@@ -55,7 +55,7 @@ def delete_sweep(sweep: Sweep) -> None:
         RunError: it is running or queued, or there is no such folder.
     """
     if sweep.state == "running" or job_of(sweep) is not None:
-        raise RunError("This search is running. Stop it, then delete it.")
+        raise RunError("This search is queued or running. Stop it, then delete it.")
     delete_work(sweep)
 
 

@@ -69,7 +69,7 @@ def test_a_name_never_leads_out_of_the_folder(workspace, given, kept) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("  ", "Expected a name"),
         ("/", "Expected a name"),
@@ -78,8 +78,8 @@ def test_a_name_never_leads_out_of_the_folder(workspace, given, kept) -> None:
         ("x" * (MAX_NAME + 1), f"at most {MAX_NAME} characters"),
     ],
 )
-def test_a_name_that_cannot_be_used_is_refused(workspace, name, told) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_a_name_that_cannot_be_used_is_refused(workspace, name, message) -> None:
+    with pytest.raises(ConfigError, match=message):
         save_preset(workspace, name, OAK)
     assert names(workspace) == []
 
@@ -108,11 +108,11 @@ def test_an_arriving_preset_whose_name_is_cut_at_a_space_replaces_none(workspace
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
-        (b"\x89PNG\r\n\x1a\n", "no JSON"),
-        (b"{", "no JSON"),
-        (b"[" * 50_000, "no JSON"),
+        (b"\x89PNG\r\n\x1a\n", "is not JSON"),
+        (b"{", "is not JSON"),
+        (b"[" * 50_000, "is not JSON"),
         (b"[1, 2]", "something else"),
         (b'{"rotation": 3}', "something else"),
         (as_file(name=3), "something else"),
@@ -125,12 +125,12 @@ def test_an_arriving_preset_whose_name_is_cut_at_a_space_replaces_none(workspace
     ],
     ids=range(12),
 )
-def test_a_broken_or_foreign_file_is_told_plainly_and_changes_nothing(
-    workspace, data, told
+def test_a_broken_or_foreign_file_is_explained_and_changes_nothing(
+    workspace, data, message
 ) -> None:
     save_preset(workspace, "oak", OAK)
     before = (workspace.presets_dir / "oak.json").read_bytes()
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         import_preset(workspace, data)
     assert [path.name for path in workspace.presets_dir.iterdir()] == ["oak.json"]
     assert (workspace.presets_dir / "oak.json").read_bytes() == before

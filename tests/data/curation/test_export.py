@@ -80,7 +80,7 @@ def test_a_stop_or_a_missing_file_leaves_nothing_behind(cleaned, tmp_path, name)
     with pytest.raises(Stopped):
         export_cleaned_copy(cleaned, tmp_path / name, monitor=Monitor(None, lambda: next(asked)))
     (cleaned.data_dir / "dog/2.png").unlink()
-    with pytest.raises(DatasetError, match="gone"):
+    with pytest.raises(DatasetError, match="is missing"):
         export_cleaned_copy(cleaned, tmp_path / name)
     assert sorted(tmp_path.iterdir()) == before
 
@@ -126,5 +126,5 @@ def test_a_full_disk_is_said_in_words_and_leaves_nothing_behind(
 def test_what_could_not_be_zipped_is_no_download(cleaned, tmp_path) -> None:
     (cleaned.data_dir / "dog/2.png").unlink()
     view = SimpleNamespace(index=cleaned, workspace=Workspace(tmp_path / "workspace"))
-    with pytest.raises(DatasetError, match="gone"):
+    with pytest.raises(DatasetError, match="is missing"):
         _zipped(view)

@@ -148,7 +148,7 @@ def test_exported_decisions_read_back_equal_and_other_files_are_refused(index) -
     for text in ("[]", "{}", '{"schema": 99, "steps": []}', "not json"):
         with pytest.raises(DatasetError, match="Expected decisions"):
             Decisions.from_json(text)
-    with pytest.raises(DatasetError, match="belongs to relabel"):
+    with pytest.raises(DatasetError, match="if the action is relabel"):
         Decisions.from_json(decisions.to_json().replace('"exclude"', '"relabel"'))
 
 

@@ -139,8 +139,8 @@ def test_single_files_go_into_the_named_class(tmp_path: Path) -> None:
         ("ds/cats/cut.png", photo(1)[:200], "truncated"),
         ("ds/cats/empty.png", b"", "empty"),
         ("ds/cats/text.jpg", b"hello", "under an image's name"),
-        ("ds/1.png", photo(1), "It lies in no class folder."),
-        ("1.png", photo(1), "It lies in no class folder."),
+        ("ds/1.png", photo(1), "It is not in a class folder."),
+        ("1.png", photo(1), "It is not in a class folder."),
     ],
 )
 def test_a_bad_file_gets_its_reason_and_spoils_nothing(
@@ -167,8 +167,8 @@ def test_nothing_that_was_there_is_changed(tmp_path: Path) -> None:
     assert {path: after[path] for path in before} == before
     assert sorted(after.values()) == sorted(photo(number) for number in (1, 2, 3, 4))
     assert [outcome.is_stored for outcome in outcomes] == [True, False, False, True]
-    assert outcomes[1].reason == "It is there already as 'cats/2.png'."
-    assert outcomes[2].reason == f"It is there already as '{outcomes[0].path}'."
+    assert outcomes[1].reason == "It exists already as 'cats/2.png'."
+    assert outcomes[2].reason == f"It exists already as '{outcomes[0].path}'."
     assert (outcomes[0].path or "").startswith("cats/1~")
 
 

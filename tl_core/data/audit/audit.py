@@ -1,7 +1,7 @@
-"""What is wrong with a dataset and what to do about it. Nothing on disk is touched.
+"""Audit a dataset: find problems and propose what to do about them. No file is changed.
 
-Everything is looked at by content: files as the scan saw them, pictures one by one, pictures
-against each other, and, where features are given, pictures against their class.
+The audit checks the files as scanned, each image, pairs of images and, if features are given, each
+image against its class.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ _SEVERITIES = ("error", "warning", "info")
 
 @dataclass(frozen=True, eq=False)
 class Audit:
-    """What was found, the worst first, and what each image is like.
+    """The result of an audit.
 
     Attributes:
-        index: what was audited.
-        findings: the scan's own among them.
+        index: the audited dataset.
+        findings: all findings including those of the scan, most severe first.
         stats: one for each record of the index, in its order.
-        scores: by name, ``(num_images,)`` float32, higher is stranger: ``"outlier"`` and
+        scores: by name, ``(num_images,)`` float32, higher is more suspicious: ``"outlier"`` and
             ``"wrong_label"``, with features only.
-        suggested: the most probable class of each image by the others, ``(num_images,)`` int64;
-            None without features.
-        groups: group name by sha256 of images that are copies of each other; what
-            :func:`~tl_core.data.split.stratified_split` takes to keep them in one part.
+        suggested: the most probable class of each image judged by the others, ``(num_images,)``
+            int64; None without features.
+        groups: group name by sha256 of images that are copies of each other, for
+            :func:`~tl_core.data.split.stratified_split` to keep them in one part.
     """
 
     index: DatasetIndex
@@ -62,7 +62,7 @@ class Audit:
         return summarise(self.findings)
 
     def table(self) -> pd.DataFrame:
-        """Return one row an image: path, class, part, size, light and scores."""
+        """Return one row per image: path, class, part, size, brightness and scores."""
         import pandas as pd
 
         records = self.index.records
@@ -92,21 +92,21 @@ def audit_dataset(
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> Audit:
-    """Look for everything that is wrong with a dataset.
+    """Audit a dataset.
 
     Args:
         index: the scanned dataset.
-        config: what counts as a fault.
-        cache_dir: where to keep what was measured of each image.
+        config: the thresholds.
+        cache_dir: the folder of the cache of image measurements.
         features: ``(num_images, dim)`` in the order of the index's records, for the findings
             that need them: probable wrong labels, outliers, strongly cropped copies.
         on_progress: called with stage ``"audit"`` and the images that had to be decoded; with
             features, with stage ``"labels"`` and the probes trained.
-        should_stop: asked often.
+        should_stop: polled several times a second.
 
     Raises:
-        DatasetError: a file is gone or is not the one that was scanned, or the features are not
-            of these images.
+        DatasetError: a file is missing or has changed since the scan, or the features do not match
+            the images.
         Stopped: ``should_stop`` returned True.
 
     Examples:

@@ -1,4 +1,4 @@
-"""Copies among the images: the same file or the same picture twice, and why it matters where."""
+"""Findings about copies: the same file or picture twice, in a class, two classes or two parts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tl_core.data.dataset import DatasetIndex, ImageRecord
 from tl_core.data.near_duplicates.search import Group
 
 _PARTS = ("train", "val", "test")
-_SURE = 0.75  # share of the probability that a class must have to be taken for the right one
+_SURE = 0.75  # least share of the probability for a class to be considered the right one
 
 
 def exact_groups(index: DatasetIndex) -> list[Group]:
@@ -30,17 +30,16 @@ def find_copies(
     is_exact: bool,
     probabilities: np.ndarray | None = None,
 ) -> list[Finding]:
-    """Return findings about groups of copies: in two classes, across parts, or merely double.
+    """Return findings about groups of copies: in two classes, in two parts, or plain duplicates.
 
-    A group that lies in two classes and across parts is named by both; one that does neither is a
-    plain duplicate.
+    A group in two classes and in two parts is reported as both.
 
     Args:
         index: the dataset.
         groups: positions that show the same picture.
         is_exact: whether the copies are the same bytes.
-        probabilities: of the classes for each image, ``(num_images, num_classes)``, to tell the
-            right class of a picture that lies in two.
+        probabilities: of the classes for each image, ``(num_images, num_classes)``, used to guess
+            the right class of a picture in two classes.
     """
     in_classes = [group for group in groups if len(_labels(index, group)) > 1]
     across = [group for group in groups if len(_parts(index, group)) > 1]
@@ -121,7 +120,7 @@ def _parts(index: DatasetIndex, group: Group) -> set[str]:
 
 
 def _in_wrong_class(index: DatasetIndex, group: Group, probabilities: np.ndarray | None) -> Group:
-    """Return those that do not lie in the right class; all of them when none is surely right."""
+    """Return the copies that are not in the right class; all if the right class is uncertain."""
     labels = sorted(_labels(index, group))
     if probabilities is None:
         return group
@@ -133,7 +132,7 @@ def _in_wrong_class(index: DatasetIndex, group: Group, probabilities: np.ndarray
 
 
 def _in_lesser_part(index: DatasetIndex, group: Group) -> Group:
-    """Return those outside of the last part that has one: the final figure stays comparable."""
+    """Return all copies but those in the last part, so that the test set does not change."""
     parts = _parts(index, group)
     kept = next(part for part in reversed(_PARTS) if part in parts)
     return tuple(place for place in group if index.records[place].part != kept)

@@ -1,4 +1,4 @@
-"""What a scan has to tell about a data folder, in plain words."""
+"""Findings about a data folder, and those of the scan."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-# Kinds worth a place in the line, in its order: what is counted of them, one, several.
+# Kinds included in the summary, in order: what is counted, singular, plural.
 _WORDS = {
     "unreadable": ("paths", "unreadable file", "unreadable files"),
     "two_classes": ("groups", "photo in two classes", "photos in two classes"),
@@ -30,7 +30,7 @@ _WORDS = {
 def summarise(findings: Sequence[Finding]) -> str:
     """Return such as "4 duplicates, 1 photo in two classes, 2 very dark"; "" for nothing of note.
 
-    What is merely for information is left out.
+    Purely informational findings are left out.
     """
     parts = []
     for kind, (counted, one, several) in _WORDS.items():
@@ -50,16 +50,16 @@ Action = Literal["exclude", "relabel", "ignore"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing about a data folder that its owner should know, and the files it is about.
+    """A problem or remark about a data folder, and the files it concerns.
 
-    ``paths`` are relative to the data folder; a folder's ends in a slash.
+    ``paths`` are relative to the data folder; those of folders end in a slash.
 
     Attributes:
-        action: what is proposed to be done about it.
-        action_paths: those of ``paths`` that the action is for.
-        target: the class that they are proposed to move to.
+        action: the proposed action.
+        action_paths: those of ``paths`` that the action applies to.
+        target: the class that they should move to.
         groups: ``paths`` in groups of images that belong together, such as copies.
-        reasons: why, one for each of ``paths``, where each has its own.
+        reasons: one reason for each of ``paths``, if they differ.
     """
 
     kind: str
@@ -73,11 +73,11 @@ class Finding:
     reasons: tuple[str, ...] = ()
 
 
-# What differs between files that fail alike: sizes, and the words of the decoder.
+# Parts of a reason that differ between similar failures: sizes, and the decoder's message.
 _DETAILS = re.compile(r"\(.*\)|[\d.,]+")
 
 
-# Why something was left out: severity, what one and what several are called, what to do.
+# Why something was left out: severity, singular, plural, what to do.
 _IGNORED: dict[str, tuple[Severity, str, str, str]] = {
     "stray": (
         "warning",
@@ -166,7 +166,7 @@ def _unreadable(paths: Sequence[str], reasons: Sequence[str]) -> Finding:
 
 
 def find_animated(paths: Sequence[str]) -> list[Finding]:
-    """Return the finding that of animations the first frame counts."""
+    """Return the finding that only the first frame of animations is used."""
     if not paths:
         return []
     message = f"{_count(len(paths), 'image')} with several frames: the first one is used."
@@ -191,7 +191,7 @@ def find_empty_classes(folders: Mapping[str, Sequence[str]]) -> list[Finding]:
 
 
 def find_name_collisions(folders: Mapping[str, Sequence[str]]) -> list[Finding]:
-    """Return a finding for each group of class names that a reader takes for the same.
+    """Return a finding for each group of class names that look the same.
 
     Args:
         folders: class name to its folders.

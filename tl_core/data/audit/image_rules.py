@@ -1,4 +1,4 @@
-"""What the audit looks at in each image and each class, and the words for it."""
+"""The audit's rules for single images and for class sizes, with their messages."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tl_core.data.audit.findings import Action, Finding, Severity
 from tl_core.data.audit.image_stats import ImageStats
 from tl_core.data.dataset import DatasetIndex, ImageRecord
 
-_GREY = 0.01  # colourfulness; photos of colourless things begin at twice that
-_FLAT = 0.1  # contrast; keeps black drawings on white, or white ones on black, from being faults
+_GREY = 0.01  # colourfulness; photos of colourless objects have at least twice that
+_FLAT = 0.1  # contrast; so that black drawings on white, or the reverse, are not reported
 _SHARP_ENOUGH = 0.4
 _MIN_TO_SPLIT = 3
 _MAX_NAMED = 5
@@ -21,7 +21,7 @@ _MAX_NAMED = 5
 
 @dataclass(frozen=True)
 class _Rule:
-    """One fault that an image may have by itself, and what is said when one or several do."""
+    """A problem that a single image can have, and its message in singular and plural."""
 
     kind: str
     severity: Severity
@@ -35,7 +35,7 @@ class _Rule:
 def find_image_faults(
     index: DatasetIndex, stats: Sequence[ImageStats], config: AuditConfig
 ) -> list[Finding]:
-    """Return what is wrong with images taken one by one: light, sharpness, shape."""
+    """Return findings about single images: brightness, sharpness, shape."""
     light, shape = _light_rules(stats, config), _shape_rules(config)
     named: dict[str, list[str]] = {rule.kind: [] for rule in (*light, *shape)}
     for record, measured in zip(index.records, stats, strict=True):
@@ -53,7 +53,7 @@ def find_image_faults(
 def find_grey(
     index: DatasetIndex, stats: Sequence[ImageStats], config: AuditConfig
 ) -> list[Finding]:
-    """Return the finding that a few photos are grey among colour ones."""
+    """Return the finding that a few photos are grey while most are in colour."""
     grey = [
         record.path
         for record, measured in zip(index.records, stats, strict=True)
@@ -69,7 +69,7 @@ def find_grey(
 
 
 def find_class_sizes(index: DatasetIndex, config: AuditConfig) -> list[Finding]:
-    """Return what is wrong with the numbers of images in the classes."""
+    """Return findings about small and unbalanced classes."""
     contents: list[set[str]] = [set() for _ in index.class_names]
     for record in index.records:
         contents[record.label].add(record.sha256)
@@ -123,8 +123,8 @@ def _light_rules(stats: Sequence[ImageStats], config: AuditConfig) -> tuple[_Rul
             "warning",
             "exclude",
             lambda _, stats: stats.contrast < config.contrast,
-            "photo is nearly one even surface",
-            "photos are nearly one even surface",
+            "photo is nearly uniform",
+            "photos are nearly uniform",
             "There is nothing to learn from.",
         ),
         _Rule(
@@ -167,9 +167,9 @@ def _shape_rules(config: AuditConfig) -> tuple[_Rule, ...]:
             "info",
             "ignore",
             lambda record, _: record.exif_orientation != 1,
-            "photo is stored turned and shown upright",
-            "photos are stored turned and shown upright",
-            "Nothing to do here; other programs may show them lying.",
+            "photo is stored rotated and shown upright",
+            "photos are stored rotated and shown upright",
+            "Nothing to do here; other programs may show them rotated.",
         ),
     )
 

@@ -1,7 +1,7 @@
-"""Light, sharpness, colour and fingerprint of each image, measured once by content.
+"""Brightness, sharpness, colour and fingerprint of each image, measured once per content.
 
-One small decode an image; what was measured is kept by content, so that a copy, a rename or the
-next audit costs nothing.
+Each image is decoded once at a small size; measurements are cached by content, so that copies,
+renamed files and the next audit need no work.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from tl_core.progress import SILENT, Monitor
 from tl_core.sqlite_cache import SqliteCache
 
 STAGE = "audit"
-_SIDE = 256  # about what a network sees: a photo that looks sharp at this size is sharp enough
+_SIDE = 256  # about a network's input size: a photo that is sharp at this size is sharp enough
 _BLUR_WIDTH = 9
 _TAIL = 0.05
-_BATCH = 256  # images between two writes to the store: what a stop or a kill can cost
+_BATCH = 256  # images between two writes to the cache, lost at most by a kill
 _LAYOUT = struct.Struct("<10f")
-_COLOUR_SIDE = 64  # colours are judged on a reduced picture: they are coarse, and it is quick
+_COLOUR_SIDE = 64  # colours are measured on a smaller picture, which is faster
 _MAX_BYTES = 2**28  # of the cache, about 200,000 images
-_MEASURE = "2"  # another number whenever an image would be measured differently
+_MEASURE = "2"  # incremented when an image would be measured differently
 _FROM_VERSION_2 = f"""
 INSERT INTO spaces (name) VALUES ('{_MEASURE}');
 INSERT INTO entries (space_id, key, used, num_bytes)
@@ -44,7 +44,7 @@ DROP TABLE stats;
 
 @dataclass(frozen=True, slots=True)
 class ImageStats:
-    """What one picture is like. Light and colour run from 0 to 1.
+    """Measurements of one picture. Brightness and colour are in [0, 1].
 
     Attributes:
         brightness: mean luminance.
@@ -55,7 +55,7 @@ class ImageStats:
         colourfulness: 0 for a grey picture, above 0.3 for a vivid one.
         entropy: bits of the luminance histogram, 0 to 8.
         mean_rgb: mean red, green and blue.
-        fingerprint: what :mod:`~tl_core.data.near_duplicates.search` finds copies by.
+        fingerprint: used by :mod:`~tl_core.data.near_duplicates.search` to find copies.
     """
 
     brightness: float
@@ -74,7 +74,7 @@ def measure_image(source: ImageSource, scale: PixelScale | None = None) -> Image
 
     Args:
         source: a path, the file's bytes, or a binary file.
-        scale: which values of 16-bit grey are black and white.
+        scale: the values of 16-bit grey mapped to black and white.
 
     Raises:
         ImageError: the file cannot be read as an image.
@@ -92,13 +92,13 @@ def measure_dataset(
 
     Args:
         index: the scanned dataset.
-        cache_dir: where to keep what was measured; what is known there is not decoded again.
+        cache_dir: the folder of the cache; cached images are not decoded again.
         monitor: counts the images that had to be decoded, in stage ``"audit"``.
-        num_workers: threads; by default one for each processor.
+        num_workers: number of threads; by default one per processor.
 
     Raises:
-        DatasetError: a file is gone, cannot be read, or is not the one that was scanned.
-        Stopped: ``monitor`` was asked to stop; with ``cache_dir`` what was measured is kept.
+        DatasetError: a file is missing, cannot be read, or has changed since the scan.
+        Stopped: ``monitor`` was asked to stop; with ``cache_dir`` the measurements are saved.
     """
     first_with = {_key(index, record): record for record in reversed(index.records)}
     with open_stats_cache(cache_dir) as cache:
@@ -112,13 +112,13 @@ def measure_dataset(
 
 
 def _key(index: DatasetIndex, record: ImageRecord) -> str:
-    """Return what stats are cached by: the content, and the scale that its values are seen in."""
+    """Return the cache key: the content, and the scale of 16-bit grey."""
     scale = index.scale_of(record)
     return record.sha256 if scale is None else f"{record.sha256}@{scale.low:g}-{scale.high:g}"
 
 
 def open_stats_cache(cache_dir: Path | None) -> SqliteCache:
-    """Return the cache of what was measured, by sha256; without a folder nothing is kept."""
+    """Return the cache of measurements by sha256; without a folder nothing is stored."""
     path = None if cache_dir is None else cache_dir / "stats.sqlite"
     return SqliteCache(path, _MAX_BYTES, version=3, adopt={2: _FROM_VERSION_2})
 
@@ -129,7 +129,7 @@ def _measure_records(
     monitor: Monitor,
     num_workers: int | None,
 ) -> Iterator[dict[str, ImageStats]]:
-    """Measure records in threads and yield what was found by sha256, in batches."""
+    """Measure records in threads and yield results by sha256, in batches."""
     stage = monitor.stage(STAGE, len(records))
     with ThreadPoolExecutor(num_workers or os.cpu_count() or 1, "stats") as pool:
         for first in range(0, len(records), _BATCH):
@@ -141,7 +141,7 @@ def _measure_records(
                     monitor.check()
                     batch[_key(index, record)] = future.result()
                     stage.advance()
-            except TLError:  # a stop, or a file that is gone: what was measured is kept
+            except TLError:  # after a stop or an error, keep the measurements
                 pool.shutdown(wait=False, cancel_futures=True)
                 yield batch
                 raise
@@ -177,10 +177,10 @@ def _measure(picture: Image.Image) -> ImageStats:
 
 
 def _sharpness(grey: np.ndarray) -> float:
-    """Return how much of the variation between neighbours a strong blur takes away, 0 to 1.
+    """Return how much of the variation between neighbours a strong blur removes, 0 to 1.
 
-    What is blurred already loses little by more of it. The less sharp direction counts, so that
-    a camera's shake shows.
+    A blurred picture loses little by more blur. The less sharp direction counts, so that camera
+    shake is detected.
 
     References:
         Crete et al. 2007, "The Blur Effect: Perception and Estimation with a New No-Reference
@@ -190,7 +190,7 @@ def _sharpness(grey: np.ndarray) -> float:
 
 
 def _lost_variation(grey: np.ndarray) -> float:
-    """Return what share of the variation between rows a blur across them takes away."""
+    """Return the share of the variation between rows that a blur across them removes."""
     half = _BLUR_WIDTH // 2
     sums = np.cumsum(np.pad(grey, [(half + 1, half), (0, 0)], mode="edge"), axis=0)
     blurred = (sums[_BLUR_WIDTH:] - sums[:-_BLUR_WIDTH]) / _BLUR_WIDTH

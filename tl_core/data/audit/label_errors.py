@@ -53,18 +53,18 @@ def check_labels(
     seed: int = 0,
     monitor: Monitor = SILENT,
 ) -> LabelCheck:
-    """Compare labels with what the other images say.
+    """Compare each label with the prediction of a probe trained on the other images.
 
-    An image counts as confidently of a class when its probability of it is at least the mean that
-    the class's own images have of it; of several such classes the most probable one.
+    An image confidently belongs to a class if its probability is at least the mean probability of
+    the images labelled with that class; of several such classes, to the most probable one.
 
     Args:
         features: ``(num_images, dim)``.
         labels: ``(num_images,)`` integer.
         num_classes: how many classes there are.
-        groups: ``(num_images,)`` integer; images of equal number are copies, and none of them is
-            judged by another. Each image by itself when left out.
-        seed: decides which images are judged together.
+        groups: ``(num_images,)`` integer; images of equal number are copies, which are always in
+            the same fold. By default there are none.
+        seed: determines the folds.
         monitor: counts the probes trained, in stage ``"labels"``.
 
     Raises:
@@ -106,9 +106,9 @@ def check_labels(
 
 
 def dissimilarity(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return how far each image lies from the nearest ones of its class: ``(num_images,)`` float32.
+    """Return the distance of each image to the nearest of its class: ``(num_images,)`` float32.
 
-    0 for the median image of a class, 1 where 95 % of it are nearer; 0 in classes too small to say.
+    Scaled to 0 for the median of the class and 1 for its 95th percentile; 0 in too small classes.
 
     Args:
         features: ``(num_images, dim)``.
@@ -151,7 +151,7 @@ def _out_of_fold(
 
 
 def _reduced(features: np.ndarray) -> np.ndarray:
-    """Return centred features of length 1, by their main directions only."""
+    """Return centred features of length 1, reduced to their principal components."""
     from sklearn.utils.extmath import randomized_svd
 
     centred = np.asarray(features, np.float32)

@@ -1,4 +1,4 @@
-"""What features say against labels, as findings."""
+"""Findings about probable wrong labels and outliers, from features."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tl_core.data.dataset import DatasetIndex
 def find_wrong_labels(
     index: DatasetIndex, check: LabelCheck, config: AuditConfig, spoken_for: Collection[str] = ()
 ) -> list[Finding]:
-    """Return a finding for each pair of a given and a more likely class, the fullest first.
+    """Return a finding for each pair of a given and a more likely class, most images first.
 
     Args:
         index: the dataset.
-        check: what the labels were compared with.
+        check: the result of the label check.
         config: by how much the other class must be more probable.
-        spoken_for: paths whose class another finding is about.
+        spoken_for: paths that another finding already covers.
     """
     places = np.arange(len(index.records))
     margins = (
@@ -54,13 +54,13 @@ def find_outliers(
     config: AuditConfig,
     spoken_for: Collection[str] = (),
 ) -> list[Finding]:
-    """Return the finding about images that are unlike the rest of their class, the oddest first.
+    """Return the finding about images that are unlike the rest of their class, farthest first.
 
     Args:
         index: the dataset.
-        scores: what :func:`~tl_core.data.audit.label_errors.dissimilarity` gave.
-        config: from which score on.
-        spoken_for: paths that need not be named again.
+        scores: from :func:`~tl_core.data.audit.label_errors.dissimilarity`.
+        config: the lowest score to report.
+        spoken_for: paths that another finding already covers.
     """
     order = np.argsort(-scores, kind="stable")
     odd = [index.records[place].path for place in order if scores[place] >= config.outlier]

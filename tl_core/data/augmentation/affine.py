@@ -1,4 +1,4 @@
-"""One affine map of a picture about its centre, with something to show beyond its edges."""
+"""Affine transform of a picture about its centre, with a choice of edge padding."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def warp(
 
     Args:
         picture: RGB.
-        linear: Rows of the (2, 2) matrix from a place in the picture to its place in the result,
+        linear: Rows of the (2, 2) matrix from a position in the picture to that in the result,
             (x, y) in pixels from the centre, y down.
         shift: (x, y) in pixels, added after it.
-        fill: What lies outside: the picture mirrored at its edges, its edge pixels, or black.
+        fill: What to show outside: the picture mirrored at its edges, its edge pixels, or black.
     """
     width, height = picture.size
     (a, b), (c, d) = linear

@@ -1,6 +1,6 @@
-"""Random changes of one decoded image.
+"""Random augmentation of one decoded image.
 
-Preview and training both call :func:`augment_view`, so they show and learn the same pixels.
+Preview and training both call :func:`augment_view`, so they use the same pixels.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ SWITCHES = frozenset(
 TWO_SIDED = frozenset(
     ("rotation", "zoom", "shift", "shear", "brightness", "contrast", "saturation", "hue")
 )
-"""Transforms that draw from both sides of nothing, such as darker and brighter."""
+"""Transforms drawn symmetrically about no change, such as darker and brighter."""
 
 
 def active_transforms(config: AugmentConfig) -> tuple[str, ...]:
-    """Return the fields of the transforms that a config switches on, in the config's order."""
+    """Return the names of the transforms that a config enables, in the config's order."""
     return tuple(name for name in TRANSFORMS if getattr(config, name))
 
 
 def augment(image: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
-    """Return a randomly changed copy of an image.
+    """Return a randomly augmented copy of an image.
 
-    Each strength in ``config`` bounds one uniform draw, in this order and to these signs:
+    Each strength in ``config`` bounds one uniform draw, in this order:
 
     - ``horizontal_flip``, ``vertical_flip``: each with probability 1/2.
     - ``rotation``: in [-r, r] degrees; positive turns the content counter-clockwise.
@@ -54,8 +54,8 @@ def augment(image: np.ndarray, config: AugmentConfig, rng: np.random.Generator) 
     Args:
         image: (height, width, 3) uint8 RGB.
         config: Which transforms are on, and how strong.
-        rng: Source of the draws; the same number of them is taken whatever is on, but for
-            the noise of ``erasing``, which comes last.
+        rng: Random generator; the number of draws does not depend on the config, except for
+            the noise of ``erasing``, which is drawn last.
 
     Returns:
         (height, width, 3) uint8 RGB; ``image`` itself when no transform is on.
@@ -85,7 +85,7 @@ def augment_view(
         image: (height, width, 3) uint8 RGB, decoded and resized.
         config: Which transforms are on, and how strong.
         sha256: Digest of the file's content, so that equal photos get equal views.
-        view: 0 is the image as it is; every other number its own change.
+        view: 0 is the unchanged image; every other number a different augmentation.
         seed: The run's seed.
 
     Returns:

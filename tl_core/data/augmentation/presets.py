@@ -1,4 +1,4 @@
-"""Saved augmentation settings: named, kept in the workspace, passed on as small JSON files."""
+"""Saved augmentation settings: named, stored in the workspace, shared as small JSON files."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ _FIELDS = {"preset", "augment"}
 
 @dataclass(frozen=True)
 class Preset:
-    """Augmentation settings under a name that is also a file's."""
+    """Named augmentation settings."""
 
     name: str
     augment: AugmentConfig
 
     @property
     def file_name(self) -> str:
-        """Return the name of its file, in the workspace and when it is passed on."""
+        """The name of its file, in the workspace and for download."""
         return f"{self.name}{_SUFFIX}"
 
     def to_json(self) -> str:
-        """Return it as JSON text that :meth:`from_json` reads back equal."""
+        """Return the preset as JSON that :meth:`from_json` can read."""
         values = {"preset": self.name, "augment": self.augment.model_dump(mode="json")}
         return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, data: str | bytes) -> Preset:
-        """Read what :meth:`to_json` wrote, from anywhere.
+        """Read a preset written by :meth:`to_json`; the input is not trusted.
 
         Raises:
-            ConfigError: it is no preset, too large, or a setting in it is wrong.
+            ConfigError: it is not a preset, too large, or has an invalid setting.
         """
         if len(data) > MAX_BYTES:
             raise ConfigError(f"Expected a preset of a few lines, received {len(data):,} bytes.")
         try:
             values = json.loads(data)
         except (ValueError, RecursionError) as error:
-            raise ConfigError("Expected a preset as JSON; this file is no JSON.") from error
+            raise ConfigError("Expected a preset as JSON; this file is not JSON.") from error
         if not _is_preset(values):
             raise ConfigError(
                 "Expected a preset with 'preset' (its name) and 'augment' (its settings); "
@@ -59,10 +59,10 @@ class Preset:
 
 
 def clean_name(text: str) -> str:
-    """Return a name as it is kept: every file system can hold it, and no built-in preset has it.
+    """Return a name as stored, valid on every file system and not that of a built-in preset.
 
     Raises:
-        ConfigError: it is empty, too long, or a built-in preset's.
+        ConfigError: it is empty, too long, or that of a built-in preset.
     """
     name = safe_component(" ".join(text.split()))
     if not name.strip("_ "):
@@ -77,7 +77,7 @@ def clean_name(text: str) -> str:
 
 
 def list_presets(workspace: Workspace) -> list[Preset]:
-    """Return the saved presets by name; files that are none are passed over."""
+    """Return the saved presets by name; invalid files are skipped."""
     try:
         paths = sorted(workspace.presets_dir.iterdir())
     except OSError:
@@ -93,7 +93,7 @@ def list_presets(workspace: Workspace) -> list[Preset]:
 
 
 def save_preset(workspace: Workspace, name: str, augment: AugmentConfig) -> Preset:
-    """Keep settings under a name; those that had it, in whatever case, are replaced.
+    """Save settings under a name, replacing a preset of that name, ignoring case.
 
     Raises:
         ConfigError: the name cannot be used, or the file cannot be written.
@@ -105,15 +105,15 @@ def save_preset(workspace: Workspace, name: str, augment: AugmentConfig) -> Pres
         if replaced is not None and replaced.name != preset.file_name:
             replaced.unlink(missing_ok=True)
     except OSError as error:
-        raise ConfigError(f"Cannot keep the preset: {error.strerror or error}.") from error
+        raise ConfigError(f"Cannot save the preset: {error.strerror or error}.") from error
     return preset
 
 
 def import_preset(workspace: Workspace, data: bytes) -> Preset:
-    """Keep a preset that came as a file; one of that name and other settings stays beside it.
+    """Import a preset file; if the name is used for other settings, it is saved under another.
 
     Raises:
-        ConfigError: it is no preset, or the file cannot be written; nothing was changed then.
+        ConfigError: it is not a preset, or cannot be saved; nothing was changed.
     """
     preset = Preset.from_json(data)
     taken = {_key(one.name): one for one in list_presets(workspace)}
@@ -123,12 +123,12 @@ def import_preset(workspace: Workspace, data: bytes) -> Preset:
             return held
         number += 1
         mark = f" {number}"
-        name = clean_name(preset.name[: MAX_NAME - len(mark)] + mark)  # as it would be kept
+        name = clean_name(preset.name[: MAX_NAME - len(mark)] + mark)  # as it would be stored
     return save_preset(workspace, name, preset.augment)
 
 
 def delete_preset(workspace: Workspace, name: str) -> None:
-    """Delete a saved preset; one that is gone already is no error.
+    """Delete a saved preset; a missing one is not an error.
 
     Raises:
         ConfigError: its file cannot be deleted.
@@ -145,7 +145,7 @@ def read_preset(path: str | Path) -> Preset:
     """Read a preset's file.
 
     Raises:
-        ConfigError: it cannot be read, or is no preset.
+        ConfigError: it cannot be read, or is not a preset.
     """
     try:
         with Path(path).open("rb") as file:
@@ -168,12 +168,12 @@ def _is_preset(values: Any) -> bool:
 
 
 def _key(name: str) -> str:
-    """Return what two names share that would be one file on some system."""
+    """Return a key, equal for names that would be one file on some file system."""
     return path_key(PurePosixPath(name))
 
 
 def _path_of(workspace: Workspace, name: str) -> Path | None:
-    """Return the file that holds the preset of that name in whatever case, or None."""
+    """Return the file of the preset of that name, ignoring case, or None."""
     wanted = _key(name)
     for preset in list_presets(workspace):
         if _key(preset.name) == wanted:

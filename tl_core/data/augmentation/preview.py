@@ -1,4 +1,4 @@
-"""One transform from off to its strongest, without chance: for looking at what it does."""
+"""A preview of one transform at increasing strengths, without randomness."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def strength_strip(
     direction: Literal[1, -1] = 1,
     fill: Fill = "reflect",
 ) -> list[tuple[float, np.ndarray]]:
-    """Show one transform from off to its strongest, without chance.
+    """Apply one transform at increasing strengths, without randomness.
 
     Args:
         image: (height, width, 3) uint8 RGB.
         transform: Name of a field of :class:`AugmentConfig`, such as ``"rotation"``.
-        num: How many steps, two at least; a flip has two whatever is asked.
-        strongest: Strength of the last step; the field's upper limit when left out.
-        also: A strength that is to be among the steps, such as the one that is set.
-        direction: 1 shows the positive end of the draw, -1 the negative.
-        fill: What shows where the image was moved away.
+        num: How many steps, at least two; a flip always has two.
+        strongest: Strength of the last step; by default the field's upper limit.
+        also: A strength to include in the steps, such as the current setting.
+        direction: 1 for the positive end of the draw, -1 for the negative.
+        fill: What to show where the image was moved away.
 
     Returns:
-        (strength, image) pairs; the first is strength 0 and the image as it is.
+        (strength, image) pairs; the first is strength 0 and the unchanged image.
 
     Raises:
         ConfigError: there is no such transform, or the strength is out of range.
@@ -71,7 +71,7 @@ def strength_strip(
 
 
 def _steps(last: float, num: int, also: float | None) -> list[float]:
-    """Return ``num`` strengths from 0 to ``last``, evenly spaced but for ``also`` among them."""
+    """Return ``num`` strengths from 0 to ``last``, evenly spaced except for ``also``."""
     even = np.linspace(0, last, num).tolist()
     if also is None or np.isclose(even, also).any():
         return even

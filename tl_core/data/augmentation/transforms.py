@@ -1,6 +1,6 @@
-"""What is done to the pixels of one image: geometry in one resample, colour in one matrix.
+"""Transforms of one image: geometry in one resample, colour in one matrix.
 
-The work is done by Pillow, which lets go of Python's lock, so threads augment side by side.
+Uses Pillow, which releases Python's global lock, so that threads augment in parallel.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from PIL import Image, ImageFilter
 from tl_core.config.training import AugmentConfig
 from tl_core.data.augmentation.affine import Fill, Linear, warp
 
-# One draw each, always all of them and in this order, so that switching one transform on or
-# off leaves what the others draw as it was.
+# One draw each, always all of them and in this order, so that enabling or disabling one transform
+# does not change the draws of the others.
 DRAWS = (
     "horizontal_flip",
     "vertical_flip",
@@ -71,7 +71,7 @@ class AugmentParams:
 
     @property
     def is_warp(self) -> bool:
-        """Whether pixels move by more than a flip."""
+        """Whether the geometry changes by more than a flip."""
         return bool(self.rotation or self.scale != 1 or self.shift_x or self.shift_y or self.shear)
 
     @property
@@ -107,16 +107,16 @@ def sample_params(config: AugmentConfig, draws: Sequence[float] | np.ndarray) ->
 def apply_params(
     image: np.ndarray, changes: AugmentParams, fill: Fill, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return an image changed so.
+    """Apply transform parameters to an image.
 
     Args:
-        image: (height, width, 3) uint8 RGB; it stays as it is.
-        changes: what is done to it.
-        fill: what shows where it was moved away.
-        rng: draws the noise of a patch that is erased.
+        image: (height, width, 3) uint8 RGB; it is not modified.
+        changes: the parameters.
+        fill: what to show where the image was moved away.
+        rng: random generator for the noise of an erased patch.
 
     Returns:
-        (height, width, 3) uint8 RGB; the image itself when nothing is done.
+        (height, width, 3) uint8 RGB; the image itself if nothing changes.
     """
     is_flip = changes.flip_x or changes.flip_y
     if is_flip or changes.is_warp or changes.is_colour or changes.blur:
@@ -154,7 +154,7 @@ def _linear(changes: AugmentParams) -> Linear:
     cos, sin, slant = math.cos(angle), math.sin(angle), math.tan(math.radians(changes.shear))
     x = -changes.scale if changes.flip_x else changes.scale
     y = -changes.scale if changes.flip_y else changes.scale
-    # y runs down, so this turns counter-clockwise for the eye.
+    # y points down, so this is counter-clockwise as seen.
     return (x * (cos - slant * sin), y * (sin + slant * cos)), (-x * sin, y * cos)
 
 

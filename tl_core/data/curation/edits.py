@@ -1,4 +1,4 @@
-"""What was decided about single images, as values: decisions, the steps they came in, and JSON."""
+"""Decisions about images as values: decisions, undoable steps, and their JSON form."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ADDED = "photo_added"  # reason of a decision to keep a photo that was added in 
 
 _SCHEMA = 1
 
-# What reading a JSON file of another shape raises.
+# Errors of reading a JSON file of another structure.
 UNREADABLE = (
     *(OSError, ValueError, TypeError, KeyError, AttributeError),
     *(OverflowError, DatasetError),
@@ -33,14 +33,13 @@ class Decision:
 
     Args:
         path: the image, relative to its data folder, with slashes.
-        sha256: of its bytes: for other bytes at the same path the decision does not hold.
-        action: ``exclude`` it, ``relabel`` it to ``class_name``, or ``keep`` it as it is.
-        class_name: the class it is to count for; only with ``relabel``.
+        sha256: of its bytes; the decision does not apply to other bytes at the same path.
+        action: ``exclude`` it, ``relabel`` it to ``class_name``, or ``keep`` it unchanged.
+        class_name: the new class; only with ``relabel``.
         reason: why, such as the kind of finding.
 
     Raises:
-        DatasetError: it is none of these; it is refused when made, since a file that holds it
-            could not be read again.
+        DatasetError: an argument is invalid, so that the decision could not be stored.
     """
 
     path: str
@@ -60,19 +59,19 @@ class Decision:
             )
         if self.action not in get_args(Action):
             raise DatasetError(
-                f"Expected {', '.join(get_args(Action))} as what is decided about '{self.path}', "
+                f"Expected {', '.join(get_args(Action))} as the action for '{self.path}', "
                 f"received '{self.action}'."
             )
         if (self.action == "relabel") != bool(self.class_name):
             raise DatasetError(
-                f"Expected a class to move '{self.path}' to, or none for what is not moved, "
-                f"received {self.class_name!r}: a class name belongs to relabel, and only to it."
+                f"Expected a class name for '{self.path}' if the action is relabel, and none "
+                f"otherwise, received {self.class_name!r}."
             )
 
 
 @dataclass(frozen=True)
 class Step:
-    """Decisions made together, and taken back together. ``time`` is in seconds since 1970."""
+    """Decisions made and undone together. ``time`` is in seconds since 1970."""
 
     label: str
     decisions: tuple[Decision, ...]
@@ -88,7 +87,7 @@ class Decisions:
 
     @cached_property
     def current(self) -> Mapping[str, Decision]:
-        """The decision that holds for each path; a later one replaces an earlier one."""
+        """The current decision for each path; a later one replaces an earlier one."""
         held: dict[str, Decision] = {}
         for step in self.steps:
             for decision in step.decisions:
@@ -99,7 +98,7 @@ class Decisions:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over what holds now, whatever steps led to it; empty when nothing was decided."""
+        """SHA-256 of the current decisions, independent of their history; empty without any."""
         if not self.current:
             return ""
         lines = sorted(
@@ -109,7 +108,7 @@ class Decisions:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def decide(self, label: str, decisions: Iterable[Decision]) -> Decisions:
-        """Return these decisions and one step more; what was undone can no longer be redone."""
+        """Return these decisions plus one step; undone steps can no longer be redone."""
         step = Step(label, tuple(decisions), time.time())
         return Decisions((*self.steps, step)) if step.decisions else self
 
@@ -127,13 +126,13 @@ class Decisions:
         return Decisions(self.steps[:-1], (*self.undone, self.steps[-1]))
 
     def redo(self) -> Decisions:
-        """Return the decisions with the step that was undone last."""
+        """Return the decisions with the last undone step applied again."""
         if not self.undone:
             return self
         return Decisions((*self.steps, self.undone[-1]), self.undone[:-1])
 
     def to_json(self) -> str:
-        """Return the decisions as JSON text that :meth:`from_json` reads back."""
+        """Return the decisions as JSON that :meth:`from_json` can read."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
@@ -144,7 +143,7 @@ class Decisions:
         a step must not remove one that was there before.
 
         Raises:
-            DatasetError: it is not such a file, or of a newer schema.
+            DatasetError: it is not such a file, or its schema is newer.
         """
         try:
             read = cls.from_dict(parse_json(text))
@@ -165,7 +164,7 @@ class Decisions:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Decisions:
-        """Read what :meth:`to_dict` returned; raises ``UNREADABLE`` for anything else."""
+        """Read the result of :meth:`to_dict`; raises ``UNREADABLE`` for anything else."""
         if values["schema"] != _SCHEMA:
             raise ValueError(f"schema {values['schema']!r} is not {_SCHEMA}")
         return cls(
@@ -180,7 +179,7 @@ def _converted_step(step: Step, convert: Callable[[Decision], Decision | None]) 
 
 
 def describe_read_error(error: Exception) -> str:
-    """Return what an error says, to stand within a sentence."""
+    """Return an error's message for use within a sentence."""
     return str(error).removesuffix(".")
 
 
@@ -192,7 +191,7 @@ def _read_step(values: Mapping[str, Any]) -> Step:
 
 
 def _can_be_written(text: str) -> bool:
-    """Whether a file takes it: bytes of a name that are no UTF-8, and halves of a pair, do not."""
+    """Whether text can be encoded as UTF-8, unlike lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,6 +1,6 @@
-"""A copy of a dataset as it counts: without what was left out, every image in its class folder.
+"""Export a copy of a dataset with decisions applied, every image in its class folder.
 
-The files are copied byte for byte. A folder or a zip appears whole or not at all.
+The files are copied byte for byte. A folder or a zip is created atomically.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ def export_cleaned_copy(
 ) -> Path:
     """Copy the images of an index to ``out_path/<class>/<file>``, or into a zip of that layout.
 
-    A given split stays: ``out_path/<part>/<class>/<file>``, and so do groups, in ``groups.csv``.
-    Files of one name that come from different folders get different names, and so do classes whose
-    names some system cannot tell apart.
+    A given split is preserved as ``out_path/<part>/<class>/<file>``, groups as ``groups.csv``.
+    Files of the same name from different folders get different names, as do classes whose names are
+    the same on some file systems.
 
     Args:
-        index: what to copy, with decisions already applied.
-        out_path: a folder that is missing or empty; with the ending ``.zip`` the archive to write.
+        index: the dataset, with decisions applied.
+        out_path: a missing or empty folder, or the path of a ``.zip`` archive to write.
         monitor: counts the files, in stage ``"copy"``; checked between them.
 
     Returns:
         ``out_path`` as an absolute path.
 
     Raises:
-        DatasetError: ``out_path`` is taken, lies inside the dataset or cannot be written to, or a
-            file has gone.
-        Stopped: ``monitor`` was asked to stop; nothing is left behind.
+        DatasetError: ``out_path`` exists, lies inside the dataset or cannot be written to, or a
+            file is missing.
+        Stopped: ``monitor`` was asked to stop; no partial copy remains.
     """
     out = expand(out_path).absolute()
     if out.is_relative_to(index.data_dir.absolute()):
@@ -63,8 +63,8 @@ def export_cleaned_copy(
         raise
     except OSError as error:
         raise DatasetError(
-            f"The copy could not be written to '{out}' ({error.strerror or error}). Nothing of it "
-            "was kept: make room, or choose another place."
+            f"The copy could not be written to '{out}' ({error.strerror or error}), so nothing was "
+            "saved. Free some space, or choose another folder."
         ) from error
     return out
 
@@ -72,7 +72,7 @@ def export_cleaned_copy(
 def _write_zip(
     path: Path, copies: Iterable[tuple[Path, PurePosixPath]], groups: Mapping[str, str]
 ) -> None:
-    # Photos are packed already. A zip knows no time before 1980: such a file gets that year.
+    # Photos are already compressed. A zip cannot store times before 1980; 1980 is used instead.
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
         for source, target in copies:
             archive.write(source, target.as_posix())
@@ -94,7 +94,7 @@ def _write_folder(
 def _copies(
     index: DatasetIndex, groups: dict[str, str], monitor: Monitor
 ) -> Iterator[tuple[Path, PurePosixPath]]:
-    """Yield each file with its place in the copy, telling progress and naming one that has gone."""
+    """Yield each file with its path in the copy, reporting progress and missing files."""
     stage = monitor.stage("copy", index.num_images)
     folder_of = _class_folders(index.class_names)
     taken: set[str] = set()
@@ -102,7 +102,7 @@ def _copies(
         monitor.check()
         source = index.path_of(record)
         if not source.is_file():
-            raise DatasetError(f"Expected the image '{source}', but it has gone. Scan again.")
+            raise DatasetError(f"Expected the image '{source}', but it is missing. Scan again.")
         folders = (record.part,) if record.part else ()
         name = safe_component(Path(record.path).name)
         target = PurePosixPath(*folders, folder_of[index.class_names[record.label]], name)
@@ -116,9 +116,9 @@ def _copies(
 
 
 def _class_folders(class_names: Iterable[str]) -> dict[str, PurePosixPath]:
-    """Return a folder for each class that no other has: names that can stay as they are come first.
+    """Return a unique folder name for each class; names that need no change take precedence.
 
-    A class whose name, made safe, is another's gets a mark in it.
+    A class whose safe name is already used gets a suffix.
     """
     folder_of: dict[str, PurePosixPath] = {}
     taken: set[str] = set()

@@ -1,8 +1,7 @@
-"""What a person decided about single images: leave it out, or count it to another class.
+"""The user's decisions about images: exclude an image, or move it to another class.
 
-Nothing in a data folder is touched. The decisions of each folder are one small file in the
-workspace; :func:`load_dataset` is the scan that obeys them, for everything that trains or
-evaluates. Each step can be taken back.
+Data folders are not changed. The decisions about each folder are one small file in the workspace;
+:func:`load_dataset` applies them, for everything that trains or evaluates. Each step can be undone.
 """
 
 from __future__ import annotations
@@ -48,14 +47,14 @@ _MAX_NAME_BYTES = 195
 
 
 def decisions_path(workspace: Workspace, data_dir: str | os.PathLike[str]) -> Path:
-    """Return where the decisions about a data folder are kept, whether there are any or not.
+    """Return the path of the decisions about a data folder, whether it exists or not.
 
-    A folder has one such file, however it is spelled and through whatever link it is reached.
+    A folder has one such file, however its path is written and through whatever link.
     """
     spelled = expand(data_dir).absolute()
     path = _path_for(workspace, workspace.relative(Path(os.path.realpath(spelled))))
     if not path.exists():
-        # Before, a dataset linked into the workspace was known by the place of its link.
+        # Earlier versions identified a dataset linked into the workspace by the path of its link.
         linked = _path_for(workspace, workspace.relative(spelled))
         if linked.exists():
             return linked
@@ -69,10 +68,10 @@ def _path_for(workspace: Workspace, stored: str) -> Path:
 
 
 def load_decisions(workspace: Workspace, data_dir: str | os.PathLike[str]) -> Decisions:
-    """Return the decisions about a data folder; none yet is an empty set.
+    """Return the decisions about a data folder, empty if there are none.
 
     Raises:
-        DatasetError: their file is damaged or of a newer schema.
+        DatasetError: their file is damaged or its schema is newer.
     """
     path = decisions_path(workspace, data_dir)
     try:
@@ -82,7 +81,7 @@ def load_decisions(workspace: Workspace, data_dir: str | os.PathLike[str]) -> De
     except UNREADABLE as error:
         raise DatasetError(
             f"Expected decisions about '{data_dir}' in '{path}', but reading them failed: "
-            f"{describe_read_error(error)}. Move the file away to go on without them."
+            f"{describe_read_error(error)}. Move the file away to continue without them."
         ) from error
 
 
@@ -91,12 +90,12 @@ def edit_decisions(
     data_dir: str | os.PathLike[str],
     change: Callable[[Decisions], Decisions],
 ) -> Decisions:
-    """Replace the decisions about a data folder by ``change`` of them, and return the new ones.
+    """Apply ``change`` to the decisions about a data folder, save and return the result.
 
-    One edit at a time, whichever process asks, so that none is lost.
+    Edits of different processes are serialised, so that none is lost.
 
     Raises:
-        DatasetError: the file that is there is damaged or of a newer schema.
+        DatasetError: the existing file is damaged or its schema is newer.
         StorageError: the disk is full or read-only, or writing is not allowed.
     """
     path = decisions_path(workspace, data_dir)
@@ -109,10 +108,9 @@ def edit_decisions(
 
 
 def kept_layout(workspace: Workspace, data_dir: str | os.PathLike[str]) -> str | None:
-    """Return the name of the reading that was chosen for a data folder, or None.
+    """Return the name of the layout chosen for a data folder, or None.
 
-    What is there but cannot be read counts as none: the folder is then read as it would be
-    without, and the plan shows how.
+    An unreadable file counts as none: the default layout is then used and shown in the plan.
     """
     try:
         layout = read_json(_layout_path(workspace, data_dir))["layout"]
@@ -124,10 +122,10 @@ def kept_layout(workspace: Workspace, data_dir: str | os.PathLike[str]) -> str |
 def choose_layout(
     workspace: Workspace, data_dir: str | os.PathLike[str], layout: str | None
 ) -> None:
-    """Keep how a data folder is to be read from now on; None goes back to the default.
+    """Save the layout to use for a data folder; None restores the default.
 
     Raises:
-        ConfigError: there is no such reading.
+        ConfigError: there is no such layout.
     """
     path = _layout_path(workspace, data_dir)
     if layout is None:
@@ -139,7 +137,7 @@ def choose_layout(
 def with_kept_layout(
     config: TrainConfig, workspace: Workspace, data_dir: str | os.PathLike[str]
 ) -> TrainConfig:
-    """Return settings that name the reading that was chosen for a folder, unless they name one."""
+    """Return settings with the layout chosen for a folder, unless they already have one."""
     if config.layout:
         return config
     return config.updated(layout=kept_layout(workspace, data_dir) or "")
@@ -155,15 +153,15 @@ def follow_changed_files(
     moved: Mapping[str, str | None],
     renamed: Mapping[str, str | None],
 ) -> None:
-    """Make the decisions about a data folder follow its files and classes, undone ones as well.
+    """Update the decisions about a data folder, and undone ones, after files or classes moved.
 
     Args:
-        workspace: where they are kept.
+        workspace: the workspace of the decisions.
         data_dir: the data folder.
-        moved: the new path of a file or folder by its old one, relative to ``data_dir``; None for
-            one that was removed, with the decisions about it.
-        renamed: the new name of a class by its old one. None for a class that was removed: images
-            that were moved to it by a decision are excluded, as they were part of it.
+        moved: the new path of a file or folder by its old one, relative to ``data_dir``; None if
+            it was removed, which removes the decisions about it.
+        renamed: the new name of a class by its old one; None if it was removed, which excludes
+            the images that a decision had moved to it.
     """
     if not decisions_path(workspace, data_dir).exists():
         return
@@ -194,8 +192,8 @@ def _moved_path(path: str, moved: Mapping[str, str | None]) -> str | None:
 def apply_decisions(index: DatasetIndex, decisions: Decisions) -> DatasetIndex:
     """Return the index without excluded images and with relabelled ones in their new class.
 
-    A class that loses its last image is no class any more; one that a decision names comes into
-    being. A decision about a file that has changed or gone does not hold, and a finding says so.
+    A class without images is removed; a class named only by a decision is added. A decision about
+    a changed or missing file is ignored and reported as a finding.
 
     Raises:
         DatasetError: fewer than two classes are left.
@@ -213,10 +211,10 @@ def apply_decisions(index: DatasetIndex, decisions: Decisions) -> DatasetIndex:
 
 
 def validate(index: DatasetIndex, decisions: Decisions) -> Decisions:
-    """Return decisions under which a dataset is left that can be trained on.
+    """Return the decisions after checking that at least two classes remain.
 
     Raises:
-        DatasetError: fewer than two classes would be left.
+        DatasetError: fewer than two classes would remain.
     """
     kept, _ = _kept_under(index, decisions)
     num_left = len({name for name, _ in kept})
@@ -238,9 +236,9 @@ def load_dataset(
 
     Args:
         data_dir: the folder.
-        workspace: whose decisions and choice of a layout hold.
-        layout: how to read the folder; by default as was chosen for it.
-        cache_dir: where scans are kept; by default the workspace's.
+        workspace: the workspace whose decisions and chosen layout apply.
+        layout: the layout of the folder; by default the chosen one.
+        cache_dir: the folder of the scan cache; by default the workspace's.
         monitor: reports the scan.
 
     Raises:
@@ -260,7 +258,7 @@ def load_dataset(
 def _kept_under(
     index: DatasetIndex, decisions: Decisions
 ) -> tuple[list[tuple[str, ImageRecord]], dict[str, int]]:
-    """Return the images that count, each with its class, and how many decisions of a kind hold."""
+    """Return the remaining images with their classes, and how many decisions of each kind apply."""
     kept: list[tuple[str, ImageRecord]] = []
     num_held = {"exclude": 0, "relabel": 0}
     for record in index.records:
@@ -286,7 +284,7 @@ def _rebuilt(
     if len(present) < 2:
         raise DatasetError(
             f"Expected at least 2 classes in '{index.data_dir.name}', but the decisions about it "
-            f"leave {len(present)}. Take some of them back."
+            f"leave {len(present)}. Undo some of them."
         )
     known = [name for name in index.class_names if name in present]
     class_names = (*known, *sorted(present.difference(known), key=natural_path_key))

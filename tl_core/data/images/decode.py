@@ -1,9 +1,9 @@
-"""One file's bytes become one upright RGB picture; the only place that calls Pillow's decoders.
+"""Decode a file's bytes to an upright RGB picture; the only module that calls Pillow's decoders.
 
-A file is opened as one of few formats, measured before anything is decoded, decoded at a reduced
-scale where less is needed, and converted. Whatever a broken file makes Pillow raise becomes an
-:class:`~tl_core.errors.ImageError` with a reason for a user. Nothing here is shared between
-threads but the turn that the largest pictures take.
+A file is opened as one of few formats, its size is checked before decoding, and it is decoded at a
+reduced scale where possible and converted. Errors of Pillow become an
+:class:`~tl_core.errors.ImageError` with a message for the user. Threads share nothing here but the
+lock for the largest pictures.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _START_OF_SCAN = 0xDA
 
 
 def count_scans(data: bytes) -> int:
-    """Return the number of scans up to the end of the first picture, as libjpeg would meet them.
+    """Return the number of scans up to the end of the first picture, as libjpeg counts them.
 
-    What follows that end is not looked at: phones append a second picture or a video there.
+    Data after that end is ignored: phones append a second picture or a video there.
     """
     num_scans, position = 0, 0
     while (found := _MARKER.search(data, position)) is not None:
@@ -43,7 +43,7 @@ def count_scans(data: bytes) -> int:
         if marker == _END_OF_IMAGE:
             break
         if marker < _START_OF_FRAME_0 or marker == _START_OF_IMAGE:
-            continue  # no length follows, and nothing may be skipped that libjpeg would read
+            continue  # no length follows, and no byte that libjpeg would read may be skipped
         num_scans += marker == _START_OF_SCAN
         position += max(2, int.from_bytes(data[position : position + 2], "big"))
     return num_scans
@@ -58,7 +58,7 @@ Size = tuple[int, int]
 """(width, height) in pixels, as Pillow has it; only here and in ``images.py``."""
 
 LeastSize = Callable[[int, int], Size]
-"""Gives the least size that is needed of an upright picture of (width, height)."""
+"""Returns the minimum size needed of an upright picture of (width, height)."""
 
 # Pillow's own limit, below which sizes are checked here.
 Image.MAX_IMAGE_PIXELS = MAX_JPEG_MEGAPIXELS * 1_000_000
@@ -69,8 +69,8 @@ _FORMATS = ("JPEG", "PNG", "GIF", "BMP", WebPImagePlugin.WebPImageFile.format)
 # JPEG brings MPO with it, the phones' JPEG of two pictures; TIFF and others stay out: their
 # decoders are many, and a few hundred bytes can make them take a gigabyte.
 
-# Pillow warns of what costs no picture (odd EXIF) or is refused here in words (its size). Set once:
-# catching warnings around a call would change them for other threads.
+# Pillow warns about harmless problems (odd EXIF) and sizes that are checked here. Set once, since
+# catching warnings around a call would affect other threads.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _WHITE = (255, 255, 255)
@@ -97,9 +97,9 @@ _DECODE_ERRORS = (
 
 _REDUCED_PIXELS = 25_000_000  # of a JPEG beyond MAX_MEGAPIXELS, 75 MB
 _PNG = b"\x89PNG\r\n\x1a\n"
-_DARKEST = 32  # of 255: what colours that use the lowest of 16 bits alone stay below
+_DARKEST = 32  # of 255: the limit for colours that use only the lowest of 16 bits
 
-# Decoders of many threads each hold a whole picture: the largest ones take turns.
+# The decoder of each thread holds a whole picture, so the largest ones are decoded one at a time.
 _LARGE_PIXELS = 16_000_000
 _large_turn = threading.Lock()
 
@@ -117,10 +117,10 @@ _SIDEWAYS = (5, 6, 7, 8)
 
 @dataclass(frozen=True)
 class PixelScale:
-    """The values of 16-bit grey that become black and white, one pair for a whole dataset.
+    """The values of 16-bit grey mapped to black and white, one pair for a whole dataset.
 
-    Sensors fill 10, 12 or 14 of the 16 bits, or a narrow range of them; what is trained on with one
-    scale has to be predicted with it as well.
+    Sensors use 10, 12 or 14 of the 16 bits, or a narrow range of them; prediction has to use the
+    same scale as training.
     """
 
     low: float
@@ -129,7 +129,7 @@ class PixelScale:
 
 @dataclass(frozen=True)
 class Decoded:
-    """An upright RGB picture, perhaps at a reduced scale, and what its file says.
+    """An upright RGB picture, possibly at a reduced scale, and facts about its file.
 
     ``width`` and ``height`` are the upright picture's at full scale.
     """
@@ -144,13 +144,13 @@ class Decoded:
 
 
 def decode(data: bytes, least_size: LeastSize | None, scale: PixelScale | None = None) -> Decoded:
-    """Decode a file's bytes; the one place where Pillow's errors become ours.
+    """Decode a file's bytes, converting Pillow's errors to ours.
 
     Args:
         data: the whole file.
-        least_size: gives the least (width, height) that is needed of an upright picture of
+        least_size: returns the minimum (width, height) needed of an upright picture of
             (width, height); None decodes at full scale.
-        scale: of 16-bit grey; the upper 8 bits are taken without one.
+        scale: of 16-bit grey; without one the upper 8 bits are used.
     """
     if len(data) > MAX_FILE_BYTES:
         raise ImageError(f"The file is larger than {MAX_FILE_BYTES // 2**20} MB, the limit.")
@@ -182,7 +182,7 @@ def _decode_file(
         picture = _load_jpeg(file, least_size and _upright(least_size(width, height), orientation))
     else:
         check_size(*file.size)
-        # Elsewhere it may lie behind the pixels; asking for it first hides that they are broken.
+        # In other formats it may follow the pixels; reading it first would hide damage to them.
         picture = _load_rgb(file, scale)
         _check_depth(data, picture)
         orientation = _orientation(file)
@@ -195,7 +195,7 @@ def _decode_file(
 def _load_jpeg(file: ImageFile.ImageFile, least_size: Size | None) -> Image.Image:
     """Decode a JPEG at the smallest of the scales 1, 1/2, 1/4, 1/8 that has the least size.
 
-    One beyond the limit for others is decoded at the largest scale that fits into memory at most.
+    A JPEG beyond the size limit is decoded at most at the largest scale that fits into memory.
     """
     width, height = file.size
     if width * height > MAX_MEGAPIXELS * 1_000_000:
@@ -234,12 +234,12 @@ def _to_rgb(image: Image.Image, scale: PixelScale | None) -> Image.Image:
 
 
 def is_deep(mode: str) -> bool:
-    """Return whether a picture of that mode has more than 8 bits a pixel, in one channel."""
+    """Return whether a picture of that mode has one channel of more than 8 bits."""
     return mode.startswith(("I", "F"))
 
 
 def _reduce_depth(image: Image.Image, scale: PixelScale | None) -> Image.Image:
-    """Bring deep grey to 8 bits: by a scale, else the upper 8 of 16 bits as Pillow does of colour.
+    """Convert deep grey to 8 bits: by a scale, else the upper 8 bits, as Pillow does for colour.
 
     Pillow itself clips grey.
     """
@@ -257,7 +257,7 @@ def _reduce_depth(image: Image.Image, scale: PixelScale | None) -> Image.Image:
 
 
 def _check_depth(data: bytes, picture: Image.Image) -> None:
-    """Refuse 16-bit colour in which all values lie in the lower bits: only the upper 8 are read."""
+    """Refuse 16-bit colour that uses only the lower bits, since only the upper 8 are read."""
     if not data.startswith(_PNG) or data[24:25] != b"\x10" or data[25:26] not in b"\x02\x04\x06":
         return
     if int(np.asarray(picture).max()) < _DARKEST:
@@ -268,7 +268,7 @@ def _check_depth(data: bytes, picture: Image.Image) -> None:
 
 
 def _orientation(file: ImageFile.ImageFile) -> int:
-    """Return the EXIF orientation, 1 to 8; broken EXIF costs no picture, it counts as upright."""
+    """Return the EXIF orientation, 1 to 8; broken EXIF counts as upright."""
     try:
         value = file.getexif().get(ExifTags.Base.Orientation, 1)
     except _DECODE_ERRORS:
@@ -277,12 +277,12 @@ def _orientation(file: ImageFile.ImageFile) -> int:
 
 
 def _upright(size: Size, orientation: int) -> Size:
-    """Swap (width, height) for the orientations that lie on their side; its own inverse."""
+    """Swap (width, height) for orientations rotated by 90 degrees; its own inverse."""
     return (size[1], size[0]) if orientation in _SIDEWAYS else size
 
 
 def count_frames(file: ImageFile.ImageFile) -> int:
-    """Return the number of frames; what follows a readable first frame may be broken."""
+    """Return the number of frames; frames after a readable first one may be broken."""
     try:
         return int(getattr(file, "n_frames", 1))
     except _DECODE_ERRORS:
@@ -290,7 +290,7 @@ def count_frames(file: ImageFile.ImageFile) -> int:
 
 
 def check_size(width: int, height: int, limit: int | None = None) -> None:
-    """Refuse pictures too large to decode, by the size in the file's header.
+    """Check the size in the file's header against the limit.
 
     Args:
         width: in pixels.
@@ -315,7 +315,7 @@ def _of_kind(limit: int) -> str:
 
 
 def _explain(error: BaseException) -> str:
-    """Turn what a decoder raised into words for a user."""
+    """Turn a decoder's exception into a message for the user."""
     text = str(error).rstrip(".") or type(error).__name__
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         pixels = re.search(r"\((\d+) pixels", text)
@@ -326,7 +326,7 @@ def _explain(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "There is not enough memory to decode it. Save a smaller copy."
     if _TOO_MUCH_TEXT.search(text):
-        return "The file carries far more text than picture. Save it again as JPEG or PNG."
+        return "The file contains too much text metadata. Save it again as JPEG or PNG."
     if _UNSUPPORTED.search(text):
-        return f"It is of a rare kind that is not read here ({text}). Save it as JPEG or PNG."
+        return f"It has a rare format that is not supported ({text}). Save it as JPEG or PNG."
     return f"The file is damaged ({text}). Copy or download it again."

@@ -1,8 +1,8 @@
-"""The one way from bytes to pixels: preview, training, evaluation and prediction all use it.
+"""Load and resize images: preview, training, evaluation and prediction all use this module.
 
-``decode.py`` turns a file's bytes into an upright RGB picture; this module holds the functions that
-ask for one, and the only resize. Image sizes are (height, width) in all public functions; Pillow's
-order is used inside only.
+``decode.py`` turns a file's bytes into an upright RGB picture; this module contains the functions
+that use it, and the only resize. Image sizes are (height, width) in all public functions; Pillow's
+order is used internally only.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _log = logging.getLogger(__name__)
 Box = tuple[float, float, float, float]
 ImageSource = str | os.PathLike[str] | bytes | BinaryIO
 
-# Names looked at as images. Formats that are not read are among them on purpose: a folder of
-# HEIC photos is to be told to convert them, not to be told that it is empty.
+# Extensions treated as images. Unsupported formats are included on purpose: for a folder of HEIC
+# photos the user should be asked to convert them, instead of being told that it is empty.
 SUFFIXES = frozenset(
     f".{name}"
     for name in (
@@ -46,8 +46,8 @@ SUFFIXES = frozenset(
     )
 )
 
-# Endings to offer where a person chooses files: what is read, and what phones save, which is
-# answered with what to do about it.
+# Extensions for file choosers: supported formats, and those of phones, which give an error that
+# says how to convert them.
 OFFERED = ("jpg", "jpeg", "jfif", "png", "gif", "bmp", "webp", "heic", "heif")
 
 _BLACK = (0, 0, 0)
@@ -55,9 +55,9 @@ _BLACK = (0, 0, 0)
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """What a file holds. ``width`` and ``height`` are those of the upright picture, in pixels.
+    """Facts about an image file. ``width`` and ``height`` are of the upright picture, in pixels.
 
-    ``value_range`` holds nearly all values of 16-bit grey; None for 8-bit pictures.
+    ``value_range`` spans nearly all values of 16-bit grey; None for 8-bit pictures.
     """
 
     format: str
@@ -83,12 +83,12 @@ def load_image(
         image_size: (height, width) in pixels.
         resize: ``"squash"`` both sides to the size, ``"crop"`` the centre of that aspect, or
             ``"pad"`` the whole picture with black.
-        scale: which values of 16-bit grey become black and white; its upper 8 bits are taken when
-            left out.
+        scale: the values of 16-bit grey mapped to black and white; by default its upper 8 bits
+            are used.
 
     Returns:
-        ``(height, width, 3)`` uint8 RGB, upright; transparent parts are white, of an animation the
-        first frame is taken. It depends on the bytes and the other arguments only.
+        ``(height, width, 3)`` uint8 RGB, upright; transparent parts are white, and only the first
+        frame of an animation is used. The result depends on the bytes and the arguments only.
 
     Raises:
         ImageError: the file cannot be read as an image.
@@ -120,7 +120,7 @@ def open_image(
 ) -> Image.Image:
     """Return an image for viewing: upright RGB, its longer side at most ``max_side`` pixels.
 
-    A JPEG of more than 40 megapixels comes at a reduced scale in any case.
+    A JPEG of more than 40 megapixels is always reduced.
 
     Raises:
         ImageError: the file cannot be read as an image.
@@ -138,7 +138,7 @@ def open_image(
 
 
 def inspect_image(source: ImageSource) -> ImageInfo:
-    """Decode an image to the end and tell what it is.
+    """Decode an image completely and return facts about it.
 
     Raises:
         ImageError: the file cannot be read as an image.
@@ -158,7 +158,7 @@ def inspect_image(source: ImageSource) -> ImageInfo:
 
 
 def _value_range(decoded: Decoded) -> tuple[float, float]:
-    """Return between which values all but 2 in 1,000 pixels of a deep picture lie."""
+    """Return the range of all but 2 in 1,000 pixel values of a deep picture."""
     values = np.asarray(decoded.file, np.float32)
     low, high = np.percentile(values, (0.1, 99.9))
     return float(low), float(high)
@@ -183,7 +183,7 @@ def encode_jpeg(image: Image.Image, quality: int = 88) -> bytes:
 def fit_image(
     image: Image.Image, image_size: tuple[int, int], resize: Resize = "squash"
 ) -> np.ndarray:
-    """Resize an upright RGB picture: bilinear, each output pixel weighing all it covers.
+    """Resize an upright RGB picture: bilinear with antialiasing.
 
     Args:
         image: upright RGB.
@@ -205,11 +205,11 @@ def fit_image(
 
 
 def crop_box(size: Size, image_size: tuple[int, int]) -> Box:
-    """Return what ``"crop"`` keeps of a picture: (left, top, right, bottom) in its pixels.
+    """Return the box that ``"crop"`` uses: (left, top, right, bottom) in pixels.
 
     Args:
         size: (width, height) of the picture, or of a smaller copy of it.
-        image_size: (height, width) that it is made into.
+        image_size: (height, width) of the result.
     """
     (width, height), (out_height, out_width) = size, image_size
     scale = min(width / out_width, height / out_height)
@@ -236,7 +236,7 @@ def _fit_inside(width: int, height: int, max_width: int, max_height: int) -> Siz
 def _decode_source(
     source: ImageSource, least_size: LeastSize | None, scale: PixelScale | None = None
 ) -> Decoded:
-    """Read and decode, naming the file in the error where it has a name."""
+    """Read and decode; errors name the file if it has a name."""
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         try:
@@ -255,5 +255,5 @@ def _decode_source(
 
 
 def _read(file: BinaryIO) -> bytes:
-    """Read at most one byte more than is allowed, so that a larger file is noticed."""
+    """Read at most one byte more than the limit, so that larger files are detected."""
     return file.read(MAX_FILE_BYTES + 1)

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes: for one that no decoder takes, in words for a user."""
+"""Identify files by their first bytes, and explain why one is not a supported image."""
 
 from __future__ import annotations
 
@@ -68,15 +68,14 @@ _BRANDS = {
 
 
 def looks_readable(head: bytes) -> bool:
-    """Return whether a file that begins so (12 bytes suffice) may be read as an image."""
+    """Return whether a file with these first bytes (at least 12) may be a readable image."""
     return head.startswith(_READABLE_STARTS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
 def holds_image(head: bytes) -> bool:
-    """Return whether a file whose name says nothing is an image, by its first 32 bytes.
+    """Return whether a file without an image extension is an image, by its first 32 bytes.
 
-    Stricter than :func:`looks_readable`: two letters are enough for a BMP file's name to be
-    believed, not for a file without one.
+    Stricter than :func:`looks_readable`, which accepts any file starting with ``BM`` as BMP.
     """
     if head.startswith(b"BM"):
         return head[6:10] == bytes(4) and head[14:18] in _BMP_HEADERS
@@ -100,7 +99,7 @@ def webp_size(head: bytes) -> tuple[int, int] | None:
 
 
 def explain_unknown(data: bytes) -> str:
-    """Say what a file is that no decoder took: one or two sentences."""
+    """Return one or two sentences on what an undecodable file is."""
     if not data:
         return _EMPTY
     for start, reason in _STARTS:
@@ -116,14 +115,14 @@ def explain_unknown(data: bytes) -> str:
 
 
 def _explain_brands(data: bytes) -> str:
-    """Tell apart the files of the ISO container: photos of phones and cameras, and videos."""
+    """Distinguish files in the ISO container format: photos of phones and cameras, and videos."""
     box_end = min(int.from_bytes(data[:4], "big"), 256)
     brands = [data[start : start + 4] for start in (8, *range(16, box_end, 4))]
     return next((_BRANDS[brand] for brand in brands if brand in _BRANDS), _VIDEO)
 
 
 def _explain_text(data: bytes) -> str:
-    """Tell apart a web page, an SVG drawing and other text; anything else is unknown."""
+    """Distinguish web pages, SVG drawings and other text; anything else is unknown."""
     head = data[:1024]
     if b"\x00" in head:
         return _UNKNOWN

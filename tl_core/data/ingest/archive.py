@@ -1,7 +1,7 @@
-"""Archives of photos: unpacked whole or refused whole, naming the entry and why.
+"""Extract archives of photos, completely or not at all; errors name the entry and the reason.
 
-What an archive may not do is checked in ``zip_reader.py`` and ``tar_reader.py``; here is what of it
-is taken: images, and the tables and lists beside them that may say which class they are of.
+``zip_reader.py`` and ``tar_reader.py`` check that an archive is safe; this module selects what is
+extracted: images, and the tables and lists that may contain their classes.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ MAX_FILES = 50_000
 MAX_BYTES = 8 * 2**30
 
 ARCHIVE_ENDINGS = ("zip", "tar", "tgz", "gz", "tbz2", "bz2", "txz", "xz")
-"""Endings of the archives that are read."""
+"""Extensions of supported archives."""
 
-# A Mac packs a hidden twin for each file, and folders count as well.
+# macOS adds a hidden file for each file, and folders are entries as well.
 _ENTRIES_PER_FILE = 3
 _SPARE_BYTES = 64 * 2**20
 _MAX_TABLE_BYTES = 64 * 2**20
@@ -60,16 +60,15 @@ _LIST_SUFFIXES = frozenset((".txt", ".xml", ".lst", ".names"))
 _LIST_NAMES = re.compile(r"(?i)(class|label|categor)")
 _MODEL_SUFFIXES = frozenset((".h5", ".keras", ".tflite", ".onnx", ".pb", ".pt", ".pth"))
 _CONTAINER_SUFFIXES = frozenset((".parquet", ".tfrecord", ".arrow", ".npz", ".npy", ".mat"))
-# What programs and browsers add to the name of a class when they pack its photos.
+# What programs and browsers append to a class name when they name an archive.
 _PACKED_NAME = re.compile(r"(?i)[-_ ]?(samples?|\d{8}T\d{6}Z(-\d+)*|\(\d+\)|-\d{3})$")
 
 
 @dataclass(frozen=True)
 class ArchiveReport:
-    """What was taken of an archive, and what was not.
+    """What was extracted from an archive, and what was left out.
 
-    ``tables`` are label files that were taken, ``encodings`` those that names were guessed to be
-    in.
+    ``tables`` are the extracted label files, ``encodings`` the guessed encodings of names.
     """
 
     num_files: int
@@ -82,15 +81,15 @@ class ArchiveReport:
 
 @dataclass(frozen=True)
 class ArchiveContents:
-    """What is in an archive, before it is unpacked: what a person is to be asked about.
+    """The contents of an archive before extraction, to ask the user about them.
 
     Attributes:
-        num_images: files with an image's name.
-        is_flat: whether no two folders in it hold images, and neither a table nor their names say
-            a class: all are of one class, which has to be named, or none is known.
-        class_name: the class that the archive's own name proposes.
+        num_images: number of files with an image name.
+        is_flat: whether at most one folder has images, and neither a table nor their names give a
+            class: all are of one class, which the user has to name, or are unlabelled.
+        class_name: the class suggested by the archive's name.
         nested: archives inside of it.
-        encoding: that its names were guessed to be in; "" when they say so themselves.
+        encoding: the guessed encoding of its names; "" if it is declared.
         examples: a few of the images' names.
     """
 
@@ -104,14 +103,14 @@ class ArchiveContents:
 
 @dataclass(frozen=True)
 class ArchiveSource:
-    """An archive to unpack.
+    """An archive to extract.
 
     Attributes:
-        file: its path, or a binary file that can seek.
-        name: how to call it in messages.
-        class_name: put its images into the folder of this class, for one that :attr:`is flat
+        file: its path, or a seekable binary file.
+        name: its name in messages.
+        class_name: put its images into the folder of this class, if it :attr:`is flat
             <ArchiveContents.is_flat>`.
-        unpack_nested: whether archives inside of it are unpacked too, one level deep.
+        unpack_nested: whether to extract archives inside of it too, one level deep.
     """
 
     file: Path | BinaryIO
@@ -121,10 +120,10 @@ class ArchiveSource:
 
 
 def look_into(file: Path | BinaryIO, name: str = "") -> ArchiveContents:
-    """Return what is in an archive; nothing of it is unpacked.
+    """Return the contents of an archive without extracting it.
 
     Raises:
-        ArchiveError: it cannot be read, or holds an entry that is refused.
+        ArchiveError: it cannot be read, or contains an entry that is refused.
     """
     source = ArchiveSource(file, name or getattr(file, "name", "the archive"))
     with _opened(source) as opened, _refusing(source):
@@ -151,11 +150,11 @@ def look_into(file: Path | BinaryIO, name: str = "") -> ArchiveContents:
 
 
 def propose_class(name: str, folder: Sequence[str] = ()) -> str:
-    """Return the class that an archive with photos of one class is likely of.
+    """Return the likely class of an archive with photos of one class.
 
     Args:
-        name: of the archive's file.
-        folder: the one folder in it that holds its images.
+        name: the name of the archive's file.
+        folder: the only folder in it with images.
 
     Example:
         >>> propose_class("Class 1-samples.zip"), propose_class("photos.zip", ("cats",))
@@ -179,7 +178,7 @@ def extract_archive(
     max_files: int = MAX_FILES,
     max_bytes: int = MAX_BYTES,
 ) -> ArchiveReport:
-    """Unpack the images of one archive into a new folder; see :func:`extract_archives`."""
+    """Extract the images of one archive into a new folder; see :func:`extract_archives`."""
     name = source.name if isinstance(source, Path) else ""
     return extract_archives(
         [ArchiveSource(source, name)],
@@ -198,22 +197,22 @@ def extract_archives(
     max_files: int = MAX_FILES,
     max_bytes: int = MAX_BYTES,
 ) -> ArchiveReport:
-    """Unpack the images of archives into one new folder, keeping their folders.
+    """Extract the images of archives into one new folder, preserving their folders.
 
-    Everything goes to a hidden folder beside ``out_dir`` first, which is renamed at the end: an
-    error, a stop or a kill leaves ``out_dir`` as it was. A file that comes in two of the archives
-    is taken once; two of one name and other content are both kept.
+    Files are first extracted to a hidden folder next to ``out_dir``, which is renamed at the end:
+    an error, a stop or a kill leaves ``out_dir`` unchanged. A file in two of the archives is
+    extracted once; files of the same name and different content are both kept.
 
     Args:
         sources: zip, tar, tar.gz, tar.bz2 or tar.xz archives, such as the parts of one folder.
-        out_dir: Where the dataset is to be; missing or empty.
-        monitor: Counts the bytes unpacked; checked between pieces of 256 KiB.
-        max_files: Most files that are taken.
-        max_bytes: Most bytes that they may unpack to.
+        out_dir: The folder of the dataset; missing or empty.
+        monitor: Counts the bytes extracted; checked between pieces of 256 KiB.
+        max_files: Maximum number of files.
+        max_bytes: Maximum number of extracted bytes.
 
     Raises:
         ArchiveError: an archive is refused; the message names the entry and the reason.
-        DatasetError: ``out_dir`` holds something already.
+        DatasetError: ``out_dir`` is not empty.
         Stopped: ``monitor`` was asked to stop.
     """
     with _refusing(sources[0]), new_folder(out_dir) as folder:
@@ -231,7 +230,7 @@ def extract_archives(
 def unpack_to(
     sources: Sequence[ArchiveSource], folder: Path, *, monitor: Monitor = SILENT
 ) -> ArchiveReport:
-    """Unpack archives into an empty folder of the caller's, who removes it again.
+    """Extract archives into an empty folder, which the caller removes.
 
     Raises:
         ArchiveError, Stopped: as :func:`extract_archives`.
@@ -258,7 +257,7 @@ def _opened(source: ArchiveSource) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _refusing(source: ArchiveSource) -> Iterator[None]:
-    """Have each error say of which archive nothing was taken."""
+    """Context manager that adds the archive's name to errors."""
     named = source.name or "the archive"
     label = named if named == "the archive" else show_name(named)
     try:
@@ -283,10 +282,10 @@ def _reader(file: BinaryIO, max_files: int, max_bytes: int) -> ZipReader | TarRe
 
 @dataclass
 class _Plan:
-    """What is taken of one archive, and where to."""
+    """Which entries of an archive to extract, and their paths."""
 
     files: dict[str, tuple[ArchiveEntry, PurePosixPath]] = field(default_factory=dict)
-    odd: set[str] = field(default_factory=set)  # entries whose first bytes are to be looked at
+    odd: set[str] = field(default_factory=set)  # entries whose first bytes have to be checked
     tables: set[str] = field(default_factory=set)
     folders: list[PurePosixPath] = field(default_factory=list)
     nested: list[ArchiveEntry] = field(default_factory=list)
@@ -297,7 +296,7 @@ class _Plan:
 
 
 class _Unpacking:
-    """The files of one or more archives on their way into one folder."""
+    """The extraction of one or more archives into one folder."""
 
     def __init__(
         self,
@@ -321,7 +320,7 @@ class _Unpacking:
     def take(
         self, file: BinaryIO, prefix: PurePosixPath, source: ArchiveSource, *, is_inner: bool
     ) -> None:
-        """Unpack what is taken of an archive below ``prefix``."""
+        """Extract the selected entries of an archive below ``prefix``."""
         reader = _reader(file, self._max_files, self._max_bytes)
         if reader.encoding:
             self._encodings.append(reader.encoding)
@@ -340,7 +339,7 @@ class _Unpacking:
             self._take_nested(reader, plan.nested, prefix, source)
 
     def finish(self) -> None:
-        """Report the end, or refuse when there was no image in any of the archives."""
+        """Report completion, or raise an error if none of the archives has an image."""
         if self._num_files == 0:
             raise ArchiveError(
                 "There are no images in it: expected one folder for each class, with image files."
@@ -348,7 +347,7 @@ class _Unpacking:
         self._stage.report()
 
     def report(self) -> ArchiveReport:
-        """Return what was taken so far."""
+        """Return the report of what was extracted."""
         return ArchiveReport(
             self._num_files,
             self._num_bytes,
@@ -361,7 +360,7 @@ class _Unpacking:
     def _plan(
         self, entries: Sequence[ArchiveEntry], source: ArchiveSource, *, may_nest: bool
     ) -> _Plan:
-        """Decide what is taken."""
+        """Decide what to extract."""
         plan, book = _Plan(), UniqueNames()
         stems = {
             PurePosixPath(entry.parts[-1]).stem for entry in entries if _suffix(entry) in SUFFIXES
@@ -415,7 +414,7 @@ class _Unpacking:
     def _store(
         self, entry: ArchiveEntry, pieces: Iterator[bytes], path: PurePosixPath, plan: _Plan
     ) -> None:
-        """Write one file; one that is there already, by name and content, is left out."""
+        """Write one file unless it exists already with the same name and content."""
         if entry.name in plan.odd:
             head = next(pieces, b"")
             if not holds_image(head[:_HEAD_BYTES]):
@@ -443,7 +442,7 @@ class _Unpacking:
             self._num_files += 1
 
     def _keep_second(self, target: Path, path: PurePosixPath) -> bool:
-        """Give a file of a name that is taken its own name, or remove it when it is the same."""
+        """Rename a file whose name is already used, or remove it if its content is the same."""
         digest = _digest(target)
         for other in (path, mark_name(path, digest)):
             place = self._folder / other
@@ -463,7 +462,7 @@ class _Unpacking:
         prefix: PurePosixPath,
         source: ArchiveSource,
     ) -> None:
-        """Unpack the archives inside of an archive, each into a folder of its name."""
+        """Extract the archives inside of an archive, each into a folder of its name."""
         inner = self._folder / ".nested"
         for entry, pieces in reader.contents(nested):
             if self._num_bytes + entry.num_bytes > self._max_bytes:
@@ -495,7 +494,7 @@ def _suffix(entry: ArchiveEntry) -> str:
 
 
 def _is_table(entry: ArchiveEntry, stems: set[str]) -> bool:
-    """Whether a file may say which class images are of, or what kind of dataset this is."""
+    """Whether a file may contain the classes of images, or identify the dataset's format."""
     name = PurePosixPath(entry.parts[-1])
     if entry.num_bytes > _MAX_TABLE_BYTES:
         return False
@@ -534,7 +533,7 @@ def _digest(path: Path) -> str:
 
 
 def check_room(folder: Path, num_bytes: int) -> None:
-    """Refuse to unpack more than there is room for.
+    """Check that there is enough disk space.
 
     Raises:
         ArchiveError: the disk of ``folder`` has too little space.

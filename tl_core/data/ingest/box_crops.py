@@ -1,6 +1,6 @@
-"""Boxes of a detection dataset cut out into class folders, so that they can be classified.
+"""Crop the boxes of a detection dataset into class folders, for classification.
 
-YOLO's text files, COCO's JSON and Pascal VOC's XML are read where their boxes are plain rectangles.
+Supports axis-aligned boxes in YOLO text files, COCO JSON and Pascal VOC XML.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _MAX_TEXT_BYTES = 256 * 2**20
 _QUALITY = 95
 
 Corners = tuple[float, float, float, float]
-"""left, top, right, bottom: pixels, or shares of the sides."""
+"""left, top, right, bottom in pixels, or in fractions of the sides."""
 
 
 @dataclass(frozen=True)
 class Box:
-    """One rectangle of an image and its class; ``is_relative`` for shares of the sides."""
+    """One box in an image and its class; ``is_relative`` for fractions of the sides."""
 
     image: ImageFile
     class_name: str
@@ -49,21 +49,21 @@ def crop_boxes(
     min_side: int = 8,
     monitor: Monitor = SILENT,
 ) -> dict[str, int]:
-    """Cut every box out of its image into ``out_dir/<class>/``, or ``<part>/<class>/``.
+    """Crop every box from its image to ``out_dir/<class>/``, or ``out_dir/<part>/<class>/``.
 
     Args:
         data_dir: the detection dataset; it is only read.
-        out_dir: a folder that is missing or empty.
-        margin: how much wider and higher than its box a crop is, as a share of it.
-        min_side: boxes with a side of fewer pixels are left out.
+        out_dir: a missing or empty folder.
+        margin: how much wider and higher than its box a crop is, as a fraction.
+        min_side: boxes with a side of fewer pixels are skipped.
         monitor: counts images.
 
     Returns:
         Number of crops of each class.
 
     Raises:
-        DatasetError: there are no boxes, or ``out_dir`` holds something.
-        Stopped: ``monitor`` was asked to stop; nothing is left behind.
+        DatasetError: there are no boxes, or ``out_dir`` is not empty.
+        Stopped: ``monitor`` was asked to stop; no partial result remains.
     """
     root = expand(data_dir).absolute()
     tree = read_tree(root)
@@ -140,7 +140,7 @@ def _find_boxes(tree: Tree) -> Iterator[Box]:
 
 
 def _image_beside(tree: Tree, finder: ImageFinder, path: str) -> ImageFile | None:
-    """Return the image that a text file of YOLO is about: ``labels/`` mirrors ``images/``."""
+    """Return the image of a YOLO label file: ``labels/`` mirrors ``images/``."""
     stem = path.removesuffix(".txt")
     mirrored = re.sub(r"(^|/)labels/", r"\1images/", stem)
     for base in (mirrored, stem):

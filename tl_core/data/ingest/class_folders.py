@@ -1,7 +1,7 @@
-"""Adding, renaming, merging and removing the class folders of a dataset in the workspace.
+"""Add, rename, merge and remove class folders of a dataset in the workspace.
 
-Only datasets below the workspace's own folder are changed; a folder given by path is read where it
-is and never written to. What is removed is put aside, so that it can be brought back by hand.
+Only datasets in the workspace are changed; other folders are only read. Removed images are moved to
+a separate folder, so that they can be restored by hand.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ REMOVED = ".removed"
 
 
 def class_folder_name(class_name: str) -> str:
-    """Return the folder name for a class that somebody typed.
+    """Return the folder name for a class name typed by the user.
 
     Raises:
-        DatasetError: it cannot be one.
+        DatasetError: it is not a valid class name.
     """
     reason = None
     try:
@@ -56,18 +56,17 @@ def class_folder_name(class_name: str) -> str:
 
 
 def colliding_name(name: str, class_names: Iterable[str]) -> str | None:
-    """Return the class whose folder some system cannot tell from one of that name, or None."""
+    """Return the class whose folder would be the same on some file systems, or None."""
     return next((other for other in class_names if _key(other) == _key(name)), None)
 
 
 def class_home(layout: Layout, class_name: str, part_folder: str = "train") -> PurePosixPath:
-    """Return the folder in a dataset that new images of a class belong in, be it there or not.
+    """Return the folder in a dataset for new images of a class, whether it exists or not.
 
     Args:
-        layout: The dataset's; that of a new one is empty.
-        class_name: A class of the dataset, in whatever case, or a new one.
-        part_folder: Name of the train, val or test folder; a dataset without them has no use for
-            it.
+        layout: The layout of the dataset; that of a new one is empty.
+        class_name: A class of the dataset, ignoring case, or a new one.
+        part_folder: Name of the train, val or test folder; ignored in a dataset without them.
     """
     name = class_name
     if name not in layout.classes:
@@ -86,7 +85,7 @@ def class_home(layout: Layout, class_name: str, part_folder: str = "train") -> P
 
 
 def check_has_folders(layout: Layout, name: str) -> None:
-    """Refuse to add to classes that are not folders.
+    """Check that the classes of a dataset are folders, so that images can be added.
 
     Raises:
         DatasetError: they come from a label file or from the names of files.
@@ -100,17 +99,17 @@ def check_has_folders(layout: Layout, name: str) -> None:
 
 
 def _part_of_folder(folder: PurePosixPath) -> str | None:
-    """Return the part that a folder of class folders stands for, by its own name or one above."""
+    """Return the part of the split of a folder of class folders, by its name or a parent's."""
     names = (one.name for one in (folder, *folder.parents) if one.name)
     return next((part for name in names if (part := part_of_name(name)) is not None), None)
 
 
 def add_class(workspace: Workspace, data_dir: Path, class_name: str) -> Path:
-    """Make an empty folder for a new class and return it; with a given split, in its train part.
+    """Create an empty folder for a new class and return it; with a given split, in train.
 
     Raises:
-        DatasetError: the dataset is not the workspace's own, the name is taken or cannot be one,
-            or the folder cannot be made.
+        DatasetError: the dataset is not in the workspace, the name is used or invalid, or the
+            folder cannot be created.
     """
     layout = own_layout(workspace, data_dir)
     folder = data_dir / class_home(layout, _free_name(layout, class_name))
@@ -123,8 +122,8 @@ def rename_class(workspace: Workspace, data_dir: Path, class_name: str, new_name
     """Rename a class's folder, or its folders in train, val and test; decisions follow.
 
     Raises:
-        DatasetError: there is no such class, the new name is taken or cannot be one, or a folder
-            cannot be renamed; all are as they were then.
+        DatasetError: there is no such class, the new name is used or invalid, or a folder cannot
+            be renamed; nothing was changed.
     """
     layout = own_layout(workspace, data_dir)
     paths = [data_dir / folder for folder in _folders_of(layout, class_name)]
@@ -148,11 +147,11 @@ def merge_classes(
 ) -> None:
     """Move all images of some classes into another class of the dataset; decisions follow.
 
-    Files of one name are all kept: the one that moves gets a name of its own.
+    Files of the same name are all kept: the moved one is renamed.
 
     Raises:
-        DatasetError: a class does not exist, or a file cannot be moved; the images that were not
-            moved by then are still in their class, for another try.
+        DatasetError: a class does not exist, or a file cannot be moved; images that were not moved
+            remain in their class, so that merging can be retried.
     """
     layout = own_layout(workspace, data_dir)
     sources = {name: _folders_of(layout, name) for name in class_names if name != target}
@@ -173,11 +172,11 @@ def merge_classes(
 
 
 def remove_class(workspace: Workspace, data_dir: Path, class_name: str) -> Path:
-    """Take a class out of a dataset and return the folder where its images are put aside.
+    """Remove a class from a dataset and return the folder that its images were moved to.
 
-    Below it they lie as they did in the dataset, so that all parts of a class are in one place.
-    Decisions follow: images of its folders that count for another class go into the folder of
-    that class; images of other folders that count for the removed class are excluded.
+    It preserves their paths in the dataset. Images of the class that a decision moved to another
+    class go into the folder of that class; images that a decision moved to the removed class are
+    excluded.
 
     Raises:
         DatasetError: there is no such class, it is one of only two, or a folder cannot be moved.
@@ -207,7 +206,7 @@ def remove_class(workspace: Workspace, data_dir: Path, class_name: str) -> Path:
 
 
 def _moved_by_decision(workspace: Workspace, data_dir: Path, folder: str) -> dict[str, list[Path]]:
-    """Return the files of a class folder that a decision counts for another class, by its name."""
+    """Return the files of a class folder that a decision moved to another class, by that class."""
     found: dict[str, list[Path]] = {}
     for path, decision in load_decisions(workspace, data_dir).current.items():
         path_exists = PurePosixPath(path).is_relative_to(folder) and (data_dir / path).is_file()
@@ -272,7 +271,7 @@ def _changing(data_dir: Path) -> Iterator[None]:
 def _move_files(
     files: Iterable[Path], source: Path, target: Path, class_name: str
 ) -> Iterator[tuple[Path, Path]]:
-    """Move files out of the folder ``source`` into ``target``; yield each old and new path."""
+    """Move files from the folder ``source`` to ``target``; yield each old and new path."""
     target.mkdir(exist_ok=True)
     taken = {_key(entry.name) for entry in target.iterdir()}
     for file in files:
@@ -291,7 +290,7 @@ def _files_of(folder: Path) -> list[Path]:
 
 
 def _place(path: Path, data_dir: Path) -> str:
-    """Return a path as decisions name it."""
+    """Return a path as used in decisions."""
     return path.relative_to(data_dir).as_posix()
 
 
@@ -300,7 +299,7 @@ def _key(name: str) -> str:
 
 
 def _new_aside(workspace: Workspace, data_dir: Path) -> Path:
-    """Return a folder, still to be made, for what one operation takes out of a dataset."""
+    """Return a new folder path for the files that one operation removes from a dataset."""
     now = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     return workspace.datasets_dir / REMOVED / f"{data_dir.name}-{now}-{uuid.uuid4().hex[:8]}"
 

@@ -1,6 +1,6 @@
-"""Which encoding the names in an archive are in, where it does not say so.
+"""Guess the encoding of names in an archive that does not declare it.
 
-Zip programs of Windows write names in the code page of their country and do not note which.
+Zip programs on Windows write names in the local code page without recording which.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _WORD = re.compile(rb"[A-Za-z\x80-\xff]+")
 _NOT_ASCII = re.compile(rb"[\x80-\xff]+")
 _WESTERN = ("cp437", "cp1252")
 _CANDIDATES = ("cp932", "gbk", "cp949", "cp866", "cp437", "cp1252")
-"""Japanese, Chinese, Korean, Russian, and Western names; the first of equals is taken."""
+"""For Japanese, Chinese, Korean, Russian, and Western names; the first of ties is used."""
 
 ENCODING_TITLES = {
     "cp932": "Shift-JIS (Japanese)",
@@ -24,10 +24,10 @@ ENCODING_TITLES = {
 
 
 def guess_encoding(names: Sequence[bytes]) -> str:
-    """Return the encoding in which names are most likely words, or "" when none has to be guessed.
+    """Return the encoding in which names are most likely words, or "" if none has to be guessed.
 
     Args:
-        names: as stored. Those in ASCII or UTF-8 do not count; neither is guessed.
+        names: as stored. Names in ASCII or UTF-8 are ignored, as they need no guess.
 
     Example:
         >>> guess_encoding(["кошки/1.jpg".encode("cp866")])
@@ -37,7 +37,7 @@ def guess_encoding(names: Sequence[bytes]) -> str:
     if not unclear:
         return ""
     sample = unclear[:: max(1, len(unclear) // 200)][:200]
-    # Accents stand alone within words of ASCII letters; other scripts make up whole words.
+    # Accented letters are isolated among ASCII letters; other scripts form whole words.
     words = [word for name in sample for word in _WORD.findall(name) if not word.isascii()]
     accented = sum(any(map(_is_letter, word)) and _longest_run(word) <= 2 for word in words)
     candidates = _WESTERN if accented >= 0.8 * len(words) else _CANDIDATES
@@ -64,7 +64,7 @@ def _is_utf8(name: bytes) -> bool:
 
 
 def _score(names: Sequence[bytes], encoding: str) -> float:
-    """Return how much like words names are in an encoding: mean over bytes, below 0 for none."""
+    """Return how plausible names are in an encoding: mean over bytes, below 0 if invalid."""
     total = num_bytes = 0.0
     for name in names:
         try:
@@ -80,11 +80,11 @@ def _score(names: Sequence[bytes], encoding: str) -> float:
 
 
 def _likeness(character: str, encoding: str) -> float:
-    """Return how usual a character is in names of the encoding's language, from -1 to 1."""
+    """Return how common a character is in the encoding's language, from -1 to 1."""
     code = ord(character)
     if 0x3041 <= code <= 0x30FF:  # kana
         return 1.0 if encoding == "cp932" else 0.2
-    if 0xFF61 <= code <= 0xFF9F:  # half-width kana, which any byte above 160 looks like
+    if 0xFF61 <= code <= 0xFF9F:  # half-width kana, as which any byte above 160 can be decoded
         return -0.5
     if 0xAC00 <= code <= 0xD7A3:  # Hangul
         is_usual = len(character.encode("euc_kr", "ignore")) == 2  # rare ones take 8 bytes
@@ -99,7 +99,7 @@ def _likeness(character: str, encoding: str) -> float:
 
 
 def _ideograph(character: str, encoding: str) -> float:
-    """Return how usual an ideograph is: both national standards list the usual ones first."""
+    """Return how common an ideograph is: both national standards list common ones first."""
     if encoding == "cp932":
         first = character.encode("cp932", "ignore")[:1]
         return 0.85 if b"\x88" <= first <= b"\x97" else 0.2

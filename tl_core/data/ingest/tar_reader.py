@@ -1,6 +1,6 @@
-"""A tar archive, packed or not, read as hostile input: every header is checked before any content.
+"""Read an untrusted tar archive, compressed or not; headers are checked before any content.
 
-It is read front to back twice: for the list of entries, then for what is taken of them.
+It is read twice from start to end: for the list of entries, then for their content.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from tl_core.data.ingest.zip_reader import ArchiveEntry, refusal
 from tl_core.errors import ArchiveError
 
 _CHUNK = 256 * 1024
-_MAX_HEADER_BYTES = 2**20  # of one read; a long name takes a few hundred
+_MAX_HEADER_BYTES = 2**20  # of one read; a long name needs a few hundred
 _MAX_RATIO = 100
-_SMALL = 64 * 2**20  # below this many bytes any ratio will do
+_SMALL = 64 * 2**20  # below this many bytes any ratio is accepted
 
 _PACKINGS: tuple[tuple[bytes, Any], ...] = (
     (b"\x1f\x8b", lambda: zlib.decompressobj(31)),
@@ -32,13 +32,13 @@ _TAR_ERRORS = (tarfile.TarError, zlib.error, lzma.LZMAError, OSError, EOFError, 
 
 @dataclass(frozen=True)
 class TarEntry(ArchiveEntry):
-    """One entry of a tar archive; ``place`` counts them from the front."""
+    """One entry of a tar archive; ``place`` is its index."""
 
     place: int
 
 
 def is_tar(file: BinaryIO) -> bool:
-    """Return whether a file is a tar archive, or packed as those are."""
+    """Return whether a file is a tar archive, or compressed like one."""
     file.seek(0)
     head = file.read(512)
     file.seek(0)
@@ -46,11 +46,11 @@ def is_tar(file: BinaryIO) -> bool:
 
 
 class TarReader:
-    """A tar archive: its entries, and their content one after the other.
+    """A tar archive: its entries, and their content in sequence.
 
     Raises:
-        ArchiveError: this is no tar archive, it unpacks to more than ``max_bytes``, or an entry is
-            one that nobody packs by accident.
+        ArchiveError: this is not a tar archive, it unpacks to more than ``max_bytes``, or an entry
+            is unsafe.
     """
 
     encoding = ""
@@ -122,7 +122,7 @@ def _pieces(stream: _Unpacked, entry: ArchiveEntry) -> Iterator[bytes]:
 
 
 class _Unpacked:
-    """What a packed or plain file unpacks to, forward only, with limits on all that is read."""
+    """The decompressed content of a file, forward only, with limits on the amount read."""
 
     def __init__(self, file: BinaryIO, max_bytes: int) -> None:
         file.seek(0, 2)
@@ -139,7 +139,7 @@ class _Unpacked:
         self.data_start = 0
 
     def begin(self, info: tarfile.TarInfo) -> None:
-        """Note where the content of an entry begins."""
+        """Record where the content of an entry starts."""
         self.data_start = info.offset_data
 
     def tell(self) -> int:
@@ -176,7 +176,7 @@ class _Unpacked:
         if unpacker is None:
             return self._file.read(_CHUNK)
         while True:
-            if unpacker.eof:  # several packed streams may follow each other
+            if unpacker.eof:  # there may be several compressed streams in sequence
                 rest = unpacker.unused_data or self._file.read(_CHUNK)
                 if not rest.strip(b"\0") or self._make is None:
                     return b""

@@ -1,6 +1,6 @@
-"""Uploaded files, one by one or as a folder, into the class folders of a dataset.
+"""Add uploaded files, single or as a folder, to the class folders of a dataset.
 
-Each file has its own outcome: a bad one is left out with its reason and spoils nothing.
+Each file has its own outcome: a bad one is left out with a reason and does not affect the others.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ from tl_core.progress import SILENT, Monitor
 _CHUNK = 1024 * 1024
 
 Upload = tuple[str, bytes | BinaryIO | io.RawIOBase]
-_Placed = tuple[PurePosixPath | None, str | None]  # a place, or why there is none
+_Placed = tuple[PurePosixPath | None, str | None]  # a path, or why there is none
 
 
 @dataclass(frozen=True)
 class UploadOutcome:
     """The result of one uploaded file."""
 
-    name: str  # as it came: a label, never a path
-    path: str | None  # where it is now, relative to the dataset; None when left out
+    name: str  # as uploaded; for display, never a path
+    path: str | None  # relative to the dataset; None if left out
     reason: str | None = None  # why it was left out
 
     @property
     def is_stored(self) -> bool:
-        """Whether the file was taken."""
+        """Whether the file was stored."""
         return self.path is not None
 
 
@@ -63,29 +63,29 @@ def store_uploads(
     max_files: int = MAX_FILES,
     max_bytes: int = MAX_BYTES,
 ) -> list[UploadOutcome]:
-    """Add uploaded image files to a dataset, new or standing.
+    """Add uploaded image files to a new or existing dataset.
 
-    All files are written and decoded in a hidden folder beside ``out_dir`` first and moved in
-    place at the end. A file that is there already, by content, is left out; one of the same name
-    and other content is kept under a name of its own. No file that was there is changed. In a
-    standing dataset a file goes where its class lies, or would lie beside the others: below a
-    wrapper folder, and in train when there are train, val and test and its name tells no other.
+    All files are first written and decoded in a hidden folder next to ``out_dir`` and moved at the
+    end. A file whose content exists already is left out; one with an existing name and different
+    content is renamed. Existing files are not changed. In an existing dataset a file goes to the
+    folder of its class, or where that folder would be: below a wrapper folder, and in train if
+    there are train, val and test and its name gives no other part.
 
     Args:
         files: (name, content) pairs. A folder upload names them like ``"pets/cats/1.jpg"``.
-        out_dir: The dataset's folder; made when missing.
-        class_name: Put every file straight into this class, whatever folders its name lists.
-        layout: How the dataset is read, when that was chosen.
-        monitor: Counts the files looked at; checked before each.
-        max_files: Most files that are taken.
-        max_bytes: Most bytes that are taken in all.
+        out_dir: The dataset's folder; created if missing.
+        class_name: Put every file directly into this class, ignoring folders in its name.
+        layout: The layout of the dataset, if one was chosen.
+        monitor: Counts the files processed; checked before each.
+        max_files: Maximum number of files.
+        max_bytes: Maximum number of bytes in total.
 
     Returns:
-        One outcome a file, in order.
+        One outcome per file, in order.
 
     Raises:
-        DatasetError: the class name cannot be one, the classes are no folders, the files cannot
-            be written, or are more than the limits allow; nothing was changed.
+        DatasetError: the class name is invalid, the classes are not folders, the files cannot be
+            written, or exceed the limits; nothing was changed.
         Stopped: ``monitor`` was asked to stop; nothing was changed.
     """
     found = read_layout(out_dir, layout=layout) if out_dir.exists() else Layout()
@@ -128,9 +128,9 @@ def add_archives(
     layout: str | None = None,
     monitor: Monitor = SILENT,
 ) -> list[UploadOutcome]:
-    """Add the images of archives to a dataset that stands; see :func:`store_uploads`.
+    """Add the images of archives to an existing dataset; see :func:`store_uploads`.
 
-    Label files in them are left out: what is there decides where images belong.
+    Label files in them are ignored: the existing dataset determines the classes.
 
     Raises:
         ArchiveError: an archive is refused; those before it were added.
@@ -154,7 +154,7 @@ def add_archives(
 
 
 class _LazyFile(io.RawIOBase):
-    """A file that is opened when it is read, so that thousands can wait for their turn."""
+    """A file that is opened only when it is read, so that thousands can be listed."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -169,7 +169,7 @@ class _LazyFile(io.RawIOBase):
 
 
 class _Batch:
-    """The files of one upload, in their hidden folder until all are looked at."""
+    """The files of one upload, in a hidden folder until all have been checked."""
 
     def __init__(self, out_dir: Path, folder: Path, max_bytes: int) -> None:
         self._out_dir = out_dir
@@ -180,7 +180,7 @@ class _Batch:
         self._paths: list[PurePosixPath] = []
 
     def store(self, place: PurePosixPath, content: bytes | BinaryIO | io.RawIOBase) -> _Placed:
-        """Write a file if it is a readable image that is not there yet."""
+        """Write a file if it is a readable image that does not exist yet."""
         data = content if isinstance(content, bytes) else _read(content)
         try:
             inspect_image(data)
@@ -196,7 +196,7 @@ class _Batch:
         for path in (place, mark_name(place, sha256)):
             standing = self._standing(path)
             if standing == sha256:
-                return None, f"It is there already as {show_name(str(path))}."
+                return None, f"It exists already as {show_name(str(path))}."
             if standing is None:
                 break
         else:
@@ -212,7 +212,7 @@ class _Batch:
         return path, None
 
     def move_in_place(self) -> None:
-        """Move the files to the dataset; if one cannot be moved, take all of them back."""
+        """Move the files to the dataset; if one cannot be moved, undo all moves."""
         if self._paths and not self._out_dir.exists():
             self._folder.rename(self._out_dir)
             return
@@ -233,7 +233,7 @@ class _Batch:
             raise
 
     def _standing(self, path: PurePosixPath) -> str | None:
-        """Return the digest of the file that has this place, in this upload or before it."""
+        """Return the digest of the file at this path, in this upload or the dataset."""
         if path_key(path) in self._sha256:
             return self._sha256[path_key(path)]
         file = self._out_dir / path
@@ -245,7 +245,7 @@ class _Batch:
 def _places(
     names: Sequence[str], layout: Layout, class_folder: PurePosixPath | None
 ) -> list[_Placed]:
-    """Return for each name where the file is to be, or why it is left out."""
+    """Return the path for each name, or why it is left out."""
     listed = [_parts(name) for name in names]
     start = _num_wrappers([parts for parts, _ in listed if parts is not None])
     places: list[_Placed] = []
@@ -255,14 +255,14 @@ def _places(
         elif class_folder is not None:
             places.append((class_folder / safe_component(parts[-1]), None))
         elif len(parts) < start + 2:
-            places.append((None, "It lies in no class folder."))
+            places.append((None, "It is not in a class folder."))
         else:
             places.append((_place_in(layout, parts[start:]), None))
     return places
 
 
 def _place_in(layout: Layout, parts: tuple[str, ...]) -> PurePosixPath:
-    """Return where a file of an uploaded folder, named from its class or part on, is to be."""
+    """Return the path of a file of an uploaded folder, whose name starts at its class or part."""
     if not layout.classes:
         return PurePosixPath(*map(safe_component, parts))
     first, *inside = parts
@@ -277,8 +277,8 @@ def _place_in(layout: Layout, parts: tuple[str, ...]) -> PurePosixPath:
 def _num_wrappers(names: Sequence[tuple[str, ...]]) -> int:
     """Return how many folders at the start of the names are not class folders.
 
-    A folder of class folders comes with its own name before theirs; a class folder, whose own
-    images lie right in it and which holds one more folder at most, does not.
+    An uploaded folder of class folders is the first folder of all names; a single class folder,
+    with images directly in it and at most one more folder, is not counted.
     """
     inside = [parts for parts in names if len(parts) > 1]
     tops = {parts[0] for parts in inside}

@@ -1,7 +1,7 @@
-"""A zip archive read as hostile input: every entry is checked before the first byte is unpacked.
+"""Read an untrusted zip archive; every entry is checked before anything is extracted.
 
-The standard library only parses the list of entries. It would unpack overlapping entries, trust
-declared sizes and give bzip2 data all the memory it wants, so the data is streamed here.
+The standard library only parses the list of entries. It would extract overlapping entries, trust
+declared sizes and not limit the memory of bzip2, so the data is streamed here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tl_core.errors import ArchiveError
 
 _MAX_DIRECTORY_BYTES = 64 * 2**20
 _MAX_RATIO = 100
-_SMALL = 10**6  # below this many bytes any ratio will do
+_SMALL = 10**6  # below this many bytes any ratio is accepted
 _CHUNK = 256 * 1024
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
@@ -50,7 +50,7 @@ _OTHER_FORMATS = (
 class ArchiveEntry:
     """One entry of an archive that passed all checks."""
 
-    name: str  # a label, never a path
+    name: str  # for display, never a path
     parts: tuple[str, ...]
     is_folder: bool
     num_bytes: int
@@ -67,9 +67,9 @@ class ZipEntry(ArchiveEntry):
 
 
 class ZipReader:
-    """A zip archive: its entries, and their content one after the other.
+    """A zip archive: its entries, and their content in sequence.
 
-    ``encoding`` is the one that names were guessed to be in; "" when they say so themselves.
+    ``encoding`` is the guessed encoding of names; "" if it is declared.
     """
 
     def __init__(self, file: BinaryIO, max_entries: int) -> None:
@@ -91,13 +91,13 @@ def read_entries(file: BinaryIO, max_entries: int) -> list[ZipEntry]:
     """Check the whole list of entries and return it in the archive's order.
 
     Raises:
-        ArchiveError: this is no zip archive, or an entry is one that nobody packs by accident.
+        ArchiveError: this is not a zip archive, or an entry is unsafe.
     """
     return _read(file, max_entries)[0]
 
 
 def _read(file: BinaryIO, max_entries: int) -> tuple[list[ZipEntry], str]:
-    """Return the entries, and the encoding that their names were guessed to be in."""
+    """Return the entries, and the guessed encoding of their names."""
     try:
         archive = zipfile.ZipFile(_Guarded(file, max_entries))
         infos, end = archive.infolist(), archive.start_dir
@@ -125,7 +125,7 @@ def stream_entry(file: BinaryIO, entry: ZipEntry) -> Iterator[bytes]:
     """Yield the unpacked content of an entry in pieces of at most 256 KiB.
 
     Raises:
-        ArchiveError: the data is damaged, or not as long as the list of entries says.
+        ArchiveError: the data is damaged, or its size differs from the list of entries.
     """
     num_left, crc = entry.num_bytes, 0
     try:
@@ -149,9 +149,9 @@ def refusal(name: str, reason: str) -> ArchiveError:
 
 
 class _Guarded:
-    """The archive as the standard library may see it: it loads the list of entries at once.
+    """Limits what the standard library reads, since it loads the list of entries at once.
 
-    So a list that is too long is refused before it is parsed into objects.
+    A list that is too long is refused before it is parsed into objects.
     """
 
     def __init__(self, file: BinaryIO, max_entries: int) -> None:
@@ -205,11 +205,11 @@ def _check_entry(file: BinaryIO, info: zipfile.ZipInfo, end: int, encoding: str)
 
 
 def _label(info: zipfile.ZipInfo, encoding: str) -> str:
-    """Return the whole stored name, decoded as its writer meant it."""
+    """Return the full stored name, decoded with the right encoding."""
     name = info.orig_filename
     if not info.flag_bits & _UTF8:
         raw = name.encode("cp437")
-        # macOS and others write UTF-8 without saying so.
+        # macOS and others write UTF-8 without declaring it.
         for tried in ("utf-8", encoding):
             if tried:
                 with suppress(UnicodeError):
@@ -221,7 +221,7 @@ def _label(info: zipfile.ZipInfo, encoding: str) -> str:
 
 
 def _data_offset(file: BinaryIO, info: zipfile.ZipInfo, label: str, end: int) -> int:
-    """Return where an entry's data begins, as its own header in the archive says."""
+    """Return the offset of an entry's data by its own header in the archive."""
     header = b""
     if 0 <= info.header_offset < end:
         file.seek(info.header_offset)

@@ -1,4 +1,4 @@
-"""Finding 64-bit hashes that differ in few bits, without comparing all with all.
+"""Find 64-bit hashes that differ in few bits, without comparing all pairs.
 
 Hashes that differ in at most seven bits differ in at most one bit in one of four bands of 16 bits:
 a table for each band finds them by 17 keys. The work grows with the number of hashes as long as
@@ -19,11 +19,11 @@ _NUM_BANDS = 4
 _BAND_BITS = 16
 _FLIPS = np.array([0, *(1 << bit for bit in range(_BAND_BITS))])
 _SLICE = 250_000  # comparisons at once
-_MAX_NEAR = 20_000  # that a slice may find; usually it is a few
+_MAX_NEAR = 20_000  # maximum results of a slice; usually there are a few
 
 
 class HashTable:
-    """Hashes (n,) uint64 that can be looked up by any of their bands."""
+    """Hashes (n,) uint64, indexed by each of their bands."""
 
     def __init__(self, hashes: np.ndarray) -> None:
         self._hashes = hashes
@@ -69,7 +69,7 @@ def _band(hashes: np.ndarray, number: int) -> np.ndarray:
 
 
 def _limit(counts: np.ndarray, budget: int) -> np.ndarray:
-    """Cut the largest counts down until they add up to no more than the budget."""
+    """Reduce the largest counts until their sum is within the budget."""
     if counts.sum() <= budget:
         return counts
     low, high = 0, int(counts.max())

@@ -1,4 +1,4 @@
-"""What a picture looks like in about a thousand bytes, so that copies of it can be found.
+"""Fingerprints of pictures of about a thousand bytes, to find copies.
 
 A fingerprint is the picture squashed to a small square of light and a smaller one of colour. From
 the light come 64 low frequencies and their signs, the perceptual hash, of the whole picture and of
@@ -81,7 +81,7 @@ def perceptual_hashes(frequencies: np.ndarray) -> np.ndarray:
 
 
 def mirror_boxes(boxes: np.ndarray, is_mirrored: np.ndarray) -> np.ndarray:
-    """Return boxes ``(n, 4)`` as they lie where the picture is mirrored left-right."""
+    """Return boxes ``(n, 4)`` for the picture mirrored left-right."""
     mirrored = np.column_stack([boxes[:, :2], 1 - boxes[:, 3], 1 - boxes[:, 2]])
     return np.where(is_mirrored[:, None], mirrored, boxes)
 
@@ -119,9 +119,9 @@ def _square(first: int, num: int) -> list[tuple[int, int]]:
 _ROWS, _COLUMNS = _lowest().T
 _WEIGHTS = np.sqrt(_ROWS + _COLUMNS).astype(np.float32)  # else the lowest few outweigh all others
 MIRROR_SIGNS = np.where(_COLUMNS % 2 == 1, -1, 1).astype(np.float32)
-"""What mirroring left-right does to the frequencies: (64,)."""
+"""Signs by which mirroring left-right multiplies the frequencies: (64,)."""
 MIRROR_BITS = perceptual_hashes(-MIRROR_SIGNS)
-"""Bits of the hash that mirroring turns: uint64."""
+"""Bits of the hash that mirroring flips: uint64."""
 
 SLIGHT_CROPS = Windows(
     [(0, 1), (0, 0.95), (0.025, 0.975), (0.05, 1), *_evenly(0.9, 3)],

@@ -1,7 +1,7 @@
-"""How well one small picture is a cropped copy of another, after laying one over the other.
+"""Measure how well one small picture matches a window of another, after registration.
 
-The window is refined by least squares; what counts at the end is detail. Other photos of the same
-scene or of the same kind of thing share the coarse shapes, only copies share the detail everywhere.
+The window is refined by least squares, and the detail is compared. Other photos of the same scene
+or the same kind of object share coarse shapes; only copies share the detail everywhere.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _SMOOTHING = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 
 def align(first: np.ndarray, second: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Return the boxes of the first pictures that the second ones show.
+    """Return the boxes of the first pictures that match the second ones.
 
     Args:
         first: ``(n, side, side)`` float32.
         second: ``(n, side, side)`` float32.
-        boxes: ``(n, 4)`` to begin from: top, bottom, left, right, from 0 to 1.
+        boxes: ``(n, 4)`` initial boxes: top, bottom, left, right, from 0 to 1.
 
     References:
         Lucas and Kanade 1981, "An Iterative Image Registration Technique".
@@ -69,8 +69,8 @@ def cut_out(pictures: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 def detail_similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the correlation of the detail of pictures ``(n, side, side)``, -1 to 1: ``(n,)``.
 
-    Left out are the coarse shapes, which other photos share, and the finest grain, which
-    resampling and compression take away.
+    Coarse shapes, which other photos share, and the finest grain, which resampling and compression
+    remove, are excluded.
     """
     one, other = _detail(first), _detail(second)
     lengths = np.sqrt(_dot(one, one) * _dot(other, other))
@@ -84,9 +84,9 @@ def contrast_ratio(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def worst_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return how much the most different spot of pictures ``(n, side, side)`` differs: ``(n,)``.
+    """Return the largest local difference of pictures ``(n, side, side)``: ``(n,)``.
 
-    In deviations of the second picture's light, after fitting brightness and contrast. Copies
+    In standard deviations of the second picture, after fitting brightness and contrast. Copies
     differ little everywhere; photos by a fixed camera differ much where something moved.
     """
     shown, target = (_centred(pictures[:, 2:-2, 2:-2]) for pictures in (first, second))

@@ -1,7 +1,7 @@
-"""Copies of one picture among many: recompressed, resized, cropped, mirrored, lighter or darker.
+"""Find copies of pictures: recompressed, resized, cropped, mirrored, lighter or darker.
 
-Pictures whose hashes differ in few bits are candidates, and, where features are given, those whose
-features are close. Each candidate is confirmed by laying one picture over the other.
+Candidates are pictures whose hashes differ in few bits and, if features are given, whose features
+are close. Each candidate is confirmed by registration of the two pictures.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ _NUM_NEIGHBOURS = 5
 _MIN_CORRELATION_OF_NEIGHBOURS = 0.85  # of frequencies
 
 _CHUNK = 256  # pictures looked up at once
-_MAX_LOOKUPS = 20_000  # a picture; where crowds look alike, a sample is enough to join them
+_MAX_LOOKUPS = 20_000  # per picture; where many are similar, a sample is enough to join them
 _MAX_CANDIDATES = 32  # a picture
 _CONFIRM_BATCH = 256
 
 
 @dataclass(frozen=True)
 class _Candidates:
-    """Pairs that may be copies; the second shows a box of the first, perhaps mirrored."""
+    """Pairs that may be copies; the second may be a box of the first, possibly mirrored."""
 
     first: np.ndarray
     second: np.ndarray
@@ -68,7 +68,7 @@ class _Candidates:
 
     @classmethod
     def joined(cls, parts: Sequence[_Candidates]) -> _Candidates:
-        """Return the best pairs of each first picture, the best first, each with one box."""
+        """Return the best pairs of each first picture, best first, each with one box."""
         names = [field.name for field in fields(cls)]
         every = cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
         every = every[np.argsort(-every.correlation, kind="stable")]
@@ -88,7 +88,7 @@ class _Groups:
         self._roots = np.arange(num)  # the first position of each one's group
 
     def join(self, first: int, second: int) -> None:
-        """Have two positions, and all that they were joined with, in one group."""
+        """Merge the groups of two positions."""
         low, high = sorted((self._roots[first], self._roots[second]))
         self._roots[self._roots == high] = low
 
@@ -97,7 +97,7 @@ class _Groups:
         return self._roots[first] != self._roots[second]
 
     def found(self) -> list[Group]:
-        """Return groups of two and more, each ascending, in order of their first."""
+        """Return groups of at least two, each sorted, ordered by first position."""
         members: dict[int, list[int]] = {}
         for place, root in enumerate(self._roots.tolist()):
             members.setdefault(root, []).append(place)
@@ -111,12 +111,12 @@ def find_near_duplicates(
     similarity: float = SIMILARITY,
     monitor: Monitor = SILENT,
 ) -> list[Group]:
-    """Return groups of positions whose pictures are copies of one, in order of their first.
+    """Return groups of positions whose pictures are copies, ordered by first position.
 
     Args:
-        fingerprints: one for each picture, as :func:`.perceptual_hash.make_fingerprint` makes it.
+        fingerprints: one per picture, from :func:`.perceptual_hash.make_fingerprint`.
         features: ``(n, dim)`` in the same order; with them strongly cropped copies are found too.
-        similarity: least correlation of the pictures' detail, up to 1.
+        similarity: minimum correlation of the pictures' detail, up to 1.
         monitor: checked between batches.
 
     Raises:
@@ -148,7 +148,7 @@ def _candidates(
 
 
 def _of_hashes(light: np.ndarray, groups: _Groups) -> Iterator[_Candidates]:
-    """Yield pairs of which a window of the first, also mirrored, hashes like the whole second."""
+    """Yield pairs where the hash of a window of the first, or its mirror, matches the second."""
     starts = range(0, len(light), _CHUNK)
     whole = np.concatenate(
         [SLIGHT_CROPS.frequencies(light[start : start + _CHUNK])[:, 0] for start in starts]
@@ -175,7 +175,7 @@ def _of_hashes(light: np.ndarray, groups: _Groups) -> Iterator[_Candidates]:
 
 
 def _of_features(light: np.ndarray, features: np.ndarray, groups: _Groups) -> Iterator[_Candidates]:
-    """Yield pairs of near neighbours, each with the windows that look most like the other."""
+    """Yield pairs of nearest neighbours, each with the best matching windows."""
     pairs = nearest_pairs(features, _NUM_NEIGHBOURS, _MIN_COSINE)
     for start in range(0, len(pairs), _CHUNK):
         some = pairs[start : start + _CHUNK]
@@ -202,7 +202,7 @@ def _of_features(light: np.ndarray, features: np.ndarray, groups: _Groups) -> It
 def _are_copies(
     light: np.ndarray, colour: np.ndarray, pairs: _Candidates, similarity: float
 ) -> np.ndarray:
-    """Lay the first of each pair over the second and compare: (n,) bool."""
+    """Register the first of each pair with the second and compare: (n,) bool."""
     first = _mirror(light[pairs.first].astype(np.float32), pairs.is_mirrored)
     second = light[pairs.second].astype(np.float32)
     boxes = align(first, second, mirror_boxes(pairs.box, pairs.is_mirrored))
@@ -229,13 +229,13 @@ def _mirror(pictures: np.ndarray, is_mirrored: np.ndarray) -> np.ndarray:
 def _colour_difference(first: np.ndarray, second: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """Return the mean difference of tints (n, 2, side, side); 0 where one picture is grey.
 
-    Light makes tints stronger or weaker; that much is allowed for.
+    Brightness scales tints, which is compensated.
     """
     shown = np.stack([cut_out(first[:, tint], boxes) for tint in range(2)], axis=1)
     products = [np.einsum("ntij,ntij->n", shown, tints) for tints in (second, shown)]
     strength = (products[0] / np.maximum(products[1], 1e-6)).clip(*_TINT_STRENGTHS)
     differences = strength[:, None, None, None] * shown - second
-    side = second.shape[2] // 2  # neighbours are taken together: edges do not fall alike
+    side = second.shape[2] // 2  # neighbours are averaged, since edges are not aligned exactly
     differences = differences.reshape(-1, 2, side, 2, side, 2).mean(axis=(3, 5))
     colours = [np.abs(tints).mean(axis=(1, 2, 3)) for tints in (first, second)]
     return np.where(np.minimum(*colours) < _GREY, 0, np.abs(differences).mean(axis=(1, 2, 3)))

@@ -1,8 +1,8 @@
 """The sample set: pizza, burgers and tacos drawn by this project, with a few planted faults.
 
 It needs no download, is the same byte for byte for the same seed and Pillow version, and holds
-one of each fault that the Data page finds. How the photos are drawn is the matter of
-:mod:`tl_core.data.sample_art`.
+one of each fault that the Data page finds. The photos are drawn by
+:mod:`tl_core.data.sample.drawing`.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ class PlantedFault:
     """One fault put into the sample set on purpose."""
 
     kind: str
-    paths: tuple[str, ...]  # relative to the dataset's folder; the last one is the odd one
+    paths: tuple[str, ...]  # relative to the dataset's folder; the last one has the fault
     note: str
 
 
 def planted_faults(num_per_class: int = 100) -> tuple[PlantedFault, ...]:
-    """Return what is wrong with the sample set, so that tests and docs can name it.
+    """Return the faults planted in the sample set, for tests and docs.
 
     Raises:
-        ConfigError: the set would be too small to hold the faults.
+        ConfigError: the set would be too small for the faults.
     """
     if num_per_class < MIN_NUM_PER_CLASS:
         raise ConfigError(
@@ -84,22 +84,22 @@ def draw_sample_dataset(
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> Path:
-    """Draw the sample set into ``out_dir``, whole or not at all.
+    """Draw the sample set into ``out_dir``, atomically.
 
     Args:
-        out_dir: A folder that does not exist yet, or an empty one.
-        num_per_class: Images in each of the three class folders, planted faults among them.
+        out_dir: A missing or empty folder.
+        num_per_class: Images in each of the class folders, including planted faults.
         seed: Another seed draws another set.
-        on_progress: Told after each image.
-        should_stop: Asked after each image.
+        on_progress: Called after each image.
+        should_stop: Polled after each image.
 
     Returns:
         ``out_dir`` as a path.
 
     Raises:
-        DatasetError: ``out_dir`` holds something already; it is left as it is.
+        DatasetError: ``out_dir`` is not empty; it is not changed.
         ConfigError: ``num_per_class`` is too small.
-        Stopped: ``should_stop`` returned True; nothing is left behind.
+        Stopped: ``should_stop`` returned True; no partial set remains.
 
     Examples:
         >>> from tl_core import draw_sample_dataset, scan_dataset
@@ -152,7 +152,7 @@ def _jpeg(image: Image.Image, quality: int = _QUALITY, exif: Image.Exif | None =
 def _draw_files(
     num_per_class: int, seed: int, faults: tuple[PlantedFault, ...]
 ) -> Generator[tuple[str, bytes], None, None]:
-    """Yield each file's relative path and content, in order, drawn ahead by a few threads."""
+    """Yield each file's relative path and content in order, drawn in advance by threads."""
     by_path = {fault.paths[-1]: fault for fault in faults}
 
     def draw(class_name: str, number: int) -> tuple[str, bytes]:
@@ -181,7 +181,7 @@ def _plain_file(path: str, seed: int) -> bytes:
 
 
 def _faulty_file(fault: PlantedFault, seed: int) -> bytes:
-    """Draw the file that carries a fault."""
+    """Draw a file with a planted fault."""
     first, path = fault.paths[0], fault.paths[-1]
     if fault.kind in ("duplicate", "two_classes"):
         return _plain_file(first, seed)
