@@ -160,7 +160,7 @@ def check_is_new(path: Path) -> None:
         return
     if path.exists() or path.is_symlink():
         raise TakenError(
-            f"Expected a new or empty folder, but '{path.name}' exists and is not empty. "
+            f"Expected a name that is not taken, but '{path.name}' is there already. "
             "Choose another name."
         )
 

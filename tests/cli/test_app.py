@@ -281,7 +281,7 @@ def test_a_folder_given_for_the_sample_set_must_be_new(cli, tmp_path):
     (tmp_path / "mine" / "photo.jpg").touch()
     code, _, err = cli("sample", tmp_path / "mine")
     assert code == 2
-    assert err.startswith("Error: Expected a new or empty folder")
+    assert err.startswith("Error: Expected a name that is not taken")
 
 
 def test_the_cache_is_measured_and_cleared(cli, tmp_path):

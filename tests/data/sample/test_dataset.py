@@ -207,7 +207,7 @@ def test_stopping_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_folder_that_holds_something_is_kept_untouched(tmp_path: Path) -> None:
     (tmp_path / "food").mkdir()
     (tmp_path / "food" / "mine.txt").write_text("keep me")
-    with pytest.raises(DatasetError, match="a new or empty folder"):
+    with pytest.raises(DatasetError, match="a name that is not taken"):
         draw_sample_dataset(tmp_path / "food", num_per_class=NUM)
     assert [path.name for path in tmp_path.rglob("*")] == ["food", "mine.txt"]
     assert (tmp_path / "food" / "mine.txt").read_text() == "keep me"
@@ -220,7 +220,7 @@ def test_a_folder_filled_meanwhile_is_kept_and_no_half_set_stays(tmp_path: Path)
     def fill(progress: Progress) -> None:
         (tmp_path / "food" / "mine.txt").write_text("keep me")
 
-    with pytest.raises(DatasetError, match="exists and is not empty"):
+    with pytest.raises(DatasetError, match="is there already"):
         draw_sample_dataset(tmp_path / "food", num_per_class=NUM, on_progress=fill)
     assert [path.name for path in tmp_path.rglob("*")] == ["food", "mine.txt"]
 
