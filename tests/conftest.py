@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from PIL import Image, ImageDraw
+from playwright.sync_api import Browser
 
 from tl_core import files
 from tl_core.analysis import explore
@@ -214,6 +215,15 @@ def drawn_features(monkeypatch: pytest.MonkeyPatch) -> None:
         return (noise + 8 * np.eye(6)[index.labels]).astype(np.float32)
 
     monkeypatch.setattr(explore, "_features", draw)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Return a chromium without a window: one a process, as Playwright runs only one at a time."""
+    from browser_helpers import open_chromium  # brings the app's helpers with it
+
+    with open_chromium() as chromium:
+        yield chromium
 
 
 @pytest.fixture

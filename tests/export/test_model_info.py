@@ -17,7 +17,6 @@ VALUES = {
     "resize": "pad",
     "backbone": "tiny",
     "pixel_scale": None,
-    "pixel_scale": None,
     "temperature": 1.5,
     "input": {"dtype": "uint8", "range": [0, 255], "layout": "NHWC", "color": "RGB"},
     "rejection": None,

@@ -12,7 +12,6 @@ from browser_helpers import (
     click,
     go_to,
     keep_screenshot,
-    open_chromium,
     open_page,
     run_app,
     settle,
@@ -53,12 +52,6 @@ TIME_REDRAW = """count => {
         look();
     });
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with open_chromium() as chromium:
-        yield chromium
 
 
 @pytest.fixture(scope="module")

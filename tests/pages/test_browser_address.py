@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from app_helpers import sample_folder
-from browser_helpers import click, go_to, open_chromium, open_page, run_app, settle
+from browser_helpers import click, go_to, open_page, run_app, settle
 from made_run import make_run
 from playwright.sync_api import Page, expect
 
@@ -42,7 +42,9 @@ def pick(page: Page, key: str, title: str) -> None:
     settle(page)
 
 
-def test_dataset_and_run_stay_what_was_chosen(workspace, make_dataset, tmp_path, cache_dir):
+def test_dataset_and_run_stay_what_was_chosen(
+    browser, workspace, make_dataset, tmp_path, cache_dir
+):
     make_dataset({"cat": 3, "dog": 3}, sample_folder(workspace))
     folders = [tmp_path / parent / "photos" for parent in ("first", "second")]
     for number, folder in enumerate(folders):
@@ -57,49 +59,48 @@ def test_dataset_and_run_stay_what_was_chosen(workspace, make_dataset, tmp_path,
         rename_run(make_run(workspace.runs_dir / name, folders[1], cache_dir), TITLES[name])
     shutil.copytree(cache_dir, workspace.cache_dir, dirs_exist_ok=True)
 
-    with open_chromium() as browser:
-        with run_app(workspace) as server:
-            page = open_page(browser, server.url)
-            pick(page, "dataset", TITLES[first])
-            assert_shows(page, HOME, first)
-            pick(page, "dataset", TITLES[second])
-            assert_shows(page, HOME, second)
-            page.go_back()  # within one page
-            assert_shows(page, HOME, first)
-            page.go_forward()
-            assert_shows(page, HOME, second)
+    with run_app(workspace) as server:
+        page = open_page(browser, server.url)
+        pick(page, "dataset", TITLES[first])
+        assert_shows(page, HOME, first)
+        pick(page, "dataset", TITLES[second])
+        assert_shows(page, HOME, second)
+        page.go_back()  # within one page
+        assert_shows(page, HOME, first)
+        page.go_forward()
+        assert_shows(page, HOME, second)
 
-            go_to(page, "Data")
-            assert_shows(page, "Data", second)
-            click(page, "go_train")
-            assert_shows(page, "Train", second)
-            pick(page, "run", TITLES[old])
-            assert_shows(page, "Train", second, old)
-            click(page, "go_classify")
-            assert_shows(page, "Classify", second, old)
-            page.go_back()
-            assert_shows(page, "Train", second, old)
-            page.go_back()  # to before the run was chosen
-            assert_shows(page, "Train", second)
-            page.go_back()
-            assert_shows(page, "Data", second)
-            for _ in range(3):
-                page.go_forward()
-                page.wait_for_timeout(500)
-            assert_shows(page, "Classify", second, old)
-            page.reload()
-            assert_shows(page, "Classify", second, old)
-            tab = page.context.new_page()
-            tab.goto(page.url)
-            assert_shows(tab, "Classify", second, old)
-            go_to(tab, "Evaluate")
-            assert_shows(tab, "Evaluate", second, old)
-            go_to(tab, "Data")
-            pick(tab, "dataset", TITLES[first])
-            assert_shows(tab, "Data", first)  # the run is another project's
-            go_to(page, "Data")  # the first tab does not follow the second
-            assert_shows(page, "Data", second, old)
-            pick(page, "dataset", TITLES[first])
-            pick(page, "dataset", TITLES[second])
-        with run_app(workspace) as server:
-            assert_shows(open_page(browser, server.url), HOME, second)
+        go_to(page, "Data")
+        assert_shows(page, "Data", second)
+        click(page, "go_train")
+        assert_shows(page, "Train", second)
+        pick(page, "run", TITLES[old])
+        assert_shows(page, "Train", second, old)
+        click(page, "go_classify")
+        assert_shows(page, "Classify", second, old)
+        page.go_back()
+        assert_shows(page, "Train", second, old)
+        page.go_back()  # to before the run was chosen
+        assert_shows(page, "Train", second)
+        page.go_back()
+        assert_shows(page, "Data", second)
+        for _ in range(3):
+            page.go_forward()
+            page.wait_for_timeout(500)
+        assert_shows(page, "Classify", second, old)
+        page.reload()
+        assert_shows(page, "Classify", second, old)
+        tab = page.context.new_page()
+        tab.goto(page.url)
+        assert_shows(tab, "Classify", second, old)
+        go_to(tab, "Evaluate")
+        assert_shows(tab, "Evaluate", second, old)
+        go_to(tab, "Data")
+        pick(tab, "dataset", TITLES[first])
+        assert_shows(tab, "Data", first)  # the run is another project's
+        go_to(page, "Data")  # the first tab does not follow the second
+        assert_shows(page, "Data", second, old)
+        pick(page, "dataset", TITLES[first])
+        pick(page, "dataset", TITLES[second])
+    with run_app(workspace) as server:
+        assert_shows(open_page(browser, server.url), HOME, second)

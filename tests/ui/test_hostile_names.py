@@ -10,7 +10,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 from app_helpers import CLASSIFY, DATA, TRAIN, assert_sound, open_page, sample_folder, work_at_once
-from browser_helpers import go_to, open_chromium, run_app, settle
+from browser_helpers import go_to, run_app, settle
 from browser_helpers import open_page as open_page_in
 from conftest import draw_image
 from google.protobuf.message import Message
@@ -171,9 +171,9 @@ def test_plain_text_says_nothing_to_a_reader_of_markdown(name, written):
 @pytest.mark.browser
 @pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("run")
-def test_names_make_the_browser_ask_no_other_host(workspace, hostile):
+def test_names_make_the_browser_ask_no_other_host(browser, workspace, hostile):
     asked: list[str] = []
-    with run_app(workspace) as server, open_chromium() as browser:
+    with run_app(workspace) as server:
         query = urlencode({"dataset": hostile.name})
         page = open_page_in(browser, f"{server.url}/?{query}")
         page.context.on("request", lambda request: asked.append(request.url))

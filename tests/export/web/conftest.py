@@ -2,7 +2,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from browser_helpers import open_chromium
 
 import tl_core.export.web
 from benchmarks.web_export import serve
@@ -10,14 +9,8 @@ from benchmarks.web_export import serve
 PLAYER = Path(tl_core.export.web.__file__).parent / "player"
 
 
-@pytest.fixture(scope="session")
-def chromium():
-    with open_chromium() as browser:
-        yield browser
-
-
 @pytest.fixture(scope="module")
-def call(chromium, tmp_path_factory):
+def call(browser, tmp_path_factory):
     """Return ``call(module, body, argument)``: what JavaScript gives that uses a player's module.
 
     ``body`` is the body of an async function of ``m``, the module, and ``argument``.
@@ -25,7 +18,7 @@ def call(chromium, tmp_path_factory):
     folder = tmp_path_factory.mktemp("modules")
     shutil.copytree(PLAYER, folder / "player")
     with serve(folder) as url:
-        page = chromium.new_page()
+        page = browser.new_page()
         page.goto(url)
 
         def evaluate(module, body, argument=None):

@@ -45,9 +45,9 @@ def site(host):
 
 
 @pytest.fixture
-def page(chromium, site):
+def page(browser, site):
     """Yield the page, ready, in a window of its own; nothing may go wrong on it."""
-    context = chromium.new_context(permissions=["camera"], viewport={"width": 1280, "height": 900})
+    context = browser.new_context(permissions=["camera"], viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.requested, page.errors = [], []
     page.on("request", lambda request: page.requested.append(request.url))
@@ -182,8 +182,8 @@ def test_everything_is_reached_by_keyboard(page):
     expect(page.locator("#photo")).to_have_attribute("alt", "Example of dog")
 
 
-def test_it_works_without_its_server_after_the_first_visit(chromium, host):
-    context = chromium.new_context()
+def test_it_works_without_its_server_after_the_first_visit(browser, host):
+    context = browser.new_context()
     page = context.new_page()
     with serve(host) as url:
         page.goto(f"{url}some/where/")
@@ -209,11 +209,11 @@ def test_the_page_is_not_allowed_to_send_anything(page, site):
     assert page.workers
 
 
-def test_only_a_space_may_load_from_its_hosts_storage(page, chromium, host):
+def test_only_a_space_may_load_from_its_hosts_storage(page, browser, host):
     policy = "document.querySelector('meta[http-equiv=Content-Security-Policy]').content"
     assert "connect-src 'self' blob:;" in page.evaluate(policy)
     folder = host / "some" / "where"
-    context = chromium.new_context()
+    context = browser.new_context()
     context.route(
         "https://me-pets.static.hf.space/**",
         lambda route: route.fulfill(
@@ -247,8 +247,8 @@ def test_the_model_card_and_the_promise_stand_on_the_page(page, run):
     expect(page.locator("body")).to_contain_text("Photos never leave this device.")
 
 
-def test_in_a_frame_it_is_the_player_alone_with_the_camera_on(chromium, site):
-    context = chromium.new_context(color_scheme="light")
+def test_in_a_frame_it_is_the_player_alone_with_the_camera_on(browser, site):
+    context = browser.new_context(color_scheme="light")
     page = context.new_page()
     page.goto(f"{site}?embed=live&theme=dark")
     expect(page.locator("#rate")).to_contain_text("answers/s", timeout=30_000)
@@ -258,10 +258,10 @@ def test_in_a_frame_it_is_the_player_alone_with_the_camera_on(chromium, site):
     context.close()
 
 
-def test_the_studio_shows_it_live(chromium, run, host):
+def test_the_studio_shows_it_live(browser, run, host):
     shutil.copytree(host / "some" / "where", export_folder(run, "web"))
     with run_app(run.workspace) as server:
-        page = open_page(chromium, f"{server.url}/Classify?run={run.id}")
+        page = open_page(browser, f"{server.url}/Classify?run={run.id}")
         page.get_by_text("Live", exact=True).click()
         frame = page.frame_locator("iframe[title='Live camera and its answers']")
         expect(frame.locator("#rate")).to_contain_text("answers/s", timeout=60_000)
@@ -273,8 +273,8 @@ def test_the_studio_shows_it_live(chromium, run, host):
 
 @pytest.mark.parametrize("width", [480, 1280])
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_nothing_is_cut_at_any_width(chromium, site, width, theme):
-    context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+def test_nothing_is_cut_at_any_width(browser, site, width, theme):
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
     page = context.new_page()
     page.goto(site)
     page.wait_for_selector(READY)
