@@ -13,6 +13,7 @@ from tl_core.files import (
     delete_stale_files,
     keep_newest,
     new_folder,
+    parse_json,
     read_json,
     replacing,
     retry_on_windows_lock,
@@ -223,3 +224,33 @@ def test_all_but_the_newest_of_a_pattern_are_removed(tmp_path: Path) -> None:
     keep_newest(tmp_path, "*.json", 1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new.json", "notes.txt"]
     keep_newest(tmp_path / "nowhere", "*", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[" * 100_000, "too deeply"),
+        ("[" * 65 + "]" * 65, "too deeply"),
+        ('{"a": ' * 65 + "1" + "}" * 65, "too deeply"),
+        ("[NaN]", "NaN"),
+        ("-Infinity", "-Infinity"),
+        ("1e999", "out of range"),
+        (r'["\ud800"]', "character"),
+        (r'{"a\u0000b": 1}', "character"),
+        ("", "Expecting value"),
+    ],
+)
+def test_json_that_cannot_be_used_is_refused_with_the_reason(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse_json(text)
+
+
+def test_sound_json_is_read_as_it_is() -> None:
+    assert parse_json("[" * 64 + "]" * 64) is not None
+    assert parse_json(r'["\ud83c\udf55", "\\ud800", 1.5e10, true, null]') == [
+        "\N{SLICE OF PIZZA}",
+        r"\ud800",
+        1.5e10,
+        True,
+        None,
+    ]

@@ -89,6 +89,8 @@ def storage_error(error: OSError, folder: Path | None = None) -> StorageError | 
         return None
     if folder is None and isinstance(error.filename, str):
         folder = Path(error.filename).parent
+    if folder is not None and _LEFTOVER.fullmatch(folder.name):
+        folder = folder.parent  # nobody knows the unfinished one
     place = "the workspace" if folder is None else f"'{shown_name(str(folder))}'"
     return StorageError(_STORAGE_PROBLEMS[error.errno].format(folder=place), error.errno)
 
@@ -311,7 +313,7 @@ def _check_value(value: Any) -> None:
     """Refuse what other code could not go through, or what no file name and no page can hold."""
     level, depth = [value], 0
     while level:
-        if depth > _MAX_DEPTH:
+        if depth >= _MAX_DEPTH and any(isinstance(one, list | dict) for one in level):
             raise ValueError("it is nested too deeply")
         inner: list[Any] = []
         for one in level:

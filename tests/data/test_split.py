@@ -393,3 +393,11 @@ def test_groups_that_lie_in_several_parts_are_named_without_what_is_left_out():
         ("a/2.png", "a/3.png", "a/4.png"),
         ("a/5.png", "a/1.png"),
     ]
+
+
+@pytest.mark.parametrize("stored", ["/etc/passwd", "../secret.png", "cat/../../secret.png"])
+def test_a_split_names_no_file_outside_of_the_data_folder(tmp_path: Path, stored: str) -> None:
+    path = tmp_path / "split.csv"
+    path.write_text(f"path,sha256,class,part\n{stored},0,cat,test\n", encoding="utf-8")
+    with pytest.raises(RunError, match="inside the data folder"):
+        read_split(path)

@@ -64,6 +64,7 @@ def test_a_training_that_cannot_be_written_says_why_and_leaves_nothing(
     with pytest.raises(StorageError, match=PROBLEMS[code]) as caught:
         start_training(studio, CONFIG, data_dir)
     assert "Errno" not in str(caught.value)
+    assert ".tmp" not in str(caught.value)
     assert caught.value.errno == code
     assert list_runs(studio.runs_dir) == []
     assert JobQueue(studio).jobs() == []

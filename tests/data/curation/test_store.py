@@ -265,3 +265,9 @@ def test_decisions_that_leave_one_class_are_refused_before_they_are_written(inde
     moved = Decisions().decide("moved", [relabel(index, f"cat/{n}.png", "dog") for n in range(3)])
     with pytest.raises(DatasetError, match="would leave 1 class"):
         validate(index, moved)
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../secret.png", "cat/../../secret.png"])
+def test_a_decision_names_no_file_outside_of_the_data_folder(path: str) -> None:
+    with pytest.raises(DatasetError, match="inside its data folder"):
+        Decision(path, "0", "exclude")
