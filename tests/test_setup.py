@@ -49,7 +49,7 @@ def machine(tmp_path, monkeypatch):
         '[project]\n[project.optional-dependencies]\ndev = ["ruff>=1", "pytest>=9"]\n'
     )
     monkeypatch.setattr(setup, "ROOT", tmp_path)
-    monkeypatch.setattr(setup, "_become", lambda command: fake.run(command).returncode)
+    monkeypatch.setattr(setup, "_exec", lambda command: fake.run(command).returncode)
     monkeypatch.setattr(setup.subprocess, "run", fake.run)
     monkeypatch.setattr("venv.create", fake.make_venv)
     monkeypatch.setattr(setup.shutil, "which", lambda name: f"/usr/bin/{name}")

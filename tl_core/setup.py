@@ -90,7 +90,7 @@ def run_app(*, host: str = LOCAL_HOST, port: int | None = None, open_browser: bo
         command.append(f"--port={port}")
     if not open_browser:
         command.append("--no-browser")
-    return _become(command)
+    return _exec(command)
 
 
 def run_tests(pytest_arguments: Sequence[str] = ()) -> int:
@@ -221,7 +221,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _become(command: list[str]) -> int:
+def _exec(command: list[str]) -> int:
     """Run ``command`` in place of this process, so that a signal sent to it reaches the app."""
     if os.name == "posix":
         os.chdir(ROOT)

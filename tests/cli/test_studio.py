@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def started(monkeypatch):
     """Return the list of (command, environment) that would have been started."""
     calls = []
-    monkeypatch.setattr(studio, "_become", lambda *call: calls.append(call) or 0)
+    monkeypatch.setattr(studio, "_exec", lambda *call: calls.append(call) or 0)
     return calls
 
 

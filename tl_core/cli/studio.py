@@ -54,7 +54,7 @@ def app(
         ENVIRONMENT_NAME: str(root),
         "PYTHONSAFEPATH": "1",  # modules in the folder it is started from must not hide others
     }
-    sys.exit(_become(_command(host, port, browser), environment))
+    sys.exit(_exec(_command(host, port, browser), environment))
 
 
 def _command(host: str, port: int | None, browser: bool) -> list[str]:
@@ -69,7 +69,7 @@ def _command(host: str, port: int | None, browser: bool) -> list[str]:
     return command
 
 
-def _become(command: list[str], environment: Mapping[str, str]) -> int:
+def _exec(command: list[str], environment: Mapping[str, str]) -> int:
     """Run ``command`` in place of this process, so that a signal sent to it reaches the app."""
     if os.name == "posix":
         os.execve(command[0], command, environment)

@@ -91,7 +91,7 @@ def train(
         else:
             images, wanted = expect_data_dir(data_dir), build_config(config, settings)
             run = _begin(images, wanted, name, runs_dir, place, progress, monitor)
-    _tell(run, as_json)
+    _report_result(run, as_json)
 
 
 def runs(
@@ -177,7 +177,7 @@ def _go_on(
     return train_queued(run, progress.on_event, monitor.is_stopped, cache_dir=place.cache_dir)
 
 
-def _tell(run: Run, as_json: bool) -> None:
+def _report_result(run: Run, as_json: bool) -> None:
     """Print how a training went, and leave with its exit code."""
     values = _run_values(run)
     if as_json:

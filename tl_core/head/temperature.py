@@ -100,7 +100,7 @@ def fit_calibration(labels: np.ndarray, probabilities: np.ndarray, weights: str)
             "more images make it surer."
         )
     return Calibration(
-        temperature=_fit_held_back(labels, probabilities),
+        temperature=_fit_shrunk(labels, probabilities),
         num_images=num_images,
         log_loss_before=log_loss(labels, probabilities),
         log_loss_after=log_loss(labels, held_out),
@@ -111,7 +111,7 @@ def fit_calibration(labels: np.ndarray, probabilities: np.ndarray, weights: str)
     )
 
 
-def _fit_held_back(labels: np.ndarray, probabilities: np.ndarray) -> float:
+def _fit_shrunk(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Return a temperature that is closer to 1 the fewer images there are."""
     temperature = fit_temperature(labels, probabilities, _PRIOR_SOFTER)
     if temperature >= 1:
@@ -125,7 +125,7 @@ def _scale_held_out(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray
     folds = np.arange(len(labels)) % min(_NUM_FOLDS, len(labels))
     for fold in np.unique(folds):
         inside = folds == fold
-        temperature = _fit_held_back(labels[~inside], probabilities[~inside])
+        temperature = _fit_shrunk(labels[~inside], probabilities[~inside])
         scaled[inside] = apply_temperature(probabilities[inside], temperature)
     return scaled
 

@@ -147,7 +147,7 @@ class _Worker:
     def work(self, warm: bool) -> None:
         """Run jobs until it is time to exit."""
         self._publish(state="idle", job_id=None)
-        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+        threading.Thread(target=self._heartbeat_loop, name="heartbeat", daemon=True).start()
         if warm:
             self._warming = threading.Thread(target=self._warm_up, name="warm-up", daemon=True)
             self._warming.start()
@@ -336,7 +336,7 @@ class _Worker:
         _log.info("warm after %.1f s", time.monotonic() - started)
         self._publish(warm=True)
 
-    def _beat(self) -> None:
+    def _heartbeat_loop(self) -> None:
         while not self._left.wait(_HEARTBEAT_SECONDS):
             with suppress(OSError):
                 os.utime(self._workspace.queue_dir / WORKER_FILE)

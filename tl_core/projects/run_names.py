@@ -44,7 +44,7 @@ def run_names(runs: Sequence[Run]) -> dict[str, str]:
             names[run.id] = _name(words[run.id], differing)
         else:
             names[run.id] = run.id
-    return _told_apart(runs, names)
+    return _with_times(runs, names)
 
 
 def _words_of(run: Run) -> dict[str, str]:
@@ -65,7 +65,7 @@ def _differ(words: Iterable[Mapping[str, str]], name: str) -> bool:
     return len({one[name] for one in words if name in one}) > 1
 
 
-def _told_apart(runs: Sequence[Run], names: Mapping[str, str]) -> dict[str, str]:
+def _with_times(runs: Sequence[Run], names: Mapping[str, str]) -> dict[str, str]:
     """Add the time to names that several runs have; the date too if that is not enough."""
     told = dict(names)
     shows: tuple[Callable[[datetime], str], ...] = (

@@ -121,7 +121,7 @@ class ActivationSource:
         pool = self._engines.result()
         # Each worker fills a GPU batch before it returns anything.
         num_ahead = max(_AHEAD_BATCHES * batch_size, 2 * self._num_workers * pool.batch_size)
-        with _Ahead(self, samples, num_ahead) as ahead:
+        with _Prefetcher(self, samples, num_ahead) as ahead:
             for start in range(0, len(samples), batch_size):
                 positions = range(start, min(start + batch_size, len(samples)))
                 yield np.stack([ahead.take(position, monitor) for position in positions])
@@ -165,7 +165,7 @@ class ActivationSource:
         run_pipeline(jobs, load, make_view, self._engines, self._num_workers, take, monitor)
 
 
-class _Ahead:
+class _Prefetcher:
     """Computes the samples of one pass in the background, a limited number in advance."""
 
     def __init__(self, source: ActivationSource, samples: Sequence[Sample], num_ahead: int) -> None:
@@ -212,14 +212,14 @@ class _Ahead:
         try:
             samples = [self._samples[position] for position in self._missing]
             self._source.compute(
-                samples, self._hold_back, self._put, Monitor(None, lambda: self._closed)
+                samples, self._wait_for_room, self._put, Monitor(None, lambda: self._closed)
             )
         except BaseException as error:
             with self._changed:
                 self._error = error
                 self._changed.notify_all()
 
-    def _hold_back(self, number: int) -> None:
+    def _wait_for_room(self, number: int) -> None:
         position = self._missing[number]
         with self._changed:
             while position >= self._taken + self._num_ahead:

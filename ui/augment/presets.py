@@ -122,12 +122,12 @@ def _draw_import(workspace: Workspace) -> None:
         type=["json"],
         max_upload_size=1,  # megabytes
         key=key,
-        on_change=_take_in,
+        on_change=_import_uploaded,
         args=(workspace, key),
     )
 
 
-def _telling(step: Callable[P, None]) -> Callable[P, None]:
+def _showing_errors(step: Callable[P, None]) -> Callable[P, None]:
     """Have a callback's trouble told where its button is, and all be drawn that may change."""
 
     @wraps(step)
@@ -141,7 +141,7 @@ def _telling(step: Callable[P, None]) -> Callable[P, None]:
     return inside
 
 
-@_telling
+@_showing_errors
 def _apply(saved: list[Preset]) -> None:
     known = AUGMENT_PRESETS | {saved_key(one.name): one.augment for one in saved}
     if (chosen := known.get(st.session_state[PRESET_KEY])) is not None:
@@ -149,19 +149,19 @@ def _apply(saved: list[Preset]) -> None:
         set_augment(chosen)
 
 
-@_telling
+@_showing_errors
 def _save(workspace: Workspace) -> None:
     preset = save_preset(workspace, st.session_state[NAME_KEY], current_augment())
     _remember(preset)
 
 
-@_telling
+@_showing_errors
 def _delete(workspace: Workspace, name: str) -> None:
     delete_preset(workspace, name)
 
 
-@_telling
-def _take_in(workspace: Workspace, key: str) -> None:
+@_showing_errors
+def _import_uploaded(workspace: Workspace, key: str) -> None:
     file = st.session_state.get(key)
     if file is None:
         return

@@ -56,7 +56,7 @@ def draw_map(view: DatasetView) -> None:
             selection_mode=["region", "picked"],
             alt="Photos as points, similar ones near each other, coloured by class",
         )
-        st.caption(_told(view, kind, len(table)))
+        st.caption(_map_caption(view, kind, len(table)))
     with side:
         records, words = _chosen(view, maps[kind], table, kind)
         st.markdown(words)
@@ -155,7 +155,7 @@ def _chosen(
     return records, told
 
 
-def _told(view: DatasetView, kind: str, num_shown: int) -> str:
+def _map_caption(view: DatasetView, kind: str, num_shown: int) -> str:
     words = "Drag to list photos, click one for its neighbours."
     if num_shown < view.index.num_images:
         limit = MAX_TSNE if kind == "tsne" else MAX_POINTS

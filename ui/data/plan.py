@@ -67,7 +67,7 @@ def _plan(data_dir: str, stamp: tuple[int, int], layout: str | None) -> LayoutPl
 
 
 def _draw(workspace: Workspace, dataset: DatasetRef, plan: LayoutPlan, chosen: Reading) -> None:
-    st.markdown(f"**We read this as {plain(chosen.title)}.** {_told(chosen)}")
+    st.markdown(f"**We read this as {plain(chosen.title)}.** {_summary_line(chosen)}")
     st.caption(plain("; ".join(chosen.reasons)))
     if chosen.examples:
         st.dataframe(
@@ -81,7 +81,7 @@ def _draw(workspace: Workspace, dataset: DatasetRef, plan: LayoutPlan, chosen: R
         st.markdown("Other readings:" if others else "")
         for place, reading in enumerate(others):
             told, action = st.columns([5, 1], vertical_alignment="center")
-            told.markdown(f"{plain(reading.title)}: {_told(reading)}")
+            told.markdown(f"{plain(reading.title)}: {_summary_line(reading)}")
             with action:
                 name = str(LayoutName.parse(reading.name).with_options(**_options(plan)))
                 _button("Read it so", workspace, dataset, name, f"layout_{place}")
@@ -157,7 +157,7 @@ def _draw_pattern(workspace: Workspace, dataset: DatasetRef, plan: LayoutPlan) -
     if reading is None or not reading.class_counts:
         st.caption("No file name fits that pattern.")
         return
-    st.markdown(f"That gives {plain(reading.title)}: {_told(reading)}")
+    st.markdown(f"That gives {plain(reading.title)}: {_summary_line(reading)}")
     _button("Read it so", workspace, dataset, name, "layout_pattern_use", "primary")
 
 
@@ -169,7 +169,7 @@ def _options(plan: LayoutPlan) -> dict[str, str]:
     return {key: options[key] for key in OPTIONS if key in options}
 
 
-def _told(reading: Reading) -> str:
+def _summary_line(reading: Reading) -> str:
     """Return classes with counts, parts, and what is left out, in one line."""
     counts = list(reading.class_counts.items())
     told = ", ".join(f"{plain(name)} {count:,}" for name, count in counts[:MAX_CLASSES_NAMED])

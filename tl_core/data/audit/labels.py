@@ -14,7 +14,7 @@ from tl_core.data.dataset import DatasetIndex
 
 
 def find_wrong_labels(
-    index: DatasetIndex, check: LabelCheck, config: AuditConfig, spoken_for: Collection[str] = ()
+    index: DatasetIndex, check: LabelCheck, config: AuditConfig, covered: Collection[str] = ()
 ) -> list[Finding]:
     """Return a finding for each pair of a given and a more likely class, most images first.
 
@@ -22,7 +22,7 @@ def find_wrong_labels(
         index: the dataset.
         check: the result of the label check.
         config: by how much the other class must be more probable.
-        spoken_for: paths that another finding already covers.
+        covered: paths that another finding already covers.
     """
     places = np.arange(len(index.records))
     margins = (
@@ -31,7 +31,7 @@ def find_wrong_labels(
     is_wrong = (check.confident != index.labels) & (margins >= config.label_margin)
     pairs: dict[tuple[int, int], list[int]] = defaultdict(list)
     for place in np.flatnonzero(is_wrong).tolist():
-        if index.records[place].path not in spoken_for:
+        if index.records[place].path not in covered:
             pairs[int(index.labels[place]), int(check.confident[place])].append(place)
     findings = []
     for (given, likely), members in sorted(pairs.items(), key=lambda pair: -len(pair[1])):
@@ -52,7 +52,7 @@ def find_outliers(
     index: DatasetIndex,
     scores: np.ndarray,
     config: AuditConfig,
-    spoken_for: Collection[str] = (),
+    covered: Collection[str] = (),
 ) -> list[Finding]:
     """Return the finding about images that are unlike the rest of their class, farthest first.
 
@@ -60,11 +60,11 @@ def find_outliers(
         index: the dataset.
         scores: from :func:`~tl_core.data.audit.label_errors.dissimilarity`.
         config: the lowest score to report.
-        spoken_for: paths that another finding already covers.
+        covered: paths that another finding already covers.
     """
     order = np.argsort(-scores, kind="stable")
     odd = [index.records[place].path for place in order if scores[place] >= config.outlier]
-    paths = tuple(path for path in odd if path not in spoken_for)
+    paths = tuple(path for path in odd if path not in covered)
     if not paths:
         return []
     photos = "1 photo looks" if len(paths) == 1 else f"{len(paths):,} photos look"

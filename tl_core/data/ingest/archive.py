@@ -126,7 +126,7 @@ def look_into(file: Path | BinaryIO, name: str = "") -> ArchiveContents:
         ArchiveError: it cannot be read, or contains an entry that is refused.
     """
     source = ArchiveSource(file, name or getattr(file, "name", "the archive"))
-    with _opened(source) as opened, _refusing(source):
+    with _opened(source) as opened, _naming_archive(source):
         reader = _reader(opened, MAX_FILES, MAX_BYTES)
     entries = [
         entry
@@ -215,10 +215,10 @@ def extract_archives(
         DatasetError: ``out_dir`` is not empty.
         Stopped: ``monitor`` was asked to stop.
     """
-    with _refusing(sources[0]), new_folder(out_dir) as folder:
+    with _naming_archive(sources[0]), new_folder(out_dir) as folder:
         unpacking = _Unpacking(folder, max_files, max_bytes, monitor)
         for source in sources:
-            with _opened(source) as file, _refusing(source):
+            with _opened(source) as file, _naming_archive(source):
                 prefix = PurePosixPath(
                     *([] if source.class_name is None else [safe_component(source.class_name)])
                 )
@@ -237,7 +237,7 @@ def unpack_to(
     """
     unpacking = _Unpacking(folder, MAX_FILES, MAX_BYTES, monitor)
     for source in sources:
-        with _opened(source) as file, _refusing(source):
+        with _opened(source) as file, _naming_archive(source):
             unpacking.take(file, PurePosixPath(), source, is_inner=False)
     return unpacking.report()
 
@@ -256,7 +256,7 @@ def _opened(source: ArchiveSource) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _refusing(source: ArchiveSource) -> Iterator[None]:
+def _naming_archive(source: ArchiveSource) -> Iterator[None]:
     """Context manager that adds the archive's name to errors."""
     named = source.name or "the archive"
     label = named if named == "the archive" else show_name(named)
@@ -396,7 +396,7 @@ class _Unpacking:
                 "class folders in a single .zip, or have the archives in it unpacked too."
             )
         if not num_images and not plan.odd and not plan.nested:
-            raise ArchiveError(_told_without_images(others))
+            raise ArchiveError(_no_images_message(others))
         self._refused += [(entry.name, "It is not an image file.") for entry in others]
         return plan
 
@@ -506,7 +506,7 @@ def _is_table(entry: ArchiveEntry, stems: set[str]) -> bool:
     return name.stem in stems or is_list
 
 
-def _told_without_images(others: Sequence[ArchiveEntry]) -> str:
+def _no_images_message(others: Sequence[ArchiveEntry]) -> str:
     models = [entry for entry in others if _suffix(entry) in _MODEL_SUFFIXES]
     if models:
         return (

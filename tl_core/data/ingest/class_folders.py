@@ -166,7 +166,7 @@ def merge_classes(
                     out = source.with_name(target)
                     for old, new in _move_files(_files_of(source), source, out, name):
                         moved[_place(old, data_dir)] = _place(new, data_dir)
-                    _put_aside(source, aside / folder)
+                    _move_aside(source, aside / folder)
     finally:  # of files that were moved before one could not be, too
         follow_changed_files(workspace, data_dir, moved, dict.fromkeys(sources, target))
 
@@ -198,7 +198,7 @@ def remove_class(workspace: Workspace, data_dir: Path, class_name: str) -> Path:
                     out = source.with_name(safe_component(name))
                     for old, new in _move_files(files, source, out, class_name):
                         moved[_place(old, data_dir)] = _place(new, data_dir)
-                _put_aside(source, aside / folder)
+                _move_aside(source, aside / folder)
                 moved[_place(source, data_dir)] = None
     finally:
         follow_changed_files(workspace, data_dir, moved, {class_name: None})
@@ -304,6 +304,6 @@ def _new_aside(workspace: Workspace, data_dir: Path) -> Path:
     return workspace.datasets_dir / REMOVED / f"{data_dir.name}-{now}-{uuid.uuid4().hex[:8]}"
 
 
-def _put_aside(folder: Path, aside: Path) -> None:
+def _move_aside(folder: Path, aside: Path) -> None:
     aside.parent.mkdir(parents=True, exist_ok=True)
     folder.rename(aside)

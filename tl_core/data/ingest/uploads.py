@@ -194,10 +194,10 @@ class _Batch:
             )
         sha256 = hashlib.sha256(data).hexdigest()
         for path in (place, mark_name(place, sha256)):
-            standing = self._standing(path)
-            if standing == sha256:
+            existing = self._existing_digest(path)
+            if existing == sha256:
                 return None, f"It exists already as {show_name(str(path))}."
-            if standing is None:
+            if existing is None:
                 break
         else:
             return None, f"Its name is taken: {show_name(str(path))} is another image."
@@ -232,7 +232,7 @@ class _Batch:
                 path_made.rmdir() if path_made.is_dir() else path_made.unlink()
             raise
 
-    def _standing(self, path: PurePosixPath) -> str | None:
+    def _existing_digest(self, path: PurePosixPath) -> str | None:
         """Return the digest of the file at this path, in this upload or the dataset."""
         if path_key(path) in self._sha256:
             return self._sha256[path_key(path)]

@@ -135,7 +135,7 @@ def analyse(top: Folder) -> Structure:
     has_classes = len(kids) > 1 and not all_parts
     reasons = []
     if parts:
-        reasons.append(_told_parts(parts))
+        reasons.append(_describe_parts(parts))
     plain = Structure(base, parts, has_classes, reasons=tuple(reasons))
     if not kids or not all(_is_branch(kid) for same in kids.values() for kid in same):
         return plain
@@ -218,7 +218,7 @@ def _variant_rank(name: str) -> int:
     )
 
 
-def _told_parts(parts: Parts) -> str:
+def _describe_parts(parts: Parts) -> str:
     told = [
         f"'{name}' is {part}" if part != UNLABELLED else f"'{name}' has no labels"
         for name, part in parts.part_of.items()
