@@ -19,8 +19,7 @@ from tl_core.config.search import SweepConfig, draw_trials
 from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import scan_dataset
 from tl_core.progress import Monitor, Progress
-from tl_core.search.estimate import estimate_seconds
-from tl_core.search.run import run_sweep
+from tl_core.search.run import estimate_seconds, run_sweep
 from tl_core.search.store import Sweep, create_sweep
 from tl_core.training.trainer import train
 from tl_core.workspace import Workspace

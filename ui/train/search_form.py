@@ -11,7 +11,7 @@ from tl_core.backbones.api import list_backbones
 from tl_core.config.search import SweepConfig, draw_trials
 from tl_core.config.training import TrainConfig
 from tl_core.errors import ConfigError
-from tl_core.search.estimate import estimate_seconds
+from tl_core.search.run import estimate_seconds
 from ui.shared import words
 from ui.shared.forms import draw_field, parse_whole_numbers
 
