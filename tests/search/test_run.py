@@ -132,7 +132,7 @@ def test_heads_on_other_images_are_not_mixed_in(new_sweep, data_dir):
     with pytest.raises(RunError, match="images have changed"):
         run_sweep(sweep)
     assert sweep.state == "failed"
-    assert "Start a new one" in sweep.message
+    assert "Start a new search" in sweep.message
 
 
 def test_too_few_images_fail_in_words(place, make_dataset):
@@ -166,7 +166,7 @@ def test_searches_are_listed_newest_first_and_can_be_deleted(tmp_path, data_dir)
     first, second = (create_sweep(place, CONFIG, BASE, data_dir) for _ in range(2))
     assert [sweep.id for sweep in list_sweeps(place)] == [second.id, first.id]
     start_run(first.sweep_dir, "sweep")
-    with pytest.raises(RunError, match="under way"):
+    with pytest.raises(RunError, match="queued or running"):
         delete_sweep(first)
     (second.sweep_dir / "status.json").write_text("{")
     assert second.state == "damaged"
