@@ -113,7 +113,11 @@ def predictions_table(
         else:
             best, probability = prediction.top[0]
             answer = NONE_OF_THESE if prediction.is_none_of_these else best
-            row |= {"class": answer, "probability": probability}
+            # The probability is that of a class; "none of these" has none.
+            row |= {
+                "class": answer,
+                "probability": None if prediction.is_none_of_these else probability,
+            }
             row |= {
                 f"p({name})": float(value)
                 for name, value in zip(class_names, prediction.probabilities, strict=True)

@@ -103,8 +103,9 @@ def select_run(runs: Sequence[Run], label: str) -> Run | None:
             f"or it has no model. Shown now: {words.plain(titles[shown])}"
         )
         st.rerun()  # so that the click that found it gone does nothing to another run
-    if wanted is not None:
-        st.session_state[session_keys.RUN] = wanted  # on every run, as in draw_dataset_box
+    # On every run of the page, as in draw_dataset_box. Without a choice too: the browser goes on
+    # showing the name of a run that was deleted until it receives another value.
+    st.session_state[session_keys.RUN] = next(iter(by_id)) if wanted is None else wanted
     chosen = st.selectbox(
         label,
         list(by_id),

@@ -180,7 +180,7 @@ def _draw_undo(workspace: Workspace, deleted: list[DeletedProject]) -> None:
 def _draw_deleted(workspace: Workspace, deleted: list[DeletedProject]) -> None:
     st.caption("Deleted within the last day")
     for one in deleted:
-        until = f"{one.expires.astimezone():%H:%M}"
+        until = f"{one.expires.astimezone():%d %b %H:%M}"
         _draw_restore(
             workspace, one, f"Restore {plain(one.title)}, until {until}", f"restore_{one.token}"
         )

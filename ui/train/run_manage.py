@@ -17,7 +17,9 @@ ASKED = "delete_asked"  # id of the run whose deleting waits for a yes
 def draw_manage(run: Run) -> None:
     """Draw the menu of a run."""
     with (
-        st.popover("Manage", icon=":material/more_horiz:", key="manage_run"),
+        st.popover(
+            "Manage", icon=":material/more_horiz:", key=f"manage_run_{run.id}"
+        ),  # another run's popover is closed
         st.container(width=PANEL_WIDTH),
     ):
         _draw_words(run)

@@ -93,4 +93,5 @@ def _table_row(run: Run, title: str) -> dict[str, object]:
 
 
 def _in_percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
+    # Rounded here, as the browser rounds 81.25 to another figure than the other pages show.
+    return None if share is None else round(100 * share, 1)

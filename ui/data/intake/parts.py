@@ -134,7 +134,8 @@ def adding(name: str) -> Iterator[DeltaGenerator]:
     :func:`~ui.shell.page.bootstrap`.
     """
     st.session_state.pop(session_keys.INTAKE_REPORT, None)
-    place, cancel = st.columns([5, 1], vertical_alignment="center")
+    row = st.empty()
+    place, cancel = row.container().columns([5, 1], vertical_alignment="center")
     bar = place.progress(0.0, text="Starting")
     cancel.button("Cancel", key="intake_cancel", icon=":material/close:", width="stretch")
     st.session_state[session_keys.INTAKE_NOW] = name
@@ -142,6 +143,7 @@ def adding(name: str) -> Iterator[DeltaGenerator]:
         yield bar
     except Exception:  # what ends a run is none
         del st.session_state[session_keys.INTAKE_NOW]
+        row.empty()  # so that no bar stays above the message
         raise
     del st.session_state[session_keys.INTAKE_NOW]
 
