@@ -141,6 +141,7 @@ def test_the_next_intake_takes_the_report_of_the_last_away(workspace, dataset):
     at.button(key="add_zip").click().run()
     assert len(at.error) == 1
     assert not at.success
+    assert "intake_cancel" not in [button.key for button in at.button]  # nor its bar
 
 
 def test_a_zip_without_a_name_is_answered_in_words(workspace, dataset):

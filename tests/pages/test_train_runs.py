@@ -235,6 +235,19 @@ def test_a_run_is_deleted_only_after_a_yes(workspace, dataset):
     assert list_runs(workspace.runs_dir) == []
 
 
+def test_after_a_deletion_the_box_is_told_which_run_is_shown(workspace, dataset):
+    """The browser goes on showing the deleted run's name unless it receives another value."""
+    kept = finished_run(workspace, dataset)
+    deleted = finished_run(workspace, dataset)
+    at = open_page(TRAIN, run=deleted.id)
+    at.button(key="delete_run").click().run()
+    at.button(key="delete_yes").click().run()
+    assert_sound(at)
+    box = at.selectbox(key="run")
+    assert box.value == kept.id
+    assert box.proto.set_value
+
+
 def test_a_yes_to_deleting_is_for_one_run_alone(workspace, dataset):
     first = finished_run(workspace, dataset)
     finished_run(workspace, dataset)
