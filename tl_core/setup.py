@@ -145,9 +145,9 @@ def prepare(*, dev: bool) -> Path:
     installed = subprocess.run(pip_install, cwd=ROOT)
     if installed.returncode != 0:
         raise SetupError(
-            "pip could not install the packages; its own message stands above. Without a way to "
+            "pip could not install the packages; see its message above. Without access to "
             "PyPI, point pip at your mirror with PIP_INDEX_URL or at a folder of wheels with "
-            "PIP_FIND_LINKS, then run this command again: it goes on where it stopped."
+            "PIP_FIND_LINKS, then run this command again: it continues where it stopped."
         )
     for stamp in stamps if dev else stamps[:1]:
         stamp.write_text(wanted, encoding="utf-8")
@@ -188,7 +188,7 @@ def _prepare_program(
     install = ["apt-get", "install", "-y", "-q", *packages]
     for command in (["apt-get", "update", "-q"], install):
         if subprocess.run(command, env=quiet, stdin=subprocess.DEVNULL).returncode != 0:
-            return f"'{' '.join(command)}' failed, its own message stands above"
+            return f"'{' '.join(command)}' failed, see its message above"
     return None if find() else advice
 
 

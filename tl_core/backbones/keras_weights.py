@@ -16,7 +16,7 @@ _KERNELS = "weights_tf_dim_ordering_tf_kernels_notop.h5"
 class WeightFile:
     """One downloadable weights file.
 
-    ``checksum`` is an MD5 or SHA-256 in hex, told apart by length; None where Keras publishes none.
+    ``checksum`` is an MD5 or SHA-256 in hex, by its length; None if Keras publishes none.
     """
 
     url: str

@@ -56,9 +56,9 @@ def silence_libraries(stdout_too: bool) -> Iterator[None]:
 
 @contextmanager
 def _only_warnings_logged() -> Iterator[None]:
-    """Show this package's warnings; its other records are for log files, others' for no one.
+    """Show only this package's warnings; its other records go to log files only.
 
-    Errors are for log files too: they are raised as well, and told when they end the command.
+    Errors are not shown either, since they are also raised and printed when the command ends.
     """
     own, absl = logging.getLogger("tl_core"), logging.getLogger("absl")
     before = own.propagate, absl.level

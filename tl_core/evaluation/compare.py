@@ -125,7 +125,7 @@ def compare_on_test_images(
     cache_dir: Path | None = None,
     monitor: Monitor = SILENT,
 ) -> PairedTest:
-    """Test whether two runs differ on the images that both kept for testing.
+    """Test whether two runs differ on the images that are in the test part of both.
 
     Images that one of them used for training or validation are excluded, since they favour it.
 

@@ -71,7 +71,7 @@ def create_status(folder: Path) -> None:
 
 
 def state_of(status: dict[str, Any]) -> RunState:
-    """Return the state of a status; a run whose process is gone is ``interrupted``."""
+    """Return the state of a status; a run whose process has ended is ``interrupted``."""
     state = status.get("state")
     if state == "running" and not is_alive(status.get("pid"), status.get("pid_create_time")):
         return "interrupted"
@@ -82,7 +82,7 @@ def update_status(run_dir: Path, **changes: Any) -> None:
     """Change fields of ``status.json``; only for the process that trains or has ended the run.
 
     Raises:
-        RunError: the run is gone or unreadable.
+        RunError: the run is missing or unreadable.
     """
     write_json(run_dir / STATUS_FILE, {**read_status(run_dir), **changes})
 

@@ -122,7 +122,7 @@ def read_curve(learning_rates: np.ndarray, losses: np.ndarray) -> LearningRateTe
     if len(smoothed) < _MIN_STEPS or smoothed.min() > _FLAT * smoothed[0]:
         reason = (
             "The loss did not fall at any rate, so the test says nothing. Keep the rate, and see "
-            "whether the classes can be told apart at all."
+            "whether the classes can be distinguished at all."
         )
         return LearningRateTest(learning_rates, losses, smoothed, None, reason)
     least = int(np.argmin(smoothed))

@@ -71,7 +71,7 @@ def _extend(
 
     while left or top or right or bottom:
         # A mirrored margin is at most the picture itself; where more is asked for, the canvas
-        # is extended again, which goes on with the pattern as its edge is the picture's then.
+        # is extended again, which continues the pattern, as its edge is then the picture's.
         west, east = (min(left, side), min(right, side)) if mirrored else (left, right)
         north, south = (min(top, rise), min(bottom, rise)) if mirrored else (top, bottom)
         x0, y0 = west, north

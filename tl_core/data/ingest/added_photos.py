@@ -1,7 +1,7 @@
 """Single photos added to a class of a workspace dataset, as a step that is undone like any other.
 
-The step stands among the decisions about the dataset, so that all pages list and undo it. Undoing
-it puts the file aside in the workspace; redoing it brings the file back.
+The step is one of the decisions about the dataset, so that all pages list and undo it. Undoing it
+moves the file to a separate folder of the workspace; redoing it moves the file back.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What lies between the halves of a sample burger: each layer seen from the side."""
+"""Layers of the sample burgers, seen from the side."""
 
 from __future__ import annotations
 

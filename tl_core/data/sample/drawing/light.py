@@ -11,12 +11,12 @@ from PIL import Image, ImageFilter
 
 from tl_core.data.sample.drawing.sheet import Sheet, noise_patch
 
-_VIVID = 1.12  # how much stronger colours come out than they were mixed
+_VIVID = 1.12  # factor by which colours are saturated
 
 
 @dataclass(frozen=True)
 class Light:
-    """Where the light comes from and what it is like."""
+    """Direction and properties of the light."""
 
     angle: float  # radians in the picture plane, clockwise from the right
     steepness: float = 1.0  # tangent of its height above the table
@@ -67,7 +67,7 @@ def develop(
     padded = np.pad(relief, 1, mode="edge")
     across = (padded[1:-1, 2:] - padded[1:-1, :-2]) * np.float32(0.5)
     down = (padded[2:, 1:-1] - padded[:-2, 1:-1]) * np.float32(0.5)
-    # Cliffs between parts would draw black and white lines; steep is steep enough at 1.4.
+    # Height steps between parts would give black and white lines, so slopes are limited to 1.4.
     across, down = np.clip(across, -1.4, 1.4), np.clip(down, -1.4, 1.4)
     scale = 1 / np.sqrt(across * across + down * down + 1)
     flat = math.hypot(1, light.steepness)

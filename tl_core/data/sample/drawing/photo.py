@@ -54,7 +54,7 @@ def draw_photo(class_name: str, rng: Random, *, look: Look = "usual") -> Image.I
 
 
 def _stand_in_front(photo: Image.Image, rng: Random) -> None:
-    """Let something out of focus reach into the picture: a leaf, a glass, a napkin."""
+    """Add an out-of-focus object at the edge of the picture: a leaf, a glass, a napkin."""
     width, height = photo.size
     mask = Image.new("L", photo.size)
     x, y = rng.choice((-0.02, 1.02)) * width, height * rng.uniform(0.2, 1.0)

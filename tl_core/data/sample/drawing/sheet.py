@@ -1,4 +1,4 @@
-"""What the sample set is drawn on: three aligned images of colour, relief and gloss.
+"""The canvas of the sample set: three aligned images of colour, relief and gloss.
 
 Everything is drawn at twice its final size; ``light.py`` turns a sheet into a photo.
 """
@@ -69,7 +69,7 @@ def _radius_map() -> np.ndarray:
 
 
 def doubled(image: Image.Image) -> Image.Image:
-    """Turn each pixel into four, the undoing of which is averaging them."""
+    """Upsample by repeating each pixel four times; averaging is the inverse."""
     return image.resize((image.width * 2, image.height * 2), Image.Resampling.NEAREST)
 
 
@@ -115,7 +115,7 @@ class Sheet:
         self._pens = [ImageDraw.Draw(image) for image in (self.color, self.relief, self.gloss)]
 
     def level(self, x: float, y: float) -> float:
-        """Return how high the sheet stands at a spot; outside, at the nearest spot inside."""
+        """Return the height of the relief at a point; outside, at the nearest point inside."""
         width, height = self.size
         spot = (min(max(int(x), 0), width - 1), min(max(int(y), 0), height - 1))
         value = self.relief.getpixel(spot)
@@ -211,7 +211,7 @@ class Sheet:
 
     def _clip(self, box: Box) -> Box | None:
         """Return the part of a box on or near the sheet, in whole final pixels; None if empty."""
-        around = 24  # so that what is cut off by the frame is not rounded off there
+        around = 24  # so that shapes cut off by the frame are not rounded there
         left, top = max(box[0], -around) // 2 * 2, max(box[1], -around) // 2 * 2
         right = (min(box[2], self.size[0] + around) + 1) // 2 * 2
         bottom = (min(box[3], self.size[1] + around) + 1) // 2 * 2

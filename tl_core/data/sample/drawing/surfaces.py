@@ -168,7 +168,7 @@ def backdrop(size: tuple[int, int], rng: Random, horizon: float) -> Image.Image:
 
 
 def _room(size: tuple[int, int], rng: Random, line: float) -> Image.Image:
-    """Return what is out of focus behind the table, whose far edge lies at height ``line``."""
+    """Return the blurred background behind the table, whose far edge is at height ``line``."""
     tone = rng.choice(((36, 30, 32), (244, 238, 228), (244, 238, 228), (150, 110, 80)))
     color = mix(rng.choice(PLAINS), tone, 0.4)
     glow = rng.choice(((255, 214, 140), (255, 240, 214), (150, 196, 240), (200, 230, 160)))

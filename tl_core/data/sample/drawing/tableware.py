@@ -1,4 +1,4 @@
-"""What the sample food is served on and with: plates, boards, papers, pans, bowls, forks."""
+"""Tableware of the sample photos: plates, boards, papers, pans, bowls, forks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PLATES: tuple[Color, ...] = (
 
 
 def add_plate(sheet: Sheet, rng: Random, center: tuple[float, float], radius: float) -> float:
-    """Draw a round plate and return the height its middle stands at."""
+    """Draw a round plate and return the height of its middle."""
     color = rng.choice(PLATES)
     rim = rng.uniform(0.66, 0.78)
     outline = blob(rng, center, radius, wobble=0.0, count=72)
