@@ -23,7 +23,7 @@ def run_names(runs: Sequence[Run]) -> dict[str, str]:
 
     A name that a person gave stays. Others have the settings in which the runs differ, the most
     telling first, such as ``"256, lr 0.001, frozen"``; where nothing differs, the usual ones. Runs
-    of equal settings are told apart by when they were made.
+    with equal settings are distinguished by when they were made.
 
     Examples:
         >>> from tl_core.projects.run_names import run_names

@@ -91,7 +91,7 @@ def _measure(view: DatasetView, config: TrainConfig, run: Run | None, files: Eff
 @st.fragment(run_every=POLL_SECONDS)
 @guarded
 def _poll(view: DatasetView, config: TrainConfig) -> None:
-    """Draw how far the worker is; all is drawn anew when it is over."""
+    """Draw the worker's progress; all is drawn again when it ends."""
     job = jobs.job_about(view.workspace, KIND, view.dataset.path)
     if job is None:
         st.rerun()

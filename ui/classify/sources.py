@@ -60,7 +60,7 @@ def gather_photos(run: Run) -> list[Photo] | None:
 
 
 def _examples(run: Run) -> list[Photo]:
-    """Return photos that the run's training has not seen: drawn anew, or of its test part."""
+    """Return photos that were not used to train the run: newly drawn ones, or its test part."""
     round_number = st.session_state.get("example_round", 0)
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Other examples", key="other_examples", icon=":material/shuffle:"):

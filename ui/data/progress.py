@@ -17,7 +17,7 @@ POLL_SECONDS = 1.0
 
 
 def draw_audit_progress(view: DatasetView) -> None:
-    """Draw how far the look without features is; the page is drawn anew when it is over."""
+    """Draw the progress of the audit without features; the page is drawn again when it ends."""
     looking = ensure_audit(view.workspace, view.raw)
     if looking is not None and looking.error:
         st.warning(plain(looking.error), icon=":material/warning:")
@@ -29,7 +29,7 @@ def draw_audit_progress(view: DatasetView) -> None:
 
 
 def draw_job(view: DatasetView, kind: str, what: str, files: ExploreFiles | None = None) -> None:
-    """Draw how far the worker is with ``what``; the page is drawn anew when it is over.
+    """Draw the worker's progress with ``what``; the page is drawn again when it ends.
 
     ``files`` is where it will leave its result; by default those of the scan.
     """

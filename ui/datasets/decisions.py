@@ -205,7 +205,7 @@ def _named(paths: Sequence[str]) -> str:
 
 
 def _refuse(words: str) -> NoReturn:
-    """Draw the page anew, as it was, with the reason above the actions."""
+    """Draw the page again, unchanged, with the reason above the actions."""
     st.session_state[REFUSED] = words
     st.rerun()
 

@@ -115,7 +115,7 @@ def load_curated(workspace: Workspace, dataset: DatasetRef) -> CuratedDataset:
 
 
 def file_stamp(path: Path) -> tuple[int, int]:
-    """Return what changes when a file is written anew; zeros for none."""
+    """Return a stamp that changes when the file is written again; zeros for no file."""
     try:
         facts = path.stat()
     except OSError:

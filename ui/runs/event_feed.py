@@ -50,7 +50,7 @@ class Feed:
         """Read what was written since the last call."""
         with self._lock:
             events, offset = Run(self.run_dir).events(self._offset)
-            if offset < self._offset:  # begun anew
+            if offset < self._offset:  # the run started again
                 self._epochs.clear()
                 self._batches.clear()
                 self._sizes.clear()

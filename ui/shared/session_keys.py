@@ -38,4 +38,4 @@ FILTER_ROUND = "gallery_filter_round"  # counts clearings, so that the charts fo
 IMPORT_ROUND = "import_round"  # counts loaded decision files, so that the uploader is empty again
 SHOTS = "intake_shots"  # (class, small JPEG) of the camera pictures added in this session
 FOLDER = "folder"  # which folder of this machine the picker looks into
-FOLDER_ROUND = "folder_round"  # counts its steps, so that the list of folders begins anew
+FOLDER_ROUND = "folder_round"  # counts its steps, so that the list of folders starts empty

@@ -1,4 +1,4 @@
-"""What can be done to a run itself: name and notes, put away and take back, delete."""
+"""Managing a run: name and notes, archive and restore, delete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search of the Train page: what to try, heads as they come, and the best one in earnest."""
+"""The search of the Train page: settings, heads as they finish, and training the best one."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ Ways = dict[str, tuple[str, Callable[[Studio], None]]]  # icon and what draws it
 
 
 def draw_intake(studio: Studio) -> None:
-    """Draw the ways in, the one that is chosen, and what became of the last pictures added."""
+    """Draw the ways to add pictures, the chosen one, and the result of the last addition."""
     ways: Ways = {
         "Zip file": (":material/folder_zip:", draw_archives),
         "Folder": (":material/drive_folder_upload:", _draw_folder),
@@ -47,7 +47,7 @@ def draw_intake(studio: Studio) -> None:
 
 
 def draw_own_photos(studio: Studio) -> None:
-    """Draw the ways in that make a project of its own, and what became of the pictures added."""
+    """Draw the ways to start a project with own pictures, and the result of the last addition."""
     ways: Ways = {
         "Zip file": (":material/folder_zip:", draw_archives),
         "Folder": (":material/drive_folder_upload:", _draw_folder),

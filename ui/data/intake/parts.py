@@ -1,4 +1,4 @@
-"""What the ways of adding pictures share: where they go, storing them, and what became of each."""
+"""What all ways of adding pictures share: the target, storing them, and the result of each file."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class IntakeReport:
         dataset_id: of the dataset that was shown when it was over.
         name: of the dataset that was added to.
         num_added: files that were added.
-        outcomes: a name and what became of it, for each file that there is something to say of.
+        outcomes: name and result of each file worth reporting.
         is_unread: whether the files make up the dataset and none was looked into.
     """
 
@@ -155,7 +155,7 @@ def store(
     class_name: str | None = None,
     name: str | None = None,
 ) -> None:
-    """Store uploaded files with progress; then begin anew with what became of each."""
+    """Store uploaded files with progress; then run the page again with the result of each."""
     with adding(number_of(len(files), "file")) as bar:
         outcomes: list[UploadOutcome] = store_uploads(
             [(name or file.name, file) for file in files],
@@ -179,7 +179,7 @@ def finish(
     *,
     is_unread: bool = False,
 ) -> None:
-    """Remember what came in, make its dataset the current one, and begin anew with no files.
+    """Keep the report, make its dataset the current one, and run the page again without files.
 
     Args:
         studio: what the page works on.
@@ -202,7 +202,7 @@ def finish(
 
 
 def draw_report(studio: Studio) -> None:
-    """Draw how many files came in last, and what became of each, beside their dataset."""
+    """Draw how many files were added last, and the result of each, beside their dataset."""
     report: IntakeReport | None = st.session_state.get(session_keys.INTAKE_REPORT)
     dataset = studio.dataset
     if report is None or report.dataset_id != (None if dataset is None else dataset.id):
