@@ -195,7 +195,7 @@ def test_what_is_there_already_is_never_replaced(tmp_path: Path, kind: str, is_e
         out_dir.write_bytes(b"x")
     else:
         out_dir.symlink_to(tmp_path / "nowhere")
-    with pytest.raises(TakenError, match="'pets' exists"):
+    with pytest.raises(TakenError, match="'pets' is there"):
         folder.__enter__() if is_early else folder.__exit__(None, None, None)
     assert out_dir.is_symlink() or out_dir.exists()
     if kind == "full folder":

@@ -126,7 +126,7 @@ def test_a_foreign_or_broken_file_in_the_queue_disturbs_nothing(queue, workspace
 
 
 def test_a_job_id_is_never_a_path(queue):
-    with pytest.raises(ValueError, match="no job id"):
+    with pytest.raises(ValueError, match="not a job id"):
         queue.request_stop("../../runs/one")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -176,19 +177,25 @@ def test_only_steps_that_added_a_photo_move_files(workspace, pets) -> None:
 
 
 @pytest.mark.parametrize(
-    "path",
-    ["../other/secret.png", "/etc/secret.png", "dog/../../other/secret.png", "link/secret.png"],
+    ("path", "refusal"),
+    [
+        ("../other/secret.png", pytest.raises(DatasetError, match="inside its data folder")),
+        ("/etc/secret.png", pytest.raises(DatasetError, match="inside its data folder")),
+        ("dog/../../other/secret.png", pytest.raises(DatasetError, match="inside its data folder")),
+        ("link/secret.png", nullcontext()),  # names nothing outside, but leads there
+    ],
 )
-def test_undo_never_reaches_outside_of_the_dataset(workspace, pets, path) -> None:
+def test_undo_never_reaches_outside_of_the_dataset(workspace, pets, path, refusal) -> None:
     secret = pets.parent / "other" / "secret.png"
     secret.parent.mkdir()
     secret.write_bytes(PHOTO)
     (pets / "link").symlink_to(secret.parent)
     add_photo(workspace, pets, "rex.png", PHOTO, "dog")
-    edit_decisions(
-        workspace, pets, lambda held: held.converted(lambda decision: replace(decision, path=path))
-    )
-    take_step(workspace, pets, "undo")
+    with refusal:
+        edit_decisions(
+            workspace, pets, lambda held: held.converted(lambda one: replace(one, path=path))
+        )
+        take_step(workspace, pets, "undo")
     assert secret.read_bytes() == PHOTO
 
 
