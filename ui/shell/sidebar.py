@@ -15,15 +15,22 @@ from ui.runs.picker import draw_scope
 from ui.shared import words
 from ui.shared.address import page_link
 from ui.shared.errors import guarded
+from ui.shared.navigation import (
+    CLASSIFY_PAGE,
+    DATA_PAGE,
+    EVALUATE_PAGE,
+    SHARE_PAGE,
+    TRAIN_PAGE,
+)
 from ui.shell.project_menu import draw_project_menu
 
 PAGES = (
     ("app.py", "Home", ":material/home:"),
-    ("pages/1_Data.py", "Data", ":material/photo_library:"),
-    ("pages/2_Train.py", "Train", ":material/model_training:"),
-    ("pages/3_Classify.py", "Classify", ":material/image_search:"),
-    ("pages/4_Evaluate.py", "Evaluate", ":material/analytics:"),
-    ("pages/5_Share.py", "Share", ":material/ios_share:"),
+    (DATA_PAGE, "Data", ":material/photo_library:"),
+    (TRAIN_PAGE, "Train", ":material/model_training:"),
+    (CLASSIFY_PAGE, "Classify", ":material/image_search:"),
+    (EVALUATE_PAGE, "Evaluate", ":material/analytics:"),
+    (SHARE_PAGE, "Share", ":material/ios_share:"),
 )
 POLL_SECONDS = 2.0
 

@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from archive_helpers import extract_archive
 
-from tl_core.data.ingest.archive import ArchiveReport, extract_archive
+from tl_core.data.ingest.archive import ArchiveReport
 from tl_core.errors import ArchiveError, DatasetError, Stopped
 from tl_core.progress import Monitor, Progress
 
@@ -232,7 +233,8 @@ def test_a_kill_leaves_the_aim_untouched(tmp_path: Path) -> None:
         "calls = iter([False, True])\n"
         "def stop():\n"
         "    if next(calls): os.kill(os.getpid(), signal.SIGKILL)\n"
-        f"archive.extract_archive(pathlib.Path({str(tmp_path / 'pets.zip')!r}), "
+        f"pets = archive.ArchiveSource(pathlib.Path({str(tmp_path / 'pets.zip')!r}))\n"
+        f"archive.extract_archives([pets], "
         f"pathlib.Path({str(out_dir)!r}), monitor=Monitor(None, stop))\n"
     )
     root = Path(__file__).parents[3]

@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from archive_helpers import extract_archive
 from conftest import draw_image
 
 from tl_core.data.dataset import scan_dataset
 from tl_core.data.ingest.archive import (
     ArchiveSource,
-    extract_archive,
     extract_archives,
     look_into,
     propose_class,

@@ -170,25 +170,6 @@ def propose_class(name: str, folder: Sequence[str] = ()) -> str:
     return stem
 
 
-def extract_archive(
-    source: Path | BinaryIO,
-    out_dir: Path,
-    *,
-    monitor: Monitor = SILENT,
-    max_files: int = MAX_FILES,
-    max_bytes: int = MAX_BYTES,
-) -> ArchiveReport:
-    """Extract the images of one archive into a new folder; see :func:`extract_archives`."""
-    name = source.name if isinstance(source, Path) else ""
-    return extract_archives(
-        [ArchiveSource(source, name)],
-        out_dir,
-        monitor=monitor,
-        max_files=max_files,
-        max_bytes=max_bytes,
-    )
-
-
 def extract_archives(
     sources: Sequence[ArchiveSource],
     out_dir: Path,

@@ -8,7 +8,7 @@ slash in it, it is one for the whole path below the data folder: ``{class}/{grou
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -197,13 +197,3 @@ def _score_classes(named: Sequence[str | None]) -> float:
     with_digits = sum(bool(re.search(r"\d", name)) for name in counts) / len(counts)
     mean_size = covered / len(counts)
     return covered / len(named) * (1 - 1 / mean_size) * (1 - 0.3 * with_digits)
-
-
-def count_groups(paths: Iterable[str], pattern: NamePattern) -> dict[str, list[str]]:
-    """Return the paths of each group that a pattern reads; what it does not fit is left out."""
-    groups: dict[str, list[str]] = defaultdict(list)
-    for path in paths:
-        group = pattern.read(path, "group")
-        if group is not None:
-            groups[group].append(path)
-    return groups
