@@ -123,3 +123,32 @@ def test_a_job_of_an_earlier_version_is_read(queue, tmp_path):
     path = tmp_path / "queue" / f"{job.id}.waiting.json"
     write_json(path, {"kind": "train", "payload": {}, "run_dir": None, "priority": 0})
     assert (queue.jobs()[0].rank, queue.jobs()[0].num_yields) == (0, 0)
+
+
+@pytest.mark.parametrize("moment", ["while the folder is listed", "after it was listed"])
+@pytest.mark.parametrize("change", ["taken", "put back"])
+def test_a_job_whose_file_is_renamed_while_the_queue_is_read_is_not_missed(
+    moment, change, queue, monkeypatch
+):
+    other, job = queue.submit("train", {}), queue.submit("train", {})
+    before, after = ".waiting.json", ".active.json"
+    if change == "put back":
+        assert queue.take() and queue.take()
+        before, after = after, before
+    names, hidden = queue._names, [True]
+
+    def rename():
+        path = queue._path(job.id, before)
+        if path.exists():
+            path.rename(queue._path(job.id, after))
+
+    def list_with_a_rename():
+        found = names()
+        rename()
+        if moment == "while the folder is listed" and hidden:
+            hidden.clear()
+            found = [name for name in found if job.id not in name]  # as readdir may do
+        return found
+
+    monkeypatch.setattr(queue, "_names", list_with_a_rename)
+    assert {one.id for one in queue.jobs()} == {other.id, job.id}

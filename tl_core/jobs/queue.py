@@ -28,6 +28,7 @@ _IN_VIEW_SECONDS = 10.0  # a page requests the jobs it shows about once per seco
 _OUT_OF_VIEW = 1000  # subtracted from the rank of jobs that no page shows
 _MAX_YIELDS = 3  # a job that gave way this often gives way to trainings only
 _ID = re.compile(r"[0-9]+-[0-9a-f]+")
+_LISTINGS = 20  # listings until two in a row agree; a busy queue changes some ten times a second
 
 
 @dataclass(frozen=True)
@@ -129,11 +130,13 @@ class JobQueue:
 
     def jobs(self) -> list[Job]:
         """Return the jobs in the order in which they will run, active ones first."""
-        try:
-            names = sorted(path.name for path in self._dir.iterdir())
-        except FileNotFoundError:
-            return []
-        found = [self._read(name) for name in names if name.endswith((_WAITING, _ACTIVE))]
+        names = self._names()
+        for _ in range(_LISTINGS):
+            found = [self._read(name) for name in names]
+            # A listing made while a job is taken or put back, which renames its file, may miss it.
+            before, names = names, self._names()
+            if names == before:
+                break
         return sorted(
             (job for job in found if job is not None),
             key=lambda job: (not job.active, -job.rank, job.id),
@@ -226,6 +229,14 @@ class JobQueue:
         jobs = self.jobs()
         now = next((one for one in jobs if one.id == job.id), job)  # as now requested by pages
         return any(other.rank > now.rank and not other.active for other in jobs)
+
+    def _names(self) -> list[str]:
+        """Return the names of the files of the jobs, as the folder lists them now."""
+        try:
+            names = [path.name for path in self._dir.iterdir()]
+        except FileNotFoundError:
+            return []
+        return sorted(name for name in names if name.endswith((_WAITING, _ACTIVE)))
 
     def _touch(self, job_id: str) -> None:
         for suffix in (_WAITING, _ACTIVE):
