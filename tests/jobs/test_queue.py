@@ -133,7 +133,8 @@ def test_a_job_whose_file_is_renamed_while_the_queue_is_read_is_not_missed(
     other, job = queue.submit("train", {}), queue.submit("train", {})
     before, after = ".waiting.json", ".active.json"
     if change == "put back":
-        assert queue.take() and queue.take()
+        assert queue.take()
+        assert queue.take()
         before, after = after, before
     names, hidden = queue._names, [True]
 
