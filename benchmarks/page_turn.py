@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tl_core.analysis.explore import look
+from tl_core.analysis.overview import look
 from tl_core.data.dataset import scan_dataset
 from tl_core.jobs.training import end_worker
 from tl_core.workspace import Workspace

@@ -14,7 +14,7 @@ from app_helpers import (
 from conftest import draw_image, png
 from PIL import Image
 
-from tl_core.analysis.explore import look
+from tl_core.analysis.overview import look
 from tl_core.data.dataset import scan_dataset
 from tl_core.errors import DatasetError
 from tl_core.jobs.training import JobQueue

@@ -6,7 +6,7 @@ from app_helpers import DATA, TRAIN, assert_sound, open_page, sample_folder, tex
 from PIL import Image
 
 import ui.data.tiles
-from tl_core.analysis.explore import look
+from tl_core.analysis.overview import look
 from tl_core.data.curation.store import Decision, edit_decisions, load_dataset, load_decisions
 from tl_core.data.dataset import scan_dataset
 from tl_core.data.ingest import added_photos

@@ -7,7 +7,7 @@ from app_helpers import DATA, assert_sound, open_page, sample_folder, texts, une
 from PIL import Image
 
 from tl_core.analysis.cache import ExploreFiles
-from tl_core.analysis.explore import look
+from tl_core.analysis.overview import look
 from tl_core.config.training import TrainConfig
 from tl_core.data.audit.audit import audit_dataset
 from tl_core.data.curation.store import (

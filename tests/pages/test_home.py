@@ -13,7 +13,7 @@ from app_helpers import (
 )
 from streamlit.runtime import RuntimeState
 
-from tl_core.analysis.explore import look
+from tl_core.analysis.overview import look
 from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import scan_dataset
 from tl_core.errors import DatasetError

@@ -16,7 +16,7 @@ import numpy as np
 import streamlit as st
 
 from tl_core.analysis.cache import ExploreFiles, Map, Measured
-from tl_core.analysis.explore import look, look_apart
+from tl_core.analysis.overview import look, look_apart
 from tl_core.config.training import TrainConfig
 from tl_core.data.audit.findings import summarise
 from tl_core.data.dataset import DatasetIndex, ImageRecord
