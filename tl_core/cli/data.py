@@ -122,7 +122,8 @@ def _choose(
 ) -> None:
     """Keep what was chosen about a folder's layout; what was not given stays as it was."""
     from tl_core.data.curation.store import choose_layout, kept_layout
-    from tl_core.data.layout.plan import LayoutName, plan_layout
+    from tl_core.data.layout.layout_name import LayoutName
+    from tl_core.data.layout.plan import plan_layout
 
     if layout == "auto":
         choose_layout(place, data_dir, None)

@@ -18,7 +18,7 @@ from typing import Any
 from tl_core.data.curation.edits import UNREADABLE, Decisions
 from tl_core.data.curation.store import choose_layout, edit_decisions
 from tl_core.data.file_names import safe_component
-from tl_core.data.layout.plan import LayoutName
+from tl_core.data.layout.layout_name import LayoutName
 from tl_core.errors import DatasetError
 from tl_core.files import read_json, write_json
 from tl_core.projects.registry import (

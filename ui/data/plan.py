@@ -12,7 +12,8 @@ import streamlit as st
 
 from tl_core.data.curation.store import choose_layout, kept_layout
 from tl_core.data.dataset import check_folder_name
-from tl_core.data.layout.plan import LayoutName, LayoutPlan, Reading, plan_layout
+from tl_core.data.layout.layout_name import LayoutName
+from tl_core.data.layout.plan import LayoutPlan, Reading, plan_layout
 from tl_core.errors import TLError
 from tl_core.workspace import Workspace
 from ui.datasets.picker import DatasetRef

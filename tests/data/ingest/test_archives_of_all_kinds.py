@@ -20,8 +20,8 @@ from tl_core.data.ingest.archive import (
     ArchiveSource,
     extract_archives,
     look_into,
-    propose_class,
 )
+from tl_core.data.ingest.archive_entries import propose_class
 from tl_core.data.ingest.name_encoding import guess_encoding
 from tl_core.data.ingest.uploads import add_archives
 from tl_core.errors import ArchiveError

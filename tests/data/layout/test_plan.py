@@ -12,7 +12,8 @@ import pytest
 from conftest import draw_image
 
 from tl_core.data.dataset import DatasetIndex, scan_dataset
-from tl_core.data.layout.plan import LayoutName, LayoutPlan, plan_layout
+from tl_core.data.layout.layout_name import LayoutName
+from tl_core.data.layout.plan import LayoutPlan, plan_layout
 from tl_core.errors import ConfigError, DatasetError
 
 Draw = Callable[..., Path]

@@ -19,7 +19,7 @@ from tl_core.data.audit.findings import Finding
 from tl_core.data.curation.edits import UNREADABLE, Decision, Decisions, Step, describe_read_error
 from tl_core.data.dataset import DatasetIndex, ImageRecord, scan_dataset
 from tl_core.data.layout.folder_layout import natural_path_key
-from tl_core.data.layout.plan import LayoutName
+from tl_core.data.layout.layout_name import LayoutName
 from tl_core.errors import DatasetError
 from tl_core.files import expand, plain_storage_errors, read_json, write_json
 from tl_core.progress import SILENT, Monitor

@@ -1,37 +1,40 @@
 """Extract archives of photos, completely or not at all; errors name the entry and the reason.
 
-``zip_reader.py`` and ``tar_reader.py`` check that an archive is safe; this module selects what is
-extracted: images, and the tables and lists that may contain their classes.
+``zip_reader.py`` and ``tar_reader.py`` check that an archive is safe; ``archive_entries.py``
+selects what is extracted.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from tl_core.data.file_names import (
-    UniqueNames,
-    UnsafeName,
     debris_kind,
     mark_name,
-    may_be_image,
     path_key,
     safe_component,
     show_name,
 )
 from tl_core.data.images.images import SUFFIXES
 from tl_core.data.images.signatures import holds_image
+from tl_core.data.ingest.archive_entries import (
+    ARCHIVE_SUFFIXES,
+    TABLE_SUFFIXES,
+    Selection,
+    propose_class,
+    select_entries,
+    suffix_of,
+)
 from tl_core.data.ingest.tar_reader import TarReader, is_tar
-from tl_core.data.ingest.zip_reader import ArchiveEntry, ZipReader, refusal
+from tl_core.data.ingest.zip_reader import ArchiveEntry, ZipReader
 from tl_core.data.layout.name_patterns import guess_class_pattern
-from tl_core.data.layout.split_names import part_of_name
 from tl_core.errors import ArchiveError, TakenError
 from tl_core.files import new_folder
 from tl_core.progress import SILENT, Monitor
@@ -45,23 +48,7 @@ ARCHIVE_ENDINGS = ("zip", "tar", "tgz", "gz", "tbz2", "bz2", "txz", "xz")
 # macOS adds a hidden file for each file, and folders are entries as well.
 _ENTRIES_PER_FILE = 3
 _SPARE_BYTES = 64 * 2**20
-_MAX_TABLE_BYTES = 64 * 2**20
 _HEAD_BYTES = 32
-
-_ARCHIVE_SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        *("zip", "tar", "gz", "tgz", "bz2", "tbz", "tbz2", "xz", "txz", "zst", "7z", "rar"),
-        *("lzma", "lz4", "cab", "iso", "jar"),
-    )
-)
-_TABLE_SUFFIXES = frozenset((".csv", ".tsv", ".json", ".jsonl", ".ndjson"))
-_LIST_SUFFIXES = frozenset((".txt", ".xml", ".lst", ".names"))
-_LIST_NAMES = re.compile(r"(?i)(class|label|categor)")
-_MODEL_SUFFIXES = frozenset((".h5", ".keras", ".tflite", ".onnx", ".pb", ".pt", ".pth"))
-_CONTAINER_SUFFIXES = frozenset((".parquet", ".tfrecord", ".arrow", ".npz", ".npy", ".mat"))
-# What programs and browsers append to a class name when they name an archive.
-_PACKED_NAME = re.compile(r"(?i)[-_ ]?(samples?|\d{8}T\d{6}Z(-\d+)*|\(\d+\)|-\d{3})$")
 
 
 @dataclass(frozen=True)
@@ -133,9 +120,9 @@ def look_into(file: Path | BinaryIO, name: str = "") -> ArchiveContents:
         for entry in reader.entries
         if not entry.is_folder and debris_kind(entry.parts) is None
     ]
-    images = [entry for entry in entries if _suffix(entry) in SUFFIXES]
-    nested = [entry.name for entry in entries if _suffix(entry) in _ARCHIVE_SUFFIXES]
-    has_table = any(_suffix(entry) in _TABLE_SUFFIXES for entry in entries)
+    images = [entry for entry in entries if suffix_of(entry) in SUFFIXES]
+    nested = [entry.name for entry in entries if suffix_of(entry) in ARCHIVE_SUFFIXES]
+    has_table = any(suffix_of(entry) in TABLE_SUFFIXES for entry in entries)
     folders = {entry.parts[:-1] for entry in images}
     return ArchiveContents(
         num_images=len(images),
@@ -147,27 +134,6 @@ def look_into(file: Path | BinaryIO, name: str = "") -> ArchiveContents:
         encoding=reader.encoding,
         examples=tuple(entry.name for entry in images[:5]),
     )
-
-
-def propose_class(name: str, folder: Sequence[str] = ()) -> str:
-    """Return the likely class of an archive with photos of one class.
-
-    Args:
-        name: the name of the archive's file.
-        folder: the only folder in it with images.
-
-    Example:
-        >>> propose_class("Class 1-samples.zip"), propose_class("photos.zip", ("cats",))
-        ('Class 1', 'cats')
-    """
-    if folder:
-        return folder[-1]
-    stem = PurePosixPath(name).name
-    while PurePosixPath(stem).suffix.lower() in _ARCHIVE_SUFFIXES:
-        stem = PurePosixPath(stem).stem
-    while (shorter := _PACKED_NAME.sub("", stem).strip(" -_")) and shorter != stem:
-        stem = shorter
-    return stem
 
 
 def extract_archives(
@@ -261,21 +227,6 @@ def _reader(file: BinaryIO, max_files: int, max_bytes: int) -> ZipReader | TarRe
     return ZipReader(file, _ENTRIES_PER_FILE * max_files)
 
 
-@dataclass
-class _Plan:
-    """Which entries of an archive to extract, and their paths."""
-
-    files: dict[str, tuple[ArchiveEntry, PurePosixPath]] = field(default_factory=dict)
-    odd: set[str] = field(default_factory=set)  # entries whose first bytes have to be checked
-    tables: set[str] = field(default_factory=set)
-    folders: list[PurePosixPath] = field(default_factory=list)
-    nested: list[ArchiveEntry] = field(default_factory=list)
-
-    @property
-    def num_bytes(self) -> int:
-        return sum(entry.num_bytes for entry, _ in self.files.values())
-
-
 class _Unpacking:
     """The extraction of one or more archives into one folder."""
 
@@ -305,19 +256,21 @@ class _Unpacking:
         reader = _reader(file, self._max_files, self._max_bytes)
         if reader.encoding:
             self._encodings.append(reader.encoding)
-        plan = self._plan(reader.entries, source, may_nest=source.unpack_nested and not is_inner)
-        self._check_limits(plan)
-        for empty in plan.folders:
+        selection = select_entries(reader.entries, may_nest=source.unpack_nested and not is_inner)
+        self._ignored += selection.ignored
+        self._refused += [(entry.name, "It is not an image file.") for entry in selection.others]
+        self._check_limits(selection)
+        for empty in selection.folders:
             if source.class_name is None:
                 (self._folder / prefix / empty).mkdir(parents=True, exist_ok=True)
-        self._stage.total += plan.num_bytes
-        wanted = [entry for entry, _ in plan.files.values()]
+        self._stage.total += selection.num_bytes
+        wanted = [entry for entry, _ in selection.files.values()]
         for entry, pieces in reader.contents(wanted):
-            place = plan.files[entry.name][1]
+            place = selection.files[entry.name][1]
             path = prefix / (place.name if source.class_name is not None else place)
-            self._store(entry, pieces, path, plan)
-        if plan.nested:
-            self._take_nested(reader, plan.nested, prefix, source)
+            self._store(entry, pieces, path, selection)
+        if selection.nested:
+            self._take_nested(reader, selection.nested, prefix, source)
 
     def finish(self) -> None:
         """Report completion, or raise an error if none of the archives has an image."""
@@ -338,65 +291,26 @@ class _Unpacking:
             tuple(dict.fromkeys(self._encodings)),
         )
 
-    def _plan(
-        self, entries: Sequence[ArchiveEntry], source: ArchiveSource, *, may_nest: bool
-    ) -> _Plan:
-        """Decide what to extract."""
-        plan, book = _Plan(), UniqueNames()
-        stems = {
-            PurePosixPath(entry.parts[-1]).stem for entry in entries if _suffix(entry) in SUFFIXES
-        }
-        num_images = 0
-        others: list[ArchiveEntry] = []
-        for entry in entries:
-            kind = debris_kind(part for part in entry.parts if part != ".")
-            suffix = _suffix(entry)
-            if kind is not None:
-                self._ignored[kind] += 1
-            elif entry.is_folder:
-                if entry.parts != (".",):
-                    plan.folders.append(PurePosixPath(*map(safe_component, entry.parts)))
-            elif suffix in SUFFIXES:
-                num_images += 1
-                _place(plan, book, entry)
-            elif suffix in _ARCHIVE_SUFFIXES:
-                plan.nested.append(entry)
-            elif _is_table(entry, stems):
-                plan.tables.add(entry.name)
-                _place(plan, book, entry)
-            elif may_be_image(entry.parts[-1]):
-                plan.odd.add(entry.name)
-                _place(plan, book, entry)
-            else:
-                others.append(entry)
-        if plan.nested and not may_nest:
-            lack = "" if num_images else "There are no images in it. "
-            named = show_name(plan.nested[0].name)
-            raise ArchiveError(
-                f"{lack}Its entry {named} is an archive itself: unpack that one, and pack the "
-                "class folders in a single .zip, or have the archives in it unpacked too."
-            )
-        if not num_images and not plan.odd and not plan.nested:
-            raise ArchiveError(_no_images_message(others))
-        self._refused += [(entry.name, "It is not an image file.") for entry in others]
-        return plan
-
-    def _check_limits(self, plan: _Plan) -> None:
-        num_files = self._num_files + len(plan.files) - len(plan.tables)
+    def _check_limits(self, selection: Selection) -> None:
+        num_files = self._num_files + len(selection.files) - len(selection.tables)
         if num_files > self._max_files:
             raise ArchiveError(f"It holds {num_files:,} images; the limit is {self._max_files:,}.")
-        num_bytes = self._num_bytes + plan.num_bytes
+        num_bytes = self._num_bytes + selection.num_bytes
         if num_bytes > self._max_bytes:
             raise ArchiveError(
                 f"It unpacks to {gigabytes(num_bytes)}; the limit is {gigabytes(self._max_bytes)}."
             )
-        check_room(self._folder, plan.num_bytes)
+        check_room(self._folder, selection.num_bytes)
 
     def _store(
-        self, entry: ArchiveEntry, pieces: Iterator[bytes], path: PurePosixPath, plan: _Plan
+        self,
+        entry: ArchiveEntry,
+        pieces: Iterator[bytes],
+        path: PurePosixPath,
+        selection: Selection,
     ) -> None:
         """Write one file unless it exists already with the same name and content."""
-        if entry.name in plan.odd:
+        if entry.name in selection.odd:
             head = next(pieces, b"")
             if not holds_image(head[:_HEAD_BYTES]):
                 self._refused.append((entry.name, "It is not an image file."))
@@ -417,7 +331,7 @@ class _Unpacking:
             return
         self._taken.add(path_key(path))
         self._num_bytes += entry.num_bytes
-        if entry.name in plan.tables:
+        if entry.name in selection.tables:
             self._tables.append(entry.name)
         else:
             self._num_files += 1
@@ -461,46 +375,6 @@ class _Unpacking:
                 self._refused.append((entry.name, str(error)))
             finally:
                 inner.unlink()
-
-
-def _place(plan: _Plan, book: UniqueNames, entry: ArchiveEntry) -> None:
-    try:
-        plan.files[entry.name] = (entry, book.place(entry.parts))
-    except UnsafeName as error:
-        raise refusal(entry.name, str(error)) from None
-
-
-def _suffix(entry: ArchiveEntry) -> str:
-    return PurePosixPath(entry.parts[-1]).suffix.lower()
-
-
-def _is_table(entry: ArchiveEntry, stems: set[str]) -> bool:
-    """Whether a file may contain the classes of images, or identify the dataset's format."""
-    name = PurePosixPath(entry.parts[-1])
-    if entry.num_bytes > _MAX_TABLE_BYTES:
-        return False
-    if name.suffix.lower() in _TABLE_SUFFIXES:
-        return True
-    if name.suffix.lower() not in _LIST_SUFFIXES:
-        return False
-    is_list = part_of_name(name.stem) is not None or _LIST_NAMES.search(name.stem) is not None
-    return name.stem in stems or is_list
-
-
-def _no_images_message(others: Sequence[ArchiveEntry]) -> str:
-    models = [entry for entry in others if _suffix(entry) in _MODEL_SUFFIXES]
-    if models:
-        return (
-            f"Its entry {show_name(models[0].name)} is a model, not photos: it cannot be trained "
-            "on. Give the photos that it was trained on."
-        )
-    containers = [entry for entry in others if _suffix(entry) in _CONTAINER_SUFFIXES]
-    if containers:
-        return (
-            f"There are no images in it, but {show_name(containers[0].name)}, which is not read "
-            "here: write the photos out as JPEG or PNG files, one folder for each class."
-        )
-    return "There are no images in it: expected one folder for each class, with image files."
 
 
 def _chain(head: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -1,7 +1,7 @@
 """Label files beside images: CSV, TSV, JSON and JSON lines, in whatever form people have them.
 
-:func:`read_table` makes rows and columns of a file; :func:`find_columns` guesses which column names
-the file and which the class by holding their values against the images that are there.
+:func:`read_table` makes rows and columns of a file, :class:`ImageFinder` finds the image that a
+cell means. ``table_columns.py`` guesses which column is which.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -18,7 +18,6 @@ from typing import Any
 from urllib.parse import unquote
 
 from tl_core.data.images.images import SUFFIXES
-from tl_core.data.layout.split_names import part_of_value
 from tl_core.data.layout.tree import ImageFile
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
@@ -26,41 +25,7 @@ MAX_TABLE_BYTES = 64 * 2**20
 MAX_ROWS = 2_000_000
 MULTI = "\x1f"  # between several values that one cell of a JSON file holds
 
-_SAMPLE = 300
 _SUBMISSION = re.compile(r"(?i)submission|sample_?sub")
-_FILE_WORDS = re.compile(
-    r"(?i)file|image|img|path|uri|url|photo|picture|^id$|_id$|^name$|^x$|^key$|^src$"
-)
-_LABEL_WORDS = (
-    *("label_name", "class_name", "category_name", "label", "labels", "class", "classname"),
-    *("category", "target", "diagnosis", "dx", "breed", "species", "variety", "disease", "type"),
-    *(
-        "tag",
-        "tags",
-        "y",
-        "truth",
-        "ground_truth",
-        "annotation",
-        "choice",
-        "displayname",
-        "classid",
-    ),
-    *("class_id", "label_id", "category_id", "kind", "name", "genus", "finding"),
-)
-_SPLIT_WORDS = re.compile(
-    r"(?i)(?:^|[._])(split|set|subset|usage|partition|phase|ml_?use|dataset|data_set|data set|"
-    r"sample_?type|group_set|train_?test)$"
-)
-_GROUP_WORDS = re.compile(
-    r"(?i)(?:^|[._])(group|group_?id|patient|patient_?id|patientid|lesion_?id|subject|subject_?id|"
-    r"person|person_?id|user_?id|video|video_?id|clip|clip_?id|session|session_?id|burst|"
-    r"sequence|seq_?id|specimen|specimen_?id|individual|animal_?id|object_?id|plant_?id|scene|"
-    r"scene_?id|case_?id|study_?id|site|site_?id|location|camera|camera_?id)$"
-)
-_NOT_LABELS = re.compile(
-    r"(?i)(?:^|[._])(width|height|size|bytes|url|uri|date|time|timestamp|license|author|source|"
-    r"credit|lat|lon|latitude|longitude|age|weight|md5|sha\d*|hash|index|unnamed.*|row|n)$"
-)
 
 
 @dataclass(frozen=True)
@@ -75,20 +40,6 @@ class Table:
         """Return the cells of a column."""
         place = self.columns.index(name)
         return [row[place] for row in self.rows]
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Which columns of a table mean what.
-
-    ``label`` is "" with ``one_hot``, whose columns name the classes.
-    """
-
-    file: str
-    label: str
-    one_hot: tuple[str, ...] = ()
-    split: str = ""
-    group: str = ""
 
 
 @dataclass
@@ -315,201 +266,3 @@ def _first_text(value: Any) -> str:
     if isinstance(value, dict):
         return next((str(one) for one in value.values() if isinstance(one, str)), "")
     return str(value)
-
-
-@dataclass(frozen=True)
-class Guess:
-    """What :func:`find_columns` made of a table.
-
-    Attributes:
-        columns: which columns mean what; None when no label column was found.
-        images: the image of each row, None where there is none.
-        several: how many rows carry several labels.
-    """
-
-    columns: Columns | None
-    images: tuple[ImageFile | None, ...]
-    several: int = 0
-
-
-def find_columns(
-    table: Table,
-    finder: ImageFinder,
-    *,
-    file: str = "",
-    label: str = "",
-    split: str = "",
-    group: str = "",
-) -> Guess | None:
-    """Guess which columns name the file and the class; None when none names files.
-
-    Args:
-        table: the label file.
-        finder: of the images that are there.
-        file, label, split, group: columns that a person chose; empty ones are guessed.
-    """
-    near = table.path.rpartition("/")[0]
-    near = f"{near}/" if near else ""
-    if file not in table.columns:
-        file = _file_column(table, finder, near)
-    if not file:
-        return None
-    images = tuple(finder.find(value, near) for value in table.column(file))
-    matched = [place for place, image in enumerate(images) if image is not None]
-    if not matched:
-        return None
-    split = split if split in table.columns else _split_column(table, file)
-    group = group if group in table.columns else _group_column(table, file, matched)
-    others = [name for name in table.columns if name not in (file, split)]
-    if label in table.columns:
-        return Guess(Columns(file, label, (), split, group), images, _count_several(table, label))
-    label = _label_column(table, [name for name in others if name != group], matched, images)
-    named = _label_rank(label) < len(_LABEL_WORDS) if label else False
-    one_hot = _one_hot(table, others)
-    if one_hot and not named:
-        several = sum(
-            sum(_is_one(row[table.columns.index(name)]) for name in one_hot) > 1
-            for row in table.rows
-        )
-        return Guess(Columns(file, "", one_hot, split, group), images, several)
-    if not label:
-        return Guess(None, images)
-    return Guess(Columns(file, label, (), split, group), images, _count_several(table, label))
-
-
-def label_of(table: Table, columns: Columns, row: Sequence[str]) -> str:
-    """Return the class that a row names; "" for none."""
-    if not columns.one_hot:
-        return row[table.columns.index(columns.label)].strip()
-    marked = [name for name in columns.one_hot if _is_one(row[table.columns.index(name)])]
-    return marked[0].strip() if len(marked) == 1 else ""
-
-
-def _file_column(table: Table, finder: ImageFinder, near: str) -> str:
-    step = max(1, len(table.rows) // _SAMPLE)
-    sample = table.rows[::step][:_SAMPLE]
-    best, best_score = "", 0.0
-    for place, name in enumerate(table.columns):
-        values = [row[place] for row in sample if row[place]]
-        if not values:
-            continue
-        matched = [value for value in values if finder.find(value, near) is not None]
-        if len(matched) < 2 and len(matched) < len(sample):
-            continue
-        share = len(matched) / len(sample)
-        # Values that repeat, or plain numbers under another name, are matched by accident.
-        distinct = len(set(matched)) / len(matched)
-        named = 1.0 if _FILE_WORDS.search(name) else 0.8
-        score = share * distinct * named
-        if score > best_score:
-            best, best_score = name, score
-    return best if best_score >= 0.15 else ""
-
-
-def _split_column(table: Table, file: str) -> str:
-    for name in table.columns:
-        if name == file:
-            continue
-        values = {value for value in table.column(name) if value}
-        known = {part_of_value(value) for value in values}
-        is_named = _SPLIT_WORDS.search(name) is not None
-        if 0 < len(values) <= 6 and None not in known and (is_named or len(known) > 1):
-            return name
-        if re.search(r"(?i)is_?train(ing)?$", name) and values <= {"0", "1", "True", "False"}:
-            return name
-    return ""
-
-
-def part_of_cell(name: str, value: str) -> str | None:
-    """Return the part that a cell of a split column stands for, or None."""
-    if re.search(r"(?i)is_?train(ing)?$", name):
-        return {"1": "train", "True": "train", "0": "test", "False": "test"}.get(value)
-    return part_of_value(value)
-
-
-def _group_column(table: Table, file: str, matched: Sequence[int]) -> str:
-    for name in table.columns:
-        if name == file or not _GROUP_WORDS.search(name):
-            continue
-        values = [table.rows[place][table.columns.index(name)] for place in matched]
-        num_groups = len({value for value in values if value})
-        if 2 <= num_groups < len(values):
-            return name
-    return ""
-
-
-def _label_rank(name: str) -> int:
-    lowered = name.casefold().rpartition(".")[2].replace(" ", "_").replace("-", "_")
-    if lowered in _LABEL_WORDS:
-        return _LABEL_WORDS.index(lowered)
-    for rank, word in enumerate(_LABEL_WORDS):
-        if len(word) > 3 and word in lowered:
-            return rank + 1
-    return len(_LABEL_WORDS)
-
-
-def _label_column(
-    table: Table,
-    names: Sequence[str],
-    matched: Sequence[int],
-    images: Sequence[ImageFile | None],
-) -> str:
-    best: tuple[float, str] | None = None
-    for name in names:
-        if _NOT_LABELS.search(name):
-            continue
-        place = table.columns.index(name)
-        values = [table.rows[row][place] for row in matched if table.rows[row][place]]
-        counts = Counter(values)
-        rank = _label_rank(name)
-        known = rank < len(_LABEL_WORDS)
-        if len(counts) < 2 or len(values) < 0.5 * len(matched):
-            continue
-        if len(counts) > len(values) / (1 if known and len(values) < 20 else 1.5):
-            continue
-        if any(re.fullmatch(r"-?\d+\.\d+", value) for value in counts) and not known:
-            continue
-        if sum(len(value) for value in counts) / len(counts) > 60:
-            continue
-        numbers = all(re.fullmatch(r"-?\d+(\.0+)?", value) for value in counts)
-        score = (2.0 if known else 0.0) - 0.02 * rank - (0.6 if numbers else 0.0)
-        if numbers and not known and len(counts) > 0.2 * len(values):
-            continue
-        if best is None or score > best[0]:
-            best = score, name
-    return "" if best is None else best[1]
-
-
-def _is_one(value: str) -> bool:
-    return value.strip().lower() in ("1", "1.0", "true", "yes")
-
-
-def _is_flag(value: str) -> bool:
-    return value.strip().lower() in ("", "0", "0.0", "false", "no", "1", "1.0", "true", "yes")
-
-
-def _one_hot(table: Table, names: Sequence[str]) -> tuple[str, ...]:
-    flags = [
-        name
-        for name in names
-        if all(map(_is_flag, table.column(name))) and any(map(_is_one, table.column(name)))
-    ]
-    return tuple(flags) if len(flags) >= 2 else ()
-
-
-def _count_several(table: Table, label: str) -> int:
-    """Return how many cells of a label column hold more than one label."""
-    values = table.column(label)
-    distinct = set(values)
-    several = sum(MULTI in value for value in values)
-    if several:
-        return several
-    for mark in ("|", ";", ",", " "):
-        joined = [value for value in distinct if mark in value]
-        if not joined:
-            continue
-        pieces = [[one.strip() for one in value.split(mark) if one.strip()] for value in joined]
-        alone = sum(all(one in distinct for one in own) for own in pieces)
-        if alone >= max(1, 0.5 * len(joined)):
-            return sum(mark in value for value in values)
-    return 0

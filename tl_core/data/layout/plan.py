@@ -1,115 +1,28 @@
-"""How a data folder is read, as a plan that can be shown and changed before anything is trained.
-
-A reading has a name that says all there is to it, so that it can be kept, typed and written into a
-run: ``class-folders``, ``top-folders``, ``level:2``, ``variant:color``, ``table:labels.csv``,
-``names:{class}.{n}``, ``unlabelled``. Options follow as in a web address:
-``class-folders?group=name:{group}_frame{n}&links=follow``.
-"""
+"""How a data folder is read, as a plan that can be shown and changed before anything is trained."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from urllib.parse import quote, unquote
 
-from tl_core.data.layout.folder_layout import Layout, read_folders
-from tl_core.data.layout.folder_structure import Structure, analyse, is_generic
-from tl_core.data.layout.groups import (
-    GROUPS_FILE,
-    GroupProposal,
-    apply_groups,
-    group_paths,
-    propose_groups,
-    read_groups_file,
-)
+from tl_core.data.layout.candidates import Candidate, build_layout, candidate_of, find_readings
+from tl_core.data.layout.folder_layout import Layout
+from tl_core.data.layout.groups import GroupProposal, propose_groups
 from tl_core.data.layout.label_files import ImageFinder
-from tl_core.data.layout.name_patterns import compile_pattern, guess_class_pattern
-from tl_core.data.layout.other_formats import (
-    OtherFormat,
-    box_list,
-    multi_label,
-    recognise,
-)
-from tl_core.data.layout.split_names import UNLABELLED, part_of_name
-from tl_core.data.layout.table_layout import (
-    Labels,
-    agreement,
-    find_labels,
-    read_labels,
-    split_lists,
-)
+from tl_core.data.layout.layout_name import LayoutName
+from tl_core.data.layout.other_formats import OtherFormat
 from tl_core.data.layout.tree import Tree, read_tree
-from tl_core.errors import ConfigError, DatasetError, did_you_mean
+from tl_core.errors import DatasetError
 from tl_core.files import expand
 from tl_core.progress import SILENT, Monitor
 
 LINK_ROOT = "TL_LINK_ROOT"
 """Environment variable: the folder inside which links are followed on request."""
 
-KINDS = ("class-folders", "top-folders", "level", "variant", "table", "names", "unlabelled")
-_OPTIONS = ("file", "label", "split", "group", "links")
 _MAX_LISTED = 8
-_SAFE = " /:{}*.()+,@!$-_~[]'"
-
-
-@dataclass(frozen=True)
-class LayoutName:
-    """The name of a reading in its pieces."""
-
-    kind: str
-    argument: str = ""
-    options: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def parse(cls, text: str) -> LayoutName:
-        """Read the name of a reading.
-
-        Raises:
-            ConfigError: there is no such kind of reading or option.
-
-        Example:
-            >>> LayoutName.parse("table:labels.csv?label=breed").options
-            {'label': 'breed'}
-        """
-        head, _, tail = text.strip().partition("?")
-        kind, _, argument = head.partition(":")
-        if kind not in KINDS:
-            raise ConfigError(
-                f"Expected a layout out of {', '.join(KINDS)}, received '{text}'."
-                f"{did_you_mean(kind, KINDS)}"
-            )
-        options = {}
-        for pair in filter(None, tail.split("&")):
-            key, _, value = pair.partition("=")
-            if key not in _OPTIONS:
-                raise ConfigError(
-                    f"Expected layout options out of {', '.join(_OPTIONS)}, received '{key}'."
-                    f"{did_you_mean(key, _OPTIONS)}"
-                )
-            options[key] = unquote(value)
-        if kind == "level" and not argument.isdecimal():
-            raise ConfigError(f"Expected a level such as 'level:2', received '{text}'.")
-        if kind in ("variant", "table", "names") and not argument:
-            raise ConfigError(f"Expected something after '{kind}:', received '{text}'.")
-        return cls(kind, unquote(argument), options)
-
-    def __str__(self) -> str:
-        head = f"{self.kind}:{quote(self.argument, safe=_SAFE)}" if self.argument else self.kind
-        told = "&".join(
-            f"{key}={quote(value, safe=_SAFE)}" for key, value in self.options.items() if value
-        )
-        return f"{head}?{told}" if told else head
-
-    def with_options(self, **changes: str) -> LayoutName:
-        """Return the same reading with other options; an empty value takes one away."""
-        merged = {**self.options, **changes}
-        return LayoutName(
-            self.kind, self.argument, {key: value for key, value in merged.items() if value}
-        )
 
 
 @dataclass(frozen=True)
@@ -212,32 +125,6 @@ class LayoutPlan:
         return f"{told} Other readings: {'; '.join(others)}." if others else told
 
 
-@dataclass
-class _Candidate:
-    """A reading that can be made; made only when it is asked for."""
-
-    name: LayoutName
-    build: Callable[[], Layout]
-    reasons: tuple[str, ...] = ()
-    labels: Labels | None = None
-
-    @cached_property
-    def layout(self) -> Layout:
-        layout = self.build()
-        layout.name = str(self.name)
-        return layout
-
-
-@dataclass
-class _Readings:
-    """All candidates for a tree, the default first."""
-
-    candidates: list[_Candidate]
-    is_sure: bool
-    other: OtherFormat | None
-    structure: Structure
-
-
 def plan_layout(
     data_dir: str | os.PathLike[str], layout: str | None = None, *, monitor: Monitor = SILENT
 ) -> LayoutPlan:
@@ -262,12 +149,12 @@ def plan_layout(
     name = LayoutName.parse(layout) if layout else None
     tree = _tree(root, name, monitor)
     finder = ImageFinder.of(tree.top.all_images())
-    readings = _find_readings(tree, finder)
+    readings = find_readings(tree, finder)
     candidates = readings.candidates
     if name is not None:
-        chosen = _candidate(tree, finder, name)
+        chosen = candidate_of(tree, finder, name)
         candidates = [chosen, *(one for one in candidates if str(one.name) != str(name))]
-    made = [(one, _finished(one, tree, finder)) for one in candidates]
+    made = [(one, build_layout(one, tree, finder)) for one in candidates]
     first = made[0][1] if made else Layout()
     return LayoutPlan(
         data_dir=root,
@@ -294,13 +181,13 @@ def read_layout(root: Path, monitor: Monitor = SILENT, layout: str | None = None
     tree = _tree(root, name, monitor)
     finder = ImageFinder.of(tree.top.all_images()) if _has_tables(tree) else ImageFinder()
     if name is not None:
-        return _finished(_candidate(tree, finder, name), tree, finder)
-    readings = _find_readings(tree, finder)
+        return build_layout(candidate_of(tree, finder, name), tree, finder)
+    readings = find_readings(tree, finder)
     if not readings.candidates:
         other = readings.other
         raise DatasetError(other.message if other is not None else "There are no images.")
     chosen = readings.candidates[0]
-    found = _finished(chosen, tree, finder)
+    found = build_layout(chosen, tree, finder)
     if not readings.is_sure:
         found.alternatives = tuple(str(one.name) for one in readings.candidates[1:])
     return found
@@ -317,237 +204,7 @@ def _has_tables(tree: Tree) -> bool:
     return any(folder.others for folder in tree.top.walk())
 
 
-def _find_readings(tree: Tree, finder: ImageFinder) -> _Readings:
-    """Return the readings that fit a tree, the most plausible first."""
-    structure = analyse(tree.top)
-    other = recognise(tree) if not structure.has_classes else None
-    if tree.top.num_images == 0:
-        empty = [] if other is not None else _folder_candidates(tree, finder, structure)[:1]
-        return _Readings(empty, True, other, structure)
-    folders = _folder_candidates(tree, finder, structure)
-    tables = find_labels(tree, finder)
-    usable = [one for one in tables if not one.is_multi_label and not one.is_box_list]
-    if not structure.has_classes and tables and not usable:
-        worst = tables[0]
-        other = other or (
-            box_list(worst.paths[0])
-            if worst.is_box_list
-            else multi_label(worst.paths, worst.several, worst.num_rows)
-        )
-    by_table = [_table_candidate(tree, one) for one in usable if _is_enough(one, tree)]
-    if structure.has_classes:
-        return _with_folders(tree, structure, folders, by_table, other)
-    if other is not None and not by_table:
-        return _Readings([], True, other, structure)
-    if by_table:
-        return _Readings([*by_table, *folders], True, None, structure)
-    by_name = _name_candidates(tree)
-    without = _unlabelled_candidate(tree)
-    if by_name:
-        return _Readings([*by_name, without, *folders], True, None, structure)
-    if len(structure.base.filled) > 1:
-        return _Readings([*folders, without], False, None, structure)
-    if structure.base.filled:
-        return _Readings(folders, True, None, structure)
-    return _Readings([without], True, None, structure)
-
-
-def _with_folders(
-    tree: Tree,
-    structure: Structure,
-    folders: list[_Candidate],
-    tables: list[_Candidate],
-    other: OtherFormat | None,
-) -> _Readings:
-    """Rank label files against folders that could be classes."""
-    is_sure = structure.is_sure
-    if not tables:
-        return _Readings(folders, is_sure, other, structure)
-    best = tables[0]
-    first = folders[0].layout
-    named = [name for name, paths in first.classes.items() if paths]
-    all_generic = sum(map(is_generic, named)) >= 0.9 * len(named)
-    labels = best.labels
-    agrees = agreement(labels, first) if labels is not None else 0.0
-    if labels is not None and agrees >= 0.98:
-        # The file says what the folders say. It counts when it says more: a split, more images.
-        says_more = bool(labels.columns.split) or len(labels.paths) > 1
-        given = len({file.part for file in first.files}) > 1
-        if labels.num_labelled > 1.02 * len(first.files) or (says_more and not given):
-            return _Readings([*tables, *folders], True, None, structure)
-        return _Readings([*folders, *tables], is_sure, None, structure)
-    if all_generic:
-        return _Readings([*tables, *folders], True, None, structure)
-    covers = labels is not None and labels.num_labelled >= 0.5 * len(first.files)
-    return _Readings([*folders, *tables], is_sure and not covers, None, structure)
-
-
-def _folder_candidates(tree: Tree, finder: ImageFinder, structure: Structure) -> list[_Candidate]:
-    """Return the readings by folders: levels, variants, and the folders at the top."""
-    names = [LayoutName("class-folders")]
-    names += [LayoutName("level", str(level)) for level in structure.levels if level > 1]
-    names += [LayoutName("variant", name) for name in structure.variants]
-    if structure.parts is not None:
-        names.append(LayoutName("top-folders"))
-    if structure.level > 1:
-        preferred = LayoutName("level", str(structure.level))
-    elif structure.variants:
-        preferred = LayoutName("variant", structure.variants[0])
-    else:
-        preferred = names[0]
-        if structure.parts is None and _parts_inside(tree, finder, structure):
-            preferred = LayoutName("class-folders", "", {"split": "lists"})
-            names.insert(0, preferred)
-    names.sort(key=lambda name: str(name) != str(preferred))
-    return [_folder_candidate(tree, finder, name, structure.reasons) for name in names]
-
-
-def _parts_inside(tree: Tree, finder: ImageFinder, structure: Structure) -> bool:
-    return structure.has_classes and bool(split_lists(tree, finder))
-
-
-def _folder_candidate(
-    tree: Tree, finder: ImageFinder, name: LayoutName, reasons: Sequence[str] = ()
-) -> _Candidate:
-    def build() -> Layout:
-        if name.kind == "top-folders":
-            return read_folders(tree, split=False)
-        if name.kind == "level":
-            return read_folders(tree, level=int(name.argument))
-        if name.kind == "variant":
-            return read_folders(tree, variant=name.argument)
-        layout = read_folders(tree)
-        if name.options.get("split") == "lists":
-            part_of = split_lists(tree, finder)
-            layout.set_parts(part_of)
-        return layout
-
-    told = {
-        "class-folders": ("each folder is a class", *reasons),
-        "top-folders": ("each folder at the top is a class, whatever its name",),
-        "level": (f"level {name.argument} of the folders names the class", *reasons),
-        "variant": (f"only '{name.argument}' is read", *reasons),
-    }
-    why = told[name.kind]
-    if name.options.get("split") == "lists":
-        why = (*why, "text files list which images are train, val and test")
-    return _Candidate(name, build, why)
-
-
-def _table_candidate(
-    tree: Tree, labels: Labels, options: Mapping[str, str] | None = None
-) -> _Candidate:
-    name = LayoutName("table", ",".join(labels.paths), options or {})
-    columns = labels.columns
-    told = (
-        f"column '{columns.file}' names the images and the marked column of "
-        f"{len(columns.one_hot)} the class"
-        if columns.one_hot
-        else f"column '{columns.file}' names the images and '{columns.label}' the class"
-    )
-    reasons = [told]
-    if columns.split:
-        reasons.append(f"column '{columns.split}' gives the split")
-    return _Candidate(name, lambda: read_labels(tree, labels, name.options), tuple(reasons), labels)
-
-
-def _name_candidates(tree: Tree) -> list[_Candidate]:
-    images = [image.path for image in tree.top.all_images()]
-    part_of = {name: part_of_name(name) for name in tree.top.filled}
-    train = [path for path in images if part_of.get(path.partition("/")[0]) == "train"]
-    pattern = guess_class_pattern(train or images)
-    if pattern is None:
-        return []
-    return [_name_candidate(tree, LayoutName("names", pattern))]
-
-
-def _name_candidate(tree: Tree, name: LayoutName) -> _Candidate:
-    def build() -> Layout:
-        return _read_names(tree, name)
-
-    reason = f"file names fit the pattern '{name.argument}'"
-    return _Candidate(name, build, (reason,))
-
-
-def _read_names(tree: Tree, name: LayoutName) -> Layout:
-    pattern = compile_pattern(name.argument, "class")
-    layout = Layout()
-    for image in tree.top.all_images():
-        tops = image.path.split("/")[:-1]
-        part = next((one for one in map(part_of_name, tops) if one is not None), None)
-        class_name = None if part == UNLABELLED else pattern.read(image.path, "class")
-        group = pattern.read(image.path, "group") if pattern.reads("group") else None
-        if class_name is not None:
-            layout.classes.setdefault(class_name, [])
-            layout.add(image, class_name, part, group)
-        elif part in ("test", UNLABELLED):
-            layout.unlabelled.append(image.path)
-        else:
-            layout.ignored["no_class"].append(image.path)
-    return layout.finish(tree)
-
-
-def _unlabelled_candidate(tree: Tree) -> _Candidate:
-    def build() -> Layout:
-        layout = Layout()
-        layout.unlabelled = [image.path for image in tree.top.all_images()]
-        return layout.finish(tree)
-
-    return _Candidate(
-        LayoutName("unlabelled"), build, ("neither folders nor names nor a file give classes",)
-    )
-
-
-def _candidate(tree: Tree, finder: ImageFinder, name: LayoutName) -> _Candidate:
-    """Return the reading of that name.
-
-    Raises:
-        DatasetError: it does not fit the folder.
-    """
-    if name.kind == "names":
-        compile_pattern(name.argument, "class")
-        return _name_candidate(tree, name)
-    if name.kind == "unlabelled":
-        return _unlabelled_candidate(tree)
-    if name.kind != "table":
-        return _folder_candidate(tree, finder, name, analyse(tree.top).reasons)
-    if not finder.by_path:
-        finder = ImageFinder.of(tree.top.all_images())
-    paths = [path for path in name.argument.split(",") if path]
-    found = find_labels(tree, finder, paths, name.options)
-    if not found:
-        raise DatasetError(
-            f"Expected a table in '{name.argument}' with a column of image files and one of "
-            "classes, found none. Name the columns, as in "
-            f"'table:{name.argument}?file=FILE_COLUMN&label=CLASS_COLUMN'."
-        )
-    if found[0].is_multi_label:
-        one = found[0]
-        raise DatasetError(multi_label(one.paths, one.several, one.num_rows).message)
-    candidate = _table_candidate(tree, found[0], name.options)
-    candidate.name = name
-    return candidate
-
-
-def _finished(candidate: _Candidate, tree: Tree, finder: ImageFinder) -> Layout:
-    """Return a candidate's layout with the groups that are asked for or written beside it."""
-    layout = candidate.layout
-    spec = candidate.name.options.get("group", "")
-    if spec and not spec.startswith("column:"):
-        apply_groups(layout, group_paths(layout, spec))
-    elif not spec and (groups := read_groups_file(tree, finder)):
-        apply_groups(layout, groups)
-        layout.sources = (*layout.sources, GROUPS_FILE)
-        layout.ignored["other"].remove(GROUPS_FILE)
-    return layout
-
-
-def _is_enough(labels: Labels, tree: Tree) -> bool:
-    """Whether label files say enough to be a reading: at least two classes, not a handful."""
-    return labels.num_labelled >= 2 and labels.num_labelled >= 0.1 * tree.top.num_images
-
-
-def _column_groups(made: Iterable[tuple[_Candidate, Layout]]) -> GroupProposal | None:
+def _column_groups(made: Iterable[tuple[Candidate, Layout]]) -> GroupProposal | None:
     for candidate, layout in list(made)[:1]:
         labels = candidate.labels
         if labels is None or not labels.columns.group or any(file.group for file in layout.files):
@@ -563,7 +220,7 @@ def _column_groups(made: Iterable[tuple[_Candidate, Layout]]) -> GroupProposal |
     return None
 
 
-def _reading(candidate: _Candidate, layout: Layout) -> Reading:
+def _reading(candidate: Candidate, layout: Layout) -> Reading:
     counts = Counter(file.class_name for file in layout.files)
     parts = Counter(file.part or "train" for file in layout.files)
     is_split = len({file.part for file in layout.files}) > 1

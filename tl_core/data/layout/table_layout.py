@@ -10,18 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tl_core.data.layout.folder_layout import Layout
-from tl_core.data.layout.label_files import (
-    Columns,
-    Guess,
-    ImageFinder,
-    Table,
-    find_columns,
-    is_table_name,
-    label_of,
-    part_of_cell,
-    read_table,
-)
+from tl_core.data.layout.label_files import ImageFinder, Table, is_table_name, read_table
 from tl_core.data.layout.split_names import UNLABELLED, part_of_name, part_of_value
+from tl_core.data.layout.table_columns import Columns, Guess, find_columns, label_of, part_of_cell
 from tl_core.data.layout.tree import Folder, ImageFile, Tree
 
 _MAX_TABLES = 40

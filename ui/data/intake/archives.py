@@ -12,8 +12,8 @@ from tl_core.data.ingest.archive import (
     ArchiveSource,
     extract_archives,
     look_into,
-    propose_class,
 )
+from tl_core.data.ingest.archive_entries import propose_class
 from tl_core.data.ingest.name_encoding import ENCODING_TITLES
 from tl_core.data.ingest.uploads import add_archives
 from tl_core.errors import TLError
