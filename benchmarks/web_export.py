@@ -71,7 +71,9 @@ def main() -> None:
         photos = make_photos(find_images([options.photos_dir]), root / "photos", options.photos)
         with serve(root) as url, open_chromium() as browser:
             for format_name in options.formats:
-                site = export_run(options.run, format_name, root / format_name).folder
+                site = export_run(
+                    options.run, format_name, root / format_name, with_examples=True
+                ).folder
                 row = {"format": format_name, **size(site)}
                 row |= openings(browser, f"{url}{format_name}/")
                 row |= camera(browser, f"{url}{format_name}/")

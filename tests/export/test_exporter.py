@@ -41,7 +41,7 @@ def export(run, name, out, **options):
 def converted(monkeypatch, litert):
     """Let exports have the converted file of another export, to save the conversion."""
 
-    def copy(run, row, folder, *_):
+    def copy(run, row, folder, *_, **__):
         shutil.copy(litert.folder / "model.tflite", folder)
 
     monkeypatch.setattr(exporter, "write_in_child", copy)
@@ -207,6 +207,11 @@ def test_a_missing_package_is_named_with_the_command_that_brings_it(run, tmp_pat
 def test_an_unknown_format_has_a_hint(run, tmp_path):
     with pytest.raises(ConfigError, match="Did you mean 'litert'"):
         export(run, "liter", tmp_path / "out")
+
+
+def test_examples_are_refused_where_there_is_no_place_for_them(run, tmp_path):
+    with pytest.raises(ConfigError, match=r"examples with one of web, web-int8.*received 'litert'"):
+        export(run, "litert", tmp_path / "out", with_examples=True)
 
 
 def test_a_run_in_training_is_refused(tmp_path):

@@ -5,10 +5,11 @@ from app_helpers import ROOT, assert_sound, finished_run, open_page, texts
 
 from tl_core.export import formats, run_exports
 from tl_core.export.formats import FORMATS
-from tl_core.export.model_info import ModelInfo, write_model_info
+from tl_core.export.model_info import ModelInfo, read_model_info, write_model_info
+from tl_core.export.web import runtime
 from tl_core.files import write_json, write_text
 from tl_core.jobs.queue import JobQueue
-from ui.share.formats import NOT_OFFERED, download_name, figures
+from ui.share.formats import NO_PHOTOS, NOT_OFFERED, download_name, figures
 from ui.shell.sidebar import PAGES
 
 SHARE = "pages/5_Share.py"
@@ -67,6 +68,45 @@ def test_an_export_is_asked_for_followed_and_stopped(run, workspace):
     at.button(key="stop_export_litert").click().run()
     assert JobQueue(workspace).jobs() == []
     assert at.button(key="export_litert").label == "Export"
+
+
+def test_photos_go_into_a_page_only_when_asked_for(run, workspace):
+    at = open_page(SHARE)
+    assert {box.key for box in at.checkbox} == {"examples_web", "examples_web-int8"}
+    assert not at.checkbox(key="examples_web").value
+    at.button(key="export_web-int8").click().run()
+    at.checkbox(key="examples_web").check().run()
+    at.button(key="export_web").click().run()
+    assert_sound(at)
+    asked = {
+        job.payload["format"]: job.payload.get("examples") for job in JobQueue(workspace).jobs()
+    }
+    assert asked == {"web-int8": None, "web": True}
+    at.button(key="stop_export_web").click().run()
+    assert [job.payload["format"] for job in JobQueue(workspace).jobs()] == ["web-int8"]
+
+
+def test_a_page_says_whether_it_holds_photos(run):
+    make_export(run, "web")
+    assert NO_PHOTOS in figures(run_exports.find_export(run, "web"))
+    examples = run_exports.export_folder(run, "web") / "examples"
+    examples.mkdir()
+    for number in range(2):
+        write_text(examples / f"{number}.jpg", "photo")
+    write_model_info(examples.parent, read_model_info(examples.parent))
+    line = figures(run_exports.find_export(run, "web"))
+    assert "2 test photos inside" in line
+    assert NO_PHOTOS not in line
+
+
+def test_a_page_that_will_load_its_runtime_from_elsewhere_says_so(run, monkeypatch):
+    told = "load its runtime (9 MB) from cdn.jsdelivr.net"
+    monkeypatch.setattr(runtime.shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert told not in texts(open_page(SHARE))
+    monkeypatch.setattr(runtime.shutil, "which", lambda name: None)
+    assert texts(open_page(SHARE)).count(told) == 2  # of both pages
+    monkeypatch.setattr(runtime, "cached_runtime", lambda cache_dir: {"core.js": b""})
+    assert told not in texts(open_page(SHARE))
 
 
 def test_a_finished_export_can_be_downloaded_and_shows_its_card(run):

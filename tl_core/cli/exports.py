@@ -28,6 +28,13 @@ def export(
         list[str] | None,
         typer.Option("--format", metavar="NAME", help="See: formats. Repeatable.  [litert]"),
     ] = None,
+    with_examples: Annotated[
+        bool,
+        typer.Option(
+            "--with-examples",
+            help="Put test photos into a page for visitors to try; they are public with it.",
+        ),
+    ] = False,
     workspace: WorkspaceDir = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -51,6 +58,7 @@ def export(
                     run_dir,
                     name,
                     out if len(names) == 1 else out / name,
+                    with_examples=with_examples,
                     cache_dir=cache_dir,
                     **monitor.callbacks,
                 )

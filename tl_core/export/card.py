@@ -36,8 +36,7 @@ serves it, in any sub-path.
 - GitHub Pages: put the folder into a repository and switch Pages on for its branch.
 - Netlify: drop the folder on <https://app.netlify.com/drop>.
 
-The camera and offline use need https, or localhost. The photos in `examples/` are of the test part
-and public wherever the page is."""
+The camera and offline use need https, or localhost."""
 
 
 def model_card(run: Run, row: Format, info: ModelInfo, parity: dict[str, Any] | None) -> str:

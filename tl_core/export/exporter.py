@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from tl_core.data.dataset import DatasetIndex
-from tl_core.errors import DatasetError, ExportError
+from tl_core.errors import ConfigError, DatasetError, ExportError
 from tl_core.evaluation.evaluate import evaluate_run
 from tl_core.export.card import CARD_FILE, model_card
-from tl_core.export.formats import Format, get_format
+from tl_core.export.formats import FORMATS, Format, get_format
 from tl_core.export.model_info import (
     ModelInfo,
     describe_run,
@@ -66,6 +66,7 @@ def export_run(
     format_name: str,
     out_dir: str | os.PathLike[str],
     *,
+    with_examples: bool = False,
     cache_dir: Path | None = None,
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
@@ -80,6 +81,8 @@ def export_run(
         run_dir: a run with weights that is not being trained.
         format_name: a name from :data:`~tl_core.export.formats.FORMATS`.
         out_dir: a folder that does not exist yet, or is empty.
+        with_examples: put photos of the test part into the export for visitors to try. They are
+            then public wherever it is published.
         cache_dir: where scans, features and converted backbones are kept; by default the default
             workspace's.
         on_progress: called with the progress of the scan, the features, and the stages
@@ -87,7 +90,7 @@ def export_run(
         should_stop: asked meanwhile.
 
     Raises:
-        ConfigError: there is no such format.
+        ConfigError: there is no such format, or it has no place for examples.
         ExportError: a package is missing, the conversion failed, or the result does not agree.
         RunError: there is no such run, or it has no weights.
         TakenError: ``out_dir`` holds something.
@@ -108,6 +111,9 @@ def export_run(
             f"{row.title} needs {', '.join(row.missing)}, which is not installed. "
             f"Install it with: {row.install_command}"
         )
+    if with_examples and not row.has_examples:
+        known = ", ".join(one.name for one in FORMATS.values() if one.has_examples)
+        raise ConfigError(f"Expected examples with one of {known}, received '{row.name}'.")
     run = load_run(Path(run_dir))
     if run.is_active:
         raise ExportError(
@@ -121,7 +127,7 @@ def export_run(
     info = describe_run(run, metrics, row.input_dtype)
     with new_folder(out) as folder:
         write_model_info(folder, info)
-        write_in_child(run, row, folder, cache_dir, monitor)
+        write_in_child(run, row, folder, cache_dir, monitor, with_examples=with_examples)
         parity = None
         if row.open_code is not None:
             write_predict_script(folder, row.open_code, row.requirements)

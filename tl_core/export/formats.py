@@ -36,6 +36,7 @@ class Format:
             :mod:`tl_core.export.predict_script`. None for formats without a ``predict.py``, which
             then are not compared with the app either.
         precision: of the weights.
+        has_examples: whether photos of the test part can go along, for visitors to try.
         is_page: whether it is a web page to publish rather than a model to open in a program.
         input_dtype: what its model takes.
     """
@@ -51,6 +52,7 @@ class Format:
     extra: str = ""
     open_code: str | None = None
     precision: Precision = "float32"
+    has_examples: bool = False
     is_page: bool = False
     input_dtype: InputType = "uint8"
 
@@ -166,6 +168,7 @@ _ROWS = (
         runtime="any current browser",
         write=write_web,
         precision="float16",
+        has_examples=True,
         is_page=True,
     ),
     Format(
@@ -176,6 +179,7 @@ _ROWS = (
         runtime="any current browser",
         write=write_web_int8,
         precision="int8",
+        has_examples=True,
         is_page=True,
     ),
 )

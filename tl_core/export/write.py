@@ -1,10 +1,10 @@
 """Write one format's model files in a process of its own.
 
-    python -m tl_core.export.write RUN_DIR FORMAT FOLDER CACHE_DIR
+    python -m tl_core.export.write RUN_DIR FORMAT FOLDER CACHE_DIR EXAMPLES
 
-``FOLDER`` holds the ``model.json`` to be. TensorFlow's memory comes back when the process ends, and
-a stop ends it at once. An error meant for the user comes back as one line of JSON on standard
-output.
+``FOLDER`` holds the ``model.json`` to be, ``EXAMPLES`` is ``with-examples`` or ``no-examples``.
+TensorFlow's memory comes back when the process ends, and a stop ends it at once. An error meant for
+the user comes back as one line of JSON on standard output.
 """
 
 from __future__ import annotations
@@ -28,10 +28,17 @@ from tl_core.progress import SILENT, Monitor
 from tl_core.runs.store import Run, load_run
 
 STAGE = "export"
+_EXAMPLES = {False: "no-examples", True: "with-examples"}
 
 
 def write_in_child(
-    run: Run, row: Format, folder: Path, cache_dir: Path, monitor: Monitor = SILENT
+    run: Run,
+    row: Format,
+    folder: Path,
+    cache_dir: Path,
+    monitor: Monitor = SILENT,
+    *,
+    with_examples: bool = False,
 ) -> None:
     """Have a child process write a format's model files into ``folder``.
 
@@ -43,7 +50,12 @@ def write_in_child(
     # Nothing is computed that a GPU would be woken for.
     environment = child_environment(CUDA_VISIBLE_DEVICES="-1", TF_CPP_MIN_LOG_LEVEL="3")
     command = module_command(
-        "tl_core.export.write", str(run.run_dir), row.name, str(folder), str(cache_dir)
+        "tl_core.export.write",
+        str(run.run_dir),
+        row.name,
+        str(folder),
+        str(cache_dir),
+        _EXAMPLES[with_examples],
     )
     ended = run_watched(command, stage.look, environment=environment)
     if ended.returncode != 0:
@@ -58,13 +70,14 @@ def write_in_child(
 
 def main(arguments: list[str]) -> int:
     """Write one format; see the module's docstring."""
-    run_dir, name, folder, cache_dir = arguments
+    run_dir, name, folder, cache_dir, examples = arguments
     try:
         writing = Writing(
             run=load_run(Path(run_dir)),
             info=read_model_info(Path(folder)),
             folder=Path(folder),
             cache_dir=Path(cache_dir),
+            with_examples=examples == _EXAMPLES[True],
         )
         get_format(name).write(writing)
     except errors.TLError as error:

@@ -56,12 +56,14 @@ class Writing:
         info: the content of ``model.json`` to be, still without files.
         folder: an empty folder that only this export uses.
         cache_dir: the folder of what can be computed again.
+        with_examples: whether photos of the test part go along, for visitors to try.
     """
 
     run: Run
     info: ModelInfo
     folder: Path
     cache_dir: Path
+    with_examples: bool = False
 
     @cached_property
     def model(self) -> keras.Model:

@@ -50,6 +50,7 @@ TRAIN, FEATURES, EXPLORE, CURVE = "train", "features", "explore", "curve"
 EVALUATE, MEASURE_SPEED = "evaluate", "measure_speed"
 FIND_LR = "find_lr"
 EXPORT = "export"
+EXAMPLES = "examples"  # of an export: whether test photos go along
 SWEEP = "sweep"
 """The kind of search jobs, also the key of the search in their payload."""
 
@@ -198,6 +199,7 @@ def run_export(context: JobContext) -> None:
             run.run_dir,
             name,
             run_exports.export_folder(run, name),
+            with_examples=bool(context.job.payload.get(EXAMPLES)),
             cache_dir=context.workspace.cache_dir,
             **context.monitor.callbacks,
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from typing import NoReturn
+from urllib.parse import urlsplit
 
 import streamlit as st
 
@@ -10,16 +12,24 @@ from tl_core.export import run_exports
 from tl_core.export.card import CARD_FILE
 from tl_core.export.exporter import Export, zip_export
 from tl_core.export.formats import FORMATS, Format
+from tl_core.export.web.folder import EXAMPLES_DIR
+from tl_core.export.web.runtime import CDN, why_from_cdn
 from tl_core.jobs import export as export_jobs
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
 from ui.share.web_page import page_address
 from ui.shared.errors import guarded
 from ui.shared.progress import draw_bar
-from ui.shared.words import plain
+from ui.shared.words import number_of, plain
 
 POLL_SECONDS = 0.7
 NOT_OFFERED = "Not offered."
+EXAMPLES_LABEL = "Put test photos into it, for visitors to try"
+NO_PHOTOS = "none of your photos inside"
+FROM_CDN = (
+    "The page will load its runtime (9 MB) from {host} instead of carrying it, because {reason}. "
+    "Photos stay on the visitor's device all the same."
+)
 
 
 def draw_formats(workspace: Workspace, run: Run) -> None:
@@ -36,6 +46,7 @@ def _draw_format(workspace: Workspace, run: Run, row: Format) -> None:
     export = run_exports.find_export(run, row.name)
     if export is not None:
         st.caption(figures(export))
+        _draw_options(workspace, row)
         with action:
             _draw_downloads(workspace, run, export)
         _draw_card(export)
@@ -48,6 +59,7 @@ def _draw_format(workspace: Workspace, run: Run, row: Format) -> None:
         failure = run_exports.export_failure(run, row.name)
         if failure:
             st.warning(f"{NOT_OFFERED} {plain(failure)}", icon=":material/warning:")
+        _draw_options(workspace, row)
         with action:
             _draw_start(workspace, run, row, "Try again" if failure else "Export")
 
@@ -56,6 +68,9 @@ def figures(export: Export) -> str:
     """Return in one line how large an export is and how near it comes to the app."""
     size = sum(one.bytes for one in export.info.files.values())
     facts = [f"{size / 1e6:,.1f} MB"]
+    if export.format.has_examples:
+        count = sum(name.startswith(f"{EXAMPLES_DIR}/") for name in export.info.files)
+        facts.append(f"{number_of(count, 'test photo')} inside" if count else NO_PHOTOS)
     if export.format.is_page:
         facts.append("opens in a browser, so it is not compared with the app here")
     if (parity := export.parity) is not None:
@@ -82,8 +97,7 @@ def download_name(run: Run, row: Format) -> str:
 
 def _draw_start(workspace: Workspace, run: Run, row: Format, label: str) -> None:
     if st.button(label, key=f"export_{row.name}", icon=":material/ios_share:", width="stretch"):
-        export_jobs.request_export(workspace, run, row.name)
-        st.rerun()
+        _request(workspace, run, row)
 
 
 def _draw_downloads(workspace: Workspace, run: Run, export: Export) -> None:
@@ -104,8 +118,26 @@ def _draw_downloads(workspace: Workspace, run: Run, export: Export) -> None:
     if st.button(
         "Export again", key=f"export_{row.name}", icon=":material/refresh:", width="stretch"
     ):
-        export_jobs.request_export(workspace, run, row.name)
-        st.rerun()
+        _request(workspace, run, row)
+
+
+def _draw_options(workspace: Workspace, row: Format) -> None:
+    """Draw what can be chosen about an export, and what is to be known before it is written."""
+    if row.has_examples:
+        st.checkbox(
+            EXAMPLES_LABEL,
+            key=f"examples_{row.name}",
+            persist_state="session",
+            help="Whoever sees the page sees these photos too. Without them visitors bring theirs.",
+        )
+    if row.is_page and (reason := why_from_cdn(workspace.cache_dir)):
+        st.caption(f":material/info: {FROM_CDN.format(reason=reason, host=urlsplit(CDN).netloc)}")
+
+
+def _request(workspace: Workspace, run: Run, row: Format) -> NoReturn:
+    with_examples = row.has_examples and bool(st.session_state.get(f"examples_{row.name}"))
+    export_jobs.request_export(workspace, run, row.name, with_examples=with_examples)
+    st.rerun()
 
 
 def _draw_card(export: Export) -> None:

@@ -31,7 +31,8 @@ def site(run, tmp_path_factory):
     info = describe_run(run).model_copy(update={"name": HOSTILE})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(web_folder, "fetch_runtime", lambda cache_dir: "npm is not installed")
-        write_web(Writing(run, info, folder, run.workspace.cache_dir), "float32", num_examples=4)
+        writing = Writing(run, info, folder, run.workspace.cache_dir, with_examples=True)
+        write_web(writing, "float32")
     write_model_info(folder, info)
     return folder
 
@@ -107,12 +108,19 @@ def test_the_head_and_the_known_photos_are_those_of_the_run(site, run):
     assert [player["known"][key] for key in ("count", "dim")] == list(known.anchors.shape)
 
 
+def test_no_photo_goes_into_a_page_unless_it_is_wanted(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(web_folder, "fetch_runtime", lambda cache_dir: "npm is not installed")
+    write_web(Writing(run, describe_run(run), tmp_path, run.workspace.cache_dir))
+    assert read(tmp_path, "player.json")["examples"] == []
+    assert not (tmp_path / "examples").exists()
+
+
 def test_examples_are_test_photos_of_every_class_without_metadata(site, run):
     examples = read(site, "player.json")["examples"]
     assert [one["name"] for one in examples][:3] == [
         f"Example of {n}" for n in ("cat", "dog", "fox")
     ]
-    assert len(examples) == 4
+    assert len(examples) == 6
     for one in examples:
         with Image.open(site / one["url"]) as image:
             assert image.format == "JPEG"

@@ -33,7 +33,8 @@ def host(run, tmp_path_factory):
         pytest.skip(f"The page has no runtime: {reason}.")
     root = tmp_path_factory.mktemp("host")
     (root / "some").mkdir()
-    export_run(run.run_dir, "web", root / "some" / "where", cache_dir=run.workspace.cache_dir)
+    out, cache_dir = root / "some" / "where", run.workspace.cache_dir
+    export_run(run.run_dir, "web", out, with_examples=True, cache_dir=cache_dir)
     return root
 
 

@@ -43,6 +43,7 @@ PLAYER_SCHEMA = 1
 HEAD_FILE = "head.bin"
 KNOWN_FILE = "known.bin"
 PAGE_FILES = ("index.html", "player", PLAYER_FILE, LITERT_FILE)
+EXAMPLES_DIR = "examples"
 NUM_EXAMPLES = 6
 MAX_HEAD_BYTES = 4 * 2**20
 """A larger head travels only inside the model: the page then offers no heat map."""
@@ -73,16 +74,12 @@ class PageFile:
         return {"url": self.url, "bytes": self.bytes, **checked, **more}
 
 
-def write_web(
-    writing: Writing, precision: Precision = "float16", num_examples: int = NUM_EXAMPLES
-) -> None:
+def write_web(writing: Writing, precision: Precision = "float16") -> None:
     """Write the page of a run, without its ``model.json``.
 
     Args:
         writing: the run and the empty folder.
         precision: of the network's weights.
-        num_examples: how many test photos go into the page for visitors to try; they are then
-            public wherever the page is. 0 leaves them out.
     """
     folder, run = writing.folder, writing.run
     is_local = not fetch_runtime(writing.cache_dir)
@@ -99,7 +96,7 @@ def write_web(
         "pooling": run.config.pooling,
         "head": _write_head(folder, head),
         "known": _write_known(folder, reliability.detector),
-        "examples": _write_examples(writing, num_examples),
+        "examples": _write_examples(writing),
         "card": make_card(run, writing.info, precision, hosts),
     }
     write_json(folder / PLAYER_FILE, player)
@@ -172,21 +169,21 @@ def quantize_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return quantized, scales.astype(np.float32)
 
 
-def _write_examples(writing: Writing, count: int) -> list[dict[str, str]]:
-    """Write photos of the test part, one class after the other; none where they are gone."""
-    if count < 1:
+def _write_examples(writing: Writing) -> list[dict[str, str]]:
+    """Write photos of the test part, one class after the other, if they are wanted and there."""
+    if not writing.with_examples:
         return []
-    target = writing.folder / "examples"
+    target = writing.folder / EXAMPLES_DIR
     target.mkdir()
     examples = []
     try:
-        photos = _test_photos(writing.run, writing.cache_dir, count)
+        photos = _test_photos(writing.run, writing.cache_dir, NUM_EXAMPLES)
     except TLError:
         photos = []  # the data is gone: the page works without
     for number, (class_name, content) in enumerate(photos, start=1):
         path = target / f"{number}.jpg"
         path.write_bytes(content)
-        examples.append({"url": f"examples/{path.name}", "name": f"Example of {class_name}"})
+        examples.append({"url": f"{EXAMPLES_DIR}/{path.name}", "name": f"Example of {class_name}"})
     if not examples:
         target.rmdir()
     return examples

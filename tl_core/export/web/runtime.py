@@ -30,6 +30,8 @@ https://www.apache.org/licenses/LICENSE-2.0
 Source: https://github.com/google-ai-edge/LiteRT
 """
 
+NO_NPM = "npm is not installed"
+
 _CACHE_DIR = "litert-web"
 _NPM_SECONDS = 300
 
@@ -102,10 +104,20 @@ def fetch_runtime(cache_dir: Path) -> str:
         return ""
     npm = shutil.which("npm")
     if npm is None:
-        return "npm is not installed"
+        return NO_NPM
     with tempfile.TemporaryDirectory() as temporary:
         reason = _npm_pack(npm, Path(temporary))
         return reason or _unpack(Path(temporary), runtime_dir(cache_dir))
+
+
+def why_from_cdn(cache_dir: Path) -> str:
+    """Return why a page that is written now would load its runtime from the CDN; empty if not.
+
+    Without a connection ``npm`` fails as well, which shows only when it is asked.
+    """
+    if shutil.which("npm") is None and cached_runtime(cache_dir) is None:
+        return NO_NPM
+    return ""
 
 
 def cached_runtime(cache_dir: Path) -> dict[str, bytes] | None:
