@@ -30,9 +30,12 @@ with bootstrap("Data") as studio:
         "Data", "The photos of each class, problems found in them, and how training will use them."
     )
     st.session_state[session_keys.SEEN_DATA] = True
+    left = st.session_state.get(session_keys.DATA_PART, PARTS[0])  # outlives another page
+    st.session_state.setdefault(session_keys.DATA_TABS, left)
     pictures, findings, on_map, split, augmentation, add = st.tabs(
         PARTS, key=session_keys.DATA_TABS, on_change="rerun"
     )
+    st.session_state[session_keys.DATA_PART] = st.session_state[session_keys.DATA_TABS]
     if add.open:
         with add:
             draw_intake(studio)

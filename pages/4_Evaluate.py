@@ -13,6 +13,7 @@ from ui.evaluate.source import choose_source
 from ui.evaluate.summary import draw_summary
 from ui.runs.evaluations import (
     CONFUSION_TAB,
+    ELSEWHERE,
     FOLDER_TAB,
     MISTAKES_TAB,
     SUMMARY_TAB,
@@ -27,11 +28,11 @@ from ui.shared.words import NO_MODEL, plain
 from ui.shell.page import bootstrap
 
 SECTIONS = {
+    FOLDER_TAB: draw_other_folder,  # of another folder's photos only
     SUMMARY_TAB: draw_summary,
     CONFUSION_TAB: draw_confusion,
     MISTAKES_TAB: draw_mistakes,
     TRUST_TAB: draw_reliability,
-    FOLDER_TAB: draw_other_folder,
 }
 
 with bootstrap("Evaluate") as studio:
@@ -50,7 +51,10 @@ with bootstrap("Evaluate") as studio:
         )
         st.stop()
     run, source = choose_source(studio, runs)
-    st.session_state[TABS] = st.session_state.get(TABS, SUMMARY_TAB)  # outlives a run without tabs
+    is_other = source is None or source.part == ELSEWHERE
+    sections = {name: draw for name, draw in SECTIONS.items() if name != FOLDER_TAB or is_other}
+    wanted = st.session_state.get(TABS)  # outlives a run of the page without tabs
+    st.session_state[TABS] = wanted if wanted in sections else SUMMARY_TAB
     if source is None:
         st.caption(f"Its class folders need the names {', '.join(map(plain, run.class_names))}.")
         st.stop()
@@ -60,8 +64,8 @@ with bootstrap("Evaluate") as studio:
     with action:
         draw_downloads(view)
     draw_refusal()
-    tabs = st.tabs(list(SECTIONS), key=TABS, on_change="rerun")
-    for tab, draw in zip(tabs, SECTIONS.values(), strict=True):
+    tabs = st.tabs(list(sections), key=TABS, on_change="rerun")
+    for tab, draw in zip(tabs, sections.values(), strict=True):
         if tab.open:
             with tab:
                 draw(view)

@@ -21,8 +21,9 @@ from tl_core.data.dataset import scan_dataset
 from tl_core.features.spec import FeatureSpec
 from tl_core.files import read_json, write_json
 from tl_core.jobs.queue import JobQueue
-from ui.data.findings import ALL_CLEAR, FILES_CLEAR, LABELS, NOT_CHECKED
+from ui.data.findings import ALL_CLEAR, FILES_CLEAR
 from ui.datasets.dataset_view import ensure_audit
+from ui.datasets.finding_items import LABELS, NOT_CHECKED
 
 FINDINGS = {"data_tabs": "Findings"}
 

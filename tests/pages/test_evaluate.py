@@ -35,7 +35,7 @@ from ui.evaluate.other_folder import shift_words
 from ui.evaluate.reliability import reliability_words
 from ui.evaluate.summary import class_table, curve_points
 from ui.runs import before_after, evaluations, retraining
-from ui.runs.evaluations import CELL, PHOTO
+from ui.runs.evaluations import CELL, FOLDER_TAB, PHOTO
 from ui.shared.words import NO_MODEL
 
 EVALUATE = "pages/4_Evaluate.py"
@@ -115,11 +115,11 @@ def test_each_class_has_its_figures_in_percent():
     np.testing.assert_allclose(table["F1"], [200 / 3, 80])
 
 
-def test_a_precision_curve_has_one_point_for_each_recall():
+def test_a_precision_curve_begins_at_no_recall_and_has_one_point_for_each_further_one():
     points = curve_points(by_hand(ONE_WRONG), "precision_recall")
     dog = points[points["class"] == "dog"]
-    assert dog["x"].tolist() == [0.5, 1.0]
-    np.testing.assert_allclose(dog["y"], [1 / 2, 2 / 3])
+    assert dog["x"].tolist() == [0.0, 0.5, 1.0]
+    np.testing.assert_allclose(dog["y"], [1 / 2, 1 / 2, 2 / 3])
 
 
 def test_the_same_evaluation_is_not_computed_twice(run, asked):
@@ -292,9 +292,12 @@ def test_the_calibration_is_told_before_and_after():
         calibration=Calibration(temperature=2.0, num_images=50),
     )
     # Before: three right at 0.8, 0.8 and 0.6, one wrong at 0.9. After: all 0.5, two right.
-    assert reliability_words(scaled) == (
+    told = reliability_words(scaled)
+    assert told.startswith(
         "Calibration error 42.5 points before temperature scaling, **0.0** after."
     )
+    # Of 4 fair coins the share of heads is 3/16 from a half on average; the draws give 0.1575.
+    assert told.endswith("Perfect probabilities would show about 15.8 on 4 photos, by chance.")
 
 
 def known_images():
@@ -334,14 +337,14 @@ def test_trust_of_a_run_that_knows_no_photos_says_so(run, asked):
 
 def test_another_folder_is_asked_for_and_then_compared(workspace, run, asked, make_dataset):
     folder = make_dataset({"cat": 2, "dog": 2}, workspace.datasets_dir / "elsewhere")
-    at = open_tab("Another folder")
-    assert_sound(at)
-    at.button(key="ask_for_folder").click().run()
+    at = open_page(EVALUATE)
+    assert [tab.label for tab in at.tabs] == ["Summary", "Confusion", "Mistakes", "Trust"]
+    at.button_group(key="evaluate_part").set_value("elsewhere").run()
     assert "need the names cat, dog" in texts(at)
     at.selectbox(key="evaluate_folder").set_value("elsewhere").run()
     assert_sound(at)
     assert asked == [(None, "test"), (folder, "test")]
-    assert at.session_state["evaluate_tabs"] == "Another folder"
+    assert at.session_state["evaluate_tabs"] == FOLDER_TAB
     assert "25.0 points worse than on its own test photos; the intervals overlap" in texts(at)
 
 
@@ -359,7 +362,7 @@ def test_a_run_whose_own_photos_are_gone_still_shows_another_folder(
     monkeypatch.setattr(handlers, "evaluate_run", evaluate)
     work_at_once(monkeypatch, "evaluate")
     session = {"evaluate_part": "elsewhere", "evaluate_folder": "elsewhere"}
-    at = open_tab("Another folder", **session)
+    at = open_tab(FOLDER_TAB, **session)
     assert_sound(at)
     assert "not available to compare with. The photos are gone" in texts(at)
 
@@ -377,7 +380,7 @@ def test_photos_of_the_folder_that_were_trained_on_are_counted(
     monkeypatch.setattr(handlers, "evaluate_run", evaluate)
     work_at_once(monkeypatch, "evaluate")
     session = {"evaluate_part": "elsewhere", "evaluate_folder": "elsewhere"}
-    at = open_tab("Another folder", **session)
+    at = open_tab(FOLDER_TAB, **session)
     assert_sound(at)
     assert at.info[0].value.startswith("1 of 5 photos left out: this run was trained on it")
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from app_helpers import (
+    DATA,
     assert_sound,
     finished_run,
     open_page,
@@ -15,6 +16,7 @@ from streamlit.runtime import RuntimeState
 
 from tl_core.analysis.overview import look
 from tl_core.config.training import TrainConfig
+from tl_core.data.curation.store import Decision, edit_decisions
 from tl_core.data.dataset import scan_dataset
 from tl_core.errors import DatasetError
 from tl_core.jobs import training as training_jobs
@@ -33,10 +35,18 @@ def test_home_shows_the_sample_set_and_one_next_step(workspace, dataset):
     assert at.button(key="next_step").label == "Look at the pictures"
 
 
-def test_home_tells_in_one_line_what_a_look_at_the_data_found(workspace, dataset):
+def test_home_names_the_findings_that_the_data_page_has_open(workspace, dataset):
     (dataset / "cat" / "broken.png").write_bytes(b"no image")
     look(scan_dataset(dataset), workspace.cache_dir)
-    assert "Found: 1 unreadable file" in texts(open_page())
+    # The two others: classes too small to be judged, and tiny photos.
+    assert "**3 findings** to look at" in texts(open_page(DATA, data_tabs="Findings"))
+    home = texts(open_page())
+    named = "3 findings to look at: files that cannot be read, tiny photos, 1 more. Labels and odd"
+    assert named in home
+    kept = Decision("cat/broken.png", "", "keep", None, "unreadable")
+    edit_decisions(workspace, dataset, lambda before: before.decide("", [kept]))
+    told = "2 findings to look at: tiny photos, 1 more. Labels and odd photos: not checked yet."
+    assert told in texts(open_page())
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from app_helpers import TRAIN, assert_sound, finished_run, open_page, texts, unescaped, work_at_once
 
+from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import scan_dataset
 from tl_core.data.split import split_dataset, write_split
 from tl_core.evaluation.report import Evaluation
@@ -15,9 +16,11 @@ from tl_core.files import write_json
 from tl_core.head.model import METADATA_KEY, save_weights
 from tl_core.jobs.queue import JobQueue
 from tl_core.runs.files import METRICS_FILE, SPLIT_FILE, WEIGHTS_FILE, end_run
-from tl_core.runs.store import annotate_run, archive_run, list_runs
+from tl_core.runs.store import annotate_run, archive_run, create_run, list_runs
 from tl_core.training.checkpoints import Checkpoint, EpochResult
 from ui.runs import paired_test
+from ui.runs.evaluations import FOLDER_TAB
+from ui.runs.start import with_note
 from ui.train.compare import NEEDS_TWO
 
 WEIGHTS = {"predictions/kernel": np.zeros((4, 2), np.float32)}
@@ -188,10 +191,31 @@ def test_a_run_leads_to_its_evaluation(workspace, dataset):
 
 def test_a_run_is_evaluated_on_its_own_photos_whatever_was_evaluated_before(workspace, dataset):
     finished_run(workspace, dataset)
-    at = open_page(TRAIN, evaluate_part="elsewhere", evaluate_tabs="Another folder")
+    at = open_page(TRAIN, evaluate_part="elsewhere", evaluate_tabs=FOLDER_TAB)
     at.button(key="go_evaluate").click().run()
     assert at.session_state["evaluate_part"] == "test"
     assert at.session_state["evaluate_tabs"] == "Summary"
+
+
+@pytest.mark.parametrize(
+    ("name", "noted"),
+    [
+        ("256", "256, corrected"),
+        ("256, corrected", "256, corrected 2"),
+        ("256, corrected 2", "256, corrected 3"),
+        ("256, corrected, fine-tuned", "256, corrected, fine-tuned, corrected"),
+    ],
+)
+def test_a_note_that_a_name_has_is_counted(name, noted):
+    assert with_note(name, "corrected") == noted
+
+
+def test_a_run_that_waits_leaves_its_figures_empty_in_the_table(workspace, dataset):
+    create_run(workspace.runs_dir, TrainConfig(backbone="tiny"), dataset)
+    (table,) = [one for one in open_page(TRAIN).dataframe if "State" in one.value]
+    assert table.value["State"].tolist() == ["Waiting"]
+    assert table.proto.placeholder == ""
+    assert table.proto.HasField("placeholder")
 
 
 def test_a_run_gets_a_name_and_notes(workspace, dataset):

@@ -19,7 +19,7 @@ from app_helpers import (
 from tl_core.config.training import AugmentConfig
 from tl_core.files import read_json
 from tl_core.runs.files import end_run
-from tl_core.runs.store import archive_run, create_run, delete_run
+from tl_core.runs.store import archive_run, create_run, delete_run, rename_run
 from ui.datasets.picker import dataset_id, open_folder
 from ui.shell.sidebar import PAGES
 
@@ -172,11 +172,12 @@ def test_a_click_on_a_run_that_is_gone_does_nothing_to_another(workspace, own):
     kept = finished_run(workspace, own)
     gone = finished_run(workspace, own)
     at = open_page(TRAIN, dataset="my kitchen")
-    archive_run(gone)  # in another tab
+    rename_run(gone, "the good one")  # both in another tab
+    archive_run(gone)
     at.button(key="archive_run").click().run()
     assert_sound(at)
     assert not kept.is_archived
-    assert said(at).startswith(f"The run {gone.id} cannot be shown here")
+    assert said(at).startswith("The run the good one cannot be shown here")
 
 
 def test_a_plain_address_opens_the_dataset_last_worked_on(workspace, own, make_dataset):

@@ -3,10 +3,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from app_helpers import DATA, assert_sound, open_page, texts
+from app_helpers import DATA, TRAIN, assert_sound, open_page, texts
 from conftest import draw_image
 
 from tl_core.files import write_json
+from tl_core.projects.registry import load_project, rename_project
+from tl_core.projects.trash import delete_project
 from ui.data.filter import Filter
 from ui.datasets.picker import DatasetRef, list_datasets
 from ui.datasets.scans import folder_stamp, load_raw, rescan
@@ -68,6 +70,22 @@ def test_a_dataset_that_goes_while_it_is_open_is_told_and_the_sidebar_shows_the_
     assert at.selectbox(key="dataset").value == dataset.name
     assert at.query_params["dataset"] == dataset.name
     assert at.toast[0].value.startswith("'todelete' is gone. Shown now: ")
+
+
+def test_a_project_that_is_gone_is_called_by_its_last_name(workspace, dataset, make_dataset):
+    make_dataset({"cat": 3, "dog": 3}, workspace.datasets_dir / "todelete")
+    at = open_page(DATA, dataset="todelete")
+    project = rename_project(workspace, load_project(workspace, "todelete"), "Summer")
+    delete_project(workspace, project)  # both in another window
+    at.run()
+    assert at.toast[0].value.startswith("'Summer' is gone. Shown now: ")
+
+
+def test_the_part_of_the_data_page_that_was_left_is_opened_again(workspace, dataset):
+    at = open_page(DATA, data_tabs="Split")
+    at.switch_page(TRAIN).run()
+    at.switch_page(DATA).run()
+    assert at.session_state["data_tabs"] == "Split"
 
 
 def test_a_click_that_comes_upon_a_dataset_gone_does_nothing_to_another(

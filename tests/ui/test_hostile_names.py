@@ -131,7 +131,7 @@ def test_train_and_classify_show_names_as_they_are(workspace, hostile, run, page
     assert_shown_as_it_is(open_hostile(workspace, page, hostile))
 
 
-@pytest.mark.parametrize("tab", ["Summary", "Confusion", "Mistakes", "Trust", "Another folder"])
+@pytest.mark.parametrize("tab", ["Summary", "Confusion", "Mistakes", "Trust"])
 def test_the_evaluate_page_shows_names_as_they_are(workspace, hostile, run, tab, monkeypatch):
     work_at_once(monkeypatch, "evaluate")
     path = f"{PICTURE}/{PICTURE}1.png"

@@ -45,6 +45,7 @@ class DeletedProject:
     """A project that was deleted and can be restored until ``expires``."""
 
     token: str
+    id: str
     title: str
     deleted: datetime
     num_runs: int
@@ -148,4 +149,5 @@ def _deleted(bundle: Path) -> DeletedProject:
     except ValueError as error:
         raise DatasetError(f"'{bundle}' does not say when it was deleted.") from error
     num_runs = len(list((bundle / RUNS_FOLDER).glob("[!.]*")))
-    return DeletedProject(bundle.name, manifest.title or manifest.folder_name, deleted, num_runs)
+    title = manifest.title or manifest.folder_name
+    return DeletedProject(bundle.name, manifest.id, title, deleted, num_runs)

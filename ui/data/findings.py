@@ -9,10 +9,19 @@ import pandas as pd
 import streamlit as st
 
 from tl_core.data.dataset import Finding, ImageRecord
-from ui.data.finding_items import UNREADABLE, FindingItem, OpenFinding, kind_words, open_findings
 from ui.data.progress import POLL_SECONDS, draw_audit_progress, draw_fallback, draw_job
 from ui.datasets.dataset_view import DatasetView, ensure_audit
 from ui.datasets.decisions import draw_history, draw_refusal, exclude, ignore, move
+from ui.datasets.finding_items import (
+    LABELS,
+    UNREADABLE,
+    FindingItem,
+    OpenFinding,
+    is_checked,
+    kind_words,
+    open_findings,
+    unchecked_words,
+)
 from ui.runs.retraining import draw_project_retraining
 from ui.shared.errors import guarded
 from ui.shared.thumbnails import thumbnails
@@ -25,8 +34,6 @@ SEVERITIES = {
 }
 ALL_CLEAR = "No problems were found in the photos and their labels."
 FILES_CLEAR = "No problems were found in the files."
-LABELS = "Labels and odd photos"
-NOT_CHECKED = "not checked yet"
 ITEMS_A_PAGE = 12
 GROUPS_A_PAGE = 4
 MAX_IN_GROUP = 8
@@ -67,24 +74,6 @@ def draw_findings(view: DatasetView) -> None:
     if settled:
         names = sorted({kind_words(one.finding.kind) for one in settled})
         st.caption(f":material/done_all: Resolved: {', '.join(names)}.")
-
-
-def is_checked(view: DatasetView) -> bool:
-    """Whether all checks of the photos were made, those of the labels among them."""
-    return view.measured is not None and view.measured.has_features
-
-
-def unchecked_words(view: DatasetView) -> str:
-    """Say of checks that were not made whether they will be, or why they cannot be."""
-    failure = None
-    if view.measured is None:
-        looking = ensure_audit(view.workspace, view.raw)
-        failure = None if looking is None else looking.error
-    elif view.features is None:
-        failure = view.fallback_reason or "the backbone's weights are missing"
-    else:
-        failure = view.features.read_failure("explore")
-    return f"could not be checked: {plain(failure.rstrip('.'))}" if failure else NOT_CHECKED
 
 
 @st.fragment

@@ -66,7 +66,7 @@ def draw_gallery(view: DatasetView) -> None:
     if num_pages > 1:
         with pages.container(horizontal=True, horizontal_alignment="right"):
             of = (view.dataset.id, chosen, text, by, st.session_state.get(session_keys.FILTER))
-            page = st.pagination(num_pages, key=page_key("gallery", *of), max_visible_pages=5)
+            page = st.pagination(num_pages, key=page_key("gallery", *of))
     start = (min(page, num_pages) - 1) * PAGE_SIZE if num_pages else 0
     shown = records[start : start + PAGE_SIZE]
     draw_actions(view, shown, "gallery", are_excluded=chosen == EXCLUDED)

@@ -140,7 +140,8 @@ def sureness(view: DatasetView, part: str, counts: np.ndarray) -> list[str]:
     if wide:
         wide.sort(reverse=True)
         named = ", ".join(
-            f"{plain(name)} ±{100 * half:.0f} ({count:,})" for half, name, count in wide[:MAX_NAMED]
+            f"{plain(name)} ±{100 * half:.0f} points on {number_of(count, 'photo')}"
+            for half, name, count in wide[:MAX_NAMED]
         )
         more = f" and {len(wide) - MAX_NAMED} more" if len(wide) > MAX_NAMED else ""
         lines.append(

@@ -18,7 +18,6 @@ import streamlit as st
 from tl_core.analysis.cache import ExploreFiles, Map, Measured
 from tl_core.analysis.overview import look, look_apart
 from tl_core.config.training import TrainConfig
-from tl_core.data.audit.findings import summarise
 from tl_core.data.dataset import DatasetIndex, ImageRecord
 from tl_core.errors import TLError
 from tl_core.features.spec import FeatureSpec
@@ -127,22 +126,6 @@ def _feature_files(
     except (TLError, OSError) as error:  # the backbone's package or weights are not there
         return None, str(error)
     return files, files.read_failure("explore") or ""
-
-
-def findings_summary(workspace: Workspace, dataset: DatasetRef) -> str | None:
-    """Return what is wrong with a dataset in one line; None until it was looked at.
-
-    It is "" when nothing is, or when it could not be looked at, of which the Data page tells.
-
-    Raises:
-        DatasetError: as :func:`~ui.datasets.scans.load_index`.
-    """
-    raw = load_curated(workspace, dataset).raw
-    looking = ensure_audit(workspace, raw)
-    measured = read_measured(ExploreFiles(workspace.cache_dir, raw))
-    if measured is None:
-        return "" if looking is not None and looking.error else None
-    return summarise(measured.findings)
 
 
 def ensure_audit(workspace: Workspace, raw: DatasetIndex) -> AuditTask | None:

@@ -18,6 +18,7 @@ from tl_core.errors import DatasetError, StorageError
 from tl_core.files import expand, read_json, write_json
 from tl_core.projects import registry
 from tl_core.projects.registry import Project, list_projects, project_at
+from tl_core.projects.trash import list_deleted
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
 from ui.shared import address, session_keys
@@ -122,14 +123,21 @@ def settle_dataset(workspace: Workspace) -> DatasetRef | None:
     address.choose(session_keys.DATASET, shown.id)
     address.write()
     if wanted is not None and wanted != shown.id:
-        known_id, title = st.session_state.get(session_keys.DATASET_TITLE, (None, ""))
-        name = title if known_id == wanted else wanted
         st.session_state[session_keys.GONE] = (
-            f"'{plain(name)}' is gone. Shown now: {plain(shown.title)}"
+            f"'{plain(_last_title(workspace, wanted))}' is gone. Shown now: {plain(shown.title)}"
         )
         st.rerun()  # so that the click that found it gone does nothing to another dataset
     st.session_state[session_keys.DATASET_TITLE] = (shown.id, shown.title)
     return shown
+
+
+def _last_title(workspace: Workspace, gone_id: str) -> str:
+    """Return what a project that is gone was called last, as far as that is known."""
+    for deleted in list_deleted(workspace):  # it may have been renamed in another window
+        if deleted.id == gone_id:
+            return deleted.title
+    known_id, title = st.session_state.get(session_keys.DATASET_TITLE, (None, ""))
+    return title if known_id == gone_id else gone_id
 
 
 def draw_dataset_box(workspace: Workspace, shown: DatasetRef) -> None:

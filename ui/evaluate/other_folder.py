@@ -9,8 +9,7 @@ from tl_core.charts.base import ACCENT, QUIET, percent
 from tl_core.charts.evaluation import intervals_chart, recall_chart
 from tl_core.errors import DatasetError
 from tl_core.evaluation.report import Evaluation
-from ui.evaluate.source import ask_for_folder
-from ui.runs.evaluations import ELSEWHERE, TEST, EvaluationView, Source, evaluate
+from ui.runs.evaluations import TEST, EvaluationView, Source, evaluate
 from ui.shared import words
 from ui.shared.page_layout import section
 
@@ -18,21 +17,7 @@ OWN = "Own test photos"
 
 
 def draw_other_folder(view: EvaluationView) -> None:
-    """Draw both sets of figures, or ask for the other folder."""
-    if view.source.part != ELSEWHERE:
-        with st.container(border=True, horizontal_alignment="center"):
-            st.space("small")
-            st.markdown("## :material/folder_open:", text_alignment="center")
-            st.markdown(
-                "How accurate is the model on photos from another camera, place or time? Choose a "
-                "folder with the same class folders; nothing in it is changed.",
-                text_alignment="center",
-            )
-            st.button(
-                "Choose a folder", key="ask_for_folder", type="primary", on_click=ask_for_folder
-            )
-            st.space("small")
-        return
+    """Draw the figures on another folder's photos beside those on the run's own."""
     there = view.evaluation
     name = there.data_dir.name
     _draw_left_out(there)

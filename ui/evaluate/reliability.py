@@ -35,9 +35,13 @@ def reliability_words(evaluation: Evaluation) -> str:
     """Say how far the probabilities were off before scaling and are now."""
     before, after = 100 * evaluation.ece_before, 100 * evaluation.ece
     told = f"Calibration error {before:.1f} points"
+    chance = (
+        f"Perfect probabilities would show about {100 * evaluation.ece_by_chance:.1f} on "
+        f"{words.number_of(evaluation.num_images, 'photo')}, by chance."
+    )
     if not evaluation.calibration.is_known:
-        return f"{told}; the probabilities are not calibrated."
-    return f"{told} before temperature scaling, **{after:.1f}** after."
+        return f"{told}; the probabilities are not calibrated. {chance}"
+    return f"{told} before temperature scaling, **{after:.1f}** after. {chance}"
 
 
 def threshold_words(thresholds: Thresholds) -> str:

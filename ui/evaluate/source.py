@@ -9,6 +9,7 @@ from ui.datasets.picker import DatasetRef, list_datasets, open_folder
 from ui.runs.evaluations import (
     ELSEWHERE,
     FOLDER,
+    FOLDER_TAB,
     PART,
     SUMMARY_TAB,
     TABS,
@@ -36,12 +37,13 @@ def choose_source(studio: Studio, runs: list[Run]) -> tuple[Run, Source | None]:
                 list(TITLES),
                 format_func=TITLES.__getitem__,
                 key=PART,
+                on_change=_open_first_tab,
                 required=True,
                 persist_state="session",
                 help="Test photos were kept apart from training and are the fair measure. "
-                "Validation "
-                "photos were used to choose the best epoch, so the accuracy on them is too "
-                "optimistic.",
+                "Validation photos were used to choose the best epoch, so the accuracy on them is "
+                "too optimistic. Another folder shows how accurate the model is on photos from "
+                "another camera, place or time.",
             )
             or TEST
         )
@@ -60,9 +62,10 @@ def evaluate_own_photos() -> None:
     st.session_state[TABS] = SUMMARY_TAB
 
 
-def ask_for_folder() -> None:
-    """Have the page ask for a folder; for a button's callback."""
-    st.session_state[PART] = ELSEWHERE
+def _open_first_tab() -> None:
+    """Show both sets of figures where there are two."""
+    is_other = st.session_state[PART] == ELSEWHERE
+    st.session_state[TABS] = FOLDER_TAB if is_other else SUMMARY_TAB
 
 
 def _choose_folder(studio: Studio, run: Run) -> DatasetRef | None:

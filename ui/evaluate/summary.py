@@ -93,10 +93,16 @@ def curve_points(evaluation: Evaluation, kind: str) -> pd.DataFrame:
             )
             .query("x > 0")
             .drop_duplicates("x")  # the best precision at each recall; the rest would be spikes
+            .pipe(_from_no_recall)
             for name, curve in evaluation.precision_recall_curves.items()
         ]
     filled = [part for part in parts if len(part)]
     return pd.concat(filled) if filled else parts[0]
+
+
+def _from_no_recall(points: pd.DataFrame) -> pd.DataFrame:
+    """Return a precision-recall curve that begins at a recall of 0, as its first step does."""
+    return pd.concat([points.head(1).assign(x=0.0), points])
 
 
 def _draw_headline(view: EvaluationView) -> None:

@@ -9,13 +9,15 @@ import streamlit as st
 
 from tl_core.data.dataset import DatasetIndex, ImageRecord
 from tl_core.runs.store import Run
-from ui.datasets.dataset_view import findings_summary
+from ui.datasets.dataset_view import open_view
+from ui.datasets.finding_items import LABELS, findings_words, is_checked, unchecked_words
 from ui.shared import words
 from ui.shared.address import page_link
 from ui.shared.errors import guarded
 from ui.shared.navigation import CLASSIFY_PAGE, DATA_PAGE, EVALUATE_PAGE, TRAIN_PAGE
 from ui.shared.thumbnails import thumbnails
 from ui.shell.page import Studio
+from ui.train.form import stored_config
 
 NUM_PICTURES = 12
 POLL_SECONDS = 1.0
@@ -24,7 +26,7 @@ POLL_SECONDS = 1.0
 def draw_pictures(studio: Studio, index: DatasetIndex) -> None:
     """Draw some pictures of the chosen dataset, the classes taking turns."""
     records = spread_over_classes(index, NUM_PICTURES)
-    with st.grid("auto", min_column_width=110, gap="small"):
+    with st.container(key="home_pictures"), st.grid("auto", min_column_width=110, gap="small"):
         for record, data in zip(records, thumbnails(studio.workspace, index, records), strict=True):
             if data is not None:
                 name = index.class_names[record.label]
@@ -39,7 +41,17 @@ def draw_steps(studio: Studio, index: DatasetIndex | None, runs: Sequence[Run]) 
 
 
 def _found(studio: Studio) -> str | None:
-    return None if studio.dataset is None else findings_summary(studio.workspace, studio.dataset)
+    """Return what there is to look at under Findings, in the words used there; None until known."""
+    if studio.dataset is None:
+        return None
+    view = open_view(studio.workspace, studio.dataset, stored_config())
+    found = findings_words(view)
+    if found is None:
+        return None
+    told = [found] if found else []
+    if view.measured is not None and not is_checked(view):
+        told.append(f"{LABELS}: {unchecked_words(view)}")
+    return ". ".join(told)
 
 
 @guarded
@@ -89,7 +101,7 @@ def _steps(
             if index is None
             else f"{words.number_of(index.num_images, 'photo')} in "
             f"{words.number_of(index.num_classes, 'class', 'classes')}",
-            f"Found: {found}."
+            f"{found}."
             if found
             else "See the photos of each class, problems found in them, and the effect of "
             "augmentation.",

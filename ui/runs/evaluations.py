@@ -38,7 +38,7 @@ POLL_SECONDS = 0.5
 
 TEST, VAL, ELSEWHERE = "test", "val", "elsewhere"
 SUMMARY_TAB, CONFUSION_TAB, MISTAKES_TAB = "Summary", "Confusion", "Mistakes"
-TRUST_TAB, FOLDER_TAB = "Trust", "Another folder"
+TRUST_TAB, FOLDER_TAB = "Trust", "Both sets"
 
 
 @dataclass(frozen=True)

@@ -99,8 +99,8 @@ def select_run(runs: Sequence[Run], label: str) -> Run | None:
         shown = next(iter(by_id))
         leave_run()
         st.session_state[session_keys.GONE] = (
-            f"The run {words.plain(wanted)} cannot be shown here: it was deleted or archived, "
-            f"or it has no model. Shown now: {words.plain(titles[shown])}"
+            f"The run {words.plain(_last_title(wanted, by_id[shown]))} cannot be shown here: it "
+            f"was deleted or archived, or it has no model. Shown now: {words.plain(titles[shown])}"
         )
         st.rerun()  # so that the click that found it gone does nothing to another run
     # On every run of the page, as in draw_dataset_box. Without a choice too: the browser goes on
@@ -113,7 +113,23 @@ def select_run(runs: Sequence[Run], label: str) -> Run | None:
         key=session_keys.RUN,
         on_change=_take_run,
     )
-    return by_id[chosen or next(iter(by_id))]
+    run = by_id[chosen or next(iter(by_id))]
+    st.session_state[session_keys.RUN_TITLE] = (run.id, titles[run.id])
+    return run
+
+
+def _last_title(gone_id: str, other: Run) -> str:
+    """Return the title of a run that is not listed: that of now if it exists, else the last one.
+
+    Args:
+        gone_id: of the run.
+        other: another run of its workspace.
+    """
+    for run in list_runs(other.run_dir.parent, include_archived=True):
+        if run.id == gone_id:
+            return run_title(run)
+    known_id, title = st.session_state.get(session_keys.RUN_TITLE, (None, ""))
+    return title if known_id == gone_id else gone_id
 
 
 def _take_run() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,13 +44,28 @@ def retrain(workspace: Workspace, run: Run, note: str) -> Run:
     Args:
         workspace: where runs are kept.
         run: whose settings are used.
-        note: what the new run's name adds to that of ``run``.
+        note: what the new run's name adds to that of ``run``; with a number if it has it already.
 
     Raises:
         TLError: as :func:`~tl_core.jobs.training.start_training`.
     """
-    name = f"{run_title(run)}, {note}"
+    name = with_note(run_title(run), note)
     return training_jobs.start_training(workspace, run.config, run.data_dir, name)
+
+
+def with_note(name: str, note: str) -> str:
+    """Return a run's name with a note, numbered from the second time on.
+
+    Examples:
+        >>> with_note("256, lr 0.001", "corrected")
+        '256, lr 0.001, corrected'
+        >>> with_note("256, lr 0.001, corrected", "corrected")
+        '256, lr 0.001, corrected 2'
+    """
+    found = re.fullmatch(rf"(.*), {re.escape(note)}(?: (\d+))?", name)
+    if found is None:
+        return f"{name}, {note}"
+    return f"{found[1]}, {note} {int(found[2] or 1) + 1}"
 
 
 def fine_tune(workspace: Workspace, run: Run, changes: Mapping[str, Any]) -> Run:

@@ -7,6 +7,7 @@ ADDRESS = "address"  # what is chosen and what the address named, see ui/shared/
 DATASET = "dataset"  # the sidebar's select box, also ?dataset= in the address
 DATASET_TITLE = "dataset_title"  # (id, title) of the one last shown, to name it once it is gone
 RUN = "run"  # the select box of Train, Classify and Evaluate, also ?run=
+RUN_TITLE = "run_title"  # (id, title) of the run last shown, likewise
 GONE = "gone"  # one line to show after the next rerun: what was chosen is not there any more
 AUGMENT = "augment"  # plain dict of AugmentConfig, set on Data and used on Train
 AUGMENT_PHOTO = "augment_photo"  # number of the photo that the explorer shows
@@ -32,6 +33,7 @@ PICKED = "picked"  # set of paths of the pictures that are ticked on the Data pa
 PICKED_DATASET = "picked_dataset"  # whose pictures they are
 FILTER = "gallery_filter"  # the Filter that a click in a chart asked for, see ui/data/filter.py
 DATA_TABS = "data_tabs"  # which part of the Data page is open
+DATA_PART = "data_part"  # the same, kept while another page is shown
 MAP_PICTURE = "map_picture"  # path of the picture whose neighbours are shown
 FILTER_DATASET = "gallery_filter_dataset"  # whose pictures it lets through
 FILTER_ROUND = "gallery_filter_round"  # counts clearings, so that the charts forget theirs

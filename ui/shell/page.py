@@ -30,6 +30,7 @@ from ui.shared.memory import keep_small, set_imports_aside
 from ui.shared.words import plain
 from ui.shell.sidebar import draw_sidebar
 
+STYLE = f"<style>{Path(__file__).with_name('style.css').read_text('utf-8')}</style>"
 MODE_ENVIRONMENT_NAME = "TL_MODE"
 STUDIO = "studio"
 
@@ -67,6 +68,7 @@ def bootstrap(title: str) -> Iterator[Studio]:
         page_icon=ICON,
         layout="wide",
     )
+    st.html(STYLE)
     st.logo(LOGO, size="large")
     is_set_up = False
     with error_banner():
@@ -81,7 +83,7 @@ def bootstrap(title: str) -> Iterator[Studio]:
         mode = os.environ.get(MODE_ENVIRONMENT_NAME, STUDIO)
         studio = Studio(workspace, mode, draw_sidebar(workspace, mode == STUDIO))
         if gone := st.session_state.pop(session_keys.GONE, None):
-            st.toast(gone, icon=":material/warning:", duration="infinite")
+            st.toast(gone, icon=":material/warning:", duration="long")
         if notice := st.session_state.pop(session_keys.NOTICE, None):
             st.toast(plain(notice), icon=":material/check:")
         if name := st.session_state.pop(session_keys.INTAKE_NOW, None):

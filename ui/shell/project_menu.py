@@ -47,7 +47,11 @@ def draw_project_menu(
     deleted = list_deleted(workspace)
     _draw_undo(workspace, deleted)
     with (
-        st.popover("Manage project", icon=":material/more_horiz:", key="manage_project"),
+        st.popover(
+            "Manage project",
+            icon=":material/more_horiz:",
+            key=f"manage_project_{None if project is None else project.id}",
+        ),  # another project's popover is closed
         st.container(width=PANEL_WIDTH),
     ):
         if project is not None:
@@ -160,7 +164,7 @@ def _draw_delete(workspace: Workspace, project: Project) -> None:
     st.warning(f"Removes *{plain(project.title)}*: {what}. It can be restored for a day.")
     yes, no = st.columns(2, gap="small")
     no.button("Keep it", key="project_delete_no", width="stretch", on_click=_ask, args=(None,))
-    if yes.button("Delete it", key="project_delete_yes", type="primary", width="stretch"):
+    if yes.button("Delete it", key="project_delete_yes", width="stretch"):
         _ask(None)
         deleted = delete_project(workspace, project)
         st.session_state[DELETED] = deleted.token

@@ -42,6 +42,7 @@ def draw_runs_table(workspace: Workspace, project: Project | None, runs: Sequenc
         hide_index=True,
         on_select=functools.partial(_open_row, [run.id for run in runs]),
         selection_mode="single-row",
+        placeholder="",  # a run that waits has no figures yet
         column_config={
             "Run": st.column_config.TextColumn(pinned=True),
             "Test accuracy": share,

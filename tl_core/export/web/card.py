@@ -127,7 +127,7 @@ def _quality(info: ModelInfo) -> list[tuple[str, str]]:
         rows.append(("Accuracy", _percent(metrics["accuracy"])))
         rows.append(("95 % interval", f"{low:.1f} to {high:.1f} %"))
         rows.append(("Macro F1", _percent(metrics["macro_f1"])))
-        rows.append(("Calibration error", f"{metrics['ece']:.3f}"))
+        rows.append(("Calibration error", _calibration_words(metrics)))
     else:
         rows.append(("Accuracy", "not measured"))
     if info.rejection is not None:
@@ -135,6 +135,12 @@ def _quality(info: ModelInfo) -> list[tuple[str, str]]:
         if info.rejection.false_accept is not None:
             rows.append(("Unknown photos accepted", _percent(info.rejection.false_accept)))
     return rows
+
+
+def _calibration_words(metrics: Mapping[str, Any]) -> str:
+    """Return the calibration error with what perfect probabilities would show on so few photos."""
+    error, by_chance = (100 * metrics[name] for name in ("ece", "ece_by_chance"))
+    return f"{error:.1f} points; {by_chance:.1f} by chance alone on so many photos"
 
 
 def _making(run: Run, info: ModelInfo, precision: Precision) -> list[tuple[str, str]]:

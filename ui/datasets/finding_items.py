@@ -14,10 +14,14 @@ from dataclasses import dataclass
 from tl_core.config.audit import AuditConfig
 from tl_core.data.audit.image_rules import find_class_sizes
 from tl_core.data.dataset import Finding
-from ui.datasets.dataset_view import DatasetView
+from ui.datasets.dataset_view import DatasetView, ensure_audit
 from ui.datasets.decisions import settled
+from ui.shared.words import number_of, plain
 
 CLASS_KINDS = ("small_class", "imbalance")  # of the counts as they are under the decisions
+LABELS = "Labels and odd photos"
+NOT_CHECKED = "not checked yet"
+MAX_NAMED = 3
 UNREADABLE = "unreadable"  # as the scan has them: about files, which can be settled like pictures
 _WORDS = {
     UNREADABLE: "files that cannot be read",
@@ -105,6 +109,42 @@ def open_findings(view: DatasetView) -> list[OpenFinding]:
     found = [_open(view, finding, is_settled) for finding in lasting]
     order = ("error", "warning", "info")
     return sorted(found, key=lambda one: order.index(one.finding.severity))
+
+
+def is_checked(view: DatasetView) -> bool:
+    """Whether all checks of the photos were made, those of the labels among them."""
+    return view.measured is not None and view.measured.has_features
+
+
+def unchecked_words(view: DatasetView) -> str:
+    """Say of checks that were not made whether they will be, or why they cannot be."""
+    failure = None
+    if view.measured is None:
+        looking = ensure_audit(view.workspace, view.raw)
+        failure = None if looking is None else looking.error
+    elif view.features is None:
+        failure = view.fallback_reason or "the backbone's weights are missing"
+    else:
+        failure = view.features.read_failure("explore")
+    return f"could not be checked: {plain(failure.rstrip('.'))}" if failure else NOT_CHECKED
+
+
+def findings_words(view: DatasetView) -> str | None:
+    """Return the findings that are open in one line, those of note named; None until it is known.
+
+    It is "" when there is nothing to look at.
+    """
+    if view.measured is None:
+        looking = ensure_audit(view.workspace, view.raw)
+        return "" if looking is not None and looking.error else None
+    waiting = [one.finding.kind for one in open_findings(view) if one.is_open]
+    if not waiting:
+        return ""
+    named = list(dict.fromkeys(_WORDS[kind] for kind in waiting if kind in _WORDS))[:MAX_NAMED]
+    rest = len(waiting) - sum(_WORDS.get(kind) in named for kind in waiting)
+    parts = [*named, f"{rest:,} more"] if rest and named else named
+    count = number_of(len(waiting), "finding")
+    return f"{count} to look at{': ' if parts else ''}{', '.join(parts)}"
 
 
 def kind_words(kind: str) -> str:
