@@ -27,7 +27,8 @@ from PIL import Image, ImageFilter
 from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import scan_dataset
 from tl_core.evaluation.evaluate import evaluate_run
-from tl_core.inference.predict import find_images, load_predictor
+from tl_core.inference.image_files import find_images
+from tl_core.inference.predict import load_predictor
 from tl_core.training.trainer import train
 
 _MAX_UNKNOWN = 200

@@ -27,7 +27,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tl_core.export.exporter import export_run
-from tl_core.inference.predict import Predictor, find_images, load_predictor
+from tl_core.inference.image_files import find_images
+from tl_core.inference.predict import Predictor, load_predictor
 from tl_core.setup import find_chromium
 
 CHROMIUM_ARGUMENTS = (

@@ -17,6 +17,7 @@ LAYERS = [
         "tl_core.progress",
         "tl_core.processes",
         "tl_core.sqlite_cache",
+        "tl_core.tables",
         "tl_core.workspace",
         "tl_core.installation",
         "tl_core.metrics",

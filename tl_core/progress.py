@@ -28,6 +28,8 @@ STAGE_WORDS = {
     "download": "downloading the weights",
     "backbone": "preparing the backbone",
     "features": "running the backbone",
+    "list": "listing the photos",
+    "write": "writing the answers",
     "learning_rate": "raising the rate",
     "sweep": "training heads",
     "export": "writing the model",

@@ -12,7 +12,8 @@ from tl_core.data.dataset import scan_dataset
 from tl_core.errors import DatasetError, RunError, Stopped
 from tl_core.features.extract import FeatureSpec, extract_features
 from tl_core.head.model import head_forward, load_weights
-from tl_core.inference.predict import find_images, load_predictor
+from tl_core.inference.image_files import find_images
+from tl_core.inference.predict import load_predictor
 from tl_core.runs.store import create_run_at
 
 CLASS_NAMES = ("cat", "dog", "fox")

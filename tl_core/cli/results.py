@@ -22,6 +22,7 @@ from tl_core.cli.terminal import (
 
 if TYPE_CHECKING:
     from tl_core.evaluation.evaluate import Evaluation
+    from tl_core.inference.answer_table import Counts
     from tl_core.inference.explain import Explanation
     from tl_core.inference.nearest_images import Neighbour
     from tl_core.inference.predict import Prediction
@@ -58,17 +59,39 @@ def predict(
         list[Path],
         typer.Argument(metavar="IMAGE_OR_DIR...", help="Image files, or folders of them."),
     ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the answers to a new .csv or .parquet file: any number of photos. What "
+            "was stopped or killed continues when the same command is run again.",
+        ),
+    ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Classes shown per image.")] = 3,
     workspace: WorkspaceDir = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Classify images with a run. One that cannot be read gets its reason and spoils nothing."""
-    from tl_core.inference.predict import find_images, load_predictor
+    """Classify images with a run or a bundle. One that cannot be read gets its reason."""
+    from tl_core.inference.predict import load_predictor
+
+    cache_dir = workspace_at(workspace).cache_dir
+    if out is not None:
+        from tl_core.inference.bulk import predict_to_file
+
+        with working(quiet, as_json) as (_, monitor):
+            predictor = load_predictor(run_dir, cache_dir)
+            counts = predict_to_file(predictor, images, out, **monitor.callbacks)
+        if as_json:
+            print_json(counts.to_dict(predictor.class_names) | {"out": str(out)})
+        else:
+            _print_counts(counts, predictor.class_names, out)
+        return
+    from tl_core.inference.image_files import find_images
 
     with working(quiet, as_json) as (_, monitor):
         paths = find_images(images)
-        predictor = load_predictor(run_dir, workspace_at(workspace).cache_dir)
+        predictor = load_predictor(run_dir, cache_dir)
         predictions = predictor.predict(paths, top_k, **monitor.callbacks)
     if as_json:
         print_json([prediction.to_dict() for prediction in predictions])
@@ -158,6 +181,16 @@ def _print_predictions(predictions: Sequence[Prediction]) -> None:
         if prediction.is_none_of_these:
             answer = f"none of these (nearest: {answer}): {' '.join(prediction.reasons)}"
         print(prediction.error or f"{prediction.name.ljust(width)}  {answer}")
+
+
+def _print_counts(counts: Counts, class_names: Sequence[str], out: Path) -> None:
+    """Print how many photos got which answer, and where the answers are."""
+    named = dict(zip(class_names, counts.by_label, strict=True))
+    rows = [(name, count) for name, count in named.items() if count]
+    others = {"none of these": counts.none, "not readable": counts.unreadable}
+    rows += [(name, count) for name, count in others.items() if count]
+    print_table(("class", "photos"), rows)
+    print(f"\nanswers  {out}")
 
 
 def _explanation_values(

@@ -14,12 +14,9 @@ from typing import Any
 import numpy as np
 
 from tl_core.backbones.finetuned_weights import split_weights
-from tl_core.data.file_names import debris_kind
 from tl_core.data.images.decode import PixelScale
-from tl_core.data.images.images import SUFFIXES, ImageSource
-from tl_core.data.layout.folder_layout import natural_path_key
-from tl_core.data.layout.tree import path_exists
-from tl_core.errors import DatasetError, RunError
+from tl_core.data.images.images import ImageSource
+from tl_core.errors import RunError
 from tl_core.features.extract import FeatureSpec, extract_images
 from tl_core.head.model import head_forward, load_weights
 from tl_core.head.temperature import Calibration
@@ -209,32 +206,6 @@ def load_head(run: Run) -> dict[str, np.ndarray]:
             f"{'no' if bias is None else bias.size}. Its folder is damaged; train it again."
         )
     return weights
-
-
-def find_images(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """Return the given files and, for folders, the image files at any depth, in natural order.
-
-    Raises:
-        DatasetError: a path does not exist, or a folder has no images.
-    """
-    found: list[Path] = []
-    for path in map(Path, paths):
-        if not path_exists(path, "an image or a folder"):
-            raise DatasetError(f"Expected an image or a folder at '{path}', found nothing.")
-        if not path.is_dir():
-            found.append(path)
-            continue
-        inside = [
-            file
-            for file in path.rglob("*")
-            if file.suffix.lower() in SUFFIXES
-            and debris_kind(file.relative_to(path).parts) is None
-            and file.is_file()
-        ]
-        if not inside:
-            raise DatasetError(f"Expected images in the folder '{path}', found none.")
-        found += sorted(inside, key=lambda file: natural_path_key(file.as_posix()))
-    return found
 
 
 def _names_of(images: Sequence[ImageSource]) -> list[str]:

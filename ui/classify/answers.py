@@ -14,6 +14,7 @@ from tl_core.data.images.images import make_thumbnail
 from tl_core.errors import ImageError
 from tl_core.inference.predict import Prediction
 from tl_core.runs.store import Run
+from tl_core.tables import csv_text
 from tl_core.workspace import Workspace
 from ui.classify.corrections import Project, draw_correction
 from ui.classify.sources import Photo
@@ -26,7 +27,6 @@ from ui.runs.photo_details import (
 )
 from ui.runs.predictors import model_stamp, open_predictor
 from ui.shared import session_keys
-from ui.shared.csv import csv_text
 from ui.shared.errors import guarded
 from ui.shared.memory import give_back
 from ui.shared.progress import shower

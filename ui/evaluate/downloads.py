@@ -9,8 +9,8 @@ import streamlit as st
 
 from tl_core.evaluation.report import Evaluation
 from tl_core.runs.store import Run
+from tl_core.tables import csv_text
 from ui.runs.evaluations import EvaluationView
-from ui.shared.csv import csv_text
 
 
 def draw_downloads(view: EvaluationView) -> None:

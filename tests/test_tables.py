@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from tl_core.evaluation.report import Evaluation
+from tl_core.tables import csv_text
 from ui.evaluate.downloads import predictions_csv
-from ui.shared.csv import csv_text
 
 
 @pytest.mark.parametrize("text", ["=1+1.jpg", "+cmd", "-x.jpg", "@SUM(A1)", "\t=1", "-1+2", "-"])
