@@ -45,7 +45,7 @@ def test_a_row_without_images_has_no_share_to_write():
     table, names = cells(2)
     chart = confusion_chart(table.assign(share=float("nan")), names, by_share=True)
     row = rows_of(chart, "text")[0]
-    assert (row["text"], row["told"]) == ("", "no images")
+    assert (row["text"], row["share_text"]) == ("", "no images")
 
 
 def test_a_large_matrix_keeps_its_colours_but_not_its_figures():
@@ -97,10 +97,10 @@ def test_the_coverage_axis_begins_below_the_lowest_accuracy(least, low):
     assert scale["domain"] == pytest.approx([low, 1])
 
 
-def test_intervals_are_told_in_percent():
+def test_intervals_are_shown_in_percent():
     rows = pd.DataFrame({"name": ["a"], "accuracy": [0.75], "low": [0.3006], "high": [0.9544]})
-    row = rows_of(intervals_chart(rows, [ACCENT]), "told")[0]
-    assert (row["told"], row["between"]) == ("75.0 %", "30.1 to 95.4 %")
+    row = rows_of(intervals_chart(rows, [ACCENT]), "percent_text")[0]
+    assert (row["percent_text"], row["between"]) == ("75.0 %", "30.1 to 95.4 %")
 
 
 def test_a_class_without_photos_has_no_bar():

@@ -38,7 +38,7 @@ def test_the_range_test_marks_what_is_suggested_and_what_is_set():
     values = range_test_chart(CURVE, 2e-3, 1e-3).to_dict()
     assert values["layer"][0]["encoding"]["x"]["scale"]["type"] == "log"
     texts = [
-        (rows[0]["told"], layer["mark"]["color"])
+        (rows[0]["caption"], layer["mark"]["color"])
         for layer in values["layer"]
         if layer["mark"]["type"] == "text"
         for rows in [values["datasets"][layer["data"]["name"]]]

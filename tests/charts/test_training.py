@@ -186,7 +186,7 @@ def test_a_rule_stands_where_fine_tuning_took_over_and_epochs_go_on_counting():
     assert starts == [("head", 0), ("fine_tune", 2)]
     rows = data_of(history_chart(TWO_PHASES, "accuracy", starts=starts).to_dict())
     assert {"progress": 2, "change": "head → fine-tuning"} in rows
-    val = [(row["progress"], row["told"]) for row in rows if row.get("part") == "val"]
+    val = [(row["progress"], row["epoch_text"]) for row in rows if row.get("part") == "val"]
     assert val == [(1, "head, 1"), (2, "head, 2"), (3, "fine-tuning, 1")]
 
 
@@ -226,7 +226,7 @@ def test_a_loss_that_is_no_number_is_left_out():
     assert sorted(row["value"] for row in data_of(spec)) == [0.8, 0.9, 2.0, 3.0, 3.0]
     assert layers_of(spec)[0]["encoding"]["y"]["scale"]["domain"] == [0, pytest.approx(3.24)]
     ring = next(layer for layer in layers_of(spec) if layer["mark"]["type"] == "point")
-    assert [row["told"] for row in spec["datasets"][ring["data"]["name"]]] == ["3"]
+    assert [row["epoch_text"] for row in spec["datasets"][ring["data"]["name"]]] == ["3"]
 
 
 def test_runs_that_diverged_are_compared_by_what_is_a_number():

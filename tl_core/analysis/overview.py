@@ -154,11 +154,11 @@ def main() -> None:
     if hasattr(os, "nice"):
         os.nice(10)
 
-    def tell(progress: Progress) -> None:
+    def send(progress: Progress) -> None:
         print(json.dumps(asdict(progress)), flush=True)
 
     try:
-        look(scan_dataset(data_dir, layout, cache_dir=cache_dir), cache_dir, monitor=Monitor(tell))
+        look(scan_dataset(data_dir, layout, cache_dir=cache_dir), cache_dir, monitor=Monitor(send))
     except TLError as error:
         print_error(error)
         sys.exit(2)

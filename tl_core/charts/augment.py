@@ -20,7 +20,7 @@ def effect_chart(effects: pd.DataFrame, same_class: float) -> alt.Chart:
     """Draw how far each transform moves photos, and how far apart photos lie, as two lines.
 
     Args:
-        effects: columns ``transform``, ``shift`` (1 is the distance to another class), ``told``
+        effects: columns ``transform``, ``shift`` (1 is the distance to another class), ``caption``
             (the words after the bar) and ``state``, one of :data:`STATES`; in the order to draw.
         same_class: the distance of photos of one class, on the same scale.
     """
@@ -43,7 +43,7 @@ def effect_chart(effects: pd.DataFrame, same_class: float) -> alt.Chart:
         tooltip=[
             alt.Tooltip("transform:N", title="Transform"),
             alt.Tooltip("shift:Q", title="Moves by", format=".2f"),
-            alt.Tooltip("told:N", title="In words"),
+            alt.Tooltip("caption:N", title="In words"),
         ],
     )
     bars = base.mark_bar(cornerRadiusEnd=4, height={"band": 0.66}).encode(
@@ -55,16 +55,16 @@ def effect_chart(effects: pd.DataFrame, same_class: float) -> alt.Chart:
         ),
     )
     words = base.mark_text(align="left", dx=6, color=QUIET, fontWeight=600).encode(
-        x=x, text=alt.Text("told:N")
+        x=x, text=alt.Text("caption:N")
     )
-    marks = pd.DataFrame({"shift": [same_class, 1.0], "told": ["one class", "another class"]})
+    marks = pd.DataFrame({"shift": [same_class, 1.0], "caption": ["one class", "another class"]})
     lines = alt.Chart(marks).mark_rule(strokeDash=[5, 4], color=QUIET).encode(x=x)
     layers = [bars, lines, words]
     for row, (align, dx) in enumerate((("right", -4), ("left", 4))):
         layers.append(
             alt.Chart(marks.iloc[[row]])
             .mark_text(align=align, dx=dx, color=QUIET, baseline="top")
-            .encode(x=x, y=alt.YValue(-_HEAD + 12), text=alt.Text("told:N"))
+            .encode(x=x, y=alt.YValue(-_HEAD + 12), text=alt.Text("caption:N"))
         )
     return alt.layer(*layers).properties(
         height=_ROW * len(effects) + _HEAD,

@@ -44,7 +44,7 @@ def confusion_chart(
             max(share, _SEEN) if images else _FAINT
             for images, share in zip(cells["images"], cells["share"], strict=True)
         ],
-        told=[percent(share) if share == share else "no images" for share in cells["share"]],
+        share_text=[percent(share) if share == share else "no images" for share in cells["share"]],
         text=[
             _cell_text(images, share, by_share)
             for images, share in zip(cells["images"], cells["share"], strict=True)
@@ -61,7 +61,7 @@ def confusion_chart(
             alt.Tooltip("true:N", title="True class"),
             alt.Tooltip("answer:N", title="Answer"),
             alt.Tooltip("images:Q", title="Photos"),
-            alt.Tooltip("told:N", title="Of this class"),
+            alt.Tooltip("share_text:N", title="Of this class"),
         ],
     )
     cells_layer = (

@@ -47,7 +47,7 @@ def sizes_chart(
             "y": [0],
             "x2": [width],
             "y2": [height],
-            "told": [f"{backbone} sees {width} × {height}"],
+            "caption": [f"{backbone} sees {width} × {height}"],
         }
     )
     points = (
@@ -78,7 +78,7 @@ def sizes_chart(
     label = (
         alt.Chart(box)
         .mark_text(align="left", baseline="bottom", dx=2, dy=-6, color=ACCENT, fontWeight=600)
-        .encode(x=alt.X("x:Q"), y=alt.Y("y2:Q"), text=alt.Text("told:N"))
+        .encode(x=alt.X("x:Q"), y=alt.Y("y2:Q"), text=alt.Text("caption:N"))
     )
     return (points + frame + label).properties(height=HEIGHT)
 

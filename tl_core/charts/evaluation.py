@@ -145,7 +145,7 @@ def intervals_chart(rows: pd.DataFrame, colors: Sequence[str]) -> alt.LayerChart
     import altair as alt
 
     table = rows.assign(
-        told=[percent(value) for value in rows["accuracy"]],
+        percent_text=[percent(value) for value in rows["accuracy"]],
         between=[
             f"{100 * low:.1f} to {100 * high:.1f} %"
             for low, high in zip(rows["low"], rows["high"], strict=True)
@@ -162,7 +162,7 @@ def intervals_chart(rows: pd.DataFrame, colors: Sequence[str]) -> alt.LayerChart
         color=alt.Color("name:N", scale=alt.Scale(domain=names, range=list(colors)), legend=None),
         tooltip=[
             alt.Tooltip("name:N", title=" "),
-            alt.Tooltip("told:N", title="Accuracy"),
+            alt.Tooltip("percent_text:N", title="Accuracy"),
             alt.Tooltip("between:N", title="95 % interval"),
         ],
     )

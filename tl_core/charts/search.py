@@ -69,14 +69,14 @@ def range_test_chart(
     marks = [(suggestion, f"suggested {suggestion:g}", ACCENT)] if suggestion else []
     if current and (not suggestion or not math.isclose(current, suggestion, rel_tol=0.02)):
         marks.append((current, f"now {current:g}", QUIET))
-    for place, (rate, told, color) in enumerate(marks):
-        mark = pd.DataFrame({"learning_rate": [rate], "told": [told]})
+    for place, (rate, caption, color) in enumerate(marks):
+        mark = pd.DataFrame({"learning_rate": [rate], "caption": [caption]})
         base = alt.Chart(mark).encode(x=x)
         layers.append(base.mark_rule(color=color, strokeWidth=2, strokeDash=[5, 4], clip=True))
         layers.append(
             base.mark_text(
                 align="left", dx=7, color=color, fontWeight=600, fontSize=13, clip=False
-            ).encode(text=alt.Text("told:N"), y=alt.YValue(12 + 18 * place))
+            ).encode(text=alt.Text("caption:N"), y=alt.YValue(12 + 18 * place))
         )
     return alt.layer(*layers).properties(height=300)
 
@@ -126,7 +126,7 @@ def parallel_chart(trials: pd.DataFrame, fields: Sequence[str], chosen: int | No
             opacity=alt.condition("datum.state === 'chosen'", alt.value(1), alt.value(0.4)),
             order=alt.Order("order:Q"),
             tooltip=[
-                alt.Tooltip("told:N", title="Head"),
+                alt.Tooltip("caption:N", title="Head"),
                 alt.Tooltip("val_accuracy:Q", title="Accuracy", format=".1%"),
             ],
         )
@@ -161,8 +161,8 @@ def _parallel_points(
     points = pd.DataFrame(
         rows, columns=["number", "axis", "order", "place", "val_accuracy", "label"]
     )
-    told = points[points["axis"] != ACCURACY_AXIS].groupby("number")["label"].agg(" · ".join)
-    points["told"] = points["number"].map(told)
+    caption = points[points["axis"] != ACCURACY_AXIS].groupby("number")["label"].agg(" · ".join)
+    points["caption"] = points["number"].map(caption)
     return points, pd.DataFrame(ticks, columns=["axis", "place", "label"])
 
 

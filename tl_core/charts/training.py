@@ -79,7 +79,7 @@ def history_chart(
     )
     tooltip = [
         alt.Tooltip("part:N", title="Part"),
-        alt.Tooltip("told:N", title="Epoch"),
+        alt.Tooltip("epoch_text:N", title="Epoch"),
         _value_tooltip(metric),
     ]
     behind = (
@@ -142,7 +142,7 @@ def compare_chart(histories: dict[str, pd.DataFrame], metric: str) -> alt.Chart:
             tooltip=[
                 alt.Tooltip("run:N", title="Run"),
                 alt.Tooltip("part:N", title="Part"),
-                alt.Tooltip("told:N", title="Epoch"),
+                alt.Tooltip("epoch_text:N", title="Epoch"),
                 _value_tooltip(metric),
             ],
         )
@@ -206,20 +206,20 @@ def backbone_chart(backbones: pd.DataFrame, chosen: str) -> alt.Chart:
 
 
 def _long_history(epochs: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return rows (progress, told, part, value); an epoch is drawn where it ended."""
+    """Return rows (progress, epoch_text, part, value); an epoch is drawn where it ended."""
     import pandas as pd
 
     progress = range(1, len(epochs) + 1)
     if len(phase_starts(epochs)) > 1:
         pairs = zip(epochs["phase"], epochs["epoch"], strict=True)
-        told = [f"{PHASE_TITLES.get(phase, phase)}, {epoch + 1}" for phase, epoch in pairs]
+        epoch_text = [f"{PHASE_TITLES.get(phase, phase)}, {epoch + 1}" for phase, epoch in pairs]
     else:
-        told = [str(number) for number in progress]
+        epoch_text = [str(number) for number in progress]
     parts = [
         pd.DataFrame(
             {
                 "progress": progress,
-                "told": told,
+                "epoch_text": epoch_text,
                 "part": part,
                 "value": finite(epochs[column]),
             }
@@ -227,7 +227,7 @@ def _long_history(epochs: pd.DataFrame, metric: str) -> pd.DataFrame:
         for part, column in (("train", metric), ("val", f"val_{metric}"))
         if column in epochs
     ]
-    empty = pd.DataFrame({"progress": [], "told": [], "part": [], "value": []})
+    empty = pd.DataFrame({"progress": [], "epoch_text": [], "part": [], "value": []})
     return pd.concat(parts).dropna(subset=["value"]) if parts else empty
 
 

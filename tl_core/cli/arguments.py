@@ -62,13 +62,13 @@ def folder_at(path: Path, purpose: str) -> Path:
         ConfigError: there cannot be one, for something on the way is no folder.
     """
     folder = expand(path).absolute()
-    told = f"Expected a folder {purpose}, received '{path}'"
+    problem = f"Expected a folder {purpose}, received '{path}'"
     try:
         nearest = next(one for one in (folder, *folder.parents) if one.exists())
     except OSError as error:  # such as a name that is too long
-        raise ConfigError(f"{told}: {error.strerror}.") from error
+        raise ConfigError(f"{problem}: {error.strerror}.") from error
     if not nearest.is_dir():
-        raise ConfigError(f"{told}, but '{nearest}' is a file. Give another place.")
+        raise ConfigError(f"{problem}, but '{nearest}' is a file. Give another place.")
     return folder
 
 

@@ -91,7 +91,7 @@ def inspect(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show how a folder is read, count the images of each class and tell what is wrong.
+    """Show how a folder is read, count the images of each class and list what is wrong.
 
     What is chosen here is kept, and holds for training and in the app.
     """

@@ -265,10 +265,10 @@ def _print_sweep(made: Sweep) -> None:
     if ranking.best is not None:
         error = f"one standard error ({percent(ranking.standard_error)}) of the best"
         if len(ranking.tied) > 1:
-            told = f"{len(ranking.tied)} heads are within {error}; the simplest of them"
+            claim = f"{len(ranking.tied)} heads are within {error}; the simplest of them"
         else:
-            told = f"No other head is within {error}, which"
-        print(f"\n{told} is suggested.")
+            claim = f"No other head is within {error}, which"
+        print(f"\n{claim} is suggested.")
     print(f"search  {made.sweep_dir}")
 
 

@@ -17,7 +17,7 @@ def silence_libraries(stdout_too: bool) -> Iterator[None]:
     """Put what C code and child processes print out of sight, for the time of a command's work.
 
     TensorFlow greets on stderr whatever its log level. It is shown after all when the work ends
-    in an error that is none of ours, since it may tell why. Python's own ``sys.stderr`` goes on to
+    in an error that is none of ours, since it may say why. Python's own ``sys.stderr`` goes on to
     the terminal, with the warnings of this package.
 
     Args:

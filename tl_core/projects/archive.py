@@ -353,8 +353,8 @@ def _check_work(work: Path) -> None:
             origin.pop("from_run", None)
         write_json(work / ORIGIN_FILE, {**origin, "data_dir": ""})
         if status.get("state") in ("queued", "running"):
-            told = "It was not finished when the project was exported."
-            write_json(work / STATUS_FILE, {**status, "state": "stopped", "message": told})
+            reason = "It was not finished when the project was exported."
+            write_json(work / STATUS_FILE, {**status, "state": "stopped", "message": reason})
     except (OSError, ValueError, AttributeError) as error:
         raise DatasetError(f"Its '{name}' is no run or search: {error}") from error
 

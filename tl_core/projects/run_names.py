@@ -67,19 +67,20 @@ def _differ(words: Iterable[Mapping[str, str]], name: str) -> bool:
 
 def _with_times(runs: Sequence[Run], names: Mapping[str, str]) -> dict[str, str]:
     """Add the time to names that several runs have; the date too if that is not enough."""
-    told = dict(names)
+    distinct = dict(names)
     shows: tuple[Callable[[datetime], str], ...] = (
         lambda moment: f"{moment:%H:%M}",
         lambda moment: f"{moment:%d %b %H:%M:%S}",
     )
     for show in shows:
-        shared = _shared(told)
+        shared = _shared(distinct)
         for run in runs:
-            if told[run.id] in shared:
-                told[run.id] = f"{names[run.id]}, {show(run.created.astimezone())}"
-    shared = _shared(told)
+            if distinct[run.id] in shared:
+                distinct[run.id] = f"{names[run.id]}, {show(run.created.astimezone())}"
+    shared = _shared(distinct)
     return {
-        run_id: f"{name} ({run_id})" if name in shared else name for run_id, name in told.items()
+        run_id: f"{name} ({run_id})" if name in shared else name
+        for run_id, name in distinct.items()
     }
 
 
@@ -128,7 +129,7 @@ def _number(value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
-# In the order in which they are named: what tells most first.
+# In the order in which they are named: the most informative first.
 _WORDS: dict[str, Callable[[TrainConfig], str]] = {
     "backbone": lambda config: config.backbone,
     "image_size": _image_size,

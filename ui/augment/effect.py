@@ -133,7 +133,7 @@ def effect_table(record: EffectRecord) -> pd.DataFrame:
         {
             "transform": [_label(effect, record.augment) for effect in effects],
             "shift": [effect.shift for effect in effects],
-            "told": [f"{effect.shift:.2f}, {_share(effect.flips)} flip" for effect in effects],
+            "caption": [f"{effect.shift:.2f}, {_share(effect.flips)} flip" for effect in effects],
             "state": ["too strong" if one.is_too_strong else "fits" for one in effects],
         }
     )

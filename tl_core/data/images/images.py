@@ -36,7 +36,7 @@ Box = tuple[float, float, float, float]
 ImageSource = str | os.PathLike[str] | bytes | BinaryIO
 
 # Extensions treated as images. Unsupported formats are included on purpose: for a folder of HEIC
-# photos the user should be asked to convert them, instead of being told that it is empty.
+# photos the user should be asked to convert them, instead of reading that it is empty.
 SUFFIXES = frozenset(
     f".{name}"
     for name in (

@@ -159,15 +159,15 @@ def _analyse_inside(plain: Structure, kids: dict[str, list[Folder]]) -> Structur
     inner_parts = repeated and len(parts_of_folders(shared)) == len(shared)
     if repeated and (are_variants or inner_parts or (not generic and len(kids) <= 6)):
         order = tuple(sorted(kids, key=_variant_rank))
-        told = f"{len(kids)} folders hold the same {len(shared)} folders: {', '.join(order)}"
+        reason = f"{len(kids)} folders hold the same {len(shared)} folders: {', '.join(order)}"
         levels = (1,) if inner_parts else (1, 2)
         if are_variants or inner_parts:
-            return Structure(base, parts, True, 1, levels, order, False, False, (*reasons, told))
-        return Structure(base, parts, True, 2, levels, order, False, False, (*reasons, told))
+            return Structure(base, parts, True, 1, levels, order, False, False, (*reasons, reason))
+        return Structure(base, parts, True, 2, levels, order, False, False, (*reasons, reason))
     if generic:
-        told = "the folders inside of the class folders are named like sessions, not like classes"
+        reason = "the folders inside of the class folders are named like sessions, not like classes"
         return Structure(
-            base, parts, plain.has_classes, 1, (1, 2), (), True, True, (*reasons, told)
+            base, parts, plain.has_classes, 1, (1, 2), (), True, True, (*reasons, reason)
         )
     depth = 2
     below = [one for same in kids.values() for kid in same for one in kid.filled.values()]
@@ -177,9 +177,9 @@ def _analyse_inside(plain: Structure, kids: dict[str, list[Folder]]) -> Structur
             break
         below = [kid for one in below for kid in one.filled.values()]
         depth += 1
-    told = f"all images lie {depth} class levels deep, and the innermost level names the class"
+    reason = f"all images lie {depth} class levels deep, and the innermost level names the class"
     return Structure(
-        base, parts, True, depth, tuple(range(1, depth + 1)), (), False, False, (*reasons, told)
+        base, parts, True, depth, tuple(range(1, depth + 1)), (), False, False, (*reasons, reason)
     )
 
 
@@ -219,8 +219,8 @@ def _variant_rank(name: str) -> int:
 
 
 def _describe_parts(parts: Parts) -> str:
-    told = [
+    reason = [
         f"'{name}' is {part}" if part != UNLABELLED else f"'{name}' has no labels"
         for name, part in parts.part_of.items()
     ]
-    return "by their names " + ", ".join(told)
+    return "by their names " + ", ".join(reason)

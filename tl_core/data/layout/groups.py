@@ -23,7 +23,7 @@ GROUPS_FILE = "groups.csv"
 
 @dataclass(frozen=True)
 class GroupProposal:
-    """A way to tell which images belong together. ``spec`` is what ``group=`` takes."""
+    """A rule for which images belong together. ``spec`` is what ``group=`` takes."""
 
     spec: str
     num_groups: int
@@ -44,16 +44,16 @@ def propose_groups(layout: Layout, inner_groups: bool) -> GroupProposal | None:
     pattern = guess_group_pattern(paths)
     if pattern is not None:
         spec = f"name:{pattern}"
-        told = f"file names look like frames or bursts ('{paths[0].rpartition('/')[2]}')"
+        reason = f"file names look like frames or bursts ('{paths[0].rpartition('/')[2]}')"
     elif inner_groups:
-        spec, told = "folder", "folders inside of the class folders look like sessions"
+        spec, reason = "folder", "folders inside of the class folders look like sessions"
     else:
         return None
     groups = group_paths(layout, spec)
     sizes = Counter(groups.values())
     if len(sizes) < 2:
         return None
-    return GroupProposal(spec, len(sizes), len(groups), told)
+    return GroupProposal(spec, len(sizes), len(groups), reason)
 
 
 def group_paths(layout: Layout, spec: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What the layout of a data folder has to tell: how it was read, what lacks a class, split gaps."""
+"""Findings about the layout of a data folder: how it was read, what has no class, split gaps."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def find_layout(layout: Layout) -> list[Finding]:
         )
     if layout.unlabelled:
         count = len(layout.unlabelled)
-        told = "image has no class and is" if count == 1 else "images have no class and are"
+        verb = "image has no class and is" if count == 1 else "images have no class and are"
         findings.append(
             Finding(
-                "unlabelled", "info", f"{count:,} {told} not trained on.", tuple(layout.unlabelled)
+                "unlabelled", "info", f"{count:,} {verb} not trained on.", tuple(layout.unlabelled)
             )
         )
     if layout.missing:

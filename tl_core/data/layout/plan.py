@@ -62,22 +62,22 @@ class Reading:
         if not self.class_counts:
             return f"{self.num_unlabelled:,} photos without classes"
         num = len(self.class_counts)
-        told = f"{num:,} {'class' if num == 1 else 'classes'}"
+        text = f"{num:,} {'class' if num == 1 else 'classes'}"
         kind = LayoutName.parse(self.name)
         if kind.kind == "table":
             files = kind.argument.split(",")
-            told += f" from {files[0] if len(files) == 1 else f'{len(files)} label files'}"
+            text += f" from {files[0] if len(files) == 1 else f'{len(files)} label files'}"
         elif kind.kind == "names":
-            told += " from the file names"
+            text += " from the file names"
         elif kind.kind == "variant":
-            told += f" of '{kind.argument}'"
+            text += f" of '{kind.argument}'"
         elif kind.kind == "level":
-            told += f" by folder level {kind.argument}"
+            text += f" by folder level {kind.argument}"
         if self.part_counts:
-            told += " with a given split"
+            text += " with a given split"
         if self.num_groups:
-            told += f" in {self.num_groups:,} groups"
-        return told
+            text += f" in {self.num_groups:,} groups"
+        return text
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,9 @@ class LayoutPlan:
         """What is done and what else could be, such as "Read as 3 classes. Other readings: ..."."""
         if self.chosen is None:
             return "" if self.other is None else self.other.message
-        told = f"Read as {self.chosen.title}."
+        text = f"Read as {self.chosen.title}."
         others = [f"{one.title} ({one.name})" for one in self.readings[1 : _MAX_LISTED + 1]]
-        return f"{told} Other readings: {'; '.join(others)}." if others else told
+        return f"{text} Other readings: {'; '.join(others)}." if others else text
 
 
 def plan_layout(

@@ -31,7 +31,7 @@ class Labels:
         num_labelled: images that get a class.
         several: rows that carry several labels.
         num_rows: rows in all.
-        is_box_list: whether a column tells of boxes, so that this is a detection dataset.
+        is_box_list: whether a column has boxes, which makes this a detection dataset.
     """
 
     tables: tuple[tuple[Table, Guess], ...]

@@ -73,7 +73,7 @@ class Card(TypedDict):
 
 
 def describe(class_names: Sequence[str]) -> str:
-    """Return one line that says what a model tells apart.
+    """Return one line that names the classes of a model.
 
     >>> describe(["cat", "dog"])
     'Tells apart 2 classes: cat, dog.'
