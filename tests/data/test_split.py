@@ -401,3 +401,44 @@ def test_a_split_names_no_file_outside_of_the_data_folder(tmp_path: Path, stored
     path.write_text(f"path,sha256,class,part\n{stored},0,cat,test\n", encoding="utf-8")
     with pytest.raises(RunError, match="inside the data folder"):
         read_split(path)
+
+
+def test_added_photos_go_to_train_and_leave_the_other_parts_as_they_are() -> None:
+    index = index_of({"cat": [f"c{n}" for n in range(20)], "dog": [f"d{n}" for n in range(20)]})
+    before = stratified_split(index, DEFAULT, 0)
+    new = [make_record(f"cat/new{n}.png", 0, f"new{n}") for n in range(30)]
+    grown = replace(
+        index,
+        records=(*index.records, *new),
+        added=frozenset(record.path for record in new),
+    )
+    after = stratified_split(grown, DEFAULT, 0)
+    assert after.val.tolist() == before.val.tolist()
+    assert after.test.tolist() == before.test.tolist()
+    assert after.train.tolist() == [*before.train.tolist(), *range(40, 70)]
+
+
+def test_an_added_photo_goes_where_its_group_goes() -> None:
+    records = [
+        replace(make_record(f"{name}/{n}.png", label, f"{name}{n}"), group=f"{name}{n}")
+        for label, name in enumerate(("cat", "dog"))
+        for n in range(10)
+    ]
+    index = make_index(records, ("cat", "dog"))
+    split = stratified_split(index, DEFAULT, 0)
+    tested = records[int(split.test[0])]
+    near = replace(make_record("cat/near.png", tested.label, "near"), group=tested.group)
+    alone = replace(make_record("cat/alone.png", 0, "alone"), group="alone")
+    paths = frozenset((near.path, alone.path))
+    grown = make_index([*records, near, alone], ("cat", "dog"))
+    after = stratified_split(replace(grown, added=paths), DEFAULT, 0)
+    parts = {int(place): part for part, places in after.items() for place in places}
+    assert parts[20] == parts[records.index(tested)]
+    assert parts[21] == "train"
+
+
+def test_a_class_of_added_photos_alone_is_divided_like_any_other() -> None:
+    index = index_of({"cat": [f"c{n}" for n in range(20)], "new": [f"n{n}" for n in range(20)]})
+    new = frozenset(record.path for record in index.records if record.label == 1)
+    split = stratified_split(replace(index, added=new), DEFAULT, 0)
+    assert split.test.tolist() == stratified_split(index, DEFAULT, 0).test.tolist()

@@ -74,7 +74,8 @@ class DatasetIndex:
     ``decisions_fingerprint`` names the decisions that were applied; empty for none. ``layout``
     names how the folder was read, ``unlabelled`` are the paths of images without a class, and
     ``sources`` the label files that were read. ``pixel_scale`` says which values of its 16-bit grey
-    images become black and white; None takes their upper 8 bits.
+    images become black and white; None takes their upper 8 bits. ``added`` are the paths of
+    photos that were added one by one after a model had seen them, which a split puts into train.
 
     Examples:
         >>> from tl_core import scan_dataset
@@ -95,6 +96,7 @@ class DatasetIndex:
     unlabelled: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     pixel_scale: PixelScale | None = None
+    added: frozenset[str] = frozenset()
 
     @property
     def num_images(self) -> int:

@@ -133,6 +133,10 @@ def stratified_split(
     images moves few others. Images of one group in the index stay in one part as well, whatever
     their classes.
 
+    Photos in ``index.added`` go to train and leave val and test as they are: a model has answered
+    for them, and they were chosen for that. Those that must stay with another image go where it
+    goes, and in a class that would be too small without them they count like all others.
+
     Args:
         index: The dataset; its given split, if any, is ignored.
         fractions: Shares of (train, val, test), adding up to 1; 0 leaves val or test empty.
@@ -216,10 +220,12 @@ def _split(
     groups: Mapping[str, str],
 ) -> Split:
     _check_fractions(fractions)
+    added = _only_for_train(index, positions, fractions, groups)
+    positions = [position for position in positions if position not in added]
     if any(index.records[position].group is not None for position in positions):
         names = unit_names(index, positions, groups)
         parts = split_groups(index, positions, names, fractions, seed)
-        return Split(*(_sorted(part) for part in parts))
+        return Split(_sorted({*parts[0], *added}), _sorted(parts[1]), _sorted(parts[2]))
     pure, mixed = _units_by_class(index, positions, seed, groups)
     _check_sizes(index, pure, mixed, fractions)
     num_val_parts = int(fractions[1] > 0)
@@ -235,7 +241,32 @@ def _split(
         for_val, _ = _take(units[::-1], num_val, 1)
         test += [position for unit in for_test for position in unit.positions]
         val += [position for unit in for_val for position in unit.positions]
-    return Split(_sorted(set(positions) - {*val, *test}), _sorted(val), _sorted(test))
+    train = {*positions, *added} - {*val, *test}
+    return Split(_sorted(train), _sorted(val), _sorted(test))
+
+
+def _only_for_train(
+    index: DatasetIndex,
+    positions: Sequence[int],
+    fractions: Fractions,
+    groups: Mapping[str, str],
+) -> set[int]:
+    """Return the positions of added photos that take no part in the division."""
+    if not index.added:
+        return set()
+    names = unit_names(index, positions, groups)
+    is_added = [index.records[position].path in index.added for position in positions]
+    others = {name for name, one in zip(names, is_added, strict=True) if not one}
+    own: dict[int, set[str]] = defaultdict(set)  # the units of a class without added photos
+    for position, name in zip(positions, names, strict=True):
+        if name in others:
+            own[index.records[position].label].add(name)
+    num_parts = sum(fraction > 0 for fraction in fractions)
+    return {
+        position
+        for position, name in zip(positions, names, strict=True)
+        if name not in others and len(own[index.records[position].label]) >= num_parts
+    }
 
 
 def _units_by_class(

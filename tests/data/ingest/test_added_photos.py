@@ -12,7 +12,7 @@ from conftest import png
 from tl_core.data.curation.edits import ADDED, Decision, Decisions
 from tl_core.data.curation.store import decisions_path, edit_decisions, load_dataset, load_decisions
 from tl_core.data.dataset import scan_dataset
-from tl_core.data.ingest.added_photos import add_photo, take_step
+from tl_core.data.ingest.added_photos import NewPhoto, add_photo, add_photos, take_step
 from tl_core.errors import DatasetError
 from tl_core.workspace import Workspace
 
@@ -205,3 +205,63 @@ def test_an_exported_file_of_decisions_adds_and_removes_no_photo(workspace, pets
     text = Decisions().decide("added", [decision]).to_json()
     (step,) = Decisions.from_json(text).steps
     assert step.decisions == ()
+
+
+def test_many_photos_are_one_step_whatever_becomes_of_each(workspace, pets, tmp_path) -> None:
+    before = files_below(pets)
+    (tmp_path / "mine.png").write_bytes(png(0, 98))
+    there = (pets / "cat" / "0.png").read_bytes()
+    same = (pets / "cat" / "1.png").read_bytes()
+    done = add_photos(
+        workspace,
+        pets,
+        [
+            NewPhoto("rex.png", PHOTO, "dog"),
+            NewPhoto("mine.png", tmp_path / "mine.png", "cat"),
+            NewPhoto("again.png", PHOTO, "dog"),
+            NewPhoto("there.png", there, "dog"),
+            NewPhoto("same.png", same, "cat"),
+            NewPhoto("bad.png", b"no image", "cat"),
+            NewPhoto("gone.png", tmp_path / "gone.png", "cat"),
+        ],
+    )
+    assert done.added == ("dog/rex.png", "cat/mine.png")
+    assert done.moved == ("cat/0.png",)
+    assert [name for name, _ in done.refused] == ["same.png", "gone.png", "bad.png"]
+    assert counts(workspace, pets) == {"cat": 2, "dog": 5}
+    (step,) = load_decisions(workspace, pets).steps
+    assert step.label == "3 photos added to 2 classes"
+    take_step(workspace, pets, "undo")
+    assert files_below(pets) == before
+    assert counts(workspace, pets) == {"cat": 2, "dog": 3}
+
+
+def test_an_added_photo_is_for_train(workspace, pets) -> None:
+    path = add_photo(workspace, pets, "rex.png", PHOTO, "dog")
+    assert load_dataset(pets, workspace).added == {path}
+    take_step(workspace, pets, "undo")
+    assert load_dataset(pets, workspace).added == frozenset()
+
+
+def test_an_invalid_class_leaves_none_of_many_behind(workspace, pets) -> None:
+    before = files_below(pets)
+    with pytest.raises(DatasetError):
+        add_photos(
+            workspace,
+            pets,
+            [NewPhoto("rex.png", PHOTO, "dog"), NewPhoto("x.png", png(0, 97), "../evil")],
+        )
+    assert files_below(pets) == before
+    assert load_decisions(workspace, pets).steps == ()
+
+
+def test_photos_of_an_opened_folder_are_moved_and_none_added(
+    workspace, make_dataset, tmp_path
+) -> None:
+    folder = make_dataset({"cat": 3, "dog": 3}, root=tmp_path / "mine")
+    there = (folder / "cat" / "0.png").read_bytes()
+    new = [NewPhoto("rex.png", PHOTO, "dog"), NewPhoto("old.png", there, "dog")]
+    done = add_photos(workspace, folder, new)
+    assert (done.added, done.moved) == ((), ("cat/0.png",))
+    assert done.refused == (("rex.png", "The folder of this project is never written to."),)
+    assert not (folder / "dog" / "rex.png").exists()

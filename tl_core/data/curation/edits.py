@@ -97,6 +97,16 @@ class Decisions:
         return held
 
     @cached_property
+    def added(self) -> frozenset[tuple[str, str]]:
+        """Path and sha256 of the photos that were added one by one."""
+        return frozenset(
+            (decision.path, decision.sha256)
+            for step in self.steps
+            for decision in step.decisions
+            if decision.reason == ADDED
+        )
+
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the current decisions, independent of their history; empty without any."""
         if not self.current:

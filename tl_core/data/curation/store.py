@@ -193,11 +193,13 @@ def apply_decisions(index: DatasetIndex, decisions: Decisions) -> DatasetIndex:
     """Return the index without excluded images and with relabelled ones in their new class.
 
     A class without images is removed; a class named only by a decision is added. A decision about
-    a changed or missing file is ignored and reported as a finding.
+    a changed or missing file is ignored and reported as a finding. Photos that were added one by
+    one are noted in ``added``.
 
     Raises:
         DatasetError: fewer than two classes are left.
     """
+    index = _with_added(index, decisions)
     if not decisions.current:
         return index
     kept, num_held = _kept_under(index, decisions)
@@ -208,6 +210,15 @@ def apply_decisions(index: DatasetIndex, decisions: Decisions) -> DatasetIndex:
         if decision.path not in by_path or by_path[decision.path].sha256 != decision.sha256
     )
     return _rebuilt(index, kept, decisions, num_held, stale)
+
+
+def _with_added(index: DatasetIndex, decisions: Decisions) -> DatasetIndex:
+    if not decisions.added:
+        return index
+    added = frozenset(
+        record.path for record in index.records if (record.path, record.sha256) in decisions.added
+    )
+    return replace(index, added=added) if added != index.added else index
 
 
 def validate(index: DatasetIndex, decisions: Decisions) -> Decisions:

@@ -1,4 +1,4 @@
-"""Single photos added to a class of a workspace dataset, as a step that is undone like any other.
+"""Photos added to classes of a workspace dataset, as a step that is undone like any other.
 
 The step is one of the decisions about the dataset, so that all pages list and undo it. Undoing it
 moves the file to a separate folder of the workspace; redoing it moves the file back.
@@ -7,7 +7,9 @@ moves the file to a separate folder of the workspace; redoing it moves the file 
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from tl_core.data.curation.edits import ADDED
@@ -19,14 +21,39 @@ from tl_core.data.curation.store import (
     load_decisions,
     validate,
 )
-from tl_core.data.dataset import DatasetIndex, scan_dataset
+from tl_core.data.dataset import DatasetIndex, ImageRecord, scan_dataset
 from tl_core.data.file_names import UnsafeName, name_parts, show_name
 from tl_core.data.ingest.class_folders import REMOVED, is_own, own_layout
-from tl_core.data.ingest.uploads import store_uploads
-from tl_core.errors import DatasetError
+from tl_core.data.ingest.uploads import LazyFile, Upload, store_uploads
+from tl_core.errors import DatasetError, Stopped
+from tl_core.progress import SILENT, Monitor
 from tl_core.workspace import Workspace
 
 Direction = Literal["undo", "redo"]
+
+
+@dataclass(frozen=True)
+class NewPhoto:
+    """A photo and the class it shows.
+
+    Attributes:
+        name: its file name, as it came: a label, never a path.
+        content: the image file's bytes, or its path.
+        class_name: an existing class or a new one.
+    """
+
+    name: str
+    content: bytes | Path
+    class_name: str
+
+
+@dataclass(frozen=True)
+class Additions:
+    """What became of photos: paths relative to the dataset, and names with reasons."""
+
+    added: tuple[str, ...]
+    moved: tuple[str, ...]
+    refused: tuple[tuple[str, str], ...]
 
 
 def add_photo(
@@ -50,28 +77,155 @@ def add_photo(
             was changed.
     """
     own_layout(workspace, data_dir)
-    layout = kept_layout(workspace, data_dir)
-    load_decisions(workspace, data_dir)  # a damaged file is reported before a photo is written
     digest = hashlib.sha256(content).hexdigest()
-    index = scan_dataset(data_dir, layout, cache_dir=workspace.cache_dir)
-    for record in index.records:
+    for record in _scan(workspace, data_dir).records:
         if record.sha256 == digest:
             raise DatasetError(
                 f"{show_name(name)} is in '{data_dir.name}' already, as {show_name(record.path)}. "
                 "Move that one to another class instead of adding it again."
             )
-    (outcome,) = store_uploads([(name, content)], data_dir, class_name=class_name, layout=layout)
-    if outcome.path is None:
-        raise DatasetError(f"{show_name(name)} was not added. {outcome.reason}")
-    path = outcome.path
-    step = [Decision(path, digest, "keep", None, ADDED)]
-    label = f"{Path(path).name} added to {class_name}"
+    done = add_photos(workspace, data_dir, [NewPhoto(name, content, class_name)])
+    for refused, reason in done.refused:
+        raise DatasetError(f"{show_name(refused)} was not added. {reason}")
+    return done.added[0]
+
+
+def add_photos(
+    workspace: Workspace,
+    data_dir: Path,
+    photos: Sequence[NewPhoto],
+    *,
+    monitor: Monitor = SILENT,
+) -> Additions:
+    """Copy photos into the folders of their classes, as one step that :func:`take_step` can undo.
+
+    A photo that the dataset has already is moved to the class by a decision, its file stays.
+
+    Args:
+        workspace: whose decisions are kept.
+        data_dir: the dataset's folder. To a folder that is not the workspace's own nothing is
+            added; photos that it has are moved.
+        photos: the photos.
+        monitor: counts them in the stage ``"upload"``.
+
+    Returns:
+        What was added, what was moved, and why others were not.
+
+    Raises:
+        DatasetError: a class name is invalid, the classes are no folders, the files cannot be
+            written, or fewer than two classes would be left. Nothing was changed.
+        Stopped: ``monitor`` was asked to stop. Nothing was changed.
+    """
+    before = load_decisions(workspace, data_dir)  # a damaged file is reported before any change
+    index = _scan(workspace, data_dir)
+    by_digest = {record.sha256: record for record in index.records}
+    fresh: dict[str, NewPhoto] = {}
+    moves: list[Decision] = []
+    refused: list[tuple[str, str]] = []
+    for photo in photos:
+        monitor.check()
+        try:
+            digest = _digest(photo.content)
+        except OSError as error:
+            refused.append((photo.name, f"It cannot be read: {error.strerror or error}."))
+            continue
+        record = by_digest.get(digest)
+        if record is not None:
+            move = _move_to(index, record, before, photo.class_name)
+            if move is None:
+                refused.append((photo.name, f"It is in {photo.class_name} already."))
+            else:
+                moves.append(move)
+        elif not is_own(workspace, data_dir):
+            refused.append((photo.name, "The folder of this project is never written to."))
+        else:
+            fresh.setdefault(digest, photo)
+    added = _store(workspace, data_dir, fresh, refused, monitor)
+    decisions = [Decision(path, digest, "keep", None, ADDED) for path, digest in added.items()]
+    paths = (*added, *(move.path for move in moves))
+    if paths:
+        classes = {photo.class_name for photo in photos}
+        what = PurePosixPath(paths[0]).name if len(paths) == 1 else f"{len(paths):,} photos"
+        target = classes.pop() if len(classes) == 1 else f"{len(classes)} classes"
+        label = f"{what} {'added' if added else 'moved'} to {target}"
+        try:
+            edit_decisions(
+                workspace,
+                data_dir,
+                lambda held: validate(index, held.decide(label, [*decisions, *moves])),
+            )
+        except (DatasetError, OSError):
+            for path in added:
+                (data_dir / path).unlink(missing_ok=True)
+            raise
+    return Additions(tuple(added), tuple(move.path for move in moves), tuple(refused))
+
+
+def _scan(workspace: Workspace, data_dir: Path) -> DatasetIndex:
+    layout = kept_layout(workspace, data_dir)
+    return scan_dataset(data_dir, layout, cache_dir=workspace.cache_dir)
+
+
+def _digest(content: bytes | Path) -> str:
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    with content.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _move_to(
+    index: DatasetIndex, record: ImageRecord, before: Decisions, class_name: str
+) -> Decision | None:
+    """Return the decision that counts a photo to a class; None if it does so already."""
+    home, held = index.class_names[record.label], before.current.get(record.path)
+    now: str | None = home
+    if held is not None and held.sha256 == record.sha256:
+        now = held.class_name if held.action == "relabel" else None
+    if now == class_name:
+        return None
+    if class_name == home:
+        return Decision(record.path, record.sha256, "keep")
+    return Decision(record.path, record.sha256, "relabel", class_name)
+
+
+def _store(
+    workspace: Workspace,
+    data_dir: Path,
+    fresh: Mapping[str, NewPhoto],
+    refused: list[tuple[str, str]],
+    monitor: Monitor,
+) -> dict[str, str]:
+    """Copy photos, given by sha256, into their class folders; return their sha256 by path."""
+    if not fresh:
+        return {}
+    own_layout(workspace, data_dir)
+    layout = kept_layout(workspace, data_dir)
+    stage = monitor.stage("upload", len(fresh))
+    stored: dict[str, str] = {}
     try:
-        edit_decisions(workspace, data_dir, lambda before: before.decide(label, step))
-    except (DatasetError, OSError):
-        (data_dir / path).unlink(missing_ok=True)
+        for class_name in dict.fromkeys(photo.class_name for photo in fresh.values()):
+            digests = [key for key, photo in fresh.items() if photo.class_name == class_name]
+            files: list[Upload] = [
+                (fresh[key].name, _opened(fresh[key].content)) for key in digests
+            ]
+            part = stage.part(len(fresh) - stage.done - len(files))
+            outcomes = store_uploads(
+                files, data_dir, class_name=class_name, layout=layout, monitor=part
+            )
+            for key, outcome in zip(digests, outcomes, strict=True):
+                if outcome.path is None:
+                    refused.append((outcome.name, outcome.reason or ""))
+                else:
+                    stored[outcome.path] = key
+    except (DatasetError, Stopped):
+        for path in stored:
+            (data_dir / path).unlink(missing_ok=True)
         raise
-    return path
+    return stored
+
+
+def _opened(content: bytes | Path) -> bytes | LazyFile:
+    return content if isinstance(content, bytes) else LazyFile(content)
 
 
 def take_step(

@@ -144,7 +144,7 @@ def add_archives(
             outcomes += [UploadOutcome(name, None, why) for name, why in report.refused]
             files = sorted(path for path in folder.rglob("*") if path.is_file())
             outcomes += store_uploads(
-                [(path.relative_to(folder).as_posix(), _LazyFile(path)) for path in files],
+                [(path.relative_to(folder).as_posix(), LazyFile(path)) for path in files],
                 out_dir,
                 class_name=source.class_name,
                 layout=layout,
@@ -153,7 +153,7 @@ def add_archives(
     return outcomes
 
 
-class _LazyFile(io.RawIOBase):
+class LazyFile(io.RawIOBase):
     """A file that is opened only when it is read, so that thousands can be listed."""
 
     def __init__(self, path: Path) -> None:
