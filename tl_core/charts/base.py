@@ -49,7 +49,7 @@ def downsample(frame: pd.DataFrame, max_points: int = MAX_POINTS) -> pd.DataFram
 
 
 def finite(values: pd.Series) -> pd.Series:
-    """Return numbers with NaN in place of what charts have no number for: None and infinity."""
+    """Return numbers with NaN in place of None and infinity, which charts cannot show."""
     return values.astype(float).replace([np.inf, -np.inf], np.nan)
 
 

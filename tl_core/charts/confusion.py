@@ -103,12 +103,12 @@ def _cell_text(images: int, share: float, by_share: bool) -> str:
 
 
 def _needs_turn(names: Sequence[str]) -> bool:
-    """Whether names would not fit side by side below the chart."""
+    """Whether names must be rotated to fit below the chart."""
     return len(names) * max(map(len, names), default=0) > _CHARACTERS_ACROSS
 
 
 def _name_axis(is_turned: bool | None) -> Any:
-    """Names of classes; None for those beside the chart, which need no turning."""
+    """Names of classes; None for those next to the chart, which are not rotated."""
     import altair as alt
 
     angle = {} if is_turned is None else {"labelAngle": -40 if is_turned else 0}

@@ -1,4 +1,4 @@
-"""Charts of the Data page: what the pictures are like, map, split and learning curve."""
+"""Charts of the Data page: sizes, brightness, formats, map, split and learning curve."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def map_chart(points: pd.DataFrame, class_names: Sequence[str]) -> alt.Chart:
 
 
 def split_chart(parts: pd.DataFrame, class_names: Sequence[str]) -> alt.Chart:
-    """Draw how many images of each class fall where.
+    """Draw how many images of each class are in train, val and test.
 
     Args:
         parts: columns ``class``, ``part``, ``images``, ``order`` (0 for train).

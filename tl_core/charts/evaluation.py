@@ -71,7 +71,7 @@ def curves_chart(points: pd.DataFrame, class_names: Sequence[str], kind: str) ->
 
 
 def reliability_chart(rows: pd.DataFrame) -> alt.LayerChart:
-    """Draw what was claimed against what was right; on the diagonal the two agree.
+    """Draw confidence against accuracy; on the diagonal the two agree.
 
     Args:
         rows: columns ``stage`` (``"before"``, ``"after"``), ``confidence``, ``accuracy`` and
@@ -105,7 +105,7 @@ def reliability_chart(rows: pd.DataFrame) -> alt.LayerChart:
 
 
 def coverage_chart(rows: pd.DataFrame) -> alt.LayerChart:
-    """Draw how right the answers are when only the surest share of the photos gets one.
+    """Draw accuracy over coverage: the share of photos, most confident first, that get an answer.
 
     Args:
         rows: columns ``coverage``, ``accuracy``, ``num_answered`` and ``is_chosen``.
@@ -136,7 +136,7 @@ def coverage_chart(rows: pd.DataFrame) -> alt.LayerChart:
 
 
 def intervals_chart(rows: pd.DataFrame, colors: Sequence[str]) -> alt.LayerChart:
-    """Draw accuracies with their intervals under each other.
+    """Draw accuracies with their intervals, one below the other.
 
     Args:
         rows: columns ``name``, ``accuracy``, ``low`` and ``high`` in [0, 1].

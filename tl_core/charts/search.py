@@ -24,7 +24,7 @@ _MAX_LABELS = 9  # an axis with more values shows the ends and some between
 def range_test_chart(
     curve: pd.DataFrame, suggestion: float | None, current: float | None = None
 ) -> alt.LayerChart:
-    """Draw the loss over the learning rate, on a logarithmic axis, with what it suggests.
+    """Draw the loss over the learning rate, on a logarithmic axis, with the suggested rate.
 
     Args:
         curve: columns ``learning_rate``, ``loss``, ``smoothed``.
@@ -87,7 +87,7 @@ def parallel_chart(trials: pd.DataFrame, fields: Sequence[str], chosen: int | No
     Args:
         trials: as :func:`~tl_core.search.ranking.trials_table` gives them.
         fields: the settings to draw an axis for, in order.
-        chosen: number of the head that stands out.
+        chosen: number of the highlighted head.
     """
     import altair as alt
 

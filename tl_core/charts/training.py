@@ -46,8 +46,8 @@ def history_chart(
     Args:
         epochs: a row each in order; columns ``accuracy``, ``loss``, ``val_accuracy``, ``val_loss``,
             and ``phase`` and ``epoch`` (from 0 in each phase) where there are several phases.
-        metric: ``"accuracy"`` (axis fixed to [0, 1]) or ``"loss"``. What is no finite number, as
-            in a training that diverged, is left out.
+        metric: ``"accuracy"`` (axis fixed to [0, 1]) or ``"loss"``. Values that are not finite,
+            as in a training that diverged, are left out.
         batches: columns ``progress`` (epochs done, fractional), ``accuracy``, ``loss``.
         num_epochs: epochs that the run was given, so that the axis does not jump while it trains.
         starts: the phases, each with the number of epochs before it; a rule stands between two.
@@ -151,13 +151,13 @@ def compare_chart(histories: dict[str, pd.DataFrame], metric: str) -> alt.Chart:
 
 
 def backbone_chart(backbones: pd.DataFrame, chosen: str) -> alt.Chart:
-    """Draw size against published accuracy, with the chosen one standing out; a click picks one.
+    """Draw size against published accuracy, with the chosen one highlighted; a click picks one.
 
     The selection is named ``picked`` and holds the field ``backbone``.
 
     Args:
         backbones: columns ``backbone``, ``weights_mb``, ``top1`` in [0, 1] (rows without one are
-            left out), ``weights`` (how they are had) and ``speed`` (on this machine, as text).
+            left out), ``weights`` (where they come from) and ``speed`` (on this machine, as text).
     """
     import altair as alt
 
@@ -244,7 +244,7 @@ def _best_mark(lines: pd.DataFrame, best: int, metric: str, x: alt.X, y: alt.Y) 
 
 
 def _phase_rules(starts: Sequence[tuple[str, int]], x: alt.X, last: int) -> list[alt.Chart]:
-    """Return a rule where one phase gave way to the next, with both names above it."""
+    """Return a rule between two phases, with both names above it."""
     import altair as alt
     import pandas as pd
 
@@ -282,7 +282,7 @@ def _batch_lines(batches: pd.DataFrame | None, metric: str) -> pd.DataFrame:
 
 
 def _metric_encoding(metric: str, values: Iterable[float]) -> alt.Y:
-    """Accuracy stands over all of [0, 1]; loss from 0 to a little above what there is."""
+    """Return the axis: [0, 1] for accuracy, from 0 to a little above the values for loss."""
     import altair as alt
 
     if metric == "accuracy":

@@ -1,7 +1,7 @@
 """The command line: the package's functions as commands, for people and, with --json, for programs.
 
-What goes wrong is turned into a message and an exit code here and nowhere else. Everything slow
-is imported by the command that needs it.
+Errors become a message and an exit code here and nowhere else. Slow modules are imported by the
+command that needs them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What commands share: arguments and options of one name and meaning, the workspace."""
+"""Arguments and options that several commands share, and the workspace."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def folder_at(path: Path, purpose: str) -> Path:
     """Return the full path of a folder that is there, or that can be made when it is needed.
 
     Raises:
-        ConfigError: there cannot be one, for something on the way is no folder.
+        ConfigError: there cannot be one, because a part of the path is a file.
     """
     folder = expand(path).absolute()
     problem = f"Expected a folder {purpose}, received '{path}'"

@@ -158,7 +158,7 @@ def _plan_values(plan: LayoutPlan) -> dict[str, Any]:
 
 
 def _print_plan(plan: LayoutPlan) -> None:
-    """Print how a folder is read, and how else it could be."""
+    """Print how a folder is read, and the other readings."""
     chosen = plan.chosen
     if chosen is not None and (chosen.class_counts or chosen.num_unlabelled):
         _print_readings(plan, chosen)

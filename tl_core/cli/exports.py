@@ -96,7 +96,7 @@ def _format_values(row: Any) -> dict[str, Any]:
 
 
 def _print_exports(exports: list[Export]) -> None:
-    """Print where each export is and how near it comes to the app."""
+    """Print where each export is and how closely it agrees with the app."""
     rows = []
     for one in exports:
         size = sum(info.bytes for info in one.info.files.values())

@@ -1,4 +1,4 @@
-"""Commands about backbones and what is kept of them: the table, the caches."""
+"""Commands about backbones and caches."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def backbones(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """List the pretrained networks to choose from."""
+    """List the pretrained backbones."""
     from tl_core.backbones import api as models
     from tl_core.features.benchmark import measure as measure_speed
 

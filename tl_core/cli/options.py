@@ -33,7 +33,7 @@ _SIGNS = (("ge", "{} <= "), ("gt", "{} < "), ("le", " <= {}"), ("lt", " < {}"))
 
 @dataclass(frozen=True)
 class _Option:
-    """How one field is said on the command line: ``parse`` turns what came into its value."""
+    """The command-line option of one field: ``parse`` turns its text into a value."""
 
     name: str
     field: FieldInfo

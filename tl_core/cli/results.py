@@ -1,4 +1,4 @@
-"""Commands about what a run is good for: evaluating, predicting, explaining."""
+"""Commands that use a finished run: evaluate, predict, explain."""
 
 from __future__ import annotations
 

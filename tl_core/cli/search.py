@@ -103,7 +103,7 @@ def sweep(
     quiet: Quiet = False,
     **settings: Any,
 ) -> None:
-    """Search for a good head: many of them, cross-validated on what the backbone says.
+    """Search for a good head: many of them, cross-validated on the features of the backbone.
 
     The test part is not looked at. Settings given apply to all heads, choices are tried. Ctrl-C
     stops and keeps the heads tried so far, --resume tries the others; the search shows on the
@@ -291,5 +291,5 @@ def _verdict(trial: Trial, tied: frozenset[int]) -> str:
 
 
 def _known(value: float) -> float | None:
-    """Return a figure as JSON can say it: none for what is no number."""
+    """Return a figure as JSON can represent it: None instead of NaN."""
     return value if math.isfinite(value) else None

@@ -14,11 +14,11 @@ from tl_core.errors import TLError
 
 @contextmanager
 def silence_libraries(stdout_too: bool) -> Iterator[None]:
-    """Put what C code and child processes print out of sight, for the time of a command's work.
+    """Hide what C code and child processes print while a command works.
 
-    TensorFlow greets on stderr whatever its log level. It is shown after all when the work ends
-    in an error that is none of ours, since it may say why. Python's own ``sys.stderr`` goes on to
-    the terminal, with the warnings of this package.
+    TensorFlow prints on stderr at every log level. It is shown after all when the work ends
+    in an error that is not a ``TLError``, since it may say why. Python's own ``sys.stderr`` still
+    goes to the terminal, with the warnings of this package.
 
     Args:
         stdout_too: also keep stdout clean, and send what Python prints there to stderr.

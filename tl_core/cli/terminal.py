@@ -48,7 +48,7 @@ class ProgressLine:
         self._show(stage, _count(stage, progress.done, progress.total, progress.rate, left))
 
     def on_event(self, event: Event) -> None:
-        """Show what a training event says, if it says how far things are."""
+        """Show a training event that reports progress."""
         from tl_core.runs.events import BatchEnd, EpochEnd, FeatureProgress, PhaseStarted
 
         if isinstance(event, PhaseStarted):
@@ -65,7 +65,7 @@ class ProgressLine:
             )
 
     def note(self, message: str) -> None:
-        """Say something that stays on the screen."""
+        """Print a line that stays on the screen."""
         if not self._quiet:
             self.close()
             print(message, file=sys.stderr, flush=True)
@@ -104,10 +104,10 @@ class ProgressLine:
 
 @contextmanager
 def working(quiet: bool, as_json: bool = False) -> Iterator[tuple[ProgressLine, Monitor]]:
-    """Surround a command's long work: give it a progress line and a monitor that hears Ctrl-C.
+    """Context manager of a long command: a progress line, and a monitor that Ctrl-C stops.
 
-    With ``as_json`` nothing that is printed meanwhile gets to stdout, so that what
-    :func:`print_json` prints afterwards is all there is.
+    With ``as_json`` stdout stays empty meanwhile, so that it holds only what
+    :func:`print_json` prints afterwards.
     """
     with silence_libraries(stdout_too=as_json):
         progress = ProgressLine(quiet)

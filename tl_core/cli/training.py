@@ -1,4 +1,4 @@
-"""Commands about runs: training one, going on with one, listing them."""
+"""Commands about runs: train, continue, list."""
 
 from __future__ import annotations
 
@@ -260,6 +260,6 @@ def _print_runs(runs: Sequence[Run]) -> None:
 
 
 def _near(path: Path) -> Path:
-    """Return the path as seen from here when it lies below."""
+    """Return the path relative to the current folder if it is inside it."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
