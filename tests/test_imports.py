@@ -23,6 +23,7 @@ LAYERS = [
         "tl_core.metrics",
         "tl_core.config",
     ],
+    ["tl_core.visitors"],
     ["tl_core.backbones", "tl_core.head"],
     ["tl_core.data"],
     ["tl_core.features"],

@@ -3,6 +3,7 @@
 
     * TLError                     base class
       x ConfigError  (ValueError) a setting is out of range or unknown
+        + LimitError              a limit of a hosted demo was reached
       x DatasetError              folder missing, fewer than two classes, too few to split
         + ArchiveError            an archive was refused; nothing was extracted
         + TakenError (FileExistsError)  a folder to be created is not empty
@@ -30,6 +31,10 @@ class TLError(Exception):
 
 class ConfigError(TLError, ValueError):
     """A setting is out of range or unknown."""
+
+
+class LimitError(ConfigError):
+    """A limit of a hosted demo was reached; the message names it."""
 
 
 class DatasetError(TLError):

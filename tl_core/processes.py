@@ -71,6 +71,27 @@ def own_identity() -> dict[str, float]:
     return {"pid": process.pid, "pid_create_time": process.create_time()}
 
 
+def family_memory() -> int:
+    """Return the bytes of memory that this process and its children hold."""
+    import psutil
+
+    total = 0
+    process = psutil.Process()
+    for one in [process, *process.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            total += one.memory_info().rss
+    return total
+
+
+def end_children() -> None:
+    """Kill the children of this process, and theirs."""
+    import psutil
+
+    for one in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+
+
 def is_alive(pid: object, create_time: object) -> bool:
     """Whether the process with this pid and start time is running; zombies are not."""
     if not isinstance(pid, int) or not isinstance(create_time, int | float):

@@ -9,10 +9,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from tl_core.config.mode import current_mode
 from tl_core.files import expand
 from tl_core.installation import app_path, is_checkout, user_data_dir
 
 ENVIRONMENT_NAME = "TL_WORKSPACE"
+VISITORS_DIR = "visitors"
+"""The folder of a hosted demo's workspace that holds the visitors' workspaces."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,21 @@ class Workspace:
     """The folders of datasets, runs, caches, the job queue and logs below one root folder."""
 
     root: Path
+
+    @property
+    def host(self) -> Workspace | None:
+        """The workspace of the hosted demo in which this is a visitor's; else None.
+
+        Its worker runs the visitor's jobs, and its sample set and converted backbones are shared.
+        """
+        if self.root.parent.name != VISITORS_DIR or current_mode() != "demo":
+            return None
+        return Workspace(self.root.parent.parent)
+
+    @property
+    def visitors_dir(self) -> Path:
+        """The workspaces of a hosted demo's visitors, one folder each."""
+        return self.root / VISITORS_DIR
 
     @property
     def datasets_dir(self) -> Path:
@@ -86,8 +104,41 @@ class Workspace:
         return str(real)
 
     def resolve(self, stored: str) -> Path:
-        """Return the path that :meth:`relative` stored."""
-        return self.root.absolute() / stored
+        """Return the path that :meth:`relative` stored.
+
+        In a visitor's workspace a path outside of it is replaced by one that does not exist.
+        """
+        root = self.root.absolute()
+        path = root / stored
+        if self.host is not None and not _is_inside(path, root):
+            return root / "missing"
+        return path
+
+
+def _is_inside(path: Path, root: Path) -> bool:
+    real = Path(os.path.realpath(path))
+    return real.is_relative_to(os.path.realpath(root))
+
+
+def visitor_at(path: Path) -> Workspace | None:
+    """Return the workspace of the hosted demo's visitor that contains a path; else None.
+
+    Args:
+        path: any file or folder, whether it exists or not.
+    """
+    for folder in (path, *path.parents):
+        if Workspace(folder).host is not None:
+            return Workspace(folder)
+    return None
+
+
+def shared_cache_dir(cache_dir: Path) -> Path:
+    """Return the cache folder for what holds no visitor's data, such as converted backbones.
+
+    That is ``cache_dir`` itself except in a visitor's workspace, where it is the demo's.
+    """
+    host = Workspace(cache_dir.parent).host
+    return cache_dir if host is None else host.cache_dir
 
 
 def default_workspace() -> Workspace:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tl_core.backbones.registry import get_backbone, resolve_image_size
+from tl_core.config.limits import check_config
 from tl_core.config.training import TrainConfig
 from tl_core.errors import ConfigError
 
@@ -70,8 +71,10 @@ def check_settings(config: TrainConfig) -> None:
     Raises:
         ConfigError: no backbone has that name, the image size is too small for it, or it has
             fewer blocks than are to be fine-tuned.
+        LimitError: a setting exceeds a limit of a hosted demo.
     """
     resolve_image_size(config)
+    check_config(config)
     if config.fine_tune_blocks == 0:
         return
     num_blocks = len(block_table(config.backbone))

@@ -11,7 +11,7 @@ import numpy as np
 from tl_core.backbones.registry import check_image_size, get_backbone
 from tl_core.files import read_json, write_json
 from tl_core.progress import SILENT, Monitor
-from tl_core.workspace import default_workspace
+from tl_core.workspace import default_workspace, shared_cache_dir
 
 _SPEEDS_FILE = "speeds.json"
 
@@ -76,7 +76,7 @@ def measure(
 def known_speeds(cache_dir: Path) -> dict[str, float]:
     """Return photos per second of each backbone measured on this machine."""
     try:
-        speeds = read_json(cache_dir / _SPEEDS_FILE)
+        speeds = read_json(shared_cache_dir(cache_dir) / _SPEEDS_FILE)
         return {name: float(speed) for name, speed in speeds.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
@@ -84,7 +84,8 @@ def known_speeds(cache_dir: Path) -> dict[str, float]:
 
 def remember_speed(cache_dir: Path, name: str, speed: float) -> None:
     """Save the result of :func:`measure` for a backbone."""
-    write_json(cache_dir / _SPEEDS_FILE, {**known_speeds(cache_dir), name: round(speed, 1)})
+    speeds = {**known_speeds(cache_dir), name: round(speed, 1)}
+    write_json(shared_cache_dir(cache_dir) / _SPEEDS_FILE, speeds)
 
 
 def remember_failure(cache_dir: Path, name: str, message: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tl_core.sqlite_cache import SqliteCache
+from tl_core.workspace import shared_cache_dir
 
 LIMIT_ENVIRONMENT_NAME = "TL_CACHE_GIB"
 DEFAULT_MAX_BYTES = 4 * 2**30
@@ -17,14 +18,28 @@ FILE_NAME = "features.sqlite"
 
 
 class FeatureCache(SqliteCache):
-    """Float32 vectors by namespace and key, as :class:`~tl_core.sqlite_cache.SqliteCache`."""
+    """Float32 vectors by namespace and key, as :class:`~tl_core.sqlite_cache.SqliteCache`.
 
-    def __init__(self, path: Path, max_bytes: int | None = None) -> None:
+    What is not found is looked up in ``shared``, which is only read.
+    """
+
+    def __init__(
+        self, path: Path, max_bytes: int | None = None, shared: FeatureCache | None = None
+    ) -> None:
         super().__init__(path, _limit() if max_bytes is None else max_bytes)
+        self._shared = shared
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        super().close()
+        if self._shared is not None:
+            self._shared.close()
 
     def get_many(self, space: str, keys: Sequence[str]) -> dict[str, np.ndarray]:
         """Return the stored vectors by key, each (dim,) float32 and read-only."""
         found = self.read_many(space, keys)
+        if self._shared is not None and (missing := [key for key in keys if key not in found]):
+            found |= self._shared.read_many(space, missing)
         return {key: np.frombuffer(data, "<f4") for key, data in found.items()}
 
     def put_many(self, space: str, vectors: Mapping[str, np.ndarray]) -> None:
@@ -36,8 +51,13 @@ class FeatureCache(SqliteCache):
 
 
 def open_feature_cache(cache_dir: Path) -> FeatureCache:
-    """Return the feature cache in ``cache_dir``."""
-    return FeatureCache(cache_dir / FILE_NAME)
+    """Return the feature cache in ``cache_dir``.
+
+    That of a demo's visitor also finds the features of the sample set, which all visitors share.
+    """
+    shared_dir = shared_cache_dir(cache_dir)
+    shared = None if shared_dir == cache_dir else FeatureCache(shared_dir / FILE_NAME)
+    return FeatureCache(cache_dir / FILE_NAME, shared=shared)
 
 
 def _limit() -> int:

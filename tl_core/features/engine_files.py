@@ -22,6 +22,7 @@ from tl_core.backbones.weights import fetch_weights, weights_fingerprint
 from tl_core.config.training import Pooling
 from tl_core.processes import child_environment, module_command, parse_error, run_watched
 from tl_core.progress import SILENT, Monitor, Stage
+from tl_core.workspace import shared_cache_dir
 
 ENGINE_VERSION = 1
 """Incremented when conversion of the same weights changes, so that old files are not used."""
@@ -45,7 +46,7 @@ def engine_path(
     digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
     height, width = image_size
     name = f"{backbone}_{height}x{width}_{pooling}_{digest}.tflite"
-    return cache_dir / _DIR_NAME / name
+    return shared_cache_dir(cache_dir) / _DIR_NAME / name
 
 
 def engine_error(path: Path, reason: Exception) -> errors.TLError:

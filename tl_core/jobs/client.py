@@ -11,6 +11,7 @@ from typing import Any
 
 from tl_core.config.training import TrainConfig
 from tl_core.jobs import worker_client
+from tl_core.jobs.demo_limits import check_may_queue
 from tl_core.jobs.handlers import EVALUATE, KINDS
 from tl_core.jobs.queue import Job, JobQueue, JobState
 from tl_core.runs.run import Run
@@ -23,8 +24,14 @@ def submit(
     """Queue a job at the priority of its kind, and make sure that a worker runs.
 
     A job without a run is queued only once, however often it is requested.
+
+    Raises:
+        LimitError: the visitor of a demo has too many jobs, or too much data.
+        StorageError: the disk is full or read-only, or writing is not allowed.
     """
     row = KINDS[kind]
+    if workspace.host is not None:
+        check_may_queue(workspace, kind, payload, is_unique=run_dir is None)
     job = JobQueue(workspace).submit(
         kind,
         payload,

@@ -20,6 +20,7 @@ from tl_core.analysis.effect_cache import EffectFiles, EffectRecord
 from tl_core.analysis.explore import explore, measure_curve
 from tl_core.backbones.api import get_backbone
 from tl_core.backbones.finetuned_weights import split_weights
+from tl_core.config.limits import check_config
 from tl_core.config.training import TrainConfig
 from tl_core.data.curation.store import kept_layout, load_dataset
 from tl_core.data.dataset import DatasetIndex, scan_dataset
@@ -90,6 +91,7 @@ class JobKind:
         needs_user: whether it waits while the app is closed, and takes precedence while a page
             shows it. False for trainings and searches.
         alongside: whether it runs in parallel with a job that does not give way.
+        keeps_partial: whether it keeps what it has when it is stopped.
         settings: the settings that its result depends on; requests with equal ones are one job.
     """
 
@@ -98,6 +100,7 @@ class JobKind:
     gives_way: bool = False
     needs_user: bool = False
     alongside: bool = False
+    keeps_partial: bool = False
     settings: Callable[[TrainConfig], dict[str, Any]] | None = None
 
 
@@ -107,6 +110,7 @@ def run_train(context: JobContext) -> None:
         raise RunError("Expected a training job to name its run.")
     run = Run(context.job.run_dir)
     if run.state == "queued":  # unless it was deleted or cancelled meanwhile
+        check_config(run.config)
         train_queued(
             run, should_stop=context.monitor.is_stopped, cache_dir=context.workspace.cache_dir
         )
@@ -267,12 +271,12 @@ def _only(*names: str) -> Callable[[TrainConfig], dict[str, Any]]:
 _PIXELS = ("backbone", "image_size", "resize", "pooling")
 
 KINDS: dict[str, JobKind] = {
-    TRAIN: JobKind(run_train),
+    TRAIN: JobKind(run_train, keeps_partial=True),
     FIND_LR: JobKind(run_find_lr, settings=settings_that_matter),
     EXPORT: JobKind(run_export),
     EVALUATE: JobKind(run_evaluate, priority=5, needs_user=True, alongside=True),
     MEASURE_SPEED: JobKind(run_measure_speed, needs_user=True),
-    SWEEP: JobKind(run_search, priority=-5, gives_way=True),
+    SWEEP: JobKind(run_search, priority=-5, gives_way=True, keeps_partial=True),
     AUGMENT_EFFECT: JobKind(
         run_augment_effect,
         priority=-5,  # a user waits for it, so it goes before precomputation

@@ -45,6 +45,7 @@ class Job:
         needs_user: whether it is only useful to a page that shows it.
         num_yields: how often it gave way to other jobs.
         asked: when a page last requested it, in seconds since the epoch.
+        workspace: the workspace whose queue it is in, where several queues are served.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Job:
     needs_user: bool = False
     num_yields: int = 0
     asked: float = 0.0
+    workspace: Workspace | None = None
 
     @property
     def is_in_view(self) -> bool:
@@ -192,11 +194,23 @@ class JobQueue:
     def take(self, *, without_kinds: Collection[str] = ()) -> Job | None:
         """Take the next job, except of the given kinds, and make it active; for the worker."""
         for job in self.jobs():
-            if not job.active and job.kind not in without_kinds:
-                with suppress(FileNotFoundError):  # just cancelled: try the next
-                    self._rename(job.id, _WAITING, _ACTIVE)
-                    return replace(job, active=True)
+            if job.active or job.kind in without_kinds:
+                continue
+            if (taken := self.take_job(job)) is not None:
+                return taken
         return None
+
+    def take_job(self, job: Job) -> Job | None:
+        """Make a waiting job active; None if it was just cancelled."""
+        try:
+            self._rename(job.id, _WAITING, _ACTIVE)
+        except FileNotFoundError:
+            return None
+        return replace(job, active=True)
+
+    def queue_of(self, job: Job) -> JobQueue:
+        """Return the queue that a job is in: this one."""
+        return self
 
     def put_back(self, job: Job, *, gave_way: bool = False) -> None:
         """Return an active job to its place in the queue; ``gave_way`` is counted."""

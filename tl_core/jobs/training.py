@@ -17,8 +17,9 @@ from tl_core.config.training import TrainConfig
 from tl_core.data.curation.store import with_kept_layout
 from tl_core.data.dataset import check_folder_name
 from tl_core.data.layout.plan import plan_layout
-from tl_core.errors import DatasetError, RunError, StorageError
+from tl_core.errors import DatasetError, LimitError, RunError, StorageError
 from tl_core.jobs.client import request, submit
+from tl_core.jobs.fair_queue import FairQueue
 from tl_core.jobs.handlers import FEATURES, TRAIN
 from tl_core.jobs.queue import Job, JobQueue
 from tl_core.jobs.worker_client import (
@@ -101,10 +102,11 @@ def _queue_new(workspace: Workspace, run: Run) -> None:
 
     Raises:
         StorageError: the disk is full or read-only, or writing is not allowed.
+        LimitError: as :func:`~tl_core.jobs.client.submit`.
     """
     try:
         submit(workspace, TRAIN, {}, run.run_dir)
-    except StorageError:
+    except (StorageError, LimitError):
         queue = JobQueue(workspace)
         if (job := queue.job_of(run.run_dir)) is not None:
             queue.finish(job.id)
@@ -130,13 +132,16 @@ def queue_position(workspace: Workspace, run: Run) -> int | None:
     """Return how many jobs come before the run's, 0 if it is active; None if it has no job."""
     queue = JobQueue(workspace)
     job = queue.job_of(run.run_dir)
+    if job is not None and workspace.host is not None:
+        return FairQueue(workspace.host).position(workspace, job.id)
     return None if job is None else queue.position(job.id)
 
 
 def stop_run(workspace: Workspace, run: Run) -> None:
     """Stop a run within two seconds, keeping its best weights; a queued one is cancelled.
 
-    A worker that does not react, for example during an import, is killed and a new one started.
+    A worker that does not react, for example during an import, is killed and a new one started;
+    but not the one that the visitors of a demo share.
 
     Raises:
         RunError: the run is trained by another process than the workspace's worker.
@@ -154,6 +159,8 @@ def stop_run(workspace: Workspace, run: Run) -> None:
         return
     queue.request_stop(job.id)
     if not _has_ended(queue, run):
+        if workspace.host is not None:  # the worker of all visitors stops it as soon as it can
+            return
         end_worker(workspace)
     if run.state in ("queued", "running", "interrupted"):
         end_run(run.run_dir, "stopped", _stop_message(run))

@@ -24,9 +24,13 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from tl_core.config.limits import MEGABYTE, current_limits
+from tl_core.config.mode import current_mode
 from tl_core.config.training import TrainConfig
-from tl_core.errors import RunError, Stopped, TLError
+from tl_core.errors import LimitError, RunError, Stopped, TLError
 from tl_core.files import storage_error, write_json
+from tl_core.jobs.demo_limits import JobClock, memory_message, time_message
+from tl_core.jobs.fair_queue import FairQueue
 from tl_core.jobs.handlers import KINDS, JobContext, JobKind, work_folder
 from tl_core.jobs.queue import Job, JobQueue
 from tl_core.jobs.worker_client import (
@@ -36,9 +40,9 @@ from tl_core.jobs.worker_client import (
     has_users,
     spawn_lock,
 )
-from tl_core.processes import own_identity
+from tl_core.processes import end_children, family_memory, own_identity
 from tl_core.progress import Monitor
-from tl_core.runs.files import RunState, end_run
+from tl_core.runs.files import RunState, end_run, update_status
 from tl_core.workspace import Workspace
 
 _NICENESS = 10  # pages then respond about as fast as on an idle machine
@@ -134,7 +138,10 @@ class _Worker:
         self._workspace = workspace
         self._kinds = kinds
         self._idle_seconds = idle_seconds
-        self._queue = JobQueue(workspace)
+        self._queue: JobQueue | FairQueue = JobQueue(workspace)
+        if current_mode() == "demo":
+            self._queue = FairQueue(workspace)
+        self._clock = JobClock()
         self._record: dict[str, Any] = {**own_identity(), "warm": False, "message": ""}
         self._record_lock = threading.Lock()
         self._left = threading.Event()
@@ -218,12 +225,14 @@ class _Worker:
         """Run a job and return why it failed, or an empty string."""
         _log.info("job %s: %s %s", job.id, job.kind, job.run_dir or "")
         message = ""
+        queue = self._queue.queue_of(job)
+        self._clock.start(job)
         try:
             self._run(job)
         except Stopped:
-            if not self._queue.is_stop_requested(job.id):
+            if not queue.is_stop_requested(job.id) and self._workspace_of(job).root.is_dir():
                 _log.info("job %s gives way", job.id)
-                self._queue.put_back(job, gave_way=True)
+                queue.put_back(job, gave_way=True)
                 return ""
         except TLError as error:
             message = str(error)
@@ -232,10 +241,25 @@ class _Worker:
             problem = storage_error(error) if isinstance(error, OSError) else None
             message = str(problem or f"Unexpected error: {type(error).__name__}: {error}")
             _log.exception("job %s failed", job.id)
+        finally:
+            is_over = self._clock.is_over(job.id)
+            self._clock.end(job)
         self._close_work(job, message)
+        if is_over:
+            self._tell_time(job)
         with suppress(OSError):  # on a read-only disk its files stay, as an active job
-            self._queue.finish(job.id)
+            queue.finish(job.id)
         return message
+
+    def _tell_time(self, job: Job) -> None:
+        """Note at a run or a search that it was ended because it took too long."""
+        work = work_folder(self._workspace_of(job), job)
+        if work is not None and work.state == "stopped":
+            with suppress(OSError, RunError):
+                update_status(work.folder, message=f"{time_message()} The best so far is kept.")
+
+    def _workspace_of(self, job: Job) -> Workspace:
+        return job.workspace or self._workspace
 
     def _run(self, job: Job) -> None:
         """Run a job, at low priority if its kind gives way.
@@ -244,13 +268,14 @@ class _Worker:
         thread starts on loading would slow down later trainings.
         """
         kind = self._kind_of(job)
+        queue = self._queue.queue_of(job)
         monitor = Monitor(
-            lambda progress: self._queue.report(job.id, asdict(progress)),
+            lambda progress: queue.report(job.id, asdict(progress)),
             lambda: self._must_stop(job),
             report_seconds=_REPORT_SECONDS,
             poll_seconds=_POLL_SECONDS,
         )
-        context = JobContext(self._workspace, job, monitor)
+        context = JobContext(self._workspace_of(job), job, monitor)
         if kind.gives_way and self._record["warm"]:
             run_at_low_priority(lambda: kind.run(context))
         else:
@@ -263,10 +288,10 @@ class _Worker:
 
     def _close_work(self, job: Job, message: str) -> None:
         """End a run or search whose job is over without having finished it."""
-        work = work_folder(self._workspace, job)
+        work = work_folder(self._workspace_of(job), job)
         if work is None or not work.is_active:
             return
-        if self._queue.is_stop_requested(job.id):
+        if self._queue.queue_of(job).is_stop_requested(job.id):
             self._end(work.folder, "stopped", "Cancelled before it started.")
         else:
             self._end(work.folder, "failed", message or "Its job ended without doing it.")
@@ -292,7 +317,13 @@ class _Worker:
     def _must_stop(self, job: Job) -> bool:
         """Whether the job was stopped, has to give way, or is no longer needed."""
         kind = self._kind_of(job)
-        if self._queue.is_stop_requested(job.id) or not self._workspace.root.is_dir():
+        queue = self._queue.queue_of(job)
+        if queue.is_stop_requested(job.id) or not self._workspace_of(job).root.is_dir():
+            return True
+        if self._clock.is_over(job.id):
+            if not kind.keeps_partial:
+                raise LimitError(time_message())
+            queue.request_stop(job.id)
             return True
         if kind.needs_user and self._is_unused():
             return True
@@ -303,14 +334,14 @@ class _Worker:
         for job in self._queue.jobs():
             if not job.active:
                 continue
-            work = work_folder(self._workspace, job)
+            work = work_folder(self._workspace_of(job), job)
             if work is not None and work.state == "queued" and job.kind in self._kinds:
                 self._queue.put_back(job)  # killed before it started
                 continue
             if work is not None and work.state == "interrupted":
                 self._end(work.folder, "interrupted", work.message)
             _log.warning("job %s was interrupted", job.id)
-            self._queue.finish(job.id)
+            self._queue.queue_of(job).finish(job.id)
 
     def _may_leave(self, unused: bool) -> bool:
         """Announce the exit, unless there is a new job or, with ``unused``, a new user.
@@ -340,6 +371,29 @@ class _Worker:
         while not self._left.wait(_HEARTBEAT_SECONDS):
             with suppress(OSError):
                 os.utime(self._workspace.queue_dir / WORKER_FILE)
+            self._watch_limits()
+
+    def _watch_limits(self) -> None:
+        """End this process when a job of a demo cannot be ended otherwise; another is started."""
+        limits = current_limits()
+        if limits is None:
+            return
+        message = ""
+        if self._clock.overdue():
+            message = time_message()
+        elif family_memory() > limits.job_memory_mb * MEGABYTE:
+            message = memory_message()
+        if not message:
+            return
+        _log.error("leaving: %s", message)
+        for job in self._queue.jobs():
+            if job.active:
+                work = work_folder(self._workspace_of(job), job)
+                if work is not None:
+                    self._end(work.folder, "failed", message)
+                self._queue.queue_of(job).finish(job.id)
+        end_children()
+        os._exit(1)
 
     def _publish(self, **changes: Any) -> None:
         with self._record_lock:

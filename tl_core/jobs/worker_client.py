@@ -52,6 +52,7 @@ class WorkerState:
 
 def worker_state(workspace: Workspace) -> WorkerState:
     """Return the state of the workspace's worker, from disk and the process table."""
+    workspace = workspace.host or workspace
     path = workspace.queue_dir / WORKER_FILE
     try:
         record: dict[str, Any] = read_json(path)
@@ -85,6 +86,7 @@ def ensure_worker(workspace: Workspace, *, warm: bool = True) -> None:
     Raises:
         StorageError: the disk is full or read-only, or writing is not allowed.
     """
+    workspace = workspace.host or workspace  # visitors of a demo share its worker
     with plain_storage_errors(workspace.root):
         workspace.queue_dir.mkdir(parents=True, exist_ok=True)
         with spawn_lock(workspace):
@@ -158,8 +160,11 @@ def end_worker(workspace: Workspace, wait_seconds: float = 5.0) -> None:
 
 
 def worker_log_tail(workspace: Workspace, num_lines: int = 20) -> list[str]:
-    """Return the last lines of the worker's log, to diagnose a worker that died early."""
-    return tail(workspace.logs_dir / LOG_NAME, num_lines)
+    """Return the last lines of the worker's log, to diagnose a worker that died early.
+
+    A visitor of a demo sees none: they are of all visitors.
+    """
+    return [] if workspace.host is not None else tail(workspace.logs_dir / LOG_NAME, num_lines)
 
 
 def spawn_lock(workspace: Workspace) -> FileLock:

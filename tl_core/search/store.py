@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tl_core.config.limits import check_search
 from tl_core.config.search import SweepConfig, draw_trials
 from tl_core.config.training import TrainConfig
 from tl_core.errors import RunError
@@ -122,8 +123,10 @@ def create_sweep(
 
     Raises:
         ConfigError: there are too many combinations.
+        LimitError: there are more than a hosted demo allows.
     """
     num_trials = len(draw_trials(config, base))
+    check_search(config, num_trials)
     stem = f"{time.strftime('%Y%m%d-%H%M%S')}_{uuid.uuid4().hex[:6]}"
     sweep_dir = workspace.sweeps_dir / stem
     with new_folder(sweep_dir) as temporary:

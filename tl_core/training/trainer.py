@@ -17,6 +17,7 @@ from typing import Any
 import tl_core
 from tl_core.backbones.api import resolve_image_size, weights_fingerprint
 from tl_core.backbones.blocks import check_settings
+from tl_core.config.limits import check_classes
 from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import DatasetIndex
 from tl_core.data.split import Split, split_dataset, write_split
@@ -180,6 +181,7 @@ def _train(
     scan_seconds: float,
     resumed: Checkpoint | None = None,
 ) -> None:
+    check_classes(index.num_classes)
     started = time.monotonic()
     seconds = {"scan": scan_seconds, "features": 0.0}
     if resumed is not None:

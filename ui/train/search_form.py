@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from tl_core.backbones.api import list_backbones
+from tl_core.config.limits import check_search
 from tl_core.config.search import SweepConfig, draw_trials
 from tl_core.config.training import TrainConfig
 from tl_core.errors import ConfigError
@@ -56,6 +57,7 @@ def draw_search_form(base: TrainConfig, num_images: int, num_classes: int) -> Sw
                 values["num_trials"] = _field("num_trials", defaults)
         sweep = SweepConfig.create(values)
         trials = draw_trials(sweep, base)
+        check_search(sweep, len(trials))
     except ConfigError as error:
         st.error(str(error), icon=":material/tune:")
         return None

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError, WebPImagePlugin
 
+from tl_core.config.limits import current_limits
 from tl_core.data.images.signatures import explain_unknown, webp_size
 from tl_core.errors import ImageError
 
@@ -299,6 +300,12 @@ def check_size(width: int, height: int, limit: int | None = None) -> None:
     """
     if limit is None:
         limit = MAX_MEGAPIXELS
+    demo = current_limits()
+    if demo is not None and width * height > demo.megapixels * 1_000_000:
+        raise ImageError(
+            f"It has {width * height / 1e6:,.1f} megapixels ({width} x {height}); this demo allows "
+            f"{demo.megapixels} megapixels of a photo. Save a smaller copy."
+        )
     if width * height > limit * 1_000_000:
         raise ImageError(
             f"It has {width * height / 1e6:,.1f} megapixels ({width} x {height}), "

@@ -33,6 +33,7 @@ from tl_core.data.ingest.archive_entries import (
     suffix_of,
 )
 from tl_core.data.ingest.tar_reader import TarReader, is_tar
+from tl_core.data.ingest.visitor_photos import clean_folder, visitor_allowance
 from tl_core.data.ingest.zip_reader import ArchiveEntry, ZipReader
 from tl_core.data.layout.name_patterns import guess_class_pattern
 from tl_core.errors import ArchiveError, TakenError
@@ -160,8 +161,10 @@ def extract_archives(
     Raises:
         ArchiveError: an archive is refused; the message names the entry and the reason.
         DatasetError: ``out_dir`` is not empty.
+        LimitError: the images exceed a limit of a hosted demo.
         Stopped: ``monitor`` was asked to stop.
     """
+    max_files, max_bytes = visitor_allowance(out_dir, max_files, max_bytes)
     with _naming_archive(sources[0]), new_folder(out_dir) as folder:
         unpacking = _Unpacking(folder, max_files, max_bytes, monitor)
         for source in sources:
@@ -171,7 +174,8 @@ def extract_archives(
                 )
                 unpacking.take(file, prefix, source, is_inner=False)
         unpacking.finish()
-    return unpacking.report()
+        refused = clean_folder(folder, out_dir, monitor)
+    return unpacking.report(refused)
 
 
 def unpack_to(
@@ -182,7 +186,7 @@ def unpack_to(
     Raises:
         ArchiveError, Stopped: as :func:`extract_archives`.
     """
-    unpacking = _Unpacking(folder, MAX_FILES, MAX_BYTES, monitor)
+    unpacking = _Unpacking(folder, *visitor_allowance(folder, MAX_FILES, MAX_BYTES), monitor)
     for source in sources:
         with _opened(source) as file, _naming_archive(source):
             unpacking.take(file, PurePosixPath(), source, is_inner=False)
@@ -280,13 +284,13 @@ class _Unpacking:
             )
         self._stage.report()
 
-    def report(self) -> ArchiveReport:
-        """Return the report of what was extracted."""
+    def report(self, refused: Sequence[tuple[str, str]] = ()) -> ArchiveReport:
+        """Return the report of what was extracted; ``refused`` was removed after that."""
         return ArchiveReport(
-            self._num_files,
+            self._num_files - len(refused),
             self._num_bytes,
             dict(self._ignored),
-            self._refused,
+            [*self._refused, *refused],
             tuple(self._tables),
             tuple(dict.fromkeys(self._encodings)),
         )

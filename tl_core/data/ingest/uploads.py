@@ -26,12 +26,15 @@ from tl_core.data.images.decode import MAX_FILE_BYTES
 from tl_core.data.images.images import SUFFIXES, inspect_image
 from tl_core.data.ingest.archive import MAX_BYTES, MAX_FILES, ArchiveSource, unpack_to
 from tl_core.data.ingest.class_folders import check_has_folders, class_folder_name, class_home
+from tl_core.data.ingest.visitor_photos import check_visitor_files, reencode
 from tl_core.data.layout.folder_layout import Layout
 from tl_core.data.layout.plan import read_layout
 from tl_core.data.layout.split_names import part_of_name
 from tl_core.errors import DatasetError, ImageError
 from tl_core.files import scratch_folder
 from tl_core.progress import SILENT, Monitor
+from tl_core.visitors.store import check_photos, usage
+from tl_core.workspace import visitor_at
 
 _CHUNK = 1024 * 1024
 
@@ -86,15 +89,16 @@ def store_uploads(
     Raises:
         DatasetError: the class name is invalid, the classes are not folders, the files cannot be
             written, or exceed the limits; nothing was changed.
+        LimitError: they exceed a limit of a hosted demo; nothing was changed.
         Stopped: ``monitor`` was asked to stop; nothing was changed.
     """
     found = read_layout(out_dir, layout=layout) if out_dir.exists() else Layout()
     check_has_folders(found, out_dir.name)
+    check_visitor_files(out_dir, uploads := list(files))
     class_folder = None
     if class_name is not None:
         known = class_name in found.classes
         class_folder = class_home(found, class_name if known else class_folder_name(class_name))
-    uploads = list(files)
     if len(uploads) > max_files:
         raise DatasetError(
             f"Expected at most {max_files:,} files at once, received {len(uploads):,}. Upload "
@@ -178,11 +182,15 @@ class _Batch:
         self._num_bytes = 0
         self._sha256: dict[str, str] = {}  # by path_key, of this upload
         self._paths: list[PurePosixPath] = []
+        self._visitor = visitor_at(out_dir)
+        self._used = None if self._visitor is None else usage(self._visitor)
 
     def store(self, place: PurePosixPath, content: bytes | BinaryIO | io.RawIOBase) -> _Placed:
         """Write a file if it is a readable image that does not exist yet."""
         data = content if isinstance(content, bytes) else _read(content)
         try:
+            if self._visitor is not None:
+                data = reencode(data)
             inspect_image(data)
         except ImageError as error:
             return None, str(error)
@@ -192,6 +200,8 @@ class _Batch:
                 f"The files hold more than {self._max_bytes / 2**30:,.1f} GB, the limit. Nothing "
                 f"was changed. Upload fewer."
             )
+        if self._visitor is not None:
+            check_photos(self._visitor, len(self._paths) + 1, self._num_bytes, self._used)
         sha256 = hashlib.sha256(data).hexdigest()
         for path in (place, mark_name(place, sha256)):
             existing = self._existing_digest(path)

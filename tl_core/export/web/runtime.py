@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tl_core.files import write_bytes
+from tl_core.workspace import shared_cache_dir
 
 VERSION = "2.5.3"
 CDN = "https://cdn.jsdelivr.net"
@@ -135,7 +136,7 @@ def cached_runtime(cache_dir: Path) -> dict[str, bytes] | None:
 
 def runtime_dir(cache_dir: Path) -> Path:
     """Return where the cache keeps the runtime."""
-    return cache_dir / _CACHE_DIR / VERSION
+    return shared_cache_dir(cache_dir) / _CACHE_DIR / VERSION
 
 
 def _npm_pack(npm: str, folder: Path) -> str:

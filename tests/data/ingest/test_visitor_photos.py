@@ -1,0 +1,127 @@
+import io
+import random
+import zipfile
+
+import pytest
+from conftest import draw_image, png
+from demo_helpers import new_visitor, start_demo
+from PIL import Image
+
+from tl_core.config.limits import forget_limits
+from tl_core.data.ingest.archive import ArchiveSource, extract_archives
+from tl_core.data.ingest.uploads import add_archives, store_uploads
+from tl_core.errors import LimitError, TLError
+
+PLACE = "51.5 north"
+
+
+@pytest.fixture(autouse=True)
+def read_again():
+    yield
+    forget_limits()
+
+
+def photo_with_place(seed=0):
+    exif = Image.Exif()
+    exif[0x010E] = PLACE  # image description
+    exif[0x0112] = 6  # stored lying
+    buffer = io.BytesIO()
+    draw_image(0, seed, (60, 40)).save(buffer, "JPEG", exif=exif, comment=PLACE.encode())
+    assert PLACE.encode() in buffer.getvalue()
+    return buffer.getvalue()
+
+
+def packed(files):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    buffer.seek(0)
+    return buffer
+
+
+def stored(folder):
+    return {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.*")}
+
+
+def check_clean(path):
+    assert PLACE.encode() not in path.read_bytes()
+    with Image.open(path) as image:
+        assert image.size == (40, 60)  # upright
+        assert dict(image.getexif()) == {}
+
+
+def test_uploads_lose_their_metadata_and_stand_upright(monkeypatch, tmp_path):
+    mine = new_visitor(start_demo(monkeypatch, tmp_path / "demo"))
+    out_dir = mine.datasets_dir / "pets"
+    (outcome,) = store_uploads([("a.jpg", photo_with_place())], out_dir, class_name="cat")
+    check_clean(out_dir / outcome.path)
+
+
+def test_photos_of_archives_lose_theirs_too(monkeypatch, tmp_path):
+    mine = new_visitor(start_demo(monkeypatch, tmp_path / "demo"))
+    out_dir = mine.datasets_dir / "pets"
+    files = {"cat/a.jpg": photo_with_place(), "dog/b.jpg": photo_with_place(1), "dog/c.jpg": b"no"}
+    report = extract_archives([ArchiveSource(packed(files))], out_dir)
+    assert report.num_files == 2
+    assert [name for name, _ in report.refused] == ["dog/c.jpg"]
+    assert set(stored(out_dir)) == {"cat/a.jpg", "dog/b.jpg"}
+    more = {"cat/d.jpg": photo_with_place(2)}
+    add_archives([ArchiveSource(packed(more))], out_dir)
+    assert len(stored(out_dir)) == 3
+    for path in stored(out_dir).values():
+        check_clean(path)
+
+
+def test_lossless_pixels_stay_as_they_are(monkeypatch, tmp_path):
+    mine = new_visitor(start_demo(monkeypatch, tmp_path / "demo"))
+    store_uploads([("a.png", png(1, 1))], mine.datasets_dir / "pets", class_name="cat")
+    (path,) = stored(mine.datasets_dir / "pets").values()
+    with Image.open(path) as image:
+        assert image.convert("RGB").tobytes() == draw_image(1, 1).tobytes()
+
+
+def test_a_studio_stores_files_as_they_are(monkeypatch, tmp_path):
+    monkeypatch.delenv("TL_MODE", raising=False)
+    data = photo_with_place()
+    (outcome,) = store_uploads([("a.jpg", data)], tmp_path / "pets", class_name="cat")
+    assert (tmp_path / "pets" / outcome.path).read_bytes() == data
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ({"photos": 2}, "allows 2 photos of a visitor"),
+        ({"upload_mb": 1}, "allows 1 MB of one upload"),
+        ({"visitor_mb": 1}, "allows 1 MB of a visitor"),
+    ],
+)
+def test_uploads_over_a_limit_change_nothing(monkeypatch, tmp_path, limits, told):
+    mine = new_visitor(start_demo(monkeypatch, tmp_path / "demo", **limits))
+    noise = Image.frombytes("RGB", (700, 700), random.Random(0).randbytes(3 * 700 * 700))
+    buffer = io.BytesIO()
+    noise.save(buffer, "PNG")
+    uploads = [("a.png", png(0, 0)), ("b.png", png(0, 1)), ("c.png", buffer.getvalue())]
+    with pytest.raises(LimitError, match=told):
+        store_uploads(uploads, mine.datasets_dir / "pets", class_name="cat")
+    assert not (mine.datasets_dir / "pets").exists()
+
+
+@pytest.mark.parametrize("limits", [{"photos": 2}, {"classes": 2}], ids=str)
+def test_archives_over_a_limit_change_nothing(monkeypatch, tmp_path, limits):
+    mine = new_visitor(start_demo(monkeypatch, tmp_path / "demo", **limits))
+    files = {f"{name}/1.png": png(0, seed) for seed, name in enumerate("abc")}
+    with pytest.raises(TLError, match="2"):
+        extract_archives([ArchiveSource(packed(files))], mine.datasets_dir / "pets")
+    assert not (mine.datasets_dir / "pets").exists()
+
+
+def test_a_photo_of_too_many_pixels_is_left_out(monkeypatch, tmp_path):
+    mine = new_visitor(start_demo(monkeypatch, tmp_path / "demo", megapixels=1))
+    buffer = io.BytesIO()
+    Image.new("RGB", (1500, 1000)).save(buffer, "PNG")
+    out_dir = mine.datasets_dir / "pets"
+    uploads = [("a.png", buffer.getvalue()), ("b.png", png(0, 0))]
+    large, small = store_uploads(uploads, out_dir, class_name="cat")
+    assert "this demo allows 1 megapixels of a photo" in large.reason
+    assert small.is_stored

@@ -1,0 +1,166 @@
+import os
+import time
+
+import pytest
+from demo_helpers import new_visitor, start_demo
+
+from tl_core.errors import LimitError
+from tl_core.visitors import store
+from tl_core.visitors.counters import read_counters
+from tl_core.visitors.store import (
+    end_expired,
+    end_visitor,
+    exists,
+    has_ended,
+    list_visitors,
+    open_visitor,
+    usage,
+)
+from tl_core.visitors.tokens import is_token, issue_token, token_of_user, visitor_id
+from tl_core.workspace import Workspace, shared_cache_dir, visitor_at
+
+
+def put(workspace, name, num_bytes):
+    path = workspace.root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes(num_bytes))
+    return path
+
+
+def age(workspace, seconds):
+    before = time.time() - seconds
+    os.utime(workspace.root / store.VISITOR_FILE, (before, before))
+
+
+def test_only_tokens_of_this_server_are_accepted(host, monkeypatch, tmp_path):
+    token = issue_token(host)
+    assert is_token(host, token)
+    changed = ("B" if token[0] == "A" else "A") + token[1:]
+    for other in (changed, token[:-1], "", None, "x" * len(token), "é" * len(token)):
+        assert not is_token(host, other)
+    assert not is_token(Workspace(tmp_path / "other"), token)
+    assert issue_token(host) != token
+
+
+def test_the_folder_of_a_workspace_does_not_give_its_token(host):
+    token = issue_token(host)
+    workspace = open_visitor(host, token)
+    assert workspace.root.name == visitor_id(token)
+    assert token not in str(workspace.root)
+    assert not is_token(host, workspace.root.name)
+
+
+def test_a_user_has_the_same_workspace_at_each_login(host):
+    first = token_of_user(host, "https://issuer|1")
+    assert is_token(host, first)
+    assert token_of_user(host, "https://issuer|1") == first
+    assert token_of_user(host, "https://issuer|2") != first
+
+
+def test_a_visitor_comes_back_to_the_same_workspace(host):
+    token = issue_token(host)
+    workspace = open_visitor(host, token)
+    put(workspace, "datasets/pets/cat/1.jpg", 10)
+    assert open_visitor(host, token) == workspace
+    assert new_visitor(host) != workspace
+    assert read_counters(host)[time.strftime("%Y-%m-%d", time.gmtime())] == {"visitors": 2}
+
+
+def test_paths_out_of_a_workspace_lead_nowhere(host):
+    mine, other = new_visitor(host), new_visitor(host)
+    secret = put(other, "datasets/pets/cat/1.jpg", 10)
+    (mine.root / "link").symlink_to(other.root)
+    for stored in (str(secret), f"../{other.root.name}/datasets", "link/datasets", "/etc"):
+        assert not mine.resolve(stored).exists()
+    own = put(mine, "datasets/pets/cat/1.jpg", 10)
+    assert mine.resolve("datasets/pets/cat/1.jpg") == own
+
+
+def test_a_path_belongs_to_the_visitor_whose_workspace_contains_it(host, monkeypatch):
+    mine = new_visitor(host)
+    assert visitor_at(mine.datasets_dir / "new" / "cat") == mine
+    assert visitor_at(host.datasets_dir) is None
+    assert shared_cache_dir(mine.cache_dir) == host.cache_dir
+    monkeypatch.setenv("TL_MODE", "studio")
+    assert visitor_at(mine.datasets_dir) is None
+    assert shared_cache_dir(mine.cache_dir) == mine.cache_dir
+
+
+def test_what_is_shared_is_not_counted(host):
+    mine = new_visitor(host)
+    before = usage(mine).num_bytes
+    put(mine, "datasets/pets/cat/1.jpg", 1000)
+    put(mine, "cache/features.sqlite", 500)
+    shared = put(host, "datasets/sample/cat/1.jpg", 9000)
+    (mine.datasets_dir / "sample").mkdir()
+    os.link(shared, mine.datasets_dir / "sample" / "1.jpg")
+    assert usage(mine) == store.Usage(1, before + 1500)
+
+
+def test_each_limit_on_photos_and_bytes_is_named(monkeypatch, tmp_path):
+    host = start_demo(
+        monkeypatch, tmp_path / "demo", photos=5, visitor_mb=2, all_photos=8, disk_mb=3
+    )
+    mine, other = new_visitor(host), new_visitor(host)
+    store.check_photos(mine, 5, 1_000_000)
+    with pytest.raises(LimitError, match="allows 5 photos of a visitor; this would be 6"):
+        store.check_photos(mine, 6, 0)
+    with pytest.raises(LimitError, match="allows 2 MB of a visitor"):
+        store.check_photos(mine, 1, 2_000_000)
+    for number in range(4):
+        put(other, f"datasets/a/{number}.jpg", 250_000)
+        put(other, f"runs/{number}", 250_000)
+    monkeypatch.setattr(store, "_totals", {})
+    with pytest.raises(LimitError, match="allows 8 photos of all visitors"):
+        store.check_photos(mine, 5, 0)
+    with pytest.raises(LimitError, match="allows 3 MB of all visitors"):
+        store.check_photos(mine, 1, 1_100_000)
+    put(mine, "runs/large", 1_100_000)
+    monkeypatch.setattr(store, "_totals", {})
+    with pytest.raises(LimitError, match="allows 3 MB of all visitors"):
+        new_visitor(host)
+    store.check_photos(Workspace(tmp_path / "studio"), 10**6, 10**12)  # nobody's
+
+
+def test_places_are_limited_and_free_again_when_a_visitor_left(monkeypatch, tmp_path):
+    host = start_demo(monkeypatch, tmp_path / "demo", visitors=2)
+    first, _ = new_visitor(host), new_visitor(host)
+    with pytest.raises(LimitError, match="room for 2 visitors at once"):
+        new_visitor(host)
+    age(first, store.ACTIVE_SECONDS + 1)
+    new_visitor(host)
+
+
+def test_deleting_a_workspace_takes_everything_and_its_token(host):
+    token = issue_token(host)
+    mine, other = open_visitor(host, token), new_visitor(host)
+    put(mine, "datasets/pets/cat/1.jpg", 10)
+    end_visitor(mine)
+    assert not mine.root.exists()
+    assert {path.name for path in host.visitors_dir.iterdir()} == {".ended", other.root.name}
+    assert has_ended(host, token)
+    assert list_visitors(host) == [other]
+
+
+def test_data_expire_and_empty_workspaces_sooner(monkeypatch, tmp_path):
+    host = start_demo(monkeypatch, tmp_path / "demo", hours=2)
+    fresh, used, empty, old = (new_visitor(host) for _ in range(4))
+    for workspace in (used, old):
+        put(workspace, "runs/first/status.json", 10)
+    for workspace in (used, empty):
+        age(workspace, store.EMPTY_SECONDS + 60)
+    age(old, 2 * 3600 + 60)
+    assert {one.root for one in end_expired(host)} == {empty.root, old.root}
+    assert exists(fresh)
+    assert exists(used)
+
+
+def test_what_an_interrupted_deletion_left_is_removed(host):
+    left = put(host, "visitors/.gone-abc-1/datasets/x.jpg", 5).parents[1]
+    late = put(host, f"visitors/{'a' * 32}/queue/1.progress.json", 5).parents[1]
+    before = time.time() - store.ACTIVE_SECONDS - 10
+    for folder in (left, late):
+        os.utime(folder, (before, before))
+    end_expired(host)
+    assert not left.exists()
+    assert not late.exists()

@@ -1,0 +1,114 @@
+"""Photos of a hosted demo's visitors: within the limits, and encoded again without metadata.
+
+Elsewhere photos are stored as they are, and nothing here changes them.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tl_core.config.limits import MEGABYTE, check_classes, current_limits, over
+from tl_core.data.file_names import show_name
+from tl_core.data.images.decode import decode
+from tl_core.data.images.images import SUFFIXES, encode_jpeg
+from tl_core.data.images.signatures import holds_image
+from tl_core.errors import ImageError
+from tl_core.progress import Monitor
+from tl_core.visitors.store import allowance, check_photos
+from tl_core.workspace import visitor_at
+
+_HEAD_BYTES = 32
+_QUALITY = 92
+_LOSSLESS = ("PNG", "GIF", "BMP")
+_MAX_PNG_BYTES = 4 * MEGABYTE
+
+
+def reencode(data: bytes) -> bytes:
+    """Return a photo's pixels as a new file, upright, without EXIF, location, comment or profile.
+
+    It is a JPEG, or a small PNG if the photo was PNG, GIF or BMP, whatever the file's name says.
+
+    Raises:
+        ImageError: it cannot be read as an image, or has more pixels than a demo allows.
+    """
+    decoded = decode(data, None)
+    decoded.picture.info = {}  # Pillow would write comment and profile again
+    if decoded.format in _LOSSLESS:
+        buffer = io.BytesIO()
+        decoded.picture.save(buffer, "PNG")
+        if buffer.tell() <= _MAX_PNG_BYTES:
+            return buffer.getvalue()
+    return encode_jpeg(decoded.picture, quality=_QUALITY)
+
+
+def check_visitor_files(out_dir: Path, uploads: Sequence[tuple[str, Any]]) -> None:
+    """Check the size of a visitor's uploads and their number before any is read.
+
+    Raises:
+        LimitError: one is larger than the demo allows, or they are too many.
+    """
+    visitor, limits = visitor_at(out_dir), current_limits()
+    if visitor is None or limits is None:
+        return
+    for name, content in uploads:
+        size = len(content) if isinstance(content, bytes) else getattr(content, "size", 0)
+        if size > limits.upload_mb * MEGABYTE * 1.05:
+            advice = f"{show_name(name)} is too large: choose a smaller file."
+            raise over("upload_mb", size / MEGABYTE, advice)
+    check_photos(visitor, len(uploads), 0)
+
+
+def visitor_allowance(out_dir: Path, max_files: int, max_bytes: int) -> tuple[int, int]:
+    """Return how many files and bytes an archive may unpack to, at most what is given."""
+    visitor = visitor_at(out_dir)
+    if visitor is None:
+        return max_files, max_bytes
+    allowed = allowance(visitor)
+    return min(max_files, allowed.num_photos), min(max_bytes, allowed.num_bytes)
+
+
+def clean_folder(folder: Path, out_dir: Path, monitor: Monitor) -> list[tuple[str, str]]:
+    """Encode the photos of a visitor again, in the folder into which an archive was unpacked.
+
+    Args:
+        folder: the unpacked files.
+        out_dir: where they will be; only in a visitor's workspace anything is done.
+        monitor: counts the photos.
+
+    Returns:
+        The path and the reason of each file that is no readable image; it is removed.
+
+    Raises:
+        LimitError: they exceed a limit of the demo.
+        Stopped: ``monitor`` was asked to stop.
+    """
+    visitor = visitor_at(out_dir)
+    if visitor is None:
+        return []
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    photos = [path for path in paths if path.suffix.lower() in SUFFIXES or _is_photo(path)]
+    check_classes(len({path.parent for path in photos}))
+    refused: list[tuple[str, str]] = []
+    stage = monitor.stage("encode", len(photos))
+    num_bytes = 0
+    for path in photos:
+        monitor.check()
+        try:
+            data = reencode(path.read_bytes())
+        except ImageError as error:
+            refused.append((path.relative_to(folder).as_posix(), str(error)))
+            path.unlink()
+        else:
+            num_bytes += len(data)
+            path.write_bytes(data)
+        stage.advance()
+    check_photos(visitor, len(photos) - len(refused), num_bytes)
+    return refused
+
+
+def _is_photo(path: Path) -> bool:
+    with path.open("rb") as file:
+        return holds_image(file.read(_HEAD_BYTES))

@@ -1,0 +1,285 @@
+"""The workspaces of visitors: open one, what they use, and delete those that have ended.
+
+    <demo's workspace>/visitors/<id>/   a workspace as any other, see tl_core.workspace
+                       visitor.json     modified when the visitor was last seen
+    <demo's workspace>/visitors/.ended/ one empty file for each that was deleted
+
+Whoever looks after the server counts with :mod:`tl_core.visitors.counters`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tl_core.config.limits import MEGABYTE, current_limits, over
+from tl_core.errors import LimitError
+from tl_core.files import write_json
+from tl_core.visitors.counters import count
+from tl_core.visitors.tokens import visitor_id
+from tl_core.workspace import Workspace
+
+VISITOR_FILE = "visitor.json"
+ENDED_DIR = ".ended"
+ACTIVE_SECONDS = 10 * 60.0  # who was seen in it takes one of the places
+EMPTY_SECONDS = 30 * 60.0  # after which a workspace without own data is deleted
+_ENDED_SECONDS = 14 * 24 * 3600.0  # how long it is known that a workspace has ended
+_TOUCH_SECONDS = 20.0
+_TOTAL_SECONDS = 30.0  # how long the sum over all visitors is used
+_OWN_DIRS = ("runs", "sweeps", "decisions", "presets", "trash")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Photos and bytes on disk, without what is shared with all visitors."""
+
+    num_photos: int
+    num_bytes: int
+
+
+def visitor_at_token(host: Workspace, token: str) -> Workspace:
+    """Return the workspace of a token, whether it exists or not."""
+    return Workspace(host.visitors_dir / visitor_id(token))
+
+
+def exists(workspace: Workspace) -> bool:
+    """Whether a visitor's workspace has been opened and not deleted."""
+    return (workspace.root / VISITOR_FILE).is_file()
+
+
+def has_ended(host: Workspace, token: str) -> bool:
+    """Whether the workspace of a token was deleted."""
+    return (host.visitors_dir / ENDED_DIR / visitor_id(token)).exists()
+
+
+def open_visitor(host: Workspace, token: str) -> Workspace:
+    """Return the workspace of a token that was not deleted, creating it at the first visit.
+
+    Raises:
+        LimitError: all places are taken, or the demo's disk is full.
+        StorageError: the disk is full or read-only, or writing is not allowed.
+    """
+    workspace = visitor_at_token(host, token)
+    path = workspace.root / VISITOR_FILE
+    try:
+        age = time.time() - path.stat().st_mtime
+    except OSError:
+        _check_places(host)
+        check_disk(host)
+        write_json(path, {"created": time.time()})
+        count(host, "visitors")
+        return workspace
+    if age > ACTIVE_SECONDS:
+        _check_places(host)
+    if age > _TOUCH_SECONDS:
+        with suppress(OSError):
+            os.utime(path)
+    return workspace
+
+
+def list_visitors(host: Workspace) -> list[Workspace]:
+    """Return the workspaces of all visitors."""
+    found = [Workspace(host.visitors_dir / name) for name in sorted(_names(host.visitors_dir))]
+    return [workspace for workspace in found if exists(workspace)]
+
+
+def seen_seconds(workspace: Workspace) -> float:
+    """Return how long ago the visitor was last seen; infinity for a workspace that is gone."""
+    path = workspace.root / VISITOR_FILE
+    return _age(path) if path.exists() else float("inf")
+
+
+def num_active(host: Workspace) -> int:
+    """Return how many visitors were seen in the last ten minutes."""
+    return sum(seen_seconds(one) < ACTIVE_SECONDS for one in list_visitors(host))
+
+
+def usage(workspace: Workspace) -> Usage:
+    """Return what a visitor uses: files that are not shared, photos among them."""
+    num_photos = num_bytes = 0
+    for entry, is_photo in _files(workspace):
+        with suppress(OSError):
+            facts = entry.stat(follow_symlinks=False)
+            if facts.st_nlink == 1:  # a link is to the shared sample set or its features
+                num_bytes += facts.st_size
+                num_photos += is_photo
+    return Usage(num_photos, num_bytes)
+
+
+_totals: dict[Path, tuple[float, Usage]] = {}  # by demo: when it was computed, and the sum
+
+
+def total_usage(host: Workspace) -> Usage:
+    """Return what all visitors use together, at most half a minute old."""
+    computed, total = _totals.get(host.root, (-_TOTAL_SECONDS, Usage(0, 0)))
+    if time.monotonic() - computed >= _TOTAL_SECONDS:
+        used = [usage(workspace) for workspace in list_visitors(host)]
+        total = Usage(sum(one.num_photos for one in used), sum(one.num_bytes for one in used))
+        _totals[host.root] = time.monotonic(), total
+    return total
+
+
+def allowance(workspace: Workspace) -> Usage:
+    """Return how many photos and bytes a visitor may still add, each 0 or more.
+
+    Example:
+        >>> from tl_core.workspace import default_workspace
+        >>> allowance(default_workspace()).num_photos >= 1_000_000  # no limits outside of a demo
+        True
+    """
+    limits, host = current_limits(), workspace.host
+    if limits is None or host is None:
+        return Usage(2**40, 2**60)
+    own, total = usage(workspace), total_usage(host)
+    photos = min(limits.photos - own.num_photos, limits.all_photos - total.num_photos)
+    num_bytes = min(
+        limits.visitor_mb * MEGABYTE - own.num_bytes, limits.disk_mb * MEGABYTE - total.num_bytes
+    )
+    return Usage(max(0, photos), max(0, num_bytes))
+
+
+def check_photos(
+    workspace: Workspace, num_photos: int, num_bytes: int, own: Usage | None = None
+) -> None:
+    """Check whether a visitor may add photos.
+
+    Args:
+        workspace: the visitor's workspace; any other has no limits.
+        num_photos: how many.
+        num_bytes: their bytes on disk.
+        own: what the visitor uses, when it was computed before.
+
+    Raises:
+        LimitError: it exceeds a limit of the demo; the message names it.
+    """
+    limits, host = current_limits(), workspace.host
+    if limits is None or host is None:
+        return
+    own = own or usage(workspace)
+    if own.num_photos + num_photos > limits.photos:
+        raise over(
+            "photos", own.num_photos + num_photos, "Add fewer, or delete photos that you added."
+        )
+    if own.num_bytes + num_bytes > limits.visitor_mb * MEGABYTE:
+        raise over(
+            "visitor_mb",
+            (own.num_bytes + num_bytes) / MEGABYTE,
+            "Add smaller photos, or delete projects and runs.",
+        )
+    total = total_usage(host)
+    if total.num_photos + num_photos > limits.all_photos:
+        raise over("all_photos", total.num_photos + num_photos, "Try again in a few hours.")
+    if total.num_bytes + num_bytes > limits.disk_mb * MEGABYTE:
+        raise over("disk_mb", (total.num_bytes + num_bytes) / MEGABYTE, "Try again in a few hours.")
+
+
+def check_disk(host: Workspace) -> None:
+    """Check whether the demo has room for more data.
+
+    Raises:
+        LimitError: the visitors' data have reached the limit.
+    """
+    limits = current_limits()
+    used = total_usage(host).num_bytes
+    if limits is not None and used >= limits.disk_mb * MEGABYTE:
+        raise over("disk_mb", used / MEGABYTE, "Try again in a few hours.")
+
+
+def has_own_data(workspace: Workspace) -> bool:
+    """Whether a visitor added or made something."""
+    folders = [workspace.root / name for name in _OWN_DIRS]
+    if any(_names(folder) for folder in folders):
+        return True
+    datasets = [name for name in _names(workspace.datasets_dir) if name != "sample"]
+    return any((workspace.datasets_dir / name).is_dir() for name in datasets)
+
+
+def end_visitor(workspace: Workspace) -> None:
+    """Delete a visitor's workspace; its jobs stop, and its token is not accepted again."""
+    host = workspace.host
+    if host is None or not workspace.root.is_dir():
+        return
+    ended = host.visitors_dir / ENDED_DIR
+    ended.mkdir(parents=True, exist_ok=True)
+    (ended / workspace.root.name).touch()
+    gone = host.visitors_dir / f".gone-{workspace.root.name}-{time.time_ns()}"
+    with suppress(FileNotFoundError):
+        workspace.root.rename(gone)  # all at once, so that no page shows half of it
+    shutil.rmtree(gone, ignore_errors=True)
+    _totals.pop(host.root, None)
+    count(host, "workspaces_ended")
+
+
+def end_expired(host: Workspace) -> list[Workspace]:
+    """Delete the workspaces of visitors who left, and return them.
+
+    That is after the limit ``hours``, and after half an hour for one without own data. What an
+    interrupted deletion left is removed too.
+    """
+    limits = current_limits()
+    if limits is None:
+        return []
+    ended = []
+    for workspace in list_visitors(host):
+        age = seen_seconds(workspace)
+        is_empty = age > EMPTY_SECONDS and not has_own_data(workspace)
+        if age > limits.hours * 3600 or is_empty:
+            end_visitor(workspace)
+            ended.append(workspace)
+    for name in _names(host.visitors_dir, hidden=True):
+        folder = host.visitors_dir / name
+        if name != ENDED_DIR and not exists(Workspace(folder)) and _age(folder) > ACTIVE_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)  # also what a job wrote after the deletion
+    for name in _names(host.visitors_dir / ENDED_DIR):
+        path = host.visitors_dir / ENDED_DIR / name
+        if _age(path) > _ENDED_SECONDS:
+            path.unlink(missing_ok=True)
+    return ended
+
+
+def _check_places(host: Workspace) -> None:
+    limits = current_limits()
+    if limits is not None and num_active(host) >= limits.visitors:
+        count(host, "visitors_refused")
+        raise LimitError(
+            f"This demo has room for {limits.visitors:,} visitors at once, and all places are "
+            "taken. Come back in a few minutes."
+        )
+
+
+def _files(workspace: Workspace) -> Iterator[tuple[os.DirEntry[str], bool]]:
+    """Yield all files of a workspace, and whether each is a photo."""
+    pending = [(str(workspace.root), False)]
+    datasets = str(workspace.datasets_dir)
+    while pending:
+        folder, is_photo = pending.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append((entry.path, is_photo or folder == datasets))
+                    else:
+                        yield entry, is_photo
+        except OSError:  # deleted meanwhile
+            continue
+
+
+def _age(path: Path) -> float:
+    """Return the seconds since a file or folder was modified; 0 when it is gone."""
+    try:
+        return max(0.0, time.time() - path.stat().st_mtime)
+    except OSError:
+        return 0.0
+
+
+def _names(folder: Path, *, hidden: bool = False) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [e.name for e in entries if hidden or not e.name.startswith(".")]
+    except OSError:
+        return []
