@@ -65,6 +65,16 @@ class Workspace:
         return self.root / "sweeps"
 
     @property
+    def models_dir(self) -> Path:
+        """Imported models, one folder each."""
+        return self.root / "models"
+
+    @property
+    def answers_dir(self) -> Path:
+        """Answers of models about folders of photos, one folder each."""
+        return self.root / "answers"
+
+    @property
     def trash_dir(self) -> Path:
         """Deleted projects, kept for a day, one folder each."""
         return self.root / "trash"
