@@ -349,6 +349,19 @@ def is_contained(path: str) -> bool:
     )
 
 
+def size_text(num_bytes: int) -> str:
+    """Return a number of bytes for a message: in GB, or in MB below 1 GB, at least 1 MB.
+
+    Examples:
+        >>> from tl_core.files import size_text
+        >>> size_text(27 * 10**9), size_text(3_400_000), size_text(1), size_text(0)
+        ('27.0 GB', '4 MB', '1 MB', '0 MB')
+    """
+    if num_bytes >= 10**9:
+        return f"{num_bytes / 10**9:,.1f} GB"
+    return f"{math.ceil(num_bytes / 10**6)} MB"
+
+
 def shown_name(name: str) -> str:
     r"""Return the name of a file or folder as text; bytes that are no UTF-8 as in ``caf\xe9``."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

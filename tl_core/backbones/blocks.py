@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tl_core.backbones.registry import get_backbone, resolve_image_size
@@ -18,13 +18,21 @@ from tl_core.errors import ConfigError
 PATH = Path(__file__).with_name("blocks.json")
 _WORTHWHILE_SHARE = 0.6
 
+_Row = tuple[str, int, float, float]
+
 
 @dataclass(frozen=True)
 class Block:
-    """A part of a backbone trained or frozen as a whole, with its number of trainable weights."""
+    """A part of a backbone trained or frozen as a whole, with its number of trainable weights.
+
+    ``num_values`` is how many numbers its layers give for each pixel of the input image,
+    ``num_inputs`` how many it takes in; both are averages at the backbone's own image size.
+    """
 
     name: str
     num_params: int
+    num_values: float = field(default=0.0, compare=False)
+    num_inputs: float = field(default=0.0, compare=False)
 
 
 def block_table(backbone: str) -> tuple[Block, ...]:
@@ -39,7 +47,7 @@ def block_table(backbone: str) -> tuple[Block, ...]:
             f"The blocks of {backbone} are not recorded, so it can only be used frozen. "
             "'python -m tl_core.backbones.record_blocks' records them."
         )
-    return tuple(Block(name, count) for name, count in rows)
+    return tuple(Block(*row) for row in rows)
 
 
 def num_trainable(backbone: str, num_blocks: int) -> int:
@@ -86,6 +94,6 @@ def check_settings(config: TrainConfig) -> None:
 
 
 @functools.cache
-def _read() -> dict[str, list[tuple[str, int]]]:
-    table: dict[str, list[tuple[str, int]]] = json.loads(PATH.read_text(encoding="utf-8"))
+def _read() -> dict[str, list[_Row]]:
+    table: dict[str, list[_Row]] = json.loads(PATH.read_text(encoding="utf-8"))
     return table

@@ -41,11 +41,21 @@ class _Segment:
     def num_params(self) -> int:
         return sum(_num_params(layer) for layer in self.layers)
 
+    @property
+    def num_values(self) -> int:
+        return sum(_size(tensor) for layer in self.layers for tensor in _tensors(layer.output))
+
 
 def list_blocks(base_model: keras.Model) -> list[Block]:
     """Return the blocks of a backbone, the topmost first."""
+    num_pixels = _size(base_model.input) // 3
     return [
-        Block(str(segment.name), segment.num_params)
+        Block(
+            str(segment.name),
+            segment.num_params,
+            round(segment.num_values / num_pixels, 3),
+            round(_size(segment.entry) / num_pixels, 3),
+        )
         for segment in reversed(_named_segments(base_model))
     ]
 

@@ -8,6 +8,7 @@ adds the backbones missing from the table; a test compares it with the models.
 from __future__ import annotations
 
 import json
+from dataclasses import astuple
 
 from tl_core.backbones.blocks import PATH
 from tl_core.backbones.build import build_base_model, build_keras_application
@@ -30,7 +31,7 @@ def main() -> None:
                 blocks = list_blocks(model)
         else:
             blocks = list_blocks(build_base_model(backbone.name))
-        table[backbone.name] = [[block.name, block.num_params] for block in blocks]
+        table[backbone.name] = [list(astuple(block)) for block in blocks]
         print(backbone.name, len(blocks), flush=True)
         rows = [f"  {json.dumps(name)}: {json.dumps(rows)}" for name, rows in table.items()]
         write_text(PATH, "{\n" + ",\n".join(rows) + "\n}\n")

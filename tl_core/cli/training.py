@@ -126,9 +126,11 @@ def _begin(
     from tl_core.data.split import split_dataset
     from tl_core.processes import BackgroundImport
     from tl_core.runs.store import create_run
+    from tl_core.training.memory import check_memory
     from tl_core.training.trainer import train as train_run
 
     check_settings(config)
+    check_memory(config)
     if not (config.augment.is_identity or config.views > 1 or config.fine_tune_blocks):
         progress.note("Note: nothing is augmented with one view of each image; see --views.")
     BackgroundImport()  # takes as long as many scans; the trainer finds it under way
@@ -139,6 +141,7 @@ def _begin(
         if finding.kind == "layout":
             progress.note(f"Note: {finding.message}")
     scan_seconds = time.monotonic() - started
+    check_memory(config, index)
     split_dataset(index, config)  # too few images leave no failed run behind
     run = create_run(runs_dir or place.runs_dir, config, index.data_dir, name=name, workspace=place)
     return train_run(
@@ -165,6 +168,7 @@ def _go_on(
     from tl_core.backbones.blocks import check_settings, recommended_blocks
     from tl_core.runs.files import CONFIG_FILE
     from tl_core.runs.store import load_run
+    from tl_core.training.memory import check_memory
     from tl_core.training.resume import continue_run
     from tl_core.training.trainer import train_queued
 
@@ -173,6 +177,7 @@ def _go_on(
     if config.fine_tune_blocks == 0:
         config = config.updated(fine_tune_blocks=recommended_blocks(config.backbone))
     check_settings(config)
+    check_memory(config)
     run = continue_run(source, config.model_dump(), runs_dir=runs_dir, name=name)
     return train_queued(run, progress.on_event, monitor.is_stopped, cache_dir=place.cache_dir)
 

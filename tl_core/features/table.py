@@ -11,6 +11,7 @@ from tl_core.errors import ConfigError
 from tl_core.features.cache import FeatureCache
 from tl_core.features.hardware import available_bytes
 from tl_core.features.spec import FeatureSpec
+from tl_core.files import size_text
 
 _KEYS_A_READ = 512
 _ROWS_A_WRITE = 64
@@ -89,6 +90,6 @@ def _check_memory(shape: tuple[int, int, int]) -> None:
     if num_bytes > available:
         raise ConfigError(
             f"The features of {shape[1]} images in {shape[0]} views, {shape[2]} numbers each, take "
-            f"{num_bytes / 2**30:.1f} GiB; {available / 2**30:.1f} GiB of memory are free. "
+            f"{size_text(num_bytes)}; {size_text(available)} of memory are free. "
             "Choose pooling 'avg', fewer views or a smaller image size."
         )

@@ -31,6 +31,7 @@ from tl_core.jobs.worker_client import (
 )
 from tl_core.runs.files import end_run
 from tl_core.runs.store import Run, create_run, delete_run
+from tl_core.training.memory import check_memory
 from tl_core.training.resume import continue_run, queue_again
 from tl_core.workspace import Workspace
 
@@ -91,7 +92,9 @@ def continue_training(
         ConfigError: the changes need other layers or another split, or train no block.
         RunError: the run cannot be continued.
     """
-    check_settings(run.config.updated(**changes))
+    config = run.config.updated(**changes)
+    check_settings(config)
+    check_memory(config)
     new = continue_run(run, changes, name=name)
     _queue_new(workspace, new)
     return new
@@ -191,10 +194,12 @@ def check_start(config: TrainConfig, data_dir: Path) -> None:
     """Check a training before it is queued.
 
     Raises:
-        ConfigError: as :func:`~tl_core.backbones.blocks.check_settings`.
+        ConfigError: as :func:`~tl_core.backbones.blocks.check_settings` and
+            :func:`~tl_core.training.memory.check_memory`.
         DatasetError: the folder is missing or empty, or its path is not UTF-8.
     """
     check_settings(config)
+    check_memory(config)
     check_folder_name(data_dir)
     if not data_dir.is_dir():
         raise DatasetError(f"Expected a folder of class folders at '{data_dir}', found none.")

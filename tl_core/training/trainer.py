@@ -33,6 +33,7 @@ from tl_core.runs.store import Run, create_run_at, load_run
 from tl_core.training.checkpoints import Checkpoint, Checkpoints, load_checkpoint
 from tl_core.training.fine_tune_phase import FineTunePhase
 from tl_core.training.head_phase import HeadPhase
+from tl_core.training.memory import check_memory
 from tl_core.training.phases import Phase, PhaseContext
 from tl_core.training.recorder import RunRecorder
 from tl_core.training.reliability import record_reliability
@@ -68,7 +69,8 @@ def train(
         scan_seconds: how long the scan took, recorded with the other times.
 
     Raises:
-        ConfigError: the backbone is unknown or the image size does not suit it.
+        ConfigError: the backbone is unknown, the image size does not suit it, or training needs
+            more memory than is free.
         DatasetError: there are too few images to split.
         RunError: ``run_dir`` is not empty.
         TLError: training failed; the run is in state ``failed``.
@@ -81,6 +83,7 @@ def train(
         ('finished', 2)
     """
     check_settings(config)
+    check_memory(config, index)
     split = split_dataset(index, config)
     run = _claim(Path(run_dir).absolute(), config, index.data_dir)
     with RunRecorder(run, on_event) as recorder:
@@ -112,6 +115,7 @@ def train_queued(
             monitor=Monitor(recorder.report, should_stop),
         )
         scan_seconds = time.monotonic() - started
+        check_memory(run.config, index)
         split = split_dataset(index, run.config)
         resumed = load_checkpoint(run.run_dir)
         if resumed is not None:

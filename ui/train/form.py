@@ -16,6 +16,7 @@ from tl_core.config.training import AugmentConfig, TrainConfig
 from tl_core.data.dataset import DatasetIndex
 from tl_core.data.split import split_dataset
 from tl_core.errors import ConfigError, TLError
+from tl_core.training.memory import check_memory
 from tl_core.workspace import Workspace
 from ui.augment.state import current_augment, draw_use_toggle, set_augment
 from ui.shared import session_keys
@@ -77,6 +78,7 @@ def draw_form(
     try:
         config = TrainConfig.create(values)
         check_settings(config)
+        check_memory(config, index)
     except ConfigError as error:
         draw_problem(str(error))
         return None, [str(error)]

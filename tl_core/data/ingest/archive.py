@@ -37,7 +37,7 @@ from tl_core.data.ingest.visitor_photos import clean_folder, visitor_allowance
 from tl_core.data.ingest.zip_reader import ArchiveEntry, ZipReader
 from tl_core.data.layout.name_patterns import guess_class_pattern
 from tl_core.errors import ArchiveError, TakenError
-from tl_core.files import new_folder
+from tl_core.files import new_folder, size_text
 from tl_core.progress import SILENT, Monitor
 
 MAX_FILES = 50_000
@@ -302,7 +302,7 @@ class _Unpacking:
         num_bytes = self._num_bytes + selection.num_bytes
         if num_bytes > self._max_bytes:
             raise ArchiveError(
-                f"It unpacks to {gigabytes(num_bytes)}; the limit is {gigabytes(self._max_bytes)}."
+                f"It unpacks to {size_text(num_bytes)}; the limit is {size_text(self._max_bytes)}."
             )
         check_room(self._folder, selection.num_bytes)
 
@@ -365,7 +365,7 @@ class _Unpacking:
         inner = self._folder / ".nested"
         for entry, pieces in reader.contents(nested):
             if self._num_bytes + entry.num_bytes > self._max_bytes:
-                raise ArchiveError(f"It unpacks to more than {gigabytes(self._max_bytes)}.")
+                raise ArchiveError(f"It unpacks to more than {size_text(self._max_bytes)}.")
             with inner.open("wb") as out:
                 for piece in pieces:
                     self._monitor.check()
@@ -398,12 +398,9 @@ def check_room(folder: Path, num_bytes: int) -> None:
         ArchiveError: the disk of ``folder`` has too little space.
     """
     free = shutil.disk_usage(folder).free
-    if num_bytes + _SPARE_BYTES > free:
+    needed = num_bytes + _SPARE_BYTES
+    if needed > free:
         raise ArchiveError(
-            f"It unpacks to {gigabytes(num_bytes)}, and {gigabytes(free)} are free on the disk."
+            f"It needs {size_text(needed)} of disk space, {size_text(needed - free)} more than is "
+            "free. Free some space, then try again."
         )
-
-
-def gigabytes(num_bytes: int) -> str:
-    """Return a size for a message, such as ``"1.5 GB"``."""
-    return f"{num_bytes / 2**30:,.1f} GB"

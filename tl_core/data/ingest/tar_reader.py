@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from tl_core.data.file_names import UnsafeName, name_parts
 from tl_core.data.ingest.zip_reader import ArchiveEntry, refusal
 from tl_core.errors import ArchiveError
+from tl_core.files import size_text
 
 _CHUNK = 256 * 1024
 _MAX_HEADER_BYTES = 2**20  # of one read; a long name needs a few hundred
@@ -165,7 +166,7 @@ class _Unpacked:
         self._position += len(data)
         if self._position > self._limit:
             raise ArchiveError(
-                f"It would grow to more than {self._limit / 2**30:,.1f} GB or {_MAX_RATIO} times "
+                f"It would grow to more than {size_text(self._limit)} or {_MAX_RATIO} times "
                 "its packed size, the limits."
             )
         return data

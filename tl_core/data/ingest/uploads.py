@@ -31,7 +31,7 @@ from tl_core.data.layout.folder_layout import Layout
 from tl_core.data.layout.plan import read_layout
 from tl_core.data.layout.split_names import part_of_name
 from tl_core.errors import DatasetError, ImageError
-from tl_core.files import scratch_folder
+from tl_core.files import scratch_folder, size_text
 from tl_core.progress import SILENT, Monitor
 from tl_core.visitors.store import check_photos, usage
 from tl_core.workspace import visitor_at
@@ -197,7 +197,7 @@ class _Batch:
         self._num_bytes += len(data)
         if self._num_bytes > self._max_bytes:
             raise DatasetError(
-                f"The files hold more than {self._max_bytes / 2**30:,.1f} GB, the limit. Nothing "
+                f"The files hold more than {size_text(self._max_bytes)}, the limit. Nothing "
                 f"was changed. Upload fewer."
             )
         if self._visitor is not None:

@@ -1,0 +1,110 @@
+"""How much memory a training needs, estimated from its settings before it starts."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+from tl_core.backbones.blocks import block_table, num_trainable
+from tl_core.backbones.registry import get_backbone, resolve_image_size
+from tl_core.config.training import TrainConfig
+from tl_core.data.dataset import DatasetIndex
+from tl_core.errors import ConfigError
+from tl_core.features.hardware import available_bytes
+from tl_core.files import size_text
+
+_FLOAT_BYTES = 4
+_NUM_COPIES = 14  # of each weight: itself, gradient, Adam's moments, and a checkpoint being saved
+_NUM_FEATURE_COPIES = 2  # the array and the tensor
+_AHEAD_BATCHES = 3  # of activations at the cut, computed ahead
+_MAP_STRIDE = 32  # pixels of a side for each place of a backbone's feature map
+_ADVICE = {
+    "fc_layers": "the FC layers. Choose fewer or narrower ones.",
+    "features": "the images' features. Choose pooling 'avg', fewer views or a smaller image size.",
+    "blocks": "the fine-tuned blocks. Choose a smaller batch size or fewer blocks.",
+}
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Memory that a training needs in bytes, by what takes it.
+
+    ``fc_layers`` and ``blocks`` count weights, gradients, Adam's moments and saved copies;
+    ``blocks`` also the values of the layers for one batch.
+    """
+
+    fc_layers: int
+    features: int
+    blocks: int
+
+    @property
+    def total(self) -> int:
+        """The sum in bytes."""
+        return self.fc_layers + self.features + self.blocks
+
+
+def estimate_memory(
+    config: TrainConfig, num_classes: int = 2, num_images: int = 0
+) -> MemoryEstimate:
+    """Return about how much memory a training takes beyond TensorFlow itself.
+
+    Args:
+        config: the settings.
+        num_classes: number of classes.
+        num_images: images of all parts; all of them are counted in every view.
+
+    Raises:
+        ConfigError: no backbone has that name, or the image size does not suit it.
+
+    Examples:
+        >>> from tl_core import TrainConfig
+        >>> estimate = estimate_memory(TrainConfig(fc_layers=(8192,) * 8))
+        >>> round(estimate.fc_layers / 2**30)
+        25
+    """
+    backbone = get_backbone(config.backbone)
+    height, width = resolve_image_size(config)
+    dim = backbone.feature_dim
+    if config.pooling == "flatten":
+        dim *= math.ceil(height / _MAP_STRIDE) * math.ceil(width / _MAP_STRIDE)
+    widths = [dim, *config.fc_layers, num_classes]
+    num_weights = sum(ins * outs + outs for ins, outs in itertools.pairwise(widths))
+    views = 1 if config.augment.is_identity else config.views
+    blocks = 0
+    if config.fine_tune_blocks:
+        rows = block_table(config.backbone)[: config.fine_tune_blocks]
+        values = sum(row.num_values for row in rows) + _AHEAD_BATCHES * rows[-1].num_inputs
+        num_values = int(config.batch_size * height * width * values)
+        weights = num_trainable(config.backbone, config.fine_tune_blocks)
+        blocks = _FLOAT_BYTES * (num_values + _NUM_COPIES * weights)
+    return MemoryEstimate(
+        fc_layers=_FLOAT_BYTES * _NUM_COPIES * num_weights,
+        features=_FLOAT_BYTES * _NUM_FEATURE_COPIES * views * num_images * dim,
+        blocks=blocks,
+    )
+
+
+def check_memory(config: TrainConfig, index: DatasetIndex | None = None) -> None:
+    """Check that a training fits into the memory that is free.
+
+    Args:
+        config: the settings.
+        index: the images; without them only what the settings alone need is checked.
+
+    Raises:
+        ConfigError: it needs more than is free, or the backbone or image size is invalid.
+    """
+    if index is None:
+        need = estimate_memory(config)
+    else:
+        need = estimate_memory(config, index.num_classes, index.num_images)
+    available = available_bytes()
+    if need.total <= available:
+        return
+    most = max(_ADVICE, key=lambda name: int(getattr(need, name)))
+    raise ConfigError(
+        f"Training with these settings needs about {size_text(need.total)} of memory; "
+        f"{size_text(available)} are available. {size_text(getattr(need, most))} of it are "
+        f"for {_ADVICE[most]}"
+    )
