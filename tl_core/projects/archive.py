@@ -23,10 +23,10 @@ from tl_core.data.curation.store import kept_layout, load_decisions
 from tl_core.data.file_names import UniqueNames, UnsafeName, debris_kind, safe_component
 from tl_core.data.images.images import SUFFIXES
 from tl_core.data.images.signatures import holds_image
-from tl_core.data.ingest.archive import check_room, gigabytes
+from tl_core.data.ingest.archive import check_room
 from tl_core.data.ingest.zip_reader import ZipEntry, read_entries, refusal, stream_entry
 from tl_core.errors import ArchiveError, DatasetError, TakenError
-from tl_core.files import expand, new_folder, read_json, replacing, write_json
+from tl_core.files import expand, new_folder, read_json, replacing, size_text, write_json
 from tl_core.progress import SILENT, Monitor
 from tl_core.projects.bundle import (
     BUNDLE_FILE,
@@ -288,7 +288,7 @@ def _plan(entries: list[ZipEntry], max_bytes: int) -> list[ZipEntry]:
     num_bytes = sum(entry.num_bytes for entry in taken)
     if num_bytes > max_bytes:
         raise ArchiveError(
-            f"It unpacks to {gigabytes(num_bytes)}; the limit is {gigabytes(max_bytes)}."
+            f"It unpacks to {size_text(num_bytes)}; the limit is {size_text(max_bytes)}."
         )
     return taken
 
