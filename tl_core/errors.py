@@ -22,11 +22,22 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable
+
+_LONGEST_WORD = 400  # of a message; the middle of a longer one is left out
+_LONGEST_MESSAGE = 2_000
+_LONGEST_NAME = 100  # that is compared with known ones, which takes longer than linear time
 
 
 class TLError(Exception):
-    """Base of every error whose message is written for the user."""
+    """Base of every error whose message is written for the user.
+
+    Messages repeat what was received, which may be of any length: they are shortened.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(shortened(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class ConfigError(TLError, ValueError):
@@ -83,8 +94,30 @@ class Stopped(TLError):
         super().__init__(message)
 
 
+def shortened(text: str, num_chars: int = _LONGEST_MESSAGE) -> str:
+    """Return a text of at most ``num_chars`` characters, the middle of a longer one left out.
+
+    Examples:
+        >>> shortened("a" * 100_000, 20)
+        'aaaaaaaaaaaa ... aaa'
+    """
+    if len(text) > _LONGEST_WORD:
+        text = _LONG_WORD.sub(lambda word: _without_middle(word[0], _LONGEST_WORD), text)
+    return text if len(text) <= num_chars else _without_middle(text, num_chars)
+
+
+def _without_middle(text: str, num_chars: int) -> str:
+    num_last = num_chars // 6
+    return f"{text[: num_chars - num_last - 5]} ... {text[-num_last:]}"
+
+
+_LONG_WORD = re.compile(rf"\S{{{_LONGEST_WORD + 1},}}")
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the nearest known name, or an empty string."""
+    if len(name) > _LONGEST_NAME:
+        return ""
     names = list(known)
     lowered = {candidate.lower(): candidate for candidate in names}
     close = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)

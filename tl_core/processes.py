@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -207,4 +208,13 @@ def exit_reason(returncode: int) -> str:
     """Return how a process was killed, for a message; empty if it was not killed."""
     if returncode >= 0:
         return ""
-    return f"its process was ended by signal {-returncode}, most likely for lack of memory"
+    name = _signal_name(-returncode)
+    why = ", most likely for lack of memory" if name == "SIGKILL" else ""
+    return f"its process was ended by {name}{why}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

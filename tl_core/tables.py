@@ -28,10 +28,20 @@ def safe_cell(value: object) -> object:
 
 def csv_text(table: pd.DataFrame) -> str:
     """Return a table as CSV without its index, each text as :func:`safe_cell` has it."""
+    return safe_table(table).to_csv(index=False)
+
+
+def safe_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of which each cell, column title and row name is as :func:`safe_cell` has it.
+
+    What a page shows as a table goes through it, since a table's own toolbar and the clipboard give
+    out the cells as they are.
+    """
     import pandas as pd
 
     columns = [
         column if pd.api.types.is_numeric_dtype(column) else column.map(safe_cell)
         for _, column in table.items()
     ]
-    return pd.concat(columns, axis=1).rename(columns=safe_cell).to_csv(index=False)
+    safe = pd.concat(columns, axis=1) if columns else table
+    return safe.rename(columns=safe_cell, index=safe_cell)

@@ -52,7 +52,7 @@ def test_a_bug_in_the_process_is_not_reported_as_the_users_mistake(index, tmp_pa
 def test_a_process_that_was_ended_is_reported_as_such(index, tmp_path, monkeypatch):
     ends = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
     monkeypatch.setattr(module, "module_command", lambda *_: ends)
-    with pytest.raises(DatasetError, match="ended by signal 9, most likely for lack of memory"):
+    with pytest.raises(DatasetError, match="ended by SIGKILL, most likely for lack of memory"):
         look_apart(index, tmp_path / "apart")
 
 

@@ -31,6 +31,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.path != "/unmeasured.h5":
             self.send_header("Content-Length", str(len(CONTENT)))
         self.end_headers()
+        if self.path == "/drip.h5":
+            for number in range(len(CONTENT)):
+                if self.server.silent.wait(0.01):
+                    return
+                self.wfile.write(CONTENT[number : number + 1])
         self.wfile.write(CONTENT[:1000] if self.path == "/short.h5" else CONTENT)
 
     def log_message(self, *arguments):
@@ -175,3 +180,19 @@ def test_bundled_and_test_backbones_need_no_download():
     assert path.is_file()
     assert fetch_weights("tiny", (32, 32)) is None
     assert has_weights("tiny", (32, 32))
+
+
+def test_a_dripping_download_hears_a_stop(publish):
+    path = publish("drip.h5")
+    seen = []
+    with pytest.raises(Stopped):
+        fetch(monitor=Monitor(seen.append, lambda: len(seen) > 3, report_seconds=0, poll_seconds=0))
+    assert files_in(path.parent) == []
+
+
+def test_a_dripping_download_is_given_up(publish, monkeypatch):
+    monkeypatch.setattr(weights, "_SLOW_SECONDS", 0.1)
+    path = publish("drip.h5")
+    with pytest.raises(WeightsError, match=r"only [\d,]+ bytes arrived"):
+        fetch()
+    assert files_in(path.parent) == []

@@ -5,11 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import unicodedata
+from pathlib import Path
 
 import pytest
 
 from tl_core.cli import terminal
-from tl_core.cli.terminal import Percent, ProgressLine, print_table, working
+from tl_core.cli.app import main
+from tl_core.cli.terminal import Percent, ProgressLine, print_json, print_table, say, working
 from tl_core.progress import Progress
 from tl_core.runs.events import BatchEnd, EpochEnd, FeatureProgress, PhaseStarted
 
@@ -142,3 +145,52 @@ def test_tables_align_words_left_and_figures_right(capsys):
     ]
     print_table(("run", "val"), [])
     assert capsys.readouterr().out == "run  val\n"
+
+
+# Names that would act on the terminal
+
+HOSTILE = "cat\x1b[2J\nError: all lost\r\x9b31m\u202e\x00.jpg"
+
+
+def is_harmless(text: str) -> bool:
+    return not any(unicodedata.category(one) in ("Cc", "Cf", "Zl", "Zp", "Cs") for one in text)
+
+
+def test_a_name_stays_within_its_line(capsys):
+    say(f"\nunreadable  {HOSTILE}")
+    print_table(("file", "reason"), [(HOSTILE, "broken")])
+    ProgressLine().note(f"left out: {HOSTILE}")
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert lines[0] == ""
+    assert lines[1] == r"unreadable  cat\x1b[2J\nError: all lost\r\x9b31m\u202e\x00.jpg"
+    assert len(lines) == 4
+    assert all(map(is_harmless, lines + err.splitlines()))
+    assert len(err.splitlines()) == 1
+
+
+def test_other_names_are_as_they_were(capsys):
+    say("Käse 猫 👩\u200d👧 a\u00a0b")
+    assert capsys.readouterr().out == "Käse 猫 👩\u200d👧 a\u00a0b\n"
+
+
+def test_json_escapes_what_terminals_act_on_and_reads_back(capsys):
+    print_json({HOSTILE: [HOSTILE]})
+    text = capsys.readouterr().out
+    assert all(map(is_harmless, text.splitlines()))
+    assert json.loads(text) == {HOSTILE: [HOSTILE]}
+
+
+def test_an_error_is_one_line(capsys, tmp_path):
+    with pytest.raises(SystemExit) as left:
+        main(["inspect", str(tmp_path / HOSTILE.replace("\0", ""))])
+    assert left.value.code == 2
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1
+    assert is_harmless(err.rstrip("\n"))
+
+
+def test_nothing_else_prints(monkeypatch):
+    folder = Path(terminal.__file__).parent
+    printing = {path.name for path in folder.glob("*.py") if "print(" in path.read_text("utf-8")}
+    assert printing == {"terminal.py"}

@@ -106,3 +106,13 @@ def test_the_device_is_told_without_tensorflow_where_no_gpu_can_be(
     monkeypatch.setattr(hardware, "_NVIDIA_SIGNS", signs)
     monkeypatch.setitem(sys.modules, "tensorflow", None)  # an import of it would fail
     assert hardware.choose_device() == expected
+
+
+def test_kills_for_lack_of_memory_are_counted_in_the_system_and_the_group(monkeypatch, tmp_path):
+    (tmp_path / "vmstat").write_text("oom_kill_other 9\noom_kill 2\n")
+    monkeypatch.setattr(hardware, "_SYSTEM_EVENTS", tmp_path / "vmstat")
+    monkeypatch.setattr(hardware, "_CGROUP_DIR", tmp_path)
+    monkeypatch.setattr(hardware, "_OWN_CGROUPS", tmp_path / "none")
+    assert hardware.num_memory_kills() == 2
+    (tmp_path / "memory.events").write_text("max 12\noom 3\noom_kill 3\n")
+    assert hardware.num_memory_kills() == 3

@@ -23,6 +23,7 @@ from tl_core.jobs.training import (
     ensure_worker,
     prepare_features,
     queue_position,
+    resume_training,
     start_training,
     stop_run,
     worker_log_tail,
@@ -565,3 +566,24 @@ ensure_worker(Workspace(pathlib.Path(sys.argv[1])))
     assert waiting.state == "finished"
     assert Run(broken.run_dir).state == "interrupted"
     wait_until(lambda: worker_state(studio).warm)
+
+
+def test_resuming_after_a_kill_leaves_one_job(queue, start_worker, workspace, monkeypatch):
+    monkeypatch.setattr(worker_client, "ensure_worker", lambda *_, **__: None)
+    run = create_run(workspace.runs_dir, CONFIG, "data")
+    queue.submit("train", {}, run_dir=run.run_dir)
+    queue.take()  # by a worker that is killed now
+    start_run(run.run_dir, "head")
+    update_status(run.run_dir, pid_create_time=1.0)
+    resume_training(workspace, run)
+    (job,) = queue.jobs()
+    assert not job.active
+    trained = []
+
+    def train(context):
+        trained.append(context.job.run_dir)
+        update_status(context.job.run_dir, state="finished")
+
+    start_worker(train=JobKind(train))
+    wait_until(lambda: not queue.jobs())
+    assert trained == [run.run_dir]

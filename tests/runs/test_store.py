@@ -11,7 +11,9 @@ from tl_core.config.training import TrainConfig, load_config
 from tl_core.errors import RunError
 from tl_core.files import read_json, write_json
 from tl_core.processes import own_identity
+from tl_core.runs import files
 from tl_core.runs.files import end_run, start_run, update_status
+from tl_core.runs.state_dir import MEMORY_MESSAGE
 from tl_core.runs.store import (
     Run,
     annotate_run,
@@ -101,6 +103,18 @@ def test_a_run_whose_process_is_gone_is_interrupted(run):
         create_time = time.time()
     update_status(run.run_dir, state="running", pid=process.pid, pid_create_time=create_time)
     assert run.state == "interrupted"
+    assert "ended unexpectedly" in run.message
+
+
+def test_a_run_whose_process_the_system_ended_for_lack_of_memory_says_so(run, monkeypatch):
+    monkeypatch.setattr(files, "num_memory_kills", lambda: 4)
+    start_run(run.run_dir, "head")
+    update_status(run.run_dir, pid_create_time=1.0)
+    assert "ended unexpectedly" in run.message
+    monkeypatch.setattr(files, "num_memory_kills", lambda: 5)
+    assert run.state == "interrupted"
+    assert run.message == MEMORY_MESSAGE
+    monkeypatch.setattr(files, "num_memory_kills", lambda: 0)  # the machine was started again
     assert "ended unexpectedly" in run.message
 
 

@@ -11,8 +11,10 @@ import os
 import queue
 import tempfile
 import threading
+import time
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
@@ -27,6 +29,8 @@ from tl_core.progress import SILENT, Monitor
 BUNDLED = "EfficientNetLite0"
 _ANSWER_SECONDS = 5.0
 _CHUNK_BYTES = 1 << 18
+_SLOW_SECONDS = 30.0
+_SLOW_BYTES = 300_000  # in that time; less would take hours for the smallest file
 
 
 def keras_models_dir() -> Path:
@@ -110,13 +114,30 @@ def _download(file: WeightFile, path: Path, name: str, monitor: Monitor) -> None
     with _open(file.url) as response, files.replacing(path) as temporary:
         stage = monitor.stage("download", int(response.headers.get("Content-Length", 0)))
         with temporary.open("wb") as out:
-            while chunk := response.read(_CHUNK_BYTES):
+            for chunk in _chunks(response, monitor):
                 out.write(chunk)
-                monitor.check()
                 done = stage.done + len(chunk)
                 stage.update(done, max(stage.total, done) if stage.total else 0)
         if stage.done < stage.total or not _is_published(temporary, file):
             raise OSError("the downloaded file is not the published one")
+
+
+def _chunks(response: HTTPResponse, monitor: Monitor) -> Iterator[bytes]:
+    """Yield what arrives, as it arrives, so that a stop takes effect on a slow line too.
+
+    Raises:
+        OSError: nothing arrives for some seconds, or too little to ever be done.
+        Stopped: ``monitor`` was asked to stop.
+    """
+    started, received = time.monotonic(), 0
+    while chunk := response.read1(_CHUNK_BYTES):
+        yield chunk
+        monitor.check()
+        received += len(chunk)
+        if (passed := time.monotonic() - started) >= _SLOW_SECONDS:
+            if received < _SLOW_BYTES:
+                raise TimeoutError(f"only {received:,} bytes arrived in {passed:.0f} seconds")
+            started, received = time.monotonic(), 0
 
 
 def _open(url: str) -> HTTPResponse:

@@ -16,6 +16,7 @@ import typer
 
 from tl_core.cli import data, exports, models, projects, results, search, studio, training
 from tl_core.cli.exit_codes import EXIT_STOPPED, EXIT_USER_ERROR
+from tl_core.cli.terminal import say
 from tl_core.errors import Stopped, TLError
 from tl_core.installation import program_name
 
@@ -62,14 +63,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(arguments, prog_name=program_name())
     except Stopped as error:
-        print(error, file=sys.stderr)
+        say(error, stream=sys.stderr)
         sys.exit(EXIT_STOPPED)
     except TLError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        say(f"Error: {error}", stream=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
     except OSError as error:
         if error.errno not in _NOT_A_BUG:
             raise
         where = f" '{error.filename}'" if error.filename else ""
-        print(f"Error: Cannot read or write{where}: {error.strerror}.", file=sys.stderr)
+        say(f"Error: Cannot read or write{where}: {error.strerror}.", stream=sys.stderr)
         sys.exit(EXIT_USER_ERROR)

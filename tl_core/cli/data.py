@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tl_core.cli.arguments import AsJson, DataDir, Quiet, WorkspaceDir, folder_at, workspace_at
-from tl_core.cli.terminal import MAX_PATHS, Percent, print_json, print_table, working
+from tl_core.cli.terminal import MAX_PATHS, Percent, print_json, print_table, say, working
 
 if TYPE_CHECKING:
     from tl_core.data.audit.audit import Audit
@@ -36,7 +36,7 @@ def sample(
 
     own_place = workspace_at(workspace).datasets_dir / SAMPLE_NAME
     if out_dir is None and own_place.exists():
-        print(own_place)
+        say(own_place)
         return
     with working(quiet) as (_, monitor):
         drawn = draw_sample_dataset(
@@ -45,7 +45,7 @@ def sample(
             seed=seed,
             **monitor.callbacks,
         )
-    print(drawn)
+    say(drawn)
 
 
 def crop_boxes(
@@ -164,31 +164,31 @@ def _print_plan(plan: LayoutPlan) -> None:
         _print_readings(plan, chosen)
     if plan.groups is not None:
         groups = plan.groups
-        print(
+        say(
             f"{groups.num_images:,} images seem to come in {groups.num_groups:,} groups "
             f"({groups.reason}). Keep each on one side of the split: --group '{groups.spec}'"
         )
     for link, target in list(plan.links.items())[:MAX_PATHS]:
-        print(f"Link left out: {link} -> {target} (--follow-links)")
-    print()
+        say(f"Link left out: {link} -> {target} (--follow-links)")
+    say()
 
 
 def _print_readings(plan: LayoutPlan, chosen: Reading) -> None:
     """Print the reading that is taken, why, and the others."""
-    print(f"Read as {chosen.title} ({chosen.name}).")
+    say(f"Read as {chosen.title} ({chosen.name}).")
     for reason in chosen.reasons:
-        print(f"  {reason}")
+        say(f"  {reason}")
     for cell, path, class_name in chosen.examples:
-        print(f"  {cell} -> {path} -> {class_name}")
+        say(f"  {cell} -> {path} -> {class_name}")
     if chosen.part_counts:
-        print("  " + ", ".join(f"{part} {count:,}" for part, count in chosen.part_counts.items()))
+        say("  " + ", ".join(f"{part} {count:,}" for part, count in chosen.part_counts.items()))
     if chosen.num_unlabelled:
-        print(f"  {chosen.num_unlabelled:,} images without a class")
+        say(f"  {chosen.num_unlabelled:,} images without a class")
     if len(plan.readings) > 1:
         mark = "" if plan.is_sure else " (as plausible: choose one)"
-        print(f"Other readings{mark}:")
+        say(f"Other readings{mark}:")
         for one in plan.readings[1:]:
-            print(f"  --layout '{one.name}'  {one.title}: {_some_classes(one)}")
+            say(f"  --layout '{one.name}'  {one.title}: {_some_classes(one)}")
 
 
 def _some_classes(reading: Reading) -> str:
@@ -214,19 +214,20 @@ def _index_values(index: DatasetIndex, audit: Audit) -> dict[str, Any]:
 
 def _print_index(index: DatasetIndex, audit: Audit) -> None:
     """Print the classes of a data folder, then its findings with the files they are about."""
-    print(f"{index.num_images:,} images in {index.num_classes} classes in {index.data_dir}\n")
+    say(f"{index.num_images:,} images in {index.num_classes} classes in {index.data_dir}")
+    say()
     share = {
         name: Percent(count / index.num_images) for name, count in index.class_counts().items()
     }
     rows = [(name, count, share[name]) for name, count in index.class_counts().items()]
     print_table(("class", "images", "share"), rows)
     if index.has_given_split:
-        print("\nThe folder itself says which image is for train, val and test.")
+        say("\nThe folder itself says which image is for train, val and test.")
     if audit.summary:
-        print(f"\nFound: {audit.summary}.")
+        say(f"\nFound: {audit.summary}.")
     for finding in audit.findings:
-        print(f"\n{finding.severity}: {finding.message}")
+        say(f"\n{finding.severity}: {finding.message}")
         for path in finding.paths[:MAX_PATHS]:
-            print(f"  {path}")
+            say(f"  {path}")
         if (num_more := len(finding.paths) - MAX_PATHS) > 0:
-            print(f"  and {num_more:,} more (--json lists all)")
+            say(f"  and {num_more:,} more (--json lists all)")

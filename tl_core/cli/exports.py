@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tl_core.cli.arguments import AsJson, Quiet, RunDir, WorkspaceDir, workspace_at
-from tl_core.cli.terminal import percent, print_json, print_table, working
+from tl_core.cli.terminal import percent, print_json, print_table, say, working
 from tl_core.errors import ConfigError
 from tl_core.files import expand
 
@@ -114,7 +114,7 @@ def _print_exports(exports: list[Export]) -> None:
     print_table(("format", "size", "same answer", "difference", "images/s", "folder"), rows)
     naive = next((one.parity["naive_resize"] for one in exports if one.parity), None)
     if naive is not None:
-        print(
+        say(
             f"\nKeep the resize of predict.py: with a plain bilinear one, as OpenCV does it, the "
             f"answer changes on {percent(1 - naive['top1_agreement'])} of {naive['num_photos']} "
             "photos."

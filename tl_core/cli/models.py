@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tl_core.cli.arguments import AsJson, Quiet, WorkspaceDir, workspace_at
-from tl_core.cli.terminal import Percent, print_json, print_table, working
+from tl_core.cli.terminal import Percent, print_json, print_table, say, working
 
 if TYPE_CHECKING:
     from tl_core.backbones.api import Backbone
@@ -114,12 +114,13 @@ def _cache_values(cache_dir: Path) -> dict[str, Any]:
 
 def _print_cache(values: dict[str, Any]) -> None:
     """Print how full the caches are."""
-    print(f"{values['cache_dir']}\n")
-    print(
+    say(values["cache_dir"])
+    say()
+    say(
         f"features  {values['num_features']:,} vectors, {_megabytes(values['feature_bytes'])} "
-        f"of at most {_megabytes(values['feature_limit_bytes'])}\n"
-        f"all files  {_megabytes(values['total_bytes'])}, converted backbones and scans among them"
+        f"of at most {_megabytes(values['feature_limit_bytes'])}"
     )
+    say(f"all files  {_megabytes(values['total_bytes'])}, converted backbones and scans among them")
 
 
 def _megabytes(num_bytes: int) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tl_core.cli.arguments import AsJson, Quiet, WorkspaceDir, workspace_at
-from tl_core.cli.terminal import MAX_PATHS, print_json, print_table, working
+from tl_core.cli.terminal import MAX_PATHS, print_json, print_table, say, working
 
 if TYPE_CHECKING:
     from tl_core.projects.registry import Project
@@ -64,7 +64,7 @@ def rename(project: ProjectId, title: str, workspace: WorkspaceDir = None) -> No
     from tl_core.projects.registry import load_project, rename_project
 
     place = workspace_at(workspace)
-    print(rename_project(place, load_project(place, project), title).title)
+    say(rename_project(place, load_project(place, project), title).title)
 
 
 @app.command()
@@ -78,7 +78,7 @@ def relink(
     from tl_core.projects.relink import relink_project
 
     place = workspace_at(workspace)
-    print(relink_project(place, load_project(place, project), folder).path)
+    say(relink_project(place, load_project(place, project), folder).path)
 
 
 @app.command()
@@ -95,12 +95,12 @@ def export(
     place = workspace_at(workspace)
     with working(quiet) as (_, monitor):
         report = export_project(place, load_project(place, project), out, monitor=monitor)
-    print(f"{report.num_files:,} files, {report.num_runs} runs, {report.num_searches} searches")
+    say(f"{report.num_files:,} files, {report.num_runs} runs, {report.num_searches} searches")
     if report.skipped:
-        print(f"left out, being neither photos nor lists of labels: {len(report.skipped):,}")
+        say(f"left out, being neither photos nor lists of labels: {len(report.skipped):,}")
         for path in report.skipped[:MAX_PATHS]:
-            print(f"  {path}")
-    print(report.path)
+            say(f"  {path}")
+    say(report.path)
 
 
 @app.command("import")
@@ -114,7 +114,7 @@ def import_zip(
 
     with working(quiet) as (_, monitor):
         project = import_project(workspace_at(workspace), source, monitor=monitor)
-    print(project.id)
+    say(project.id)
 
 
 @app.command()
@@ -124,7 +124,7 @@ def delete(project: ProjectId, workspace: WorkspaceDir = None) -> None:
     from tl_core.projects.trash import delete_project
 
     place = workspace_at(workspace)
-    print(delete_project(place, load_project(place, project)).token)
+    say(delete_project(place, load_project(place, project)).token)
 
 
 @app.command()
@@ -135,7 +135,7 @@ def restore(
     """Bring a deleted project back and print its id."""
     from tl_core.projects.trash import restore_project
 
-    print(restore_project(workspace_at(workspace), token).id)
+    say(restore_project(workspace_at(workspace), token).id)
 
 
 def _list_deleted(place: Workspace, as_json: bool) -> None:

@@ -17,6 +17,7 @@ from tl_core.cli.terminal import (
     percent_cell,
     print_json,
     print_table,
+    say,
     working,
 )
 
@@ -135,22 +136,23 @@ def explain(
 def _print_evaluation(evaluation: Evaluation) -> None:
     """Print accuracy, the figures of each class and the worst confusions."""
     where = {"all": "of the folder"}.get(evaluation.part, f"of the run's {evaluation.part} part")
-    print(
+    say(
         f"accuracy  {percent(evaluation.accuracy)} {interval_text(evaluation.interval)} on "
-        f"{len(evaluation.labels):,} images {where}\n"
-        f"macro F1  {percent(evaluation.macro_f1)}\nlog loss  {evaluation.log_loss:.4f}"
+        f"{len(evaluation.labels):,} images {where}"
     )
+    say(f"macro F1  {percent(evaluation.macro_f1)}")
+    say(f"log loss  {evaluation.log_loss:.4f}")
     for k, share in evaluation.top_k.items():
-        print(f"top {k}  {percent(share)}")
+        say(f"top {k}  {percent(share)}")
     if evaluation.calibration.is_known:
-        print(
+        say(
             f"calibration error  {evaluation.ece:.3f} after scaling by temperature "
             f"{evaluation.calibration.temperature:.2f}, {evaluation.ece_before:.3f} before, "
             f"{evaluation.ece_by_chance:.3f} by chance alone"
         )
     if evaluation.thresholds is not None:
-        print(f"none of these  {int(evaluation.is_none_of_these.sum()):,} images")
-    print()
+        say(f"none of these  {int(evaluation.is_none_of_these.sum()):,} images")
+    say()
     rows = [
         (
             one.class_name,
@@ -164,13 +166,13 @@ def _print_evaluation(evaluation: Evaluation) -> None:
     print_table(("class", "precision", "recall", "f1", "images"), rows)
     confusions = evaluation.confusions()
     if confusions:
-        print()
+        say()
     for true_name, predicted_name, count in confusions[:_MAX_CONFUSIONS]:
-        print(f"{count:,} of {true_name} taken for {predicted_name}")
+        say(f"{count:,} of {true_name} taken for {predicted_name}")
     if evaluation.skipped:
-        print(f"\n{len(evaluation.skipped):,} images were left out:")
+        say(f"\n{len(evaluation.skipped):,} images were left out:")
         for path, reason in list(evaluation.skipped.items())[:MAX_PATHS]:
-            print(f"  {path}: {reason}")
+            say(f"  {path}: {reason}")
 
 
 def _print_predictions(predictions: Sequence[Prediction]) -> None:
@@ -180,7 +182,7 @@ def _print_predictions(predictions: Sequence[Prediction]) -> None:
         answer = "  ".join(f"{name} {percent(share)}" for name, share in prediction.top)
         if prediction.is_none_of_these:
             answer = f"none of these (nearest: {answer}): {' '.join(prediction.reasons)}"
-        print(prediction.error or f"{prediction.name.ljust(width)}  {answer}")
+        say(prediction.error or f"{prediction.name.ljust(width)}  {answer}")
 
 
 def _print_counts(counts: Counts, class_names: Sequence[str], out: Path) -> None:
@@ -190,7 +192,7 @@ def _print_counts(counts: Counts, class_names: Sequence[str], out: Path) -> None
     others = {"none of these": counts.none, "not readable": counts.unreadable}
     rows += [(name, count) for name, count in others.items() if count]
     print_table(("class", "photos"), rows)
-    print(f"\nanswers  {out}")
+    say(f"\nanswers  {out}")
 
 
 def _explanation_values(
@@ -210,13 +212,13 @@ def _explanation_values(
 
 def _print_explanation(values: dict[str, Any]) -> None:
     """Print what was explained, from :func:`_explanation_values`."""
-    print(f"{values['class']}  {percent(values['probability'])}")
+    say(f"{values['class']}  {percent(values['probability'])}")
     if values["none_of_these"]:
-        print(f"none of these: {' '.join(values['reasons'])}")
+        say(f"none of these: {' '.join(values['reasons'])}")
     rows = [
         (one["path"], one["class_name"], f"{one['similarity']:.2f}") for one in values["nearest"]
     ]
     if rows:
-        print("\nnearest training images")
+        say("\nnearest training images")
         print_table(("image", "class", "alike"), rows)
-    print(f"\noverlay  {values['overlay']}")
+    say(f"\noverlay  {values['overlay']}")

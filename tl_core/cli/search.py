@@ -21,7 +21,7 @@ from tl_core.cli.arguments import (
 )
 from tl_core.cli.exit_codes import EXIT_STOPPED
 from tl_core.cli.options import build_config, parse_numbers, with_settings
-from tl_core.cli.terminal import percent, print_json, print_table, working
+from tl_core.cli.terminal import percent, print_json, print_table, say, working
 from tl_core.errors import ConfigError, RunError, Stopped
 
 if TYPE_CHECKING:
@@ -208,10 +208,10 @@ def _print_test(test: LearningRateTest) -> None:
         ("learning rate", "loss", "smoothed"),
         [(f"{rate:.1e}", f"{loss:.3f}", f"{mean:.3f}") for rate, loss, mean in shown],
     )
-    print()
+    say()
     if test.suggestion is not None:
-        print(f"learning rate  {test.suggestion:g}")
-    print(test.reason)
+        say(f"learning rate  {test.suggestion:g}")
+    say(test.reason)
 
 
 def _sweep_values(made: Sweep) -> dict[str, Any]:
@@ -268,8 +268,8 @@ def _print_sweep(made: Sweep) -> None:
             claim = f"{len(ranking.tied)} heads are within {error}; the simplest of them"
         else:
             claim = f"No other head is within {error}, which"
-        print(f"\n{claim} is suggested.")
-    print(f"search  {made.sweep_dir}")
+        say(f"\n{claim} is suggested.")
+    say(f"search  {made.sweep_dir}")
 
 
 def _accuracy(trial: Trial) -> str:

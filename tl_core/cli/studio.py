@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from tl_core.cli.arguments import WorkspaceDir, workspace_at
+from tl_core.cli.terminal import say
 from tl_core.errors import TLError
 from tl_core.installation import app_path, is_checkout
 from tl_core.workspace import ENVIRONMENT_NAME
@@ -42,9 +43,9 @@ def app(
     root = workspace_at(workspace).root
     if not app_path().is_file():
         raise TLError(f"Expected the app at '{app_path()}'. Install the package again.")
-    print(f"Workspace: {root}")
+    say(f"Workspace: {root}")
     if host not in _THIS_MACHINE:
-        print(
+        say(
             f"The studio listens on {host} without a login: everyone who reaches this machine over "
             "the network can use it and see its photos. Leave out --host to keep it to yourself."
         )

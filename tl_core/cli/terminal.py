@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 import shutil
 import signal
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from tl_core.cli.streams import silence_libraries
 from tl_core.progress import Monitor, amount, counts_bytes, stage_words
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
 MAX_PATHS = 5
 """How many files a report names before it only counts the rest."""
 
+# Control characters, marks of direction, line and paragraph separators, halves of pairs.
+_ACTED_ON = ("Cc", "Cf", "Zl", "Zp", "Cs")
+_JOINERS = "\u200c\u200d"  # parts of emoji and of words in some scripts
+# Those that JSON itself does not escape.
+_ACTED_ON_IN_JSON = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _PHASE_WORDS = {"head": "training", "fine_tune": "fine-tuning"}
 _SECONDS_BETWEEN = {True: 0.1, False: 5.0}  # a terminal redraws one line, a log gets new ones
 
@@ -68,7 +75,7 @@ class ProgressLine:
         """Print a line that stays on the screen."""
         if not self._quiet:
             self.close()
-            print(message, file=sys.stderr, flush=True)
+            say(message, stream=sys.stderr)
 
     def close(self) -> None:
         """Leave the last state of the line on the screen and begin a new one."""
@@ -97,9 +104,9 @@ class ProgressLine:
         self._shown = text
         if self._in_place:
             width = shutil.get_terminal_size().columns - 1
-            print(f"\r{text[:width]}\x1b[K", end="", file=sys.stderr, flush=True)
+            print(f"\r{printable(text)[:width]}\x1b[K", end="", file=sys.stderr, flush=True)
         else:
-            print(text, file=sys.stderr, flush=True)
+            say(text, stream=sys.stderr)
 
 
 @contextmanager
@@ -141,10 +148,42 @@ def _stop_on_interrupt(progress: ProgressLine) -> Iterator[ShouldStop]:
         signal.signal(signal.SIGINT, before)
 
 
+def printable(text: str) -> str:
+    r"""Return a text without characters that a terminal acts on; they are shown as in ``\x1b``.
+
+    Names of files and classes may hold any character: a line break would forge a line of output,
+    an escape sequence could overwrite what stands there, a mark of direction reorder it.
+
+    Examples:
+        >>> printable("cat\x1b[2J.jpg")
+        'cat\\x1b[2J.jpg'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(map(_shown_character, text))
+
+
+def _shown_character(character: str) -> str:
+    is_acted_on = unicodedata.category(character) in _ACTED_ON and character not in _JOINERS
+    return character.encode("unicode_escape").decode() if is_acted_on else character
+
+
+def say(text: object = "", *, stream: TextIO | None = None) -> None:
+    """Print a line that :func:`printable` makes safe; it may begin with empty lines."""
+    line = str(text)
+    blank = len(line) - len(line.lstrip("\n"))
+    print("\n" * blank + printable(line[blank:]), file=stream, flush=stream is sys.stderr)
+
+
 def print_json(value: Any) -> None:
     """Print one JSON document on stdout, with JSON's own escapes where it is not in UTF-8."""
     escaped = codecs.lookup(sys.stdout.encoding or "utf-8").name != "utf-8"
-    print(json.dumps(value, indent=2, ensure_ascii=escaped, allow_nan=False))
+    text = json.dumps(value, indent=2, ensure_ascii=escaped, allow_nan=False)
+    print("\n".join(_ACTED_ON_IN_JSON.sub(_json_escape, line) for line in text.split("\n")))
+
+
+def _json_escape(match: re.Match[str]) -> str:
+    return json.dumps(match[0])[1:-1]
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -160,7 +199,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
             cell.rjust(width) if right else cell.ljust(width)
             for cell, width, right in zip(row, widths, numeric, strict=True)
         ]
-        print("  ".join(parts).rstrip())
+        say("  ".join(parts).rstrip())
 
 
 class Percent(float):
@@ -210,4 +249,4 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, Percent):
         return percent(value)
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else printable(str(value))

@@ -30,6 +30,7 @@ from tl_core.cli.terminal import (
     percent_cell,
     print_json,
     print_table,
+    say,
     working,
 )
 from tl_core.errors import ConfigError, RunError
@@ -219,16 +220,16 @@ def _print_run(values: dict[str, Any]) -> None:
     if values["state"] == "stopped":
         epoch = values.get("best_epoch")
         kept = "no weights yet" if epoch is None else f"the weights of epoch {epoch + 1} are kept"
-        print(f"stopped early, {kept}")
+        say(f"stopped early, {kept}")
     for part in ("val", "test"):
         if (share := values.get(f"{part}_accuracy")) is not None:
             interval = interval_text(values[f"{part}_interval"])
             num_images = values["num_images"][part]
-            print(f"{part} accuracy  {percent(share)} {interval} on {num_images:,} images")
+            say(f"{part} accuracy  {percent(share)} {interval} on {num_images:,} images")
     if seconds := values["seconds"]:
         parts = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
-        print(f"seconds  {parts}")
-    print(f"run  {_near(Path(values['run_dir']))}")
+        say(f"seconds  {parts}")
+    say(f"run  {_near(Path(values['run_dir']))}")
 
 
 def _run_row(run: Run) -> dict[str, Any]:
@@ -252,7 +253,7 @@ def _run_row(run: Run) -> dict[str, Any]:
 def _print_runs(runs: Sequence[Run]) -> None:
     """Print runs as a table."""
     if not runs:
-        print(f"No runs yet. Train one: {program_name()} train DATA_DIR")
+        say(f"No runs yet. Train one: {program_name()} train DATA_DIR")
         return
     rows = []
     for run in runs:

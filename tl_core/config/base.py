@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tl_core.errors import ConfigError, did_you_mean
+from tl_core.errors import ConfigError, did_you_mean, shortened
 from tl_core.files import parse_json
 
 
@@ -64,11 +64,11 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     first = error.errors(include_url=False)[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"Unknown setting '{name}'.{_suggestion(first['loc'], model)}"
+        return f"Unknown setting '{shortened(name, 200)}'.{_suggestion(first['loc'], model)}"
     if first["type"] == "value_error":  # from a validator of ours, already a full sentence
         return str(first["ctx"]["error"])
     reason = first["msg"].removeprefix("Input should be ")
-    return f"Setting '{name}': expected {reason}, received {first['input']!r}."
+    return f"Setting '{name}': expected {reason}, received {shortened(repr(first['input']), 200)}."
 
 
 def _suggestion(place: tuple[int | str, ...], model: type[BaseModel]) -> str:

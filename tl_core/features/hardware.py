@@ -13,6 +13,7 @@ DEVICE_ENVIRONMENT_NAME = "TL_DEVICE"
 _NVIDIA_SIGNS = ("/proc/driver/nvidia/version", "/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg")
 _CGROUP_DIR = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
+_SYSTEM_EVENTS = Path("/proc/vmstat")
 
 
 def num_cores() -> int:
@@ -51,6 +52,22 @@ def available_bytes() -> int:
     return available
 
 
+def num_memory_kills() -> int:
+    """Return how many processes the system has ended for lack of memory since it started.
+
+    Counted are those of the machine and of this process's control groups, as far as the system
+    reports them; 0 where it does not.
+
+    References:
+        The kernel's documentation, admin-guide/cgroup-v2.rst, on ``memory.events``.
+    """
+    counts = [_statistic(_SYSTEM_EVENTS, "oom_kill")]
+    for group in _control_groups("memory"):
+        for name in ("memory.events", "memory.oom_control"):
+            counts.append(_statistic(group / name, "oom_kill"))
+    return max(counts)
+
+
 def _control_groups(controller: str) -> Iterator[Path]:
     """Yield the folders of the control groups whose limits apply to this process.
 
@@ -82,7 +99,7 @@ def _control_groups(controller: str) -> Iterator[Path]:
 
 
 def _statistic(path: Path, name: str) -> int:
-    """Return one value of a control group's ``memory.stat``; 0 if it is not reported."""
+    """Return one value of a file of names and values; 0 if it is not reported."""
     with suppress(OSError, ValueError):
         for line in path.read_text().splitlines():
             key, _, value = line.partition(" ")

@@ -80,6 +80,9 @@ def resume_training(workspace: Workspace, run: Run) -> None:
         RunError: the run is finished, queued, or being trained.
     """
     queue_again(run)
+    queue = JobQueue(workspace)
+    if (left := queue.job_of(run.run_dir)) is not None:  # of a worker that was killed
+        queue.finish(left.id)
     submit(workspace, TRAIN, {}, run.run_dir)
 
 

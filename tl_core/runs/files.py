@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from tl_core.errors import RunError
+from tl_core.features.hardware import num_memory_kills
 from tl_core.files import read_json, write_json
 from tl_core.processes import is_alive, own_identity
 
@@ -95,8 +96,20 @@ def end_run(run_dir: Path, state: RunState, message: str = "") -> None:
 def start_run(run_dir: Path, phase: str) -> None:
     """Mark the run as being trained by this process."""
     update_status(
-        run_dir, state="running", started=now(), phase=phase, message="", **own_identity()
+        run_dir,
+        state="running",
+        started=now(),
+        phase=phase,
+        message="",
+        memory_kills=num_memory_kills(),
+        **own_identity(),
     )
+
+
+def was_killed_for_memory(status: dict[str, Any]) -> bool:
+    """Whether the system has ended a process for lack of memory since the work was started."""
+    before = status.get("memory_kills")
+    return isinstance(before, int) and 0 <= before < num_memory_kills()
 
 
 def tail(path: Path, num_lines: int) -> list[str]:

@@ -11,8 +11,20 @@ from typing import Any, ClassVar, TypeVar
 
 from tl_core.errors import RunError, TLError
 from tl_core.files import delete_folder, is_folder, is_plain_text, shown_name
-from tl_core.runs.files import ORIGIN_FILE, RunState, read_file, read_status, state_of
+from tl_core.runs.files import (
+    ORIGIN_FILE,
+    RunState,
+    read_file,
+    read_status,
+    state_of,
+    was_killed_for_memory,
+)
 from tl_core.workspace import Workspace
+
+MEMORY_MESSAGE = (
+    "The system ended its process for lack of memory. Close other programs or choose narrower FC "
+    "layers, fewer fine-tuned blocks or a smaller batch size."
+)
 
 
 class WorkFolder:
@@ -72,10 +84,13 @@ class WorkFolder:
         """Why it is in its state, as a message for the user; often empty."""
         try:
             self._check()
-            message = str(self.status.get("message") or "")
+            status = self.status
         except TLError as error:
             return str(error)
-        return message or (self.interrupted_message if self.state == "interrupted" else "")
+        message = str(status.get("message") or "")
+        if message or state_of(status) != "interrupted":
+            return message
+        return MEMORY_MESSAGE if was_killed_for_memory(status) else self.interrupted_message
 
     @property
     def created(self) -> datetime:

@@ -30,6 +30,10 @@ from tl_core.runs.files import EVENTS_FILE, LOG_FILE, end_run, start_run, update
 from tl_core.runs.store import Run
 
 LOG_DIR = "tensorboard"
+OUT_OF_MEMORY = (
+    "There is not enough memory for these settings. Choose narrower FC layers, fewer fine-tuned "
+    "blocks or a smaller batch size."
+)
 
 
 class TensorBoardLog:
@@ -179,6 +183,9 @@ class RunRecorder:
         elif isinstance(error, TLError):
             _log.error("%s", error)
             self.end("failed", self.run.metrics, str(error))
+        elif isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+            _log.error("out of memory", exc_info=error)
+            self.end("failed", self.run.metrics, OUT_OF_MEMORY)
         else:
             _log.error("unexpected error", exc_info=error)
             reason = f"Unexpected error: {type(error).__name__}: {error}. See the log for details."

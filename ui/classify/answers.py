@@ -14,7 +14,7 @@ from tl_core.data.images.images import make_thumbnail
 from tl_core.errors import ImageError
 from tl_core.inference.predict import Prediction
 from tl_core.runs.store import Run
-from tl_core.tables import csv_text
+from tl_core.tables import csv_text, safe_table
 from tl_core.workspace import Workspace
 from ui.classify.corrections import Project, draw_correction
 from ui.classify.sources import Photo
@@ -148,7 +148,7 @@ def draw_table(predictions: Sequence[Prediction], class_names: Sequence[str], ru
     shown = shown.assign(**{name: 100 * shown[name].astype(float) for name in shares})
     share = st.column_config.ProgressColumn(format="%.1f %%", min_value=0, max_value=100)
     st.dataframe(
-        shown,
+        safe_table(shown),
         hide_index=True,
         key="answers_table",
         column_config=dict.fromkeys(shares, share),

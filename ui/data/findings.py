@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from tl_core.data.dataset import Finding, ImageRecord
+from tl_core.tables import safe_table
 from ui.data.progress import POLL_SECONDS, draw_audit_progress, draw_fallback, draw_job
 from ui.datasets.dataset_view import DatasetView, ensure_audit
 from ui.datasets.decisions import draw_history, draw_refusal, exclude, ignore, move
@@ -247,7 +248,9 @@ def _draw_files(view: DatasetView, one: OpenFinding) -> None:
         ignore(view, paths, one.finding.kind)
     reason_of = dict(zip(one.finding.paths, one.finding.reasons, strict=True))
     st.dataframe(
-        pd.DataFrame([(path, reason_of[path]) for path in paths], columns=["File", "Why"]),
+        safe_table(
+            pd.DataFrame([(path, reason_of[path]) for path in paths], columns=["File", "Why"])
+        ),
         hide_index=True,
         key=f"files_{one.key}",
         alt="Files that cannot be read, and why",

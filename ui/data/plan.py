@@ -15,6 +15,7 @@ from tl_core.data.dataset import check_folder_name
 from tl_core.data.layout.layout_name import LayoutName
 from tl_core.data.layout.plan import LayoutPlan, Reading, plan_layout
 from tl_core.errors import TLError
+from tl_core.tables import safe_table
 from tl_core.workspace import Workspace
 from ui.datasets.picker import DatasetRef
 from ui.datasets.scans import folder_stamp
@@ -72,7 +73,7 @@ def _draw(workspace: Workspace, dataset: DatasetRef, plan: LayoutPlan, chosen: R
     st.caption(plain("; ".join(chosen.reasons)))
     if chosen.examples:
         st.dataframe(
-            pd.DataFrame(chosen.examples, columns=["In the file", "Photo", "Class"]),
+            safe_table(pd.DataFrame(chosen.examples, columns=["In the file", "Photo", "Class"])),
             hide_index=True,
             key="layout_examples",
             alt="The first rows of the label file, each with its photo and class",

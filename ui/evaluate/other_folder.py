@@ -9,6 +9,7 @@ from tl_core.charts.base import ACCENT, QUIET, percent
 from tl_core.charts.evaluation import intervals_chart, recall_chart
 from tl_core.errors import DatasetError
 from tl_core.evaluation.report import Evaluation
+from tl_core.tables import safe_table
 from ui.runs.evaluations import TEST, EvaluationView, Source, evaluate
 from ui.shared import words
 from ui.shared.page_layout import section
@@ -44,7 +45,7 @@ def draw_other_folder(view: EvaluationView) -> None:
             alt=f"Accuracy: own {percent(own.accuracy)}, {name} {percent(there.accuracy)}",
         )
         st.dataframe(
-            shift_table(own, there, name),
+            safe_table(shift_table(own, there, name)),
             key="shift_table",
             alt="Figures on the own test photos and on the other folder",
         )

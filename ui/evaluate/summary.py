@@ -8,6 +8,7 @@ import streamlit as st
 from tl_core.charts.base import percent
 from tl_core.charts.evaluation import curves_chart
 from tl_core.evaluation.report import Evaluation
+from tl_core.tables import safe_table
 from ui.runs.evaluations import EvaluationView
 from ui.shared import words
 from ui.shared.page_layout import section
@@ -26,7 +27,7 @@ def draw_summary(view: EvaluationView) -> None:
     )
     share = st.column_config.ProgressColumn(format="%.1f %%", min_value=0, max_value=100)
     st.dataframe(
-        class_table(evaluation),
+        safe_table(class_table(evaluation)),
         hide_index=True,
         key="class_table",
         column_config={

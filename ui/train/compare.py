@@ -13,6 +13,7 @@ from tl_core.charts.training import compare_chart
 from tl_core.errors import TLError
 from tl_core.evaluation.compare import metric_rows, setting_rows
 from tl_core.runs.store import Run
+from tl_core.tables import safe_table
 from tl_core.workspace import Workspace
 from ui.runs.paired_test import draw_verdict, paired_test
 from ui.runs.picker import run_titles
@@ -82,7 +83,9 @@ def _draw_figures(runs: Sequence[Run], titles: Mapping[str, str]) -> None:
             alt=f"Accuracy on {ALL_PHOTOS[part]} with 95 % intervals",
         )
         st.caption(f"Accuracy on each run's {ALL_PHOTOS[part]}.")
-    st.dataframe(figures_table(runs, titles), key="compare_figures", alt="Figures of the runs")
+    st.dataframe(
+        safe_table(figures_table(runs, titles)), key="compare_figures", alt="Figures of the runs"
+    )
 
 
 def _common_part(rows: Sequence[Mapping[str, object]], num_runs: int) -> str | None:
@@ -154,7 +157,7 @@ def _draw_settings(runs: Sequence[Run], titles: Mapping[str, str]) -> None:
         return
     table, differs = settings_table(rows, titles)
     styles = ["" if only or not marked else f"background-color: {MARK}" for marked in differs]
-    styled = table.style.apply(lambda column: styles, axis=0)
+    styled = safe_table(table).style.apply(lambda column: styles, axis=0)
     st.dataframe(
         styled,
         key="compare_table",

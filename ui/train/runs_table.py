@@ -11,6 +11,7 @@ import streamlit as st
 from tl_core.errors import TLError
 from tl_core.projects.registry import Project
 from tl_core.runs.store import Run
+from tl_core.tables import safe_table
 from tl_core.workspace import Workspace
 from ui.runs.picker import num_archived_runs, run_titles
 from ui.runs.start import show_run
@@ -37,7 +38,7 @@ def draw_runs_table(workspace: Workspace, project: Project | None, runs: Sequenc
         return
     share = st.column_config.NumberColumn(format="%.1f %%")
     st.dataframe(
-        runs_table(runs),
+        safe_table(runs_table(runs)),
         key=f"runs_table_{len(runs)}",
         hide_index=True,
         on_select=functools.partial(_open_row, [run.id for run in runs]),

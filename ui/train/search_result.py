@@ -16,6 +16,7 @@ from tl_core.errors import TLError
 from tl_core.jobs.search import delete_sweep, resume_sweep
 from tl_core.search.ranking import Ranking, Trial, trials_table
 from tl_core.search.store import Sweep
+from tl_core.tables import safe_table
 from tl_core.workspace import Workspace
 from ui.runs.start import start_run
 from ui.shared import session_keys, words
@@ -56,7 +57,7 @@ def draw_heads(sweep: Sweep, ranking: Ranking, *, is_live: bool = False) -> Tria
         alt="Each head as a line through its settings to its accuracy",
     )
     st.dataframe(
-        _shown(table, fields),
+        safe_table(_shown(table, fields)),
         key=key,
         hide_index=True,
         height=min(38 + 35 * len(table), 360),

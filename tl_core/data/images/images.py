@@ -46,9 +46,9 @@ SUFFIXES = frozenset(
     )
 )
 
-# Extensions for file choosers: supported formats, and those of phones, which give an error that
-# says how to convert them.
-OFFERED = ("jpg", "jpeg", "jfif", "png", "gif", "bmp", "webp", "heic", "heif")
+# Types for file choosers: whatever may be an image, so that the reason why one cannot be read comes
+# from here and is in the report of the upload. Browsers do not know all extensions as images.
+OFFERED = ("image/*", *sorted(SUFFIXES))
 
 _BLACK = (0, 0, 0)
 

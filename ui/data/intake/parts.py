@@ -20,6 +20,7 @@ from tl_core.data.layout.plan import read_layout
 from tl_core.errors import DatasetError
 from tl_core.files import check_is_new
 from tl_core.progress import Monitor
+from tl_core.tables import safe_table
 from ui.datasets.picker import (
     DatasetRef,
     choose_dataset,
@@ -221,7 +222,7 @@ def draw_report(studio: Studio) -> None:
     if report.outcomes:
         more = len(report.outcomes) - MAX_ROWS_SHOWN
         st.dataframe(
-            pd.DataFrame(report.outcomes[:MAX_ROWS_SHOWN], columns=["File", "Result"]),
+            safe_table(pd.DataFrame(report.outcomes[:MAX_ROWS_SHOWN], columns=["File", "Result"])),
             hide_index=True,
             key="intake_outcomes",
             alt="The result for each file",
