@@ -7,13 +7,14 @@ import pytest
 import sklearn.metrics
 from made_run import CONFIG, make_run
 
-from tl_core.data.curation.store import Decision, Decisions, edit_decisions
+from tl_core.data.curation.store import Decision, Decisions, edit_decisions, load_dataset
 from tl_core.data.dataset import scan_dataset
 from tl_core.errors import DatasetError, RunError
 from tl_core.evaluation.evaluate import Evaluation, evaluate_run
 from tl_core.inference.predict import load_predictor
 from tl_core.metrics.classification import wilson_interval
 from tl_core.runs.files import SPLIT_FILE
+from tl_core.runs.image_selection import renamed_classes
 
 CLASS_NAMES = ("cat", "dog", "fox")
 
@@ -134,6 +135,22 @@ def test_when_a_class_has_got_another_name_its_images_count_for_the_one_they_had
     after = evaluate_run(run.run_dir, cache_dir=cache_dir)
     assert after.labels.tolist() == before.labels.tolist()
     assert after.accuracy == before.accuracy
+    assert after.num_relabelled == 0
+
+
+def test_an_image_moved_to_a_renamed_class_counts_for_the_class_that_it_was(
+    run, data_dir, cache_dir
+):
+    before = evaluate_run(run.run_dir, cache_dir=cache_dir)
+    (data_dir / "cat").rename(data_dir / "kitten")
+    path = next(path for path in before.paths if path.startswith("dog/"))
+    decide(run, path, "relabel", "kitten")
+    after = evaluate_run(run.run_dir, cache_dir=cache_dir)
+    assert after.class_names[after.labels[after.paths.index(path)]] == "cat"
+    assert after.skipped == {}
+    assert after.num_relabelled == 1
+    index = load_dataset(data_dir, run.workspace)
+    assert renamed_classes(run, index) == {"kitten": "cat"}
 
 
 @pytest.fixture

@@ -11,12 +11,14 @@ from app_helpers import (
     open_page,
     texts,
     tiles,
+    unescaped,
     work_at_once,
 )
 
 from tl_core.config.training import TrainConfig
 from tl_core.data.curation.store import Decision, edit_decisions, load_decisions
 from tl_core.data.dataset import scan_dataset
+from tl_core.data.split import split_dataset, write_split
 from tl_core.errors import DatasetError
 from tl_core.evaluation.compare import PairedTest
 from tl_core.evaluation.report import Evaluation
@@ -25,7 +27,7 @@ from tl_core.head.out_of_distribution import fit_detector, load_detector, save_d
 from tl_core.head.temperature import Calibration
 from tl_core.jobs import handlers
 from tl_core.jobs.queue import JobQueue
-from tl_core.runs.files import WEIGHTS_FILE
+from tl_core.runs.files import SPLIT_FILE, WEIGHTS_FILE
 from tl_core.runs.image_selection import TRAINED_ON
 from tl_core.runs.store import create_run, list_runs
 from ui.evaluate import confusion, photos
@@ -493,3 +495,35 @@ def test_a_job_that_was_lost_is_not_asked_for_again_and_again(workspace, run):
     at.run()
     assert [error.value for error in at.error] == [evaluations.LOST_TEXT]
     assert (bars(at), queue.jobs()) == ([], [])
+
+
+@pytest.mark.usefixtures("run")
+def test_figures_after_corrections_say_so_and_name_the_figure_of_the_training(
+    dataset, asked, monkeypatch
+):
+    def evaluate(run_dir, data_dir, *, part, **settings):
+        changed = {"num_relabelled": 2}
+        skipped = {"cat/3.png": "excluded"}
+        return replace(by_hand(ONE_WRONG, data_dir=dataset, part=part), skipped=skipped, **changed)
+
+    assert "After your corrections" not in texts(open_page(EVALUATE))
+    monkeypatch.setattr(handlers, "evaluate_run", evaluate)
+    (run,) = list_runs(dataset.parents[1] / "runs")
+    write_bytes(run.run_dir / WEIGHTS_FILE, b"other")
+    assert unescaped(texts(open_page(EVALUATE))).count(
+        "After your corrections: 2 moved to another class and 1 left out. As evaluated when it "
+        "was trained: 90.0 % (75.5 to 96.8) on 40 photos."
+    )
+
+
+def test_a_mistake_is_moved_to_the_class_as_it_is_called_now(workspace, run, asked, dataset):
+    index = scan_dataset(dataset)
+    write_split(run.run_dir / SPLIT_FILE, index, split_dataset(index, run.config))
+    (dataset / "dog").rename(dataset / "wolf")
+    at = open_tab("Mistakes")
+    assert "Since it was trained, dog is called wolf." in texts(open_page(EVALUATE))
+    assert labels_of(at)["card_move_cat/1.png"] == "It is wolf"
+    at.button(key="card_move_cat/1.png").click().run()
+    assert_sound(at)
+    decisions = load_decisions(workspace, dataset)
+    assert decisions.current["cat/1.png"].class_name == "wolf"

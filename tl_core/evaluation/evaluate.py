@@ -106,6 +106,7 @@ def evaluate_run(
         calibration=reliability.calibration,
         distances=None if detector is None else detector.scores(features, probabilities).distance,
         thresholds=None if detector is None else detector.thresholds,
+        num_relabelled=chosen.num_relabelled,
     )
 
 

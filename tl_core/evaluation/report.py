@@ -55,6 +55,7 @@ class Evaluation:
         calibration: the calibration that was applied.
         distances: (n,) float32 to the training images; None if the run has no detector.
         thresholds: the thresholds of "none of these"; None if the run has none.
+        num_relabelled: how many images have another class than when the run was trained.
     """
 
     class_names: tuple[str, ...]
@@ -68,6 +69,7 @@ class Evaluation:
     calibration: Calibration = NOT_CALIBRATED
     distances: np.ndarray | None = None
     thresholds: Thresholds | None = None
+    num_relabelled: int = 0
 
     @property
     def num_images(self) -> int:

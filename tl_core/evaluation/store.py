@@ -22,7 +22,7 @@ from tl_core.runs.files import WEIGHTS_FILE
 from tl_core.runs.store import Run
 
 _DIR = "evaluations"
-_VERSION = 1  # incremented when the same weights and images give another evaluation
+_VERSION = 2  # incremented when the same weights and images give another evaluation
 _NUM_KEPT = 12
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ TRAINED_ON = "the run was trained on it"
 VALIDATED_WITH = "the run was validated with it while it trained"
 
 
-@dataclass(frozen=True)
+@dataclass
 class ImageSelection:
     """Images of an index for a run, and what was left out.
 
@@ -24,19 +24,21 @@ class ImageSelection:
         labels: the label of each in the run's class order.
         rows: row of each in its part of the split, or among all images of a folder.
         skipped: why images were left out, by path.
+        num_relabelled: how many have another class than when the run was trained.
     """
 
     positions: list[int] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
+    num_relabelled: int = 0
 
 
 def select_part(run: Run, index: DatasetIndex, part: str) -> tuple[str, ImageSelection]:
     """Find the images of a part of the run's split, by path or else by content, each once.
 
-    Labels are the current ones, with decisions applied. If the run has no such class, because its
-    folder was renamed since, the label of the split is used.
+    Labels are the current ones, with decisions applied. A class that was renamed since counts as
+    the class that it was, see :func:`renamed_classes`.
     """
     rows = run.split()
     present = {row.part for row in rows}
@@ -49,26 +51,55 @@ def select_part(run: Run, index: DatasetIndex, part: str) -> tuple[str, ImageSel
         )
     label_of = {name: label for label, name in enumerate(run.class_names)}
     chosen = ImageSelection()
-    found = [(row, place) for row, place in _places(rows, index) if row.part == part]
+    places = _places(rows, index)
+    name_then = _renamed(places, index, run.class_names)
+    found = [(row, place) for row, place in places if row.part == part]
     for number, (row, place) in enumerate(found):
         if place is None:
             chosen.skipped[row.path] = "excluded, changed or gone since the run was trained"
             continue
         name = index.class_names[index.records[place].label]
-        if name not in label_of and row.class_name not in index.class_names:
-            name = row.class_name
+        name = name_then.get(name, name)
         if name not in label_of:
             chosen.skipped[row.path] = f"the run has no class '{name}'"
         else:
             chosen.positions.append(place)
             chosen.labels.append(label_of[name])
             chosen.rows.append(number)
+            chosen.num_relabelled += name != row.class_name
     if not chosen.positions:
         raise DatasetError(
             f"Expected the {len(chosen.skipped)} {part} images of run '{run.name}' in "
             f"'{index.data_dir}', found none of them. Evaluate it on another folder instead."
         )
     return part, chosen
+
+
+def renamed_classes(run: Run, index: DatasetIndex) -> dict[str, str]:
+    """Return which class of a run each class of its folder was that was renamed since.
+
+    A class that the run does not have is taken for a renamed one if most of its images were of one
+    class that is no longer there.
+
+    Returns:
+        The run's class name by the name of now, of renamed classes only.
+
+    Raises:
+        RunError: the run has no split.
+    """
+    return _renamed(_places(run.split(), index), index, run.class_names)
+
+
+def _renamed(
+    places: Sequence[tuple[SplitRow, int | None]], index: DatasetIndex, class_names: Sequence[str]
+) -> dict[str, str]:
+    votes: dict[str, Counter[str]] = defaultdict(Counter)
+    for row, place in places:
+        if place is not None:
+            name = index.class_names[index.records[place].label]
+            if name not in class_names and row.class_name not in index.class_names:
+                votes[name][row.class_name] += 1
+    return {name: counts.most_common(1)[0][0] for name, counts in votes.items()}
 
 
 def select_all(run: Run, index: DatasetIndex) -> ImageSelection:

@@ -17,14 +17,19 @@ def draw_correction(view: EvaluationView, position: int, prefix: str) -> None:
     true = evaluation.class_names[evaluation.labels[position]]
     answer = evaluation.class_names[evaluation.predicted[position]]
     path = evaluation.paths[position]
+    target = view.name_now(answer)  # what it is called in the folder, or None
     with st.container(horizontal=True, gap="small"):
-        if true != answer and st.button(
-            f"It is {words.plain(answer)}",
-            key=f"{prefix}_move_{path}",
-            icon=":material/drive_file_move:",
-            help=f"Count it as {words.plain(answer)} from now on. Its file stays where it is.",
+        if (
+            target is not None
+            and true != answer
+            and st.button(
+                f"It is {words.plain(target)}",
+                key=f"{prefix}_move_{path}",
+                icon=":material/drive_file_move:",
+                help=f"Count it as {words.plain(target)} from now on. Its file stays where it is.",
+            )
         ):
-            _correct(view, position, answer)
+            _correct(view, position, target)
         if st.button(
             "Exclude",
             key=f"{prefix}_exclude_{path}",

@@ -115,6 +115,8 @@ def _draw_headline(view: EvaluationView) -> None:
             f"{words.number_of(evaluation.num_images, 'photo')} {words.plain(view.photos)} "
             "got the right answer. In brackets: where the true figure lies, with 95 % certainty."
         )
+        if view.changed_since:
+            st.caption(f":material/edit: {words.plain(view.changed_since)}")
     tiles = [
         (
             f"Top-{k} accuracy",

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cached_property
 
 import streamlit as st
 
+from tl_core.charts.base import percent
 from tl_core.data.curation.store import decisions_path
 from tl_core.data.dataset import ImageRecord
-from tl_core.errors import DatasetError
+from tl_core.errors import DatasetError, RunError
 from tl_core.evaluation.evaluate import images_to_evaluate
 from tl_core.evaluation.report import Evaluation
 from tl_core.evaluation.store import EvaluationFile
 from tl_core.jobs import client
 from tl_core.jobs.queue import JobQueue
+from tl_core.runs.image_selection import renamed_classes
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
 from ui.datasets.picker import DatasetRef, dataset_of
@@ -71,6 +74,48 @@ class EvaluationView:
         """Return the file of an image of the evaluation; None when it is gone meanwhile."""
         path = self.evaluation.paths[position]
         return next((record for record in self.curated.raw.records if record.path == path), None)
+
+    def name_now(self, class_name: str) -> str | None:
+        """Return what a class of the run is called in the folder; None when it is gone."""
+        if class_name in self.curated.classes:
+            return class_name
+        return next((now for now, then in self._renamed.items() if then == class_name), None)
+
+    @cached_property
+    def _renamed(self) -> dict[str, str]:
+        if self.source.folder is not None:
+            return {}
+        try:
+            return renamed_classes(self.run, self.curated.index)
+        except RunError:
+            return {}
+
+    @property
+    def changed_since(self) -> str:
+        """What has changed about the photos since training, with the figure of then; else empty."""
+        evaluation = self.evaluation
+        if self.source.folder is not None:
+            return ""
+        changes = [
+            f"{count:,} {what}"
+            for count, what in (
+                (evaluation.num_relabelled, "moved to another class"),
+                (len(evaluation.skipped), "left out"),
+            )
+            if count
+        ]
+        named = [f"{then} is called {now}" for now, then in sorted(self._renamed.items())]
+        told = [f"After your corrections: {' and '.join(changes)}."] if changes else []
+        told += [f"Since it was trained, {' and '.join(named)}."] if named else []
+        metrics, part = self.run.metrics, evaluation.part
+        accuracy, bounds = metrics.get(f"{part}_accuracy"), metrics.get(f"{part}_interval")
+        if changes and accuracy is not None:
+            told.append(
+                f"As evaluated when it was trained: {percent(accuracy)}"
+                f"{f' ({words.interval(bounds)})' if bounds else ''} on "
+                f"{words.number_of((metrics.get('num_images') or {}).get(part, 0), 'photo')}."
+            )
+        return " ".join(told)
 
     @property
     def photos(self) -> str:
