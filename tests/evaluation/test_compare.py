@@ -15,7 +15,7 @@ from tl_core.evaluation.compare import (
 )
 from tl_core.evaluation.report import Evaluation
 from tl_core.files import write_json
-from tl_core.runs.files import METRICS_FILE
+from tl_core.runs.files import METRICS_FILE, ORIGIN_FILE, SPLIT_FILE
 from tl_core.runs.store import create_run_at
 
 
@@ -122,6 +122,18 @@ def test_settings_that_agree_are_listed_when_asked_for(runs):
     rows = {row.pop("setting"): row for row in setting_rows(runs, include_same=True)}
     assert rows["backbone"] == {"differs": False, "a": "tiny", "b": "tiny"}
     assert rows["dropout"]["differs"]
+
+
+def test_other_photos_are_told_by_how_they_differ(runs):
+    lines = ["a.png,1,cat,train", "b.png,2,cat,val", "c.png,3,dog,test", "d.png,4,dog,train"]
+    changed = ["a.png,1,dog,train", "b.png,2,dog,val", "c.png,3,dog,test", "e.png,5,dog,train"]
+    for run, rows, fingerprint in zip(runs, (lines, changed), "xy", strict=True):
+        text = "\n".join(["path,sha256,class,part", *rows]) + "\n"
+        (run.run_dir / SPLIT_FILE).write_text(text, encoding="utf-8")
+        write_json(run.run_dir / ORIGIN_FILE, {**run.origin, "fingerprint": fingerprint})
+    rows = {row.pop("setting"): row for row in setting_rows(runs)}
+    told = "4, 1 left out, 1 added, 2 of another class"
+    assert rows["photos"] == {"differs": True, "a": "4", "b": told}
 
 
 def test_figures_come_with_their_intervals(runs):

@@ -349,8 +349,8 @@ def test_nothing_to_train_with_is_not_offered(workspace, dataset):
     assert told == "flip left-right, rotation 15°, zoom 20 %, blur 1 px"
 
 
-def effect(transform, shift, flips=0.0):
-    return TransformEffect(transform, shift, 0.8, flips, 72)
+def effect(transform, shift, flips=0.0, same_class=0.8):
+    return TransformEffect(transform, shift, same_class, flips, 72)
 
 
 def work(workspace):
@@ -449,6 +449,19 @@ def test_nothing_too_strong_is_said_with_the_strongest():
     told = effect_words([effect("zoom", 0.2), effect("hue", 0.3), effect("all", 0.4)])
     assert "**Nothing is too strong.** Hue moves your photos most, 0.30 times" in told[0]
     assert told[1].startswith("All together they move your photos 0.40 times")
+
+
+def test_where_classes_are_no_further_apart_than_photos_of_one_the_answers_decide():
+    effects = [
+        effect("zoom", 0.2, 0.01, 0.97),
+        effect("hue", 0.3, 0.04, 0.97),
+        effect("all", 0.4, 0.12, 0.97),
+    ]
+    told = " ".join(effect_words(effects))
+    assert "Nothing is too strong" not in told
+    assert "those of one class lie as far apart (0.97) as those of two classes (1)" in told
+    assert "no transform is too strong: all together changes most, 12 % of the views" in told
+    assert "Hue" in " ".join(effect_words([effect("hue", 1.2, same_class=1.0)]))
 
 
 def test_the_chart_has_all_together_first_and_then_the_strongest():

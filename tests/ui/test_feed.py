@@ -113,6 +113,13 @@ def test_before_the_first_epoch_the_photos_count(run):
     )
 
 
+@pytest.mark.parametrize(("views", "noun"), [(1, "photos"), (3, "views")])
+def test_views_of_photos_are_not_called_photos(run, views, noun):
+    told_now = progress_text(told(run, FeatureProgress("features", 350, 711, 70.0, 5.2)), views)
+    counted = "photos" if views == 1 else "views of photos"
+    assert told_now == f"Running the backbone · 350 of 711 {counted} · 70 {noun}/s · 5 s left"
+
+
 def test_a_download_is_told_in_megabytes(run):
     feed = told(run, FeatureProgress("download", 34_000_000, 98_000_000, 8_000_000.0, 8.0))
     assert progress_text(feed) == "Downloading the weights · 34 of 98 MB · 8 s left"

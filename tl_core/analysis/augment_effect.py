@@ -25,6 +25,7 @@ ALL_TOGETHER = "all"
 
 _SHIFT_STRONG = 0.9
 _FLIPS_STRONG = 0.2
+_SAME_AS_OTHER = 0.95
 _NUM_PAIRS = 2000
 
 
@@ -49,6 +50,11 @@ class TransformEffect:
     def is_too_strong(self) -> bool:
         """Whether the transform makes many photos look like another class."""
         return self.shift > _SHIFT_STRONG or self.flips > _FLIPS_STRONG
+
+    @property
+    def distance_tells(self) -> bool:
+        """Whether photos of one class lie nearer to each other than to those of other classes."""
+        return self.same_class < _SAME_AS_OTHER
 
 
 def measure_augment_effect(

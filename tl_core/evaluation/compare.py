@@ -26,6 +26,8 @@ __all__ = [
 
 SURE_BELOW = 0.05
 
+_FINGERPRINT = "data_fingerprint"
+
 
 @dataclass(frozen=True)
 class PairedTest:
@@ -144,13 +146,44 @@ def compare_on_test_images(
 def setting_rows(runs: Sequence[Run], *, include_same: bool = False) -> list[dict[str, Any]]:
     """Return the settings in which runs differ, or all, as rows ready for a DataFrame.
 
-    Columns: ``setting``, ``differs``, then one per run, named by its id.
+    Columns: ``setting``, ``differs``, then one per run, named by its id. Other images are said in
+    words in the row ``photos``, such as ``"139, 1 left out, 2 of another class"``, compared with
+    the first run.
     """
     ids = [run.id for run in runs]
+    rows = compare_runs(runs, include_same=include_same)
+    if _FINGERPRINT in rows and (told := _photos_in_words(runs)):
+        rows = {**rows, _FINGERPRINT: told}
+    names = {_FINGERPRINT: "photos"}
     return [
-        {"setting": name, "differs": differ(values), **dict(zip(ids, values, strict=True))}
-        for name, values in compare_runs(runs, include_same=include_same).items()
+        {
+            "setting": names.get(name, name),
+            "differs": differ(values),
+            **dict(zip(ids, values, strict=True)),
+        }
+        for name, values in rows.items()
     ]
+
+
+def _photos_in_words(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Return how many images each run has, and how they differ from the first's; else nothing."""
+    try:
+        splits = [{(row.path, row.sha256): row.class_name for row in run.split()} for run in runs]
+    except RunError:
+        return ()
+    if not all(splits):
+        return ()
+    first = splits[0]
+    told = []
+    for split in splits:
+        common = first.keys() & split.keys()
+        changes = (
+            (len(first) - len(common), "left out"),
+            (len(split) - len(common), "added"),
+            (sum(first[key] != split[key] for key in common), "of another class"),
+        )
+        told.append(", ".join([f"{len(split):,}", *(f"{n:,} {what}" for n, what in changes if n)]))
+    return tuple(told)
 
 
 def metric_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:

@@ -157,7 +157,19 @@ def effect_words(effects: Sequence[TransformEffect]) -> list[str]:
             f":orange[:material/warning:] Each alone fits, but **all together** they "
             f"{_moves(together, 'move')}: lower some, {title_of(longest.transform).lower()} first."
         )
-    if not lines:
+    if not lines and not longest.distance_tells:
+        most = max(effects, key=lambda effect: effect.flips)
+        name = "all together" if most is together else title_of(most.transform)
+        lines.append(
+            ":material/info: **Distances say little about these photos**: those of one class lie "
+            f"as far apart ({longest.same_class:.2f}) as those of two classes (1), as the backbone "
+            "sees them."
+        )
+        lines.append(
+            f"By the answers no transform is too strong: {name} changes most, {_share(most.flips)} "
+            "of the views."
+        )
+    elif not lines:
         name = title_of(longest.transform)
         lines.append(
             f":green[:material/check_circle:] **Nothing is too strong.** {name} moves your photos "

@@ -11,6 +11,7 @@ from tl_core.config.training import TrainConfig
 from tl_core.jobs.training import queue_position, stop_run, worker_state
 from tl_core.progress import amount, counts_bytes, has_amount, stage_words
 from tl_core.runs.store import Run, load_run
+from tl_core.training.feature_stage import num_views
 from tl_core.workspace import Workspace
 from ui.runs.event_feed import FEATURES, Feed, follow
 from ui.shared import words
@@ -45,7 +46,7 @@ def _draw_progress(workspace: Workspace, run: Run, feed: Feed) -> None:
     if run.state == "queued":
         st.progress(0.0, text=_waiting_text(workspace, run))
     else:
-        st.progress(feed.share_done, text=progress_text(feed))
+        st.progress(feed.share_done, text=progress_text(feed, num_views(run.config)))
     if st.button(
         "Stop",
         key="stop_run",
@@ -65,24 +66,31 @@ def planned_epochs(feed: Feed, config: TrainConfig) -> int:
     return config.epochs + (config.fine_tune_epochs if config.fine_tune_blocks else 0)
 
 
-def progress_text(feed: Feed) -> str:
-    """Say what a run is doing: stage, how far, how fast, how long still."""
+def progress_text(feed: Feed, views: int = 1) -> str:
+    """Say what a run is doing: stage, how far, how fast, how long still.
+
+    Args:
+        feed: the run's events.
+        views: of each training photo, each of which goes through the backbone.
+    """
     latest = feed.latest
+    counted = "photos"
     if feed.phase in ("", FEATURES):
         stage = feed.features.get("stage", feed.phase)
         parts = [stage_words(stage).capitalize() if stage else "Starting"]
         done, total = (feed.features.get(name, 0) for name in ("done", "total"))
         if not has_amount(done, total):
             return parts[0]
-        photos = " photos" if stage in PHOTO_STAGES else ""
-        parts.append(amount(stage, done, total) + photos)
+        counted = "views of photos" if stage == FEATURES and views > 1 else "photos"
+        noun = f" {counted}" if stage in PHOTO_STAGES else ""
+        parts.append(amount(stage, done, total) + noun)
     else:
         parts = [PHASE_TITLES.get(feed.phase, feed.phase)]
         if "epoch" not in latest:
             return " · ".join([*parts, _between_epochs(latest)])
         parts.append(f"epoch {latest['epoch'] + 1} of {feed.num_epochs}")
     if latest.get("images_per_second") and not counts_bytes(latest.get("stage", "")):
-        parts.append(f"{latest['images_per_second']:,.0f} photos/s")
+        parts.append(f"{latest['images_per_second']:,.0f} {counted.partition(' ')[0]}/s")
     if latest.get("seconds_left") is not None:
         parts.append(f"{words.seconds(latest['seconds_left'])} left")
     return " · ".join(parts)

@@ -7,6 +7,7 @@ import streamlit as st
 from tl_core.jobs.training import worker_state
 from tl_core.projects.registry import Project, project_of, runs_of
 from tl_core.runs.store import Run, list_runs
+from tl_core.training.feature_stage import num_views
 from tl_core.workspace import Workspace
 from ui.datasets.picker import draw_dataset_box, settle_dataset
 from ui.runs.event_feed import follow
@@ -63,13 +64,14 @@ def _draw_training(workspace: Workspace, project: Project | None, active: Run | 
         feed = follow(active)
         owner = project_of(workspace, active)
         where = f" in {words.plain(owner.title)}" if owner is not None and owner != project else ""
-        st.progress(feed.share_done, text=f"**Training{where}** · {progress_text(feed)}")
+        told = progress_text(feed, num_views(active.config))
+        st.progress(feed.share_done, text=f"**Training{where}** · {told}")
         return
     newest = None if project is None else next(iter(runs_of(workspace, project)), None)
     worker = worker_state(workspace)
     engine = "ready" if worker.warm else "warming up" if worker.alive else "not running"
     lines = [f"Training engine: {engine}"]
     if newest is not None:
-        told = words.headline(newest.metrics) if newest.state != "damaged" else None
-        lines.insert(0, f"Last run: {told[0] if told else newest.state}")
+        figure = words.headline(newest.metrics) if newest.state != "damaged" else None
+        lines.insert(0, f"Last run: {figure[0] if figure else newest.state}")
     st.caption("  \n".join(lines))
