@@ -32,7 +32,7 @@ LAYERS = [
     ["tl_core.search", "tl_core.inference", "tl_core.evaluation"],
     ["tl_core.export", "tl_core.projects"],
     ["tl_core.jobs"],
-    ["tl_core.charts", "tl_core.cli"],
+    ["tl_core.charts", "tl_core.serving", "tl_core.cli"],
     ["ui"],
     ["pages", "app"],
 ]

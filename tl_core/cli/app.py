@@ -14,7 +14,17 @@ from collections.abc import Sequence
 
 import typer
 
-from tl_core.cli import data, exports, models, projects, results, search, studio, training
+from tl_core.cli import (
+    data,
+    exports,
+    models,
+    projects,
+    results,
+    search,
+    serve,
+    studio,
+    training,
+)
 from tl_core.cli.exit_codes import EXIT_STOPPED, EXIT_USER_ERROR
 from tl_core.cli.terminal import say
 from tl_core.errors import Stopped, TLError
@@ -45,6 +55,7 @@ for command in (
     results.explain,
     exports.export,
     exports.formats,
+    serve.serve,
     models.cache,
 ):
     app.command()(command)

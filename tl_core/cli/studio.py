@@ -17,7 +17,7 @@ from tl_core.installation import app_path, is_checkout
 from tl_core.workspace import ENVIRONMENT_NAME
 
 LOCAL_HOST = "127.0.0.1"
-_THIS_MACHINE = ("localhost", LOCAL_HOST, "::1")
+THIS_MACHINE = ("localhost", LOCAL_HOST, "::1")
 
 
 def app(
@@ -44,7 +44,7 @@ def app(
     if not app_path().is_file():
         raise TLError(f"Expected the app at '{app_path()}'. Install the package again.")
     say(f"Workspace: {root}")
-    if host not in _THIS_MACHINE:
+    if host not in THIS_MACHINE:
         say(
             f"The studio listens on {host} without a login: everyone who reaches this machine over "
             "the network can use it and see its photos. Leave out --host to keep it to yourself."

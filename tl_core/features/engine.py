@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from tl_core.features.engine_files import engine_error, engine_path, prepare_engine
+from tl_core.features.guarded_engine import GuardedEngine
 from tl_core.features.hardware import available_bytes
 
 __all__ = [
@@ -125,19 +126,23 @@ class EnginePool:
         return self._open_more() if may_open else self._free.get()
 
 
-def open_engines(path: Path, num_workers: int) -> EnginePool:
+def open_engines(path: Path, num_workers: int, *, is_foreign: bool = False) -> EnginePool:
     """Return engines over one converted backbone for ``num_workers`` threads.
 
     There is one single-threaded engine per worker or, if so many copies of the weights would
-    take more than half of the free memory, fewer with more threads each.
+    take more than half of the free memory, fewer with more threads each. The engines of a foreign
+    file are guarded processes of one thread each.
 
     Raises:
         TLError: the file cannot be opened.
     """
-    probe = Engine.open(path)
+    probe = GuardedEngine(path) if is_foreign else Engine.open(path)
     height, width = probe.image_size
     each = path.stat().st_size * _BYTES_PER_FILE_BYTE + height * width * _BYTES_PER_PIXEL
+    each += GuardedEngine.PROCESS_BYTES if is_foreign else 0
     limit = max(1, min(num_workers, int(_SHARE_OF_MEMORY * available_bytes() / each)))
+    if is_foreign:
+        return EnginePool(probe, lambda: GuardedEngine(path), limit)
     num_threads = max(1, num_workers // limit)
     first = probe if num_threads == 1 else Engine.open(path, num_threads)
     return EnginePool(first, lambda: Engine.open(path, num_threads), limit)

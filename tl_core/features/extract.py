@@ -23,7 +23,6 @@ from tl_core.errors import ImageError
 from tl_core.features.cache import open_feature_cache
 from tl_core.features.engine import EnginePool, open_engines, prepare_engine
 from tl_core.features.engine_files import in_background
-from tl_core.features.guarded_engine import GuardedEngine
 from tl_core.features.hardware import choose_device, num_cores
 from tl_core.features.pipeline import Job, run_pipeline
 from tl_core.features.spec import FeatureSpec
@@ -33,7 +32,13 @@ from tl_core.progress import SILENT, Monitor, OnProgress, Progress, ShouldStop
 if TYPE_CHECKING:
     from tl_core.data.dataset import DatasetIndex, ImageRecord
 
-__all__ = ["FeatureSpec", "ImageFeatures", "extract_features", "extract_images"]
+__all__ = [
+    "FeatureSpec",
+    "ImageFeatures",
+    "extract_features",
+    "extract_images",
+    "open_image_engines",
+]
 
 STAGE = "features"
 _IMAGES_A_LANE = 8  # opening an engine takes time and about 30 MB, too much for a few images
@@ -147,9 +152,8 @@ def extract_images(
         WeightsError: the backbone's weights are not available.
         Stopped: ``monitor`` was asked to stop.
     """
-    path = _prepare_engine(spec, cache_dir, monitor)
     num_workers = _num_workers(num_workers)
-    pool = _open_shared(path, num_workers, spec.is_foreign)
+    pool = open_image_engines(spec, cache_dir, num_workers, monitor)
     errors: list[str | None] = [None] * len(images)
     found: dict[int, np.ndarray] = {}
     stage = monitor.stage(STAGE, len(images))
@@ -230,9 +234,28 @@ def _prepare_engine(
     return prepare_engine(spec.backbone, spec.image_size, spec.pooling, cache_dir, monitor)
 
 
+def open_image_engines(
+    spec: FeatureSpec, cache_dir: Path, num_workers: int, monitor: Monitor = SILENT
+) -> EnginePool:
+    """Return engines on the CPU, which stay open for the next call.
+
+    Args:
+        spec: which backbone; of a file that is not trusted, the engines are guarded processes.
+        cache_dir: the folder of converted backbones.
+        num_workers: number of threads that will use them.
+        monitor: reports the stage ``"backbone"``.
+
+    Raises:
+        WeightsError: the backbone's weights are not available.
+        ExportError: the file of a bundle does not work.
+        Stopped: ``monitor`` was asked to stop.
+    """
+    return _open_shared(_prepare_engine(spec, cache_dir, monitor), num_workers, spec.is_foreign)
+
+
 @functools.lru_cache(maxsize=2)
 def _open_shared(path: Path, num_workers: int, is_foreign: bool) -> EnginePool:
-    return EnginePool.of(GuardedEngine(path)) if is_foreign else open_engines(path, num_workers)
+    return open_engines(path, num_workers, is_foreign=is_foreign)
 
 
 def load_record(index: DatasetIndex, record: ImageRecord, spec: FeatureSpec) -> np.ndarray:

@@ -32,21 +32,30 @@ _MAGIC = b"TLGE"
 class GuardedEngine:
     """An :class:`~tl_core.features.engine.AnyEngine` over a file that is not trusted.
 
+    A process that ended, as one that took too long, is started again for the next image.
+
     Raises:
         ExportError: the file cannot be opened within the limits.
     """
+
+    PROCESS_BYTES = 80 * 2**20
+    """Memory of a process beside what its model takes."""
 
     batch_size = 1
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
+        self._start()
+
+    def _start(self) -> None:
         child = subprocess.Popen(
-            module_command("tl_core.features.guarded_engine", str(path)),
+            module_command("tl_core.features.guarded_engine", str(self._path)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=child_environment(),
+            start_new_session=True,  # Ctrl-C is for this process, which then ends the child
         )
         self._child = child
         if child.stdin is None or child.stdout is None:
@@ -68,6 +77,8 @@ class GuardedEngine:
         """
         features = np.empty((len(images), self.feature_dim), np.float32)
         with self._lock:
+            if self._child.poll() is not None:
+                self._start()
             for row, image in enumerate(images):
                 try:
                     self._in.write(np.ascontiguousarray(image, np.uint8).tobytes())

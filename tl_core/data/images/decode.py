@@ -144,7 +144,12 @@ class Decoded:
     file: ImageFile.ImageFile
 
 
-def decode(data: bytes, least_size: LeastSize | None, scale: PixelScale | None = None) -> Decoded:
+def decode(
+    data: bytes,
+    least_size: LeastSize | None,
+    scale: PixelScale | None = None,
+    max_megapixels: int | None = None,
+) -> Decoded:
     """Decode a file's bytes, converting Pillow's errors to ours.
 
     Args:
@@ -152,12 +157,16 @@ def decode(data: bytes, least_size: LeastSize | None, scale: PixelScale | None =
         least_size: returns the minimum (width, height) needed of an upright picture of
             (width, height); None decodes at full scale.
         scale: of 16-bit grey; without one the upper 8 bits are used.
+        max_megapixels: a lower limit for pictures of all formats.
     """
     if len(data) > MAX_FILE_BYTES:
         raise ImageError(f"The file is larger than {MAX_FILE_BYTES // 2**20} MB, the limit.")
     try:
-        check_size(*(webp_size(data) or (1, 1)))  # Pillow allocates a WebP's canvas to open it
+        least = min(MAX_MEGAPIXELS, max_megapixels or MAX_MEGAPIXELS)
+        check_size(*(webp_size(data) or (1, 1)), least)  # Pillow allocates its canvas to open it
         file = Image.open(io.BytesIO(data), formats=_FORMATS)
+        if max_megapixels is not None:
+            check_size(*file.size, max_megapixels)
         return _decode_file(file, data, least_size, scale)
     except UnidentifiedImageError as error:
         raise ImageError(explain_unknown(data)) from error

@@ -75,6 +75,8 @@ def load_image(
     image_size: tuple[int, int],
     resize: Resize = "squash",
     scale: PixelScale | None = None,
+    *,
+    max_megapixels: int | None = None,
 ) -> np.ndarray:
     """Return the pixels of an image at a size.
 
@@ -85,6 +87,7 @@ def load_image(
             ``"pad"`` the whole picture with black.
         scale: the values of 16-bit grey mapped to black and white; by default its upper 8 bits
             are used.
+        max_megapixels: a lower limit than the usual one, for pictures of all formats.
 
     Returns:
         ``(height, width, 3)`` uint8 RGB, upright; transparent parts are white, and only the first
@@ -104,7 +107,7 @@ def load_image(
             return _fit_inside(width, height, image_size[1], image_size[0])
         return image_size[1], image_size[0]
 
-    picture = _decode_source(source, least_size, scale).picture
+    picture = _decode_source(source, least_size, scale, max_megapixels).picture
     try:
         return fit_image(picture, image_size, resize)
     except Exception as error:  # a bug, but one photo must not end a training over thousands
@@ -234,24 +237,27 @@ def _fit_inside(width: int, height: int, max_width: int, max_height: int) -> Siz
 
 
 def _decode_source(
-    source: ImageSource, least_size: LeastSize | None, scale: PixelScale | None = None
+    source: ImageSource,
+    least_size: LeastSize | None,
+    scale: PixelScale | None = None,
+    max_megapixels: int | None = None,
 ) -> Decoded:
     """Read and decode; errors name the file if it has a name."""
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         try:
             with path.open("rb") as file:
-                return decode(_read(file), least_size, scale)
+                return decode(_read(file), least_size, scale, max_megapixels)
         except OSError as error:
             raise ImageError(f"Cannot read '{path}': {error.strerror or error}.") from error
         except ImageError as error:
             reason = str(error)
             raise ImageError(f"Cannot read '{path}': {reason[0].lower()}{reason[1:]}") from error
     if isinstance(source, bytes):
-        return decode(source, least_size, scale)
+        return decode(source, least_size, scale, max_megapixels)
     if source.seekable():
         source.seek(0)
-    return decode(_read(source), least_size, scale)
+    return decode(_read(source), least_size, scale, max_megapixels)
 
 
 def _read(file: BinaryIO) -> bytes:
