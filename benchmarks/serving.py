@@ -26,7 +26,8 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from tl_core.inference.predict import Predictor, find_images, load_predictor
+from tl_core.inference.image_files import find_images
+from tl_core.inference.predict import Predictor, load_predictor
 
 NUM_CLIENTS = 8
 MAX_PHOTOS = 300
