@@ -11,7 +11,7 @@ import typer
 
 from tl_core.cli.arguments import Quiet, WorkspaceDir, workspace_at
 from tl_core.cli.studio import LOCAL_HOST, THIS_MACHINE
-from tl_core.cli.terminal import working
+from tl_core.cli.terminal import say, working
 from tl_core.errors import TLError
 
 DEFAULT_PORT = 8000
@@ -121,9 +121,9 @@ def serve(
         )
     with listen(host, port) as listener:
         url = f"http://{host}:{listener.getsockname()[1]}"
-        print(f"Serving '{model.name}' at {url}, described at {url}/docs. Ctrl-C stops it.")
+        say(f"Serving '{model.name}' at {url}, described at {url}/docs. Ctrl-C stops it.")
         if host not in THIS_MACHINE and key is None:
-            print(
+            say(
                 f"It listens on {host} without a key: everyone who reaches this machine over the "
                 "network can use it. Set TL_API_KEY to ask for one."
             )

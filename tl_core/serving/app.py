@@ -19,7 +19,7 @@ from tl_core.inference.predict import Prediction
 from tl_core.serving.batcher import Batcher, Outcome, Work
 from tl_core.serving.body import BodyReader
 from tl_core.serving.gate import Gate, error_response
-from tl_core.serving.images import find_images
+from tl_core.serving.images import images_in_body
 from tl_core.serving.metrics import Metrics
 from tl_core.serving.model import Image, ServedModel
 from tl_core.serving.open_inference import (
@@ -144,7 +144,7 @@ def _add_routes(app: FastAPI, service: _Service) -> None:
         with service.bodies.read_later() as body:
             data = await body.read(request)
             _note(request, bytes=len(data))
-            found = find_images(
+            found = images_in_body(
                 data, request.headers.get("content-type", ""), service.settings.max_images
             )
             del data

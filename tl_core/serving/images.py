@@ -27,7 +27,7 @@ _EXPECTED_TYPES = (
 )
 
 
-def find_images(body: bytes, content_type: str, max_images: int) -> list[Found]:
+def images_in_body(body: bytes, content_type: str, max_images: int) -> list[Found]:
     """Return the images of a request to ``/predict``, in their order.
 
     A part that is no image by its first bytes is answered at once, so that such requests do not
@@ -42,8 +42,8 @@ def find_images(body: bytes, content_type: str, max_images: int) -> list[Found]:
         Refusal: the body is not what its type says, or there are no images, or too many.
 
     Example:
-        >>> from tl_core.serving.images import find_images
-        >>> find_images(b"GIF89a...", "image/gif", 1)
+        >>> from tl_core.serving.images import images_in_body
+        >>> images_in_body(b"GIF89a...", "image/gif", 1)
         [b'GIF89a...']
     """
     kind = content_type.partition(";")[0].strip().lower()
