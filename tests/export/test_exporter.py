@@ -65,7 +65,8 @@ def test_every_format_is_written_and_agrees_with_the_app(run, tmp_path, name):
         [
             *FORMATS[name].files,
             *("README.md", "model.json", "parity.json", "predict.py", "requirements.txt"),
-            *(("known.safetensors",) if name == "bundle" else ()),
+            *(("known.safetensors",) if name in ("bundle", "streamlit") else ()),
+            *((".streamlit", "Dockerfile") if name == "streamlit" else ()),
         ]
     )
 
@@ -210,7 +211,9 @@ def test_an_unknown_format_has_a_hint(run, tmp_path):
 
 
 def test_examples_are_refused_where_there_is_no_place_for_them(run, tmp_path):
-    with pytest.raises(ConfigError, match=r"examples with one of web, web-int8.*received 'litert'"):
+    with pytest.raises(
+        ConfigError, match=r"examples with one of web, web-int8, streamlit.*received 'litert'"
+    ):
         export(run, "litert", tmp_path / "out", with_examples=True)
 
 

@@ -21,7 +21,7 @@ from tl_core.inference.predict import Prediction
 from tl_core.runs.store import Run, create_run
 from tl_core.training.trainer import train
 from ui.classify import answers as predictions
-from ui.classify.answers import CLOSEST
+from ui.classify.cards import CLOSEST
 from ui.runs import predictors
 from ui.shared.words import NO_MODEL, plain
 

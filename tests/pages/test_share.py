@@ -72,7 +72,11 @@ def test_an_export_is_asked_for_followed_and_stopped(run, workspace):
 
 def test_photos_go_into_a_page_only_when_asked_for(run, workspace):
     at = open_page(SHARE)
-    assert {box.key for box in at.checkbox} == {"examples_web", "examples_web-int8"}
+    assert {box.key for box in at.checkbox} == {
+        "examples_web",
+        "examples_web-int8",
+        "examples_streamlit",
+    }
     assert not at.checkbox(key="examples_web").value
     at.button(key="export_web-int8").click().run()
     at.checkbox(key="examples_web").check().run()

@@ -25,20 +25,6 @@ _RESIZE_WORDS = {
 }
 
 
-_PAGE_USE = """\
-## Use
-
-A page of static files: it classifies in the visitor's browser and sends nothing. Any static host
-serves it, in any sub-path.
-
-- On this machine: `python -m http.server` in this folder, then open <http://localhost:8000>.
-- Hugging Face: create a Space with the SDK *Static* and upload this folder.
-- GitHub Pages: put the folder into a repository and switch Pages on for its branch.
-- Netlify: drop the folder on <https://app.netlify.com/drop>.
-
-The camera and offline use need https, or localhost."""
-
-
 def model_card(run: Run, row: Format, info: ModelInfo, parity: dict[str, Any] | None) -> str:
     """Return the text of the model card.
 
@@ -65,9 +51,9 @@ def model_card(run: Run, row: Format, info: ModelInfo, parity: dict[str, Any] | 
 
 def _front_matter(row: Format, info: ModelInfo) -> str:
     """Return the YAML head; JSON strings are YAML strings, whatever is in them."""
-    if row.is_page:  # of a Space, which shows the page; the others are of a model
-        lines = ["---", f"title: {json.dumps(info.name)}", "sdk: static", "app_file: index.html"]
-        return "\n".join([*lines, "pinned: false", "---"])
+    if row.space:  # the others are of a model
+        lines = ["---", f"title: {json.dumps(info.name)}", *row.space, "pinned: false", "---"]
+        return "\n".join(lines)
     lines = [
         "---",
         f"library_name: {_LIBRARIES.get(row.name, 'tflite')}",
@@ -108,8 +94,8 @@ def _summary(info: ModelInfo) -> str:
 
 
 def _use(row: Format, info: ModelInfo) -> str:
-    if row.is_page:
-        return _PAGE_USE
+    if row.use:
+        return row.use
     height, width = info.image_size
     text = (
         "## Use\n\n"
@@ -179,12 +165,8 @@ def _confusion(names: Sequence[str], matrix: Sequence[Sequence[int]]) -> list[st
 
 def _limits(row: Format, info: ModelInfo) -> str:
     rejection = info.rejection
-    applied = (
-        "The page applies both limits."
-        if row.is_page
-        else "The studio applies both limits to a bundle, `predict.py` the second alone."
-        if row.name == "bundle"
-        else "This export gives probabilities alone, so only the second limit can be applied to it."
+    applied = row.rejection or (
+        "This export gives probabilities alone, so only the second limit can be applied to it."
     )
     lines = [
         "## Intended use and limits",

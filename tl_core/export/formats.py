@@ -13,7 +13,8 @@ from tl_core.errors import ConfigError, did_you_mean
 from tl_core.export import predict_script, writers
 from tl_core.export.graph import Precision
 from tl_core.export.model_info import InputType
-from tl_core.export.web.folder import PAGE_FILES, write_web, write_web_int8
+from tl_core.export.viewer import folder as viewer_folder
+from tl_core.export.web import folder as web_folder
 from tl_core.export.writers import Writing
 from tl_core.inference.model_bundle import BACKBONE_FILE, HEAD_FILE
 
@@ -39,6 +40,9 @@ class Format:
         has_examples: whether photos of the test part can go along, for visitors to try.
         is_page: whether it is a web page to publish rather than a model to open in a program.
         input_dtype: what its model takes.
+        use: how it is used, in Markdown; empty for what every model's card says.
+        space: lines of a Hugging Face Space's front matter; empty for that of a model.
+        rejection: what applies "none of these"; empty where only its second limit can be.
     """
 
     name: str
@@ -55,6 +59,9 @@ class Format:
     has_examples: bool = False
     is_page: bool = False
     input_dtype: InputType = "uint8"
+    use: str = ""
+    space: tuple[str, ...] = ()
+    rejection: str = ""
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -82,6 +89,7 @@ _ROWS = (
         write=writers.write_bundle,
         requirements=("ai-edge-litert>=2.0", "safetensors>=0.6"),
         open_code=predict_script.BUNDLE,
+        rejection="The studio applies both limits to a bundle, `predict.py` the second alone.",
     ),
     Format(
         name="keras",
@@ -163,24 +171,44 @@ _ROWS = (
     Format(
         name="web",
         title="Web page",
-        files=PAGE_FILES,
+        files=web_folder.PAGE_FILES,
         purpose="Share it as a link: it answers in the visitor's browser, with photos and camera.",
         runtime="any current browser",
-        write=write_web,
+        write=web_folder.write_web,
         precision="float16",
         has_examples=True,
         is_page=True,
+        use=web_folder.USE,
+        space=web_folder.SPACE,
+        rejection="The page applies both limits.",
     ),
     Format(
         name="web-int8",
         title="Web page, 8 bit",
-        files=PAGE_FILES,
+        files=web_folder.PAGE_FILES,
         purpose="The same page with the smallest download, less exact.",
         runtime="any current browser",
-        write=write_web_int8,
+        write=web_folder.write_web_int8,
         precision="int8",
         has_examples=True,
         is_page=True,
+        use=web_folder.USE,
+        space=web_folder.SPACE,
+        rejection="The page applies both limits.",
+    ),
+    Format(
+        name="streamlit",
+        title="Streamlit app",
+        files=(BACKBONE_FILE, HEAD_FILE, viewer_folder.APP_FILE, "ui", "tl_core"),
+        purpose="A small app that only answers, to put on Streamlit Community Cloud or in Docker.",
+        runtime="Streamlit, without TensorFlow",
+        write=viewer_folder.write_streamlit,
+        requirements=viewer_folder.REQUIREMENTS,
+        open_code=predict_script.BUNDLE,
+        has_examples=True,
+        use=viewer_folder.USE,
+        space=viewer_folder.SPACE,
+        rejection="The app applies both limits, `predict.py` the second alone.",
     ),
 )
 

@@ -180,6 +180,8 @@ def write_bundle(writing: Writing) -> None:
     detector = load_reliability(run, weights).detector
     if detector is not None:
         save_detector(writing.folder, detector)
+    for path in writing.folder.iterdir():
+        path.chmod(0o644)  # the account that serves a published model has to read it
 
 
 _OPENVINO_SCRIPT = """

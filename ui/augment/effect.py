@@ -22,8 +22,8 @@ from ui.data.progress import POLL_SECONDS
 from ui.datasets.dataset_view import DatasetView
 from ui.runs.picker import run_title
 from ui.shared.errors import guarded
+from ui.shared.job_progress import draw_bar
 from ui.shared.page_layout import section
-from ui.shared.progress import draw_bar
 from ui.shared.words import number_of, plain
 
 TOGETHER = "All together"

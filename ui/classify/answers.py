@@ -10,14 +10,13 @@ import streamlit as st
 
 from tl_core.charts.base import percent
 from tl_core.charts.classes import probability_chart
-from tl_core.data.images.images import make_thumbnail
-from tl_core.errors import ImageError
 from tl_core.inference.predict import Prediction
 from tl_core.runs.store import Run
 from tl_core.tables import csv_text, safe_table
 from tl_core.workspace import Workspace
+from ui.classify.cards import CARD_WIDTH, PAGE_SIZE, answer_words, draw_answer
 from ui.classify.corrections import Project, draw_correction
-from ui.classify.sources import Photo
+from ui.classify.photo import Photo
 from ui.runs.photo_details import (
     WIDTH,
     ClassifiedPhoto,
@@ -32,11 +31,8 @@ from ui.shared.memory import give_back
 from ui.shared.progress import shower
 from ui.shared.words import plain
 
-PAGE_SIZE = 12
-PREVIEW_SIDE = 320
 NUM_HEAT_CLASSES = 3  # offered to look for; beyond, a photo says little about a class
 NONE_OF_THESE = "none of these"
-CLOSEST = "Probabilities if it had to be one of the classes:"
 
 
 def predict(workspace: Workspace, run: Run, photos: Sequence[Photo]) -> list[Prediction]:
@@ -83,16 +79,25 @@ def draw_predictions(
         top_k: how many classes each card shows.
         project: what a wrong answer corrects; None where that is not possible.
     """
+
+    def draw_bars(prediction: Prediction) -> None:
+        top = pd.DataFrame(prediction.top[:top_k], columns=["class", "probability"])
+        best, probability = prediction.top[0]
+        st.altair_chart(
+            probability_chart(top, run.class_names),
+            alt=f"{prediction.name}: {best} {percent(probability)}",
+        )
+
     num_pages = -(-len(photos) // PAGE_SIZE)
     page = 1
     if num_pages > 1:
         with st.container(horizontal_alignment="center"):
             page = min(num_pages, st.pagination(num_pages, key="classify_page"))
     start = (page - 1) * PAGE_SIZE
-    with st.grid("auto" if len(photos) > 1 else 2, min_column_width=260, gap="medium"):
+    with st.grid("auto" if len(photos) > 1 else 2, min_column_width=CARD_WIDTH, gap="medium"):
         for number in range(start, min(start + PAGE_SIZE, len(photos))):
             with st.container(border=True, height="stretch", key=f"answer_{number}"):
-                _draw_answer(workspace, run, photos[number], predictions[number], top_k)
+                draw_answer(photos[number], predictions[number], draw_bars)
                 if predictions[number].error is not None:
                     continue
                 if st.button("Details", key=f"look_closer_{number}", icon=":material/zoom_in:"):
@@ -156,51 +161,12 @@ def draw_table(predictions: Sequence[Prediction], class_names: Sequence[str], ru
     )
 
 
-@st.cache_data(max_entries=200, show_spinner=False)
-def _preview(digest: str, _data: bytes) -> bytes | None:
-    """Return a photo made small for its card; keyed by content, None when it cannot be read."""
-    try:
-        return make_thumbnail(_data, PREVIEW_SIDE)
-    except ImageError:
-        return None
-
-
-def _draw_answer(
-    workspace: Workspace, run: Run, photo: Photo, prediction: Prediction, top_k: int
-) -> None:
-    preview = _preview(photo.digest, photo.data)
-    if preview is not None:
-        st.image(preview, width="stretch", alt=photo.name)
-    if prediction.error is not None:
-        st.markdown(f"**{plain(photo.name)}**")
-        st.warning(plain(prediction.error), icon=":material/broken_image:")
-        return
-    st.markdown(_answer_words(prediction))
-    st.caption(plain(photo.name))
-    if prediction.is_none_of_these:
-        st.caption(f":material/help: {plain(' '.join(prediction.reasons))}")
-        st.caption(CLOSEST)
-    top = pd.DataFrame(prediction.top[:top_k], columns=["class", "probability"])
-    best, probability = prediction.top[0]
-    st.altair_chart(
-        probability_chart(top, run.class_names),
-        alt=f"{photo.name}: {best} {percent(probability)}",
-    )
-
-
-def _answer_words(prediction: Prediction) -> str:
-    best, probability = prediction.top[0]
-    if prediction.is_none_of_these:
-        return f"**None of these**, nearest {plain(best)}"
-    return f"**{plain(best)}**, {percent(probability)}"
-
-
 @st.dialog("Photo details", width=WIDTH, position="right")
 @guarded
 def _drawer(workspace: Workspace, run: Run, photo: Photo, prediction: Prediction) -> None:
     """Show where the run looked in a photo, and the training photos most like it."""
     with st.container(gap="xxsmall"):
-        st.markdown(_answer_words(prediction))
+        st.markdown(answer_words(prediction))
         st.caption(plain(photo.name))
         if prediction.is_none_of_these:
             st.caption(f":material/help: {plain(' '.join(prediction.reasons))}")

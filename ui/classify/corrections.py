@@ -9,7 +9,7 @@ import streamlit as st
 from tl_core.errors import TLError
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
-from ui.classify.sources import Photo
+from ui.classify.photo import Photo
 from ui.datasets.decisions import add, draw_refusal, move
 from ui.datasets.picker import dataset_of
 from ui.datasets.scans import CuratedDataset, load_curated

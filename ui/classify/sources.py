@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
-from functools import cached_property
-
 import streamlit as st
 
 from tl_core.data.images.images import OFFERED, encode_jpeg
 from tl_core.data.sample import dataset
 from tl_core.errors import RunError
 from tl_core.runs.store import Run
+from ui.classify.photo import Photo
 
 EXAMPLES, UPLOAD, CAMERA, LIVE = "Examples", "Upload", "Camera", "Live"
 NUM_EXAMPLES = 3
-
-
-@dataclass(frozen=True)
-class Photo:
-    """A photo in memory; it is written only when it is added to a project."""
-
-    name: str
-    data: bytes
-
-    @cached_property
-    def digest(self) -> str:
-        """The sha256 of the file's bytes."""
-        return hashlib.sha256(self.data).hexdigest()
 
 
 def gather_photos(run: Run) -> list[Photo] | None:

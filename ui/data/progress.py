@@ -10,7 +10,8 @@ from tl_core.jobs import client as jobs
 from tl_core.progress import Progress
 from ui.datasets.dataset_view import DatasetView, ensure_audit, forget_failed_audit
 from ui.shared.errors import guarded
-from ui.shared.progress import draw_bar, told
+from ui.shared.job_progress import draw_bar
+from ui.shared.progress import told
 from ui.shared.words import plain
 
 POLL_SECONDS = 1.0

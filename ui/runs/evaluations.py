@@ -25,7 +25,7 @@ from ui.datasets.scans import CuratedDataset, file_stamp, folder_stamp, load_cur
 from ui.runs.predictors import model_stamp
 from ui.shared import words
 from ui.shared.errors import guarded
-from ui.shared.progress import draw_bar
+from ui.shared.job_progress import draw_bar
 
 PART = "evaluate_part"  # which photos: a part of the run's own, or another folder
 FOLDER = "evaluate_folder"  # the other folder, as the id of a dataset or a path typed in

@@ -10,16 +10,16 @@ import streamlit as st
 
 from tl_core.export import run_exports
 from tl_core.export.card import CARD_FILE
+from tl_core.export.examples import EXAMPLES_DIR
 from tl_core.export.exporter import Export, zip_export
 from tl_core.export.formats import FORMATS, Format
-from tl_core.export.web.folder import EXAMPLES_DIR
 from tl_core.export.web.runtime import CDN, why_from_cdn
 from tl_core.jobs import export as export_jobs
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
 from ui.share.web_page import page_address
 from ui.shared.errors import guarded
-from ui.shared.progress import draw_bar
+from ui.shared.job_progress import draw_bar
 from ui.shared.words import number_of, plain
 
 POLL_SECONDS = 0.7

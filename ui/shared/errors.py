@@ -28,11 +28,14 @@ BUG_MESSAGE = "Something went wrong; it is in logs/app.log."
 
 
 @contextmanager
-def error_banner() -> Iterator[None]:
+def error_banner(bug_message: str = BUG_MESSAGE) -> Iterator[None]:
     """Show what goes wrong inside as a banner instead of ending the page with a traceback.
 
     Messages hold names and no Markdown, so they are shown as they stand. Streamlit's own reruns
     and stops are no ``Exception`` and pass through.
+
+    Args:
+        bug_message: shown of an error that is not the person's, and says where it was noted.
     """
     try:
         yield
@@ -42,7 +45,7 @@ def error_banner() -> Iterator[None]:
         logger.exception("Unexpected error on a page")
         problem = storage_error(error) if isinstance(error, OSError) else None
         if problem is None:
-            st.error(BUG_MESSAGE, icon=":material/bug_report:")
+            st.error(bug_message, icon=":material/bug_report:")
         else:
             st.error(plain(str(problem)), icon=":material/error:")
 

@@ -2,28 +2,10 @@
 
 from __future__ import annotations
 
-import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from tl_core.jobs.queue import JobState
-from tl_core.jobs.training import worker_state
 from tl_core.progress import OnProgress, Progress, amount, has_amount, stage_words
-from tl_core.workspace import Workspace
 from ui.shared.words import seconds
-
-
-def draw_bar(workspace: Workspace, state: JobState | None, what: str) -> None:
-    """Draw the bar of a job; None is one that is just being taken."""
-    if state is None or not state.is_active:
-        warm = worker_state(workspace).warm
-        why = "waiting for other work" if warm else "the training engine warms up"
-        st.progress(0.0, text=f"{what}: {why}")
-        return
-    if not state.progress:
-        st.progress(0.0, text=f"{what}: starting")
-        return
-    progress = Progress(**state.progress)
-    st.progress(progress.share, text=told(progress, f"{what}: {stage_words(progress.stage)}"))
 
 
 def told(progress: Progress, what: str = "") -> str:

@@ -29,10 +29,11 @@ from ui.shared.errors import error_banner, log_to
 from ui.shared.memory import keep_small, set_imports_aside
 from ui.shared.words import plain
 from ui.shell.sidebar import draw_sidebar
+from ui.viewer.page import draw_viewer
 
 STYLE = f"<style>{Path(__file__).with_name('style.css').read_text('utf-8')}</style>"
 MODE_ENVIRONMENT_NAME = "TL_MODE"
-STUDIO = "studio"
+STUDIO, VIEWER = "studio", "viewer"
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,12 @@ class Studio:
 def bootstrap(title: str) -> Iterator[Studio]:
     """Set a page up, yield what it works on, and show what goes wrong as a banner.
 
-    When setting it up fails already, the page ends with that banner.
+    When setting it up fails already, the page ends with that banner. In the mode ``viewer`` the
+    viewer is drawn in place of every page.
     """
+    if os.environ.get(MODE_ENVIRONMENT_NAME) == VIEWER:
+        draw_viewer()
+        st.stop()
     st.set_page_config(
         page_title=TITLE if title == TITLE else f"{title} · {TITLE}",
         page_icon=ICON,

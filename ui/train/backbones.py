@@ -16,7 +16,7 @@ from tl_core.jobs.queue import JobQueue
 from tl_core.workspace import Workspace
 from ui.shared import session_keys
 from ui.shared.errors import guarded
-from ui.shared.progress import draw_bar
+from ui.shared.job_progress import draw_bar
 from ui.shared.words import number_of
 
 POLL_SECONDS = 0.5

@@ -15,7 +15,7 @@ from ui.datasets.picker import DatasetRef
 from ui.shared import session_keys
 from ui.shared.errors import guarded
 from ui.shared.forms import set_fields
-from ui.shared.progress import draw_bar
+from ui.shared.job_progress import draw_bar
 from ui.shared.words import plain
 from ui.shell.page import Studio
 

@@ -16,7 +16,7 @@ from tl_core.search.store import Sweep
 from tl_core.workspace import Workspace
 from ui.shared import session_keys
 from ui.shared.errors import guarded
-from ui.shared.progress import draw_bar
+from ui.shared.job_progress import draw_bar
 from ui.shell.page import Studio
 from ui.train.search_form import draw_search_form
 from ui.train.search_result import (

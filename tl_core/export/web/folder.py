@@ -23,8 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from tl_core.data.images.images import encode_jpeg, open_image
-from tl_core.errors import TLError
+from tl_core.export.examples import write_examples
 from tl_core.export.graph import Precision, build_inference_model, convert_to_litert
 from tl_core.export.model_info import MODEL_FILE, file_info
 from tl_core.export.web.card import describe, make_card
@@ -34,21 +33,28 @@ from tl_core.files import write_json, write_text
 from tl_core.head.out_of_distribution import OODDetector
 from tl_core.inference.predict import load_head
 from tl_core.inference.reliability import load_reliability
-from tl_core.runs.image_selection import select_part
-from tl_core.runs.images import load_images_of
-from tl_core.runs.store import Run
 
 PLAYER_FILE = "player.json"
 PLAYER_SCHEMA = 1
 HEAD_FILE = "head.bin"
 KNOWN_FILE = "known.bin"
 PAGE_FILES = ("index.html", "player", PLAYER_FILE, LITERT_FILE)
-EXAMPLES_DIR = "examples"
-NUM_EXAMPLES = 6
 MAX_HEAD_BYTES = 4 * 2**20
 """A larger head travels only inside the model: the page then offers no heat map."""
 
-_EXAMPLE_SIDE, _EXAMPLE_QUALITY = 480, 80
+USE = """\
+## Use
+
+A page of static files: it classifies in the visitor's browser and sends nothing. Any static host
+serves it, in any sub-path.
+
+- On this machine: `python -m http.server` in this folder, then open <http://localhost:8000>.
+- Hugging Face: create a Space with the SDK *Static* and upload this folder.
+- GitHub Pages: put the folder into a repository and switch Pages on for its branch.
+- Netlify: drop the folder on <https://app.netlify.com/drop>.
+
+The camera and offline use need https, or localhost."""
+SPACE = ("sdk: static", "app_file: index.html")
 _FONT_CSS = """\
 /* Source Sans, Copyright Adobe, SIL Open Font License 1.1: https://openfontlicense.org */
 @font-face {
@@ -96,7 +102,10 @@ def write_web(writing: Writing, precision: Precision = "float16") -> None:
         "pooling": run.config.pooling,
         "head": _write_head(folder, head),
         "known": _write_known(folder, reliability.detector),
-        "examples": _write_examples(writing),
+        "examples": [
+            {"url": path, "name": f"Example of {class_name}"}
+            for path, class_name in write_examples(writing)
+        ],
         "card": make_card(run, writing.info, precision, hosts),
     }
     write_json(folder / PLAYER_FILE, player)
@@ -167,53 +176,6 @@ def quantize_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     scales = np.maximum(np.abs(rows).max(axis=1), 1e-12) / 127
     quantized = np.rint(rows / scales[:, None]).astype(np.int8)
     return quantized, scales.astype(np.float32)
-
-
-def _write_examples(writing: Writing) -> list[dict[str, str]]:
-    """Write photos of the test part, one class after the other, if they are wanted and there."""
-    if not writing.with_examples:
-        return []
-    target = writing.folder / EXAMPLES_DIR
-    target.mkdir()
-    examples = []
-    try:
-        photos = _test_photos(writing.run, writing.cache_dir, NUM_EXAMPLES)
-    except TLError:
-        photos = []  # the data is gone: the page works without
-    for number, (class_name, content) in enumerate(photos, start=1):
-        path = target / f"{number}.jpg"
-        path.write_bytes(content)
-        examples.append({"url": f"{EXAMPLES_DIR}/{path.name}", "name": f"Example of {class_name}"})
-    if not examples:
-        target.rmdir()
-    return examples
-
-
-def _test_photos(run: Run, cache_dir: Path, count: int) -> list[tuple[str, bytes]]:
-    """Return class name and JPEG of some test photos, without their metadata."""
-    index = load_images_of(run, cache_dir=cache_dir)
-    _, chosen = select_part(run, index, "test")
-    by_class: dict[int, list[int]] = {}
-    for position, label in zip(chosen.positions, chosen.labels, strict=True):
-        by_class.setdefault(label, []).append(position)
-    in_turn = [
-        (label, positions[turn])
-        for turn in range(count)
-        for label, positions in sorted(by_class.items())
-        if turn < len(positions)
-    ]
-    return [
-        (
-            run.class_names[label],
-            index.decode(
-                index.records[position],
-                lambda data: encode_jpeg(
-                    open_image(data, _EXAMPLE_SIDE, run.pixel_scale), _EXAMPLE_QUALITY
-                ),
-            ),
-        )
-        for label, position in in_turn[:count]
-    ]
 
 
 def _loaded_files(player: Mapping[str, Any]) -> list[str]:

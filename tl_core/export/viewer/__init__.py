@@ -1,0 +1,1 @@
+"""A run as a Streamlit app of its own: one model that answers, without TensorFlow."""

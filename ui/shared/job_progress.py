@@ -1,0 +1,25 @@
+"""How far a job of the worker is, as a bar with words."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from tl_core.jobs.queue import JobState
+from tl_core.jobs.training import worker_state
+from tl_core.progress import Progress, stage_words
+from tl_core.workspace import Workspace
+from ui.shared.progress import told
+
+
+def draw_bar(workspace: Workspace, state: JobState | None, what: str) -> None:
+    """Draw the bar of a job; None is one that is just being taken."""
+    if state is None or not state.is_active:
+        warm = worker_state(workspace).warm
+        why = "waiting for other work" if warm else "the training engine warms up"
+        st.progress(0.0, text=f"{what}: {why}")
+        return
+    if not state.progress:
+        st.progress(0.0, text=f"{what}: starting")
+        return
+    progress = Progress(**state.progress)
+    st.progress(progress.share, text=told(progress, f"{what}: {stage_words(progress.stage)}"))

@@ -1,0 +1,1 @@
+"""One bundle that answers, and nothing of the studio."""
