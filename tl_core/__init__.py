@@ -22,6 +22,7 @@ _HOME_OF = {
     "scan_dataset": "tl_core.data.dataset",
     "LayoutPlan": "tl_core.data.layout.plan",
     "plan_layout": "tl_core.data.layout.plan",
+    "label_photos": "tl_core.data.ingest.labels",
     "load_image": "tl_core.data.images.images",
     "Split": "tl_core.data.split",
     "split_dataset": "tl_core.data.split",

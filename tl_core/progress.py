@@ -24,6 +24,7 @@ STAGE_WORDS = {
     "labels": "checking the labels",
     "neighbours": "comparing the photos",
     "map": "laying out the map",
+    "groups": "grouping the photos",
     "learning curve": "training on growing parts",
     "download": "downloading the weights",
     "backbone": "preparing the backbone",

@@ -65,14 +65,11 @@ class Map:
     neighbours: np.ndarray
 
 
-class ExploreFiles:
-    """The files of one index; with ``spec``, also those that depend on features."""
+class ResultFiles:
+    """A folder of results, each a small file that is written atomically, and of failures."""
 
-    def __init__(self, cache_dir: Path, index: DatasetIndex, spec: FeatureSpec | None = None):
-        self.root = cache_dir / "explore"
-        self.dir = self.root / index.fingerprint[:24]
-        if spec is not None:
-            self.dir /= spec.space(0).replace("/", "-")
+    def __init__(self, folder: Path) -> None:
+        self.dir = folder
 
     @property
     def stamp(self) -> tuple[int, ...]:
@@ -80,6 +77,41 @@ class ExploreFiles:
         with suppress(OSError):
             return tuple(sorted(path.stat().st_mtime_ns for path in self.dir.iterdir()))
         return ()
+
+    def write_failure(self, kind: str, message: str) -> None:
+        """Save why a job of that kind failed, so that it is not retried endlessly."""
+        write_json(self.dir / f"{kind}_failed.json", {"message": message})
+
+    def read_failure(self, kind: str) -> str | None:
+        """Return why a job of that kind failed, or None."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            return str(read_json(self.dir / f"{kind}_failed.json")["message"])
+        return None
+
+    def forget_failure(self, kind: str) -> None:
+        """Allow a failed job to be tried again."""
+        (self.dir / f"{kind}_failed.json").unlink(missing_ok=True)
+
+    def _write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]
+        write_bytes(self.dir / f"{name}.npz", buffer.getvalue())
+
+    def _read_arrays(self, name: str) -> dict[str, np.ndarray] | None:
+        try:
+            with np.load(self.dir / f"{name}.npz", allow_pickle=False) as stored:
+                return dict(stored)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile, json.JSONDecodeError):
+            return None
+
+
+class ExploreFiles(ResultFiles):
+    """The files of one index; with ``spec``, also those that depend on features."""
+
+    def __init__(self, cache_dir: Path, index: DatasetIndex, spec: FeatureSpec | None = None):
+        self.root = cache_dir / "explore"
+        folder = self.root / index.fingerprint[:24]
+        super().__init__(folder if spec is None else folder / spec.space(0).replace("/", "-"))
 
     def write_audit(self, audit: Audit, *, has_features: bool) -> None:
         """Save the result of an audit."""
@@ -145,35 +177,9 @@ class ExploreFiles:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def write_failure(self, kind: str, message: str) -> None:
-        """Save why a job of that kind failed, so that it is not retried endlessly."""
-        write_json(self.dir / f"{kind}_failed.json", {"message": message})
-
-    def read_failure(self, kind: str) -> str | None:
-        """Return why a job of that kind failed, or None."""
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            return str(read_json(self.dir / f"{kind}_failed.json")["message"])
-        return None
-
-    def forget_failure(self, kind: str) -> None:
-        """Allow a failed job to be tried again."""
-        (self.dir / f"{kind}_failed.json").unlink(missing_ok=True)
-
     def prune(self) -> None:
         """Remove the results of all but the most recently analysed dataset contents."""
         keep_newest(self.root, "*", _NUM_KEPT)
-
-    def _write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        buffer = io.BytesIO()
-        np.savez(buffer, **arrays)  # type: ignore[arg-type]
-        write_bytes(self.dir / f"{name}.npz", buffer.getvalue())
-
-    def _read_arrays(self, name: str) -> dict[str, np.ndarray] | None:
-        try:
-            with np.load(self.dir / f"{name}.npz", allow_pickle=False) as stored:
-                return dict(stored)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, json.JSONDecodeError):
-            return None
 
 
 def _audit_key() -> dict[str, Any]:

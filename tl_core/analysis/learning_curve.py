@@ -94,7 +94,7 @@ def learning_curve(
             f"{least}. Add some to the smallest class."
         )
     stage = monitor.stage("learning curve", repeats * len(_SHARES))
-    scaled = _standardised(features)
+    scaled = standardised(features)
     sizes: list[list[int]] = [[] for _ in _SHARES]
     accuracies: list[list[float]] = [[] for _ in _SHARES]
     for repeat in range(repeats):
@@ -113,7 +113,8 @@ def learning_curve(
     return LearningCurve(points, *_fit(points))
 
 
-def _standardised(features: np.ndarray) -> np.ndarray:
+def standardised(features: np.ndarray) -> np.ndarray:
+    """Return features ``(n, dim)`` with mean 0 and, where they vary, standard deviation 1."""
     spread = features.std(axis=0)
     return (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
 

@@ -19,7 +19,7 @@ import numpy as np
 from tl_core.analysis.cache import ExploreFiles
 from tl_core.analysis.group_effect import find_group_effect
 from tl_core.data.audit.audit import audit_dataset
-from tl_core.data.dataset import DatasetIndex, ImageRecord, scan_dataset
+from tl_core.data.dataset import DatasetIndex, ImageRecord, PhotoLabel, scan_dataset
 from tl_core.data.images.images import load_image
 from tl_core.errors import DatasetError, ImageError, TLError
 from tl_core.metrics.nearest import spread_rows
@@ -72,10 +72,14 @@ def look_apart(index: DatasetIndex, cache_dir: Path, *, monitor: Monitor = SILEN
             "tl_core.analysis.overview", str(index.data_dir), str(cache_dir), index.layout
         ),
         env=child_environment(),
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as child:
+        if child.stdin is not None:
+            json.dump(index.labels_given, child.stdin)
+            child.stdin.close()
         for line in child.stdout or ():
             said = parse_error(line)
             if said is None:
@@ -149,7 +153,10 @@ def write_audit(
 
 
 def main() -> None:
-    """Analyse a data folder; the arguments are its path, the cache folder and the layout."""
+    """Analyse a data folder; the arguments are its path, the cache folder and the layout.
+
+    Labels of photos without a class are read from standard input, as JSON.
+    """
     data_dir, cache_dir, layout = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     if hasattr(os, "nice"):
         os.nice(10)
@@ -158,7 +165,9 @@ def main() -> None:
         print(json.dumps(asdict(progress)), flush=True)
 
     try:
-        look(scan_dataset(data_dir, layout, cache_dir=cache_dir), cache_dir, monitor=Monitor(send))
+        labels = {path: PhotoLabel(*label) for path, label in json.load(sys.stdin).items()}
+        index = scan_dataset(data_dir, layout, labels=labels, cache_dir=cache_dir)
+        look(index, cache_dir, monitor=Monitor(send))
     except TLError as error:
         print_error(error)
         sys.exit(2)

@@ -17,6 +17,7 @@ import typer
 from tl_core.cli import (
     data,
     exports,
+    label,
     models,
     projects,
     results,
@@ -45,6 +46,7 @@ for command in (
     data.sample,
     data.inspect,
     data.crop_boxes,
+    label.label,
     models.backbones,
     training.train,
     search.find_lr,

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from tl_core.data.audit.findings import (
 )
 from tl_core.data.images.decode import MAX_FILE_BYTES, PixelScale, is_deep
 from tl_core.data.images.images import inspect_image
-from tl_core.data.layout.folder_layout import FoundFile, Layout, natural_key
+from tl_core.data.layout.folder_layout import FoundFile, Layout, natural_key, natural_path_key
 from tl_core.data.layout.layout_findings import find_layout, find_pixel_scale, find_split_gaps
 from tl_core.data.layout.plan import read_layout
 from tl_core.data.scan_cache import ScanCache, ScannedFile
@@ -37,12 +37,19 @@ from tl_core.errors import DatasetError, ImageError, Stopped
 from tl_core.files import expand, is_plain_text, shown_name
 from tl_core.progress import Monitor, OnProgress, ShouldStop
 
-__all__ = ["DatasetIndex", "Finding", "ImageRecord", "scan_dataset"]
+__all__ = ["DatasetIndex", "Finding", "ImageRecord", "PhotoLabel", "scan_dataset", "scan_photos"]
 
 Decoded = TypeVar("Decoded")
 
 _FULL_RANGE = 0x8000  # values that span half of this are seen well in the upper 8 bits
 _BATCH = 256  # files between two writes to the cache, lost at most by a kill
+
+
+class PhotoLabel(NamedTuple):
+    """The class that a person gave to the file of these bytes."""
+
+    sha256: str
+    class_name: str
 
 
 @dataclass(frozen=True)
@@ -72,10 +79,11 @@ class DatasetIndex:
 
     ``num_ignored`` counts files that were left out, by the kind of their finding.
     ``decisions_fingerprint`` names the decisions that were applied; empty for none. ``layout``
-    names how the folder was read, ``unlabelled`` are the paths of images without a class, and
-    ``sources`` the label files that were read. ``pixel_scale`` says which values of its 16-bit grey
-    images become black and white; None takes their upper 8 bits. ``added`` are the paths of
-    photos that were added one by one after a model had seen them, which a split puts into train.
+    names how the folder was read, ``unlabelled`` are the paths of images without a class,
+    ``labelled`` of those to which a person gave one, and ``sources`` the label files that were
+    read. ``pixel_scale`` says which values of its 16-bit grey images become black and white; None
+    takes their upper 8 bits. ``added`` are the paths of photos that were added one by one after a
+    model had seen them, which a split puts into train.
 
     Examples:
         >>> from tl_core import scan_dataset
@@ -97,6 +105,7 @@ class DatasetIndex:
     sources: tuple[str, ...] = ()
     pixel_scale: PixelScale | None = None
     added: frozenset[str] = frozenset()
+    labelled: tuple[str, ...] = ()
 
     @property
     def num_images(self) -> int:
@@ -115,7 +124,7 @@ class DatasetIndex:
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """Class index of each record: ``(num_images,)`` int64."""
+        """Class index of each record, -1 for none: ``(num_images,)`` int64."""
         labels = np.array([record.label for record in self.records], dtype=np.int64)
         labels.setflags(write=False)
         return labels
@@ -128,11 +137,23 @@ class DatasetIndex:
             f"{'' if record.group is None else chr(0) + record.group}\n"
             for record in self.records
         )
-        if self.sources:  # the same image may get another class without being moved
+        if (
+            self.sources or self.labelled
+        ):  # the same image may get another class without being moved
             lines.append("\0".join((self.layout, *self.class_names)))
         if self.pixel_scale is not None:
             lines.append(f"{self.pixel_scale.low} {self.pixel_scale.high}")
         return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    @property
+    def labels_given(self) -> dict[str, PhotoLabel]:
+        """The labels that a person gave, as :func:`scan_dataset` takes them."""
+        given = set(self.labelled)
+        return {
+            record.path: PhotoLabel(record.sha256, self.class_names[record.label])
+            for record in self.records
+            if record.path in given
+        }
 
     def path_of(self, record: ImageRecord) -> Path:
         """Return the path of a record's file."""
@@ -191,6 +212,7 @@ def scan_dataset(
     data_dir: str | os.PathLike[str],
     layout: str | None = None,
     *,
+    labels: Mapping[str, PhotoLabel] | None = None,
     cache_dir: Path | None = None,
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
@@ -203,6 +225,8 @@ def scan_dataset(
             such folders, used as the given split; or any other structure listed by
             :func:`~tl_core.data.layout.plan.plan_layout`.
         layout: name of one of these layouts; by default the most plausible one.
+        labels: the classes of images for which the folder names none, by path. A label of a file
+            that has changed is ignored.
         cache_dir: the folder of the scan cache, so that the next scan reads only changed files.
         on_progress: called with stage ``"scan"`` and the files that had to be read.
         should_stop: polled between files.
@@ -226,7 +250,61 @@ def scan_dataset(
     root = expand(data_dir).absolute()
     monitor = Monitor(on_progress, should_stop)
     found = read_layout(root, monitor, layout)
+    labels = labels or {}
+    labelled = set(found.unlabelled) & set(labels)
+    found.label(root, {path: labels[path].class_name for path in labelled})
     _require_classes(root, found, {file.class_name for file in found.files}, {})
+    scanned = _scan(root, found, monitor, cache_dir, num_workers)
+    kept = {path for path in labelled & set(scanned) if scanned[path].sha256 == labels[path].sha256}
+    if stale := labelled - kept:
+        found.files = [file for file in found.files if file.path not in stale]
+        found.unlabelled = sorted({*found.unlabelled, *stale}, key=natural_path_key)
+    readable = {file.class_name for file in found.files if scanned[file.path].reason is None}
+    _require_classes(root, found, readable, _unreadable(found, scanned))
+    return _build_index(root, found, scanned, kept)
+
+
+def scan_photos(
+    data_dir: str | os.PathLike[str],
+    layout: str | None = None,
+    *,
+    cache_dir: Path | None = None,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> DatasetIndex:
+    """Read every image of a folder that has a class or could get one.
+
+    Args:
+        data_dir: as for :func:`scan_dataset`.
+        layout: as for :func:`scan_dataset`.
+        cache_dir: the folder of the scan cache.
+        on_progress: called with stage ``"scan"`` and the files that had to be read.
+        should_stop: polled between files.
+
+    Returns:
+        The readable images; the label of one without a class is -1. There may be no class.
+
+    Raises:
+        ConfigError: there is no such layout.
+        DatasetError: there is no such folder, or the layout does not fit it.
+        Stopped: ``should_stop`` returned True.
+    """
+    root = expand(data_dir).absolute()
+    monitor = Monitor(on_progress, should_stop)
+    found = read_layout(root, monitor, layout)
+    found.label(root, dict.fromkeys(found.unlabelled, ""))
+    found.classes.pop("", None)
+    return _build_index(root, found, _scan(root, found, monitor, cache_dir, None), set())
+
+
+def _scan(
+    root: Path,
+    found: Layout,
+    monitor: Monitor,
+    cache_dir: Path | None,
+    num_workers: int | None,
+) -> dict[str, ScannedFile]:
+    """Return what is known about the files of a layout after reading those that changed."""
     with ScanCache(cache_dir, root) as store:
         scanned = store.load()
         known = set(scanned)
@@ -234,8 +312,8 @@ def scan_dataset(
         for batch in _read_files(root, waiting, monitor, num_workers):
             scanned.update(batch)
             store.put({path: entry for path, entry in batch.items() if entry.sha256})
-        store.prune(known - {file.path for file in found.files})
-    return _build_index(root, found, scanned)
+        store.prune(known - {file.path for file in found.files} - set(found.unlabelled))
+    return scanned
 
 
 def _require_classes(
@@ -258,10 +336,11 @@ def _require_classes(
         details.append(f"{len(unreadable)} unreadable, the first '{path}': {reason.rstrip('.')}")
     in_brackets = f" ({'; '.join(details)})" if details else ""
     found = f"{len(names)}: {list_some(names)}" if names else "none"
-    if layout.unlabelled and not layout.classes:
+    if layout.unlabelled and not any(layout.classes.values()):
+        photos = f"{len(layout.unlabelled):,} photos without classes"
         raise DatasetError(
             f"Expected at least 2 classes in '{root.name or root}', found "
-            f"{len(layout.unlabelled):,} photos without classes{in_brackets}. Label them on the "
+            f"{f'{found} and ' if names else ''}{photos}{in_brackets}. Label them on the "
             "Data page, put each class in its own folder, or name a pattern of the file names "
             "such as --layout 'names:{class}_{n}'."
         )
@@ -339,25 +418,22 @@ def _failed(file: FoundFile, sha256: str, reason: str) -> ScannedFile:
     return ScannedFile(file.num_bytes, file.mtime_ns, sha256, 0, 0, "", "", 1, 0, reason)
 
 
-def _build_index(root: Path, layout: Layout, scanned: Mapping[str, ScannedFile]) -> DatasetIndex:
+def _build_index(
+    root: Path, layout: Layout, scanned: Mapping[str, ScannedFile], labelled: Collection[str]
+) -> DatasetIndex:
     readable = [file for file in layout.files if scanned[file.path].reason is None]
-    unreadable = {
-        file.path: reason
-        for file in layout.files
-        if (reason := scanned[file.path].reason) is not None
-    }
-    present = {file.class_name for file in readable}
-    _require_classes(root, layout, present, unreadable)
+    present = {file.class_name for file in readable if file.class_name}
     class_names = tuple(_in_order(present))
     label_of = {name: label for label, name in enumerate(class_names)}
-    is_split = len({file.part for file in readable}) > 1
+    is_split = len({file.part for file in readable if file.path not in labelled}) > 1
     records = tuple(
-        _record(file, scanned[file.path], label_of[file.class_name], is_split) for file in readable
+        _record(file, scanned[file.path], label_of.get(file.class_name, -1), is_split)
+        for file in readable
     )
     scale = _pixel_scale(scanned[file.path] for file in readable)
     folders = {name: layout.classes[name] for name in _in_order(layout.classes)}
     findings = (
-        *find_unreadable(unreadable),
+        *find_unreadable(_unreadable(layout, scanned)),
         *find_empty_classes({name: folders[name] for name in folders if name not in present}),
         *find_name_collisions(folders),
         *find_ignored(layout.ignored),
@@ -380,7 +456,14 @@ def _build_index(root: Path, layout: Layout, scanned: Mapping[str, ScannedFile])
         unlabelled=tuple(layout.unlabelled),
         sources=layout.sources,
         pixel_scale=scale,
+        labelled=tuple(sorted(labelled, key=natural_path_key)),
     )
+
+
+def _unreadable(layout: Layout, scanned: Mapping[str, ScannedFile]) -> dict[str, str]:
+    """Return why files cannot be read, by path."""
+    reasons = {file.path: scanned[file.path].reason for file in layout.files}
+    return {path: reason for path, reason in reasons.items() if reason is not None}
 
 
 def _pixel_scale(entries: Iterable[ScannedFile]) -> PixelScale | None:

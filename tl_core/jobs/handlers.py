@@ -18,12 +18,13 @@ from tl_core.analysis.cache import ExploreFiles
 from tl_core.analysis.effect_cache import KIND as AUGMENT_EFFECT
 from tl_core.analysis.effect_cache import EffectFiles, EffectRecord
 from tl_core.analysis.explore import explore, measure_curve
+from tl_core.analysis.labelling_cache import LabellingFiles, sort_photos
 from tl_core.backbones.api import get_backbone
 from tl_core.backbones.finetuned_weights import split_weights
 from tl_core.config.limits import check_config
 from tl_core.config.training import TrainConfig
-from tl_core.data.curation.store import kept_layout, load_dataset
-from tl_core.data.dataset import DatasetIndex, scan_dataset
+from tl_core.data.curation.store import load_dataset, scan_labelled
+from tl_core.data.dataset import DatasetIndex
 from tl_core.data.split import split_dataset
 from tl_core.errors import RunError, Stopped, TLError
 from tl_core.evaluation.evaluate import evaluate_run, images_to_evaluate
@@ -52,6 +53,7 @@ EVALUATE, MEASURE_SPEED = "evaluate", "measure_speed"
 FIND_LR = "find_lr"
 EXPORT = "export"
 EXAMPLES = "examples"  # of an export: whether test photos go along
+LABEL = "label"
 SWEEP = "sweep"
 """The kind of search jobs, also the key of the search in their payload."""
 
@@ -130,17 +132,20 @@ def run_features(context: JobContext) -> None:
 
 def run_explore(context: JobContext) -> None:
     """Analyse a data folder, without decisions applied, with the backbone's features."""
-    index = scan_dataset(
-        context.data_dir,
-        kept_layout(context.workspace, context.data_dir),
-        cache_dir=context.workspace.cache_dir,
-        **context.monitor.callbacks,
-    )
+    index = scan_labelled(context.data_dir, context.workspace, monitor=context.monitor)
     files = ExploreFiles(
         context.workspace.cache_dir, index, FeatureSpec.from_config(context.config)
     )
     with record_failure(partial(files.write_failure, EXPLORE)):
         explore(index, context.config, context.workspace.cache_dir, monitor=context.monitor)
+
+
+def run_label(context: JobContext) -> None:
+    """Group the photos of a data folder and rank them by the labels so far."""
+    spec = FeatureSpec.from_config(context.config)
+    files = LabellingFiles(context.workspace, context.data_dir, spec)
+    with record_failure(partial(files.write_failure, LABEL)):
+        sort_photos(context.workspace, context.data_dir, spec, monitor=context.monitor)
 
 
 def run_curve(context: JobContext) -> None:
@@ -275,6 +280,9 @@ KINDS: dict[str, JobKind] = {
     FIND_LR: JobKind(run_find_lr, settings=settings_that_matter),
     EXPORT: JobKind(run_export),
     EVALUATE: JobKind(run_evaluate, priority=5, needs_user=True, alongside=True),
+    LABEL: JobKind(
+        run_label, priority=5, needs_user=True, alongside=True, settings=_only(*_PIXELS)
+    ),
     MEASURE_SPEED: JobKind(run_measure_speed, needs_user=True),
     SWEEP: JobKind(run_search, priority=-5, gives_way=True, keeps_partial=True),
     AUGMENT_EFFECT: JobKind(

@@ -182,7 +182,7 @@ def _take_decisions(workspace: Workspace, bundle: Path, data_dir: Path) -> None:
         raise DatasetError(f"The project's decisions cannot be read: {error}") from error
 
     def join(there: Decisions) -> Decisions:
-        return Decisions((*there.steps, *kept.steps), kept.undone)
+        return there.joined_with(kept)
 
     edit_decisions(workspace, data_dir, join)
     (bundle / DECISIONS_FILE).unlink()

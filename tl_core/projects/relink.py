@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tl_core.data.curation.edits import Decisions
 from tl_core.data.curation.store import (
     choose_layout,
     decisions_path,
@@ -86,11 +85,7 @@ def _move_decisions(workspace: Workspace, old: Path, new: Path) -> None:
     path = decisions_path(workspace, old)
     if path.exists():
         kept = load_decisions(workspace, old)
-
-        def join(there: Decisions) -> Decisions:
-            return Decisions((*there.steps, *kept.steps), kept.undone)
-
-        edit_decisions(workspace, new, join)
+        edit_decisions(workspace, new, lambda there: there.joined_with(kept))
         path.unlink()
     if (layout := kept_layout(workspace, old)) is not None:
         choose_layout(workspace, new, layout)

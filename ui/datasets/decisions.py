@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import PurePosixPath
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 import streamlit as st
 
+from tl_core.data.curation.edits import Action
 from tl_core.data.curation.store import (
     Decision,
     Decisions,
@@ -213,7 +214,7 @@ def _refuse(words: str) -> NoReturn:
 def _decision(
     data: CuratedDataset,
     path: str,
-    action: Literal["exclude", "relabel", "keep"],
+    action: Action,
     class_name: str | None,
     reason: str,
 ) -> Decision:

@@ -17,6 +17,7 @@ from tl_core.data.curation.store import (
     apply_decisions,
     decisions_path,
     kept_layout,
+    labels_of,
     load_decisions,
 )
 from tl_core.data.dataset import DatasetIndex, ImageRecord, check_folder_name, scan_dataset
@@ -106,12 +107,27 @@ def load_curated(workspace: Workspace, dataset: DatasetRef) -> CuratedDataset:
     stamp = (id(raw), *file_stamp(path))
     decided = kept.get(path, stamp)
     if decided is None:
-        decisions = load_decisions(workspace, dataset.path)
+        decisions = decisions_of(workspace, dataset)
         decided = CuratedDataset(
             workspace, dataset, raw, decisions, apply_decisions(raw, decisions)
         )
         kept.put(path, stamp, decided)
     return decided
+
+
+def decisions_of(workspace: Workspace, dataset: DatasetRef) -> Decisions:
+    """Return the decisions about a dataset, kept until their file changes.
+
+    Raises:
+        DatasetError: as :func:`~tl_core.data.curation.store.load_decisions`.
+    """
+    path = decisions_path(workspace, dataset.path)
+    kept, stamp = _kept_decisions(), file_stamp(path)
+    decisions = kept.get(path, stamp)
+    if decisions is None:
+        decisions = load_decisions(workspace, dataset.path)
+        kept.put(path, stamp, decisions)
+    return decisions
 
 
 def file_stamp(path: Path) -> tuple[int, int]:
@@ -137,7 +153,8 @@ def load_raw(workspace: Workspace, dataset: DatasetRef) -> DatasetIndex:
     check_folder_name(dataset.path)
     kept = _kept_scans()
     layout = kept_layout(workspace, dataset.path)
-    stamp = (*folder_stamp(dataset.path), hash(layout))
+    labels = labels_of(decisions_of(workspace, dataset))
+    stamp = (*folder_stamp(dataset.path), hash(layout), hash(frozenset(labels.items())))
     found = kept.get(dataset.path, stamp)
     index = (
         None if found is None or found.sources_stamp != _sources_stamp(found.index) else found.index
@@ -147,7 +164,11 @@ def load_raw(workspace: Workspace, dataset: DatasetRef) -> DatasetIndex:
         try:
             bar = place.progress(0.0, text=f"Reading {plain(dataset.title)}")
             index = scan_dataset(
-                dataset.path, layout, cache_dir=workspace.cache_dir, on_progress=shower(bar)
+                dataset.path,
+                layout,
+                labels=labels,
+                cache_dir=workspace.cache_dir,
+                on_progress=shower(bar),
             )
         finally:
             place.empty()
@@ -213,6 +234,11 @@ class _Kept(Generic[T]):
 
 @st.cache_resource(max_entries=1, show_spinner=False)
 def _kept_scans() -> _Kept[_KeptScan]:
+    return _Kept(NUM_KEPT_SCANS)
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _kept_decisions() -> _Kept[Decisions]:
     return _Kept(NUM_KEPT_SCANS)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 from tl_core.errors import DatasetError
 from tl_core.files import is_contained, parse_json
 
-Action = Literal["exclude", "relabel", "keep"]
+Action = Literal["exclude", "relabel", "keep", "label", "unlabel"]
 
 ADDED = "photo_added"  # reason of a decision to keep a photo that was added in the same step
 
@@ -34,8 +34,9 @@ class Decision:
     Args:
         path: the image, relative to its data folder, with slashes.
         sha256: of its bytes; the decision does not apply to other bytes at the same path.
-        action: ``exclude`` it, ``relabel`` it to ``class_name``, or ``keep`` it unchanged.
-        class_name: the new class; only with ``relabel``.
+        action: ``exclude`` it, ``relabel`` it to ``class_name``, or ``keep`` it unchanged. A photo
+            for which the folder names no class gets one by ``label`` and loses it by ``unlabel``.
+        class_name: the class; only with ``relabel`` and ``label``.
         reason: why, such as the kind of finding.
 
     Raises:
@@ -62,10 +63,10 @@ class Decision:
                 f"Expected {', '.join(get_args(Action))} as the action for '{self.path}', "
                 f"received '{self.action}'."
             )
-        if (self.action == "relabel") != bool(self.class_name):
+        if (self.action in ("relabel", "label")) != bool(self.class_name):
             raise DatasetError(
-                f"Expected a class name for '{self.path}' if the action is relabel, and none "
-                f"otherwise, received {self.class_name!r}."
+                f"Expected a class name for '{self.path}' if the action is relabel or label, and "
+                f"none otherwise, received {self.class_name!r}."
             )
 
 
@@ -80,19 +81,27 @@ class Step:
 
 @dataclass(frozen=True)
 class Decisions:
-    """All decisions about one data folder, in the order they were made."""
+    """All decisions about one data folder, in the order they were made.
+
+    ``classes`` are names of classes to label photos with, in the order of their keys; they may
+    have no photo yet.
+    """
 
     steps: tuple[Step, ...] = ()
     undone: tuple[Step, ...] = field(default=(), compare=False)
+    classes: tuple[str, ...] = field(default=(), compare=False)
 
     @cached_property
     def current(self) -> Mapping[str, Decision]:
-        """The current decision for each path; a later one replaces an earlier one."""
+        """What is excluded or moved, by path; a later decision replaces an earlier one.
+
+        Labels are not among them: see :attr:`labels`. Labelling brings an excluded photo back.
+        """
         held: dict[str, Decision] = {}
         for step in self.steps:
             for decision in step.decisions:
                 held.pop(decision.path, None)
-                if decision.action != "keep":
+                if decision.action in ("exclude", "relabel"):
                     held[decision.path] = decision
         return held
 
@@ -107,39 +116,70 @@ class Decisions:
         )
 
     @cached_property
+    def labels(self) -> Mapping[str, Decision]:
+        """The labels given to photos without a class, by path. They outlast an exclusion."""
+        held: dict[str, Decision] = {}
+        for step in self.steps:
+            for decision in step.decisions:
+                if decision.action == "label":
+                    held[decision.path] = decision
+                elif decision.action == "unlabel":
+                    held.pop(decision.path, None)
+        return held
+
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the current decisions, independent of their history; empty without any."""
-        if not self.current:
+        if not self.current and not self.labels:
             return ""
         lines = sorted(
             f"{decision.path}\0{decision.sha256}\0{decision.action}\0{decision.class_name or ''}\n"
-            for decision in self.current.values()
+            for decision in (*self.current.values(), *self.labels.values())
         )
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def decide(self, label: str, decisions: Iterable[Decision]) -> Decisions:
         """Return these decisions plus one step; undone steps can no longer be redone."""
         step = Step(label, tuple(decisions), time.time())
-        return Decisions((*self.steps, step)) if step.decisions else self
+        return replace(self, steps=(*self.steps, step), undone=()) if step.decisions else self
 
     def converted(self, convert: Callable[[Decision], Decision | None]) -> Decisions:
         """Return the same steps with each decision replaced by ``convert`` of it, None for none."""
-        return Decisions(
-            tuple(_converted_step(step, convert) for step in self.steps),
-            tuple(_converted_step(step, convert) for step in self.undone),
+        return replace(
+            self,
+            steps=tuple(_converted_step(step, convert) for step in self.steps),
+            undone=tuple(_converted_step(step, convert) for step in self.undone),
         )
+
+    def with_classes(self, classes: Iterable[str]) -> Decisions:
+        """Return the decisions with these names of classes to label with."""
+        return replace(self, classes=tuple(dict.fromkeys(classes)))
+
+    def with_class_renamed(self, old: str, new: str) -> Decisions:
+        """Return the decisions with another name for a class."""
+
+        def convert(decision: Decision) -> Decision:
+            return replace(decision, class_name=new) if decision.class_name == old else decision
+
+        classes = (new if name == old else name for name in self.classes)
+        return self.converted(convert).with_classes(classes)
+
+    def joined_with(self, later: Decisions) -> Decisions:
+        """Return these decisions and those made later, whose undone steps can be redone."""
+        classes = tuple(dict.fromkeys((*self.classes, *later.classes)))
+        return Decisions((*self.steps, *later.steps), later.undone, classes)
 
     def undo(self) -> Decisions:
         """Return the decisions without the last step."""
         if not self.steps:
             return self
-        return Decisions(self.steps[:-1], (*self.undone, self.steps[-1]))
+        return replace(self, steps=self.steps[:-1], undone=(*self.undone, self.steps[-1]))
 
     def redo(self) -> Decisions:
         """Return the decisions with the last undone step applied again."""
         if not self.undone:
             return self
-        return Decisions((*self.steps, self.undone[-1]), self.undone[:-1])
+        return replace(self, steps=(*self.steps, self.undone[-1]), undone=self.undone[:-1])
 
     def to_json(self) -> str:
         """Return the decisions as JSON that :meth:`from_json` can read."""
@@ -170,6 +210,7 @@ class Decisions:
             "schema": _SCHEMA,
             "steps": [asdict(step) for step in self.steps],
             "undone": [asdict(step) for step in self.undone],
+            **({"classes": list(self.classes)} if self.classes else {}),
         }
 
     @classmethod
@@ -180,6 +221,7 @@ class Decisions:
         return cls(
             tuple(_read_step(step) for step in values["steps"]),
             tuple(_read_step(step) for step in values.get("undone", ())),
+            _read_classes(values.get("classes", [])),
         )
 
 
@@ -198,6 +240,14 @@ def _read_step(values: Mapping[str, Any]) -> Step:
     if not math.isfinite(seconds) or not _can_be_written(label):
         raise ValueError(f"a step has label {label!r} and time {seconds}")
     return Step(label, tuple(Decision(**decision) for decision in values["decisions"]), seconds)
+
+
+def _read_classes(names: Any) -> tuple[str, ...]:
+    if not isinstance(names, list) or not all(
+        isinstance(name, str) and name and _can_be_written(name) for name in names
+    ):
+        raise ValueError(f"the classes are {names!r}")
+    return tuple(dict.fromkeys(names))
 
 
 def _can_be_written(text: str) -> bool:

@@ -16,8 +16,15 @@ from filelock import FileLock
 
 from tl_core.config.training import TrainConfig
 from tl_core.data.audit.findings import Finding
-from tl_core.data.curation.edits import UNREADABLE, Decision, Decisions, Step, describe_read_error
-from tl_core.data.dataset import DatasetIndex, ImageRecord, scan_dataset
+from tl_core.data.curation.edits import (
+    UNREADABLE,
+    Action,
+    Decision,
+    Decisions,
+    Step,
+    describe_read_error,
+)
+from tl_core.data.dataset import DatasetIndex, ImageRecord, PhotoLabel, scan_dataset
 from tl_core.data.layout.folder_layout import natural_path_key
 from tl_core.data.layout.layout_name import LayoutName
 from tl_core.errors import DatasetError
@@ -35,8 +42,10 @@ __all__ = [
     "edit_decisions",
     "follow_changed_files",
     "kept_layout",
+    "labels_of",
     "load_dataset",
     "load_decisions",
+    "scan_labelled",
     "validate",
     "with_kept_layout",
 ]
@@ -161,7 +170,7 @@ def follow_changed_files(
         moved: the new path of a file or folder by its old one, relative to ``data_dir``; None if
             it was removed, which removes the decisions about it.
         renamed: the new name of a class by its old one; None if it was removed, which excludes
-            the images that a decision had moved to it.
+            the images that a decision had moved to it, and takes the label from those labelled so.
     """
     if not decisions_path(workspace, data_dir).exists():
         return
@@ -175,7 +184,8 @@ def follow_changed_files(
             return replace(decision, path=path)
         if (new_name := renamed[name]) is not None:
             return replace(decision, path=path, class_name=new_name)
-        return replace(decision, path=path, action="exclude", class_name=None)
+        action: Action = "unlabel" if decision.action == "label" else "exclude"
+        return replace(decision, path=path, action=action, class_name=None)
 
     edit_decisions(workspace, data_dir, lambda before: before.converted(convert))
 
@@ -200,15 +210,19 @@ def apply_decisions(index: DatasetIndex, decisions: Decisions) -> DatasetIndex:
         DatasetError: fewer than two classes are left.
     """
     index = _with_added(index, decisions)
-    if not decisions.current:
+    if not decisions.current and not decisions.labels:
         return index
     kept, num_held = _kept_under(index, decisions)
     by_path = {record.path: record for record in index.records}
+    without_class = set(index.unlabelled)
+    labelled = set(index.labelled)
     stale = tuple(
         decision.path
         for decision in decisions.current.values()
-        if decision.path not in by_path or by_path[decision.path].sha256 != decision.sha256
+        if decision.path not in without_class
+        and (decision.path not in by_path or by_path[decision.path].sha256 != decision.sha256)
     )
+    stale += tuple(p for p in decisions.labels if p not in labelled and p not in by_path)
     return _rebuilt(index, kept, decisions, num_held, stale)
 
 
@@ -257,13 +271,49 @@ def load_dataset(
             than two classes.
         Stopped: ``monitor`` was asked to stop.
     """
+    decisions = load_decisions(workspace, data_dir)
     index = scan_dataset(
         data_dir,
         layout or kept_layout(workspace, data_dir),
+        labels=labels_of(decisions),
         cache_dir=cache_dir or workspace.cache_dir,
         **monitor.callbacks,
     )
-    return apply_decisions(index, load_decisions(workspace, data_dir))
+    return apply_decisions(index, decisions)
+
+
+def scan_labelled(
+    data_dir: str | os.PathLike[str], workspace: Workspace, *, monitor: Monitor = SILENT
+) -> DatasetIndex:
+    """Scan a data folder with the chosen layout and the labels that a person gave its photos.
+
+    No photo is excluded or moved: see :func:`load_dataset`.
+
+    Raises:
+        DatasetError: as :func:`~tl_core.data.dataset.scan_dataset`.
+        Stopped: ``monitor`` was asked to stop.
+    """
+    return scan_dataset(
+        data_dir,
+        kept_layout(workspace, data_dir),
+        labels=labels_of(load_decisions(workspace, data_dir)),
+        cache_dir=workspace.cache_dir,
+        **monitor.callbacks,
+    )
+
+
+def labels_of(decisions: Decisions) -> dict[str, PhotoLabel]:
+    """Return the labels among decisions as :func:`~tl_core.data.dataset.scan_dataset` takes them.
+
+    Example:
+        >>> given = Decisions().decide("one", [Decision("1.jpg", "ab", "label", "cat")])
+        >>> labels_of(given)["1.jpg"].class_name
+        'cat'
+    """
+    return {
+        path: PhotoLabel(decision.sha256, decision.class_name or "")
+        for path, decision in decisions.labels.items()
+    }
 
 
 def _kept_under(

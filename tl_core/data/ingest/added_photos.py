@@ -19,9 +19,10 @@ from tl_core.data.curation.store import (
     edit_decisions,
     kept_layout,
     load_decisions,
+    scan_labelled,
     validate,
 )
-from tl_core.data.dataset import DatasetIndex, ImageRecord, scan_dataset
+from tl_core.data.dataset import DatasetIndex, ImageRecord
 from tl_core.data.file_names import UnsafeName, name_parts, show_name
 from tl_core.data.ingest.class_folders import REMOVED, is_own, own_layout
 from tl_core.data.ingest.uploads import LazyFile, Upload, store_uploads
@@ -78,7 +79,7 @@ def add_photo(
     """
     own_layout(workspace, data_dir)
     digest = hashlib.sha256(content).hexdigest()
-    for record in _scan(workspace, data_dir).records:
+    for record in scan_labelled(data_dir, workspace).records:
         if record.sha256 == digest:
             raise DatasetError(
                 f"{show_name(name)} is in '{data_dir.name}' already, as {show_name(record.path)}. "
@@ -117,7 +118,7 @@ def add_photos(
         Stopped: ``monitor`` was asked to stop. Nothing was changed.
     """
     before = load_decisions(workspace, data_dir)  # a damaged file is reported before any change
-    index = _scan(workspace, data_dir)
+    index = scan_labelled(data_dir, workspace)
     by_digest = {record.sha256: record for record in index.records}
     fresh: dict[str, NewPhoto] = {}
     moves: list[Decision] = []
@@ -159,11 +160,6 @@ def add_photos(
                 (data_dir / path).unlink(missing_ok=True)
             raise
     return Additions(tuple(added), tuple(move.path for move in moves), tuple(refused))
-
-
-def _scan(workspace: Workspace, data_dir: Path) -> DatasetIndex:
-    layout = kept_layout(workspace, data_dir)
-    return scan_dataset(data_dir, layout, cache_dir=workspace.cache_dir)
 
 
 def _digest(content: bytes | Path) -> str:

@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from tl_core.data.layout.folder_structure import find_inner_parts, find_parts, unwrap
 from tl_core.data.layout.split_names import UNLABELLED
@@ -76,9 +77,27 @@ class Layout:
             FoundFile(image.path, class_name, part, image.num_bytes, image.mtime_ns, group)
         )
 
+    def label(self, root: Path, class_of: Mapping[str, str]) -> None:
+        """Give unlabelled images below ``root`` a class, by path."""
+        rest = []
+        for path in self.unlabelled:
+            try:
+                facts = (root / path).stat() if path in class_of else None
+            except OSError:  # gone meanwhile
+                facts = None
+            if facts is None:
+                rest.append(path)
+                continue
+            name = class_of[path]
+            self.classes.setdefault(name, [])
+            self.files.append(FoundFile(path, name, None, facts.st_size, facts.st_mtime_ns))
+        if len(rest) < len(self.unlabelled):
+            self.unlabelled = rest
+            self._sort_files()
+
     def finish(self, tree: Tree) -> Layout:
         """Sort files by class and path, and take over what the tree left out; return itself."""
-        self.files.sort(key=lambda file: natural_path_key(f"{file.class_name}/{file.path}"))
+        self._sort_files()
         for reason, paths in tree.ignored.items():
             used = set(self.sources)
             self.ignored[reason].extend(path for path in paths if path not in used)
@@ -86,6 +105,9 @@ class Layout:
             paths.sort(key=natural_path_key)
         self.odd_names = tree.odd_names
         return self
+
+    def _sort_files(self) -> None:
+        self.files.sort(key=lambda file: natural_path_key(f"{file.class_name}/{file.path}"))
 
 
 def natural_key(text: str) -> NaturalKey:
