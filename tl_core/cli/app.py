@@ -17,7 +17,6 @@ import typer
 from tl_core.cli import (
     data,
     exports,
-    label,
     models,
     projects,
     results,
@@ -46,7 +45,7 @@ for command in (
     data.sample,
     data.inspect,
     data.crop_boxes,
-    label.label,
+    data.label,
     models.backbones,
     training.train,
     search.find_lr,
