@@ -16,8 +16,8 @@ PHOTO_SIZE = (512, 384)  # (width, height), the size of a small photo
 
 
 def draw_photos(out_dir: Path, num_images: int) -> Path:
-    """Draw about ``num_images`` sample pictures in three classes below ``out_dir``."""
-    return draw_sample_dataset(out_dir, num_per_class=num_images // 3)
+    """Draw about ``num_images`` sample pictures in four classes below ``out_dir``."""
+    return draw_sample_dataset(out_dir, num_per_class=num_images // 4)
 
 
 def lay_out(data_dir: Path, out_dir: Path, seed: int = 0, num_images: int | None = None) -> Path:

@@ -19,10 +19,12 @@ from tl_core import files
 from tl_core.analysis import explore
 from tl_core.backbones import litert
 from tl_core.data.dataset import DatasetIndex
+from tl_core.data.sample.dataset import draw_sample_dataset
 from tl_core.features import engine_files
 from tl_core.workspace import Workspace
 
 MakeDataset = Callable[..., Path]
+SAMPLE_NUM = 12
 
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER")
 if _WORKER is not None:  # one of several processes that share the processors
@@ -173,6 +175,17 @@ def own_backbones(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     if request.node.get_closest_marker("converts") is not None:
         monkeypatch.setattr(litert, "convert_backbone", _convert)
         monkeypatch.setattr(engine_files, "_convert_in_child", _convert_in_child)
+
+
+@pytest.fixture(scope="session")
+def sample_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a sample set of SAMPLE_NUM photos a class to read only, drawn once for all tests."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if _WORKER is None else base.parent) / "sample_set"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            draw_sample_dataset(folder, num_per_class=SAMPLE_NUM)
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from conftest import SAMPLE_NUM
 from PIL import Image
 
 from tl_core.config.training import AugmentConfig, TrainConfig
+from tl_core.data.sample import content
+from tl_core.data.sample.content import CLASS_NAMES
 from tl_core.errors import TLError
 from tl_core.runs import store
 from tl_core.runs.store import archive_run, list_runs, load_run, unarchive_run
@@ -36,11 +39,10 @@ def own_workspace(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, sample_set):
     """Train once, for real; return its folder of data, its workspace and what was printed."""
     root = tmp_path_factory.mktemp("trained")
-    drawn = run_cli("sample", root / "data", "--num-per-class", 12, "--quiet")
-    assert drawn.returncode == 0, drawn.stderr
+    shutil.copytree(sample_set, root / "data")
     words = "--backbone tiny --epochs 3 --fc-layers none --name first --json"
     finished = run_cli("train", root / "data", "--workspace", root / "ws", *words.split())
     assert finished.returncode == 0, finished.stderr
@@ -56,9 +58,9 @@ def test_train_prints_one_json_object_and_nothing_else(trained):
     run = load_run(values["run_dir"])
     assert run.run_dir.parent == workspace / "runs"
     assert (values["state"], values["name"]) == ("finished", "first")
-    assert values["class_names"] == ["Burger", "Pizza", "Taco"]
+    assert values["class_names"] == list(CLASS_NAMES)
     assert values["num_images"] == Counter(row.part for row in run.split())
-    assert sum(values["num_images"].values()) == 35  # of 36, one is truncated
+    assert sum(values["num_images"].values()) == 4 * SAMPLE_NUM - 1  # one is truncated
     assert [row["epoch"] for row in values["history"]] == [0, 1, 2]
     assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(values["history"][0])
     assert set(values["seconds"]) >= {"scan", "features", "head", "total"}
@@ -93,7 +95,7 @@ def test_evaluating_gives_exactly_the_accuracy_that_training_told(trained, cli):
     assert values["accuracy"] == told["test_accuracy"]
     assert values["log_loss"] == told["test_loss"]
     assert sum(map(sum, values["confusion_matrix"])) == told["num_images"]["test"]
-    assert [one["class_name"] for one in values["per_class"]] == ["Burger", "Pizza", "Taco"]
+    assert [one["class_name"] for one in values["per_class"]] == list(CLASS_NAMES)
     _, out, _ = cli(*words)
     assert f"accuracy  {100 * told['test_accuracy']:.1f} %" in out
     assert f"{told['num_images']['test']} images of the run's test part" in out
@@ -267,11 +269,12 @@ def test_a_backbone_is_measured_on_this_machine(cli):
     assert values[0]["images_per_second"] > 0
 
 
-def test_the_sample_set_goes_into_the_workspace_once(cli, tmp_path):
+def test_the_sample_set_goes_into_the_workspace_once(cli, tmp_path, monkeypatch):
+    monkeypatch.setattr(content, "draw_photo", lambda *_, look: Image.new("RGB", (32, 24)))
     place = tmp_path / "workspace" / "datasets" / "sample"
-    assert cli("sample", "--num-per-class", 10, "--quiet") == (0, f"{place}\n", "")
+    assert cli("sample", "--num-per-class", 8, "--quiet") == (0, f"{place}\n", "")
     drawn = sorted(path.stat().st_mtime_ns for path in place.rglob("*.jpg"))
-    assert len(drawn) == 30
+    assert len(drawn) == 4 * 8
     assert cli("sample") == (0, f"{place}\n", "")
     assert sorted(path.stat().st_mtime_ns for path in place.rglob("*.jpg")) == drawn
 

@@ -85,7 +85,9 @@ def test_on_first_start_the_sample_set_is_drawn_with_progress(workspace, make_da
     monkeypatch.setattr(sample, "draw_sample_dataset", draw)
     at = open_page()
     assert_sound(at)
-    assert len(at.progress) == 1
+    (bar,) = at.progress
+    assert bar.text.startswith(f"{sample.DRAWING}: 3 of 12")
+    assert bar.text.endswith("left")
     assert not [button for button in at.button if button.key == "next_step"]
     drawing = sample.ensure_sample(workspace)
     may_end.set()

@@ -19,6 +19,7 @@ from made_project import add_search
 
 from tl_core.projects.archive import export_project, import_project
 from tl_core.projects.registry import (
+    SAMPLE_TITLE,
     load_project,
     open_folder,
     project_at,
@@ -82,7 +83,7 @@ def test_all_projects_are_one_click_away_and_say_whose_a_run_is(workspace, runs)
     everything = [
         "Fruit: 64",
         "Fruit: 256",
-        *(f"Sample set: pizza, burger, taco: {name}" for name in ("64", "256")),
+        *(f"{SAMPLE_TITLE}: {name}" for name in ("64", "256")),
     ]
     assert shown_runs(at) == table(at) == everything
     assert at.selectbox(key="dataset").value == "fruit"

@@ -27,12 +27,12 @@ def sample(
         Path | None,
         typer.Argument(metavar="OUT_DIR", help="New folder to draw into.  [the workspace's]"),
     ] = None,
-    num_per_class: Annotated[int, typer.Option(help="Images in each class.")] = 100,
+    num_per_class: Annotated[int, typer.Option(help="Images in each class.")] = 75,
     seed: Annotated[int, typer.Option(help="Another seed draws other images.")] = 0,
     workspace: WorkspaceDir = None,
     quiet: Quiet = False,
 ) -> None:
-    """Draw the sample set: pizza, burgers and tacos with a few planted faults.
+    """Draw the sample set: burgers, pizza, quesadillas and tacos with a few planted faults.
 
     Without OUT_DIR it goes where the app looks for it, unless it is there already.
     """

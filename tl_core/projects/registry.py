@@ -48,7 +48,7 @@ __all__ = [
     "searches_of",
 ]
 
-SAMPLE_TITLE = "Sample set: pizza, burger, taco"
+SAMPLE_TITLE = "Sample set: drawn food"
 MAX_TITLE = 80
 _SCHEMA = 1
 

@@ -16,9 +16,11 @@ from tl_core.progress import Progress
 from tl_core.workspace import Workspace
 from ui.shared.errors import BUG_MESSAGE, guarded, logger
 from ui.shared.memory import give_back
+from ui.shared.progress import told
 from ui.shared.words import plain
 
 POLL_SECONDS = 0.7
+DRAWING = "Drawing the sample set (only on the first start)"
 
 
 @dataclass
@@ -59,9 +61,8 @@ def draw_progress(workspace: Workspace) -> None:
         if st.button("Draw it again", key="redraw_sample", icon=":material/refresh:"):
             _drawing.clear()
         return
-    progress = drawing.progress
-    share = progress.share if progress else 0.0
-    st.progress(share, text="Drawing the sample set (only on the first start)")
+    progress = drawing.progress or Progress("sample", 0, 0, 0.0)
+    st.progress(progress.share, text=told(progress, DRAWING))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import SAMPLE_NUM
 from made_photos import as_jpeg, crop, draw_scene
 from PIL import Image, ImageFilter
 
@@ -14,7 +15,7 @@ from tl_core.config.audit import AuditConfig
 from tl_core.data.audit.audit import Audit, audit_dataset
 from tl_core.data.audit.findings import Finding
 from tl_core.data.dataset import scan_dataset
-from tl_core.data.sample.dataset import draw_sample_dataset, planted_faults
+from tl_core.data.sample.dataset import planted_faults
 from tl_core.data.split import stratified_split
 from tl_core.errors import ConfigError, DatasetError, Stopped
 
@@ -387,10 +388,9 @@ def test_a_stop_is_obeyed(clean):
         audit(clean, should_stop=lambda: True)
 
 
-def test_the_faults_of_the_sample_set_are_found(tmp_path):
-    data_dir = draw_sample_dataset(tmp_path / "sample", num_per_class=20)
-    planted = {fault.kind: set(fault.paths) for fault in planted_faults(20)}
-    found = audit(data_dir)
+def test_the_faults_of_the_sample_set_are_found(sample_set):
+    planted = {fault.kind: set(fault.paths) for fault in planted_faults(SAMPLE_NUM)}
+    found = audit(sample_set)
 
     named = {finding.kind: set(finding.paths) for finding in found.findings}
     for kind in ("duplicate", "two_classes", "near_duplicate", "dark", "exif_rotated"):

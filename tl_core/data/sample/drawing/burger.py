@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from tl_core.data.sample.drawing.layers import GREENS, LAYERS, Stack
-from tl_core.data.sample.drawing.shapes import Color, blob, mix, moved, vary
+from tl_core.data.sample.drawing.shapes import Color, blob, mix, moved, turned, vary
 from tl_core.data.sample.drawing.sheet import Dome, Sheet, Stops
 
 BUNS: tuple[tuple[Color, Color, Color], ...] = (  # top, side, crumb
@@ -172,3 +172,73 @@ def draw_burger_from_above(
         spot = (center[0] + math.cos(turn) * away, center[1] + math.sin(turn) * away)
         seed = blob(rng, spot, radius * 0.036, radius * 0.022, angle=rng.uniform(0, 3), count=9)
         sheet.paint(seed, (248, 232, 194), 2.4, 90)
+
+
+def draw_open_burger(
+    sheet: Sheet, rng: Random, center: tuple[float, float], radius: float, base: float
+) -> None:
+    """Draw an open burger seen from the top: its lid lies beside the half with the filling."""
+    bun = rng.choices(BUNS, (5, 4, 3, 2, 1))[0]
+    turn, away = rng.uniform(0, 6.3), radius * rng.uniform(0.75, 0.95)
+    half = np.array((math.cos(turn), math.sin(turn))) * away
+    lid = (center[0] + half[0], center[1] + half[1])
+    crumb = ((0.0, mix(bun[1], bun[2], 0.4)), (0.5, mix(bun[1], bun[2], 0.8)), (1.0, bun[2]))
+    rim = ((0, 22), (0.8, 24), (0.93, 26), (1.0, 12), (1.5, 6))
+    sheet.part(
+        rng,
+        blob(rng, lid, radius * 0.85, wobble=0.02, count=60),
+        crumb,
+        kind="grain",
+        base=base,
+        profile=rim,
+        bump=2.5,
+        gloss=20,
+    )
+    middle = (center[0] - half[0], center[1] - half[1])
+    sheet.part(
+        rng,
+        blob(rng, middle, radius * 0.88, wobble=0.02, count=60),
+        ((0.0, bun[0]), (1.0, bun[1])),
+        base=base,
+        profile=rim,
+        gloss=30,
+    )
+    green = rng.choice(GREENS)
+    for _ in range(rng.choice((0, 14, 22))):
+        at = rng.uniform(0, 6.3)
+        spot = (
+            middle[0] + math.cos(at) * radius * 0.78,
+            middle[1] + math.sin(at) * radius * 0.78,
+        )
+        leaf = blob(rng, spot, radius * 0.2, radius * 0.13, angle=at + 1.57, wobble=0.16, count=20)
+        sheet.paint(leaf, vary(rng, green, 24), 26 + rng.uniform(0, 4), 90, base=base)
+    meat = rng.choice(((98, 56, 34), (84, 46, 30), (122, 72, 42)))
+    sheet.part(
+        rng,
+        blob(rng, middle, radius * 0.78, wobble=0.04, count=40),
+        ((0.0, mix(meat, (20, 8, 4), 0.6)), (0.5, meat), (1.0, mix(meat, (206, 140, 84), 0.4))),
+        kind="grain",
+        base=base + 30,
+        rise=14,
+        round_px=14,
+        bump=10,
+        gloss=90,
+    )
+    if rng.random() < 0.7:
+        square = np.array(((-1, -1), (1, -0.97), (0.98, 1), (-1, 0.98))) * radius * 0.56
+        color = vary(rng, (250, 190, 62), 10)
+        sheet.paint(turned(square, rng.uniform(0, 1.6), middle), color, 48, 140, base=base)
+    for _ in range(rng.choice((0, 2, 3))):
+        at, reach = rng.uniform(0, 6.3), radius * rng.uniform(0.1, 0.4)
+        spot = (middle[0] + math.cos(at) * reach, middle[1] + math.sin(at) * reach)
+        tone = vary(rng, (206, 48, 36), 12)
+        slab = blob(rng, spot, radius * 0.36, wobble=0.03)
+        sheet.paint(slab, mix(tone, (110, 10, 10), 0.3), 52, 200, base=base)
+        sheet.paint(
+            (slab - spot) * 0.86 + spot, mix(tone, (255, 150, 120), 0.25), 1, base=base + 52
+        )
+    for _ in range(rng.choice((0, 3, 5))):
+        at, reach = rng.uniform(0, 6.3), radius * rng.uniform(0.1, 0.5)
+        spot = (middle[0] + math.cos(at) * reach, middle[1] + math.sin(at) * reach)
+        disc = blob(rng, spot, radius * 0.15, wobble=0.05, count=20)
+        sheet.paint(disc, vary(rng, (112, 134, 48), 10), 56, 150, base=base)

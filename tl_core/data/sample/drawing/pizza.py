@@ -202,6 +202,19 @@ def herbs(sheet: Sheet, rng: Random, x: float, y: float, r: float) -> None:
 _RED: Color = (176, 46, 24)
 _GOLD: tuple[Color, Color, Color] = ((228, 164, 72), (246, 206, 112), (252, 226, 158))
 _PALE: tuple[Color, Color, Color] = ((218, 164, 92), (240, 208, 140), (248, 230, 182))
+_RUSTIC_SHARE = 0.65
+_SAUCES: tuple[Color, ...] = ((176, 46, 24), (196, 84, 34), (150, 40, 28), (206, 150, 92))
+_MELTS: tuple[Color, ...] = ((240, 206, 132), (246, 226, 176), (236, 190, 100), (240, 214, 190))
+_PIECES: tuple[tuple[Color, float], ...] = (  # colour, and how narrow: sausage, olive, pepper, ...
+    ((118, 74, 48), 0.6),
+    ((48, 42, 46), 0.7),
+    ((76, 118, 50), 0.3),
+    ((200, 48, 34), 0.5),
+    ((222, 204, 170), 0.4),
+    ((206, 128, 110), 0.5),
+    ((150, 78, 124), 0.2),
+    ((40, 72, 36), 0.5),
+)
 _GREEN, _YELLOW, _SCARLET = _pepper((70, 132, 52)), _pepper((236, 182, 44)), _pepper((206, 50, 34))
 _STYLES: tuple[tuple[tuple[Color, Color, Color], tuple[tuple[Topping, int, float], ...]], ...] = (
     (_GOLD, ((pepperoni, 15, 0.125), (herbs, 6, 0.1))),
@@ -220,9 +233,11 @@ _STYLES: tuple[tuple[tuple[Color, Color, Color], tuple[tuple[Topping, int, float
 
 
 def make_pizza(
-    rng: Random, radius: float, window: tuple[int, int, int, int]
+    rng: Random, radius: float, window: tuple[int, int, int, int], *, clean: bool = False
 ) -> tuple[Sheet, Image.Image, tuple[float, float]]:
     """Draw a pizza, or the part of it in ``window`` (left, top, right, bottom about its middle).
+
+    A ``clean`` one has its toppings on smooth cheese; others are mostly molten together.
 
     Returns:
         Its own sheet, the mask of the pizza on it, and where on it the pizza's middle is.
@@ -230,9 +245,22 @@ def make_pizza(
     left, top, right, bottom = window
     middle = (float(-left), float(-top))
     sheet = Sheet(right - left, bottom - top)
-    cheese, toppings = rng.choice(_STYLES)
-    outline = blob(rng, middle, radius, wobble=0.022, count=72, waves=(2, 3, 5, 8))
+    rustic = not clean and rng.random() < _RUSTIC_SHARE
+    wobble = 0.04 if rustic else 0.022
+    outline = blob(rng, middle, radius, wobble=wobble, count=72, waves=(2, 3, 5, 8))
     _crust(sheet, rng, outline, middle, radius)
+    if rustic:
+        _bake(sheet, rng, middle, radius)
+    else:
+        _lay(sheet, rng, middle, radius)
+    mask = Image.new("L", sheet.size)
+    ImageDraw.Draw(mask).polygon(outline.ravel().tolist(), fill=255)
+    return sheet, mask, middle
+
+
+def _lay(sheet: Sheet, rng: Random, middle: tuple[float, float], radius: float) -> None:
+    """Spread sauce and cheese smoothly and lay the toppings on it."""
+    cheese, toppings = rng.choice(_STYLES)
     sauce = vary(rng, _RED, 14)
     inside = blob(rng, middle, radius * 0.87, wobble=0.02, count=60, waves=(3, 5, 9))
     sheet.part(
@@ -262,9 +290,62 @@ def make_pizza(
         melt = blob(rng, middle, radius * 0.83, wobble=0.035, count=60, waves=(5, 8, 13))
     sheet.part(rng, melt, stops, base=10, rise=3, round_px=10, bump=4, gloss=120, more=patches)
     _scatter(sheet, rng, toppings, middle, radius)
-    mask = Image.new("L", sheet.size)
-    ImageDraw.Draw(mask).polygon(outline.ravel().tolist(), fill=255)
-    return sheet, mask, middle
+
+
+def _bake(sheet: Sheet, rng: Random, middle: tuple[float, float], radius: float) -> None:
+    """Melt sauce, cheese and small toppings together and brown them, as an oven does."""
+    inside = blob(
+        rng, middle, radius * rng.uniform(0.84, 0.92), wobble=0.03, count=60, waves=(3, 5, 9)
+    )
+    sauce = vary(rng, rng.choice(_SAUCES), 12)
+    stops = (
+        (0.0, mix(sauce, (60, 16, 8), 0.5)),
+        (0.45, sauce),
+        (1.0, mix(sauce, (246, 170, 84), 0.5)),
+    )
+    sheet.part(rng, inside, stops, kind="close", base=9, bump=5, gloss=90)
+    pale = vary(rng, rng.choice(_MELTS), 8)
+    melt = (
+        (0.0, mix(pale, (132, 66, 24), 0.75)),
+        (0.16, mix(pale, (204, 126, 52), 0.6)),
+        (0.42, mix(pale, (232, 176, 90), 0.35)),
+        (0.75, pale),
+        (1.0, mix(pale, (255, 250, 232), 0.6)),
+    )
+    cover = rng.uniform(0.45, 0.95)
+    sheet.part(rng, inside, melt, kind="close", base=10, bump=9, gloss=90, patchy=("close", cover))
+    kinds = rng.sample(_PIECES, rng.choice((0, 1, 2, 3, 3, 4)))
+    for color, flat in kinds:
+        for _ in range(rng.randint(12, 46)):
+            turn, away = rng.uniform(0, 6.3), radius * 0.84 * math.sqrt(rng.random())
+            spot = (middle[0] + math.cos(turn) * away, middle[1] + math.sin(turn) * away)
+            if not (0 <= spot[0] < sheet.size[0] and 0 <= spot[1] < sheet.size[1]):
+                continue
+            size = radius * rng.uniform(0.025, 0.075)
+            tone = vary(rng, color, 18)
+            piece = blob(
+                rng,
+                spot,
+                size,
+                size * rng.uniform(flat, 1),
+                angle=rng.uniform(0, 3),
+                wobble=0.22,
+                count=14,
+            )
+            sheet.paint(piece, mix(tone, (30, 14, 8), 0.45), 3, 70)
+            sheet.paint((piece - spot) * 0.74 + spot, tone, 1.6, 90)
+    if kinds:  # some of the cheese is on top of them
+        over = rng.uniform(0.1, 0.35)
+        sheet.part(
+            rng, inside, melt, kind="close", base=15, bump=7, gloss=100, patchy=("close", over)
+        )
+    brown = ((0.0, (96, 44, 20)), (1.0, (168, 92, 40)))
+    share = rng.uniform(0.02, 0.09)
+    sheet.part(rng, inside, brown, base=15, bump=4, gloss=40, patchy=("grain", share))
+    for _ in range(rng.choice((0, 0, 1))):
+        _scatter(sheet, rng, ((pepperoni, rng.randint(7, 20), 0.11),), middle, radius)
+    for _ in range(rng.choice((0, 0, 1))):
+        _scatter(sheet, rng, ((basil, rng.randint(3, 8), 0.1),), middle, radius)
 
 
 def _crust(

@@ -12,7 +12,7 @@ from functools import lru_cache
 from random import Random
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from tl_core.data.sample.drawing.shapes import Color, Points
 
@@ -165,13 +165,15 @@ class Sheet:
         bump: float = 0.0,
         gloss: int | None = None,
         more: Sequence[Points] = (),
+        patchy: tuple[str, float] | None = None,
     ) -> None:
         """Fill a polygon, and ``more`` that melt into it, with a textured, rounded material.
 
         The colour runs along ``stops`` by noise of ``kind``, blended with ``gradient`` by
         ``weight``. The relief is ``base``, plus ``rise`` rounded off over ``round_px`` from the
         outline (or shaped like ``dome``, or ``profile`` from the centre outwards), plus ``barrel``
-        bulging in the middle of its width, plus ``bump`` times the noise.
+        bulging in the middle of its width, plus ``bump`` times the noise. With ``patchy``, a kind
+        of noise and a share, only about that share is filled: where that noise is high.
         """
         whole = _box(np.concatenate((points, *more)))
         seen = self._clip(whole)
@@ -185,6 +187,10 @@ class Sheet:
             pen.polygon((outline - corner).ravel().tolist(), fill=255)
         # Only outlines need the double size; what fills them is made in final pixels.
         half = (size[0] // 2, size[1] // 2)
+        if patchy is not None:
+            least = 255 * (1 - patchy[1])
+            soft = noise_patch(rng, half, patchy[0]).resize(size, Image.Resampling.BILINEAR)
+            mask = ImageChops.darker(mask, soft.point([255 * (at >= least) for at in range(256)]))
         grey = noise_patch(rng, half, kind)
         texture = grey
         if gradient is not None:

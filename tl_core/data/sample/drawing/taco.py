@@ -97,10 +97,18 @@ def draw_taco(
     angle: float,
     base: float,
     shell: int | None = None,
+    *,
+    flat: bool = False,
 ) -> None:
-    """Draw a folded taco whose fold lies at ``center``, turned by ``angle``."""
+    """Draw a folded taco whose fold lies at ``center``, turned by ``angle``.
+
+    A ``flat`` one is soft and pressed: little of its filling shows.
+    """
+    if flat:
+        shell = rng.choice((2, 3))
     stops, soft = SHELLS[rng.choices(range(5), (5, 5, 4, 4, 1))[0] if shell is None else shell]
-    fold = _Fold(center, radius, rng.uniform(0.78, 0.95), angle, rng.uniform(0.16, 0.3), base)
+    heap = rng.uniform(0.05, 0.12) if flat else rng.uniform(0.16, 0.3)
+    fold = _Fold(center, radius, rng.uniform(0.78, 0.95), angle, heap, base)
     lean = rng.uniform(-0.06, 0.06) * radius
     back = fold.shell(rng, 1.0, lean, radius * fold.heap * rng.uniform(0.5, 0.9))
     dark = tuple((at, mix(color, (70, 34, 10), 0.3)) for at, color in stops)
@@ -120,13 +128,13 @@ def draw_taco(
         bump=4 if soft else 6,
         gloss=25 if soft else 70,
     )
-    for _ in range(rng.randint(6, 18)):  # toasted spots and blisters
+    for _ in range(rng.randint(6, 40 if flat else 18)):  # toasted spots and blisters
         turn, away = rng.uniform(-3.0, -0.14), radius * fold.squash * rng.uniform(0.1, 0.9)
         spot = fold.spot(math.cos(turn) * away, math.sin(turn) * away)
         size = radius * rng.uniform(0.012, 0.05 if soft else 0.03)
         toast = blob(rng, spot, size * 1.3, size, angle=angle, wobble=0.25, count=13)
         sheet.paint(toast, mix(stops[1][1], stops[0][1], rng.uniform(0.15, 0.75)), 0.8)
-    for _ in range(rng.randint(5, 14)):  # what hangs over the edge
+    for _ in range(rng.randint(0, 4) if flat else rng.randint(5, 14)):  # what hangs over the edge
         spot = fold.rim(rng, -0.35, 0.1)
         rng.choice((shred, shred, leaf))(sheet, rng, spot, radius * 0.09, base + 66)
 
