@@ -6,6 +6,7 @@ from tl_core.projects.registry import runs_of
 from ui.data.intake.panel import draw_own_photos
 from ui.datasets.sample import draw_progress, ensure_sample
 from ui.home.cards import draw_pictures, draw_steps
+from ui.hosted.gallery import draw_gallery
 from ui.shared import session_keys
 from ui.shared.address import go_to
 from ui.shared.brand import TITLE
@@ -13,12 +14,15 @@ from ui.shared.navigation import next_step
 from ui.shared.page_layout import page_header, section
 from ui.shell.page import bootstrap
 
+ON_THIS_MACHINE = "Everything stays on this machine."
+ON_THE_SERVER = "No other visitor sees what you add, and it is deleted after you leave."
+
 with bootstrap(TITLE) as studio:
     action = page_header(
         "Teach a model your own pictures",
         "Put photos into one folder per class. See what is in them, train a classifier on them in "
-        "under a minute, find out how far it can be trusted, and use it. Everything stays on this "
-        "machine.",
+        "under a minute, find out how far it can be trusted, and use it. "
+        + (ON_THIS_MACHINE if studio.workspace.host is None else ON_THE_SERVER),
     )
     index = None
     if studio.dataset is None or studio.dataset.is_sample:
@@ -46,3 +50,4 @@ with bootstrap(TITLE) as studio:
             ):
                 go_to(step.page)
     draw_steps(studio, index, runs)
+    draw_gallery(studio.workspace)

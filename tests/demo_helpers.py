@@ -28,3 +28,14 @@ def new_visitor(host: Workspace) -> Workspace:
 
 def _no_worker(*_: object) -> None:
     raise OSError("no worker in tests")
+
+
+def let_in(monkeypatch: pytest.MonkeyPatch, token: str | None = None) -> None:
+    """Serve pages as if behind the guard, to a browser with this cookie."""
+    from streamlit.runtime.context import ContextProxy
+
+    from ui.hosted import guard
+
+    cookies = {} if token is None else {guard.COOKIE: token}
+    monkeypatch.setattr(guard._Installed, "guard", object())
+    monkeypatch.setattr(ContextProxy, "cookies", property(lambda self: cookies))

@@ -12,6 +12,7 @@ from app_helpers import (
     tiles,
 )
 from conftest import draw_image, png
+from demo_helpers import let_in
 from PIL import Image
 
 from tl_core.analysis.overview import look
@@ -213,6 +214,7 @@ def test_a_wrong_path_is_answered_with_what_to_do(workspace, dataset):
 
 def test_strangers_may_not_open_folders_of_the_machine(workspace, dataset, monkeypatch):
     monkeypatch.setenv("TL_MODE", "demo")
+    let_in(monkeypatch)
     at = open_page(DATA, **ADD)
     assert_sound(at)
     options = at.get_by_key("intake_way").options

@@ -15,6 +15,7 @@ from app_helpers import (
     open_page,
     texts,
 )
+from demo_helpers import let_in
 from made_project import add_search
 
 from tl_core.projects.archive import export_project, import_project
@@ -275,6 +276,7 @@ def test_folders_of_the_machine_are_named_in_studio_mode_only(
     workspace, dataset, make_dataset, tmp_path, monkeypatch, mode
 ):
     monkeypatch.setenv("TL_MODE", mode)
+    let_in(monkeypatch)
     project = open_folder(workspace, make_dataset({"cup": 6, "jar": 5}, tmp_path / "photos"))
     at = open_page(DATA, dataset=project.id)
     keys = {button.key for button in at.button}

@@ -1,10 +1,14 @@
 import os
 import time
+from pathlib import Path
 
 import pytest
 from demo_helpers import new_visitor, start_demo
 
 from tl_core.errors import LimitError
+from tl_core.projects.archive import import_project
+from tl_core.projects.registry import list_projects, open_folder, project_at
+from tl_core.projects.relink import relink_project
 from tl_core.visitors import store
 from tl_core.visitors.counters import read_counters
 from tl_core.visitors.store import (
@@ -158,9 +162,22 @@ def test_data_expire_and_empty_workspaces_sooner(monkeypatch, tmp_path):
 def test_what_an_interrupted_deletion_left_is_removed(host):
     left = put(host, "visitors/.gone-abc-1/datasets/x.jpg", 5).parents[1]
     late = put(host, f"visitors/{'a' * 32}/queue/1.progress.json", 5).parents[1]
-    before = time.time() - store.ACTIVE_SECONDS - 10
+    before = time.time() - store._REMAINS_SECONDS - 10
     for folder in (left, late):
         os.utime(folder, (before, before))
     end_expired(host)
     assert not left.exists()
     assert not late.exists()
+
+
+def test_folders_of_the_server_are_not_opened_whatever_is_sent(host, tmp_path):
+    mine, other = new_visitor(host), new_visitor(host)
+    theirs = put(other, "datasets/pets/cat/1.jpg", 10).parents[1]
+    for folder in (theirs, Path("/etc"), host.root):
+        with pytest.raises(LimitError, match="opens no folders"):
+            open_folder(mine, folder)
+        with pytest.raises(LimitError, match="opens no folders"):
+            relink_project(mine, project_at(mine, folder), folder)
+    with pytest.raises(LimitError, match="imports no projects"):
+        import_project(mine, tmp_path / "bundle.zip")
+    assert list_projects(mine) == []

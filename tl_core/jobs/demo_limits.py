@@ -90,6 +90,10 @@ class JobClock:
         """Forget a job."""
         self._started.pop(job.id, None)
 
+    def seconds(self, job_id: str) -> float:
+        """Return how long a job has been running."""
+        return time.monotonic() - self._started.get(job_id, time.monotonic())
+
     def is_over(self, job_id: str, grace_seconds: float = 0.0) -> bool:
         """Whether a job has run longer than allowed, by more than ``grace_seconds``."""
         limits, started = current_limits(), self._started.get(job_id)

@@ -18,6 +18,9 @@ from tl_core.visitors.store import list_visitors
 from tl_core.workspace import Workspace
 
 TURNS_FILE = "turns.json"
+PACE_FILE = "pace.json"
+_FIRST_PACE = 20.0  # seconds of a job, before any was measured
+_NEWEST = 0.3  # weight of the last job in the mean
 IN_ADVANCE = -10
 """Jobs of this priority and below are computed before anybody asks."""
 
@@ -83,6 +86,22 @@ class FairQueue:
             return 0
         before = jobs[: jobs.index(this)]
         return sum(not (job.active and is_in_advance(job)) for job in before)
+
+    def wait_seconds(self, num_before: int) -> float:
+        """Return about how long so many jobs take, from how long the last ones took."""
+        return num_before * self._pace()
+
+    def note_duration(self, seconds: float) -> None:
+        """Take into account how long a job took that somebody waited for."""
+        pace = (1 - _NEWEST) * self._pace() + _NEWEST * seconds
+        with suppress(OSError):
+            write_json(self._host.queue_dir / PACE_FILE, {"seconds": pace})
+
+    def _pace(self) -> float:
+        try:
+            return float(read_json(self._host.queue_dir / PACE_FILE)["seconds"])
+        except (OSError, ValueError, TypeError, KeyError):
+            return _FIRST_PACE
 
     def _turns(self) -> dict[str, float]:
         try:

@@ -30,7 +30,7 @@ from tl_core.config.training import TrainConfig
 from tl_core.errors import LimitError, RunError, Stopped, TLError
 from tl_core.files import storage_error, write_json
 from tl_core.jobs.demo_limits import JobClock, memory_message, time_message
-from tl_core.jobs.fair_queue import FairQueue
+from tl_core.jobs.fair_queue import FairQueue, is_in_advance
 from tl_core.jobs.handlers import KINDS, JobContext, JobKind, work_folder
 from tl_core.jobs.queue import Job, JobQueue
 from tl_core.jobs.worker_client import (
@@ -43,6 +43,7 @@ from tl_core.jobs.worker_client import (
 from tl_core.processes import end_children, family_memory, own_identity
 from tl_core.progress import Monitor
 from tl_core.runs.files import RunState, end_run, update_status
+from tl_core.visitors.store import remove_remains
 from tl_core.workspace import Workspace
 
 _NICENESS = 10  # pages then respond about as fast as on an idle machine
@@ -243,12 +244,15 @@ class _Worker:
             _log.exception("job %s failed", job.id)
         finally:
             is_over = self._clock.is_over(job.id)
+            if isinstance(self._queue, FairQueue) and not is_in_advance(job):
+                self._queue.note_duration(self._clock.seconds(job.id))
             self._clock.end(job)
         self._close_work(job, message)
         if is_over:
             self._tell_time(job)
         with suppress(OSError):  # on a read-only disk its files stay, as an active job
             queue.finish(job.id)
+        remove_remains(self._workspace_of(job))
         return message
 
     def _tell_time(self, job: Job) -> None:

@@ -25,7 +25,7 @@ from tl_core.data.images.images import SUFFIXES
 from tl_core.data.images.signatures import holds_image
 from tl_core.data.ingest.archive import check_room
 from tl_core.data.ingest.zip_reader import ZipEntry, read_entries, refusal, stream_entry
-from tl_core.errors import ArchiveError, DatasetError, TakenError
+from tl_core.errors import ArchiveError, DatasetError, LimitError, TakenError
 from tl_core.files import expand, new_folder, read_json, replacing, size_text, write_json
 from tl_core.progress import SILENT, Monitor
 from tl_core.projects.bundle import (
@@ -143,8 +143,11 @@ def import_project(
 
     Raises:
         ArchiveError: the zip is refused; the message names the entry and the reason.
+        LimitError: the workspace is that of a demo's visitor.
         Stopped: ``monitor`` was asked to stop; nothing is left behind.
     """
+    if workspace.host is not None:
+        raise LimitError("This demo imports no projects. Add the photos as a zip.")
     with ExitStack() as stack:
         if isinstance(source, Path):
             try:

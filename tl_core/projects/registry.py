@@ -23,7 +23,7 @@ from filelock import FileLock
 
 from tl_core.data.curation.store import decisions_path
 from tl_core.data.sample.dataset import SAMPLE_NAME
-from tl_core.errors import DatasetError, RunError, did_you_mean
+from tl_core.errors import DatasetError, LimitError, RunError, did_you_mean
 from tl_core.files import is_folder, plain_storage_errors, read_json, shown_name, write_json
 from tl_core.runs.files import ORIGIN_FILE, read_file
 from tl_core.runs.run import Run
@@ -37,6 +37,7 @@ __all__ = [
     "Project",
     "by_project",
     "check_idle",
+    "check_owns_machine",
     "forget_folder",
     "list_projects",
     "load_project",
@@ -201,7 +202,9 @@ def open_folder(workspace: Workspace, folder: Path) -> Project:
 
     Raises:
         DatasetError: there is no such folder.
+        LimitError: the workspace is that of a demo's visitor.
     """
+    check_owns_machine(workspace)
     if not is_folder(folder):
         raise DatasetError(f"There is no folder '{folder}' on this machine.{_similar(folder)}")
     project = project_at(workspace, folder)
@@ -209,6 +212,16 @@ def open_folder(workspace: Workspace, folder: Path) -> Project:
         change_opened(workspace, lambda paths: [*paths, str(folder)])
         change_record(workspace, project.id, hidden=None)
     return project
+
+
+def check_owns_machine(workspace: Workspace) -> None:
+    """Check that the user of a workspace may open folders of this machine.
+
+    Raises:
+        LimitError: the user is a visitor of a demo.
+    """
+    if workspace.host is not None:
+        raise LimitError("This demo opens no folders of the server. Add the photos as a zip.")
 
 
 def forget_folder(workspace: Workspace, project: Project) -> None:

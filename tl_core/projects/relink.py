@@ -19,6 +19,7 @@ from tl_core.projects.registry import (
     change_opened,
     change_record,
     check_idle,
+    check_owns_machine,
     list_projects,
     project_at,
     runs_of,
@@ -48,7 +49,9 @@ def relink_project(
         DatasetError: there is no such folder, it is another project's, or it holds none of the
             photos that the project knows.
         RunError: a run or a search of the project waits or goes on.
+        LimitError: the workspace is that of a demo's visitor.
     """
+    check_owns_machine(workspace)
     new = Path(os.path.realpath(expand(folder).absolute()))
     if project.is_ours and not project.is_missing:
         raise DatasetError(

@@ -120,15 +120,15 @@ def restore_project(workspace: Workspace, token: str) -> Project:
     return move_in(workspace, workspace.trash_dir / token)
 
 
-def sweep_trash(workspace: Workspace) -> None:
-    """Remove what was deleted more than a day ago, for good."""
+def sweep_trash(workspace: Workspace, kept: timedelta = KEPT) -> None:
+    """Remove for good what was deleted longer ago than ``kept``, by default a day."""
     for bundle in _bundles(workspace):
         try:
             deleted = _deleted(bundle).deleted
         except DatasetError:
             with suppress(OSError):
                 deleted = datetime.fromtimestamp(bundle.stat().st_mtime, UTC)
-        if datetime.now(UTC) - deleted >= KEPT:
+        if datetime.now(UTC) - deleted >= kept:
             shutil.rmtree(bundle, ignore_errors=True)
 
 

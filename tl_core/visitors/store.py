@@ -30,6 +30,7 @@ ACTIVE_SECONDS = 10 * 60.0  # who was seen in it takes one of the places
 EMPTY_SECONDS = 30 * 60.0  # after which a workspace without own data is deleted
 _ENDED_SECONDS = 14 * 24 * 3600.0  # how long it is known that a workspace has ended
 _TOUCH_SECONDS = 20.0
+_REMAINS_SECONDS = 120.0  # after which what is no workspace is removed
 _TOTAL_SECONDS = 30.0  # how long the sum over all visitors is used
 _OWN_DIRS = ("runs", "sweeps", "decisions", "presets", "trash")
 
@@ -55,6 +56,11 @@ def exists(workspace: Workspace) -> bool:
 def has_ended(host: Workspace, token: str) -> bool:
     """Whether the workspace of a token was deleted."""
     return (host.visitors_dir / ENDED_DIR / visitor_id(token)).exists()
+
+
+def reopen(host: Workspace, token: str) -> None:
+    """Let a token be used again after its data were deleted; for users who log in."""
+    (host.visitors_dir / ENDED_DIR / visitor_id(token)).unlink(missing_ok=True)
 
 
 def open_visitor(host: Workspace, token: str) -> Workspace:
@@ -215,6 +221,12 @@ def end_visitor(workspace: Workspace) -> None:
     count(host, "workspaces_ended")
 
 
+def remove_remains(workspace: Workspace) -> None:
+    """Remove what work wrote into a visitor's workspace after that was deleted."""
+    if workspace.host is not None and not exists(workspace):
+        shutil.rmtree(workspace.root, ignore_errors=True)
+
+
 def end_expired(host: Workspace) -> list[Workspace]:
     """Delete the workspaces of visitors who left, and return them.
 
@@ -233,7 +245,7 @@ def end_expired(host: Workspace) -> list[Workspace]:
             ended.append(workspace)
     for name in _names(host.visitors_dir, hidden=True):
         folder = host.visitors_dir / name
-        if name != ENDED_DIR and not exists(Workspace(folder)) and _age(folder) > ACTIVE_SECONDS:
+        if name != ENDED_DIR and not exists(Workspace(folder)) and _age(folder) > _REMAINS_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)  # also what a job wrote after the deletion
     for name in _names(host.visitors_dir / ENDED_DIR):
         path = host.visitors_dir / ENDED_DIR / name

@@ -13,6 +13,7 @@ from tl_core.data.dataset import DatasetIndex, ImageRecord
 from tl_core.data.images.decode import PixelScale
 from tl_core.data.images.images import crop_box, encode_jpeg, open_image
 from ui.augment.contact_sheet import Palette, current_palette, rounded_mask
+from ui.shared.caches import cache_data
 
 HEIGHT = 120  # pixels of both pictures
 MAX_WIDTH = 160
@@ -109,7 +110,7 @@ def _draw_arrow(draw: ImageDraw.ImageDraw, left: int, color: str) -> None:
     draw.line((end - 7, middle - 6, end, middle, end - 7, middle + 6), color, 2, joint="curve")
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@cache_data(max_entries=64)
 def _open(path: str, sha256: str, scale: PixelScale | None) -> Image.Image:
     """Open a photo upright; ``sha256`` keys the cache on content, not on the path."""
     return open_image(path, max_side=2 * MAX_WIDTH, scale=scale)

@@ -41,6 +41,7 @@ from ui.augment.state import (
 from ui.datasets.dataset_view import DatasetView
 from ui.shared import session_keys
 from ui.shared.address import go_to
+from ui.shared.caches import cache_data
 from ui.shared.errors import guarded
 from ui.shared.forms import draw_field
 from ui.shared.navigation import TRAIN_PAGE
@@ -229,7 +230,7 @@ def _decoded(index: DatasetIndex, record: ImageRecord, train_config: TrainConfig
     return _decode(path, record.sha256, image_size, train_config.resize, scale)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@cache_data(max_entries=64)
 def _decode(
     path: str, sha256: str, image_size: tuple[int, int], resize: str, scale: PixelScale | None
 ) -> np.ndarray:

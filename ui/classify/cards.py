@@ -14,6 +14,7 @@ from tl_core.data.images.images import make_thumbnail
 from tl_core.errors import ImageError
 from tl_core.inference.predict import Prediction
 from ui.classify.photo import Photo
+from ui.shared.caches import cache_data
 from ui.shared.words import plain
 
 PAGE_SIZE = 12
@@ -55,7 +56,7 @@ def answer_words(prediction: Prediction) -> str:
     return f"**{plain(best)}**, {percent(probability)}"
 
 
-@st.cache_data(max_entries=200, show_spinner=False)
+@cache_data(max_entries=200)
 def _preview(digest: str, _data: bytes) -> bytes | None:
     """Return a photo made small for its card; keyed by content, None when it cannot be read."""
     try:

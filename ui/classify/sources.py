@@ -9,6 +9,7 @@ from tl_core.data.sample import dataset
 from tl_core.errors import RunError
 from tl_core.runs.store import Run
 from ui.classify.photo import Photo
+from ui.hosted.panel import upload_caption
 
 EXAMPLES, UPLOAD, CAMERA, LIVE = "Examples", "Upload", "Camera", "Live"
 NUM_EXAMPLES = 3
@@ -34,6 +35,8 @@ def gather_photos(run: Run) -> list[Photo] | None:
         )
         if not files:
             st.caption("As many as you like. Only those you add to the project are stored.")
+            if told := upload_caption():
+                st.caption(told)
         return [Photo(file.name, file.getvalue()) for file in files or []]
     if source == LIVE:
         return None

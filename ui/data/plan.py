@@ -19,6 +19,7 @@ from tl_core.tables import safe_table
 from tl_core.workspace import Workspace
 from ui.datasets.picker import DatasetRef
 from ui.datasets.scans import folder_stamp
+from ui.shared.caches import cache_resource
 from ui.shared.words import number_of, plain
 
 MAX_CLASSES_NAMED = 6
@@ -63,7 +64,7 @@ def draw_plan(workspace: Workspace, dataset: DatasetRef, *, failed: bool = False
             _draw(workspace, dataset, plan, chosen)
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@cache_resource(max_entries=8)
 def _plan(data_dir: str, stamp: tuple[int, int], layout: str | None) -> LayoutPlan:
     return plan_layout(Path(data_dir), layout)
 

@@ -23,10 +23,12 @@ from tl_core.errors import TLError
 from tl_core.features.spec import FeatureSpec
 from tl_core.jobs import client as jobs
 from tl_core.progress import Monitor, Progress
+from tl_core.visitors.store import remove_remains
 from tl_core.workspace import Workspace
 from ui.datasets.picker import DatasetRef
 from ui.datasets.scans import CuratedDataset, load_curated
-from ui.shared.errors import BUG_MESSAGE, logger
+from ui.shared.caches import cache_resource
+from ui.shared.errors import logger, own_bug_message
 from ui.shared.memory import give_back
 
 MAX_LOOKED_AT_HERE = 600  # images; more take a process of their own, so that pages stay quick
@@ -147,6 +149,14 @@ def ensure_audit(workspace: Workspace, raw: DatasetIndex) -> AuditTask | None:
         return looking
 
 
+def forget_audits(root: Path) -> None:
+    """Forget the looks at datasets of a workspace that has ended."""
+    looks = _looks()
+    with looks.lock:
+        for key in [key for key in looks.by_key if key.is_relative_to(root)]:
+            del looks.by_key[key]
+
+
 def forget_failed_audit(workspace: Workspace, raw: DatasetIndex) -> None:
     """Forget a look that failed, so that the next one who asks has it tried again."""
     looks, key = _looks(), ExploreFiles(workspace.cache_dir, raw).dir
@@ -184,12 +194,12 @@ def read_map(files: ExploreFiles, kind: str) -> Map | None:
     return _read_map(files, str(files.dir), kind, changed)
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@cache_resource(max_entries=8)
 def _read_measured(_files: ExploreFiles, folder: str, changed: int) -> Measured | None:
     return _files.read_audit()
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
+@cache_resource(max_entries=4)
 def _read_map(_files: ExploreFiles, folder: str, kind: str, changed: int) -> Map | None:
     return _files.read_map(kind)
 
@@ -211,5 +221,6 @@ def _look(workspace: Workspace, raw: DatasetIndex, looks: _AuditTasks, key: Path
         looks.by_key[key].error = str(error)
     except Exception:
         logger.exception("A dataset could not be looked at")
-        looks.by_key[key].error = BUG_MESSAGE
+        looks.by_key[key].error = own_bug_message()
+    remove_remains(workspace)
     give_back()

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from tl_core.errors import DatasetError, StorageError
+from tl_core.config.mode import current_mode
+from tl_core.errors import DatasetError, LimitError, StorageError
 from tl_core.files import expand, read_json, write_json
 from tl_core.projects import registry
 from tl_core.projects.registry import Project, list_projects, project_at
@@ -26,6 +27,8 @@ from ui.shared.words import plain
 
 FOLDERS_ENVIRONMENT_NAME = "TL_FOLDERS"
 
+NO_FOLDERS = "Folders of the server cannot be opened. Add your photos as a zip or a folder."
+
 DatasetRef = Project
 
 
@@ -34,7 +37,8 @@ def list_datasets(workspace: Workspace) -> list[Project]:
     return [
         project
         for project in list_projects(workspace)
-        if project.is_ours or project.path.is_relative_to(allowed_folder())
+        if project.is_ours
+        or (workspace.host is None and project.path.is_relative_to(allowed_folder()))
     ]
 
 
@@ -68,7 +72,10 @@ def allowed_path(text: str) -> Path:
 
     Raises:
         DatasetError: it is no full path, or it lies outside of the allowed folder.
+        LimitError: this is not a studio.
     """
+    if current_mode() != "studio":  # whatever a page offers, a raw client may send any text
+        raise LimitError(NO_FOLDERS)
     path = expand(text.strip())
     if not path.is_absolute():
         raise DatasetError(f"Expected a full path such as '/home/me/photos', received '{text}'.")

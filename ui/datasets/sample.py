@@ -13,8 +13,9 @@ from streamlit.runtime import RuntimeState
 from tl_core.data.sample.dataset import SAMPLE_NAME, draw_sample_dataset
 from tl_core.errors import Stopped
 from tl_core.progress import Progress
+from tl_core.projects.shared_sample import share_sample
 from tl_core.workspace import Workspace
-from ui.shared.errors import BUG_MESSAGE, guarded, logger
+from ui.shared.errors import guarded, logger, own_bug_message
 from ui.shared.memory import give_back
 from ui.shared.progress import told
 from ui.shared.words import plain
@@ -39,10 +40,17 @@ def sample_dir(workspace: Workspace) -> Path:
 
 
 def ensure_sample(workspace: Workspace) -> Drawing | None:
-    """Start drawing the sample set unless it is there; return the drawing while it is not."""
+    """Start drawing the sample set unless it is there; return the drawing while it is not.
+
+    That of a hosted demo is drawn once and shared by its visitors.
+    """
     if sample_dir(workspace).is_dir():
         return None
-    drawing = _drawing(str(sample_dir(workspace)))
+    owner = workspace.host or workspace
+    if owner != workspace and sample_dir(owner).is_dir():
+        share_sample(owner, workspace)
+        return None
+    drawing = _drawing(str(sample_dir(owner)))
     if drawing.thread is None:
         drawing.thread = threading.Thread(target=_draw, args=(drawing,))
         drawing.thread.start()
@@ -89,7 +97,7 @@ def _draw(drawing: Drawing) -> None:
         return
     except Exception:
         logger.exception("The sample set could not be drawn")
-        drawing.error = BUG_MESSAGE
+        drawing.error = own_bug_message()
     give_back()
 
 

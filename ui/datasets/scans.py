@@ -208,6 +208,16 @@ def rescan(dataset: DatasetRef) -> None:
     _rescans()[dataset.path] += 1
 
 
+def forget_scans(root: Path) -> None:
+    """Forget the scans of a workspace that has ended."""
+    _kept_scans().forget(root)
+    _curated_cache().forget(root)
+    _kept_decisions().forget(root)
+    rescans = _rescans()
+    for path in [path for path in rescans if path.is_relative_to(root)]:
+        del rescans[path]
+
+
 T = TypeVar("T")
 
 
@@ -230,6 +240,12 @@ class _Kept(Generic[T]):
             self._entries.move_to_end(path)
             while len(self._entries) > self._max_entries:
                 self._entries.popitem(last=False)
+
+    def forget(self, root: Path) -> None:
+        """Remove the entries of all paths below ``root``."""
+        with self._lock:
+            for path in [path for path in self._entries if path.is_relative_to(root)]:
+                del self._entries[path]
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import streamlit as st
-
 from tl_core.runs.files import HISTORY_COLUMNS
 from tl_core.runs.store import Run
 from tl_core.training.checkpoints import EpochResult
+from ui.shared.caches import cache_resource
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,7 +163,7 @@ class Feed:
         self._sizes[self.phase] = event["num_epochs"], event["num_steps"]
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@cache_resource(max_entries=16)
 def _open_feed(run_dir: str) -> Feed:
     return Feed(Path(run_dir))
 

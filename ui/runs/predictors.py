@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import streamlit as st
-
 from tl_core.data.images.images import ImageSource
 from tl_core.head.out_of_distribution import KNOWN_FILE
 from tl_core.head.temperature import CALIBRATION_FILE
@@ -19,6 +17,7 @@ from tl_core.runs.files import WEIGHTS_FILE
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
 from ui.datasets.scans import file_stamp
+from ui.shared.caches import cache_data, cache_resource
 
 NUM_KEPT = 3
 NUM_NEIGHBOURS = 6
@@ -58,18 +57,18 @@ def nearest(workspace: Workspace, run: Run, sha256: str, image: ImageSource) -> 
     return _nearest((run.run_dir, model_stamp(run), workspace.cache_dir), sha256, image)
 
 
-@st.cache_resource(max_entries=NUM_KEPT, show_spinner="Opening the model")
+@cache_resource(max_entries=NUM_KEPT, show_spinner="Opening the model")
 def _predictor(run_dir: Path, stamp: Stamp, cache_dir: Path) -> Predictor:
     return load_predictor(run_dir, cache_dir=cache_dir)
 
 
-@st.cache_resource(max_entries=12, show_spinner=False)
+@cache_resource(max_entries=12)
 def _explained(
     place: tuple[Path, Stamp, Path], sha256: str, class_name: str, _image: ImageSource
 ) -> Explanation:
     return explain_with(_predictor(*place), _image, class_name)
 
 
-@st.cache_data(max_entries=100, show_spinner="Comparing with the training photos")
+@cache_data(max_entries=100, show_spinner="Comparing with the training photos")
 def _nearest(place: tuple[Path, Stamp, Path], sha256: str, _image: ImageSource) -> list[Neighbour]:
     return nearest_with(_predictor(*place), [_image], NUM_NEIGHBOURS)[0]

@@ -20,6 +20,7 @@ from ui.datasets.picker import dataset_id, dataset_of, remember_dataset
 from ui.datasets.scans import load_index
 from ui.runs.picker import RUN_VIEW, choose_run, run_title
 from ui.shared import session_keys
+from ui.shared.caches import cache_data
 
 
 def start_run(
@@ -117,7 +118,7 @@ def changed_images(workspace: Workspace, run: Run) -> str:
     return _changed_images(run, index, run.run_dir, index.fingerprint)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@cache_data(max_entries=32)
 def _changed_images(_run: Run, _index: DatasetIndex, run_dir: Path, fingerprint: str) -> str:
     """Compare the photos of a run with those there are; its split never changes."""
     try:

@@ -110,6 +110,17 @@ def page_link(page: str, label: str, icon: str, *, is_wide: bool = False) -> Non
     )
 
 
+def other(name: str) -> str | None:
+    """Return what the address says under a name that is not of :data:`NAMES`; None for nothing."""
+    return st.query_params.get(name)
+
+
+def remove_other(name: str) -> None:
+    """Have the address no longer say anything under that name."""
+    if name in st.query_params:
+        del st.query_params[name]
+
+
 def _address() -> _Address:
     address: _Address = st.session_state.setdefault(session_keys.ADDRESS, _Address())
     return address

@@ -16,6 +16,7 @@ from typing import Any, ParamSpec
 
 import streamlit as st
 
+from tl_core.config.mode import current_mode
 from tl_core.errors import TLError
 from tl_core.files import storage_error
 from ui.shared.words import plain
@@ -25,17 +26,24 @@ P = ParamSpec("P")
 logger = logging.getLogger("studio")
 
 BUG_MESSAGE = "Something went wrong; it is in logs/app.log."
+DEMO_BUG_MESSAGE = "Something went wrong; it was noted for whoever runs this demo."
+
+
+def own_bug_message() -> str:
+    """Return what to say about an error that is not the user's."""
+    return DEMO_BUG_MESSAGE if current_mode() == "demo" else BUG_MESSAGE
 
 
 @contextmanager
-def error_banner(bug_message: str = BUG_MESSAGE) -> Iterator[None]:
+def error_banner(bug_message: str = "") -> Iterator[None]:
     """Show what goes wrong inside as a banner instead of ending the page with a traceback.
 
     Messages hold names and no Markdown, so they are shown as they stand. Streamlit's own reruns
     and stops are no ``Exception`` and pass through.
 
     Args:
-        bug_message: shown of an error that is not the person's, and says where it was noted.
+        bug_message: shown of an error that is not the person's, and says where it was noted; by
+            default that of this mode.
     """
     try:
         yield
@@ -45,7 +53,7 @@ def error_banner(bug_message: str = BUG_MESSAGE) -> Iterator[None]:
         logger.exception("Unexpected error on a page")
         problem = storage_error(error) if isinstance(error, OSError) else None
         if problem is None:
-            st.error(bug_message, icon=":material/bug_report:")
+            st.error(bug_message or own_bug_message(), icon=":material/bug_report:")
         else:
             st.error(plain(str(problem)), icon=":material/error:")
 

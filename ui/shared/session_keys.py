@@ -3,6 +3,7 @@
 Widgets built from settings are keyed ``<prefix>.<field>``, see ``ui/shared/forms.py``.
 """
 
+WORKSPACE_ROOT = "workspace_root"  # of a hosted demo's visitor, see ui/hosted/visitor.py
 ADDRESS = "address"  # what is chosen and what the address named, see ui/shared/address.py
 DATASET = "dataset"  # the sidebar's select box, also ?dataset= in the address
 DATASET_TITLE = "dataset_title"  # (id, title) of the one last shown, to name it once it is gone

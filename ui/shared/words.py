@@ -9,6 +9,7 @@ from typing import Any
 
 from tl_core.charts.base import percent
 from tl_core.charts.training import PHASE_TITLES
+from tl_core.config.mode import current_mode
 from tl_core.runs.store import Run
 
 NO_MODEL = "This project has no model yet. Training the first takes under a minute."
@@ -27,6 +28,9 @@ _MARKS = re.compile(r"[\\`*_{}\[\]()#+!|<>~$:&-]")
 _LIST_NUMBER = re.compile(r"^(\s*\d+)(?=\.(?:\s|$))", re.MULTILINE)
 # Links are made of what escapes have become, so that only a character in between holds them off.
 _LINK_LIKE = re.compile(r"(?<=www)(?=\.)|(?<=@)(?=[\w-])", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?:https?|ftp|mailto):", re.IGNORECASE)
+# The folders of a full path, up to its last part. A path within a dataset begins without a slash.
+_SERVER_FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^\s/'\"]+/)+")
 _WORD_JOINER = "\u2060"  # not seen, and without width
 
 
@@ -104,7 +108,10 @@ def interval(bounds: Sequence[float]) -> str:
 def plain(text: str) -> str:
     """Return text as it stands for a place that reads Markdown, such as a file's name.
 
-    Only a whole address with ``https://``, which no name can hold, stays a link.
+    Only a whole address with ``https://``, which no name can hold, stays a link; in a hosted demo,
+    where texts of strangers are shown, not even that, and folders of the server are left out.
     """
+    if current_mode() == "demo":
+        text = _ADDRESS.sub(rf"\g<0>{_WORD_JOINER}", _SERVER_FOLDERS.sub("", text))
     apart = _LINK_LIKE.sub(_WORD_JOINER, text)
     return _LIST_NUMBER.sub(r"\1\\", _MARKS.sub(r"\\\g<0>", apart))

@@ -7,7 +7,6 @@ with bootstrap("Train") as studio:
 from __future__ import annotations
 
 import atexit
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from tl_core.config.mode import current_mode
 from tl_core.data.dataset import DatasetIndex
 from tl_core.jobs import training as training_jobs
 from tl_core.jobs.handlers import num_unattended
@@ -23,6 +23,8 @@ from tl_core.workspace import Workspace, default_workspace
 from ui.datasets.picker import DatasetRef
 from ui.datasets.sample import ensure_sample
 from ui.datasets.scans import load_index
+from ui.hosted.panel import draw_demo_panel
+from ui.hosted.visitor import session_workspace
 from ui.shared import address, session_keys
 from ui.shared.brand import ICON, LOGO, TITLE
 from ui.shared.errors import error_banner, log_to
@@ -32,7 +34,6 @@ from ui.shell.sidebar import draw_sidebar
 from ui.viewer.page import draw_viewer
 
 STYLE = f"<style>{Path(__file__).with_name('style.css').read_text('utf-8')}</style>"
-MODE_ENVIRONMENT_NAME = "TL_MODE"
 STUDIO, VIEWER = "studio", "viewer"
 
 
@@ -65,8 +66,12 @@ def bootstrap(title: str) -> Iterator[Studio]:
     When setting it up fails already, the page ends with that banner. In the mode ``viewer`` the
     viewer is drawn in place of every page.
     """
-    if os.environ.get(MODE_ENVIRONMENT_NAME) == VIEWER:
+    mode = ""
+    with error_banner():
+        mode = current_mode()
+    if mode == VIEWER:
         draw_viewer()
+    if mode in (VIEWER, ""):
         st.stop()
     st.set_page_config(
         page_title=TITLE if title == TITLE else f"{title} · {TITLE}",
@@ -77,16 +82,17 @@ def bootstrap(title: str) -> Iterator[Studio]:
     st.logo(LOGO, size="large")
     is_set_up = False
     with error_banner():
-        workspace = default_workspace()
-        log_to(workspace.logs_dir)
+        log_to(default_workspace().logs_dir)
         keep_small()
+        workspace = session_workspace()
         ensure_sample(workspace)
         with error_banner():  # on a full or read-only disk the page still shows what there is
             training_jobs.ensure_worker(workspace)
         address.read()
-        _begin(workspace.root)
-        mode = os.environ.get(MODE_ENVIRONMENT_NAME, STUDIO)
+        _begin(default_workspace().root)
         studio = Studio(workspace, mode, draw_sidebar(workspace, mode == STUDIO))
+        with st.sidebar:
+            draw_demo_panel(workspace)
         if gone := st.session_state.pop(session_keys.GONE, None):
             st.toast(gone, icon=":material/warning:", duration="long")
         if notice := st.session_state.pop(session_keys.NOTICE, None):

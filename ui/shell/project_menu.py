@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import streamlit as st
@@ -20,6 +21,7 @@ from tl_core.projects.trash import (
     delete_project,
     list_deleted,
     restore_project,
+    sweep_trash,
 )
 from tl_core.workspace import Workspace
 from ui.datasets.picker import allowed_path, choose_dataset
@@ -60,7 +62,8 @@ def draw_project_menu(
                 _draw_relink(workspace, project)
             if not project.is_missing:
                 _draw_export(workspace, project)
-        _draw_import(workspace)
+        if workspace.host is None:
+            _draw_import(workspace)
         if project is not None:
             _draw_delete(workspace, project)
         if deleted:
@@ -161,13 +164,16 @@ def _draw_delete(workspace: Workspace, project: Project) -> None:
     what = (
         f"its photos and {count}" if project.is_ours else f"{count}; its photos stay where they are"
     )
-    st.warning(f"Removes *{plain(project.title)}*: {what}. It can be restored for a day.")
+    after = "It can be restored for a day." if workspace.host is None else "This is final."
+    st.warning(f"Removes *{plain(project.title)}*: {what}. {after}")
     yes, no = st.columns(2, gap="small")
     no.button("Keep it", key="project_delete_no", width="stretch", on_click=_ask, args=(None,))
     if yes.button("Delete it", key="project_delete_yes", width="stretch"):
         _ask(None)
         deleted = delete_project(workspace, project)
         st.session_state[DELETED] = deleted.token
+        if workspace.host is not None:  # its bytes count for the visitor's limit
+            sweep_trash(workspace, timedelta(0))
         rest = list_projects(workspace)
         if rest:
             choose_dataset(workspace, rest[0].id)

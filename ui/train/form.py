@@ -20,6 +20,7 @@ from tl_core.training.memory import check_memory
 from tl_core.workspace import Workspace
 from ui.augment.state import current_augment, draw_use_toggle, set_augment
 from ui.shared import session_keys
+from ui.shared.caches import cache_data
 from ui.shared.forms import draw_fields, draw_problem, from_widget, set_fields
 from ui.train.backbones import draw_picker
 from ui.train.block_picker import draw_block_picker
@@ -93,7 +94,7 @@ def _split_problem(index: DatasetIndex, config: TrainConfig) -> str:
     )
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@cache_data(max_entries=32)
 def _cached_split_problem(_index: DatasetIndex, _config: TrainConfig, *key: object) -> str:
     try:
         split_dataset(_index, _config)

@@ -92,6 +92,6 @@ def _draw_trouble(workspace: Workspace, run: Run) -> None:
     """Say why a run did not end well, with what its process wrote last."""
     st.warning(words.plain(run.message or "It failed."), icon=":material/report:")
     lines = run.log_tail(15) or worker_log_tail(workspace, 15)
-    if lines:
+    if lines and workspace.host is None:  # it names folders of the machine
         with st.expander("Last lines of the log", icon=":material/terminal:"):
             st.code("\n".join(lines), language=None, wrap_lines=True)

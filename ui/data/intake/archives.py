@@ -19,6 +19,7 @@ from tl_core.data.ingest.uploads import add_archives
 from tl_core.errors import TLError
 from tl_core.progress import Monitor
 from ui.data.intake.parts import adding, draw_target, finish, fresh
+from ui.shared.caches import cache_data
 from ui.shared.progress import shower
 from ui.shared.words import number_of, plain
 from ui.shell.page import Studio
@@ -66,7 +67,7 @@ def draw_archives(studio: Studio) -> None:
     finish(studio, out_dir, report.num_files, left_out, is_unread=True)
 
 
-@st.cache_data(max_entries=50, show_spinner=False)
+@cache_data(max_entries=50)
 def _look(file_id: str, _file: UploadedFile) -> ArchiveContents | None:
     """Return what is in an archive; None for one that cannot be read, as adding it will tell."""
     try:

@@ -23,6 +23,7 @@ from ui.data.intake.parts import (
     store,
 )
 from ui.datasets.picker import DatasetRef
+from ui.hosted.panel import upload_caption
 from ui.shared import session_keys
 from ui.shell.page import Studio
 
@@ -74,6 +75,8 @@ def _draw_ways(studio: Studio, ways: Ways) -> None:
         persist_state="session",
     )
     ways[way or "Zip file"][1](studio)
+    if told := upload_caption():
+        st.caption(told)
 
 
 def draw_intake_offer(dataset: DatasetRef) -> None:

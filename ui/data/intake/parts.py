@@ -30,6 +30,7 @@ from ui.datasets.picker import (
 )
 from ui.datasets.scans import folder_stamp, load_raw
 from ui.shared import session_keys
+from ui.shared.caches import cache_data
 from ui.shared.forms import draw_name
 from ui.shared.progress import shower
 from ui.shared.words import number_of, plain
@@ -66,7 +67,7 @@ def class_names(studio: Studio, data_dir: Path) -> list[str]:
     return _class_names(str(data_dir), layout, folder_stamp(data_dir))
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
+@cache_data(max_entries=8)
 def _class_names(data_dir: str, layout: str | None, stamp: tuple[int, int]) -> list[str]:
     """Walk the dataset once for each state of it: with many pictures that takes a second."""
     return sorted(read_layout(Path(data_dir), layout=layout).classes, key=natural_key)

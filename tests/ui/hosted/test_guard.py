@@ -1,0 +1,183 @@
+import asyncio
+
+import pytest
+from streamlit import config
+
+from tl_core.visitors.store import end_visitor, open_visitor
+from tl_core.visitors.tokens import issue_token, visitor_id
+from ui.hosted import guard as guards
+from ui.hosted.guard import COOKIE, VisitorGuard, enter_proof, page_name
+
+
+class Answer:
+    def __init__(self):
+        self.status, self.headers, self.body, self.closed = None, [], b"", None
+
+    @property
+    def cookie(self):
+        found = [value for name, value in self.headers if name == "set-cookie"]
+        return found[0] if found else None
+
+    @property
+    def token(self):
+        return self.cookie.partition("=")[2].partition(";")[0]
+
+
+async def app(scope, receive, send):
+    """Stand in for Streamlit: every address is there."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.accept"})
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"page"})
+
+
+@pytest.fixture
+def ask(monkeypatch):
+    monkeypatch.setattr(guards._Installed, "guard", None)
+    guard = VisitorGuard(app)
+
+    def request(path, query="", method="GET", kind="http", scheme="http", **headers):
+        answer = Answer()
+        scope = {
+            "type": kind,
+            "method": method,
+            "path": path,
+            "query_string": query.encode(),
+            "scheme": scheme,
+            "headers": [
+                (name.replace("_", "-").encode(), v.encode()) for name, v in headers.items()
+            ],
+        }
+
+        async def send(message):
+            if message["type"] == "http.response.start":
+                answer.status = message["status"]
+                answer.headers = [
+                    (name.decode(), value.decode()) for name, value in message["headers"]
+                ]
+            elif message["type"] == "http.response.body":
+                answer.body += message["body"]
+            elif message["type"] == "websocket.close":
+                answer.closed = message["code"]
+
+        async def receive():
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        asyncio.run(guard(scope, receive, send))
+        return answer
+
+    return request
+
+
+def test_a_browser_gets_a_cookie_that_scripts_cannot_read_and_keeps_it(host, ask):
+    first = ask("/")
+    assert "HttpOnly" in first.cookie
+    assert "SameSite=Lax" in first.cookie
+    assert "Secure" not in first.cookie
+    assert ask("/Data", cookie=f"{COOKIE}={first.token}").token == first.token
+    assert ask("/").token != first.token
+    assert "Secure" in ask("/", x_forwarded_proto="https").cookie
+
+
+@pytest.mark.parametrize("kind", ["made up", "ended", "garbage"])
+def test_a_cookie_that_is_not_good_is_replaced(host, ask, kind):
+    token = issue_token(host)
+    if kind == "ended":
+        end_visitor(open_visitor(host, token))
+    sent = {"made up": "A" * 48, "ended": token, "garbage": '"\\;x'}[kind]
+    assert ask("/", cookie=f"{COOKIE}={sent}").token not in ("", sent)
+
+
+def test_in_frames_the_cookie_is_set_where_the_operator_says_so(host, ask, monkeypatch):
+    monkeypatch.setenv(guards.FRAMES_ENVIRONMENT_NAME, "1")
+    assert "SameSite=None; Partitioned" in ask("/", x_forwarded_proto="https").cookie
+    assert "SameSite=Lax" in ask("/").cookie  # None needs https
+
+
+def test_a_link_alone_changes_no_cookie(host, ask):
+    own, link = issue_token(host), issue_token(host)
+    open_visitor(host, link)
+    answer = ask("/", f"visitor={link}", cookie=f"{COOKIE}={own}")
+    assert (answer.status, answer.token) == (200, own)
+    assert ask("/", f"visitor={link}").token != link
+    for proof in ("", "x", enter_proof(host, issue_token(host), link), "é"):
+        answer = ask("/", f"visitor={link}&enter={proof}", cookie=f"{COOKIE}={own}")
+        assert answer.token == own
+
+
+def test_a_link_changes_the_cookie_of_who_agreed(host, ask):
+    own, link = issue_token(host), issue_token(host)
+    proof = enter_proof(host, own, link)
+    answer = ask("/Data", f"run=a&visitor={link}&enter={proof}", cookie=f"{COOKIE}={own}")
+    assert (answer.status, answer.token) == (303, link)
+    assert ("location", "./Data?run=a") in answer.headers
+    again = ask("/Data", f"visitor={link}", cookie=f"{COOKIE}={link}")
+    assert (again.status, again.token) == (303, link)
+
+
+@pytest.mark.parametrize(
+    "path", ["/_stcore/metrics", "/_stcore/agent/x", "/_stcore/script-health-check", "/_stcore/x"]
+)
+def test_endpoints_that_visitors_do_not_need_are_closed(host, ask, path):
+    assert ask(path).status == 404
+
+
+@pytest.mark.parametrize("path", ["/_stcore/health", "/_stcore/host-config", "/media/a.png"])
+def test_endpoints_that_they_need_are_open(host, ask, path):
+    assert ask(path).status == 200
+
+
+def test_websockets_are_taken_at_one_address(host, ask):
+    assert ask("/_stcore/stream", kind="websocket").closed is None
+    assert ask("/other", kind="websocket").closed == 1008
+
+
+def test_uploads_are_bounded_before_they_are_read(host, ask, monkeypatch):
+    path = "/_stcore/upload_file/session/file"
+    put = {"method": "PUT"}
+    assert ask(path, **put, content_length="1000").status == 200
+    assert ask(path, **put).status == 411
+    answer = ask(path, **put, content_length="22000000")
+    assert (answer.status, answer.body) == (413, b"This demo allows 20 MB of one upload.")
+    monkeypatch.setattr(guards, "_held_bytes", lambda session: (60_000_000, 60_000_000))
+    assert b"one visitor at once" in ask(path, **put, content_length="19000000").body
+    monkeypatch.setattr(guards, "_held_bytes", lambda session: (140_000_000, 0))
+    assert b"150 MB of uploads at once" in ask(path, **put, content_length="19000000").body
+
+
+def test_an_exported_page_is_shown_to_its_visitor_alone(host, ask):
+    own, other = issue_token(host), issue_token(host)
+    name = page_name(host, visitor_id(own), "abc123")
+    for path, cookie, status in (
+        (name, own, 200),
+        (name, other, 404),
+        ("page_abc123", own, 404),
+        (f"page_abc123_{'0' * 32}", other, 404),
+        ("page_é", own, 404),
+    ):
+        answer = ask(f"/component/{path}/index.html", cookie=f"{COOKIE}={cookie}")
+        assert answer.status == status, path
+
+
+def test_counters_are_for_the_operator_and_hold_no_ids(host, ask, monkeypatch):
+    mine = open_visitor(host, issue_token(host))
+    assert ask("/demo/counters").status == 404
+    monkeypatch.setenv(guards.OPERATOR_ENVIRONMENT_NAME, "an operator's token")
+    assert ask("/demo/counters").status == 404
+    assert ask("/demo/counters", authorization="Bearer wrong").status == 404
+    answer = ask("/demo/counters", authorization="Bearer an operator's token")
+    assert answer.status == 200
+    assert b'"visitors_now":1' in answer.body
+    assert mine.root.name.encode() not in answer.body
+
+
+def test_addresses_below_a_sub_path_are_recognised(host, ask, monkeypatch):
+    get_option = config.get_option
+    monkeypatch.setattr(
+        config, "get_option", lambda n: "demo/app" if n == "server.baseUrlPath" else get_option(n)
+    )
+    answer = ask("/demo/app/")
+    assert "Path=/demo/app;" in answer.cookie
+    assert ask("/demo/app/_stcore/metrics").status == 404
+    assert ask("/demo/app/_stcore/health").cookie is None

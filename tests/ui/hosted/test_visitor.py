@@ -1,0 +1,189 @@
+import pytest
+from app_helpers import DATA, TRAIN, assert_sound, open_page, texts, unescaped
+from demo_helpers import let_in
+
+from tl_core.config.training import TrainConfig
+from tl_core.jobs.queue import JobQueue
+from tl_core.runs.store import create_run, list_runs
+from tl_core.visitors.store import end_visitor, list_visitors, open_visitor
+from tl_core.visitors.tokens import issue_token
+from ui.datasets.dataset_view import _looks
+from ui.hosted import guard, visitor
+from ui.hosted.panel import upload_caption
+from ui.shared.errors import DEMO_BUG_MESSAGE
+from ui.shared.words import plain
+
+
+def cards(at):
+    return texts(at) + " ".join(one.value for one in [*at.warning, *at.info, *at.error])
+
+
+def test_a_demo_without_its_guard_shows_nothing(host):
+    at = open_page()
+    assert [unescaped(one.value) for one in at.error] == [unescaped(plain(visitor.NOT_GUARDED))]
+    assert list_visitors(host) == []
+
+
+def test_the_cookie_says_whose_workspace_a_page_shows(host, monkeypatch, make_dataset):
+    first, second = issue_token(host), issue_token(host)
+    let_in(monkeypatch, first)
+    mine = open_visitor(host, first)
+    make_dataset({"cup": 6, "jar": 5}, mine.datasets_dir / "kitchen")
+    at = open_page(DATA, dataset="kitchen")
+    assert_sound(at)
+    assert at.selectbox(key="dataset").value == "kitchen"
+    run = create_run(mine.runs_dir, TrainConfig(backbone="tiny"), mine.datasets_dir / "kitchen")
+    let_in(monkeypatch, second)
+    for page in (None, DATA, TRAIN):
+        at = open_page(page, dataset="kitchen", run=run.id)
+        assert not at.exception
+        assert "kitchen" not in cards(at).replace("'kitchen' is gone", "")
+        assert at.selectbox(key="dataset").options == ["Sample set: pizza, burger, taco"]
+    other = open_visitor(host, second)
+    assert list_runs(other.runs_dir) == []
+    assert {job.payload["data_dir"] for job in JobQueue(other).jobs()} == {"datasets/sample"}
+
+
+def test_an_address_that_names_folders_of_others_opens_none(host, monkeypatch, make_dataset):
+    theirs = open_visitor(host, issue_token(host))
+    make_dataset({"cup": 6, "jar": 5}, theirs.datasets_dir / "kitchen")
+    let_in(monkeypatch, issue_token(host))
+    for name in (
+        str(theirs.datasets_dir / "kitchen"),
+        f"../../{theirs.root.name}/datasets/kitchen",
+        theirs.root.name,
+    ):
+        at = open_page(DATA, dataset=name)
+        assert not at.exception
+        assert at.selectbox(key="dataset").options == ["Sample set: pizza, burger, taco"]
+
+
+def test_visitors_share_one_sample_set_but_not_what_they_do_to_it(host, monkeypatch):
+    tokens = [issue_token(host) for _ in range(2)]
+    samples = []
+    for token in tokens:
+        let_in(monkeypatch, token)
+        assert_sound(open_page(DATA))
+        samples.append(open_visitor(host, token).datasets_dir / "sample")
+    shared = host.datasets_dir / "sample" / "cat" / "0.png"
+    first, second = (sample / "cat" / "0.png" for sample in samples)
+    assert first.samefile(shared)
+    assert first.stat().st_mode & 0o222 == 0
+    first.unlink()
+    (samples[0] / "dog").rename(samples[0] / "wolf")
+    assert second.exists()
+    assert shared.exists()
+    assert (samples[1] / "dog").is_dir()
+
+
+def test_a_link_opens_another_workspace_only_when_the_visitor_agrees(host, monkeypatch):
+    own, link = issue_token(host), issue_token(host)
+    theirs = open_visitor(host, link)
+    let_in(monkeypatch, own)
+    at = open_page(None)
+    at = open_page_with(link)
+    assert visitor.OPEN_OTHER in [one.value for one in at.warning]
+    assert visitor.TOKEN not in at.session_state
+    at.button(key="refuse_link").click().run()
+    assert at.session_state[visitor.TOKEN] == own
+    assert "visitor" not in at.query_params
+    # Agreeing loads the address that changes the cookie, with a proof of who agreed.
+    at = open_page_with(link)
+    at.button(key="open_link").click().run()
+    pages = [one.proto.body for one in at.get("html")]
+    assert any(guard.enter_proof(host, own, link) in page for page in pages)
+    # Without cookies the session itself goes to the workspace.
+    let_in(monkeypatch, None)
+    at = open_page_with(link)
+    at.button(key="open_link").click().run()
+    assert at.session_state["workspace_root"] == str(theirs.root)
+
+
+@pytest.mark.parametrize("kind", ["made up", "ended"])
+def test_a_link_that_leads_nowhere_says_so(host, monkeypatch, kind):
+    own, link = issue_token(host), issue_token(host)
+    if kind == "ended":
+        end_visitor(open_visitor(host, link))
+    let_in(monkeypatch, own)
+    at = open_page_with(link if kind == "ended" else "A" * 48)
+    assert at.session_state[visitor.TOKEN] == own
+    told = [one.value for one in at.warning]
+    assert (visitor.LINK_GONE in told) == (kind == "ended")
+
+
+def open_page_with(link):
+    from app_helpers import ROOT
+    from streamlit.testing.v1 import AppTest
+
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
+    at.query_params[guard.LINK] = link
+    return at.run()
+
+
+def test_a_browser_without_cookies_is_told_and_given_a_link(host, monkeypatch):
+    let_in(monkeypatch, None)
+    at = open_page()
+    assert_sound(at)
+    (button,) = at.sidebar.get("link_button")
+    assert at.session_state[visitor.TOKEN] in button.proto.url
+    first = at.session_state["workspace_root"]
+    at.run()
+    assert at.session_state["workspace_root"] == first
+    assert len(list_visitors(host)) == 1
+
+
+def test_data_are_deleted_on_demand(host, monkeypatch):
+    token = issue_token(host)
+    let_in(monkeypatch, token)
+    at = open_page()
+    mine = open_visitor(host, token)
+    at.button(key="delete_data").click().run()
+    at.button(key="delete_data_yes").click().run()
+    for looking in list(_looks().by_key.values()):
+        looking.thread.join(60)  # one that was under way leaves nothing behind
+    assert not mine.root.exists()
+    assert [one.value for one in at.info] == [visitor.ENDED]
+    at.run()  # it is not made again by a page that is still open
+    assert not mine.root.exists()
+
+
+def test_messages_name_no_folder_of_the_server_and_no_log(host, monkeypatch):
+    token = issue_token(host)
+    let_in(monkeypatch, token)
+    assert plain(f"Expected a folder at '{host.root}/visitors/ab/datasets/pets', found none") == (
+        r"Expected a folder at 'pets', found none"
+    )
+    monkeypatch.setattr("ui.shell.page.draw_sidebar", lambda *_: 1 / 0)
+    at = open_page()
+    assert [one.value for one in at.error] == [DEMO_BUG_MESSAGE]
+
+
+def test_names_hold_no_links(host):
+    for text in ("https://evil.example/x", "www.evil.example", "mailto:me@x.example", "[a](b)"):
+        shown = plain(text)
+        assert "https\\://evil" not in shown
+        assert shown != text
+
+
+def test_limits_are_said_beside_the_uploader(host, monkeypatch):
+    let_in(monkeypatch, issue_token(host))
+    assert upload_caption() in [one.value for one in open_page().caption]
+
+
+def test_what_a_demo_does_not_offer(host, monkeypatch):
+    let_in(monkeypatch, issue_token(host))
+    at = open_page(DATA, data_tabs="Add pictures")
+    assert_sound(at)
+    assert not any("this machine" in one for one in at.get_by_key("intake_way").options)
+    assert "Import an exported project" not in [one.label for one in at.get("file_uploader")]
+
+
+def test_a_full_demo_says_which_limit(host, monkeypatch):
+    from tl_core.config.limits import forget_limits
+
+    monkeypatch.setenv("TL_DEMO_VISITORS", "1")
+    forget_limits()
+    open_visitor(host, issue_token(host))
+    let_in(monkeypatch, issue_token(host))
+    at = open_page()
+    assert "room for 1 visitors at once" in at.error[0].value

@@ -1,0 +1,245 @@
+"""What stands between strangers and Streamlit's server: cookies, endpoints, uploads, pages.
+
+An ASGI middleware, put around the app by ``hosted.py``. Everything else about visitors is decided
+in the page's own process, see ``visitor.py``; the guard adds what only a server can do:
+
+* It gives a browser its cookie before the page connects; scripts cannot read it.
+* It refuses endpoints that a visitor does not need, such as the server's metrics.
+* It bounds how many bytes of uploads wait in memory, of all visitors together.
+* It shows an exported web page only to the visitor who exported it.
+* It answers whoever looks after the server: ``<address>/demo/counters`` with its token.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit import config, runtime
+
+from tl_core.config.limits import MEGABYTE, Limits, current_limits
+from tl_core.visitors.counters import count, read_counters
+from tl_core.visitors.store import has_ended, num_active, total_usage
+from tl_core.visitors.tokens import is_token, issue_token, keyed_hash, visitor_id
+from tl_core.workspace import Workspace, default_workspace
+
+COOKIE = "tl_visitor"
+LINK = "visitor"
+ENTER = "enter"
+OPERATOR_ENVIRONMENT_NAME = "TL_DEMO_OPERATOR_TOKEN"
+FRAMES_ENVIRONMENT_NAME = "TL_DEMO_FRAMES"
+PAGE_PREFIX = "page_"
+COUNTERS_PATH = "demo/counters"
+
+_CORE = "_stcore/"
+_CORE_ALLOWED = ("health", "host-config", "stream", "upload_file/", "bidi-components/")
+_FOR_FILES = ("static/", "media/", "component/", "app/static/", "favicon")
+
+
+class _Installed:
+    """Whether the server of this process is guarded."""
+
+    guard: VisitorGuard | None = None
+
+
+def is_installed() -> bool:
+    """Whether this process serves its pages through the guard."""
+    return _Installed.guard is not None
+
+
+def enter_proof(host: Workspace, own_token: str, link_token: str) -> str:
+    """Return what proves that the visitor with ``own_token`` agreed to open a link's workspace.
+
+    Nobody else can compute it, so that no link makes a browser change its workspace by itself.
+    """
+    return keyed_hash(host, "enter", own_token, link_token).hex()[:32]
+
+
+def page_name(host: Workspace, folder_id: str, version: str) -> str:
+    """Return the name under which the page exported by a visitor is served, which no other knows.
+
+    Args:
+        host: the demo's workspace.
+        folder_id: the name of the visitor's workspace's folder.
+        version: changes with the page's content.
+    """
+    return f"{PAGE_PREFIX}{version}_{keyed_hash(host, 'page', folder_id, version).hex()[:32]}"
+
+
+class VisitorGuard:
+    """The middleware; one instance serves all requests of a process."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._receiving = 0  # bytes of uploads that are on their way
+        _Installed.guard = self
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or pass it on."""
+        path = _relative(scope.get("path", ""))
+        if scope["type"] == "websocket" and path != f"{_CORE}stream":
+            await send({"type": "websocket.close", "code": 1008})
+        elif scope["type"] != "http":
+            await self._app(scope, receive, send)
+        elif path.startswith(_CORE):
+            await self._core(path.removeprefix(_CORE), scope, receive, send)
+        elif path.startswith(f"component/{PAGE_PREFIX}"):
+            await self._page(path.split("/")[1], scope, receive, send)
+        elif path == COUNTERS_PATH:
+            await _counters(scope)(scope, receive, send)
+        elif path.startswith(_FOR_FILES) or scope["method"] not in ("GET", "HEAD"):
+            await self._app(scope, receive, send)
+        else:
+            await self._document(scope, receive, send)
+
+    async def _core(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        if not path.startswith(_CORE_ALLOWED):
+            await _not_found()(scope, receive, send)
+        elif path.startswith("upload_file/") and scope["method"] == "PUT":
+            await self._upload(path, scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _upload(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass an upload on if it fits into the memory for uploads."""
+        limits = current_limits() or Limits()
+        length = Headers(scope=scope).get("content-length", "")
+        if not length.isdecimal():
+            await _refused(411, "The size of an upload has to be given.")(scope, receive, send)
+            return
+        num_bytes, most = int(length), int(limits.upload_mb * MEGABYTE * 1.05)
+        session_id = path.split("/")[1] if "/" in path else ""
+        held, own = _held_bytes(session_id)
+        if num_bytes > most:
+            reason = f"This demo allows {limits.upload_mb} MB of one upload."
+        elif own + num_bytes > 3 * most:
+            reason = f"This demo holds {3 * limits.upload_mb} MB of uploads of one visitor at once."
+        elif held + self._receiving + num_bytes > limits.upload_memory_mb * MEGABYTE:
+            reason = f"This demo holds {limits.upload_memory_mb} MB of uploads at once. Try again."
+        else:
+            self._receiving += num_bytes
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                self._receiving -= num_bytes
+            return
+        count(default_workspace(), "limits_reached")
+        await _refused(413, reason)(scope, receive, send)
+
+    async def _page(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Show an exported page to its owner, or to who sends no cookie and knows its name."""
+        host, token = default_workspace(), _cookie(scope)
+        if token is not None and is_token(host, token):
+            version = name.removeprefix(PAGE_PREFIX).partition("_")[0]
+            wanted = page_name(host, visitor_id(token), version)
+            if not hmac.compare_digest(wanted.encode(), name.encode()):
+                await _not_found()(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    async def _document(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a page, and make sure that its browser has the cookie of a workspace."""
+        host, own = default_workspace(), _cookie(scope)
+        if not is_token(host, own) or has_ended(host, str(own)):
+            own = None
+        query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+        link, proof = (query.get(name, [""])[0] for name in (LINK, ENTER))
+        if link and own is not None and is_token(host, link):
+            is_agreed = hmac.compare_digest(
+                enter_proof(host, own, link).encode(), proof.encode("utf-8", "replace")
+            )
+            if link == own or is_agreed:
+                response: Response = RedirectResponse(_without_link(scope, query), 303)
+                response.headers["set-cookie"] = _set_cookie(scope, link)
+                await response(scope, receive, send)
+                return
+        token = own or issue_token(host)
+
+        async def with_cookie(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.append("set-cookie", _set_cookie(scope, token))
+                headers["referrer-policy"] = "same-origin"  # a link's token stays here
+                headers["x-content-type-options"] = "nosniff"
+                headers["cache-control"] = "no-store"
+            await send(message)
+
+        await self._app(scope, receive, with_cookie)
+
+
+def _relative(path: str) -> str:
+    """Return a path below the address of the app, without a slash at its start."""
+    base = str(config.get_option("server.baseUrlPath") or "").strip("/")
+    path = path.lstrip("/")
+    return path.removeprefix(f"{base}/") if base else path
+
+
+def _cookie(scope: Scope) -> str | None:
+    try:
+        found = SimpleCookie(Headers(scope=scope).get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return None
+    return None if found is None else found.value
+
+
+def _set_cookie(scope: Scope, token: str) -> str:
+    """Return the header that keeps a token in the browser as long as its data are kept."""
+    limits = current_limits() or Limits()
+    base = str(config.get_option("server.baseUrlPath") or "").strip("/")
+    parts = [f"{COOKIE}={token}", f"Path=/{base}", f"Max-Age={int(limits.hours * 3600)}"]
+    proto = Headers(scope=scope).get("x-forwarded-proto", scope.get("scheme", "http"))
+    is_secure = proto.split(",")[0].strip() == "https"
+    if os.environ.get(FRAMES_ENVIRONMENT_NAME) == "1" and is_secure:
+        return "; ".join([*parts, "HttpOnly", "Secure", "SameSite=None", "Partitioned"])
+    return "; ".join([*parts, "HttpOnly", *(["Secure"] if is_secure else []), "SameSite=Lax"])
+
+
+def _without_link(scope: Scope, query: dict[str, list[str]]) -> str:
+    """Return the address of a request without its link, relative to the folder it is in."""
+    rest = {name: values for name, values in query.items() if name not in (LINK, ENTER)}
+    page = scope.get("path", "").rpartition("/")[2]
+    return f"./{page}" + (f"?{urlencode(rest, doseq=True)}" if rest else "")
+
+
+def _held_bytes(session_id: str) -> tuple[int, int]:
+    """Return how many bytes of uploads all sessions hold, and how many one session does."""
+    if not runtime.exists():
+        return 0, 0
+    manager: Any = runtime.get_instance().uploaded_file_mgr
+    by_session = {
+        session: sum(len(file.data) for file in list(files.values()))
+        for session, files in list(manager.file_storage.items())
+    }
+    return sum(by_session.values()), by_session.get(session_id, 0)
+
+
+def _counters(scope: Scope) -> Response:
+    """Return what whoever looks after the server may know, or that there is nothing."""
+    wanted = os.environ.get(OPERATOR_ENVIRONMENT_NAME, "")
+    given = Headers(scope=scope).get("authorization", "").removeprefix("Bearer ")
+    if len(wanted) < 16 or not hmac.compare_digest(wanted.encode(), given.encode()):
+        return _not_found()
+    host = default_workspace()
+    total = total_usage(host)
+    return JSONResponse(
+        {
+            "visitors_now": num_active(host),
+            "photos": total.num_photos,
+            "bytes": total.num_bytes,
+            "days": read_counters(host),
+        }
+    )
+
+
+def _not_found() -> Response:
+    return PlainTextResponse("Not found", 404)
+
+
+def _refused(status: int, reason: str) -> Response:
+    return PlainTextResponse(reason, status)

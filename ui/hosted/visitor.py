@@ -1,0 +1,152 @@
+"""The one place that says in which workspace a page works: in a demo, the visitor's own.
+
+A visitor is known by a cookie, by a link to the workspace, or by login. Where cookies are blocked,
+as in a frame of another site, the session alone holds the workspace, and the link leads back.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NoReturn
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from tl_core.config.mode import current_mode
+from tl_core.errors import TLError
+from tl_core.visitors.store import (
+    exists,
+    has_ended,
+    open_visitor,
+    reopen,
+    seen_seconds,
+    visitor_at_token,
+)
+from tl_core.visitors.tokens import is_token, issue_token, token_of_user
+from tl_core.workspace import Workspace, default_workspace
+from ui.hosted import guard
+from ui.shared import address, session_keys, words
+
+LOGIN_ENVIRONMENT_NAME = "TL_DEMO_LOGIN"
+TOKEN = "visitor_token"
+COOKIES_BLOCKED = "cookies_blocked"
+NOT_GUARDED = (
+    "This demo was not started as one: its visitors could not be kept apart. Start it with "
+    "'streamlit run hosted.py'."
+)
+ENDED = "The data of this workspace were deleted, and its link leads nowhere now."
+LINK_GONE = "That link leads nowhere: the workspace's data were deleted."
+OPEN_OTHER = (
+    "You opened a link to a workspace of this demo. Everyone who has the link sees and changes "
+    "what is in it: open it only if it is yours, or from somebody you trust."
+)
+
+
+def session_workspace() -> Workspace:
+    """Return the workspace of this session; in a studio, the one there is.
+
+    In a demo the page may end here: to log in, to ask about a link, or because the data are gone.
+
+    Raises:
+        LimitError: all places of the demo are taken, or its disk is full.
+        TLError: the demo was started without its guard.
+    """
+    host = default_workspace()
+    if current_mode() != "demo":
+        return host
+    if not guard.is_installed():
+        raise TLError(NOT_GUARDED)
+    token = st.session_state.get(TOKEN)
+    if token is None:
+        token = st.session_state[TOKEN] = _choose_token(host)
+    if has_ended(host, token):
+        _draw_ended()
+    workspace = open_visitor(host, token)
+    st.session_state[session_keys.WORKSPACE_ROOT] = str(workspace.root)
+    return workspace
+
+
+def own_link() -> str:
+    """Return the address by which this visitor comes back, or another device gets in."""
+    query = urlencode({guard.LINK: st.session_state[TOKEN]})
+    return f"{st.context.url or ''}?{query}"
+
+
+def is_logged_in_demo() -> bool:
+    """Whether visitors have to log in."""
+    return os.environ.get(LOGIN_ENVIRONMENT_NAME) == "1"
+
+
+def leave() -> None:
+    """Forget everything of the session but whose it was; the next run says that data are gone."""
+    token = st.session_state.get(TOKEN)
+    st.session_state.clear()
+    st.session_state[TOKEN] = token
+
+
+def _choose_token(host: Workspace) -> str:
+    if is_logged_in_demo():
+        return _user_token(host)
+    own = st.context.cookies.get(guard.COOKIE)
+    if not is_token(host, own):
+        own = None
+    link = address.other(guard.LINK)
+    if link and link != own and is_token(host, link):
+        if has_ended(host, link) or not exists(visitor_at_token(host, link)):
+            st.warning(LINK_GONE, icon=":material/link_off:")
+        elif _agrees_to_open(host, own, link):
+            return link
+    address.remove_other(guard.LINK)
+    if own is None:
+        st.session_state[COOKIES_BLOCKED] = True
+    return own or issue_token(host)
+
+
+def _agrees_to_open(host: Workspace, own: str | None, link: str) -> bool:
+    """Ask whether to open a link's workspace; the page ends here until that is answered."""
+    place = st.empty()
+    with place.container():
+        st.warning(OPEN_OTHER, icon=":material/link:")
+        past = seen_seconds(visitor_at_token(host, link))
+        st.caption(f"It was used last {words.seconds(past)} ago.")
+        with st.container(horizontal=True):
+            opens = st.button("Open it", key="open_link", type="primary")
+            stays = st.button("Use a workspace of my own", key="refuse_link")
+    if not opens and not stays:
+        st.stop()
+    place.empty()
+    if opens and own is not None:  # the cookie has to change, which the guard does
+        query = {guard.LINK: link, guard.ENTER: guard.enter_proof(host, own, link)}
+        _go(f"?{urlencode(query)}")
+    if opens:
+        st.session_state[COOKIES_BLOCKED] = True
+    return opens
+
+
+def _user_token(host: Workspace) -> str:
+    """Return the token of the user who is logged in; else the page ends with the login."""
+    if not st.user.is_logged_in:
+        st.title("Log in")
+        st.write("This demo keeps your photos and models apart from those of others by your login.")
+        st.button("Log in", key="login", type="primary", on_click=st.login)
+        st.stop()
+    token = token_of_user(host, f"{st.user.get('iss', '')} {st.user.get('sub', '')}")
+    reopen(host, token)
+    return token
+
+
+def _draw_ended() -> NoReturn:
+    st.info(ENDED, icon=":material/delete:")
+    if st.button("Start again", key="start_again", type="primary"):
+        st.session_state.clear()
+        _go("?")
+    st.stop()
+
+
+def _go(place: str) -> NoReturn:
+    """Load an address of this app in the browser, as a new session."""
+    st.html(
+        f"<script>window.location.assign(window.location.pathname + {place!r})</script>",
+        unsafe_allow_javascript=True,
+    )
+    st.stop()
