@@ -17,6 +17,7 @@ from tl_core.config.training import AugmentConfig, TrainConfig
 from tl_core.data.sample import content
 from tl_core.data.sample.content import CLASS_NAMES
 from tl_core.errors import TLError
+from tl_core.evaluation.verdict import verdict_of
 from tl_core.runs import store
 from tl_core.runs.store import archive_run, list_runs, load_run, unarchive_run
 from tl_core.training import phases
@@ -68,6 +69,7 @@ def test_train_prints_one_json_object_and_nothing_else(trained):
     assert values["images_per_second"] > 0
     assert values["test_accuracy"] == run.metrics["test_accuracy"]
     assert values["val_accuracy"] == run.metrics["val_accuracy"]
+    assert [one["text"] for one in values["verdict"]] == [one.text for one in verdict_of(run)]
     assert run.config == TrainConfig(backbone="tiny", epochs=3, fc_layers=())
 
 

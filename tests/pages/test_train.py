@@ -11,6 +11,7 @@ from app_helpers import (
 
 from tl_core.backbones.api import list_backbones
 from tl_core.config.training import AUGMENT_PRESETS, TrainConfig
+from tl_core.evaluation.verdict import CUTMIX_FROZEN
 from tl_core.files import JsonLines, read_json, write_json
 from tl_core.jobs.training import JobQueue
 from tl_core.runs.events import BatchEnd, EpochEnd, FeatureProgress, PhaseStarted
@@ -54,6 +55,34 @@ def test_every_setting_has_a_control_that_starts_at_its_default(workspace, datas
     assert values["train.fc_layers"] == "256"
     assert values["train.image_size"] == ""
     assert values["use_augment"] is False
+
+
+def test_every_setting_says_what_a_higher_value_does():
+    names = set(TrainConfig.model_fields) - {"augment", "layout"}
+    without = [name for name in names if "\n\n" not in TrainConfig.help_of(name)]
+    assert without == []
+
+
+def test_the_settings_are_reset_to_the_defaults(workspace, dataset):
+    at = open_page(TRAIN, use_augment=True, **{"train.fine_tune_blocks": 2})
+    at.number_input(key="train.epochs").set_value(7)
+    at.text_input(key="train.fc_layers").set_value("banana").run()
+    at.button(key="reset_settings").click().run()
+    assert_sound(at)
+    assert at.number_input(key="train.epochs").value == TrainConfig().epochs
+    assert at.text_input(key="train.fc_layers").value == "256"
+    assert at.selectbox(key="train.fine_tune_blocks").value == 0
+    assert at.session_state["use_augment"] is False
+    assert not at.button(key="start_training").disabled
+
+
+def test_cutmix_on_a_frozen_backbone_is_said_to_do_nothing(workspace, dataset):
+    at = open_page(TRAIN)
+    assert CUTMIX_FROZEN not in texts(at)
+    at = open_page(TRAIN, **{"train.cutmix": 1.0})
+    assert CUTMIX_FROZEN in texts(at)
+    at.selectbox(key="train.fine_tune_blocks").set_value(2).run()
+    assert CUTMIX_FROZEN not in texts(at)
 
 
 def test_a_field_that_nobody_grouped_appears_by_itself():

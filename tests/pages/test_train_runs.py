@@ -210,6 +210,11 @@ def test_a_note_that_a_name_has_is_counted(name, noted):
     assert with_note(name, "corrected") == noted
 
 
+def test_what_the_curves_say_stands_below_the_figure(workspace, dataset):
+    finished_run(workspace, dataset)
+    assert "Only 2 epochs: too few to judge by." in unescaped(texts(open_page(TRAIN)))
+
+
 def test_a_run_that_waits_leaves_its_figures_empty_in_the_table(workspace, dataset):
     create_run(workspace.runs_dir, TrainConfig(backbone="tiny"), dataset)
     (table,) = [one for one in open_page(TRAIN).dataframe if "State" in one.value]

@@ -197,6 +197,7 @@ def _report_result(run: Run, as_json: bool) -> None:
 def _run_values(run: Run) -> dict[str, Any]:
     """Return what ``train --json`` prints: the run's folder and every figure of it."""
     from tl_core.data.split import PARTS
+    from tl_core.evaluation.verdict import verdict_of
 
     history = run.history().astype(object)
     num_images = Counter(row.part for row in run.split())
@@ -211,6 +212,7 @@ def _run_values(run: Run) -> dict[str, Any]:
         "seconds": {},
         "images_per_second": None,
         **run.metrics,
+        "verdict": [{"kind": one.kind, "text": one.text} for one in verdict_of(run)],
         "history": history.where(history.notna(), None).to_dict(orient="records"),
     }
 
@@ -229,6 +231,8 @@ def _print_run(values: dict[str, Any]) -> None:
     if seconds := values["seconds"]:
         parts = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
         say(f"seconds  {parts}")
+    for remark in values["verdict"]:
+        say(f"verdict  {remark['text']}")
     say(f"run  {_near(Path(values['run_dir']))}")
 
 

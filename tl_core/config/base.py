@@ -33,6 +33,14 @@ class Settings(BaseModel):
         """Return the title of a field, as shown in forms and tables."""
         return cls.model_fields[name].title or name
 
+    @classmethod
+    def help_of(cls, name: str) -> str:
+        """Return what a field is and, if it is written there, what a higher value does."""
+        field = cls.model_fields[name]
+        extra = field.json_schema_extra
+        effect = extra.get("effect") if isinstance(extra, dict) else None
+        return "\n\n".join(str(text) for text in (field.description, effect) if text)
+
     def updated(self, **changes: Any) -> Self:
         """Return a copy with some fields changed, validated like a new one."""
         return self.create({**self.model_dump(), **changes})

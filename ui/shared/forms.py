@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import streamlit as st
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from tl_core.config.base import Settings
 from tl_core.errors import ConfigError
 from ui.shared.words import plain
 
@@ -24,7 +24,7 @@ WHOLE_NUMBERS = r"^\s*(\d+(\s*[,x× ]\s*\d+)*)?\s*$"
 
 
 def draw_fields(
-    model: type[BaseModel],
+    model: type[Settings],
     names: Iterable[str],
     prefix: str,
     initial: Mapping[str, Any],
@@ -64,7 +64,7 @@ def draw_problem(problem: str) -> None:
 
 
 def draw_field(
-    model: type[BaseModel],
+    model: type[Settings],
     name: str,
     prefix: str,
     initial: Any,
@@ -93,7 +93,7 @@ def draw_field(
     shared: dict[str, Any] = {
         "label": field.title or name,
         "key": key,
-        "help": field.description,
+        "help": model.help_of(name) or None,
         "persist_state": "session",
         "on_change": on_change,
         "args": args,
@@ -131,7 +131,7 @@ def to_widget(value: Any) -> Any:
     return ", ".join(map(str, value)) if isinstance(value, tuple | list) else value
 
 
-def from_widget(model: type[BaseModel], name: str, value: Any) -> Any:
+def from_widget(model: type[Settings], name: str, value: Any) -> Any:
     """Return a widget's value as its field takes it; the way back from :func:`to_widget`.
 
     Raises:

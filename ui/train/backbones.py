@@ -73,7 +73,7 @@ def draw_chart(workspace: Workspace, chosen: str, *, may_measure: bool) -> None:
         icon=":material/speed:",
         disabled=not may_measure or JobQueue(workspace).find(*_measuring(chosen)) is not None,
         width="stretch",
-        help="Takes a few seconds; a backbone used for the first time is fetched and converted "
+        help="Takes some seconds; a backbone used for the first time is fetched and converted "
         "before. Not while a run trains.",
     ):
         take_failure(workspace.cache_dir, chosen)  # of an earlier try

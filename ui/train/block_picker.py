@@ -9,7 +9,7 @@ from tl_core.config.training import TrainConfig
 from tl_core.errors import ConfigError
 from ui.shared.words import plain
 
-FIELD = TrainConfig.model_fields["fine_tune_blocks"]
+NAME = "fine_tune_blocks"
 
 
 def draw_block_picker(backbone: str, key: str, initial: int, *, may_freeze: bool) -> int:
@@ -30,12 +30,12 @@ def draw_block_picker(backbone: str, key: str, initial: int, *, may_freeze: bool
     wanted = st.session_state.get(key, initial)
     st.session_state[key] = min(max(wanted, options[0]), options[-1])
     return st.selectbox(
-        FIELD.title or "Blocks",
+        TrainConfig.title_of(NAME),
         options,
         format_func=lambda count: block_words(backbone, count),
         key=key,
         persist_state="session",
-        help=FIELD.description,
+        help=TrainConfig.help_of(NAME),
     )
 
 

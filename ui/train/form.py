@@ -16,6 +16,7 @@ from tl_core.config.training import AugmentConfig, TrainConfig
 from tl_core.data.dataset import DatasetIndex
 from tl_core.data.split import split_dataset
 from tl_core.errors import ConfigError, TLError
+from tl_core.evaluation.verdict import CUTMIX_FROZEN
 from tl_core.training.memory import check_memory
 from tl_core.workspace import Workspace
 from ui.augment.state import current_augment, draw_use_toggle, set_augment
@@ -74,6 +75,16 @@ def draw_form(
             )
             values |= found
             problems += more
+    if values.get("cutmix") and not values["fine_tune_blocks"]:
+        st.caption(f":material/info: {CUTMIX_FROZEN}")
+    st.button(
+        "Reset to defaults",
+        key="reset_settings",
+        type="tertiary",
+        icon=":material/restart_alt:",
+        on_click=take_over,
+        args=(TrainConfig(),),
+    )
     if problems:
         return None, problems
     try:
@@ -129,17 +140,16 @@ def _draw_fine_tuning(backbone: str, initial: dict[str, Any]) -> tuple[dict[str,
 
 def _draw_augment() -> dict[str, Any]:
     """Draw whether augmented views are trained on, and how many; return the two fields."""
-    field = TrainConfig.model_fields["views"]
     st.session_state.setdefault(VIEWS_KEY, DEFAULT_VIEWS)
     used = draw_use_toggle()
     if not used:
         return {"augment": AugmentConfig(), "views": 1}
     views = st.number_input(
-        field.title or "Views",
+        TrainConfig.title_of("views"),
         min_value=2,
         max_value=50,
         key=VIEWS_KEY,
-        help=field.description,
+        help=TrainConfig.help_of("views"),
         persist_state="session",
     )
     return {"augment": current_augment().model_dump(), "views": views}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import streamlit as st
 
+from tl_core.errors import RunError
+from tl_core.evaluation.verdict import verdict_of
 from tl_core.jobs.training import worker_log_tail
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
@@ -18,6 +21,12 @@ from ui.shared.navigation import CLASSIFY_PAGE, EVALUATE_PAGE
 from ui.train.continue_run import can_improve, draw_improve, draw_resume
 from ui.train.form import take_over
 from ui.train.run_manage import draw_manage
+
+MARKS = {
+    "good": ":green[:material/check_circle:]",
+    "info": ":blue[:material/info:]",
+    "hint": ":orange[:material/lightbulb:]",
+}
 
 
 def draw_run(workspace: Workspace, run: Run) -> None:
@@ -33,6 +42,7 @@ def draw_run(workspace: Workspace, run: Run) -> None:
         draw_manage(run)
     if state != "damaged" and run.metrics:
         draw_result(run)
+        _draw_verdict(run)
     if state in ("failed", "interrupted", "damaged"):
         _draw_trouble(workspace, run)
     elif run.message:
@@ -43,6 +53,13 @@ def draw_run(workspace: Workspace, run: Run) -> None:
         draw_resume(workspace, run)
         _draw_actions(workspace, run)
         draw_curves(run)
+
+
+def _draw_verdict(run: Run) -> None:
+    """Draw what the curves say: whether it overfits, why it ended early, what can help."""
+    with suppress(RunError), st.container(gap="xxsmall"):
+        for remark in verdict_of(run):
+            st.markdown(f"{MARKS[remark.kind]} {words.plain(remark.text)}")
 
 
 def _draw_actions(workspace: Workspace, run: Run) -> None:
