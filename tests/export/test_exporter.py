@@ -19,8 +19,8 @@ from tl_core.export.model_info import file_info, read_model_info
 from tl_core.inference.predict import load_predictor
 from tl_core.runs.files import update_status
 
-# Pages have no predict.py: tests/export/web opens them in a browser.
-AVAILABLE = [row.name for row in FORMATS.values() if row.is_available and not row.is_page]
+# Others have no predict.py: tests/export/web opens pages in a browser, tests/export/notebook runs it.
+AVAILABLE = [row.name for row in FORMATS.values() if row.is_available and row.open_code]
 
 
 @pytest.fixture(scope="module")

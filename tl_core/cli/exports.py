@@ -97,22 +97,29 @@ def _format_values(row: Any) -> dict[str, Any]:
 
 def _print_exports(exports: list[Export]) -> None:
     """Print where each export is and how closely it agrees with the app."""
-    rows = []
+    rows, notes = [], []
     for one in exports:
         size = sum(info.bytes for info in one.info.files.values())
         parity = one.parity or {}
+        is_proven = bool(parity.get("agrees"))
+        if reason := parity.get("not_proven"):
+            notes.append(f"{one.format.title}: not proven here, because {reason}.")
         rows.append(
             (
                 one.format.name,
                 f"{size / 1e6:,.1f} MB",
-                percent(parity["top1_agreement"]) if parity else "not compared",
-                f"{parity['max_difference']:.1g}" if parity else "",
-                f"{parity['images_per_second']:,.0f}" if parity else "",
+                percent(parity["top1_agreement"]) if is_proven else "not compared",
+                f"{parity['max_difference']:.1g}" if is_proven else "",
+                f"{parity['images_per_second']:,.0f}" if is_proven else "",
                 str(one.folder),
             )
         )
     print_table(("format", "size", "same answer", "difference", "images/s", "folder"), rows)
-    naive = next((one.parity["naive_resize"] for one in exports if one.parity), None)
+    for note in notes:
+        say(note)
+    naive = next(
+        (found for one in exports if (found := (one.parity or {}).get("naive_resize"))), None
+    )
     if naive is not None:
         say(
             f"\nKeep the resize of predict.py: with a plain bilinear one, as OpenCV does it, the "

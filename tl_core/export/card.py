@@ -17,7 +17,13 @@ CARD_FILE = "README.md"
 MAX_CONFUSION_CLASSES = 12
 MAX_CONFUSIONS = 10
 
-_LIBRARIES = {"keras": "keras", "savedmodel": "keras", "onnx": "onnx", "openvino": "openvino"}
+_LIBRARIES = {
+    "keras": "keras",
+    "notebook": "keras",
+    "savedmodel": "keras",
+    "onnx": "onnx",
+    "openvino": "openvino",
+}
 _RESIZE_WORDS = {
     "squash": "both sides are brought to that size, so that the aspect changes",
     "crop": "the largest centred part of that aspect is taken",
@@ -190,11 +196,14 @@ def _limits(row: Format, info: ModelInfo) -> str:
 def _parity(row: Format, parity: dict[str, Any] | None) -> str:
     if parity is None:
         return ""
+    if reason := parity.get("not_proven"):
+        return f"## Agreement with the app\n\nNot proven: {reason}."
     lines = [
         "## Agreement with the app",
         "",
         f"Compared on {parity['num_photos']} photos and {parity['num_odd_images']} odd images "
-        "(turned by EXIF, transparent, 16-bit, CMYK, ...); the record is `parity.json`.",
+        "(turned by EXIF, transparent, 16-bit, CMYK, ...); the record is `parity.json`."
+        + (" Browsers read some of the odd ones otherwise." if row.is_page else ""),
         "",
         "| | |",
         "|---|---|",
@@ -214,7 +223,7 @@ def _parity(row: Format, parity: dict[str, Any] | None) -> str:
     if naive is not None:
         lines += [
             "",
-            "**Resize as `predict.py` does.** With the plain bilinear resize that OpenCV does by "
+            "**Resize with antialiasing.** With the plain bilinear resize that OpenCV does by "
             f"default, without antialiasing, the answer changes on "
             f"{_percent(1 - naive['top1_agreement'])} of {naive['num_photos']} photos and a "
             f"probability by up to {naive['max_difference']:.2f}.",

@@ -22,6 +22,7 @@ from tl_core.export.model_info import (
 )
 from tl_core.export.parity import PARITY_FILE, check_parity, choose_photos, refusal
 from tl_core.export.predict_script import write_predict_script
+from tl_core.export.web.parity import check_page
 from tl_core.export.write import write_in_child
 from tl_core.files import check_is_new, new_folder, read_json, write_json, write_text
 from tl_core.inference.predict import load_predictor
@@ -75,7 +76,7 @@ def export_run(
 
     The folder holds the model's files, ``model.json``, ``predict.py`` with ``requirements.txt``,
     ``parity.json`` and ``README.md``, the model card. A model that does not agree with the app is
-    not kept.
+    not kept. A page is compared in a browser of this machine; where there is none, that is said.
 
     Args:
         run_dir: a run with weights that is not being trained.
@@ -139,7 +140,12 @@ def export_run(
                 choose_photos(run, _own_images(run, cache_dir)),
                 monitor=monitor,
             )
-            if not parity["agrees"]:
+        elif row.is_page:
+            predictor = load_predictor(run.run_dir, cache_dir)
+            photos = choose_photos(run, _own_images(run, cache_dir))
+            parity = check_page(row, folder, info, predictor, photos, monitor=monitor)
+        if parity is not None:
+            if parity["agrees"] is False:
                 raise ExportError(refusal(row, parity))
             write_json(folder / PARITY_FILE, parity)
         write_text(folder / CARD_FILE, model_card(run, row, info, parity))
@@ -156,7 +162,7 @@ def load_export(folder: Path, format_name: str) -> Export:
     """
     row, info = get_format(format_name), read_model_info(folder)
     parity = None
-    if row.open_code is not None:
+    if PARITY_FILE in info.files or row.open_code is not None:
         try:
             parity = dict(read_json(folder / PARITY_FILE))
         except (OSError, ValueError, TypeError) as error:

@@ -13,10 +13,13 @@ from tl_core.errors import ConfigError, did_you_mean
 from tl_core.export import predict_script, writers
 from tl_core.export.graph import Precision
 from tl_core.export.model_info import InputType
+from tl_core.export.notebook import folder as notebook_folder
+from tl_core.export.predict_script import REQUIREMENTS_FILE
 from tl_core.export.viewer import folder as viewer_folder
 from tl_core.export.web import folder as web_folder
 from tl_core.export.writers import Writing
 from tl_core.inference.model_bundle import BACKBONE_FILE, HEAD_FILE
+from tl_core.runs.files import SPLIT_FILE
 
 
 @dataclass(frozen=True)
@@ -209,6 +212,16 @@ _ROWS = (
         use=viewer_folder.USE,
         space=viewer_folder.SPACE,
         rejection="The app applies both limits, `predict.py` the second alone.",
+    ),
+    Format(
+        name="notebook",
+        title="Notebook",
+        files=(notebook_folder.NOTEBOOK_FILE, SPLIT_FILE, REQUIREMENTS_FILE),
+        purpose="Read, change and train the run again in plain Keras, on the same split.",
+        runtime="Jupyter and Keras 3 with TensorFlow",
+        write=notebook_folder.write_notebook,
+        use=notebook_folder.USE,
+        rejection="The notebook does not fit these limits.",
     ),
 )
 

@@ -126,7 +126,7 @@ def check_parity(
     """
     stage = monitor.stage(STAGE, 1)
     with tempfile.TemporaryDirectory() as name:
-        every = [*photos, *_write_odd_images(Path(name))]
+        every = [*photos, *write_odd_images(Path(name))]
         paths = [photo.path for photo in every]
         answers = _ask_export(row, folder, paths, stage)
         app = predictor.predict(paths, should_stop=monitor.is_stopped)
@@ -174,10 +174,10 @@ def check_parity(
             "top1_agreement": limits.min_agreement,
             "max_difference": limits.max_difference,
         },
-        **_accuracies([every[place].label for place in kept], theirs, ours),
-        "images_per_second": _rate([answers[place]["seconds"] for place in kept]),
-        "bytes": sum(_size(folder / name) for name in row.files),
-        "naive_resize": _naive_resize(predictor, info, photos, monitor),
+        **accuracies([every[place].label for place in kept], theirs, ours),
+        "images_per_second": images_per_second([answers[place]["seconds"] for place in kept]),
+        "bytes": sum(size_of(folder / name) for name in row.files),
+        "naive_resize": naive_resize(predictor, info, photos, monitor),
         "versions": _versions(row),
     }
 
@@ -185,16 +185,18 @@ def check_parity(
 def refusal(row: Format, parity: dict[str, Any]) -> str:
     """Return why an export that does not agree with the app is not offered."""
     total = parity["num_photos"] + parity["num_odd_images"]
-    reasons = []
-    if parity["top1_agreement"] < parity["limits"]["top1_agreement"]:
+    limits, reasons = parity["limits"], []
+    if parity["top1_agreement"] < limits["top1_agreement"]:
         different = round((1 - parity["top1_agreement"]) * total)
         reasons.append(f"its answer is another one on {different} of {total} images")
-    limit = parity["limits"]["max_difference"]
-    if limit is not None and parity["max_difference"] > limit:
-        reasons.append(
-            f"a probability differs by {parity['max_difference']:.2g}, at most {limit:g} is allowed"
-        )
-    if parity["pixels_equal"] < total:
+    for key, what in (
+        ("max_difference", "a probability differs"),
+        ("mean_difference", "probabilities differ on average"),
+    ):
+        limit = limits.get(key)
+        if limit is not None and parity[key] > limit:
+            reasons.append(f"{what} by {parity[key]:.2g}, at most {limit:g} is allowed")
+    if parity.get("pixels_equal", total) < total:
         reasons.append(f"the pixels of {total - parity['pixels_equal']} images are different")
     if parity["problems"]:
         reasons.append(f"it cannot read {len(parity['problems'])} images")
@@ -204,7 +206,8 @@ def refusal(row: Format, parity: dict[str, Any]) -> str:
     )
 
 
-def _write_odd_images(folder: Path) -> list[ProofPhoto]:
+def write_odd_images(folder: Path) -> list[ProofPhoto]:
+    """Write the odd images into a folder, and return them."""
     photos = []
     for name, content in draw_odd_images().items():
         (folder / name).write_bytes(content)
@@ -241,7 +244,7 @@ def _pixels_digest(path: Path, info: ModelInfo) -> str:
     return hashlib.sha256(pixels.tobytes()).hexdigest()
 
 
-def _accuracies(
+def accuracies(
     labels: Sequence[int | None], theirs: np.ndarray, ours: np.ndarray
 ) -> dict[str, Any]:
     """Return both accuracies on the labelled images, and the drop with its 95 % interval."""
@@ -262,7 +265,7 @@ def _accuracies(
     }
 
 
-def _naive_resize(
+def naive_resize(
     predictor: Predictor, info: ModelInfo, photos: Sequence[ProofPhoto], monitor: Monitor
 ) -> dict[str, Any] | None:
     """Return what it costs to resize the whole photo as OpenCV does by default.
@@ -292,7 +295,7 @@ def _naive_resize(
         "top1_agreement": float((first.argmax(axis=1) == second.argmax(axis=1)).mean()),
         "max_difference": float(np.abs(first - second).max()),
         "mean_difference": float(np.abs(first - second).mean()),
-        **_accuracies([photo.label for photo in paths], first, second),
+        **accuracies([photo.label for photo in paths], first, second),
     }
 
 
@@ -317,11 +320,13 @@ def resize_naively(pixels: np.ndarray, image_size: tuple[int, int]) -> np.ndarra
     return np.rint(upper * (1 - down) + lower * down).astype(np.uint8)
 
 
-def _rate(seconds: Sequence[float]) -> float:
+def images_per_second(seconds: Sequence[float]) -> float:
+    """Return the rate from the seconds that each image took."""
     return round(len(seconds) / sum(seconds), 1)
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of all files in a folder."""
     if path.is_file():
         return path.stat().st_size
     return sum(one.stat().st_size for one in path.rglob("*") if one.is_file())

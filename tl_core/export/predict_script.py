@@ -10,7 +10,7 @@ from pathlib import Path
 
 PREDICT_FILE = "predict.py"
 REQUIREMENTS_FILE = "requirements.txt"
-_START, _END = "# Open the model.\n", "# Read a photo.\n"
+_START, _END, _NEXT = "# Open the model.\n", "# Read a photo.\n", "# Classify.\n"
 _TEMPLATE = Path(__file__).with_name("predict_template.py")
 
 KERAS = '''
@@ -110,6 +110,11 @@ def predict_script(open_code: str) -> str:
     before, rest = template.split(_START)
     _, after = rest.split(_END)
     return f"{before}{_START}\n{open_code}\n\n{_END}{after}"
+
+
+def photo_code() -> str:
+    """Return the part of the template that reads a photo: ``load_pixels`` and what it uses."""
+    return _TEMPLATE.read_text(encoding="utf-8").split(_END)[1].split(_NEXT)[0].strip() + "\n"
 
 
 def write_predict_script(folder: Path, open_code: str, requirements: tuple[str, ...]) -> None:

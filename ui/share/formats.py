@@ -25,6 +25,7 @@ from ui.shared.words import number_of, plain
 POLL_SECONDS = 0.7
 NOT_OFFERED = "Not offered."
 EXAMPLES_LABEL = "Put test photos into it, for visitors to try"
+NOT_COMPARED = "not compared with the app"
 NO_PHOTOS = "none of your photos inside"
 FROM_CDN = (
     "The page will load its runtime (9 MB) from {host} instead of carrying it, because {reason}. "
@@ -71,9 +72,12 @@ def figures(export: Export) -> str:
     if export.format.has_examples:
         count = sum(name.startswith(f"{EXAMPLES_DIR}/") for name in export.info.files)
         facts.append(f"{number_of(count, 'test photo')} inside" if count else NO_PHOTOS)
-    if export.format.is_page:
-        facts.append("opens in a browser, so it is not compared with the app here")
-    if (parity := export.parity) is not None:
+    parity = export.parity
+    if parity is None:
+        facts.append(NOT_COMPARED)
+    elif reason := parity.get("not_proven"):
+        facts.append(f"not proven here: {reason}")
+    else:
         total = parity["num_photos"] + parity["num_odd_images"]
         same = round(parity["top1_agreement"] * total)
         facts += [

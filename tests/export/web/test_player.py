@@ -34,7 +34,9 @@ def host(run, tmp_path_factory):
     root = tmp_path_factory.mktemp("host")
     (root / "some").mkdir()
     out, cache_dir = root / "some" / "where", run.workspace.cache_dir
-    export_run(run.run_dir, "web", out, with_examples=True, cache_dir=cache_dir)
+    made = export_run(run.run_dir, "web", out, with_examples=True, cache_dir=cache_dir)
+    assert made.parity["agrees"]  # its own proof, in the browser that these tests use
+    assert made.parity["num_photos"] == 18
     return root
 
 

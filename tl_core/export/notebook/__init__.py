@@ -1,0 +1,1 @@
+"""A run as a notebook that trains it again in plain Keras."""
