@@ -19,7 +19,7 @@ from tl_core.export.model_info import file_info, read_model_info
 from tl_core.inference.predict import load_predictor
 from tl_core.runs.files import update_status
 
-# Others have no predict.py: tests/export/web opens pages in a browser, tests/export/notebook runs it.
+# The others have no predict.py: pages are opened in a browser, the notebook is run, in other files.
 AVAILABLE = [row.name for row in FORMATS.values() if row.is_available and row.open_code]
 
 
