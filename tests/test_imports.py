@@ -16,6 +16,7 @@ LAYERS = [
         "tl_core.files",
         "tl_core.progress",
         "tl_core.processes",
+        "tl_core.guarded_process",
         "tl_core.sqlite_cache",
         "tl_core.tables",
         "tl_core.workspace",

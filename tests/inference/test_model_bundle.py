@@ -221,4 +221,4 @@ def test_a_backbone_that_takes_too_long_is_ended(made, monkeypatch):
     monkeypatch.setattr(guarded_engine, "IMAGE_SECONDS", 0.0)
     with pytest.raises(ExportError, match="memory or time"):
         foreign.run(np.zeros((1000, 40, 64, 3), np.uint8))
-    assert foreign._child.poll() is not None
+    assert not foreign._process.is_running

@@ -430,7 +430,7 @@ def _build_index(
         _record(file, scanned[file.path], label_of.get(file.class_name, -1), is_split)
         for file in readable
     )
-    scale = _pixel_scale(scanned[file.path] for file in readable)
+    scale = _pixel_scale([scanned[file.path] for file in readable])
     folders = {name: layout.classes[name] for name in _in_order(layout.classes)}
     findings = (
         *find_unreadable(_unreadable(layout, scanned)),
@@ -466,7 +466,7 @@ def _unreadable(layout: Layout, scanned: Mapping[str, ScannedFile]) -> dict[str,
     return {path: reason for path, reason in reasons.items() if reason is not None}
 
 
-def _pixel_scale(entries: Iterable[ScannedFile]) -> PixelScale | None:
+def _pixel_scale(entries: Sequence[ScannedFile]) -> PixelScale | None:
     """Return the scale of a dataset's 16-bit images, None if their upper 8 bits suffice.
 
     It ignores the darkest and the brightest 1 % of the images, which may be faulty.
@@ -478,7 +478,8 @@ def _pixel_scale(entries: Iterable[ScannedFile]) -> PixelScale | None:
         return None
     low = float(np.percentile([low for low, _ in ranges], 1))
     high = float(np.percentile([high for _, high in ranges], 99))
-    if not low < high or high - low >= _FULL_RANGE:
+    has_floats = any(one.mode == "F" for one in entries)  # which have no upper 8 bits
+    if not low < high or (high - low >= _FULL_RANGE and not has_floats):
         return None
     return PixelScale(low, high)
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tl_core.data.images.decode import is_deep
+from tl_core.data.images.extra_formats import EXTRA_FORMATS, has_extra_formats
+from tl_core.data.images.signatures import EXTRA_REASONS
 from tl_core.sqlite_cache import SqliteCache
 
 _FILE_NAME = "scans.sqlite"
@@ -85,9 +87,14 @@ class ScanCache(SqliteCache):
 def _is_current(values: list[Any]) -> bool:
     """Whether an entry is still valid for the current version.
 
-    Earlier versions refused large JPEGs and did not record the value range of 16-bit grey.
+    Earlier versions refused large JPEGs and did not record the value range of 16-bit grey. HEIC,
+    AVIF and TIFF are read or refused depending on what is installed.
     """
+    entry = ScannedFile(*values)
+    if entry.reason in EXTRA_REASONS:
+        return not has_extra_formats()
+    if entry.format in EXTRA_FORMATS:
+        return has_extra_formats()
     if len(values) > _NUM_FIRST:
         return True
-    entry = ScannedFile(*values)
     return "megapixels" not in (entry.reason or "") and not is_deep(entry.mode)

@@ -10,16 +10,14 @@ when it takes too long.
 from __future__ import annotations
 
 import struct
-import subprocess
 import sys
 import threading
-import weakref
 from pathlib import Path
 
 import numpy as np
 
 from tl_core.errors import ExportError
-from tl_core.processes import child_environment, module_command
+from tl_core.guarded_process import ChildEndedError, GuardedProcess, limit_resources
 
 START_SECONDS = 30.0
 IMAGE_SECONDS = 30.0
@@ -46,25 +44,19 @@ class GuardedEngine:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
+        self._process = GuardedProcess("tl_core.features.guarded_engine", str(path))
         self._start()
 
     def _start(self) -> None:
-        child = subprocess.Popen(
-            module_command("tl_core.features.guarded_engine", str(self._path)),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=child_environment(),
-            start_new_session=True,  # Ctrl-C is for this process, which then ends the child
-        )
-        self._child = child
-        if child.stdin is None or child.stdout is None:
-            raise self._refusal()
-        self._in, self._out = child.stdin, child.stdout
-        weakref.finalize(self, _end, self._child)
-        head = self._read(_HEADER.size, START_SECONDS)
-        magic, height, width, dim = _HEADER.unpack(head)
+        self._process.start()
+        try:
+            magic, height, width, dim = _HEADER.unpack(
+                self._process.read(_HEADER.size, START_SECONDS)
+            )
+        except ChildEndedError as error:
+            raise self._refusal() from error
         if magic != _MAGIC:
+            self._process.close()
             raise self._refusal()
         self.image_size = (height, width)
         self.feature_dim = dim
@@ -77,61 +69,26 @@ class GuardedEngine:
         """
         features = np.empty((len(images), self.feature_dim), np.float32)
         with self._lock:
-            if self._child.poll() is not None:
+            if not self._process.is_running:
                 self._start()
             for row, image in enumerate(images):
                 try:
-                    self._in.write(np.ascontiguousarray(image, np.uint8).tobytes())
-                    self._in.flush()
-                except OSError as error:
+                    self._process.write(np.ascontiguousarray(image, np.uint8).tobytes())
+                    answer = self._process.read(self.feature_dim * 4, IMAGE_SECONDS)
+                except ChildEndedError as error:
                     raise self._refusal() from error
-                answer = self._read(self.feature_dim * 4, IMAGE_SECONDS)
                 features[row] = np.frombuffer(answer, "<f4")
         return features
 
     def close(self) -> None:
         """End the process."""
-        _end(self._child)
-
-    def _read(self, num_bytes: int, limit_seconds: float) -> bytes:
-        """Return the child's output; the child is killed when it takes too long."""
-        watchdog = threading.Timer(limit_seconds, self._child.kill)
-        watchdog.daemon = True
-        watchdog.start()
-        try:
-            answer = self._out.read(num_bytes)
-        finally:
-            watchdog.cancel()
-        if len(answer) < num_bytes:
-            raise self._refusal()
-        return bytes(answer)
+        self._process.close()
 
     def _refusal(self) -> ExportError:
-        _end(self._child)
         return ExportError(
             f"The model's file '{self._path.name}' does not work: it is damaged, or asks for more "
             "memory or time than a model needs. It was not used."
         )
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    child.kill()
-    child.wait()
-    for stream in (child.stdin, child.stdout):
-        if stream is not None:
-            stream.close()
-
-
-def _limit(path: Path) -> None:
-    """Limit the resources of this process, where the system supports it."""
-    try:
-        import resource
-    except ImportError:  # Windows has none
-        return
-    memory = _MIN_BYTES + _BYTES_PER_FILE_BYTE * path.stat().st_size
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no file may be written
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def main(path: Path) -> int:
@@ -139,7 +96,7 @@ def main(path: Path) -> int:
     from ai_edge_litert.interpreter import Interpreter
 
     out = sys.stdout.buffer
-    _limit(path)
+    limit_resources(_MIN_BYTES + _BYTES_PER_FILE_BYTE * path.stat().st_size)
     interpreter = Interpreter(model_path=str(path), num_threads=1)
     interpreter.allocate_tensors()
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()

@@ -22,6 +22,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError, WebPImagePlugin
 
 from tl_core.config.limits import current_limits
+from tl_core.data.images.extra_formats import decode_extra, is_extra_format
 from tl_core.data.images.signatures import explain_unknown, webp_size
 from tl_core.errors import ImageError
 
@@ -66,9 +67,10 @@ Image.MAX_IMAGE_PIXELS = MAX_JPEG_MEGAPIXELS * 1_000_000
 
 # Image.open would register formats on first use, in whichever thread comes first.
 Image.preinit()
+_HEAD_BYTES = 32
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", WebPImagePlugin.WebPImageFile.format)
-# JPEG brings MPO with it, the phones' JPEG of two pictures; TIFF and others stay out: their
-# decoders are many, and a few hundred bytes can make them take a gigabyte.
+# JPEG brings MPO with it, the phones' JPEG of two pictures. TIFF and others are decoded in a child
+# process only: their decoders are many, and a few hundred bytes can make them take a gigabyte.
 
 # Pillow warns about harmless problems (odd EXIF) and sizes that are checked here. Set once, since
 # catching warnings around a call would affect other threads.
@@ -81,7 +83,7 @@ _UNSUPPORTED = re.compile(r"unsupported|unknown|not supported", re.IGNORECASE)
 _TOO_MUCH_TEXT = re.compile(r"MAX_TEXT|Decompressed data too large")
 
 # What Pillow's decoders raise on broken files, seen on thousands of them; the first four lead.
-_DECODE_ERRORS = (
+DECODE_ERRORS = (
     OSError,  # UnidentifiedImageError too
     ValueError,
     Image.DecompressionBombError,
@@ -132,7 +134,8 @@ class PixelScale:
 class Decoded:
     """An upright RGB picture, possibly at a reduced scale, and facts about its file.
 
-    ``width`` and ``height`` are the upright picture's at full scale.
+    ``width`` and ``height`` are the upright picture's at full scale; ``file`` has the values as
+    they are stored.
     """
 
     picture: Image.Image
@@ -141,7 +144,13 @@ class Decoded:
     width: int
     height: int
     orientation: int
-    file: ImageFile.ImageFile
+    file: Image.Image
+    known_frames: int | None = None
+
+    @property
+    def num_frames(self) -> int:
+        """Number of frames; finding it may read the whole file."""
+        return count_frames(self.file) if self.known_frames is None else self.known_frames
 
 
 def decode(
@@ -163,6 +172,8 @@ def decode(
         raise ImageError(f"The file is larger than {MAX_FILE_BYTES // 2**20} MB, the limit.")
     try:
         least = min(MAX_MEGAPIXELS, max_megapixels or MAX_MEGAPIXELS)
+        if is_extra_format(data[:_HEAD_BYTES]):
+            return _decode_extra(data, scale, least)
         check_size(*(webp_size(data) or (1, 1)), least)  # Pillow allocates its canvas to open it
         file = Image.open(io.BytesIO(data), formats=_FORMATS)
         if max_megapixels is not None:
@@ -170,8 +181,8 @@ def decode(
         return _decode_file(file, data, least_size, scale)
     except UnidentifiedImageError as error:
         raise ImageError(explain_unknown(data)) from error
-    except _DECODE_ERRORS as error:
-        raise ImageError(_explain(error)) from error
+    except DECODE_ERRORS as error:
+        raise ImageError(explain_error(error)) from error
 
 
 def _decode_file(
@@ -200,6 +211,23 @@ def _decode_file(
     if orientation in _TRANSPOSE:
         picture = picture.transpose(_TRANSPOSE[orientation])
     return Decoded(picture, file.format or "", mode, width, height, orientation, file)
+
+
+def _decode_extra(data: bytes, scale: PixelScale | None, max_megapixels: int) -> Decoded:
+    plain = decode_extra(data)
+    check_size(*plain.image.size, max_megapixels)
+    picture = _to_rgb(plain.image, scale)
+    if plain.orientation in _TRANSPOSE:
+        picture = picture.transpose(_TRANSPOSE[plain.orientation])
+    return Decoded(
+        picture,
+        plain.format,
+        plain.mode,
+        *picture.size,
+        plain.orientation,
+        plain.image,
+        plain.num_frames,
+    )
 
 
 def _load_jpeg(file: ImageFile.ImageFile, least_size: Size | None) -> Image.Image:
@@ -254,6 +282,11 @@ def _reduce_depth(image: Image.Image, scale: PixelScale | None) -> Image.Image:
     Pillow itself clips grey.
     """
     values = np.asarray(image)
+    if scale is None and image.mode == "F":
+        raise ImageError(
+            "Its pixels are floating-point numbers, whose black and white only a dataset of such "
+            "images gives. Save it with 8 bits, as JPEG or PNG."
+        )
     if scale is None:
         grey = Image.fromarray((values.clip(0, 0xFFFF).astype(np.uint16) >> 8).astype(np.uint8))
     else:
@@ -281,7 +314,7 @@ def _orientation(file: ImageFile.ImageFile) -> int:
     """Return the EXIF orientation, 1 to 8; broken EXIF counts as upright."""
     try:
         value = file.getexif().get(ExifTags.Base.Orientation, 1)
-    except _DECODE_ERRORS:
+    except DECODE_ERRORS:
         return 1
     return value if isinstance(value, int) and value in _TRANSPOSE else 1
 
@@ -291,11 +324,11 @@ def _upright(size: Size, orientation: int) -> Size:
     return (size[1], size[0]) if orientation in _SIDEWAYS else size
 
 
-def count_frames(file: ImageFile.ImageFile) -> int:
+def count_frames(file: Image.Image) -> int:
     """Return the number of frames; frames after a readable first one may be broken."""
     try:
         return int(getattr(file, "n_frames", 1))
-    except _DECODE_ERRORS:
+    except DECODE_ERRORS:
         return 1
 
 
@@ -330,8 +363,8 @@ def _of_kind(limit: int) -> str:
     return f" (for JPEGs that are not progressive {MAX_JPEG_MEGAPIXELS})"
 
 
-def _explain(error: BaseException) -> str:
-    """Turn a decoder's exception into a message for the user."""
+def explain_error(error: BaseException) -> str:
+    """Return the message for the user of a decoder's exception."""
     text = str(error).rstrip(".") or type(error).__name__
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         pixels = re.search(r"\((\d+) pixels", text)

@@ -24,7 +24,6 @@ from tl_core.data.images.decode import (
     LeastSize,
     PixelScale,
     Size,
-    count_frames,
     decode,
     is_deep,
 )
@@ -146,8 +145,9 @@ def inspect_image(source: ImageSource) -> ImageInfo:
     Raises:
         ImageError: the file cannot be read as an image.
     """
-    decoded = _decode_source(source, lambda width, height: (1, 1))
-    frames = count_frames(decoded.file)
+    # The scale is not known yet, and the picture is not used: any scale serves.
+    decoded = _decode_source(source, lambda width, height: (1, 1), PixelScale(0, 1))
+    frames = decoded.num_frames
     return ImageInfo(
         format=decoded.format,
         mode=decoded.mode,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 
+from tl_core.data.images.extra_formats import is_extra_format
+
 READABLE = "JPEG, PNG, GIF, BMP and WebP"
 
 _CONVERT = "Convert it to JPEG or PNG."
@@ -20,8 +22,11 @@ _SVG = f"It is an SVG drawing, which has no pixels. {_CONVERT}"
 _LFS = "It is a Git LFS pointer, not the picture itself. Run 'git lfs pull' where it came from."
 _EMPTY = "The file is empty (0 bytes). Copy or download it again."
 _ZEROS = "The file holds nothing but zeros. Copy or download it again."
-_DAMAGED = "The file is damaged: its header cannot be read. Copy or download it again."
+DAMAGED = "The file is damaged: its header cannot be read. Copy or download it again."
 _UNKNOWN = f"It is not an image of a kind that is read here ({READABLE})."
+
+EXTRA_REASONS = frozenset((_HEIC, _AVIF, _TIFF))
+"""What is said of files that the extra ``heif`` reads."""
 
 _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"II*\x00\x10\x00\x00\x00CR", _RAW),
@@ -69,7 +74,8 @@ _BRANDS = {
 
 def looks_readable(head: bytes) -> bool:
     """Return whether a file with these first bytes (at least 12) may be a readable image."""
-    return head.startswith(_READABLE_STARTS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+    is_webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    return is_webp or head.startswith(_READABLE_STARTS) or is_extra_format(head)
 
 
 def holds_image(head: bytes) -> bool:
@@ -108,7 +114,7 @@ def explain_unknown(data: bytes) -> str:
     if data[4:8] == b"ftyp":
         return _explain_brands(data)
     if looks_readable(data):
-        return _DAMAGED
+        return DAMAGED
     if not data.strip(b"\x00"):
         return _ZEROS
     return _explain_text(data)
