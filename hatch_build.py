@@ -13,7 +13,7 @@ from hatchling.builders.config import BuilderConfig
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-APP_FILES = ("app.py", "pages", "ui", ".streamlit/config.toml")
+APP_FILES = ("app.py", "hosted.py", "pages", "ui", ".streamlit/config.toml")
 
 
 class Requirements(MetadataHookInterface):

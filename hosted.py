@@ -15,6 +15,7 @@ from ui.hosted.ending import start_sweeping
 from ui.hosted.guard import VisitorGuard
 from ui.hosted.media import key_addresses
 
+st.secrets.load_if_toml_exists()  # its values are environment variables from now on
 os.environ.setdefault(MODE_ENVIRONMENT_NAME, "demo")
 if (limits := current_limits()) is not None:
     config.set_option("server.maxUploadSize", limits.upload_mb)

@@ -25,6 +25,11 @@ def app_path() -> Path:
     return (_PACKAGE_DIR.parent if is_checkout() else _STUDIO_DIR) / "app.py"
 
 
+def hosted_path() -> Path:
+    """Return the path of the app as a hosted demo, which Streamlit runs with ``TL_MODE=demo``."""
+    return app_path().with_name("hosted.py")
+
+
 def program_name() -> str:
     """Return the name of the command line program: ``tl`` if it is installed."""
     started_as_tl = Path(sys.argv[0]).stem == "tl" if sys.argv else False

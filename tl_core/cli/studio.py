@@ -12,8 +12,9 @@ import typer
 
 from tl_core.cli.arguments import WorkspaceDir, workspace_at
 from tl_core.cli.terminal import say
+from tl_core.config.mode import current_mode
 from tl_core.errors import TLError
-from tl_core.installation import app_path, is_checkout
+from tl_core.installation import app_path, hosted_path, is_checkout
 from tl_core.workspace import ENVIRONMENT_NAME
 
 LOCAL_HOST = "127.0.0.1"
@@ -59,7 +60,8 @@ def app(
 
 
 def _command(host: str, port: int | None, browser: bool) -> list[str]:
-    command = [sys.executable, "-m", "streamlit", "run", str(app_path())]
+    path = hosted_path() if current_mode() == "demo" else app_path()
+    command = [sys.executable, "-m", "streamlit", "run", str(path)]
     command += [f"--server.address={host}", "--server.showEmailPrompt=false"]
     if port is not None:
         command.append(f"--server.port={port}")

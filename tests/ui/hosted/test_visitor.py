@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 from app_helpers import DATA, TRAIN, assert_sound, open_page, texts, unescaped
 from demo_helpers import let_in
@@ -7,7 +9,6 @@ from tl_core.jobs.queue import JobQueue
 from tl_core.runs.store import create_run, list_runs
 from tl_core.visitors.store import end_visitor, list_visitors, open_visitor
 from tl_core.visitors.tokens import issue_token
-from ui.datasets.dataset_view import _looks
 from ui.hosted import guard, visitor
 from ui.hosted.panel import upload_caption
 from ui.shared.errors import DEMO_BUG_MESSAGE
@@ -139,8 +140,9 @@ def test_data_are_deleted_on_demand(host, monkeypatch):
     mine = open_visitor(host, token)
     at.button(key="delete_data").click().run()
     at.button(key="delete_data_yes").click().run()
-    for looking in list(_looks().by_key.values()):
-        looking.thread.join(60)  # one that was under way leaves nothing behind
+    for thread in threading.enumerate():
+        if thread.name == "look":
+            thread.join(60)  # one that was under way leaves nothing behind
     assert not mine.root.exists()
     assert [one.value for one in at.info] == [visitor.ENDED]
     at.run()  # it is not made again by a page that is still open

@@ -1,0 +1,372 @@
+"""A hosted demo under ten visitors at once, each with a browser: what they feel, what it costs.
+
+    python benchmarks/demo.py --minutes 10 --visitors 10 --idle 60
+
+Each visitor uploads photos of an own class name, trains on them, and classifies until the time is
+over; every page is searched for the class names of all others. Before that one visitor alone
+classifies, and after it sixty more open the page and wait. Reported are the cross-talk (none is
+expected), jobs that did not end, the 95th percentile of a classification against that of one alone,
+and the memory of the web process, of all processes, and of an idle visitor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import queue
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import psutil
+from PIL import Image, ImageDraw
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from browser_helpers import CHROMIUM_ARGUMENTS  # type: ignore[import-not-found] # noqa: E402
+
+from tl_core.jobs.queue import JobQueue  # noqa: E402
+from tl_core.runs.store import list_runs  # noqa: E402
+from tl_core.setup import find_chromium  # noqa: E402
+from tl_core.visitors.store import list_visitors  # noqa: E402
+from tl_core.workspace import Workspace  # noqa: E402
+
+PATIENCE_MS = 300_000
+NUM_PHOTOS = 24  # of each class
+RUN_SECONDS = 180
+
+
+@dataclass
+class Findings:
+    """What all visitors saw."""
+
+    seconds: list[float] = field(default_factory=list)  # of one classification
+    trainings: int = 0
+    crosstalk: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Memory(threading.Thread):
+    """The highest memory of the server and of all its processes, in 10^6 bytes."""
+
+    def __init__(self, process: psutil.Process) -> None:
+        super().__init__(daemon=True)
+        self._process = process
+        self.web = self.all = 0.0
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        """Measure twice a second."""
+        while not self.ended.wait(0.5):
+            web, total = self.now()
+            self.web, self.all = max(self.web, web), max(self.all, total)
+
+    def now(self) -> tuple[float, float]:
+        """Return the memory of the web process, and of it with the worker and its children."""
+        web = self._process.memory_info().rss
+        workers = [one for one in psutil.process_iter(["cmdline"]) if _is_worker(one)]
+        total = web
+        for worker in workers:
+            try:
+                family = [worker, *worker.children(recursive=True)]
+                total += sum(one.memory_info().rss for one in family)
+            except psutil.NoSuchProcess:
+                continue
+        return web / 1e6, total / 1e6
+
+
+WORKSPACE_IN_USE = ""
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    line = process.info["cmdline"] or []
+    return "tl_core.jobs.worker" in line and WORKSPACE_IN_USE in line
+
+
+def class_names(number: int) -> tuple[str, str]:
+    """Return the names of a visitor's classes, which no other's page may show."""
+    return f"secretapple{number:03}", f"secretpear{number:03}"
+
+
+def photos(number: int) -> bytes:
+    """Return a zip of photos in two classes, different for each visitor."""
+    rng = np.random.default_rng(number)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for kind, name in enumerate(class_names(number)):
+            for photo in range(NUM_PHOTOS):
+                archive.writestr(f"{name}/{photo}.jpg", draw(kind, rng))
+    return buffer.getvalue()
+
+
+def draw(kind: int, rng: np.random.Generator) -> bytes:
+    """Return a photo of a disc or a square as JPEG."""
+    image = Image.new("RGB", (640, 480), tuple(int(v) for v in rng.integers(120, 256, 3)))
+    left, top, side = rng.integers(0, 300), rng.integers(0, 200), rng.integers(120, 280)
+    box = (int(left), int(top), int(left + side), int(top + side))
+    colour = tuple(int(value) for value in rng.integers(0, 120, 3))
+    (ImageDraw.Draw(image).ellipse if kind else ImageDraw.Draw(image).rectangle)(box, fill=colour)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def settle(page: Page) -> None:
+    """Wait until the page's script has run."""
+    page.wait_for_function(
+        """() => {
+            const app = document.querySelector('[data-testid=stApp]');
+            return app && app.dataset.testScriptState === 'notRunning'
+                && document.querySelector('h1');
+        }""",
+        timeout=PATIENCE_MS,
+    )
+
+
+def visit(browser: Browser, url: str, number: int, until: float, findings: Findings) -> None:
+    """Upload, train and classify as one visitor until the time is over."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    page.goto(f"{url}/Data")
+    settle(page)
+    page.locator("[data-testid=stTab]", has_text="Add pictures").click()
+    settle(page)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"visitor{number}.zip"
+        path.write_bytes(photos(number))
+        page.locator("input[type=file]").first.set_input_files(str(path))
+        page.locator(".st-key-add_zip button:not([disabled])").wait_for()
+        page.locator(".st-key-add_zip button").click()
+        page.get_by_text("pictures added to").first.wait_for()
+        check(page, number, findings)
+        train(page, number, findings)
+        rng = np.random.default_rng(1000 + number)
+        while True:
+            classify(page, draw(int(rng.integers(2)), rng), findings)
+            check(page, number, findings)
+            if time.monotonic() >= until:
+                break
+            page.wait_for_timeout(int(rng.integers(2000, 6000)))
+    context.close()
+
+
+def train(page: Page, number: int, findings: Findings) -> None:
+    """Train with the settings as they are and wait for the end."""
+    open_page(page, "Train")
+    page.locator(".st-key-start_training button:not([disabled])").click()
+    page.get_by_text("Training started").first.wait_for()
+    page.locator(".st-key-go_classify button").first.wait_for(timeout=10 * PATIENCE_MS)
+    with findings.lock:
+        findings.trainings += 1
+    check(page, number, findings)
+    open_page(page, "Classify")
+    page.get_by_text("Upload", exact=True).click()
+    page.locator("input[type=file]").first.wait_for(state="attached")
+    settle(page)
+
+
+def classify(page: Page, data: bytes, findings: Findings) -> None:
+    """Upload one photo and wait for its answer."""
+    cards = page.locator("[data-testid=stVegaLiteChart]")
+    before = cards.count()
+    name = f"{time.time_ns()}.jpg"
+    started = time.monotonic()
+    page.locator("input[type=file]").first.set_input_files(
+        {"name": name, "mimeType": "image/jpeg", "buffer": data}
+    )
+    page.wait_for_function(
+        "n => [...document.querySelectorAll('[data-testid=stCaptionContainer]')]"
+        ".some(one => one.innerText.replace(/\\u2060/g, '').includes(n))",
+        arg=name,
+        timeout=PATIENCE_MS,
+    )
+    with findings.lock:
+        findings.seconds.append(time.monotonic() - started)
+    if before >= 6:  # a page of its own for the next photos
+        page.reload()
+        settle(page)
+        page.get_by_text("Upload", exact=True).click()
+        settle(page)
+
+
+def open_page(page: Page, title: str) -> None:
+    """Follow the sidebar's link to a page."""
+    page.get_by_test_id("stSidebar").get_by_role("link", name=title).click()
+    page.wait_for_selector(f"h1:has-text('{title}')")
+    settle(page)
+
+
+def check(page: Page, number: int, findings: Findings) -> None:
+    """Note whether the page names a class of another visitor, or an error."""
+    text = page.inner_text("body")
+    own = class_names(number)
+    for other in range(200):
+        for name in class_names(other):
+            if other != number and name in text:
+                findings.crosstalk.append(f"visitor {number} saw {name}")
+    if own[0] not in text and "Classes" in text:
+        return
+    for error in page.locator("[data-testid=stAlertContentError]").all_inner_texts():
+        findings.errors.append(f"visitor {number}: {error}")
+
+
+def run_visitors(url: str, numbers: range, minutes: float, findings: Findings) -> None:
+    """Let visitors come at once, each with a browser and a thread."""
+    until = time.monotonic() + 60 * minutes
+    failed: queue.Queue[str] = queue.Queue()
+
+    def run(number: int) -> None:
+        try:
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(
+                    executable_path=find_chromium(), args=CHROMIUM_ARGUMENTS
+                )
+                try:
+                    visit(browser, url, number, until, findings)
+                finally:
+                    browser.close()
+        except Exception as error:
+            failed.put(f"visitor {number}: {type(error).__name__}: {str(error)[:300]}")
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in numbers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    findings.errors += list(failed.queue)
+
+
+def idle_cost(url: str, num_idle: int, memory: Memory) -> float:
+    """Return by how many 10^6 bytes one more visitor who only looks makes the web process grow."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=find_chromium(), args=CHROMIUM_ARGUMENTS
+        )
+        before, _ = memory.now()
+        for _ in range(num_idle):
+            page = browser.new_context().new_page()
+            page.goto(url)
+            settle(page)
+            page.evaluate("() => document.querySelectorAll('img').forEach(one => one.remove())")
+        time.sleep(5)
+        after, _ = memory.now()
+        browser.close()
+    return (after - before) / max(1, num_idle)
+
+
+def unfinished(host: Workspace) -> list[str]:
+    """Return the runs and jobs of visitors that did not end."""
+    found = []
+    for workspace in list_visitors(host):
+        found += [
+            f"run {run.state}: {run.message}"
+            for run in list_runs(workspace.runs_dir)
+            if run.state != "finished"
+        ]
+        found += [job.kind for job in JobQueue(workspace).jobs() if job.priority >= 0]
+    return found
+
+
+def serve(workspace: Workspace, port: int, visitors: int) -> subprocess.Popen[bytes]:
+    """Start the demo and wait until it answers."""
+    environment = {
+        **os.environ,
+        "TL_MODE": "demo",
+        "TL_WORKSPACE": str(workspace.root),
+        "TL_DEMO_VISITORS": str(visitors),
+    }
+    os.environ["TL_MODE"] = "demo"
+    workspace.root.mkdir(parents=True, exist_ok=True)
+    with (workspace.root / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "streamlit", "run", "hosted.py"),
+                f"--server.port={port}",
+                "--server.headless=true",
+                "--server.fileWatcherType=none",
+            ],
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    while True:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5).read()
+            return process
+        except OSError:
+            time.sleep(0.5)
+
+
+def main() -> None:
+    """Measure, and print the figures as JSON."""
+    global WORKSPACE_IN_USE
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--visitors", type=int, default=10)
+    parser.add_argument("--idle", type=int, default=60)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--workspace", type=Path)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, socket.socket() as probe:
+        probe.bind(("127.0.0.1", arguments.port))
+        port = probe.getsockname()[1]
+        probe.close()
+        workspace = Workspace((arguments.workspace or Path(folder) / "demo").absolute())
+        WORKSPACE_IN_USE = str(workspace.root)
+        process = serve(workspace, port, arguments.visitors + arguments.idle + 10)
+        try:
+            measure(f"http://127.0.0.1:{port}", workspace, process, arguments)
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def measure(
+    url: str, workspace: Workspace, process: subprocess.Popen[bytes], arguments: argparse.Namespace
+) -> None:
+    """Run the visitors and print what was found."""
+    memory = Memory(psutil.Process(process.pid))
+    memory.start()
+    alone, together = Findings(), Findings()
+    run_visitors(url, range(100, 101), min(1.0, arguments.minutes), alone)
+    run_visitors(url, range(arguments.visitors), arguments.minutes, together)
+    web, total = memory.web, memory.all
+    per_idle = idle_cost(url, arguments.idle, memory) if arguments.idle else None
+    memory.ended.set()
+    quantile = [
+        float(np.quantile(one.seconds, 0.95)) if one.seconds else None for one in (alone, together)
+    ]
+    report = {
+        "visitors": arguments.visitors,
+        "minutes": arguments.minutes,
+        "trainings": together.trainings,
+        "classifications": len(together.seconds),
+        "crosstalk": alone.crosstalk + together.crosstalk,
+        "errors": alone.errors + together.errors,
+        "unfinished": unfinished(workspace),
+        "classify_p95_alone_s": quantile[0],
+        "classify_p95_s": quantile[1],
+        "web_mb": round(web),
+        "all_mb": round(total),
+        "mb_per_idle_visitor": per_idle,
+    }
+    print(json.dumps(report, indent=2))
+
+
+if __name__ == "__main__":
+    main()
