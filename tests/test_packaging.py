@@ -14,7 +14,7 @@ from tl_core.data.sample.dataset import SAMPLE_NAME
 from tl_core.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
-APP_FILES = ("app.py", "pages", "ui", ".streamlit/config.toml")
+APP_FILES = ("app.py", "hosted.py", "pages", "ui", ".streamlit/config.toml")
 
 
 @pytest.fixture(scope="module")
