@@ -9,6 +9,7 @@ from ui.data.filter import forget_other_filter
 from ui.data.findings import draw_counts, draw_findings
 from ui.data.gallery import draw_gallery
 from ui.data.intake.panel import draw_intake, draw_intake_offer
+from ui.data.label.panel import draw_label
 from ui.data.map import draw_map
 from ui.data.overview import draw_overview
 from ui.data.plan import draw_plan
@@ -17,13 +18,14 @@ from ui.datasets.dataset_view import ask_for_features, open_view
 from ui.datasets.decisions import draw_undo_only
 from ui.shared import session_keys
 from ui.shared.address import go_to
+from ui.shared.errors import LABEL_TAB
 from ui.shared.navigation import TRAIN_PAGE
 from ui.shared.page_layout import page_header
 from ui.shell.page import bootstrap
 from ui.shell.prefetch import prepare_features_ahead
 from ui.train.form import stored_config
 
-PARTS = ("Pictures", "Findings", "Map", "Split", "Augmentation", "Add pictures")
+PARTS = ("Pictures", "Findings", "Map", "Split", "Augmentation", LABEL_TAB, "Add pictures")
 
 with bootstrap("Data") as studio:
     action = page_header(
@@ -32,7 +34,7 @@ with bootstrap("Data") as studio:
     st.session_state[session_keys.SEEN_DATA] = True
     left = st.session_state.get(session_keys.DATA_PART, PARTS[0])  # outlives another page
     st.session_state.setdefault(session_keys.DATA_TABS, left)
-    pictures, findings, on_map, split, augmentation, add = st.tabs(
+    pictures, findings, on_map, split, augmentation, label, add = st.tabs(
         PARTS, key=session_keys.DATA_TABS, on_change="rerun"
     )
     st.session_state[session_keys.DATA_PART] = st.session_state[session_keys.DATA_TABS]
@@ -44,6 +46,10 @@ with bootstrap("Data") as studio:
         st.caption("No dataset yet. Add pictures, or wait for the sample set to be drawn.")
         st.stop()
     config = stored_config()
+    if label.open:
+        with label:
+            draw_label(studio, config)
+        st.stop()
     try:
         view = open_view(studio.workspace, studio.dataset, config)
     except DatasetError:

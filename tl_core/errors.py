@@ -6,6 +6,7 @@
         + LimitError              a limit of a hosted demo was reached
       x DatasetError              folder missing, fewer than two classes, too few to split
         + ArchiveError            an archive was refused; nothing was extracted
+        + UnlabelledError         photos without classes, which a person can label
         + TakenError (FileExistsError)  a folder to be created is not empty
       x ImageError                one file cannot be read as an image
       x RunError                  run missing, unfinished, or of a newer schema
@@ -58,6 +59,10 @@ class ArchiveError(DatasetError):
 
 class TakenError(DatasetError, FileExistsError):
     """A folder to be created is not empty, or is a file."""
+
+
+class UnlabelledError(DatasetError):
+    """A folder of photos without classes, which a person can label."""
 
 
 class ImageError(TLError):

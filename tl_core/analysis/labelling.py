@@ -47,6 +47,7 @@ class PhotoPool:
         components: ``(n, num_components)`` float32, principal components of the features.
         group_of: ``(n,)`` int32, the group of each photo; group 0 is the most uniform.
         spread: ``(n,)`` float32, the distance of each photo to its group's centre.
+        unreadable: paths of the files that cannot be read.
     """
 
     index: DatasetIndex
@@ -54,6 +55,7 @@ class PhotoPool:
     components: np.ndarray
     group_of: np.ndarray
     spread: np.ndarray
+    unreadable: tuple[str, ...] = ()
 
     @cached_property
     def place_of(self) -> dict[str, int]:
@@ -146,7 +148,10 @@ def group_photos(index: DatasetIndex, features: np.ndarray) -> PhotoPool:
     rows = unit_rows(features)
     components = _principal_components(standardised(features), 128)
     group_of, spread = _groups(_principal_components(rows, 64))
-    return PhotoPool(index, rows.astype(np.float16), components, group_of, spread)
+    unreadable = [path for one in index.findings if one.kind == "unreadable" for path in one.paths]
+    return PhotoPool(
+        index, rows.astype(np.float16), components, group_of, spread, tuple(unreadable)
+    )
 
 
 def rank(pool: PhotoPool, class_of: Mapping[str, str]) -> Ranking | None:

@@ -23,6 +23,9 @@ from tl_core.files import keep_newest, read_json, write_json
 from tl_core.progress import SILENT, Monitor
 from tl_core.workspace import Workspace
 
+KIND = "label"
+"""The kind of the worker's jobs that sort photos, under which a failure is kept."""
+
 _VERSION = 1  # incremented when pools or rankings are computed differently
 _NUM_KEPT = 12
 _POOL, _PHOTOS, _RANKING = "pool", "photos.json", "ranking"
@@ -60,9 +63,7 @@ class LabellingFiles(ResultFiles):
                 "data_dir": str(index.data_dir),
                 "class_names": index.class_names,
                 "layout": index.layout,
-                "unreadable": [
-                    path for one in index.findings if one.kind == "unreadable" for path in one.paths
-                ],
+                "unreadable": pool.unreadable,
                 "scale": None if scale is None else astuple(scale),
                 "photos": [astuple(record) for record in index.records],
             },
@@ -81,11 +82,11 @@ class LabellingFiles(ResultFiles):
                 tuple(stored["class_names"]),
                 tuple(ImageRecord(*values) for values in stored["photos"]),
                 (),
-                {"unreadable": len(stored["unreadable"])},
+                {},
                 layout=stored["layout"],
                 pixel_scale=None if stored["scale"] is None else PixelScale(*stored["scale"]),
             )
-            pool = PhotoPool(index, **arrays)
+            pool = PhotoPool(index, **arrays, unreadable=tuple(stored["unreadable"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return pool if len(pool.group_of) == index.num_images else None
@@ -138,4 +139,5 @@ def sort_photos(
     ranking = rank(pool, state.class_of)
     if ranking is not None:
         files.write_ranking(ranking)
+    files.forget_failure(KIND)
     return LabelState(pool, state.class_of, state.left_out, ranking)

@@ -33,7 +33,7 @@ from tl_core.data.layout.folder_layout import FoundFile, Layout, natural_key, na
 from tl_core.data.layout.layout_findings import find_layout, find_pixel_scale, find_split_gaps
 from tl_core.data.layout.plan import read_layout
 from tl_core.data.scan_cache import ScanCache, ScannedFile
-from tl_core.errors import DatasetError, ImageError, Stopped
+from tl_core.errors import DatasetError, ImageError, Stopped, UnlabelledError
 from tl_core.files import expand, is_plain_text, shown_name
 from tl_core.progress import Monitor, OnProgress, ShouldStop
 
@@ -338,7 +338,7 @@ def _require_classes(
     found = f"{len(names)}: {list_some(names)}" if names else "none"
     if layout.unlabelled and not any(layout.classes.values()):
         photos = f"{len(layout.unlabelled):,} photos without classes"
-        raise DatasetError(
+        raise UnlabelledError(
             f"Expected at least 2 classes in '{root.name or root}', found "
             f"{f'{found} and ' if names else ''}{photos}{in_brackets}. Label them on the "
             "Data page, put each class in its own folder, or name a pattern of the file names "

@@ -18,6 +18,7 @@ from tl_core.analysis.cache import ExploreFiles
 from tl_core.analysis.effect_cache import KIND as AUGMENT_EFFECT
 from tl_core.analysis.effect_cache import EffectFiles, EffectRecord
 from tl_core.analysis.explore import explore, measure_curve
+from tl_core.analysis.labelling_cache import KIND as LABEL
 from tl_core.analysis.labelling_cache import LabellingFiles, sort_photos
 from tl_core.backbones.api import get_backbone
 from tl_core.backbones.finetuned_weights import split_weights
@@ -53,7 +54,6 @@ EVALUATE, MEASURE_SPEED = "evaluate", "measure_speed"
 FIND_LR = "find_lr"
 EXPORT = "export"
 EXAMPLES = "examples"  # of an export: whether test photos go along
-LABEL = "label"
 SWEEP = "sweep"
 """The kind of search jobs, also the key of the search in their payload."""
 

@@ -43,12 +43,10 @@ def draw_plan(workspace: Workspace, dataset: DatasetRef, *, failed: bool = False
         dataset: the folder.
         failed: whether it could not be read as a dataset, so that the plan is what helps.
     """
-    layout = kept_layout(workspace, dataset.path)
     try:
-        check_folder_name(dataset.path)
-        plan = _plan(str(dataset.path), folder_stamp(dataset.path), layout)
+        plan = read_plan(workspace, dataset)
     except TLError as error:
-        if layout is not None:
+        if kept_layout(workspace, dataset.path) is not None:
             st.warning(plain(str(error)), icon=":material/rule_folder:")
             _button("Read it as it would be without a choice", workspace, dataset, None, "auto")
         return
@@ -62,6 +60,17 @@ def draw_plan(workspace: Workspace, dataset: DatasetRef, *, failed: bool = False
     elif has_more or plan.is_chosen or chosen.examples:
         with st.expander(f"Read as {plain(chosen.title)}", icon=":material/account_tree:"):
             _draw(workspace, dataset, plan, chosen)
+
+
+def read_plan(workspace: Workspace, dataset: DatasetRef) -> LayoutPlan:
+    """Return how a folder is read, kept until files come or go or another reading is chosen.
+
+    Raises:
+        DatasetError: the folder is missing, or the chosen reading does not fit it.
+    """
+    check_folder_name(dataset.path)
+    layout = kept_layout(workspace, dataset.path)
+    return _plan(str(dataset.path), folder_stamp(dataset.path), layout)
 
 
 @cache_resource(max_entries=8)

@@ -21,11 +21,13 @@ from ui.datasets.decisions import (
     unpick,
 )
 from ui.shared import session_keys
+from ui.shared.errors import open_label_tab
 from ui.shared.thumbnails import thumbnails
 from ui.shared.tile_grid import Tile, tick_grid
 from ui.shared.words import plain
 
 TILE_WIDTH = 128
+MORE_LIKE_THESE = "More like these"
 
 
 def picked_of(view: DatasetView) -> set[str]:
@@ -153,6 +155,20 @@ def draw_actions(
             )
         ):
             st.rerun()  # all of the page: another of its parts is open now
+        if (
+            picked
+            and view.raw.unlabelled
+            and st.button(
+                MORE_LIKE_THESE,
+                key=f"{prefix}_more_like",
+                icon=":material/label:",
+                type="tertiary",
+                on_click=_label_like,
+                args=(tuple(paths),),
+                help="Shows the most similar photos without a class under *Label*",
+            )
+        ):
+            st.rerun()
         draw_history(view, prefix)
 
 
@@ -204,6 +220,11 @@ def _counted(label: str, picked: set[str]) -> str:
 def _show_similar(path: str) -> None:
     st.session_state[session_keys.MAP_PICTURE] = path
     st.session_state[session_keys.DATA_TABS] = "Map"
+
+
+def _label_like(paths: tuple[str, ...]) -> None:
+    st.session_state[session_keys.LABEL_LIKE] = paths
+    open_label_tab()
 
 
 def _tick_all(shown: Sequence[str], ticked: Sequence[str]) -> None:

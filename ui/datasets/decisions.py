@@ -205,9 +205,14 @@ def _named(paths: Sequence[str]) -> str:
     return PurePosixPath(paths[0]).name if len(paths) == 1 else number_of(len(paths), "photo")
 
 
+def refuse_next(words: str) -> None:
+    """Have the reason shown above the actions when the page is drawn next, for callbacks."""
+    st.session_state[REFUSED] = words
+
+
 def _refuse(words: str) -> NoReturn:
     """Draw the page again, unchanged, with the reason above the actions."""
-    st.session_state[REFUSED] = words
+    refuse_next(words)
     st.rerun()
 
 

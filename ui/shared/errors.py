@@ -17,14 +17,19 @@ from typing import Any, ParamSpec
 import streamlit as st
 
 from tl_core.config.mode import current_mode
-from tl_core.errors import TLError
+from tl_core.errors import TLError, UnlabelledError
 from tl_core.files import storage_error
+from ui.shared import session_keys
+from ui.shared.address import go_to
+from ui.shared.navigation import DATA_PAGE
 from ui.shared.words import plain
 
 P = ParamSpec("P")
 
 logger = logging.getLogger("studio")
 
+LABEL_PHOTOS = "Label these photos"
+LABEL_TAB = "Label"
 BUG_MESSAGE = "Something went wrong; it is in logs/app.log."
 DEMO_BUG_MESSAGE = "Something went wrong; it was noted for whoever runs this demo."
 
@@ -47,6 +52,16 @@ def error_banner(bug_message: str = "") -> Iterator[None]:
     """
     try:
         yield
+    except UnlabelledError as error:
+        st.info(plain(str(error)), icon=":material/label:")
+        if st.button(
+            LABEL_PHOTOS,
+            key="go_label",
+            type="primary",
+            icon=":material/label:",
+            on_click=open_label_tab,
+        ):
+            go_to(DATA_PAGE)  # not reached there: its Label tab is open by now
     except TLError as error:
         st.error(plain(str(error)), icon=":material/error:")
     except Exception as error:
@@ -56,6 +71,11 @@ def error_banner(bug_message: str = "") -> Iterator[None]:
             st.error(bug_message or own_bug_message(), icon=":material/bug_report:")
         else:
             st.error(plain(str(problem)), icon=":material/error:")
+
+
+def open_label_tab() -> None:
+    """Have the Label tab open on the Data page, for callbacks."""
+    st.session_state[session_keys.DATA_TABS] = LABEL_TAB
 
 
 def guarded(function: Callable[P, Any]) -> Callable[P, None]:

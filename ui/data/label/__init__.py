@@ -1,0 +1,1 @@
+"""The Label tab of the Data page: classes for photos that have none."""
