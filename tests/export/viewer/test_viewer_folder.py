@@ -22,7 +22,8 @@ from tl_core.installation import app_path
 DRIVE = """
 import json, sys
 sys.path.insert(0, ".")
-REFUSED = ("tensorflow", "keras", "sklearn", "pandas", "altair", "typer")
+REFUSED = ("tensorflow", "keras", "sklearn", "typer")
+REFUSED += ("pandas", "altair", "pyarrow", "pydeck")  # what the Dockerfile removes
 class Refuse:
     def find_spec(self, name, *_):
         if name.partition(".")[0] in REFUSED:
@@ -116,6 +117,7 @@ def test_its_host_can_reach_and_read_it(app):
     config = (app / ".streamlit" / "config.toml").read_text(encoding="utf-8")
     assert "127.0.0.1" not in config
     assert "[theme.dark]" in config
+    assert "uninstall -y pyarrow pydeck pandas altair" in (app / "Dockerfile").read_text("utf-8")
     closed = [path.name for path in app.rglob("*") if not path.stat().st_mode & 0o004]
     assert closed == []
 
