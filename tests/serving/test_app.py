@@ -119,16 +119,18 @@ def test_a_bundle_answers_as_its_run(run, photos, expected, tmp_path):
 
 @pytest.mark.parametrize("form", ["json", "binary", "pixels", "pixels in json"])
 def test_the_open_inference_protocol_gives_the_same_probabilities(service, photos, expected, form):
-    headers, rest = dict(JSON), b""
+    if form == "pixels in json":
+        photos, expected = photos[:1], expected[:1]
+    headers, rest, count = dict(JSON), b"", len(photos)
     pixels = np.stack([load_image(one, (40, 64), "pad") for one in photos])
     if form == "json":
-        given = bytes_input([encoded(one) for one in photos], 3)
+        given = bytes_input([encoded(one) for one in photos], count)
     elif form == "binary":
         rest = b"".join(len(one).to_bytes(4, "little") + one for one in photos)
-        given = bytes_input([], 3, parameters={"binary_data_size": len(rest)})
+        given = bytes_input([], count, parameters={"binary_data_size": len(rest)})
         del given["data"]
     else:
-        given = {"name": "images", "shape": [3, 40, 64, 3], "datatype": "UINT8"}
+        given = {"name": "images", "shape": [count, 40, 64, 3], "datatype": "UINT8"}
         if form == "pixels":
             rest = pixels.tobytes()
             given["parameters"] = {"binary_data_size": len(rest)}
@@ -141,7 +143,7 @@ def test_the_open_inference_protocol_gives_the_same_probabilities(service, photo
     assert answer.status == 200, answer.body
     outputs = {one["name"]: one for one in answer.json["outputs"]}
     assert answer.json["id"] == "7"
-    assert outputs["probabilities"]["shape"] == [3, 3]
+    assert outputs["probabilities"]["shape"] == [count, 3]
     probabilities = np.stack([one.probabilities for one in expected])
     assert outputs["probabilities"]["data"] == pytest.approx(
         probabilities.ravel().tolist(), abs=TOLERANCE

@@ -56,6 +56,7 @@ def test_an_unreadable_image_does_not_affect_the_others(done):
     batcher.stop()
     kinds = [type(outcome).__name__ for outcome in done[0].outcomes]
     assert kinds == ["Prediction", "ImageError", "Prediction"]
+    assert done[0].outcomes[1].__traceback__ is None  # whose frames would hold the image
     assert batcher.is_working
 
 

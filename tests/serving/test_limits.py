@@ -25,6 +25,20 @@ def service():
         yield running
 
 
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/predict?top_k=0", 400, "bad_parameter"),
+        ("/predict?top_k=many", 400, "bad_parameter"),
+        ("/nowhere", 404, "no_path"),
+        ("/health", 405, "no_method"),
+    ],
+)
+def test_wrong_paths_and_parameters_are_refused_in_the_same_form(service, path, status, code):
+    answer = service.ask(path, GIF, ONE)
+    assert (answer.status, answer.json["error"]["code"]) == (status, code)
+
+
 def image_json(*images):
     return json.dumps({"images": images}).encode()
 

@@ -6,9 +6,11 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
@@ -64,6 +66,7 @@ def create_app(
     _add_open_inference(app, service)
     app.add_exception_handler(Refusal, _answer_refusal)
     app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(RequestValidationError, _answer_wrong_parameter)
     app.add_exception_handler(Exception, _answer_failure)
     return Gate(app, service.metrics, key)
 
@@ -283,7 +286,17 @@ async def _answer_http_error(request: Request, error: Exception) -> JSONResponse
     """Answer what the router refuses: no such path, or another method."""
     if not isinstance(error, HTTPException):
         raise error
-    refusal = Refusal(error.status_code, "not_found", str(error.detail))
+    code = "no_path" if error.status_code == HTTPStatus.NOT_FOUND else "no_method"
+    refusal = Refusal(error.status_code, code, f"{error.detail}. The paths are listed at /docs.")
+    return error_response(request.url.path, refusal, request.state.request_id)
+
+
+async def _answer_wrong_parameter(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    first = error.errors()[0]
+    message = f"Parameter '{first['loc'][-1]}': {first['msg']}."
+    refusal = Refusal(400, "bad_parameter", message)
     return error_response(request.url.path, refusal, request.state.request_id)
 
 

@@ -159,7 +159,8 @@ class Batcher:
             try:
                 features = self._model.features(image, self._max_megapixels)
             except ImageError as error:
-                work.finish(number, error)
+                # Without its traceback, whose frames would hold the image.
+                work.finish(number, ImageError(str(error)))
                 continue
             except Exception as error:
                 self._fail([work], [number], error)

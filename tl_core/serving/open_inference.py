@@ -32,8 +32,8 @@ from tl_core.serving.refusal import Refusal
 INPUT = "images"
 HEADER_LENGTH = "Inference-Header-Content-Length"
 PLATFORM = "tl_core_litert"
-MAX_JSON_PIXEL_IMAGES = 4
-"""As numbers in JSON; an image of 224 x 224 takes half a megabyte and milliseconds to parse."""
+MAX_JSON_PIXEL_IMAGES = 1
+"""As numbers in JSON, which take milliseconds to parse; the binary extension takes many."""
 
 _MAX_DIMENSIONS = 4
 _MAX_ID = 200
