@@ -91,11 +91,12 @@ class Engine:
 
 
 class EnginePool:
-    """Engines that worker threads borrow, opened when first needed."""
+    """Engines that worker threads borrow, at most ``limit``, opened when first needed."""
 
     def __init__(self, first: AnyEngine, open_more: Callable[[], AnyEngine], limit: int) -> None:
         self.batch_size = first.batch_size
         self.feature_dim = first.feature_dim
+        self.limit = limit
         self._open_more = open_more
         self._num_unopened = limit - 1
         self._lock = threading.Lock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,13 +74,16 @@ class ServedModel:
         return self.predictor.answer(features, self.num_classes)
 
     def warm_up(self) -> None:
-        """Compute one image, since the first is the slowest.
+        """Open all engines and compute an image with each, since the first is the slowest.
 
         Raises:
             TLError: the backbone does not work.
         """
-        height, width = self.image_size
-        self.answer(self.features(np.zeros((height, width, 3), np.uint8), 1)[None])
+        blank = np.zeros((1, *self.image_size, 3), np.uint8)
+        with ExitStack() as stack:
+            for _ in range(min(self.num_workers, self.engines.limit)):
+                engine = stack.enter_context(self.engines.borrow())
+                self.answer(engine.run(blank))
 
     def describe(self) -> dict[str, Any]:
         """Return what clients may know about it; no path of this machine is in it."""
