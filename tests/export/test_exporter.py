@@ -65,7 +65,7 @@ def test_every_format_is_written_and_agrees_with_the_app(run, tmp_path, name):
         [
             *FORMATS[name].files,
             *("README.md", "model.json", "parity.json", "predict.py", "requirements.txt"),
-            *(("known.safetensors",) if name in ("bundle", "streamlit") else ()),
+            *(("known.safetensors",) if name in ("bundle", "streamlit", "docker") else ()),
             *((".streamlit", "Dockerfile") if name == "streamlit" else ()),
         ]
     )

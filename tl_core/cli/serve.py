@@ -1,4 +1,9 @@
-"""The command that serves a model over HTTP."""
+"""The command that serves a model over HTTP.
+
+    python -m tl_core.cli.serve RUN_OR_BUNDLE
+
+is the same as ``tl serve``, without the other commands: exported folders have this one alone.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,7 @@ import typer
 
 from tl_core.cli.arguments import Quiet, WorkspaceDir, workspace_at
 from tl_core.cli.studio import LOCAL_HOST, THIS_MACHINE
-from tl_core.cli.terminal import say, working
+from tl_core.cli.terminal import exit_on_error, say, working
 from tl_core.errors import TLError
 
 DEFAULT_PORT = 8000
@@ -131,3 +136,8 @@ def serve(
         set_up_logs()
         threadpool_limits(1, "blas")  # each worker has a core of its own
         run_service(create_app(model, settings, key), listener, settings)
+
+
+if __name__ == "__main__":
+    with exit_on_error():
+        typer.run(serve)

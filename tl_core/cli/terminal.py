@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import errno
+import io
 import json
 import re
 import shutil
@@ -14,7 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
+from tl_core.cli.exit_codes import EXIT_STOPPED, EXIT_USER_ERROR
 from tl_core.cli.streams import silence_libraries
+from tl_core.errors import Stopped, TLError
 from tl_core.progress import Monitor, amount, counts_bytes, stage_words
 
 if TYPE_CHECKING:
@@ -29,6 +33,8 @@ _ACTED_ON = ("Cc", "Cf", "Zl", "Zp", "Cs")
 _JOINERS = "\u200c\u200d"  # parts of emoji and of words in some scripts
 # Those that JSON itself does not escape.
 _ACTED_ON_IN_JSON = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+# A full disk, or a place that may not be read or written.
+_NOT_A_BUG = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC}
 _PHASE_WORDS = {"head": "training", "fine_tune": "fine-tuning"}
 _SECONDS_BETWEEN = {True: 0.1, False: 5.0}  # a terminal redraws one line, a log gets new ones
 
@@ -107,6 +113,31 @@ class ProgressLine:
             print(f"\r{printable(text)[:width]}\x1b[K", end="", file=sys.stderr, flush=True)
         else:
             say(text, stream=sys.stderr)
+
+
+@contextmanager
+def exit_on_error() -> Iterator[None]:
+    """Surround a command: errors become a message and an exit code here and nowhere else.
+
+    A mistake of the user's ends with ``Error: ...`` and 2, Ctrl-C with 130, a bug with a traceback.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file's name may have what it cannot encode
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    except Stopped as error:
+        say(error, stream=sys.stderr)
+        sys.exit(EXIT_STOPPED)
+    except TLError as error:
+        say(f"Error: {error}", stream=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+    except OSError as error:
+        if error.errno not in _NOT_A_BUG:
+            raise
+        where = f" '{error.filename}'" if error.filename else ""
+        say(f"Error: Cannot read or write{where}: {error.strerror}.", stream=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
 
 
 @contextmanager

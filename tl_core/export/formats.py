@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tl_core.errors import ConfigError, did_you_mean
-from tl_core.export import predict_script, writers
+from tl_core.export import docker, predict_script, writers
 from tl_core.export.graph import Precision
 from tl_core.export.model_info import InputType
 from tl_core.export.notebook import folder as notebook_folder
@@ -222,6 +222,18 @@ _ROWS = (
         write=notebook_folder.write_notebook,
         use=notebook_folder.USE,
         rejection="The notebook does not fit these limits.",
+    ),
+    Format(
+        name="docker",
+        title="HTTP service",
+        files=(BACKBONE_FILE, HEAD_FILE, docker.DOCKER_FILE, "tl_core"),
+        purpose="Answer other programs over HTTP, in a container or as a process.",
+        runtime="Docker, or Python without TensorFlow",
+        write=docker.write_docker,
+        requirements=docker.REQUIREMENTS,
+        open_code=predict_script.BUNDLE,
+        use=docker.USE,
+        rejection="The service applies both limits, `predict.py` the second alone.",
     ),
 )
 

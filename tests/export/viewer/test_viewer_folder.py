@@ -11,8 +11,8 @@ from made_export import make_export_run
 from tl_core.export.card import CARD_FILE, model_card
 from tl_core.export.formats import FORMATS
 from tl_core.export.model_info import describe_run, write_model_info
+from tl_core.export.modules import needed_modules
 from tl_core.export.viewer.folder import REQUIREMENTS, write_streamlit
-from tl_core.export.viewer.modules import needed_modules
 from tl_core.export.writers import Writing
 from tl_core.files import write_text
 from tl_core.inference.predict import load_predictor

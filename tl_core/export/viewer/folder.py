@@ -9,10 +9,8 @@ README.md                               the model card, and what hosts need
 
 from __future__ import annotations
 
-import shutil
-
 from tl_core.export.examples import write_examples
-from tl_core.export.viewer.modules import needed_modules
+from tl_core.export.modules import copy_modules
 from tl_core.export.writers import Writing, write_bundle
 from tl_core.files import write_text
 from tl_core.installation import app_path
@@ -109,10 +107,7 @@ def write_streamlit(writing: Writing) -> None:
     folder = writing.folder
     write_bundle(writing)
     write_examples(writing)
-    for inside, path in needed_modules(*_ENTRIES).items():
-        target = folder / inside
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
+    copy_modules(folder, *_ENTRIES)
     write_text(folder / APP_FILE, _APP)
     write_text(folder / DOCKER_FILE, _DOCKER)
     write_text(folder / CONFIG_FILE, _CONFIG + _theme())

@@ -1,8 +1,9 @@
-"""Which modules of this program an entry point needs, found by reading their imports."""
+"""The modules of this program that an entry point needs, found by reading their imports."""
 
 from __future__ import annotations
 
 import ast
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def needed_modules(*entries: str) -> dict[str, Path]:
         ['tl_core/__init__.py', 'tl_core/errors.py']
     """
     roots = {
-        "tl_core": Path(__file__).resolve().parents[2].parent,
+        "tl_core": Path(__file__).resolve().parents[2],
         "ui": app_path().parent,
     }
     known: dict[str, Path] = {}
@@ -39,6 +40,14 @@ def needed_modules(*entries: str) -> dict[str, Path]:
         waiting += [name.rsplit(".", depth)[0] for depth in range(1, name.count(".") + 1)]
     paths = {path.relative_to(roots[name.partition(".")[0]]): path for name, path in known.items()}
     return {inside.as_posix(): paths[inside] for inside in sorted(paths)}
+
+
+def copy_modules(folder: Path, *entries: str) -> None:
+    """Copy what :func:`needed_modules` returns into an app folder."""
+    for inside, path in needed_modules(*entries).items():
+        target = folder / inside
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
 
 
 def _find(name: str, roots: Mapping[str, Path]) -> Path | None:
