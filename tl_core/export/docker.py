@@ -58,6 +58,7 @@ _ENTRIES = (
     "tl_core.serving.app",
     "tl_core.serving.logs",
     "tl_core.serving.server",
+    "tl_core.data.images.decode_child",
     "tl_core.features.guarded_engine",
 )
 _DOCKER = f"""\

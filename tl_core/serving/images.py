@@ -20,6 +20,7 @@ Found = bytes | ImageError
 MAX_JSON_SYMBOLS = 20_000
 """Commas, braces and brackets in a JSON document: far more than images need, few to parse."""
 
+_HEAD_BYTES = 32  # enough to recognise a format
 _NOT_BASE64 = "Expected an image file in base64 (RFC 4648, without line breaks)."
 _EXPECTED_TYPES = (
     "Expected multipart/form-data with image files, application/json with base64, or one image "
@@ -80,7 +81,7 @@ def check_count(num_images: int, max_images: int) -> None:
 
 def check_readable(data: bytes) -> Found:
     """Return the bytes, or why they are no image if the first of them show it."""
-    return data if looks_readable(data[:12]) else ImageError(explain_unknown(data))
+    return data if looks_readable(data[:_HEAD_BYTES]) else ImageError(explain_unknown(data))
 
 
 def decode_base64(text: object) -> Found:
