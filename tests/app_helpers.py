@@ -157,7 +157,7 @@ class FakePredictor:
         self.class_names = class_names
         self.calls = []
 
-    def predict(self, images, top_k, names, on_progress):
+    def predict(self, images, top_k, names, on_progress, should_stop):
         self.calls.append(list(names))
         return [self._answer(*pair) for pair in zip(images, names, strict=True)]
 

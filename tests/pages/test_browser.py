@@ -96,7 +96,7 @@ def test_from_the_sample_set_to_a_classified_photo(browser, server: Server, tmp_
     page.wait_for_selector("h1:has-text('Data')")
     settle(page)
     expect(page.get_by_text("photos in 3 classes")).to_be_visible()
-    assert page.locator(".st-key-gallery_tiles img").count() == PAGE_SIZE
+    assert page.locator(".st-key-gallery_tiles .tile img").count() == PAGE_SIZE
     assert_no_banner(page)
     keep_screenshot(page, "2_data")
 
@@ -180,12 +180,12 @@ def test_pages_fit_a_narrow_window_and_ask_no_other_host(browser, drawn: Server,
 
 def test_pictures_are_ticked_by_mouse_and_keyboard(browser, drawn: Server):
     page = open_page(browser, f"{drawn.url}/Data")
-    boxes = page.locator(".st-key-gallery_tiles input")
+    boxes = page.locator(".st-key-gallery_tiles .tile input")
     exclude = page.locator(".st-key-gallery_exclude button").first
     boxes.nth(1).click()
     boxes.nth(3).click(modifiers=["Shift"])
     expect(exclude).to_contain_text("Exclude (3)")
-    page.locator(".st-key-gallery_tiles img").nth(6).click()
+    boxes.nth(6).click()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Space")
     expect(exclude).to_contain_text("Exclude (5)")
@@ -207,9 +207,36 @@ def test_pictures_are_ticked_by_mouse_and_keyboard(browser, drawn: Server):
     page.context.close()
 
 
+def test_a_picture_is_shown_large_by_mouse_and_keyboard(browser, drawn: Server):
+    page = open_page(browser, f"{drawn.url}/Data", width=480)
+    boxes = page.locator(".st-key-gallery_tiles .tile input")
+    viewer = page.locator(".st-key-gallery_tiles dialog")
+    page.locator(".st-key-gallery_tiles .tile img").nth(1).click()
+    expect(viewer).to_be_visible()
+    expect(viewer.locator(".note")).to_contain_text(f"2 of {PAGE_SIZE}")
+    small = page.locator(".st-key-gallery_tiles .tile img").nth(1).get_attribute("src") or ""
+    expect(viewer.locator("img")).not_to_have_attribute("src", small)  # the large one has come
+    page.keyboard.press("ArrowRight")
+    expect(viewer.locator(".note")).to_contain_text(f"3 of {PAGE_SIZE}")
+    viewer.get_by_label("Tick").check()
+    page.keyboard.press("ArrowLeft")
+    expect(viewer.get_by_label("Tick")).not_to_be_checked()
+    page.keyboard.press("ArrowLeft")
+    expect(viewer.get_by_role("button", name="Previous picture")).to_be_disabled()
+    page.keyboard.press("Escape")
+    expect(viewer).not_to_be_visible()
+    assert boxes.evaluate_all("all => all.findIndex(box => box.checked)") == 2
+    page.keyboard.press("ArrowRight")  # the keyboard is where the view was
+    page.keyboard.press("Enter")
+    expect(viewer.locator(".note")).to_contain_text(f"2 of {PAGE_SIZE}")
+    page.keyboard.press("Escape")
+    expect(page.locator(".st-key-gallery_exclude button").first).to_contain_text("Exclude (1)")
+    page.context.close()
+
+
 def test_shift_and_a_click_between_two_pictures_begins_no_range(browser, drawn: Server):
     page = open_page(browser, f"{drawn.url}/Data")
-    boxes = page.locator(".st-key-gallery_tiles input")
+    boxes = page.locator(".st-key-gallery_tiles .tile input")
     exclude = page.locator(".st-key-gallery_exclude button").first
     boxes.nth(0).click()
     expect(exclude).to_contain_text("Exclude (1)")

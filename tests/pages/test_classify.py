@@ -20,8 +20,8 @@ from tl_core.data.sample import dataset as samples
 from tl_core.inference.predict import Prediction
 from tl_core.runs.store import Run, create_run
 from tl_core.training.trainer import train
-from ui.classify import answers as predictions
 from ui.classify.cards import CLOSEST
+from ui.classify.review import answers_frame
 from ui.runs import predictors
 from ui.shared.words import NO_MODEL, plain
 
@@ -62,7 +62,7 @@ def test_a_run_that_only_waits_is_no_model(workspace, dataset):
 def test_each_photo_gets_its_classes_with_probabilities(workspace, dataset, opened):
     finished_run(workspace, dataset)
     at = open_page(CLASSIFY, **UPLOAD)
-    at.file_uploader(key="photo_upload").upload("a.jpg", jpeg(1)).upload("b.jpg", jpeg(2)).run()
+    at.file_uploader(key="photo_upload_0").upload("a.jpg", jpeg(1)).upload("b.jpg", jpeg(2)).run()
     assert_sound(at)
     assert len(at.image) == 2
     assert len(at.get("vega_lite_chart")) == 2
@@ -76,7 +76,7 @@ def test_each_photo_gets_its_classes_with_probabilities(workspace, dataset, open
 def test_an_unreadable_file_gets_its_reason_and_spoils_nothing(workspace, dataset, opened):
     finished_run(workspace, dataset)
     at = open_page(CLASSIFY, **UPLOAD)
-    at.file_uploader(key="photo_upload").upload("a.jpg", jpeg(1)).upload("bad.jpg", b"no").run()
+    at.file_uploader(key="photo_upload_0").upload("a.jpg", jpeg(1)).upload("bad.jpg", b"no").run()
     assert_sound(at)
     assert "**dog**, 90.0 %" in texts(at)
     assert at.warning[0].value == plain("It is no image: expected JPEG or PNG.")
@@ -96,7 +96,7 @@ def test_a_photo_unlike_all_classes_is_answered_with_none_of_these_and_why(
     )
     finished_run(workspace, dataset)
     at = open_page(CLASSIFY, **UPLOAD)
-    at.file_uploader(key="photo_upload").upload("a.jpg", jpeg(1)).run()
+    at.file_uploader(key="photo_upload_0").upload("a.jpg", jpeg(1)).run()
     assert_sound(at)
     assert "**None of these**, nearest dog" in texts(at)
     assert CLOSEST in texts(at)
@@ -115,7 +115,7 @@ def test_a_closer_look_shows_where_it_looked_and_what_is_like_it(
     run = create_run(workspace.runs_dir, config, data_dir)
     train(config, scan_dataset(data_dir), run.run_dir, cache_dir=workspace.cache_dir)
     at = open_page(CLASSIFY, **UPLOAD)
-    at.file_uploader(key="photo_upload").upload("a.jpg", jpeg(1)).run()
+    at.file_uploader(key="photo_upload_0").upload("a.jpg", jpeg(1)).run()
     at.button(key="look_closer_0").click().run()
     assert_sound(at)
     captions = [image.caption for one in at.image for image in one.proto.imgs]
@@ -127,7 +127,7 @@ def test_a_closer_look_shows_where_it_looked_and_what_is_like_it(
 def test_limits_chosen_anew_are_obeyed_at_once(workspace, dataset, opened):
     run = finished_run(workspace, dataset)
     at = open_page(CLASSIFY, **UPLOAD)
-    at.file_uploader(key="photo_upload").upload("a.jpg", jpeg(1)).run()
+    at.file_uploader(key="photo_upload_0").upload("a.jpg", jpeg(1)).run()
     (run.run_dir / "known.safetensors").write_bytes(b"other limits")
     at.run()
     assert len(opened) == 2
@@ -136,7 +136,7 @@ def test_limits_chosen_anew_are_obeyed_at_once(workspace, dataset, opened):
 def test_the_same_photos_are_not_computed_twice(workspace, dataset, opened):
     finished_run(workspace, dataset)
     at = open_page(CLASSIFY, **UPLOAD)
-    at.file_uploader(key="photo_upload").upload("a.jpg", jpeg(1)).run()
+    at.file_uploader(key="photo_upload_0").upload("a.jpg", jpeg(1)).run()
     at.slider(key="top_k").set_value(1).run()
     assert opened[0].calls == [["a.jpg"]]
 
@@ -144,7 +144,7 @@ def test_the_same_photos_are_not_computed_twice(workspace, dataset, opened):
 def test_new_weights_of_a_run_are_opened_anew(workspace, dataset, opened):
     run = finished_run(workspace, dataset)
     at = open_page(CLASSIFY, **UPLOAD)
-    at.file_uploader(key="photo_upload").upload("a.jpg", jpeg(1)).run()
+    at.file_uploader(key="photo_upload_0").upload("a.jpg", jpeg(1)).run()
     (run.run_dir / "weights.safetensors").write_bytes(b"newer")
     at.run()
     assert_sound(at)
@@ -156,7 +156,7 @@ def test_the_table_holds_every_probability_and_the_errors():
         Prediction("a.jpg", np.array([0.25, 0.75], np.float32), (("dog", 0.75), ("cat", 0.25))),
         Prediction("b.jpg", None, (), "no image"),
     ]
-    table = predictions.predictions_table(answers, ("cat", "dog"))
+    table = answers_frame(answers, ("cat", "dog"))
     assert table.to_csv(index=False).splitlines() == [
         "photo,class,probability,p(cat),p(dog),reason,error",
         "a.jpg,dog,0.75,0.25,0.75,,",
@@ -170,7 +170,13 @@ def test_a_camera_picture_is_classified(workspace, dataset, opened):
     assert_sound(at)
     at.camera_input(key="photo_camera").upload("shot.jpg", jpeg(3)).run()
     assert_sound(at)
-    assert list(at.dataframe[0].value["photo"]) == ["camera.jpg"]
+    assert "**dog**, 90.0 %" in texts(at)
+    assert opened[0].calls == [["camera.jpg"]]
+    at.segmented_control(key="photo_source").set_value("Upload").run()
+    assert "**dog**" not in texts(at)
+    at.segmented_control(key="photo_source").set_value("Camera").run()
+    assert "**dog**, 90.0 %" in texts(at)
+    assert len(opened[0].calls) == 1
 
 
 def test_examples_of_the_sample_set_are_drawn_and_answered_at_once(
@@ -187,7 +193,7 @@ def test_examples_of_the_sample_set_are_drawn_and_answered_at_once(
 def test_markdown_signs_in_a_file_name_are_shown_as_they_are(workspace, dataset, opened):
     finished_run(workspace, dataset)
     at = open_page(CLASSIFY, **UPLOAD)
-    at.file_uploader(key="photo_upload").upload("my_dog [1] *.jpg", jpeg(1)).run()
+    at.file_uploader(key="photo_upload_0").upload("my_dog [1] *.jpg", jpeg(1)).run()
     assert_sound(at)
     assert r"my\_dog \[1\] \*.jpg" in texts(at)
 

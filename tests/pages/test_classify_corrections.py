@@ -50,7 +50,7 @@ def jpeg(seed):
 def upload(*photos):
     at = open_page(CLASSIFY, **UPLOAD)
     for name, content in photos:
-        at.file_uploader(key="photo_upload").upload(name, content)
+        at.file_uploader(key="photo_upload_0").upload(name, content)
     return at.run()
 
 
@@ -138,8 +138,10 @@ def test_an_opened_folder_is_not_written_to_but_its_photos_can_be_moved(
     project = open_folder(workspace, folder)
     finished_run(workspace, folder)
     at = open_page(CLASSIFY, dataset=project.id, **UPLOAD)
-    at.file_uploader(key="photo_upload").upload("new.jpg", jpeg(1))
-    at.file_uploader(key="photo_upload").upload("old.png", (folder / "cat" / "0.png").read_bytes())
+    at.file_uploader(key="photo_upload_0").upload("new.jpg", jpeg(1))
+    at.file_uploader(key="photo_upload_0").upload(
+        "old.png", (folder / "cat" / "0.png").read_bytes()
+    )
     at.run()
     assert_sound(at)
     assert "a folder that is never written to" in texts(at)
@@ -156,7 +158,7 @@ def test_photos_that_are_gone_leave_the_answers_and_a_reason(workspace, dataset,
     for file in folder.rglob("*.png"):
         file.unlink()
     at = open_page(CLASSIFY, dataset="gone", **UPLOAD)
-    at.file_uploader(key="photo_upload").upload("a.jpg", jpeg(1)).run()
+    at.file_uploader(key="photo_upload_0").upload("a.jpg", jpeg(1)).run()
     assert_sound(at)
     assert "**dog**, 90.0 %" in texts(at)
     assert "Answers cannot be corrected here" in texts(at)

@@ -35,6 +35,7 @@ from tl_core.export.exporter import export_run
 from tl_core.features import benchmark
 from tl_core.features.spec import FeatureSpec
 from tl_core.head.model import load_weights
+from tl_core.inference.folder_answers import FolderAnswers
 from tl_core.jobs.queue import Job, JobQueue
 from tl_core.progress import Monitor
 from tl_core.runs.files import WEIGHTS_FILE, update_status
@@ -53,6 +54,7 @@ TRAIN, FEATURES, EXPLORE, CURVE = "train", "features", "explore", "curve"
 EVALUATE, MEASURE_SPEED = "evaluate", "measure_speed"
 FIND_LR = "find_lr"
 EXPORT = "export"
+CLASSIFY = "classify"
 EXAMPLES = "examples"  # of an export: whether test photos go along
 SWEEP = "sweep"
 """The kind of search jobs, also the key of the search in their payload."""
@@ -214,6 +216,20 @@ def run_export(context: JobContext) -> None:
         )
 
 
+def run_classify(context: JobContext) -> None:
+    """Answer for the photos of a folder with a run or an imported model.
+
+    The payload with model and photos is created by :mod:`tl_core.jobs.classify`.
+    """
+    workspace, payload = context.workspace, context.job.payload
+    model_dir, photos_dir = (workspace.resolve(payload[name]) for name in ("model", "photos"))
+    if not model_dir.is_dir():  # deleted meanwhile
+        return
+    answers = FolderAnswers(workspace, model_dir, photos_dir)
+    with record_failure(answers.write_failure):
+        answers.compute(workspace.cache_dir, context.monitor)
+
+
 def run_evaluate(context: JobContext) -> None:
     """Evaluate the job's run on a part of its own data or on another folder, and save the result.
 
@@ -284,6 +300,9 @@ KINDS: dict[str, JobKind] = {
         run_label, priority=5, needs_user=True, alongside=True, settings=_only(*_PIXELS)
     ),
     MEASURE_SPEED: JobKind(run_measure_speed, needs_user=True),
+    # Gives way to trainings, as a folder may take hours, and goes before searches; while the app is
+    # closed it waits. It continues where it was, for each answer is kept.
+    CLASSIFY: JobKind(run_classify, priority=-3, gives_way=True, needs_user=True),
     SWEEP: JobKind(run_search, priority=-5, gives_way=True, keeps_partial=True),
     AUGMENT_EFFECT: JobKind(
         run_augment_effect,

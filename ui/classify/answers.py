@@ -1,21 +1,26 @@
-"""A run's answers: computed once per set of photos, drawn as cards, given out as a table."""
+"""A model's answers for photos of this session: computed once each, drawn as cards or a review."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+from collections import OrderedDict
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
 from tl_core.charts.base import percent
 from tl_core.charts.classes import probability_chart
+from tl_core.inference.answer_table import AnswerTable
 from tl_core.inference.predict import Prediction
-from tl_core.runs.store import Run
-from tl_core.tables import csv_text, safe_table
+from tl_core.progress import Monitor
 from tl_core.workspace import Workspace
-from ui.classify.cards import CARD_WIDTH, PAGE_SIZE, answer_words, draw_answer
+from ui.classify.background import run_in_background
+from ui.classify.cards import CARD_WIDTH, answer_words, draw_answer
 from ui.classify.corrections import Project, draw_correction
+from ui.classify.models import Model
 from ui.classify.photo import Photo
 from ui.runs.photo_details import (
     WIDTH,
@@ -24,46 +29,68 @@ from ui.runs.photo_details import (
     draw_neighbours,
     draw_probabilities,
 )
-from ui.runs.predictors import model_stamp, open_predictor
+from ui.runs.predictors import open_predictor
 from ui.shared import session_keys
 from ui.shared.errors import guarded
 from ui.shared.memory import give_back
-from ui.shared.progress import shower
-from ui.shared.words import plain
+from ui.shared.words import number_of, plain
 
+FEW = 6  # photos, of which each gets a card with bars
 NUM_HEAT_CLASSES = 3  # offered to look for; beyond, a photo says little about a class
-NONE_OF_THESE = "none of these"
+NUM_KEPT_MODELS = 3
+NO_DETAILS = "Where a model looked can be shown for models that were trained here."
+
+Kept = OrderedDict[str, dict[str, Prediction]]
 
 
-def predict(workspace: Workspace, run: Run, photos: Sequence[Photo]) -> list[Prediction]:
-    """Return the run's answers for the photos; asked again for the same ones it remembers."""
-    digest = hashlib.sha256(f"{run.run_dir}\n{model_stamp(run)}\n".encode())
-    for photo in photos:
-        digest.update(f"{photo.name}\n{photo.digest}\n".encode())
-    key = digest.hexdigest()
-    kept = st.session_state.get(session_keys.PREDICTIONS)
-    if kept is not None and kept[0] == key:
-        return list(kept[1])
-    what = "Classifying the photos"
-    bar = st.progress(0.0, text=what)
-    try:
-        predictor = open_predictor(workspace, run)
-        predictions = predictor.predict(
-            [photo.data for photo in photos],
-            top_k=len(predictor.class_names),
-            on_progress=shower(bar, what),
-            names=[photo.name for photo in photos],
-        )
-    finally:
-        bar.empty()
-        give_back()
-    st.session_state[session_keys.PREDICTIONS] = (key, predictions)
-    return predictions
+def predict(workspace: Workspace, model: Model, photos: Sequence[Photo]) -> list[Prediction] | None:
+    """Return the answers for photos, None while they are computed; each photo is computed once."""
+    kept: Kept = st.session_state.setdefault(session_keys.PREDICTIONS, OrderedDict())
+    of_model = json.dumps([str(model.folder), *model.stamp])
+    known = kept.setdefault(of_model, {})
+    kept.move_to_end(of_model)
+    while len(kept) > NUM_KEPT_MODELS:
+        kept.popitem(last=False)
+    new = list({_key(photo): photo for photo in photos if _key(photo) not in known}.values())
+    if new:
+
+        def work(monitor: Monitor) -> list[Prediction]:
+            predictor = open_predictor(workspace, model.folder)
+            try:
+                return predictor.predict(
+                    [photo.data for photo in new],
+                    top_k=len(predictor.class_names),
+                    names=[photo.name for photo in new],
+                    **monitor.callbacks,
+                )
+            finally:
+                give_back()
+
+        of = (of_model, tuple(_key(photo) for photo in new))
+        what = f"Classifying {number_of(len(new), 'photo')}"
+        answers = run_in_background("classify", of, what, work)
+        if answers is None:
+            return None
+        known.update(zip(map(_key, new), answers, strict=True))
+    return [known[_key(photo)] for photo in photos]
 
 
-def draw_predictions(
+def _key(photo: Photo) -> str:
+    return hashlib.sha256(f"{photo.name}\n{photo.digest}".encode()).hexdigest()
+
+
+def table_of(predictions: Sequence[Prediction], class_names: Sequence[str]) -> AnswerTable:
+    """Return answers as a table in memory, by their number."""
+    table = AnswerTable(None, "", class_names)
+    table.add(
+        (str(number), number, (0, 0), prediction) for number, prediction in enumerate(predictions)
+    )
+    return table
+
+
+def draw_cards(
     workspace: Workspace,
-    run: Run,
+    model: Model,
     photos: Sequence[Photo],
     predictions: Sequence[Prediction],
     top_k: int,
@@ -73,105 +100,70 @@ def draw_predictions(
 
     Args:
         workspace: where runs and thumbnails are kept.
-        run: whose answers they are.
+        model: whose answers they are.
         photos: the photos, in memory.
         predictions: one answer a photo.
         top_k: how many classes each card shows.
         project: what a wrong answer corrects; None where that is not possible.
     """
+    pairs = enumerate(zip(photos, predictions, strict=True))
+    with st.grid("auto" if len(photos) > 1 else 2, min_column_width=CARD_WIDTH, gap="medium"):
+        for number, (photo, prediction) in pairs:
+            with st.container(border=True, height="stretch", key=f"answer_{number}"):
+                draw_card(workspace, model, photo, prediction, top_k, project, number)
 
-    def draw_bars(prediction: Prediction) -> None:
-        top = pd.DataFrame(prediction.top[:top_k], columns=["class", "probability"])
-        best, probability = prediction.top[0]
+
+def draw_card(
+    workspace: Workspace,
+    model: Model,
+    photo: Photo,
+    prediction: Prediction,
+    top_k: int,
+    project: Project | None,
+    number: int = 0,
+    *,
+    has_picture: bool = True,
+) -> None:
+    """Draw one answer; without a picture where that is on the page already."""
+
+    def draw_bars(answer: Prediction) -> None:
+        top = pd.DataFrame(answer.top[:top_k], columns=["class", "probability"])
+        best, probability = answer.top[0]
         st.altair_chart(
-            probability_chart(top, run.class_names),
-            alt=f"{prediction.name}: {best} {percent(probability)}",
+            probability_chart(top, model.class_names),
+            alt=f"{photo.name}: {best} {percent(probability)}",
         )
 
-    num_pages = -(-len(photos) // PAGE_SIZE)
-    page = 1
-    if num_pages > 1:
-        with st.container(horizontal_alignment="center"):
-            page = min(num_pages, st.pagination(num_pages, key="classify_page"))
-    start = (page - 1) * PAGE_SIZE
-    with st.grid("auto" if len(photos) > 1 else 2, min_column_width=CARD_WIDTH, gap="medium"):
-        for number in range(start, min(start + PAGE_SIZE, len(photos))):
-            with st.container(border=True, height="stretch", key=f"answer_{number}"):
-                draw_answer(photos[number], predictions[number], draw_bars)
-                if predictions[number].error is not None:
-                    continue
-                if st.button("Details", key=f"look_closer_{number}", icon=":material/zoom_in:"):
-                    _drawer(workspace, run, photos[number], predictions[number])
-                if project is not None:
-                    draw_correction(project, photos[number], number)
-
-
-def predictions_table(
-    predictions: Sequence[Prediction], class_names: Sequence[str]
-) -> pd.DataFrame:
-    """Return a row a photo: its class, or "none of these" and why, probabilities, or its error."""
-    rows = []
-    for prediction in predictions:
-        row: dict[str, object] = {"photo": prediction.name}
-        if prediction.probabilities is None:
-            row |= {"class": None, "probability": None}
-        else:
-            best, probability = prediction.top[0]
-            answer = NONE_OF_THESE if prediction.is_none_of_these else best
-            # The probability is that of a class; "none of these" has none.
-            row |= {
-                "class": answer,
-                "probability": None if prediction.is_none_of_these else probability,
-            }
-            row |= {
-                f"p({name})": float(value)
-                for name, value in zip(class_names, prediction.probabilities, strict=True)
-            }
-        reason = " ".join(prediction.reasons) or None
-        rows.append({**row, "reason": reason, "error": prediction.error})
-    return pd.DataFrame(rows)
-
-
-def draw_table(predictions: Sequence[Prediction], class_names: Sequence[str], run: Run) -> None:
-    """Draw all answers as a table with a download."""
-    table = predictions_table(predictions, class_names)
-    title, download = st.columns([3, 1], vertical_alignment="bottom")
-    title.subheader("All answers", anchor=False)
-    download.download_button(
-        "Download CSV",
-        lambda: csv_text(table).encode("utf-8"),
-        file_name=f"{run.id}_answers.csv",
-        mime="text/csv",
-        key="download_answers",
-        icon=":material/download:",
-        on_click="ignore",
-        width="stretch",
-    )
-    empty = [name for name in ("reason", "error") if not table[name].notna().any()]
-    shown = table.drop(columns=empty)
-    shares = [name for name in table.columns if name == "probability" or name.startswith("p(")]
-    shown = shown.assign(**{name: 100 * shown[name].astype(float) for name in shares})
-    share = st.column_config.ProgressColumn(format="%.1f %%", min_value=0, max_value=100)
-    st.dataframe(
-        safe_table(shown),
-        hide_index=True,
-        key="answers_table",
-        column_config=dict.fromkeys(shares, share),
-        alt="The answer and all probabilities for each photo",
-    )
+    draw_answer(photo, prediction, draw_bars, has_picture=has_picture)
+    if prediction.error is not None:
+        return
+    if st.button("Details", key=f"look_closer_{number}", icon=":material/zoom_in:"):
+        draw_details(workspace, model, photo.digest, photo.data, prediction)
+    if project is not None:
+        draw_correction(project, photo, number)
 
 
 @st.dialog("Photo details", width=WIDTH, position="right")
 @guarded
-def _drawer(workspace: Workspace, run: Run, photo: Photo, prediction: Prediction) -> None:
-    """Show where the run looked in a photo, and the training photos most like it."""
+def draw_details(
+    workspace: Workspace,
+    model: Model,
+    digest: str,
+    content: bytes | Path,
+    prediction: Prediction,
+) -> None:
+    """Show where the model looked in a photo, and the training photos most like it."""
     with st.container(gap="xxsmall"):
         st.markdown(answer_words(prediction))
-        st.caption(plain(photo.name))
+        st.caption(plain(prediction.name))
         if prediction.is_none_of_these:
             st.caption(f":material/help: {plain(' '.join(prediction.reasons))}")
-    seen = ClassifiedPhoto(workspace, run, photo.digest, photo.data)
-    draw_heat(seen, [name for name, _ in prediction.top[:NUM_HEAT_CLASSES]])
     classes, shares = zip(*prediction.top, strict=True)
-    draw_probabilities(classes, shares, run.class_names)
+    if model.run is None:  # its backbone is a stranger's, and only opened in a guarded process
+        draw_probabilities(classes, shares, model.class_names)
+        st.caption(NO_DETAILS)
+        return
+    seen = ClassifiedPhoto(workspace, model.run, digest, content)
+    draw_heat(seen, [name for name, _ in prediction.top[:NUM_HEAT_CLASSES]])
+    draw_probabilities(classes, shares, model.class_names)
     draw_neighbours(seen)

@@ -24,7 +24,11 @@ CLOSEST = "Probabilities if it had to be one of the classes:"
 
 
 def draw_answer(
-    photo: Photo, prediction: Prediction, draw_bars: Callable[[Prediction], None]
+    photo: Photo,
+    prediction: Prediction,
+    draw_bars: Callable[[Prediction], None],
+    *,
+    has_picture: bool = True,
 ) -> None:
     """Draw the answer for a photo, or why it cannot be read.
 
@@ -32,8 +36,9 @@ def draw_answer(
         photo: the photo, in memory.
         prediction: its answer.
         draw_bars: draws the probabilities of an answer.
+        has_picture: whether the photo is drawn; False where it is on the page already.
     """
-    preview = _preview(photo.digest, photo.data)
+    preview = _preview(photo.digest, photo.data) if has_picture else None
     if preview is not None:
         st.image(preview, width="stretch", alt=photo.name)
     if prediction.error is not None:

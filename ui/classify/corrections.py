@@ -1,33 +1,38 @@
-"""A wrong answer on the Classify page: the photo goes into the project, in the class it shows."""
+"""Answers that teach: photos go into the project, in the class they show."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import streamlit as st
 
+from tl_core.data.ingest.added_photos import NewPhoto, add_photos
 from tl_core.errors import TLError
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
+from ui.classify.background import run_in_background
 from ui.classify.photo import Photo
 from ui.datasets.decisions import add, draw_refusal, move
-from ui.datasets.picker import dataset_of
+from ui.datasets.picker import DatasetRef, remember_dataset
 from ui.datasets.scans import CuratedDataset, load_curated
 from ui.runs.retraining import draw_retraining
 from ui.shared import session_keys
-from ui.shared.words import plain
+from ui.shared.words import number_of, plain
 
 LABEL = "Wrong? It is ..."
+FOR_TRAINING = "They are for training: the validation and test photos stay as they are."
 ONLY_READ = (
     "The photos of this project lie in a folder that is never written to. To correct an answer, "
     "copy the photo into its class folder there, then choose *Rescan folder* on the Data page. "
     "Photos that are in the folder already can be corrected here."
 )
+NUM_REASONS = 5
 
 
 @dataclass(frozen=True)
 class Project:
-    """The project of a run, as the answers of the run can correct it.
+    """The project that answers can correct.
 
     Attributes:
         curated: its dataset.
@@ -38,21 +43,76 @@ class Project:
     path_of: dict[str, str]
 
 
-def open_project(workspace: Workspace, run: Run) -> Project | None:
+def open_project(workspace: Workspace, dataset: DatasetRef, run: Run | None) -> Project | None:
     """Draw what was corrected since the run was trained, and return the project to correct.
 
     None when its photos cannot be read, which is said.
+
+    Args:
+        workspace: where the decisions are kept.
+        dataset: of the project.
+        run: the run whose answers are shown; None for an imported model.
     """
     draw_refusal()
     try:
-        curated = load_curated(workspace, dataset_of(workspace, run))
+        curated = load_curated(workspace, dataset)
     except TLError as error:
         st.caption(f"Answers cannot be corrected here: {plain(str(error))}")
         return None
-    draw_retraining(curated, run)
+    if run is not None:
+        draw_retraining(curated, run)
     if not curated.dataset.is_ours:
         st.caption(ONLY_READ)
+    _draw_adding(curated)
     return Project(curated, {record.sha256: record.path for record in curated.raw.records})
+
+
+def start_adding(photos: Sequence[NewPhoto]) -> None:
+    """Add photos to the project when the page is drawn next, with progress."""
+    st.session_state[session_keys.ADDING] = tuple(photos)
+    st.rerun()
+
+
+def _draw_adding(curated: CuratedDataset) -> None:
+    photos: tuple[NewPhoto, ...] | None = st.session_state.get(session_keys.ADDING)
+    if photos is None:
+        return
+    workspace, folder = curated.workspace, curated.raw.data_dir
+    what = f"Adding {number_of(len(photos), 'photo')}"
+    try:
+        done = run_in_background(
+            "add_answers",
+            id(photos),
+            what,
+            lambda monitor: add_photos(workspace, folder, photos, monitor=monitor),
+        )
+    except TLError as error:
+        del st.session_state[session_keys.ADDING]
+        st.warning(plain(str(error)), icon=":material/block:")
+        return
+    if done is None:
+        return
+    del st.session_state[session_keys.ADDING]
+    st.session_state[session_keys.ANSWER_PICKED] = set()
+    remember_dataset(workspace, curated.dataset.id)
+    told = [f"{number_of(len(done.added), 'photo')} added to {curated.dataset.title}"]
+    if done.moved:
+        told.append(f"{number_of(len(done.moved), 'photo')} of it moved to another class")
+    if done.refused:
+        told.append(f"{number_of(len(done.refused), 'photo')} left out")
+        st.session_state[session_keys.ADDING_REFUSED] = done.refused
+    st.session_state[session_keys.NOTICE] = ", ".join(told)
+    st.rerun()
+
+
+def draw_left_out() -> None:
+    """Draw why photos were not added the last time, once."""
+    refused = st.session_state.pop(session_keys.ADDING_REFUSED, ())
+    if refused:
+        lines = [f"- {plain(name)}: {plain(reason)}" for name, reason in refused[:NUM_REASONS]]
+        if len(refused) > NUM_REASONS:
+            lines.append(f"- and {len(refused) - NUM_REASONS:,} more")
+        st.warning("Not added:\n" + "\n".join(lines), icon=":material/block:")
 
 
 def draw_correction(project: Project, photo: Photo, number: int) -> None:
@@ -83,7 +143,7 @@ def draw_correction(project: Project, photo: Photo, number: int) -> None:
         placeholder=LABEL,
         key=f"wrong_{number}_{round_number}",
         label_visibility="collapsed",
-        help="Adds the photo to the project in this class. Can be undone.",
+        help="Adds the photo to the project in this class, for training. Can be undone.",
     )
     if class_name is None:
         return

@@ -1,49 +1,158 @@
-"""Where the photos to classify come from: examples, uploads, or the camera."""
+"""Where the photos to classify come from: examples, uploads, the camera, or a folder."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import streamlit as st
 
-from tl_core.data.images.images import OFFERED, encode_jpeg
+from tl_core.data.images.images import OFFERED, ImageSource, encode_jpeg, open_image
 from tl_core.data.sample import dataset
-from tl_core.errors import RunError
+from tl_core.errors import ImageError, RunError
 from tl_core.runs.store import Run
 from ui.classify.photo import Photo
 from ui.hosted.panel import upload_caption
+from ui.shared import session_keys
+from ui.shared.caches import cache_data
+from ui.shared.thumbnails import make_tile
+from ui.shared.words import number_of
 
 EXAMPLES, UPLOAD, CAMERA, LIVE = "Examples", "Upload", "Camera", "Live"
+FOLDER = "Folder"
 NUM_EXAMPLES = 3
+MAX_UPLOAD_BYTES = 500 * 2**20
+KEPT_TEXT = "They stay in this session when you leave the page; only those you add are stored."
 
 
-def gather_photos(run: Run) -> list[Photo] | None:
-    """Draw the choice of a source and return the photos that came from it; None for live ones."""
-    source = st.segmented_control(
+class UploadedPhotos:
+    """Photos of this session by their number."""
+
+    def __init__(self, photos: Sequence[Photo]) -> None:
+        self._photos = photos
+
+    def content(self, key: str) -> bytes | Path | None:
+        """Return a photo's bytes or its path; None for a key that is none."""
+        return self._photos[int(key)].data if key.isdecimal() else None
+
+    def tile(self, key: str) -> bytes | None:
+        """Return a photo's thumbnail, None when it cannot be read."""
+        return _tile(self._photos[int(key)].digest, self._photos[int(key)].data)
+
+
+class FolderPhotos:
+    """Photos of a folder by their paths; no other path is read."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def content(self, key: str) -> bytes | Path | None:
+        """Return a photo's path; None for one outside of the folder."""
+        path = Path(key)
+        return path if path.is_relative_to(self._root) and ".." not in path.parts else None
+
+    def tile(self, key: str) -> bytes | None:
+        """Return a photo's thumbnail, None when it cannot be read."""
+        path = self.content(key)
+        if not isinstance(path, Path):
+            return None
+        try:
+            facts = path.stat()
+        except OSError:
+            return None
+        return _tile(f"{key}\n{facts.st_size}\n{facts.st_mtime_ns}", path)
+
+
+PhotoSource = UploadedPhotos | FolderPhotos
+
+
+def large_picture(content: bytes | Path | None, max_side: int) -> bytes | None:
+    """Return a photo at most ``max_side`` pixels wide and high, as JPEG; None when unreadable."""
+    if content is None:
+        return None
+    try:
+        return encode_jpeg(open_image(content, max_side), quality=88)
+    except (ImageError, OSError):
+        return None
+
+
+@cache_data(max_entries=1000)
+def _tile(key: str, _source: ImageSource) -> bytes | None:
+    try:
+        return make_tile(_source)
+    except (ImageError, OSError):
+        return None
+
+
+def choose_source(*, has_examples: bool, has_folders: bool, has_live: bool) -> str:
+    """Draw the choice of where photos come from."""
+    shown = {EXAMPLES: has_examples, FOLDER: has_folders, LIVE: has_live}
+    options = [name for name in (EXAMPLES, UPLOAD, FOLDER, CAMERA, LIVE) if shown.get(name, True)]
+    if st.session_state.get("photo_source") not in options:
+        st.session_state["photo_source"] = options[0]
+    chosen = st.segmented_control(
         "Photos from",
-        [EXAMPLES, UPLOAD, CAMERA, LIVE],
-        default=EXAMPLES,
+        options,
         key="photo_source",
         required=True,
         persist_state="session",
     )
+    return chosen or options[0]
+
+
+def gather_photos(source: str, run: Run | None) -> list[Photo]:
+    """Draw one source and return the photos that came from it."""
     if source == UPLOAD:
-        files = st.file_uploader(
-            "Photos",
-            type=OFFERED,
-            accept_multiple_files=True,
-            key="photo_upload",
-            label_visibility="collapsed",
-        )
-        if not files:
-            st.caption("As many as you like. Only those you add to the project are stored.")
-            if told := upload_caption():
-                st.caption(told)
-        return [Photo(file.name, file.getvalue()) for file in files or []]
-    if source == LIVE:
-        return None
+        return _uploads()
     if source == CAMERA:
         shot = st.camera_input("Camera", key="photo_camera", label_visibility="collapsed")
-        return [] if shot is None else [Photo("camera.jpg", shot.getvalue())]
-    return _examples(run)
+        if shot is not None:
+            st.session_state[session_keys.SHOT] = Photo("camera.jpg", shot.getvalue())
+        kept = st.session_state.get(session_keys.SHOT)
+        return [] if kept is None else [kept]
+    return [] if run is None else _examples(run)
+
+
+def _uploads() -> list[Photo]:
+    """Draw the uploader and what was uploaded so far; each upload adds to it."""
+    kept: list[Photo] = st.session_state.setdefault(session_keys.UPLOADS, [])
+    number = st.session_state.get(session_keys.UPLOAD_ROUND, 0)
+    files = st.file_uploader(
+        "Photos",
+        type=OFFERED,
+        accept_multiple_files=True,
+        key=f"photo_upload_{number}",
+        label_visibility="collapsed",
+    )
+    if files:
+        left_out = 0
+        size = sum(len(photo.data) for photo in kept)
+        for file in files:
+            size += file.size
+            if size > MAX_UPLOAD_BYTES:
+                left_out += 1
+                size -= file.size
+            else:
+                kept.append(Photo(file.name, file.getvalue()))
+        if left_out:
+            st.session_state[session_keys.NOTICE] = (
+                f"{number_of(left_out, 'photo')} left out: a session holds at most "
+                f"{MAX_UPLOAD_BYTES // 2**20} MB. Remove others, or classify a folder."
+            )
+        st.session_state[session_keys.UPLOAD_ROUND] = number + 1  # an empty uploader
+        st.rerun()
+    if not kept:
+        st.caption(f"As many as you like. {KEPT_TEXT}")
+        if told := upload_caption():
+            st.caption(told)
+        return kept
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"{number_of(len(kept), 'photo')}. {KEPT_TEXT}")
+        if st.button("Remove all", key="remove_uploads", icon=":material/close:", type="tertiary"):
+            kept.clear()
+            st.session_state.pop(session_keys.ANSWER_PICKED, None)
+            st.rerun()
+    return list(kept)
 
 
 def _examples(run: Run) -> list[Photo]:

@@ -22,8 +22,8 @@ from ui.datasets.decisions import (
 )
 from ui.shared import session_keys
 from ui.shared.errors import open_label_tab
-from ui.shared.thumbnails import thumbnails
-from ui.shared.tile_grid import Tile, tick_grid
+from ui.shared.thumbnails import large_picture, thumbnails
+from ui.shared.tile_grid import LARGE_SIDE, Tile, tick_grid
 from ui.shared.words import plain
 
 TILE_WIDTH = 128
@@ -75,7 +75,12 @@ def draw_tiles(
         f"{prefix}_tiles",
         partial(take_ticks, view),
         tile_width,
+        partial(_large, view),
     )
+
+
+def _large(view: DatasetView, path: str) -> bytes | None:
+    return large_picture(view.raw, view.raw.records[view.raw_place[path]], LARGE_SIDE)
 
 
 def take_ticks(view: DatasetView, shown: set[str], ticked: set[str]) -> None:

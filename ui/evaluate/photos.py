@@ -1,4 +1,4 @@
-"""Photos of an evaluation as tiles; a click on one opens it from near."""
+"""Photos of an evaluation as tiles; a click shows one large, and its details from there."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import streamlit as st
 
 from ui.runs.evaluations import PHOTO, EvaluationView
 from ui.shared.pagination import page_key
-from ui.shared.thumbnails import thumbnails
-from ui.shared.tile_grid import Tile, open_grid
+from ui.shared.thumbnails import large_picture, thumbnails
+from ui.shared.tile_grid import LARGE_SIDE, Tile, open_grid
 from ui.shared.words import number_of, plain
 
 TILE_WIDTH = 132
@@ -58,7 +58,7 @@ def draw_photos(
     prefix: str,
     page_size: int,
 ) -> None:
-    """Draw tiles that open the photo from near."""
+    """Draw tiles that show the photo large, and its details from there."""
     if not positions:
         st.caption("No photos here.")
         return
@@ -70,7 +70,8 @@ def draw_photos(
         Tile(paths[place], note_of[place], _true_class(view, place), pictures[place])
         for place in shown
     ]
-    open_grid(tiles, f"{prefix}_photos", partial(open_photo, view), TILE_WIDTH, HINT)
+    opened = partial(open_photo, view)
+    open_grid(tiles, f"{prefix}_photos", opened, TILE_WIDTH, HINT, partial(_large, view))
     if len(shown) < len(positions):
         st.caption(f"{number_of(len(positions), 'photo')} in all.")
 
@@ -91,6 +92,11 @@ def draw_opener(view: EvaluationView, position: int, label: str, prefix: str) ->
 
 def _true_class(view: EvaluationView, position: int) -> str:
     return view.evaluation.class_names[view.evaluation.labels[position]]
+
+
+def _large(view: EvaluationView, path: str) -> bytes | None:
+    record = view.record(view.evaluation.paths.index(path))
+    return None if record is None else large_picture(view.curated.raw, record, LARGE_SIDE)
 
 
 def open_photo(view: EvaluationView, path: str) -> None:

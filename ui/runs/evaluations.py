@@ -234,4 +234,4 @@ def _draw_progress(workspace: Workspace, run: Run, source: Source, slot: Slot) -
 def _stamp(workspace: Workspace, run: Run, dataset: DatasetRef) -> tuple[int, ...]:
     """Return what changes when weights, reliability, files or decisions do."""
     decisions = decisions_path(workspace, dataset.path)
-    return (*model_stamp(run), *folder_stamp(dataset.path), *file_stamp(decisions))
+    return (*model_stamp(run.run_dir), *folder_stamp(dataset.path), *file_stamp(decisions))

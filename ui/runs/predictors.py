@@ -25,19 +25,20 @@ NUM_NEIGHBOURS = 6
 Stamp = tuple[int, ...]
 
 
-def model_stamp(run: Run) -> Stamp:
-    """Return what changes when the run's weights do, its temperature, or its limits."""
+def model_stamp(folder: Path) -> Stamp:
+    """Return what changes when a model's weights do, its temperature, or its limits."""
     files = (WEIGHTS_FILE, CALIBRATION_FILE, KNOWN_FILE)
-    return tuple(number for name in files for number in file_stamp(run.run_dir / name))
+    return tuple(number for name in files for number in file_stamp(folder / name))
 
 
-def open_predictor(workspace: Workspace, run: Run) -> Predictor:
-    """Return the run's predictor.
+def open_predictor(workspace: Workspace, folder: Path) -> Predictor:
+    """Return the predictor of a run's or a bundle's folder. Any thread may call this.
 
     Raises:
         RunError: as :func:`~tl_core.inference.predict.load_predictor`.
+        ExportError: likewise, for a bundle.
     """
-    return _predictor(run.run_dir, model_stamp(run), workspace.cache_dir)
+    return _predictor(folder, model_stamp(folder), workspace.cache_dir)
 
 
 def explained(
@@ -48,16 +49,16 @@ def explained(
     Raises:
         ImageError: the photo cannot be read.
     """
-    place = (run.run_dir, model_stamp(run), workspace.cache_dir)
+    place = (run.run_dir, model_stamp(run.run_dir), workspace.cache_dir)
     return _explained(place, sha256, class_name, image)
 
 
 def nearest(workspace: Workspace, run: Run, sha256: str, image: ImageSource) -> list[Neighbour]:
     """Return the run's training images that are most like a photo, the most alike first."""
-    return _nearest((run.run_dir, model_stamp(run), workspace.cache_dir), sha256, image)
+    return _nearest((run.run_dir, model_stamp(run.run_dir), workspace.cache_dir), sha256, image)
 
 
-@cache_resource(max_entries=NUM_KEPT, show_spinner="Opening the model")
+@cache_resource(max_entries=NUM_KEPT, show_spinner=False)
 def _predictor(run_dir: Path, stamp: Stamp, cache_dir: Path) -> Predictor:
     return load_predictor(run_dir, cache_dir=cache_dir)
 

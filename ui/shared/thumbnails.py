@@ -53,6 +53,15 @@ def make_tile(
     return encode_jpeg(tile, quality=85)
 
 
+def large_picture(index: DatasetIndex, record: ImageRecord, max_side: int) -> bytes | None:
+    """Return an image whole, at most ``max_side`` pixels wide and high, as JPEG; None as above."""
+    try:
+        image = open_image(index.path_of(record), max_side, index.scale_of(record))
+    except (ImageError, OSError):
+        return None
+    return encode_jpeg(image, quality=88)
+
+
 def thumbnail_path(cache_dir: Path, sha256: str, scale: PixelScale | None = None) -> Path:
     """Return where a thumbnail is kept: by content, so that copies and renames share it."""
     seen = "" if scale is None else f"_{scale.low:g}-{scale.high:g}"

@@ -1,4 +1,4 @@
-"""A grid of pictures to tick or to open, drawn as one element: a page of it turns at once.
+"""A grid of pictures to tick, to view large or to open, as one element: a page of it turns at once.
 
 Made of Streamlit's own elements a picture would cost four of them, each with a message of its own
 to the browser and a request for the picture: 20 ms, a third of a second for a page.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,17 @@ _GRID = st.components.v2.component(
     css=(_HERE / "tile_grid.css").read_text("utf-8"),
     js=(_HERE / "tile_grid.js").read_text("utf-8"),
 )
+# Brings the large picture to a grid in the browser, so that the small ones are not sent again.
+_LARGE = st.components.v2.component(
+    "tile_grid_large",
+    html="<span hidden></span>",
+    js="""export default ({ data }) =>
+  window.dispatchEvent(new CustomEvent("tile-grid-large", { detail: data }));""",
+)
+LARGE_SIDE = 1600  # of the large picture, in pixels
+
+LargeOf = Callable[[str], bytes | None]
+"""Returns the large JPEG of a picture by its path; None when it cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +57,12 @@ def tick_grid(
     key: str,
     on_tick: Callable[[set[str], set[str]], None],
     tile_width: int,
+    large_of: LargeOf,
 ) -> None:
     """Draw pictures with boxes in as many columns as fit.
 
-    A click or the space bar ticks a picture, Shift with a click all from the one before; the arrow
-    keys go from picture to picture.
+    The box or the space bar ticks a picture, Shift with a click all from the one before. A click
+    on the picture or Enter shows it large. The arrow keys go from picture to picture.
 
     Args:
         tiles: the pictures, in order.
@@ -58,6 +71,7 @@ def tick_grid(
         on_tick: called when the person has ticked, with the paths that were shown then and those
             of them that are ticked now. They come from the browser and may be any text.
         tile_width: least width of a picture, in pixels.
+        large_of: gives the picture that is shown large; it receives one of the paths.
     """
     answered_key = f"{key}_answered"
 
@@ -71,32 +85,65 @@ def tick_grid(
         "ticked": [tile.path for tile in tiles if tile.path in ticked],
         "answered": st.session_state.get(answered_key),
     }
-    _GRID(key=key, data=_data_of(tiles, tile_width) | data, on_ticked_change=take)
+    _GRID(
+        key=key,
+        data=_data_of(tiles, tile_width, key) | data,
+        on_ticked_change=take,
+        on_viewed_change=partial(_take_view, key),
+    )
+    _send_large(tiles, key, large_of)
 
 
 def open_grid(
-    tiles: Sequence[Tile], key: str, on_open: Callable[[str], None], tile_width: int, hint: str
+    tiles: Sequence[Tile],
+    key: str,
+    on_open: Callable[[str], None],
+    tile_width: int,
+    hint: str,
+    large_of: LargeOf,
 ) -> None:
-    """Draw pictures in as many columns as fit, each a button.
+    """Draw pictures in as many columns as fit, each a button that shows it large.
 
     Args:
         tiles: the pictures, in order.
         key: of the element.
-        on_open: called with the path of the one that was clicked. It comes from the browser and may
-            be any text.
+        on_open: called with the path of the one whose details were asked for in the large view.
+            It comes from the browser and may be any text.
         tile_width: least width of a picture, in pixels.
-        hint: what a click does.
+        hint: what the details are.
+        large_of: gives the picture that is shown large; it receives one of the paths.
     """
 
     def take() -> None:
         on_open(str(st.session_state[key].opened))
 
     data = {"ticked": None, "hint": hint}
-    _GRID(key=key, data=_data_of(tiles, tile_width) | data, on_opened_change=take)
+    _GRID(
+        key=key,
+        data=_data_of(tiles, tile_width, key) | data,
+        on_opened_change=take,
+        on_viewed_change=partial(_take_view, key),
+    )
+    _send_large(tiles, key, large_of)
 
 
-def _data_of(tiles: Sequence[Tile], tile_width: int) -> dict[str, Any]:
+def _take_view(key: str) -> None:
+    st.session_state[f"{key}_viewed"] = str(st.session_state[key].viewed)
+
+
+def _send_large(tiles: Sequence[Tile], key: str, large_of: LargeOf) -> None:
+    """Send the picture that is viewed, while it is on the page of the grid."""
+    viewed = st.session_state.get(f"{key}_viewed")
+    if viewed is None or all(tile.path != viewed for tile in tiles):
+        return
+    jpeg = large_of(viewed)
+    source = None if jpeg is None else _source_of(jpeg)
+    _LARGE(key=f"{key}_large", data={"grid": key, "path": viewed, "source": source})
+
+
+def _data_of(tiles: Sequence[Tile], tile_width: int, key: str) -> dict[str, Any]:
     return {
+        "key": key,
         "tile_width": tile_width,
         "tiles": [
             {

@@ -1,0 +1,284 @@
+"""Many answers: counts and filters first, then the table, then the photos to tick and add."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from tl_core.charts.base import percent
+from tl_core.data.ingest.added_photos import NewPhoto
+from tl_core.inference.answer_table import AnswerTable, Filter
+from tl_core.inference.bulk import answer_columns, answer_row
+from tl_core.inference.predict import Prediction
+from tl_core.tables import csv_text, safe_table
+from tl_core.workspace import Workspace
+from ui.classify.answers import draw_details
+from ui.classify.corrections import FOR_TRAINING, Project, draw_left_out, start_adding
+from ui.classify.models import Model
+from ui.classify.sources import PhotoSource, large_picture
+from ui.shared import session_keys
+from ui.shared.errors import guarded
+from ui.shared.pagination import page_key
+from ui.shared.tile_grid import LARGE_SIDE, Tile, tick_grid
+from ui.shared.words import number_of, plain
+
+PAGE_SIZE = 36
+MAX_ROWS = 1000  # of the table on the page; the download has all
+MAX_PILLS = 12
+TILE_WIDTH = 150
+TABLE_HEIGHT = 280
+UNSURE_BELOW = 70  # percent, to begin with
+ALL, UNSURE, NONE, UNREADABLE = "all", "unsure", "none", "unreadable"
+AS_ANSWERED = "As answered"
+
+Row = tuple[str, Prediction]
+
+
+@st.fragment
+@guarded
+def draw_review(
+    workspace: Workspace,
+    model: Model,
+    table: AnswerTable,
+    source: PhotoSource,
+    project: Project | None,
+    name: str,
+) -> None:
+    """Draw answers, however many: a page of photos and at most 1,000 rows at a time.
+
+    Args:
+        workspace: where runs and thumbnails are kept.
+        model: whose answers they are.
+        table: the answers.
+        source: gives the photos by the keys of the table.
+        project: what ticked photos are added to; None where that is not possible.
+        name: what the answers are about, for the keys of widgets and the name of the download.
+    """
+    chosen = _draw_filter(table)
+    count = table.count(chosen)
+    download_table(table, f"{model.id}_{name}")
+    if not count:
+        st.caption("No photo matches.")
+        return
+    _draw_table([answer for _, answer in table.read(chosen, limit=MAX_ROWS)], table, count)
+    num_pages, page = -(-count // PAGE_SIZE), 1
+    if num_pages > 1:
+        key = page_key("answers", name, model.id, chosen)
+        page = min(num_pages, st.pagination(num_pages, key=key, max_visible_pages=5))
+    start = (page - 1) * PAGE_SIZE
+    rows = table.read(chosen, start, PAGE_SIZE)
+    draw_left_out()
+    _draw_actions(workspace, model, table, source, project, rows)
+    tick_grid(
+        [_tile(key, answer, source) for key, answer in rows],
+        _picked(),
+        "answer_tiles",
+        _take_ticks,
+        TILE_WIDTH,
+        lambda key: large_picture(source.content(key), LARGE_SIDE),
+    )
+    st.caption(f"Photos {start + 1:,} to {start + len(rows):,} of {count:,}.")
+
+
+def _draw_filter(table: AnswerTable) -> Filter:
+    """Draw the counts as the choice of which answers are shown."""
+    counts = table.counts()
+    pills, limit = st.columns([4, 1], vertical_alignment="bottom", gap="medium")
+    below = limit.slider(
+        "Unsure below",
+        30,
+        99,
+        UNSURE_BELOW,
+        format="%d %%",
+        key="unsure_below",
+        persist_state="session",
+        help="An answer counts as unsure when its probability is lower.",
+    )
+    filters = {ALL: Filter()}
+    labels = {ALL: f"All {counts.total:,}"}
+    by_size = sorted(range(len(counts.by_label)), key=lambda label: -counts.by_label[label])
+    for label in by_size:
+        key = f"class {label}"
+        filters[key] = Filter("class", label=label)
+        labels[key] = f"{plain(table.class_names[label])} {counts.by_label[label]:,}"
+    filters[UNSURE] = Filter("unsure", below=below / 100)
+    filters[NONE], filters[UNREADABLE] = Filter("none"), Filter("unreadable")
+    labels[UNSURE] = f":material/help: Unsure {table.count(filters[UNSURE]):,}"
+    labels[NONE] = f":material/block: None of these {counts.none:,}"
+    if counts.unreadable:
+        labels[UNREADABLE] = f":material/broken_image: Not readable {counts.unreadable:,}"
+    if st.session_state.get("answer_filter") not in labels:
+        st.session_state["answer_filter"] = ALL
+    shared: dict[str, Any] = {
+        "label": "Answers",
+        "options": list(labels),
+        "format_func": labels.__getitem__,
+        "key": "answer_filter",
+        "persist_state": "session",
+    }
+    if len(labels) <= MAX_PILLS:
+        chosen = pills.pills(**shared, required=True)
+    else:
+        chosen = pills.selectbox(**shared)
+    return filters[chosen or ALL]
+
+
+def download_table(table: AnswerTable, stem: str) -> None:
+    """Draw the download of all answers; the file is made when it is asked for."""
+    st.download_button(
+        "Download CSV",
+        lambda: _csv(table),
+        file_name=f"{stem}_answers.csv",
+        mime="text/csv",
+        key="download_answers",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+
+
+def _csv(table: AnswerTable) -> bytes:
+    answers = [answer for page in table.pages() for answer in page]
+    return csv_text(answers_frame(answers, table.class_names)).encode("utf-8")
+
+
+def answers_frame(answers: Sequence[Prediction], class_names: Sequence[str]) -> pd.DataFrame:
+    """Return a row a photo: its class, or "none of these" and why, probabilities, or its error."""
+    rows = [answer_row(answer, len(class_names)) for answer in answers]
+    return pd.DataFrame(rows, columns=answer_columns(class_names))
+
+
+def draw_table(answers: Sequence[Prediction], class_names: Sequence[str]) -> None:
+    """Draw answers as a table, without columns that are empty."""
+    frame = answers_frame(answers, class_names)
+    shares = [name for name in frame.columns if name == "probability" or name.startswith("p(")]
+    empty = [name for name in ("reason", "error") if not frame[name].notna().any()]
+    shown = frame.drop(columns=empty)
+    shown = shown.assign(**{name: 100 * shown[name].astype(float) for name in shares})
+    share = st.column_config.ProgressColumn(format="%.1f %%", min_value=0, max_value=100)
+    st.dataframe(
+        safe_table(shown),
+        hide_index=True,
+        height=TABLE_HEIGHT if len(shown) > 6 else "auto",
+        key="answers_table",
+        column_config=dict.fromkeys(shares, share),
+        alt="The answer and all probabilities for each photo",
+    )
+
+
+def _draw_table(answers: Sequence[Prediction], table: AnswerTable, count: int) -> None:
+    draw_table(answers, table.class_names)
+    if count > len(answers):
+        st.caption(f"The first {len(answers):,} of {count:,}; the download has all.")
+
+
+def _tile(key: str, answer: Prediction, source: PhotoSource) -> Tile:
+    name = PurePath(answer.name).name
+    if answer.error is not None:
+        return Tile(key, name, "not readable", None, answer.error)
+    best, probability = answer.top[0]
+    told = f"none of these, nearest {best}" if answer.is_none_of_these else best
+    title = told if answer.is_none_of_these else f"{best} {percent(probability)}"
+    return Tile(key, title, told, source.tile(key), name)
+
+
+def _picked() -> set[str]:
+    picked: set[str] = st.session_state.setdefault(session_keys.ANSWER_PICKED, set())
+    return picked
+
+
+def _take_ticks(shown: set[str], ticked: set[str]) -> None:
+    picked = _picked()
+    picked.difference_update(shown)
+    picked.update(ticked)
+
+
+def _draw_actions(
+    workspace: Workspace,
+    model: Model,
+    table: AnswerTable,
+    source: PhotoSource,
+    project: Project | None,
+    rows: Sequence[Row],
+) -> None:
+    """Draw the bar: tick all shown, untick, details of one, add those that are ticked."""
+    picked = {key: answer for key in sorted(_picked()) if (answer := table.find(key)) is not None}
+    shown = {key for key, _ in rows}
+    all_ticked = shown <= set(picked)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.button(
+            "Untick all" if all_ticked else "Tick all shown",
+            key="answers_tick_all",
+            type="tertiary",
+            icon=":material/deselect:" if all_ticked else ":material/select_all:",
+            on_click=_tick_all,
+            args=(shown, all_ticked),
+        )
+        one = next(iter(picked.items())) if len(picked) == 1 else None
+        if (
+            one is not None
+            and one[1].error is None
+            and st.button("Details", key="answers_details", icon=":material/zoom_in:")
+        ):
+            content = source.content(one[0])
+            if content is not None:
+                draw_details(workspace, model, _digest(one[0], content), content, one[1])
+        if project is None:
+            return
+        label = f"Add to the project ({len(picked):,})" if picked else "Add to the project"
+        with st.popover(
+            label,
+            icon=":material/library_add:",
+            disabled=not picked,
+            key=f"add_answers_{len(project.curated.decisions.steps)}",
+        ):
+            _draw_add(project, source, picked)
+
+
+def _draw_add(project: Project, source: PhotoSource, picked: dict[str, Prediction]) -> None:
+    options = [AS_ANSWERED, *project.curated.classes]
+    chosen = st.selectbox("They show", options, key="add_answers_class", format_func=plain)
+    photos = new_photos(picked, source, project.curated.classes, chosen)
+    st.caption(f"Copied into the project; can be undone. {FOR_TRAINING}")
+    if left := len(picked) - len(photos):
+        st.caption(f"{number_of(left, 'photo')} without such a class or unreadable: left out.")
+    label = f"Add {number_of(len(photos), 'photo')}"
+    if st.button(label, key="add_answers_now", type="primary", disabled=not photos):
+        start_adding(photos)
+
+
+def new_photos(
+    picked: dict[str, Prediction],
+    source: PhotoSource,
+    classes: Sequence[str],
+    chosen: str,
+) -> list[NewPhoto]:
+    """Return photos with their classes, without those that have none or cannot be read."""
+    photos = []
+    for key, answer in picked.items():
+        content = source.content(key)
+        if answer.error is not None or content is None:
+            continue
+        class_name = chosen
+        if chosen == AS_ANSWERED:
+            if answer.is_none_of_these or answer.top[0][0] not in classes:
+                continue
+            class_name = answer.top[0][0]
+        photos.append(NewPhoto(PurePath(answer.name).name, content, class_name))
+    return photos
+
+
+def _tick_all(shown: set[str], all_ticked: bool) -> None:
+    if all_ticked:
+        _picked().clear()
+    else:
+        _picked().update(shown)
+
+
+def _digest(key: str, content: bytes | Path) -> str:
+    data = content if isinstance(content, bytes) else key.encode("utf-8", "surrogateescape")
+    return hashlib.sha256(data).hexdigest()
