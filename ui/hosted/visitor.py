@@ -7,6 +7,7 @@ as in a frame of another site, the session alone holds the workspace, and the li
 from __future__ import annotations
 
 import os
+from html import escape
 from typing import NoReturn
 from urllib.parse import urlencode
 
@@ -109,15 +110,17 @@ def _agrees_to_open(host: Workspace, own: str | None, link: str) -> bool:
         st.warning(OPEN_OTHER, icon=":material/link:")
         past = seen_seconds(visitor_at_token(host, link))
         st.caption(f"It was used last {words.seconds(past)} ago.")
-        with st.container(horizontal=True):
-            opens = st.button("Open it", key="open_link", type="primary")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            opens = False
+            if own is None:
+                opens = st.button("Open it", key="open_link", type="primary")
+            else:  # the cookie has to change, which the guard does
+                query = {guard.LINK: link, guard.ENTER: guard.enter_proof(host, own, link)}
+                _draw_reload("Open it", f"?{urlencode(query)}")
             stays = st.button("Use a workspace of my own", key="refuse_link")
     if not opens and not stays:
         st.stop()
     place.empty()
-    if opens and own is not None:  # the cookie has to change, which the guard does
-        query = {guard.LINK: link, guard.ENTER: guard.enter_proof(host, own, link)}
-        _go(f"?{urlencode(query)}")
     if opens:
         st.session_state[COOKIES_BLOCKED] = True
     return opens
@@ -137,16 +140,10 @@ def _user_token(host: Workspace) -> str:
 
 def _draw_ended() -> NoReturn:
     st.info(ENDED, icon=":material/delete:")
-    if st.button("Start again", key="start_again", type="primary"):
-        st.session_state.clear()
-        _go("?")
+    _draw_reload("Start again", "?")
     st.stop()
 
 
-def _go(place: str) -> NoReturn:
-    """Load an address of this app in the browser, as a new session."""
-    st.html(
-        f"<script>window.location.assign(window.location.pathname + {place!r})</script>",
-        unsafe_allow_javascript=True,
-    )
-    st.stop()
+def _draw_reload(label: str, place: str) -> None:
+    """Draw a link to an address of this app that loads it in this tab, as a new session."""
+    st.html(f'<a href="{escape(place)}" target="_self">{escape(label)}</a>')
