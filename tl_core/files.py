@@ -1,14 +1,17 @@
 """Typed paths, and atomic creation of files and folders.
 
-Unfinished files and folders have hidden names next to their target and are deleted a day later.
+Unfinished files and folders have hidden names next to their target, which say the process that made
+them. What a process that has ended left there is deleted, that of another machine a day later.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import math
 import os
+import platform
 import re
 import shutil
 import sys
@@ -20,6 +23,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from tl_core.errors import ConfigError, StorageError, TakenError
+from tl_core.processes import is_alive, own_identity
 
 T = TypeVar("T")
 
@@ -34,7 +38,7 @@ _STORAGE_PROBLEMS = {
     **dict.fromkeys((errno.EACCES, errno.EPERM), _NOT_ALLOWED),
 }
 # Names of unfinished or deleted files and folders; no others are ever cleaned up.
-_LEFTOVER = re.compile(r"\.(.+\.)?[0-9a-f]{32}\.(tmp|deleted|incoming)")
+_LEFTOVER = re.compile(r"\.(.+\.)?(?P<mark>[0-9a-f]{32})\.(tmp|deleted|incoming)")
 
 
 def expand(path: str | os.PathLike[str]) -> Path:
@@ -102,7 +106,7 @@ def replacing(path: Path) -> Iterator[Path]:
     The content is flushed to disk before the move. On any error the temporary file is deleted and
     ``path`` is unchanged.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    temporary = _hidden_path(path, "tmp")
     try:
         with plain_storage_errors(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -121,7 +125,7 @@ def scratch_folder(path: Path) -> Iterator[Path]:
 
     The caller moves out of it what should be kept.
     """
-    folder = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    folder = _hidden_path(path, "tmp")
     with plain_storage_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         delete_stale_files(path.parent)
@@ -174,7 +178,7 @@ def is_folder(path: Path) -> bool:
 
 def delete_folder(path: Path) -> None:
     """Delete a folder; it disappears under its name at once."""
-    doomed = path.with_name(f".{path.name}.{uuid.uuid4().hex}.deleted")
+    doomed = _hidden_path(path, "deleted")
     path.rename(doomed)
     shutil.rmtree(doomed, ignore_errors=True)
 
@@ -246,13 +250,40 @@ def retry_on_windows_lock(action: Callable[[], T]) -> T:
         time.sleep(0.02)
 
 
-def delete_stale_files(folder: Path) -> None:
-    """Remove temporary files that killed processes left in a folder more than a day ago."""
+def delete_stale_files(folder: Path) -> int:
+    """Remove what killed processes left unfinished in a folder; return how many there were.
+
+    Also what is a day old, whoever made it.
+    """
+    count = 0
     with suppress(OSError):
-        for path in [entry for entry in folder.iterdir() if _LEFTOVER.fullmatch(entry.name)]:
+        for path in list(folder.iterdir()):
+            if (match := _LEFTOVER.fullmatch(path.name)) is None:
+                continue
             with suppress(OSError):
-                if time.time() - path.stat().st_mtime > _STALE_SECONDS:
+                is_old = time.time() - path.stat().st_mtime > _STALE_SECONDS
+                if is_old or _is_abandoned(match["mark"]):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
+                    count += 1
+    return count
+
+
+def _hidden_path(path: Path, ending: str) -> Path:
+    """Return a new name next to a path, which says the process that uses it."""
+    pid, create_time = own_identity().values()
+    mark = f"{int(pid):08x}{int(create_time):08x}{_machine()}{uuid.uuid4().hex[:12]}"
+    return path.with_name(f".{path.name}.{mark}.{ending}")
+
+
+def _is_abandoned(mark: str) -> bool:
+    """Whether the process that a hidden name says has ended; unknown ones have not."""
+    pid, create_time = int(mark[:8], 16), int(mark[8:16], 16)
+    return mark[16:20] == _machine() and not is_alive(pid, create_time)
+
+
+def _machine() -> str:
+    """Return 4 hex digits for this machine: the pids of another one mean nothing here."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:4]
 
 
 def keep_newest(folder: Path, pattern: str, num: int) -> None:

@@ -7,6 +7,7 @@ Streamlit is the page.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -66,10 +67,7 @@ def own_identity() -> dict[str, float]:
 
     The system reuses pids; together with the start time it identifies a process.
     """
-    import psutil
-
-    process = psutil.Process()
-    return {"pid": process.pid, "pid_create_time": process.create_time()}
+    return dict(_identity_of(os.getpid()))
 
 
 def family_memory() -> int:
@@ -91,6 +89,13 @@ def end_children() -> None:
     for one in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             one.kill()
+
+
+@functools.lru_cache(maxsize=1)
+def _identity_of(pid: int) -> dict[str, float]:
+    import psutil
+
+    return {"pid": pid, "pid_create_time": psutil.Process(pid).create_time()}
 
 
 def is_alive(pid: object, create_time: object) -> bool:

@@ -197,11 +197,16 @@ def test_a_run_trained_elsewhere_is_not_stopped_from_here(no_worker, workspace):
 class Worker:
     """A worker in a thread, with job kinds given by a test."""
 
-    def __init__(self, workspace, kinds, idle_seconds=60.0):
+    def __init__(self, workspace, kinds, idle_seconds=60.0, restart=None):
         self.thread = threading.Thread(
             target=run_worker,
             args=(workspace,),
-            kwargs={"warm": False, "idle_seconds": idle_seconds, "kinds": kinds},
+            kwargs={
+                "warm": False,
+                "idle_seconds": idle_seconds,
+                "kinds": kinds,
+                "restart": restart,
+            },
         )
         self.thread.start()
 
@@ -213,8 +218,8 @@ class Worker:
 def start_worker(workspace):
     workers = []
 
-    def start(idle_seconds=60.0, **kinds):
-        workers.append(Worker(workspace, kinds, idle_seconds))
+    def start(idle_seconds=60.0, restart=None, **kinds):
+        workers.append(Worker(workspace, kinds, idle_seconds, restart))
         return workers[-1]
 
     yield start
@@ -587,3 +592,24 @@ def test_resuming_after_a_kill_leaves_one_job(queue, start_worker, workspace, mo
     start_worker(train=JobKind(train))
     wait_until(lambda: not queue.jobs())
     assert trained == [run.run_dir]
+
+
+def test_a_worker_left_large_by_a_job_starts_again_once_it_is_idle(
+    queue, start_worker, workspace, monkeypatch
+):
+    used, restarts = [1000 * 2**20], []
+    monkeypatch.setattr(worker_module, "used_bytes", lambda: used[0])
+    monkeypatch.setattr(worker_module, "_SHRINK_SECONDS", 0.0)
+
+    def grow(context):
+        used[0] += context.job.payload["mb"] * 2**20
+
+    worker = start_worker(train=JobKind(grow), restart=lambda: restarts.append(used[0]))
+    queue.submit("train", {"mb": 1100})  # TensorFlow itself, which a cold worker loads
+    wait_until(lambda: not queue.jobs())
+    wait_until(lambda: worker_state(workspace).state == "idle")
+    assert restarts == []
+    queue.submit("train", {"mb": 900})
+    wait_until(lambda: restarts)
+    assert len(restarts) == 1
+    assert not worker.has_left()

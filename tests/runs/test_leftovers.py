@@ -1,16 +1,21 @@
 """What a killed process left in a folder goes where that folder is next used, a day later."""
 
 import os
+import subprocess
+import sys
 import time
 
 import pytest
 
+from tl_core import files
 from tl_core.backbones import weights
 from tl_core.config.search import SweepConfig
 from tl_core.config.training import TrainConfig
 from tl_core.data.sample.dataset import MIN_NUM_PER_CLASS, draw_sample_dataset
 from tl_core.errors import Stopped, WeightsError
 from tl_core.files import scratch_folder
+from tl_core.jobs.housekeeping import sweep_workspace
+from tl_core.jobs.queue import JobQueue
 from tl_core.runs.store import create_run
 from tl_core.search.store import create_sweep
 from tl_core.workspace import Workspace
@@ -68,3 +73,62 @@ def test_leftovers_of_a_day_ago_go_when_the_folder_is_next_used(tmp_path, monkey
     use(workspace, monkeypatch)
     assert not old.exists()
     assert young.exists()
+
+
+ABANDON = """
+import pathlib, sys
+from tl_core.files import replacing, scratch_folder
+with scratch_folder(pathlib.Path(sys.argv[1]) / "pets") as folder:
+    (folder / "cats").mkdir()
+    (folder / "cats" / "1.jpg").write_bytes(b"x")
+    with replacing(pathlib.Path(sys.argv[1]) / "last.json") as path:
+        path.write_bytes(b"{")
+        print("ready", flush=True)
+        sys.stdin.read()
+"""
+
+
+def test_what_a_killed_process_left_goes_at_the_next_start_and_a_living_one_keeps_its_own(tmp_path):
+    workspace = Workspace(tmp_path)
+    workspace.datasets_dir.mkdir()
+    command = [sys.executable, "-c", ABANDON, str(workspace.datasets_dir)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as child:
+        assert child.stdout.readline() == b"ready\n"
+        assert sweep_workspace(workspace) == 0
+        assert len(list(workspace.datasets_dir.iterdir())) == 2
+        child.kill()
+        child.wait()
+        assert sweep_workspace(workspace) == 2
+    assert list(workspace.datasets_dir.iterdir()) == []
+
+
+def test_what_another_machine_left_stays_for_a_day(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_machine", lambda: "0123")
+    folder = files._hidden_path(tmp_path / "pets", "tmp")
+    folder.mkdir()
+    monkeypatch.setattr(files, "is_alive", lambda *_: False)
+    monkeypatch.setattr(files, "_machine", lambda: "4567")
+    assert files.delete_stale_files(tmp_path) == 0
+    monkeypatch.setattr(files, "_machine", lambda: "0123")
+    assert files.delete_stale_files(tmp_path) == 1
+    assert not folder.exists()
+
+
+def test_stops_and_progress_of_jobs_that_are_gone_leave_the_queue(tmp_path):
+    workspace = Workspace(tmp_path)
+    queue = JobQueue(workspace)
+    kept, gone, new = (queue.submit("train", {"number": number}) for number in range(3))
+    for job in (kept, gone, new):
+        queue.report(job.id, {"done": 1})
+        (workspace.queue_dir / f"{job.id}.stop").touch()
+    (workspace.queue_dir / "notes.txt").touch()
+    for job in (gone, new):
+        (workspace.queue_dir / f"{job.id}.waiting.json").unlink()
+    hour_ago = time.time() - 3600
+    for path in workspace.queue_dir.iterdir():
+        if new.id not in path.name:
+            os.utime(path, (hour_ago, hour_ago))
+    assert sweep_workspace(workspace) == 2
+    left = {path.name for path in workspace.queue_dir.iterdir()}
+    assert {name.split(".")[0] for name in left} == {kept.id, new.id, "notes"}

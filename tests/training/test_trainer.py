@@ -558,3 +558,26 @@ def test_a_run_ended_by_someone_else_is_not_trained(index, cache_dir, tmp_path):
     end_run(run.run_dir, "stopped")
     with pytest.raises(RunError, match="is not empty"):
         train(CONFIG, index, run.run_dir, cache_dir=cache_dir)
+
+
+def test_with_a_fifth_of_the_files_damaged_the_others_are_trained_and_each_is_listed(
+    make_dataset, cache_dir, tmp_path
+):
+    data_dir = make_dataset({"a": 20, "b": 20})
+    bad = [f"{name}/{number}.png" for name in "ab" for number in range(0, 20, 5)]
+    for number, path in enumerate(bad):
+        whole = (data_dir / path).read_bytes()
+        damaged = [b"", whole[: len(whole) // 2], b"\0" * 500, b"<html>"][number % 4]
+        (data_dir / path).write_bytes(damaged)
+    (data_dir / "a" / "=cmd.png").write_bytes(b"")
+    index = scan_dataset(data_dir, cache_dir=cache_dir)
+    run = train(CONFIG, index, tmp_path / "runs" / "one", cache_dir=cache_dir)
+    assert run.state == "finished"
+    assert sum(run.metrics["num_images"].values()) == 32
+    listed = dict(run.left_out())
+    assert sorted(listed) == sorted([*bad, "a/=cmd.png"])
+    assert all(listed.values())
+    with (run.run_dir / "left_out.csv").open(newline="") as file:
+        assert next(csv.reader(file)) == ["file", "reason"]
+    (run.run_dir / "left_out.csv").write_bytes(b"\xff\0,")
+    assert run.left_out() == []

@@ -123,9 +123,11 @@ def _begin(
 ) -> Run:
     """Train a new run on a data folder under the decisions about it."""
     from tl_core.backbones.blocks import check_settings
+    from tl_core.data.audit.findings import unreadable_files
     from tl_core.data.curation.store import load_dataset, with_kept_layout
     from tl_core.data.split import split_dataset
     from tl_core.processes import BackgroundImport
+    from tl_core.runs.files import LEFT_OUT_FILE
     from tl_core.runs.store import create_run
     from tl_core.training.memory import check_memory
     from tl_core.training.trainer import train as train_run
@@ -142,6 +144,10 @@ def _begin(
         if finding.kind == "layout":
             progress.note(f"Note: {finding.message}")
     scan_seconds = time.monotonic() - started
+    if left_out := unreadable_files(index.findings):
+        progress.note(
+            f"Note: {len(left_out):,} files cannot be read: see {LEFT_OUT_FILE} of the run."
+        )
     check_memory(config, index)
     split_dataset(index, config)  # too few images leave no failed run behind
     run = create_run(runs_dir or place.runs_dir, config, index.data_dir, name=name, workspace=place)

@@ -32,6 +32,7 @@ from tl_core.files import storage_error, write_json
 from tl_core.jobs.demo_limits import JobClock, memory_message, time_message
 from tl_core.jobs.fair_queue import FairQueue, is_in_advance
 from tl_core.jobs.handlers import KINDS, JobContext, JobKind, work_folder
+from tl_core.jobs.housekeeping import return_memory, sweep_workspace, used_bytes
 from tl_core.jobs.queue import Job, JobQueue
 from tl_core.jobs.worker_client import (
     DEFAULT_IDLE_SECONDS,
@@ -40,7 +41,7 @@ from tl_core.jobs.worker_client import (
     has_users,
     spawn_lock,
 )
-from tl_core.processes import end_children, family_memory, own_identity
+from tl_core.processes import end_children, family_memory, module_command, own_identity
 from tl_core.progress import Monitor
 from tl_core.runs.files import RunState, end_run, update_status
 from tl_core.visitors.store import remove_remains
@@ -79,6 +80,9 @@ _HEARTBEAT_SECONDS = 1.0
 _LOCK_SECONDS = 10.0  # how long to wait for a previous worker that is exiting
 _REPORT_SECONDS = 0.5
 _USERS_SECONDS = 1.0
+_SHRINK_SECONDS = 20.0  # after the last job
+_SPARE_BYTES = 400 * 2**20
+_TENSORFLOW_BYTES = 800 * 2**20
 _SAVE_SECONDS = 2.0  # between two tries to write on a full disk
 _UNUSED_SECONDS = 2.0  # so that a restarted server finds its worker
 
@@ -89,6 +93,7 @@ def run_worker(
     warm: bool = True,
     idle_seconds: float | None = None,
     kinds: Mapping[str, JobKind] | None = None,
+    restart: Callable[[], None] | None = None,
 ) -> None:
     """Run jobs until idle for ``idle_seconds``; return at once if another worker is running.
 
@@ -100,6 +105,8 @@ def run_worker(
         warm: load TensorFlow and prepare the default backbone while idle.
         idle_seconds: by default ``TL_WORKER_IDLE_SECONDS`` or half an hour.
         kinds: the kinds of jobs; by default all kinds of the studio.
+        restart: replaces this process by a new worker. Called when a job left much memory in use
+            that cannot be returned to the system otherwise, once it has been idle for a while.
     """
     if idle_seconds is None:
         idle_seconds = _idle_seconds()
@@ -111,7 +118,7 @@ def run_worker(
         _log.info("another worker lives; leaving")
         return
     try:
-        _Worker(workspace, kinds or KINDS, idle_seconds).work(warm)
+        _Worker(workspace, kinds or KINDS, idle_seconds, restart).work(warm)
     finally:
         lock.release()
 
@@ -134,7 +141,11 @@ def _idle_seconds() -> float:
 
 class _Worker:
     def __init__(
-        self, workspace: Workspace, kinds: Mapping[str, JobKind], idle_seconds: float
+        self,
+        workspace: Workspace,
+        kinds: Mapping[str, JobKind],
+        idle_seconds: float,
+        restart: Callable[[], None] | None = None,
     ) -> None:
         self._workspace = workspace
         self._kinds = kinds
@@ -151,6 +162,8 @@ class _Worker:
         self._used_at = self._users_seen_at = time.monotonic()
         self._unsaved: dict[Path, tuple[RunState, str]] = {}  # ends that could not be written
         self._saved_at = 0.0
+        self._restart = restart
+        self._idle_bytes: int | None = None  # in use before the first job
 
     def work(self, warm: bool) -> None:
         """Run jobs until it is time to exit."""
@@ -160,6 +173,7 @@ class _Worker:
             self._warming = threading.Thread(target=self._warm_up, name="warm-up", daemon=True)
             self._warming.start()
         self._recover()
+        sweep_workspace(self._workspace)
         beside = threading.Thread(target=self._work_alongside, name="alongside", daemon=True)
         beside.start()
         idle_since = time.monotonic()
@@ -170,6 +184,7 @@ class _Worker:
                 job = self._queue.take(without_kinds=self._kinds_for_users if unused else ())
                 is_idle = time.monotonic() - idle_since >= self._idle_seconds
                 if job is not None:
+                    self._note_idle_size()
                     self._publish(state="busy", job_id=job.id)
                     self._is_blocked = (
                         job.kind in self._kinds and not self._kinds[job.kind].gives_way
@@ -178,6 +193,9 @@ class _Worker:
                     self._is_blocked = False
                     self._publish(state="idle", job_id=None, message=message)
                     idle_since = time.monotonic()
+                    return_memory()
+                elif time.monotonic() - idle_since >= _SHRINK_SECONDS and self._is_swollen():
+                    self._replace()
                 elif (is_idle or (unused and not self._is_warming)) and self._may_leave(unused):
                     return
                 else:
@@ -185,6 +203,27 @@ class _Worker:
         finally:
             self._left.set()
             beside.join()
+
+    def _note_idle_size(self) -> None:
+        if self._idle_bytes is None and not self._is_warming:
+            self._idle_bytes = used_bytes()
+
+    def _is_swollen(self) -> bool:
+        """Whether jobs left much memory in use; TensorFlow never returns all that it took."""
+        if self._restart is None or self._idle_bytes is None or self._is_warming:
+            return False
+        allowed = _SPARE_BYTES if self._record["warm"] else _SPARE_BYTES + _TENSORFLOW_BYTES
+        return used_bytes() - self._idle_bytes > allowed
+
+    def _replace(self) -> None:
+        """Replace this process by a new worker, unless that is not possible."""
+        restart, self._restart = self._restart, None
+        _log.info("starting again to return %d MB", used_bytes() // 2**20)
+        self._publish(state="starting", warm=False)
+        with suppress(OSError):
+            if restart is not None:
+                restart()
+        self._publish(state="idle", warm="tensorflow" in sys.modules)
 
     def _work_alongside(self) -> None:
         """Run short jobs in parallel with a job that does not give way."""
@@ -433,8 +472,10 @@ def main() -> None:
     parser.add_argument("--cold", action="store_true", help="do not preload anything")
     arguments = parser.parse_args()
     faulthandler.enable()
+    command = [*module_command("tl_core.jobs.worker"), *sys.argv[1:]]
+    restart = None if sys.platform == "win32" else lambda: os.execv(command[0], command)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(message)s")
-    run_worker(Workspace(arguments.workspace.absolute()), warm=not arguments.cold)
+    run_worker(Workspace(arguments.workspace.absolute()), warm=not arguments.cold, restart=restart)
 
 
 if __name__ == "__main__":

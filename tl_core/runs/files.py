@@ -42,6 +42,7 @@ EVENTS_FILE = "events.jsonl"
 STATUS_FILE = "status.json"
 LOG_FILE = "log.txt"
 META_FILE = "meta.json"
+LEFT_OUT_FILE = "left_out.csv"
 
 _LOG_TAIL_BYTES = 64 * 1024
 

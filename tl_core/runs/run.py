@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import csv
 import functools
+import io
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ from tl_core.runs.files import (
     EVENTS_FILE,
     HISTORY_COLUMNS,
     HISTORY_FILE,
+    LEFT_OUT_FILE,
     LOG_FILE,
     META_FILE,
     METRICS_FILE,
@@ -178,6 +181,15 @@ class Run(WorkFolder):
 
         path = self.run_dir / SPLIT_FILE
         return read_split(path) if path.exists() else []
+
+    def left_out(self) -> list[tuple[str, str]]:
+        """Return path and reason of each file of the data folder that could not be read."""
+        try:
+            text = (self.run_dir / LEFT_OUT_FILE).read_text(encoding="utf-8", errors="replace")
+            rows = list(csv.reader(io.StringIO(text)))
+        except (OSError, csv.Error):
+            return []
+        return [(row[0], row[1]) for row in rows[1:] if len(row) == 2]
 
     def log_tail(self, num_lines: int = 20) -> list[str]:
         """Return the last lines of the run's log."""

@@ -19,17 +19,26 @@ from tl_core.backbones.api import resolve_image_size, weights_fingerprint
 from tl_core.backbones.blocks import check_settings
 from tl_core.config.limits import check_classes
 from tl_core.config.training import TrainConfig
+from tl_core.data.audit.findings import unreadable_files
 from tl_core.data.dataset import DatasetIndex
 from tl_core.data.split import Split, split_dataset, write_split
 from tl_core.errors import RunError, Stopped
-from tl_core.files import write_json
+from tl_core.files import write_json, write_text
 from tl_core.metrics.classification import accuracy, log_loss, wilson_interval
 from tl_core.processes import BackgroundImport
 from tl_core.progress import Monitor, ShouldStop
 from tl_core.runs.events import OnEvent, RunResumed
-from tl_core.runs.files import CLASSES_FILE, CONFIG_FILE, METRICS_FILE, ORIGIN_FILE, SPLIT_FILE
+from tl_core.runs.files import (
+    CLASSES_FILE,
+    CONFIG_FILE,
+    LEFT_OUT_FILE,
+    METRICS_FILE,
+    ORIGIN_FILE,
+    SPLIT_FILE,
+)
 from tl_core.runs.images import load_images_of
 from tl_core.runs.store import Run, create_run_at, load_run
+from tl_core.tables import csv_text
 from tl_core.training.checkpoints import Checkpoint, Checkpoints, load_checkpoint
 from tl_core.training.fine_tune_phase import FineTunePhase
 from tl_core.training.head_phase import HeadPhase
@@ -252,7 +261,9 @@ def _write_backbone(config: TrainConfig, run_dir: Path, weights: Mapping[str, An
 
 
 def _describe(run: Run, config: TrainConfig, index: DatasetIndex, split: Split) -> None:
-    """Write the run's classes, split, data origin and package versions."""
+    """Write the run's classes, split, unreadable files, data origin and package versions."""
+    import pandas as pd
+
     _log.info(
         "%s on %d images in %d classes from %s",
         config.backbone,
@@ -263,6 +274,10 @@ def _describe(run: Run, config: TrainConfig, index: DatasetIndex, split: Split) 
     _log.info("split: %s", ", ".join(f"{part} {len(rows)}" for part, rows in split.items()))
     write_json(run.run_dir / CLASSES_FILE, list(index.class_names))
     write_split(run.run_dir / SPLIT_FILE, index, split)
+    if left_out := unreadable_files(index.findings):
+        _log.warning("%d files could not be read and were left out", len(left_out))
+        table = pd.DataFrame(left_out, columns=["file", "reason"])
+        write_text(run.run_dir / LEFT_OUT_FILE, csv_text(table))
     command = ("train", run.origin["data_dir"], "--config", f"{run.run_dir.parent.name}/{run.id}/")
     write_json(
         run.run_dir / ORIGIN_FILE,

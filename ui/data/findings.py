@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 import pandas as pd
 import streamlit as st
 
+from tl_core.data.audit.findings import unreadable_files
 from tl_core.data.dataset import Finding, ImageRecord
 from tl_core.tables import safe_table
 from ui.data.progress import POLL_SECONDS, draw_audit_progress, draw_fallback, draw_job
@@ -24,6 +25,7 @@ from ui.datasets.finding_items import (
     unchecked_words,
 )
 from ui.runs.retraining import draw_project_retraining
+from ui.shared.downloads import draw_files_download
 from ui.shared.errors import guarded
 from ui.shared.thumbnails import thumbnails
 from ui.shared.words import number_of, plain
@@ -62,6 +64,10 @@ def draw_findings(view: DatasetView) -> None:
     elif not view.measured.has_features:
         draw_job(view, "explore", "The search for odd and mislabelled photos")
     draw_fallback(view)
+    if (files := unreadable_files(view.raw.findings)) and len(files) > 1:
+        with st.container(horizontal=True, vertical_alignment="center") as row:
+            st.caption(f"{number_of(len(files), 'file')} cannot be read.")
+            draw_files_download(row, files, "unreadable.csv", "download_unreadable")
     for number, one in enumerate(waiting):
         icon, color = SEVERITIES[one.finding.severity]
         with st.expander(

@@ -18,6 +18,7 @@ from tl_core.config.mode import current_mode
 from tl_core.data.dataset import DatasetIndex
 from tl_core.jobs import training as training_jobs
 from tl_core.jobs.handlers import num_unattended
+from tl_core.jobs.housekeeping import sweep_workspace
 from tl_core.projects.trash import sweep_trash
 from tl_core.workspace import Workspace, default_workspace
 from ui.datasets.picker import DatasetRef
@@ -30,6 +31,7 @@ from ui.shared.brand import ICON, LOGO, TITLE
 from ui.shared.errors import error_banner, log_to
 from ui.shared.memory import keep_small, set_imports_aside
 from ui.shared.words import plain
+from ui.shell.server import tidy_server
 from ui.shell.sidebar import draw_sidebar
 from ui.viewer.page import draw_viewer
 
@@ -109,8 +111,10 @@ def bootstrap(title: str) -> Iterator[Studio]:
 
 @st.cache_resource(show_spinner=False)
 def _begin(root: Path) -> None:
-    """Once per server: remove old deletions, and report at its end what goes on without it."""
+    """Once per server: remove what is left over, and report at its end what goes on without it."""
     sweep_trash(Workspace(root))
+    sweep_workspace(Workspace(root))
+    tidy_server()
     atexit.register(report_unattended, Workspace(root))
 
 

@@ -17,6 +17,7 @@ from ui.runs.live_run import draw_live
 from ui.runs.picker import choose_run, draw_badge, draw_curves, draw_result
 from ui.shared import words
 from ui.shared.address import go_to
+from ui.shared.downloads import draw_files_download
 from ui.shared.navigation import CLASSIFY_PAGE, EVALUATE_PAGE
 from ui.train.continue_run import can_improve, draw_improve, draw_resume
 from ui.train.form import take_over
@@ -47,6 +48,7 @@ def draw_run(workspace: Workspace, run: Run) -> None:
         _draw_trouble(workspace, run)
     elif run.message:
         st.caption(words.plain(run.message))
+    _draw_left_out(run)
     if run.notes:
         st.markdown(f":material/notes: {words.plain(run.notes)}")
     if state != "damaged":
@@ -60,6 +62,15 @@ def _draw_verdict(run: Run) -> None:
     with suppress(RunError), st.container(gap="xxsmall"):
         for remark in verdict_of(run):
             st.markdown(f"{MARKS[remark.kind]} {words.plain(remark.text)}")
+
+
+def _draw_left_out(run: Run) -> None:
+    """Draw how many files could not be read when the run was trained, and their list."""
+    if not (files := run.left_out()):
+        return
+    told, download = st.columns([3, 2], vertical_alignment="center")
+    told.caption(f"{words.number_of(len(files), 'file')} could not be read and were left out.")
+    draw_files_download(download, files, f"{run.id}_left_out.csv", f"left_out_{run.id}")
 
 
 def _draw_actions(workspace: Workspace, run: Run) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -142,6 +142,22 @@ def find_ignored(ignored: Mapping[str, Sequence[str]]) -> list[Finding]:
             message = f"{len(paths)} {one if len(paths) == 1 else several} left out. {advice}"
             findings.append(Finding(kind, severity, message.strip(), tuple(paths)))
     return findings
+
+
+def unreadable_files(findings: Iterable[Finding]) -> list[tuple[str, str]]:
+    """Return path and reason of each file that cannot be read, of all findings together.
+
+    Examples:
+        >>> [one] = find_unreadable({"cat/a.jpg": "The file is empty."})
+        >>> unreadable_files([one])
+        [('cat/a.jpg', 'The file is empty.')]
+    """
+    return sorted(
+        pair
+        for finding in findings
+        if finding.kind == "unreadable"
+        for pair in zip(finding.paths, finding.reasons, strict=True)
+    )
 
 
 def find_unreadable(reasons: Mapping[str, str]) -> list[Finding]:
