@@ -65,7 +65,8 @@ def draw_findings(view: DatasetView) -> None:
         draw_job(view, "explore", "The search for odd and mislabelled photos")
     draw_fallback(view)
     if (files := unreadable_files(view.raw.findings)) and len(files) > 1:
-        with st.container(horizontal=True, vertical_alignment="center") as row:
+        row = st.container(horizontal=True, vertical_alignment="center")
+        with row:
             st.caption(f"{number_of(len(files), 'file')} cannot be read.")
             draw_files_download(row, files, "unreadable.csv", "download_unreadable")
     for number, one in enumerate(waiting):
