@@ -7,12 +7,14 @@ import struct
 import warnings
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 from tl_core.data.images import decode as decode_module
+from tl_core.data.images import images as images_module
 from tl_core.data.images.decode import decode
 from tl_core.data.images.images import inspect_image, load_image
 from tl_core.errors import ImageError
@@ -377,3 +379,42 @@ def test_any_damage_gives_an_image_or_an_image_error_and_inspect_agrees_with_loa
         assert outcomes[0] == outcomes[1]
         refused += outcomes[0] == "refused"
     assert 100 < refused < 600
+
+
+@pytest.mark.parametrize(("side", "is_large"), [(40, True), (9, False)])
+def test_a_large_picture_keeps_its_turn_until_it_is_small(monkeypatch, side, is_large):
+    def others_may_go() -> bool:
+        with ThreadPoolExecutor(1) as other:
+            taken = other.submit(decode_module._large_turn.acquire, blocking=False).result()
+            if taken:
+                other.submit(decode_module._large_turn.release).result()
+        return taken
+
+    found = []
+
+    def fit(picture, image_size, resize):
+        found.append(others_may_go())
+        raise RuntimeError("the turn is given back anyway")
+
+    monkeypatch.setattr(decode_module, "_LARGE_PIXELS", 100)
+    monkeypatch.setattr(images_module, "fit_image", fit)
+    with pytest.raises(ImageError, match="could not be resized"):
+        load_image(encode(Image.new("RGB", (side, side))), (8, 8))
+    assert found == [not is_large]
+    assert others_may_go()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "L", "RGB", "PA"])
+def test_transparency_in_strips_is_that_of_the_whole_picture(monkeypatch, mode):
+    rng = np.random.default_rng(3)
+    whole = Image.fromarray(rng.integers(0, 256, (70, 50, 4), dtype=np.uint8), "RGBA")
+    image = whole.convert("LA" if mode in ("LA", "PA") else mode)
+    if mode in ("P", "L", "RGB"):
+        image.info["transparency"] = image.getpixel((3, 4))
+    elif mode == "PA":
+        image = image.convert("PA")
+    layer = image.convert("RGBA")
+    expected = Image.new("RGB", image.size, WHITE)
+    expected.paste(layer, mask=layer)
+    monkeypatch.setattr(decode_module, "_STRIP_ROWS", 16)
+    np.testing.assert_array_equal(decode_module._to_rgb(image, None), expected)

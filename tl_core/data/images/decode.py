@@ -3,7 +3,7 @@
 A file is opened as one of few formats, its size is checked before decoding, and it is decoded at a
 reduced scale where possible and converted. Errors of Pillow become an
 :class:`~tl_core.errors.ImageError` with a message for the user. Threads share nothing here but the
-lock for the largest pictures.
+turn for the largest pictures.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,9 +102,27 @@ _REDUCED_PIXELS = 25_000_000  # of a JPEG beyond MAX_MEGAPIXELS, 75 MB
 _PNG = b"\x89PNG\r\n\x1a\n"
 _DARKEST = 32  # of 255: the limit for colours that use only the lowest of 16 bits
 
-# The decoder of each thread holds a whole picture, so the largest ones are decoded one at a time.
 _LARGE_PIXELS = 16_000_000
-_large_turn = threading.Lock()
+_STRIP_ROWS = 256
+_large_turn = threading.RLock()
+_turns = threading.local()
+
+
+@contextmanager
+def large_pictures_in_turn() -> Iterator[None]:
+    """Context manager around decoding a picture and making a smaller one of it.
+
+    The largest pictures take a hundred megabytes and more, several times: one thread at a time
+    decodes one, and keeps its turn until the end of the block.
+    """
+    before = getattr(_turns, "held", None)
+    with ExitStack() as _turns.held:
+        try:
+            yield
+        finally:
+            _turns.held.close()
+            _turns.held = before
+
 
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -254,7 +272,10 @@ def _smaller(first: Size, second: Size) -> Size:
 
 
 def _load_rgb(file: ImageFile.ImageFile, scale: PixelScale | None = None) -> Image.Image:
-    with _large_turn if file.width * file.height > _LARGE_PIXELS else nullcontext():
+    is_large = file.width * file.height > _LARGE_PIXELS
+    with _large_turn if is_large else nullcontext():
+        if is_large and (held := getattr(_turns, "held", None)) is not None:
+            held.enter_context(_large_turn)
         file.load()
         return _to_rgb(file, scale)
 
@@ -264,9 +285,11 @@ def _to_rgb(image: Image.Image, scale: PixelScale | None) -> Image.Image:
     if is_deep(image.mode):
         image = _reduce_depth(image, scale)
     if image.has_transparency_data:
-        layer = image.convert("RGBA")
         canvas = Image.new("RGB", image.size, _WHITE)
-        canvas.paste(layer, mask=layer)
+        for top in range(0, image.height, _STRIP_ROWS):  # in strips, for little memory
+            box = (0, top, image.width, min(top + _STRIP_ROWS, image.height))
+            layer = image.crop(box).convert("RGBA")
+            canvas.paste(layer, (0, top), layer)
         return canvas
     return image if image.mode == "RGB" else image.convert("RGB")
 

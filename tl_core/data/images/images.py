@@ -26,6 +26,7 @@ from tl_core.data.images.decode import (
     Size,
     decode,
     is_deep,
+    large_pictures_in_turn,
 )
 from tl_core.errors import ImageError
 
@@ -69,6 +70,7 @@ class ImageInfo:
     value_range: tuple[float, float] | None = None
 
 
+@large_pictures_in_turn()
 def load_image(
     source: ImageSource,
     image_size: tuple[int, int],
@@ -117,6 +119,7 @@ def load_image(
         ) from error
 
 
+@large_pictures_in_turn()
 def open_image(
     source: ImageSource, max_side: int | None = None, scale: PixelScale | None = None
 ) -> Image.Image:
@@ -139,6 +142,7 @@ def open_image(
     return _resample(decoded.picture, (width, height))
 
 
+@large_pictures_in_turn()
 def inspect_image(source: ImageSource) -> ImageInfo:
     """Decode an image completely and return facts about it.
 
