@@ -14,6 +14,7 @@ LAYERS = [
     ["tl_core.errors"],
     [
         "tl_core.files",
+        "tl_core.logs",
         "tl_core.progress",
         "tl_core.processes",
         "tl_core.guarded_process",

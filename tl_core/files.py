@@ -256,16 +256,25 @@ def delete_stale_files(folder: Path) -> int:
     Also what is a day old, whoever made it.
     """
     count = 0
+    for path in stale_files(folder):
+        with suppress(OSError):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            count += 1
+    return count
+
+
+def stale_files(folder: Path) -> list[Path]:
+    """Return the unfinished files and folders that :func:`delete_stale_files` removes."""
+    found = []
     with suppress(OSError):
-        for path in list(folder.iterdir()):
+        for path in folder.iterdir():
             if (match := _LEFTOVER.fullmatch(path.name)) is None:
                 continue
             with suppress(OSError):
                 is_old = time.time() - path.stat().st_mtime > _STALE_SECONDS
                 if is_old or _is_abandoned(match["mark"]):
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-                    count += 1
-    return count
+                    found.append(path)
+    return found
 
 
 def _hidden_path(path: Path, ending: str) -> Path:

@@ -14,7 +14,7 @@ import threading
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
@@ -107,6 +107,17 @@ def fetch_weights(name: str, image_size: tuple[int, int], monitor: Monitor = SIL
             "whose weights are bundled."
         ) from error
     return path
+
+
+def damaged_weights(names: Iterable[str]) -> list[Path]:
+    """Return the files of downloaded weights that are not those that were published.
+
+    Only the default file of each backbone is looked at, and only if a checksum is published.
+    """
+    paths = [
+        (keras_models_dir() / WEIGHT_FILES[name].file_name, WEIGHT_FILES[name]) for name in names
+    ]
+    return [path for path, file in paths if path.is_file() and not _is_published(path, file)]
 
 
 def _download(file: WeightFile, path: Path, name: str, monitor: Monitor) -> None:

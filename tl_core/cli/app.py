@@ -49,6 +49,7 @@ for command in (
     exports.formats,
     serve.serve,
     models.cache,
+    studio.doctor,
 ):
     app.command()(command)
 app.add_typer(projects.app, name="projects")

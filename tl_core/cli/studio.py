@@ -50,6 +50,7 @@ def app(
             f"The studio listens on {host} without a login: everyone who reaches this machine over "
             "the network can use it and see its photos. Leave out --host to keep it to yourself."
         )
+    say_insecure_packages()
     sys.stdout.flush()
     environment = {
         **os.environ,
@@ -57,6 +58,14 @@ def app(
         "PYTHONSAFEPATH": "1",  # modules in the folder it is started from must not hide others
     }
     sys.exit(_exec(_command(host, port, browser), environment))
+
+
+def say_insecure_packages() -> None:
+    """Print which installed packages have a known security fault, and what to do."""
+    from tl_core.jobs.doctor import insecure_packages
+
+    for check in insecure_packages():
+        say(f"Warning: {check.message} {check.advice}", stream=sys.stderr)
 
 
 def _command(host: str, port: int | None, browser: bool) -> list[str]:

@@ -9,8 +9,9 @@ import re
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
-from tl_core.files import delete_stale_files
+from tl_core.files import delete_stale_files, stale_files
 from tl_core.workspace import Workspace
 
 _log = logging.getLogger(__name__)
@@ -25,15 +26,25 @@ def sweep_workspace(workspace: Workspace) -> int:
     These are the folders of uploads and runs that were being written, temporary files, and the
     queue's files about jobs that are gone.
     """
+    count = sum(map(delete_stale_files, _folders(workspace))) + _sweep_queue(workspace)
+    if count:
+        _log.info("removed %d unfinished files and folders", count)
+    return count
+
+
+def num_leftovers(workspace: Workspace) -> int:
+    """Return how many unfinished files and folders :func:`sweep_workspace` would remove."""
+    return sum(len(stale_files(folder)) for folder in _folders(workspace))
+
+
+def _folders(workspace: Workspace) -> list[Path]:
+    """Return the folders in which unfinished files may lie."""
     folders = [workspace.root, workspace.cache_dir, workspace.decisions_dir, workspace.presets_dir]
     folders += [workspace.datasets_dir, workspace.runs_dir, workspace.sweeps_dir]
     folders += [workspace.trash_dir, workspace.queue_dir]
     for pattern in ("runs/*", "runs/*/exports", "sweeps/*", "cache/*"):
         folders += [path for path in workspace.root.glob(pattern) if path.is_dir()]
-    count = sum(map(delete_stale_files, folders)) + _sweep_queue(workspace)
-    if count:
-        _log.info("removed %d unfinished files and folders", count)
-    return count
+    return folders
 
 
 def _sweep_queue(workspace: Workspace) -> int:

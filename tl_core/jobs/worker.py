@@ -8,6 +8,7 @@ when its workspace was deleted.
 from __future__ import annotations
 
 import argparse
+import contextvars
 import faulthandler
 import logging
 import os
@@ -37,10 +38,12 @@ from tl_core.jobs.queue import Job, JobQueue
 from tl_core.jobs.worker_client import (
     DEFAULT_IDLE_SECONDS,
     IDLE_ENVIRONMENT_NAME,
+    LOG_NAME,
     WORKER_FILE,
     has_users,
     spawn_lock,
 )
+from tl_core.logs import add_log_file, log_context
 from tl_core.processes import end_children, family_memory, module_command, own_identity
 from tl_core.progress import Monitor
 from tl_core.runs.files import RunState, end_run, update_status
@@ -64,7 +67,7 @@ def run_at_low_priority(work: Callable[[], None]) -> None:
         work()
         return
     with ThreadPoolExecutor(1, "background", initializer=_lower_own_priority) as thread:
-        thread.submit(work).result()
+        thread.submit(contextvars.copy_context().run, work).result()
 
 
 def _lower_own_priority() -> None:
@@ -263,7 +266,11 @@ class _Worker:
 
     def _do(self, job: Job) -> str:
         """Run a job and return why it failed, or an empty string."""
-        _log.info("job %s: %s %s", job.id, job.kind, job.run_dir or "")
+        with log_context(job=job.id, run=None if job.run_dir is None else job.run_dir.name):
+            return self._do_logged(job)
+
+    def _do_logged(self, job: Job) -> str:
+        _log.info("job %s: %s", job.id, job.kind)
         message = ""
         queue = self._queue.queue_of(job)
         self._clock.start(job)
@@ -472,10 +479,13 @@ def main() -> None:
     parser.add_argument("--cold", action="store_true", help="do not preload anything")
     arguments = parser.parse_args()
     faulthandler.enable()
+    workspace = Workspace(arguments.workspace.absolute())
+    logger = logging.getLogger("tl_core")
+    logger.setLevel(logging.INFO)
+    add_log_file(logger, workspace.logs_dir / LOG_NAME, workspace.root)
     command = [*module_command("tl_core.jobs.worker"), *sys.argv[1:]]
     restart = None if sys.platform == "win32" else lambda: os.execv(command[0], command)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(message)s")
-    run_worker(Workspace(arguments.workspace.absolute()), warm=not arguments.cold, restart=restart)
+    run_worker(workspace, warm=not arguments.cold, restart=restart)
 
 
 if __name__ == "__main__":

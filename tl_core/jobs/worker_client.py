@@ -17,6 +17,7 @@ from typing import Any
 from filelock import FileLock
 
 from tl_core.files import plain_storage_errors, read_json, write_json
+from tl_core.logs import readable
 from tl_core.processes import child_environment, is_alive, module_command, own_identity
 from tl_core.runs.files import tail
 from tl_core.workspace import Workspace
@@ -24,6 +25,7 @@ from tl_core.workspace import Workspace
 WORKER_FILE = "worker.json"
 USERS_FILE = "worker_users.json"
 LOG_NAME = "worker.log"
+OUTPUT_NAME = "worker_output.log"  # what libraries print, and why it ended
 IDLE_ENVIRONMENT_NAME = "TL_WORKER_IDLE_SECONDS"
 DEFAULT_IDLE_SECONDS = 1800.0
 
@@ -164,7 +166,11 @@ def worker_log_tail(workspace: Workspace, num_lines: int = 20) -> list[str]:
 
     A visitor of a demo sees none: they are of all visitors.
     """
-    return [] if workspace.host is not None else tail(workspace.logs_dir / LOG_NAME, num_lines)
+    if workspace.host is not None:
+        return []
+    records = [readable(line) for line in tail(workspace.logs_dir / LOG_NAME, num_lines)]
+    output = tail(workspace.logs_dir / OUTPUT_NAME, num_lines)
+    return "\n".join([*records, *output]).splitlines()[-2 * num_lines :]
 
 
 def spawn_lock(workspace: Workspace) -> FileLock:
@@ -213,11 +219,11 @@ def _spawn(workspace: Workspace, warm: bool) -> subprocess.Popen[bytes]:
 
 
 def _open_log(workspace: Workspace) -> Any:
-    """Open the worker's log for appending; a large one is rotated, keeping one old file.
+    """Open the file of what the worker prints; a large one is rotated, keeping one old file.
 
     Nothing is logged when it cannot be opened.
     """
-    path = workspace.logs_dir / LOG_NAME
+    path = workspace.logs_dir / OUTPUT_NAME
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and path.stat().st_size > _MAX_LOG_BYTES:

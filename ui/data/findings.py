@@ -14,6 +14,7 @@ from tl_core.tables import safe_table
 from ui.data.progress import POLL_SECONDS, draw_audit_progress, draw_fallback, draw_job
 from ui.datasets.dataset_view import DatasetView, ensure_audit
 from ui.datasets.decisions import draw_history, draw_refusal, exclude, ignore, move
+from ui.datasets.downloads import draw_files_download
 from ui.datasets.finding_items import (
     LABELS,
     UNREADABLE,
@@ -25,7 +26,6 @@ from ui.datasets.finding_items import (
     unchecked_words,
 )
 from ui.runs.retraining import draw_project_retraining
-from ui.shared.downloads import draw_files_download
 from ui.shared.errors import guarded
 from ui.shared.thumbnails import thumbnails
 from ui.shared.words import number_of, plain

@@ -10,8 +10,6 @@ import functools
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from logging.handlers import RotatingFileHandler
-from pathlib import Path
 from typing import Any, ParamSpec
 
 import streamlit as st
@@ -19,6 +17,8 @@ import streamlit as st
 from tl_core.config.mode import current_mode
 from tl_core.errors import TLError, UnlabelledError
 from tl_core.files import storage_error
+from tl_core.logs import add_log_file
+from tl_core.workspace import Workspace
 from ui.shared import session_keys
 from ui.shared.address import go_to
 from ui.shared.navigation import DATA_PAGE
@@ -89,18 +89,10 @@ def guarded(function: Callable[P, Any]) -> Callable[P, None]:
     return inside_banner
 
 
-def log_to(logs_dir: Path) -> None:
-    """Send the studio's log records to ``app.log`` in ``logs_dir``, once for each process.
+def log_to(workspace: Workspace) -> None:
+    """Send the records of the studio and the core to ``logs/app.log``, once for each process.
 
     Where that cannot be written they go to the terminal alone.
     """
-    path = (logs_dir / "app.log").absolute()
-    if any(getattr(handler, "baseFilename", None) == str(path) for handler in logger.handlers):
-        return  # kept on the logger, as a source edit would forget a variable of this module
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handler = RotatingFileHandler(path, maxBytes=2_000_000, backupCount=2, encoding="utf-8")
-    except OSError:  # a read-only workspace can still be looked at
-        return
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logger.addHandler(handler)
+    for one in (logger, logging.getLogger("tl_core")):
+        add_log_file(one, workspace.logs_dir / "app.log", workspace.root)

@@ -17,6 +17,7 @@ import streamlit as st
 from tl_core.config.mode import current_mode
 from tl_core.data.dataset import DatasetIndex
 from tl_core.jobs import training as training_jobs
+from tl_core.jobs.doctor import insecure_packages
 from tl_core.jobs.handlers import num_unattended
 from tl_core.jobs.housekeeping import sweep_workspace
 from tl_core.projects.trash import sweep_trash
@@ -28,7 +29,7 @@ from ui.hosted.panel import draw_demo_panel
 from ui.hosted.visitor import session_workspace
 from ui.shared import address, session_keys
 from ui.shared.brand import ICON, LOGO, TITLE
-from ui.shared.errors import error_banner, log_to
+from ui.shared.errors import error_banner, log_to, logger
 from ui.shared.memory import keep_small, set_imports_aside
 from ui.shared.words import plain
 from ui.shell.server import tidy_server
@@ -84,7 +85,7 @@ def bootstrap(title: str) -> Iterator[Studio]:
     st.logo(LOGO, size="large")
     is_set_up = False
     with error_banner():
-        log_to(default_workspace().logs_dir)
+        log_to(default_workspace())
         keep_small()
         workspace = session_workspace()
         ensure_sample(workspace)
@@ -115,6 +116,8 @@ def _begin(root: Path) -> None:
     sweep_trash(Workspace(root))
     sweep_workspace(Workspace(root))
     tidy_server()
+    for check in insecure_packages():
+        logger.warning("%s %s", check.message, check.advice)
     atexit.register(report_unattended, Workspace(root))
 
 

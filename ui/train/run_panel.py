@@ -12,12 +12,12 @@ from tl_core.evaluation.verdict import verdict_of
 from tl_core.jobs.training import worker_log_tail
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
+from ui.datasets.downloads import draw_files_download
 from ui.evaluate.source import evaluate_own_photos
 from ui.runs.live_run import draw_live
 from ui.runs.picker import choose_run, draw_badge, draw_curves, draw_result
 from ui.shared import words
 from ui.shared.address import go_to
-from ui.shared.downloads import draw_files_download
 from ui.shared.navigation import CLASSIFY_PAGE, EVALUATE_PAGE
 from ui.train.continue_run import can_improve, draw_improve, draw_resume
 from ui.train.form import take_over

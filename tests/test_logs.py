@@ -1,0 +1,93 @@
+"""Logs are one JSON object a line, say which job and run, and hold no names of people."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from tl_core import logs
+from tl_core.logs import add_log_file, log_context, readable
+
+
+@pytest.fixture
+def logger(tmp_path: Path):
+    one = logging.getLogger("tl_core.tested")
+    one.setLevel(logging.INFO)
+    assert add_log_file(one, tmp_path / "logs" / "app.log", tmp_path)
+    yield one
+    for handler in list(one.handlers):
+        handler.close()
+        one.removeHandler(handler)
+
+
+def records(tmp_path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (tmp_path / "logs" / "app.log").read_text().splitlines()]
+
+
+def test_a_record_is_one_line_with_its_job_and_run(logger, tmp_path) -> None:
+    with log_context(job="17-ab", run="first"):
+        logger.info("trained %s", "a\nb\x1b[2J")
+    logger.info("idle")
+    first, second = records(tmp_path)
+    assert (first["job"], first["run"], first["message"]) == (
+        "17-ab",
+        "first",
+        "trained a\nb\x1b[2J",
+    )
+    assert first["level"] == "info"
+    assert "job" not in second
+    assert b"\x1b" not in (tmp_path / "logs" / "app.log").read_bytes()
+
+
+def test_an_error_keeps_its_traceback_and_no_folder_of_a_person(
+    logger, tmp_path, monkeypatch
+) -> None:
+    try:
+        raise KeyError(
+            f"{tmp_path}/runs/x /home/ada/photos C:\\Users\\ada\\photos "
+            f"{tmp_path}/visitors/t0ken/runs"
+        )
+    except KeyError:
+        logger.exception("lost %s", Path.home() / "photos")
+    (record,) = records(tmp_path)
+    assert "Traceback" in str(record["error"])
+    text = json.dumps(record)
+    for private in (str(tmp_path), str(Path.home()), "ada", "t0ken"):
+        assert len(private) < 2 or private not in text.replace("test_logs", "")
+    assert "./runs/x" in str(record["error"])
+
+
+def test_the_file_is_rotated(logger, tmp_path) -> None:
+    (handler,) = logger.handlers
+    handler.maxBytes = 2_000
+    for number in range(100):
+        logger.info("record %d", number)
+    names = sorted(path.name for path in (tmp_path / "logs").iterdir())
+    assert names == ["app.log", "app.log.1", "app.log.2"]
+    assert all(path.stat().st_size <= 2_000 for path in (tmp_path / "logs").iterdir())
+    assert add_log_file(logger, tmp_path / "logs" / "app.log", tmp_path)
+    assert logger.handlers == [handler]
+
+
+def test_a_long_record_is_cut(logger, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(logs, "_MAX_CHARS", 100)
+    logger.info("x" * 10_000)
+    assert len(str(records(tmp_path)[0]["message"])) <= 104
+
+
+def test_people_read_time_and_message(logger, tmp_path) -> None:
+    logger.info("job done")
+    (line,) = (tmp_path / "logs" / "app.log").read_text().splitlines()
+    assert readable(line).endswith(" job done")
+    assert readable("no json") == "no json"
+    assert readable('{"time": 5}') == '{"time": 5}'
+
+
+def test_where_nothing_can_be_written_nothing_is_logged(tmp_path) -> None:
+    (tmp_path / "logs").write_text("a file")
+    assert not add_log_file(
+        logging.getLogger("tl_core.none"), tmp_path / "logs" / "x.log", tmp_path
+    )

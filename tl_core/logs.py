@@ -1,0 +1,122 @@
+"""Logs of the app and the worker: one JSON object a line in ``logs/``, rotated.
+
+A record says when, which process, which job and run, and what happened. The folders of users are
+written as ``~``, that of the workspace as ``.``, and visitors of a demo are not named.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any
+
+MAX_BYTES = 2_000_000
+NUM_OLD_FILES = 2
+_MAX_CHARS = 20_000
+_HOMES = re.compile(r"(/home/|/Users/|[A-Za-z]:[/\\]+Users[/\\]+)[^/\\\s'\":]+")
+_VISITORS = re.compile(r"(visitors[/\\])[^/\\\s'\":]+")
+_context: ContextVar[dict[str, str] | None] = ContextVar("log_context", default=None)
+
+
+@contextmanager
+def log_context(**ids: str | None) -> Iterator[None]:
+    """Context manager in which records of this thread say ``job`` or ``run``.
+
+    Examples:
+        >>> import logging
+        >>> record = logging.makeLogRecord({"msg": "trained", "name": "tl_core"})
+        >>> with log_context(job="17-ab", run=None):
+        ...     line = JsonFormatter().format(record)
+        >>> values = json.loads(line)
+        >>> values["job"], values["message"], "run" in values
+        ('17-ab', 'trained', False)
+    """
+    token = _context.set(
+        {**(_context.get() or {}), **{key: one for key, one in ids.items() if one}}
+    )
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record as one line of JSON; line breaks and control characters are escaped.
+
+    Args:
+        root: the workspace, whose folder is written as ``.``.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        super().__init__()
+        self._places = {} if root is None else {str(root.absolute()): "."}
+        with suppress(RuntimeError):
+            self._places[str(Path.home())] = "~"
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as JSON."""
+        values: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "process": record.process,
+            "from": record.name,
+            **(_context.get() or {}),
+            "message": self._redacted(record.getMessage()),
+        }
+        if record.exc_info:
+            values["error"] = self._redacted(self.formatException(record.exc_info))
+        return json.dumps(values)
+
+    def _redacted(self, text: str) -> str:
+        for place, shown in self._places.items():
+            if len(place) > 1:
+                text = text.replace(place, shown)
+        text = _VISITORS.sub(r"\1...", _HOMES.sub("~", text))
+        return text if len(text) <= _MAX_CHARS else f"{text[:_MAX_CHARS]} ..."
+
+
+def add_log_file(logger: logging.Logger, path: Path, root: Path) -> bool:
+    """Send a logger's records to a rotated file too; return whether that is possible.
+
+    Args:
+        logger: may have the file already.
+        path: the file; its folder is created.
+        root: the workspace.
+    """
+    path = path.absolute()
+    if any(getattr(handler, "baseFilename", None) == str(path) for handler in logger.handlers):
+        return True  # kept on the logger: a source edit would forget a variable of this module
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = RotatingFileHandler(
+            path, maxBytes=MAX_BYTES, backupCount=NUM_OLD_FILES, encoding="utf-8"
+        )
+    except OSError:  # a read-only workspace can still be looked at
+        return False
+    handler.setFormatter(JsonFormatter(root))
+    logger.addHandler(handler)
+    return True
+
+
+def readable(line: str) -> str:
+    """Return a line of a log for people: time and message of a record, other lines unchanged.
+
+    Examples:
+        >>> readable('{"time": "2026-01-02T03:04:05.678+00:00", "message": "job 1"}')
+        '2026-01-02 03:04:05 job 1'
+        >>> readable("Killed")
+        'Killed'
+    """
+    try:
+        values = json.loads(line)
+        text = f"{values['time'][:19].replace('T', ' ')} {values['message']}"
+        return f"{text}\n{values['error']}" if "error" in values else text
+    except (ValueError, TypeError, KeyError):
+        return line
