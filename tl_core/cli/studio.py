@@ -1,4 +1,4 @@
-"""The command that opens the app; Streamlit runs in place of this process."""
+"""The commands that open the app, with Streamlit in place of this process, and check it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from tl_core.cli.arguments import WorkspaceDir, workspace_at
-from tl_core.cli.terminal import say
+from tl_core.cli.arguments import AsJson, WorkspaceDir, workspace_at
+from tl_core.cli.exit_codes import EXIT_PROBLEMS
+from tl_core.cli.terminal import print_json, say
 from tl_core.config.mode import current_mode
 from tl_core.errors import TLError
 from tl_core.installation import app_path, hosted_path, is_checkout
 from tl_core.workspace import ENVIRONMENT_NAME
 
 LOCAL_HOST = "127.0.0.1"
+_MARKS = {"ok": "ok", "warning": "warning", "error": "ERROR"}
 THIS_MACHINE = ("localhost", LOCAL_HOST, "::1")
 
 
@@ -58,6 +61,28 @@ def app(
         "PYTHONSAFEPATH": "1",  # modules in the folder it is started from must not hide others
     }
     sys.exit(_exec(_command(host, port, browser), environment))
+
+
+def doctor(workspace: WorkspaceDir = None, as_json: AsJson = False) -> None:
+    """Check versions, weights, caches, disk, permissions, memory and locks; say what to do.
+
+    Ends with 1 when something is an error, with 0 when there are warnings at most. Nothing is
+    changed.
+    """
+    from tl_core.jobs.doctor import examine
+
+    place = workspace_at(workspace)
+    checks = examine(place)
+    if as_json:
+        print_json([asdict(check) for check in checks])
+    else:
+        say(f"Workspace: {place.root}")
+        for check in checks:
+            say(f"{_MARKS[check.state].ljust(8)}{check.name.ljust(12)}{check.message}")
+            if check.advice:
+                say(f"{' ' * 20}{check.advice}")
+    if any(check.state == "error" for check in checks):
+        raise typer.Exit(EXIT_PROBLEMS)
 
 
 def say_insecure_packages() -> None:

@@ -16,8 +16,9 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
+from tl_core.backbones.keras_weights import WEIGHT_FILES
 from tl_core.backbones.registry import list_backbones
-from tl_core.backbones.weights import BUNDLED, WEIGHT_FILES, damaged_weights, weights_fingerprint
+from tl_core.backbones.weights import BUNDLED, damaged_weights, weights_fingerprint
 from tl_core.errors import TLError
 from tl_core.features.hardware import available_bytes
 from tl_core.files import size_text, storage_error
