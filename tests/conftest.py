@@ -25,6 +25,7 @@ from tl_core.workspace import Workspace
 
 MakeDataset = Callable[..., Path]
 SAMPLE_NUM = 12
+TESTS = Path(__file__).parent
 
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER")
 if _WORKER is not None:  # one of several processes that share the processors
@@ -32,8 +33,43 @@ if _WORKER is not None:  # one of several processes that share the processors
         os.environ.setdefault(_name, "1")
 
 
+# What a stranger, a crash or a full disk can do; ``-m reliability`` runs these.
+RELIABILITY = (
+    "backbones/test_weights",
+    "cli/test_terminal",
+    "data/images/test_decode",
+    "data/ingest/",
+    "data/test_file_names",
+    "features/test_hardware",
+    "inference/test_model_bundle",
+    "jobs/test_doctor",
+    "jobs/test_storage",
+    "jobs/test_training",
+    "runs/test_leftovers",
+    "runs/test_store",
+    "test_errors",
+    "test_files",
+    "test_fuzz",
+    "test_logs",
+    "test_old_workspace",
+    "test_processes",
+    "test_sqlite_cache",
+    "test_tables",
+    "test_tampered_workspace",
+    "test_workspace",
+    "training/test_memory",
+    "training/test_resume",
+    "ui/test_hostile_names",
+    "ui/test_server",
+    "visitors/",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """In parallel, begin with the longest pieces, so that none is left for the end."""
+    """Mark tests by their file; in parallel, begin with the longest pieces."""
+    for item in items:
+        if item.path.relative_to(TESTS).as_posix().startswith(RELIABILITY):
+            item.add_marker("reliability")
     if _WORKER is not None:
         items.sort(key=lambda item: _piece_of(item.nodeid)[0])
 
