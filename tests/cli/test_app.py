@@ -238,6 +238,24 @@ def test_ctrl_c_stops_training_and_keeps_the_best_weights(trained, tmp_path):
 # The other commands
 
 
+def test_label_takes_a_table_lists_groups_and_undoes(cli, make_dataset, tmp_path):
+    heap = make_dataset({"any": 6}) / "any"
+    table, out_table = tmp_path / "given.csv", tmp_path / "out.csv"
+    rows = "".join(f"{n}.png,{'cat' if n < 2 else 'dog'}\n" for n in range(4))
+    table.write_text(f"file_name,label\n{rows}nowhere.png,cat\n", encoding="utf-8")
+    _, out, _ = cli("label", heap, "--csv", table, "--out", out_table, "--json")
+    told = json.loads(out)
+    assert (told["taken"], told["unknown"], told["written"]) == (4, ["nowhere.png"], 4)
+    assert told["class_counts"] == {"cat": 2, "dog": 2}
+    assert out_table.read_text(encoding="utf-8").splitlines()[1] == "0.png,cat"
+
+    code, out, _ = cli("label", heap, "--undo", "--groups", "--backbone", "tiny")
+    assert code == 0
+    assert "Undone: 4 photos labelled" in out
+    assert "0 photos with a class, 6 without" in out
+    assert "group 1: 6 photos" in out
+
+
 def test_inspect_counts_classes_and_tells_findings(cli, make_dataset):
     data_dir = make_dataset({"cat": 3, "dog": 2})
     (data_dir / "dog" / "broken.png").write_bytes(b"no image")

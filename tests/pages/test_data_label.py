@@ -14,10 +14,11 @@ from tl_core.config.training import TrainConfig
 from tl_core.data.curation.store import load_dataset, load_decisions
 from tl_core.data.ingest.labels import label_photos
 from tl_core.features.spec import FeatureSpec
+from tl_core.jobs.training import start_training
 from tl_core.workspace import Workspace
 from ui.data.label import panel
 from ui.data.label.panel import ALL_HAVE_CLASS, DONE, NAME_CLASSES, NO_GROUPS
-from ui.data.label.sheet import KEYS, Action
+from ui.data.label.sheet import KEYS, Action, keys_of
 from ui.data.tiles import MORE_LIKE_THESE
 from ui.shared import session_keys
 from ui.shared.errors import LABEL_PHOTOS, LABEL_TAB
@@ -116,6 +117,7 @@ def test_keys_give_classes_undo_shows_the_photos_again_and_training_takes_them(
     assert "5 of 9 photos have a class" in words(at)
     assert at.button(key="label_train").label == "Train on 5 photos"
     assert load_dataset(heap, workspace).class_counts() == {"cat": 2, "dog": 3}
+    assert start_training(workspace, TrainConfig(backbone="tiny"), heap).data_dir == heap
 
     at.segmented_control(key="label_mode").set_value("One by one").run()
     assert set(paths_of(sheets)).isdisjoint(paths)
@@ -196,3 +198,6 @@ def test_a_failure_to_group_is_told_and_tried_again(heap, workspace, monkeypatch
 def test_no_two_classes_share_a_key_and_none_takes_a_key_of_an_action() -> None:
     assert len(set(KEYS)) == len(KEYS)
     assert set(KEYS).isdisjoint("rcuxnma")
+    many = [f"class {n}" for n in range(len(KEYS) + 1)]
+    assert list(keys_of(many).values()) == [*KEYS, ""]
+    assert keys_of(["0", "1", "cat"]) == {"0": "0", "1": "1", "cat": "2"}

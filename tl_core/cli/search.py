@@ -170,7 +170,7 @@ def _begin(data_dir: Path, choices: dict[str, Any], base: TrainConfig, place: Wo
     from tl_core.search.store import create_sweep
 
     wanted = SweepConfig.create(choices)
-    check_sweep(wanted, base, data_dir)
+    check_sweep(place, wanted, base, data_dir)
     return create_sweep(place, wanted, base, data_dir)
 
 

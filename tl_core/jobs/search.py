@@ -17,7 +17,9 @@ from tl_core.search.store import Sweep, create_sweep
 from tl_core.workspace import Workspace
 
 
-def check_sweep(config: SweepConfig, base: TrainConfig, data_dir: Path | str) -> None:
+def check_sweep(
+    workspace: Workspace, config: SweepConfig, base: TrainConfig, data_dir: Path | str
+) -> None:
     """Check a search before it is queued.
 
     Raises:
@@ -25,7 +27,7 @@ def check_sweep(config: SweepConfig, base: TrainConfig, data_dir: Path | str) ->
         DatasetError: the folder is missing or empty.
     """
     for backbone in config.backbone or (base.backbone,):
-        training_jobs.check_start(base.updated(backbone=backbone), Path(data_dir))
+        training_jobs.check_start(workspace, base.updated(backbone=backbone), Path(data_dir))
 
 
 def start_sweep(
@@ -37,7 +39,7 @@ def start_sweep(
         ConfigError: there are too many combinations, or a backbone does not suit the image size.
         DatasetError: the folder is missing or empty.
     """
-    check_sweep(config, base, data_dir)
+    check_sweep(workspace, config, base, data_dir)
     sweep = create_sweep(workspace, config, base, data_dir)
     client.submit(workspace, SWEEP, {SWEEP: sweep.id})
     return sweep
@@ -104,7 +106,7 @@ def request_range_test(workspace: Workspace, config: TrainConfig, data_dir: Path
         ConfigError: the backbone is unknown or the image size does not suit it.
         DatasetError: the folder is missing or empty.
     """
-    training_jobs.check_start(config, Path(data_dir))
+    training_jobs.check_start(workspace, config, Path(data_dir))
     client.request(workspace, FIND_LR, config, data_dir)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from tl_core.backbones.blocks import check_settings
 from tl_core.config.training import TrainConfig
-from tl_core.data.curation.store import with_kept_layout
+from tl_core.data.curation.store import load_decisions, with_kept_layout
 from tl_core.data.dataset import check_folder_name
 from tl_core.data.layout.plan import plan_layout
 from tl_core.errors import DatasetError, LimitError, RunError, StorageError
@@ -66,7 +66,7 @@ def start_training(
         DatasetError: the folder is missing or empty.
         StorageError: the disk is full or read-only, or writing is not allowed.
     """
-    check_start(config, Path(data_dir))
+    check_start(workspace, config, Path(data_dir))
     config = with_kept_layout(config, workspace, data_dir)
     run = create_run(workspace.runs_dir, config, Path(data_dir), name=name)
     _queue_new(workspace, run)
@@ -130,7 +130,7 @@ def prepare_features(workspace: Workspace, config: TrainConfig, data_dir: Path |
         ConfigError: the backbone is unknown or the image size does not suit it.
         DatasetError: the folder is missing or empty.
     """
-    check_start(config, Path(data_dir))
+    check_start(workspace, config, Path(data_dir))
     return request(workspace, FEATURES, config, data_dir)
 
 
@@ -193,7 +193,7 @@ def _stop_message(run: Run) -> str:
     )
 
 
-def check_start(config: TrainConfig, data_dir: Path) -> None:
+def check_start(workspace: Workspace, config: TrainConfig, data_dir: Path) -> None:
     """Check a training before it is queued.
 
     Raises:
@@ -208,9 +208,11 @@ def check_start(config: TrainConfig, data_dir: Path) -> None:
         raise DatasetError(f"Expected a folder of class folders at '{data_dir}', found none.")
     with os.scandir(data_dir) as entries:
         has_folders = any(entry.is_dir() and not entry.name.startswith(".") for entry in entries)
-    if not has_folders:  # classes may come from a label file or from the files' names
+    if not has_folders:  # classes may come from a label file, the files' names, or a person
         chosen = plan_layout(data_dir, config.layout).chosen
-        if chosen is None or len(chosen.class_counts) < 2:
+        names = set() if chosen is None else set(chosen.class_counts)
+        labels = load_decisions(workspace, data_dir).labels
+        if len(names | {one.class_name for one in labels.values()}) < 2:
             raise DatasetError(
                 f"Expected class folders in '{data_dir}', found none. "
                 "Put the images of each class in a folder of its own."

@@ -30,6 +30,19 @@ _SHEET = st.components.v2.component(
 )
 
 
+def keys_of(names: Collection[str]) -> dict[str, str]:
+    """Return the key of each class, "" for those beyond the keys that there are.
+
+    A class that is called like a key has that one; the others have the rest in order.
+
+    Example:
+        >>> keys_of(["0", "1", "cat"])
+        {'0': '0', '1': '1', 'cat': '2'}
+    """
+    rest = iter([one for one in KEYS if one not in names])
+    return {name: name if name in KEYS else next(rest, "") for name in names}
+
+
 @dataclass(frozen=True)
 class SheetTile:
     """One photo of a sheet.
@@ -119,8 +132,8 @@ def label_sheet(
         ],
         "ticked": sorted(ticked),
         "classes": [
-            {"name": name, "count": count, "key": KEYS[place] if place < len(KEYS) else ""}
-            for place, (name, count) in enumerate(classes.items())
+            {"name": name, "count": classes[name], "key": of_class}
+            for name, of_class in keys_of(classes).items()
         ],
         "suggestion": suggestion,
         "can_undo": can_undo,
