@@ -17,11 +17,11 @@ from tl_core.data.curation.store import (
     load_dataset,
     load_decisions,
 )
-from tl_core.data.dataset import scan_dataset
+from tl_core.data.dataset import Finding, scan_dataset
 from tl_core.features.spec import FeatureSpec
 from tl_core.files import read_json, write_json
 from tl_core.jobs.queue import JobQueue
-from ui.data.findings import ALL_CLEAR, FILES_CLEAR
+from ui.data.findings import ALL_CLEAR, DONE, EXCLUDE, EXCLUDED, FILES_CLEAR
 from ui.datasets.dataset_view import ensure_audit
 from ui.datasets.finding_items import LABELS, NOT_CHECKED
 
@@ -294,3 +294,36 @@ def test_when_the_chosen_backbone_cannot_be_used_the_labels_are_checked_with_the
 
 def jobs(workspace, kind):
     return [job for job in JobQueue(workspace).jobs() if job.kind == kind]
+
+
+def test_a_doubted_label_can_be_any_class_and_the_list_stays_in_its_places(workspace, make_dataset):
+    names = {"cat": 12, "dog": 12, "fox": 12}
+    folder = make_dataset(names, sample_folder(workspace), size=(80, 64))
+    index = scan_dataset(folder)
+    look(index, workspace.cache_dir)
+    paths = ("cat/0.png", "cat/1.png", "cat/2.png", "cat/3.png")
+    doubted = Finding("wrong_label", "warning", "", paths, "relabel", paths, "dog")
+    found = replace(audit_dataset(index), findings=(doubted,))
+    ExploreFiles(workspace.cache_dir, index).write_audit(found, has_features=False)
+    at = opened("wrong_label")
+    boxes = [box for box in at.selectbox if (box.key or "").startswith("other_wrong_label")]
+    assert [box.options for box in boxes] == [["Exclude", "fox"]] * 4
+    boxes[1].set_value("fox").run()
+    assert_sound(at)
+    assert held(workspace, folder) == {"cat/1.png": "fox"}
+
+    def shown():
+        captions = [unescaped(one.value) for one in at.caption]
+        return [one for one in captions if one.endswith(".png")]
+
+    assert shown() == [
+        "cat: 0.png",
+        ":green[:material/check:] fox: 1.png",
+        "cat: 2.png",
+        "cat: 3.png",
+    ]
+    boxes = [box for box in at.selectbox if (box.key or "").startswith("other_wrong_label")]
+    boxes[1].set_value(EXCLUDE).run()
+    assert held(workspace, folder) == {"cat/1.png": "fox", "cat/2.png": "exclude"}
+    assert [one.value for one in at.caption if one.value in (DONE, EXCLUDED)] == [DONE, EXCLUDED]
+    assert button(at, "fix_all_wrong_label").label == "Move 2 to dog"

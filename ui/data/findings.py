@@ -37,6 +37,9 @@ SEVERITIES = {
 }
 ALL_CLEAR = "No problems were found in the photos and their labels."
 FILES_CLEAR = "No problems were found in the files."
+EXCLUDE = "\x00exclude"  # no class can have this name
+OTHERWISE = "Exclude, or another class"
+EXCLUDED, DONE = "Excluded", "Decided"
 ITEMS_A_PAGE = 12
 GROUPS_A_PAGE = 4
 MAX_IN_GROUP = 8
@@ -112,14 +115,37 @@ def draw_finding(view: DatasetView, one: OpenFinding) -> None:
             st.caption(f"{one.num_settled:,} resolved already")
     is_grouped = bool(finding.groups)
     size = GROUPS_A_PAGE if is_grouped else ITEMS_A_PAGE
-    num_pages = -(-len(one.items) // size)
+    places = one.items if is_grouped else _in_their_places(view, one)
+    num_pages = -(-len(places) // size)
     page = st.pagination(num_pages, key=f"page_{one.key}") if num_pages > 1 else 1
-    shown = one.items[(min(page, num_pages) - 1) * size :][:size]
+    shown = places[(min(page, num_pages) - 1) * size :][:size]
     if is_grouped:
         for item in shown:
             _draw_group(view, finding, item, is_only=len(one.items) == 1)
-    else:
-        _draw_singles(view, finding, shown)
+        return
+    if not set(shown) & set(one.items):  # the page is done: the next ones take its place
+        st.session_state.pop(_done_key(one), None)
+        shown = one.items[:size]
+    _draw_singles(view, one, shown)
+
+
+def _in_their_places(view: DatasetView, one: OpenFinding) -> tuple[FindingItem, ...]:
+    """Return the open items, and in their places those decided since they are shown.
+
+    So that the next click is on the picture it was meant for.
+    """
+    done = st.session_state.get(_done_key(one), ())
+    by_path = {item.paths[0]: item for item in one.items}
+    target = one.finding.target if one.finding.action == "relabel" else None
+    return tuple(
+        by_path.get(path) or FindingItem((path,), (), target)
+        for path in one.finding.paths
+        if path in by_path or (path in done and path in view.raw_place)
+    )
+
+
+def _done_key(one: OpenFinding) -> str:
+    return f"finding_done_{one.key}"
 
 
 @guarded
@@ -191,14 +217,20 @@ def _draw_classes_to_keep(view: DatasetView, finding: Finding, item: FindingItem
             exclude(view, others, finding.kind)
 
 
-def _draw_singles(view: DatasetView, finding: Finding, items: Sequence[FindingItem]) -> None:
-    """Draw pictures one by one, each with the proposed action and one to keep it."""
+def _draw_singles(view: DatasetView, one: OpenFinding, items: Sequence[FindingItem]) -> None:
+    """Draw pictures one by one, each with what can be decided about it, or what was."""
+    finding = one.finding
     records = [view.raw.records[view.raw_place[item.paths[0]]] for item in items]
     tiles = thumbnails(view.workspace, view.raw, records)
     grid = st.grid("auto", min_column_width=TILE_WIDTH, gap="small")
     for record, data, item in zip(records, tiles, items, strict=True):
         with grid.cell(), st.container(gap="xxsmall"):
-            _draw_picture(view, record, data, "")
+            is_done = item not in one.items
+            _draw_picture(view, record, data, ":green[:material/check:] " if is_done else "")
+            if is_done:
+                held = view.held(record.path)
+                st.caption(EXCLUDED if held and held.action == "exclude" else DONE)
+                continue
             with st.container(horizontal=True, gap="xsmall"):
                 target = item.target
                 if st.button(
@@ -207,9 +239,37 @@ def _draw_singles(view: DatasetView, finding: Finding, items: Sequence[FindingIt
                     type="tertiary",
                     icon=":material/block:" if target is None else ":material/drive_file_move:",
                 ):
+                    _note_done(one, record.path)
                     _apply(view, finding, [record.path], target)
                 if st.button("Keep", key=f"ignore_{finding.kind}_{item.key}", type="tertiary"):
+                    _note_done(one, record.path)
                     ignore(view, [record.path], finding.kind)
+            if target is not None:
+                _draw_others(view, one, record, item)
+
+
+def _draw_others(
+    view: DatasetView, one: OpenFinding, record: ImageRecord, item: FindingItem
+) -> None:
+    """Draw the choice of what else a photo of a doubted label can be: any class, or excluded."""
+    known = (item.target, view.class_of(record.path))
+    chosen = st.selectbox(
+        OTHERWISE,
+        [EXCLUDE, *(name for name in view.classes if name not in known)],
+        index=None,
+        format_func=lambda name: "Exclude" if name == EXCLUDE else name,
+        placeholder=OTHERWISE,
+        key=f"other_{one.finding.kind}_{item.key}",
+        label_visibility="collapsed",
+    )
+    if chosen is None:
+        return
+    _note_done(one, record.path)
+    _apply(view, one.finding, [record.path], None if chosen == EXCLUDE else chosen)
+
+
+def _note_done(one: OpenFinding, path: str) -> None:
+    st.session_state.setdefault(_done_key(one), set()).add(path)
 
 
 def _draw_pictures(view: DatasetView, records: Sequence[ImageRecord], item: FindingItem) -> None:
