@@ -110,7 +110,7 @@ def test_own_photos_from_the_zip_to_a_corrected_model(browser, workspace, make_d
         click(page, "go_evaluate")
         assert_sound(page, "Evaluate", first.id)
         page.get_by_role("tab", name="Confusion").click()
-        expect(page.get_by_text("brick taken for ball")).to_be_visible()
+        settle(page)
         click(page, "pair_brick_ball")
         expect(page.locator("[class*=st-key-cell_] img").first).to_be_visible()
         page.get_by_role("tab", name="Mistakes").click()

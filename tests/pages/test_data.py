@@ -1,5 +1,6 @@
 import io
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from app_helpers import (
     sample_folder,
     texts,
     tiles,
+    unescaped,
 )
 from conftest import draw_image, png
 from demo_helpers import let_in
@@ -20,7 +22,7 @@ from tl_core.data.dataset import scan_dataset
 from tl_core.errors import DatasetError
 from tl_core.jobs.training import JobQueue
 from ui.data.findings import FILES_CLEAR
-from ui.datasets import dataset_view
+from ui.datasets import dataset_view, picker
 from ui.datasets.dataset_view import ensure_audit
 from ui.datasets.picker import dataset_id
 from ui.shared.thumbnails import PAGE_SIZE, thumbnail_path
@@ -191,6 +193,28 @@ def test_the_picker_walks_into_folders_and_back_but_not_out(
     assert "2 folders and 0 files in it: cup, jar" in texts(at)
     at.button(key="folder_up").click().run()
     assert at.selectbox(key="folder_into_3").options == ["kitchen"]
+
+
+def test_a_folder_of_an_external_drive_is_opened(workspace, dataset, make_dataset, monkeypatch):
+    home, drive = workspace.root / "home", workspace.root / "media" / "stick"
+    home.mkdir()
+    photos = make_dataset({"cup": 4, "jar": 4}, drive / "photos")
+    monkeypatch.delenv("TL_FOLDERS")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr(picker, "DRIVE_PLACES", (str(drive.parent),))
+    mounted = [SimpleNamespace(mountpoint=str(path)) for path in ("/", drive)]
+    monkeypatch.setattr(picker.psutil, "disk_partitions", lambda: mounted)
+    assert picker.allowed_folders() == (home, drive)
+    at = open_page(DATA, intake_way="Folder on this machine", **ADD)
+    at.button_group(key="folder_place_0").set_value(drive).run()
+    assert_sound(at)
+    at.selectbox(key="folder_into_1").set_value("photos").run()
+    at.button(key="open_folder").click().run()
+    assert_sound(at)
+    assert at.session_state["dataset"] == dataset_id(workspace, photos)
+    path_box(at).set_value("/usr").run()
+    at.button(key="open_folder").click().run()
+    assert f"inside '{home}' or '{drive}'" in unescaped(at.error[0].value)
 
 
 def test_a_folder_outside_of_the_allowed_one_is_refused(workspace, dataset, allowed):

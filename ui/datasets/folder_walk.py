@@ -1,14 +1,15 @@
-"""Walking through the folders of the machine that runs the studio, inside the allowed one."""
+"""Walking through the folders of the machine that runs the studio, inside the allowed ones."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
 
 from tl_core.files import is_folder
-from ui.datasets.picker import allowed_folder, subfolders
+from ui.datasets.picker import allowed_folders, is_allowed, subfolders
 from ui.shared import session_keys
 from ui.shared.words import number_of, plain
 
@@ -22,15 +23,25 @@ def walk_folders(path_key: str) -> str:
     Args:
         path_key: prefix of the key of the box with the path.
     """
-    allowed = allowed_folder()
+    allowed = allowed_folders()
     here = _here(allowed)
+    if len(allowed) > 1:
+        st.pills(
+            "Place",
+            allowed,
+            format_func=lambda place: plain(str(place)),
+            default=next(place for place in allowed if here.is_relative_to(place)),
+            key=f"folder_place_{st.session_state.get(session_keys.FOLDER_ROUND, 0)}",
+            on_change=_go_to_place,
+            label_visibility="collapsed",
+        )
     inside = subfolders(here)[:MAX_LISTED]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if st.button(
             "Up",
             key="folder_up",
             icon=":material/arrow_upward:",
-            disabled=here == allowed,
+            disabled=here in allowed,
             help="To the folder around this one",
         ):
             _go(here.parent)
@@ -47,16 +58,22 @@ def walk_folders(path_key: str) -> str:
     st.caption(_describe(here, inside))
     return st.text_input(
         "Path of the folder",
-        value=str(here) if here != allowed else "",
+        value=str(here) if here not in allowed else "",
         key=f"{path_key}_{here}",
-        placeholder=str(allowed / "photos"),
+        placeholder=str(here / "photos"),
     )
 
 
-def _here(allowed: Path) -> Path:
-    """Return the folder that is looked into, always inside the allowed one."""
-    here = Path(st.session_state.get(session_keys.FOLDER, allowed)).resolve()
-    return here if is_folder(here) and here.is_relative_to(allowed) else allowed
+def _here(allowed: Sequence[Path]) -> Path:
+    """Return the folder that is looked into, always inside an allowed one."""
+    here = Path(st.session_state.get(session_keys.FOLDER, allowed[0])).resolve()
+    return here if is_folder(here) and is_allowed(here) else allowed[0]
+
+
+def _go_to_place() -> None:
+    key = f"folder_place_{st.session_state.get(session_keys.FOLDER_ROUND, 0)}"
+    if chosen := st.session_state[key]:
+        _set(chosen)
 
 
 def _go_into(here: Path) -> None:

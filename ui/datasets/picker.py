@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import streamlit as st
 
 from tl_core.config.mode import current_mode
@@ -27,6 +28,7 @@ from ui.shared.words import plain
 
 FOLDERS_ENVIRONMENT_NAME = "TL_FOLDERS"
 
+DRIVE_PLACES = ("/media", "/run/media", "/mnt", "/Volumes")  # where systems mount drives
 NO_FOLDERS = "Folders of the server cannot be opened. Add your photos as a zip or a folder."
 
 DatasetRef = Project
@@ -37,8 +39,7 @@ def list_datasets(workspace: Workspace) -> list[Project]:
     return [
         project
         for project in list_projects(workspace)
-        if project.is_ours
-        or (workspace.host is None and project.path.is_relative_to(allowed_folder()))
+        if project.is_ours or (workspace.host is None and is_allowed(project.path))
     ]
 
 
@@ -52,10 +53,31 @@ def distinct_titles(projects: Sequence[Project]) -> dict[str, str]:
     return titles
 
 
-def allowed_folder() -> Path:
-    """Return the folder inside which folders may be opened: ``TL_FOLDERS``, or the home folder."""
-    named = os.environ.get(FOLDERS_ENVIRONMENT_NAME)
-    return expand(named).resolve() if named else Path.home().resolve()
+def allowed_folders() -> tuple[Path, ...]:
+    """Return the folders inside which folders may be opened, the first to begin in.
+
+    Those that ``TL_FOLDERS`` names, separated as in ``PATH``; by default the home folder and the
+    external drives that are connected.
+    """
+    if named := os.environ.get(FOLDERS_ENVIRONMENT_NAME):
+        return tuple(expand(one).resolve() for one in named.split(os.pathsep) if one)
+    return (Path.home().resolve(), *_external_drives())
+
+
+def is_allowed(path: Path) -> bool:
+    """Whether a resolved path lies in one of the folders that may be opened."""
+    return any(path.is_relative_to(folder) for folder in allowed_folders())
+
+
+def _external_drives() -> list[Path]:
+    """Return where drives are mounted, but for the one of the system."""
+    mounted = [Path(one.mountpoint) for one in psutil.disk_partitions()]
+    if os.name == "nt":
+        system = Path(os.environ.get("SYSTEMDRIVE", "C:") + "\\")
+        return sorted(path for path in mounted if path != system)
+    return sorted(
+        path for path in mounted if any(path.is_relative_to(place) for place in DRIVE_PLACES)
+    )
 
 
 def open_folder(workspace: Workspace, text: str) -> Project:
@@ -79,11 +101,13 @@ def allowed_path(text: str) -> Path:
     path = expand(text.strip())
     if not path.is_absolute():
         raise DatasetError(f"Expected a full path such as '/home/me/photos', received '{text}'.")
-    path, allowed = path.resolve(), allowed_folder()
-    if not path.is_relative_to(allowed):
+    path = path.resolve()
+    if not is_allowed(path):
+        places = "' or '".join(map(str, allowed_folders()))
         raise DatasetError(
-            f"Expected a folder inside '{allowed}', received '{text}'. The setting "
-            f"{FOLDERS_ENVIRONMENT_NAME} names the folder inside which others may be opened."
+            f"Expected a folder inside '{places}', received '{text}'. Put the photos on a "
+            "connected drive or in your home folder, or start the studio with the setting "
+            f"{FOLDERS_ENVIRONMENT_NAME}, which names other places."
         )
     return path
 

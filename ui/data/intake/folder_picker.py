@@ -19,8 +19,8 @@ from ui.shell.page import Studio
 def draw_folder_picker(studio: Studio) -> None:
     """Draw the folders to walk through, the path to type, and the folders opened before."""
     st.markdown(
-        "A folder of **the machine that runs the studio**, with one folder per class in it. "
-        "It is read, never written to."
+        "A folder of **the machine that runs the studio**, with one folder per class in it, in "
+        "your home folder or on an external drive. It is read, never written to."
     )
     path = walk_folders("intake_path")
     if st.button("Open the folder", key="open_folder", type="primary"):
