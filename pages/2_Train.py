@@ -22,7 +22,7 @@ from ui.train.views import (
     settle_view,
 )
 
-STARTED = "Training started. On a narrow screen its progress is below the settings."
+STARTED = "Training started."
 VIEWS = {
     RUN_VIEW: draw_run_view,
     "Compare": draw_compare_view,
@@ -42,7 +42,8 @@ with bootstrap("Train") as studio:
         empty_state(":material/photo_library:", "Training needs pictures.", DATA_PAGE, "Add some")
         st.stop()
     runs = listed_runs(studio.workspace, studio.dataset)
-    form, result = st.columns([5, 8], gap="large")
+    with st.container(key="train_parts"):  # in a narrow window a run stands first
+        form, result = st.columns([5, 8], gap="large")
     with form:
         section(
             "Settings",

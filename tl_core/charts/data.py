@@ -25,7 +25,7 @@ def clickable_counts_chart(counts: pd.DataFrame, class_names: Sequence[str]) -> 
 
 
 def sizes_chart(
-    sizes: pd.DataFrame, class_names: Sequence[str], backbone: str, image_size: tuple[int, int]
+    sizes: pd.DataFrame, class_names: Sequence[str], image_size: tuple[int, int]
 ) -> alt.Chart:
     """Draw widths and heights, and the size that the network sees as a dashed box.
 
@@ -34,22 +34,13 @@ def sizes_chart(
     Args:
         sizes: columns ``width``, ``height``, ``class``, ``images``.
         class_names: in the order of their colours.
-        backbone: whose size the box is.
-        image_size: (height, width) in pixels.
+        image_size: (height, width) in pixels, of the box.
     """
     import altair as alt
     import pandas as pd
 
     height, width = image_size
-    box = pd.DataFrame(
-        {
-            "x": [0],
-            "y": [0],
-            "x2": [width],
-            "y2": [height],
-            "caption": [f"{backbone} sees {width} × {height}"],
-        }
-    )
+    box = pd.DataFrame({"x": [0], "y": [0], "x2": [width], "y2": [height]})
     points = (
         alt.Chart(sizes)
         .mark_circle(opacity=0.65)
@@ -75,12 +66,7 @@ def sizes_chart(
         .mark_rect(fill=None, stroke=ACCENT, strokeWidth=2, strokeDash=[6, 4])
         .encode(x=alt.X("x:Q"), x2=alt.X2("x2:Q"), y=alt.Y("y:Q"), y2=alt.Y2("y2:Q"))
     )
-    label = (
-        alt.Chart(box)
-        .mark_text(align="left", baseline="bottom", dx=2, dy=-6, color=ACCENT, fontWeight=600)
-        .encode(x=alt.X("x:Q"), y=alt.Y("y2:Q"), text=alt.Text("caption:N"))
-    )
-    return (points + frame + label).properties(height=HEIGHT)
+    return (points + frame).properties(height=HEIGHT)
 
 
 def brightness_chart(histogram: pd.DataFrame, class_names: Sequence[str]) -> alt.Chart:

@@ -55,6 +55,12 @@ class AuditConfig(Settings):
         title="Longest shape",
         description="How many times longer than wide, or wider than long, a photo may be.",
     )
+    odd_size: float = Field(
+        5.0,
+        gt=1,
+        title="Odd size",
+        description="How many times longer or shorter than usual the sides of a photo may be.",
+    )
     greyscale_share: float = Field(
         0.2,
         ge=0,

@@ -96,14 +96,18 @@ def _draw_sizes(view: DatasetView) -> None:
     )
     if len(table) > MAX_POINTS:
         table = table.sample(MAX_POINTS, random_state=0)
+    height, width = resolve_image_size(view.config)
     st.altair_chart(
-        sizes_chart(table, names, view.config.backbone, resolve_image_size(view.config)),
+        sizes_chart(table, names, (height, width)),
         key=_key("sizes"),
         on_select=_take_sizes,
         selection_mode=["picked", "region"],
         alt="Width and height of the photos, and the size that the network sees",
     )
-    st.caption("Click a dot or drag over some to see those photos below.")
+    st.caption(
+        f"Dashed: the {width} × {height} pixels that {view.config.backbone} sees of a photo. Click "
+        "a dot or drag over some to see those photos below."
+    )
 
 
 def _draw_brightness(view: DatasetView) -> None:

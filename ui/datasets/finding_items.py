@@ -39,6 +39,7 @@ _WORDS = {
     "extreme_aspect": "long photos",
     "exif_rotated": "turned photos",
     "greyscale": "grey photos",
+    "odd_size": "photos of another size",
     "outlier": "odd photos",
     "wrong_label": "probable wrong labels",
 }

@@ -205,6 +205,19 @@ def test_grey_photos_among_grey_ones_are_no_finding(clean):
     assert audit(clean).findings == ()
 
 
+@pytest.mark.parametrize(
+    ("size", "is_odd"),
+    [((820, 620), True), ((30, 20), True), ((780, 590), False)],  # 5.1, 1/5.7, 4.9 times
+)
+def test_a_lone_photo_of_a_very_different_size_is_named(clean, size, is_odd):
+    photo = draw_scene(55, (160, 120)).resize(size)
+    write(clean / "cat/odd.jpg", photo)
+    found = [one for one in audit(clean).findings if one.kind == "odd_size"]
+    assert [one.paths for one in found] == ([("cat/odd.jpg",)] if is_odd else [])
+    if is_odd:
+        assert f"such as {size[0]} × {size[1]} pixels" in found[0].message
+
+
 @pytest.mark.parametrize("paper", ["white", "black"])
 def test_drawings_of_thin_lines_are_neither_bright_nor_dark_nor_copies(tmp_path, paper):
     ink = "black" if paper == "white" else "white"

@@ -16,7 +16,12 @@ import numpy as np
 from tl_core.config.audit import AuditConfig
 from tl_core.data.audit.copies import exact_groups, find_copies
 from tl_core.data.audit.findings import Finding, summarise
-from tl_core.data.audit.image_rules import find_class_sizes, find_grey, find_image_faults
+from tl_core.data.audit.image_rules import (
+    find_class_sizes,
+    find_grey,
+    find_image_faults,
+    find_odd_sizes,
+)
 from tl_core.data.audit.image_stats import ImageStats, measure_dataset
 from tl_core.data.audit.label_errors import check_labels, dissimilarity
 from tl_core.data.audit.labels import find_outliers, find_wrong_labels
@@ -137,6 +142,7 @@ def audit_dataset(
         *find_copies(index, near, is_exact=False, probabilities=probabilities),
         *find_image_faults(index, stats, config),
         *find_grey(index, stats, config),
+        *find_odd_sizes(index, config),
         *find_class_sizes(index, config),
     ]
     scores: dict[str, np.ndarray] = {}

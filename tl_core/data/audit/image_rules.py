@@ -17,6 +17,7 @@ _FLAT = 0.1  # contrast; so that black drawings on white, or the reverse, are no
 _SHARP_ENOUGH = 0.4
 _MIN_TO_SPLIT = 3
 _MAX_NAMED = 5
+_FEW = 0.05  # share of the photos up to which another size is an exception
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,28 @@ def find_grey(
         "Harmless, unless one class has most of them."
     )
     return [Finding("greyscale", "info", message, tuple(grey))]
+
+
+def find_odd_sizes(index: DatasetIndex, config: AuditConfig) -> list[Finding]:
+    """Return the finding that a few photos are far larger or smaller than the others.
+
+    They often come from another source, which a class can be recognised by.
+    """
+    if not index.records:
+        return []
+    sides = np.sqrt([float(record.width * record.height) for record in index.records])
+    ratios = sides / np.median(sides)
+    odd = (ratios >= config.odd_size) | (ratios <= 1 / config.odd_size)
+    paths = tuple(index.records[place].path for place in np.flatnonzero(odd))
+    if not paths or len(paths) > max(1, _FEW * len(index.records)):
+        return []
+    first = index.records[int(np.flatnonzero(odd)[0])]
+    message = (
+        f"{len(paths):,} {'photo has' if len(paths) == 1 else 'photos have'} a very different size "
+        f"from the others, such as {first.width:,} × {first.height:,} pixels. See whether "
+        f"{'it comes' if len(paths) == 1 else 'they come'} from another source."
+    )
+    return [Finding("odd_size", "info", message, paths)]
 
 
 def find_class_sizes(index: DatasetIndex, config: AuditConfig) -> list[Finding]:
