@@ -7,10 +7,10 @@ from app_helpers import DATA, TRAIN, assert_sound, open_page, texts
 from conftest import draw_image
 
 from tl_core.files import write_json
-from tl_core.projects.registry import load_project, rename_project
+from tl_core.projects.registry import Project, load_project, rename_project
 from tl_core.projects.trash import delete_project
 from ui.data.filter import Filter
-from ui.datasets.picker import DatasetRef, list_datasets
+from ui.datasets.picker import list_datasets
 from ui.datasets.scans import folder_stamp, load_raw, rescan
 from ui.shared import session_keys
 
@@ -19,7 +19,7 @@ FUTURE = 4_000_000_000  # seconds
 
 @pytest.fixture
 def chosen(workspace, dataset):
-    return DatasetRef(dataset.name, "Sample", dataset, True)
+    return Project(dataset.name, "Sample", dataset, True)
 
 
 def add_picture(path: Path, seed: int) -> None:

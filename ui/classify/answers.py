@@ -19,7 +19,7 @@ from tl_core.progress import Monitor
 from tl_core.workspace import Workspace
 from ui.classify.background import run_in_background
 from ui.classify.cards import CARD_WIDTH, answer_words, draw_answer
-from ui.classify.corrections import Project, draw_correction
+from ui.classify.corrections import CorrectionTarget, draw_correction
 from ui.classify.models import Model
 from ui.classify.photo import Photo
 from ui.runs.photo_details import (
@@ -94,7 +94,7 @@ def draw_cards(
     photos: Sequence[Photo],
     predictions: Sequence[Prediction],
     top_k: int,
-    project: Project | None,
+    project: CorrectionTarget | None,
 ) -> None:
     """Draw a card per photo: the photo, its classes as bars, or why it cannot be read.
 
@@ -119,7 +119,7 @@ def draw_card(
     photo: Photo,
     prediction: Prediction,
     top_k: int,
-    project: Project | None,
+    project: CorrectionTarget | None,
     number: int = 0,
     *,
     has_picture: bool = True,

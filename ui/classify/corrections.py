@@ -9,12 +9,13 @@ import streamlit as st
 
 from tl_core.data.ingest.added_photos import NewPhoto, add_photos
 from tl_core.errors import TLError
+from tl_core.projects.registry import Project
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
 from ui.classify.background import run_in_background
 from ui.classify.photo import Photo
 from ui.datasets.decisions import add, draw_refusal, move
-from ui.datasets.picker import DatasetRef, remember_dataset
+from ui.datasets.picker import remember_dataset
 from ui.datasets.scans import CuratedDataset, load_curated
 from ui.runs.retraining import draw_retraining
 from ui.shared import session_keys
@@ -31,7 +32,7 @@ NUM_REASONS = 5
 
 
 @dataclass(frozen=True)
-class Project:
+class CorrectionTarget:
     """The project that answers can correct.
 
     Attributes:
@@ -43,7 +44,9 @@ class Project:
     path_of: dict[str, str]
 
 
-def open_project(workspace: Workspace, dataset: DatasetRef, run: Run | None) -> Project | None:
+def open_project(
+    workspace: Workspace, dataset: Project, run: Run | None
+) -> CorrectionTarget | None:
     """Draw what was corrected since the run was trained, and return the project to correct.
 
     None when its photos cannot be read, which is said.
@@ -64,7 +67,7 @@ def open_project(workspace: Workspace, dataset: DatasetRef, run: Run | None) -> 
     if not curated.dataset.is_ours:
         st.caption(ONLY_READ)
     _draw_adding(curated)
-    return Project(curated, {record.sha256: record.path for record in curated.raw.records})
+    return CorrectionTarget(curated, {record.sha256: record.path for record in curated.raw.records})
 
 
 def start_adding(photos: Sequence[NewPhoto]) -> None:
@@ -115,7 +118,7 @@ def draw_left_out() -> None:
         st.warning("Not added:\n" + "\n".join(lines), icon=":material/block:")
 
 
-def draw_correction(project: Project, photo: Photo, number: int) -> None:
+def draw_correction(project: CorrectionTarget, photo: Photo, number: int) -> None:
     """Draw the choice of the class that a photo shows, or in which class it is already.
 
     Args:

@@ -10,7 +10,7 @@ from tl_core.errors import DatasetError
 from tl_core.inference.folder_answers import FolderAnswers, list_folder_answers
 from tl_core.jobs.classify import answers_state, request_answers, stop_answers
 from tl_core.workspace import Workspace
-from ui.classify.corrections import Project
+from ui.classify.corrections import CorrectionTarget
 from ui.classify.models import Model
 from ui.classify.review import draw_review
 from ui.classify.sources import FolderPhotos
@@ -61,7 +61,7 @@ def choose_folder(workspace: Workspace, model: Model) -> FolderAnswers | None:
     return FolderAnswers(workspace, model.folder, allowed_path(chosen))
 
 
-def draw_folder(model: Model, answers: FolderAnswers, project: Project | None) -> None:
+def draw_folder(model: Model, answers: FolderAnswers, project: CorrectionTarget | None) -> None:
     """Draw how far a folder is, and its answers once the work has ended or was stopped."""
     if answers_state(answers) is not None:
         _draw_progress(answers)

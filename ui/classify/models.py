@@ -17,10 +17,10 @@ from tl_core.inference.imported_models import (
     remove_model,
 )
 from tl_core.inference.model_info import ModelInfo
+from tl_core.projects.registry import Project
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
 from ui.classify.background import run_in_background
-from ui.datasets.picker import DatasetRef
 from ui.runs.picker import loadable_runs, select_run
 from ui.runs.predictors import Stamp, model_stamp
 from ui.shared import session_keys, words
@@ -66,7 +66,7 @@ class Model:
         return model_stamp(self.folder)
 
 
-def choose_model(workspace: Workspace, dataset: DatasetRef | None) -> Model | None:
+def choose_model(workspace: Workspace, dataset: Project | None) -> Model | None:
     """Draw the choice of a model and what is known about it; None while there is none."""
     runs = loadable_runs(workspace, dataset)
     imported = list_models(workspace)

@@ -18,7 +18,7 @@ from tl_core.inference.predict import Prediction
 from tl_core.tables import csv_text, safe_table
 from tl_core.workspace import Workspace
 from ui.classify.answers import draw_details
-from ui.classify.corrections import FOR_TRAINING, Project, draw_left_out, start_adding
+from ui.classify.corrections import FOR_TRAINING, CorrectionTarget, draw_left_out, start_adding
 from ui.classify.models import Model
 from ui.classify.sources import PhotoSource, large_picture
 from ui.shared import session_keys
@@ -46,7 +46,7 @@ def draw_review(
     model: Model,
     table: AnswerTable,
     source: PhotoSource,
-    project: Project | None,
+    project: CorrectionTarget | None,
     name: str,
 ) -> None:
     """Draw answers, however many: a page of photos and at most 1,000 rows at a time.
@@ -202,7 +202,7 @@ def _draw_actions(
     model: Model,
     table: AnswerTable,
     source: PhotoSource,
-    project: Project | None,
+    project: CorrectionTarget | None,
     rows: Sequence[Row],
 ) -> None:
     """Draw the bar: tick all shown, untick, details of one, add those that are ticked."""
@@ -239,7 +239,9 @@ def _draw_actions(
             _draw_add(project, source, picked)
 
 
-def _draw_add(project: Project, source: PhotoSource, picked: dict[str, Prediction]) -> None:
+def _draw_add(
+    project: CorrectionTarget, source: PhotoSource, picked: dict[str, Prediction]
+) -> None:
     options = [AS_ANSWERED, *project.curated.classes]
     chosen = st.selectbox("They show", options, key="add_answers_class", format_func=plain)
     photos = new_photos(picked, source, project.curated.classes, chosen)

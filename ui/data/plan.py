@@ -15,9 +15,9 @@ from tl_core.data.dataset import check_folder_name
 from tl_core.data.layout.layout_name import LayoutName
 from tl_core.data.layout.plan import LayoutPlan, Reading, plan_layout
 from tl_core.errors import TLError
+from tl_core.projects.registry import Project
 from tl_core.tables import safe_table
 from tl_core.workspace import Workspace
-from ui.datasets.picker import DatasetRef
 from ui.datasets.scans import folder_stamp
 from ui.shared.caches import cache_resource
 from ui.shared.words import number_of, plain
@@ -35,7 +35,7 @@ LEFT_OUT = {
 OPTIONS = ("group", "links")  # what holds for a folder whichever reading is taken
 
 
-def draw_plan(workspace: Workspace, dataset: DatasetRef, *, failed: bool = False) -> None:
+def draw_plan(workspace: Workspace, dataset: Project, *, failed: bool = False) -> None:
     """Draw how a folder is read.
 
     Args:
@@ -62,7 +62,7 @@ def draw_plan(workspace: Workspace, dataset: DatasetRef, *, failed: bool = False
             _draw(workspace, dataset, plan, chosen)
 
 
-def read_plan(workspace: Workspace, dataset: DatasetRef) -> LayoutPlan:
+def read_plan(workspace: Workspace, dataset: Project) -> LayoutPlan:
     """Return how a folder is read, kept until files come or go or another reading is chosen.
 
     Raises:
@@ -78,7 +78,7 @@ def _plan(data_dir: str, stamp: tuple[int, int], layout: str | None) -> LayoutPl
     return plan_layout(Path(data_dir), layout)
 
 
-def _draw(workspace: Workspace, dataset: DatasetRef, plan: LayoutPlan, chosen: Reading) -> None:
+def _draw(workspace: Workspace, dataset: Project, plan: LayoutPlan, chosen: Reading) -> None:
     st.markdown(f"**We read this as {plain(chosen.title)}.** {_summary_line(chosen)}")
     st.caption(plain("; ".join(chosen.reasons)))
     if chosen.examples:
@@ -107,9 +107,7 @@ def _draw(workspace: Workspace, dataset: DatasetRef, plan: LayoutPlan, chosen: R
     _draw_pattern(workspace, dataset, plan)
 
 
-def _draw_groups(
-    workspace: Workspace, dataset: DatasetRef, plan: LayoutPlan, chosen: Reading
-) -> None:
+def _draw_groups(workspace: Workspace, dataset: Project, plan: LayoutPlan, chosen: Reading) -> None:
     """Draw the offer to keep groups on one side of the split, or that they are."""
     name = LayoutName.parse(chosen.name)
     if chosen.num_groups and "group" in name.options:
@@ -133,9 +131,7 @@ def _draw_groups(
             _button("Keep together", workspace, dataset, grouped, "group", "primary")
 
 
-def _draw_links(
-    workspace: Workspace, dataset: DatasetRef, plan: LayoutPlan, chosen: Reading
-) -> None:
+def _draw_links(workspace: Workspace, dataset: Project, plan: LayoutPlan, chosen: Reading) -> None:
     if not plan.links:
         return
     link, target = next(iter(plan.links.items()))
@@ -149,7 +145,7 @@ def _draw_links(
         _button("Follow links", workspace, dataset, name, "follow_links")
 
 
-def _draw_pattern(workspace: Workspace, dataset: DatasetRef, plan: LayoutPlan) -> None:
+def _draw_pattern(workspace: Workspace, dataset: Project, plan: LayoutPlan) -> None:
     """Draw the field for a pattern of file names, with what it would give."""
     text = st.text_input(
         "Class from the file name",
@@ -199,7 +195,7 @@ def _summary_line(reading: Reading) -> str:
 def _button(
     label: str,
     workspace: Workspace,
-    dataset: DatasetRef,
+    dataset: Project,
     layout: str | None,
     key: str,
     kind: str = "secondary",

@@ -23,9 +23,9 @@ from tl_core.errors import TLError
 from tl_core.features.spec import FeatureSpec
 from tl_core.jobs import client as jobs
 from tl_core.progress import Monitor, Progress
+from tl_core.projects.registry import Project
 from tl_core.visitors.store import remove_remains
 from tl_core.workspace import Workspace
-from ui.datasets.picker import DatasetRef
 from ui.datasets.scans import CuratedDataset, load_curated
 from ui.shared.caches import cache_resource
 from ui.shared.errors import logger, own_bug_message
@@ -77,7 +77,7 @@ class _AuditTasks:
     turn: threading.Lock = field(default_factory=threading.Lock)  # one at a time uses the machine
 
 
-def open_view(workspace: Workspace, dataset: DatasetRef, config: TrainConfig) -> DatasetView:
+def open_view(workspace: Workspace, dataset: Project, config: TrainConfig) -> DatasetView:
     """Return what is known now, and see to it that the rest is found out.
 
     Raises:

@@ -18,8 +18,9 @@ from tl_core.data.curation.store import (
 )
 from tl_core.data.ingest import added_photos
 from tl_core.errors import TLError
+from tl_core.projects.registry import Project
 from tl_core.workspace import Workspace
-from ui.datasets.picker import DatasetRef, remember_dataset
+from ui.datasets.picker import remember_dataset
 from ui.datasets.scans import CuratedDataset
 from ui.shared import session_keys
 from ui.shared.words import number_of, plain
@@ -145,7 +146,7 @@ def draw_refusal() -> None:
         st.warning(plain(words), icon=":material/block:")
 
 
-def draw_undo_only(workspace: Workspace, dataset: DatasetRef) -> None:
+def draw_undo_only(workspace: Workspace, dataset: Project) -> None:
     """Draw undo alone: for a dataset that, under its decisions, is none any more."""
     steps = load_decisions(workspace, dataset.path).steps
     if steps and st.button(

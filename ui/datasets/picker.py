@@ -31,8 +31,6 @@ FOLDERS_ENVIRONMENT_NAME = "TL_FOLDERS"
 DRIVE_PLACES = ("/media", "/run/media", "/mnt", "/Volumes")  # where systems mount drives
 NO_FOLDERS = "Folders of the server cannot be opened. Add your photos as a zip or a folder."
 
-DatasetRef = Project
-
 
 def list_datasets(workspace: Workspace) -> list[Project]:
     """Return the projects that may be looked at: not folders outside of the allowed one."""
@@ -140,7 +138,7 @@ def remember_dataset(workspace: Workspace, used_id: str) -> None:
             write_json(_last_path(workspace), {"dataset": used_id})
 
 
-def settle_dataset(workspace: Workspace) -> DatasetRef | None:
+def settle_dataset(workspace: Workspace) -> Project | None:
     """Return the dataset that the page shows, and make the address name it.
 
     That is the one chosen, else the one last worked on, else the first. When one that was chosen
@@ -171,7 +169,7 @@ def _last_title(workspace: Workspace, gone_id: str) -> str:
     return title if known_id == gone_id else gone_id
 
 
-def draw_dataset_box(workspace: Workspace, shown: DatasetRef) -> None:
+def draw_dataset_box(workspace: Workspace, shown: Project) -> None:
     """Draw the select box of projects."""
     titles = distinct_titles(list_datasets(workspace))
     titles.setdefault(shown.id, shown.title)  # removed a moment ago

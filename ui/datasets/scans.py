@@ -22,15 +22,16 @@ from tl_core.data.curation.store import (
 )
 from tl_core.data.dataset import DatasetIndex, ImageRecord, check_folder_name, scan_dataset
 from tl_core.errors import DatasetError
+from tl_core.projects.registry import Project
 from tl_core.workspace import Workspace
-from ui.datasets.picker import DatasetRef, subfolder_paths
+from ui.datasets.picker import subfolder_paths
 from ui.shared.progress import shower
 from ui.shared.words import plain
 
 NUM_KEPT_SCANS = 6
 
 
-def load_index(workspace: Workspace, dataset: DatasetRef) -> DatasetIndex:
+def load_index(workspace: Workspace, dataset: Project) -> DatasetIndex:
     """Return a dataset as it counts: its scan under the decisions about single images.
 
     Raises:
@@ -53,7 +54,7 @@ class CuratedDataset:
     """
 
     workspace: Workspace
-    dataset: DatasetRef
+    dataset: Project
     raw: DatasetIndex
     decisions: Decisions
     index: DatasetIndex
@@ -95,7 +96,7 @@ class CuratedDataset:
         return self.raw.class_names[self.raw.records[self.raw_place[path]].label]
 
 
-def load_curated(workspace: Workspace, dataset: DatasetRef) -> CuratedDataset:
+def load_curated(workspace: Workspace, dataset: Project) -> CuratedDataset:
     """Return the scan, kept until the folder changes, and the decisions applied on top.
 
     Raises:
@@ -115,7 +116,7 @@ def load_curated(workspace: Workspace, dataset: DatasetRef) -> CuratedDataset:
     return decided
 
 
-def decisions_of(workspace: Workspace, dataset: DatasetRef) -> Decisions:
+def decisions_of(workspace: Workspace, dataset: Project) -> Decisions:
     """Return the decisions about a dataset, kept until their file changes.
 
     Raises:
@@ -139,7 +140,7 @@ def file_stamp(path: Path) -> tuple[int, int]:
     return facts.st_mtime_ns, facts.st_ino
 
 
-def load_raw(workspace: Workspace, dataset: DatasetRef) -> DatasetIndex:
+def load_raw(workspace: Workspace, dataset: Project) -> DatasetIndex:
     """Return the scan of a dataset; a changed folder is read again, with its progress shown.
 
     Raises:
@@ -203,7 +204,7 @@ def folder_stamp(data_dir: Path) -> tuple[int, int]:
     return hash(frozenset(times)), _rescans()[data_dir]
 
 
-def rescan(dataset: DatasetRef) -> None:
+def rescan(dataset: Project) -> None:
     """Have a folder read again; for a file changed in place, which its folder does not tell."""
     _rescans()[dataset.path] += 1
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
+from tl_core.projects.registry import Project
 from tl_core.runs.store import Run
-from ui.datasets.picker import DatasetRef, list_datasets, open_folder
+from ui.datasets.picker import list_datasets, open_folder
 from ui.runs.evaluations import (
     ELSEWHERE,
     FOLDER,
@@ -68,7 +69,7 @@ def _open_first_tab() -> None:
     st.session_state[TABS] = FOLDER_TAB if is_other else SUMMARY_TAB
 
 
-def _choose_folder(studio: Studio, run: Run) -> DatasetRef | None:
+def _choose_folder(studio: Studio, run: Run) -> Project | None:
     known = {one.id: one for one in list_datasets(studio.workspace) if one.path != run.data_dir}
     may_type = studio.may_open_folders
     if st.session_state.get(FOLDER) not in known and not may_type:

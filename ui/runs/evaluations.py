@@ -17,10 +17,11 @@ from tl_core.evaluation.report import Evaluation
 from tl_core.evaluation.store import EvaluationFile
 from tl_core.jobs import client
 from tl_core.jobs.queue import JobQueue
+from tl_core.projects.registry import Project
 from tl_core.runs.image_selection import renamed_classes
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
-from ui.datasets.picker import DatasetRef, dataset_of
+from ui.datasets.picker import dataset_of
 from ui.datasets.scans import CuratedDataset, file_stamp, folder_stamp, load_curated
 from ui.runs.predictors import model_stamp
 from ui.shared import words
@@ -49,7 +50,7 @@ class Source:
     """The photos a run is looked at with: a part of its own, or ``folder``."""
 
     part: str
-    folder: DatasetRef | None = None
+    folder: Project | None = None
 
 
 @dataclass(frozen=True)
@@ -231,7 +232,7 @@ def _draw_progress(workspace: Workspace, run: Run, source: Source, slot: Slot) -
             st.rerun()
 
 
-def _stamp(workspace: Workspace, run: Run, dataset: DatasetRef) -> tuple[int, ...]:
+def _stamp(workspace: Workspace, run: Run, dataset: Project) -> tuple[int, ...]:
     """Return what changes when weights, reliability, files or decisions do."""
     decisions = decisions_path(workspace, dataset.path)
     return (*model_stamp(run.run_dir), *folder_stamp(dataset.path), *file_stamp(decisions))

@@ -20,9 +20,9 @@ from tl_core.jobs import training as training_jobs
 from tl_core.jobs.doctor import insecure_packages
 from tl_core.jobs.handlers import num_unattended
 from tl_core.jobs.housekeeping import sweep_workspace
+from tl_core.projects.registry import Project
 from tl_core.projects.trash import sweep_trash
 from tl_core.workspace import Workspace, default_workspace
-from ui.datasets.picker import DatasetRef
 from ui.datasets.sample import ensure_sample
 from ui.datasets.scans import load_index
 from ui.hosted.panel import draw_demo_panel
@@ -46,7 +46,7 @@ class Studio:
 
     workspace: Workspace
     mode: str
-    dataset: DatasetRef | None
+    dataset: Project | None
 
     @property
     def may_open_folders(self) -> bool:

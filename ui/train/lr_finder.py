@@ -8,10 +8,10 @@ import streamlit as st
 from tl_core.charts.search import range_test_chart
 from tl_core.config.training import TrainConfig
 from tl_core.jobs import search as search_jobs
+from tl_core.projects.registry import Project
 from tl_core.search.lr_cache import RangeFile
 from tl_core.search.lr_finder import LearningRateTest
 from tl_core.workspace import Workspace
-from ui.datasets.picker import DatasetRef
 from ui.shared import session_keys
 from ui.shared.errors import guarded
 from ui.shared.forms import set_fields
@@ -52,7 +52,7 @@ def draw_lr_finder(studio: Studio, config: TrainConfig | None) -> None:
 
 
 def _draw_start(
-    workspace: Workspace, dataset: DatasetRef, config: TrainConfig, kept: RangeFile, label: str
+    workspace: Workspace, dataset: Project, config: TrainConfig, kept: RangeFile, label: str
 ) -> None:
     if st.button(label, key="find_lr", icon=":material/trending_down:"):
         kept.forget()
@@ -62,7 +62,7 @@ def _draw_start(
 
 @st.fragment(run_every=POLL_SECONDS)
 @guarded
-def _poll(workspace: Workspace, dataset: DatasetRef, config: TrainConfig) -> None:
+def _poll(workspace: Workspace, dataset: Project, config: TrainConfig) -> None:
     state = search_jobs.range_test_progress(workspace, config, dataset.path)
     if state is None:
         st.rerun()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from tl_core.data.images.images import OFFERED
+from tl_core.projects.registry import Project
 from ui.data.intake.archives import draw_archives
 from ui.data.intake.camera import draw_camera
 from ui.data.intake.classes import draw_classes
@@ -22,7 +23,6 @@ from ui.data.intake.parts import (
     fresh,
     store,
 )
-from ui.datasets.picker import DatasetRef
 from ui.hosted.panel import upload_caption
 from ui.shared import session_keys
 from ui.shell.page import Studio
@@ -79,7 +79,7 @@ def _draw_ways(studio: Studio, ways: Ways) -> None:
         st.caption(told)
 
 
-def draw_intake_offer(dataset: DatasetRef) -> None:
+def draw_intake_offer(dataset: Project) -> None:
     """Draw the way to more pictures, for a dataset that is none without them."""
     if dataset.is_ours:
         st.button(

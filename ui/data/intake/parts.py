@@ -20,9 +20,9 @@ from tl_core.data.layout.plan import read_layout
 from tl_core.errors import DatasetError
 from tl_core.files import check_is_new
 from tl_core.progress import Monitor
+from tl_core.projects.registry import Project
 from tl_core.tables import safe_table
 from ui.datasets.picker import (
-    DatasetRef,
     choose_dataset,
     dataset_id,
     distinct_titles,
@@ -232,7 +232,7 @@ def draw_report(studio: Studio) -> None:
             st.caption(f"and {number_of(more, 'file')} more")
 
 
-def _reading_trouble(studio: Studio, dataset: DatasetRef) -> str:
+def _reading_trouble(studio: Studio, dataset: Project) -> str:
     """Return how many files cannot be read, or that the dataset cannot be; "" when all is well.
 
     The scan is kept, so that the page does not make it again.

@@ -17,9 +17,9 @@ from tl_core.data.layout.folder_layout import natural_key
 from tl_core.errors import TLError
 from tl_core.features.spec import FeatureSpec
 from tl_core.jobs import client as jobs
+from tl_core.projects.registry import Project
 from tl_core.workspace import Workspace
 from ui.data.plan import read_plan
-from ui.datasets.picker import DatasetRef
 from ui.datasets.scans import decisions_of, file_stamp
 from ui.shared import session_keys
 from ui.shared.caches import cache_resource
@@ -42,7 +42,7 @@ class LabelView:
     """
 
     workspace: Workspace
-    dataset: DatasetRef
+    dataset: Project
     config: TrainConfig
     decisions: Decisions
     without_class: frozenset[str]
@@ -69,7 +69,7 @@ class LabelView:
         return self.state is None or name not in self.state.pool.index.class_names
 
 
-def open_label_view(workspace: Workspace, dataset: DatasetRef, config: TrainConfig) -> LabelView:
+def open_label_view(workspace: Workspace, dataset: Project, config: TrainConfig) -> LabelView:
     """Return what is known now, and have the worker find out the rest.
 
     The default backbone stands in for one that cannot be used.
