@@ -66,8 +66,7 @@ def test_runs_that_are_equally_good_are_called_so():
         "'first' and 'second' have the same accuracy on 4 photos: each alone is right on 1."
     )
     assert compare_evaluations(by_hand(first), by_hand(first)).sentence == (
-        "'first' and 'second' have the same accuracy on 4 photos: both are right and wrong on the "
-        "same ones."
+        "'first' and 'second' agree on all 4 photos: right in both, or wrong in both."
     )
 
 

@@ -1,7 +1,7 @@
 from types import SimpleNamespace
 
 import pytest
-from app_helpers import DATA, assert_sound, open_page, sample_folder, texts, tiles
+from app_helpers import DATA, TRAIN, assert_sound, open_page, sample_folder, texts, tiles
 
 import ui.data.map
 from tl_core.analysis import explore
@@ -179,3 +179,13 @@ def test_the_words_of_a_curve_give_the_gain_and_its_doubt():
     assert "within the spread" not in told
     flat = curve_words(LearningCurve(points, 0.04, 0.0, 0.5))
     assert "would hardly change that" in flat
+
+
+def test_the_shares_are_changed_where_all_settings_are_open(workspace, dataset):
+    at = open_page(DATA, **SPLIT)
+    at.button(key="change_shares").click().run()
+    assert_sound(at)
+    (settings,) = [one for one in at.expander if one.label == "More settings"]
+    assert settings.proto.expanded
+    (settings,) = [one for one in open_page(TRAIN).expander if one.label == "More settings"]
+    assert not settings.proto.expanded

@@ -65,12 +65,13 @@ class PairedTest:
         """The result as a sentence."""
         photos = f"{self.num_images:,} photo{'' if self.num_images == 1 else 's'}"
         if self.num_only_first == self.num_only_second:
-            same = (
-                f"'{self.first_name}' and '{self.second_name}' have the same accuracy on {photos}"
-            )
+            both = f"'{self.first_name}' and '{self.second_name}'"
             if self.num_only_first == 0:
-                return f"{same}: both are right and wrong on the same ones."
-            return f"{same}: each alone is right on {self.num_only_first:,}."
+                return f"{both} agree on all {photos}: right in both, or wrong in both."
+            return (
+                f"{both} have the same accuracy on {photos}: each alone is right on "
+                f"{self.num_only_first:,}."
+            )
         sides = [
             (self.num_only_first, self.first_name),
             (self.num_only_second, self.second_name),

@@ -84,7 +84,7 @@ def draw_gallery(view: DatasetView) -> None:
 def sort_records(
     view: DatasetView, records: Sequence[ImageRecord], by: str
 ) -> Sequence[ImageRecord]:
-    """Return images in the order asked for; as they were when it cannot be had."""
+    """Return images in the order asked for; unchanged when the values are not known."""
     if by not in ORDERS:
         return records
     name, is_descending = ORDERS[by]

@@ -17,7 +17,8 @@ from tl_core.metrics.classification import wilson_interval
 from tl_core.projects.registry import runs_of
 from ui.data.progress import draw_job
 from ui.datasets.dataset_view import DatasetView
-from ui.shared.address import page_link
+from ui.shared import session_keys
+from ui.shared.address import go_to
 from ui.shared.errors import guarded
 from ui.shared.navigation import TRAIN_PAGE
 from ui.shared.page_layout import section
@@ -94,7 +95,9 @@ def _draw_parts(view: DatasetView) -> None:
     judged = "test" if counts["test"].sum() else "val"
     for line in [*copies_apart(view, split), *sureness(view, judged, counts[judged])]:
         st.markdown(line)
-    page_link(TRAIN_PAGE, "Change the shares", ":material/tune:")
+    if st.button("Change the shares", key="change_shares", type="tertiary", icon=":material/tune:"):
+        st.session_state[session_keys.ALL_SETTINGS] = True
+        go_to(TRAIN_PAGE)
 
 
 def copies_apart(view: DatasetView, split: Split) -> list[str]:

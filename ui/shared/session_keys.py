@@ -13,6 +13,7 @@ GONE = "gone"  # one line to show after the next rerun: what was chosen is not t
 AUGMENT = "augment"  # plain dict of AugmentConfig, set on Data and used on Train
 AUGMENT_PHOTO = "augment_photo"  # number of the photo that the explorer shows
 USE_AUGMENT = "use_augment"  # whether training uses it
+ALL_SETTINGS = "all_settings"  # whether Train opens with all its settings shown
 TRAIN = "train"  # prefix of the training settings
 TRAIN_VIEW = "train_view"  # what stands beside the settings
 TRAIN_VIEW_NEXT = "train_view_next"  # what shall stand there when the page is drawn next

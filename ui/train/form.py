@@ -67,7 +67,8 @@ def draw_form(
     fine_tuning, more = _draw_fine_tuning(values["backbone"], initial)
     values |= fine_tuning
     problems += more
-    with st.expander("More settings", icon=":material/tune:"):
+    is_open = bool(st.session_state.get(session_keys.ALL_SETTINGS))
+    with st.expander("More settings", icon=":material/tune:", expanded=is_open):
         for title, names in grouped(initial).items():
             st.markdown(f"**{title}**")
             found, more = draw_fields(
