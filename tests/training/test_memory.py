@@ -45,10 +45,10 @@ def test_fine_tuning_grows_with_blocks_batch_and_pixels() -> None:
     assert next(row for row in rows if row.name == "block1a").num_values >= 8
     config = TrainConfig(fine_tune_blocks=18)
     small = estimate_memory(config).blocks
-    assert 2e9 < small < 5e9  # 3.2 GB were measured
-    assert estimate_memory(config.updated(batch_size=64)).blocks > 1.8 * small
-    assert estimate_memory(config.updated(image_size=(448, 448))).blocks > 3.5 * small
-    assert estimate_memory(config.updated(fine_tune_blocks=5)).blocks < small / 4
+    assert 3e9 < small < 4e9  # 3.4 GB were measured
+    assert estimate_memory(config.updated(batch_size=64)).blocks > 1.6 * small
+    assert estimate_memory(config.updated(image_size=(448, 448))).blocks > 3 * small
+    assert estimate_memory(config.updated(fine_tune_blocks=5)).blocks < small / 2
 
 
 def test_what_cannot_fit_is_refused_with_the_figure_and_what_to_do(

@@ -18,6 +18,7 @@ _FLOAT_BYTES = 4
 _NUM_COPIES = 14  # of each weight: itself, gradient, Adam's moments, and a checkpoint being saved
 _NUM_FEATURE_COPIES = 2  # the array and the tensor
 _AHEAD_BATCHES = 3  # of activations at the cut, computed ahead
+_FINE_TUNE_BYTES = 600 * 10**6  # the Keras model, compiled steps, and converting the backbone
 _MAP_STRIDE = 32  # pixels of a side for each place of a backbone's feature map
 _ADVICE = {
     "fc_layers": "the FC layers. Choose fewer or narrower ones.",
@@ -31,7 +32,7 @@ class MemoryEstimate:
     """Memory that a training needs in bytes, by what takes it.
 
     ``fc_layers`` and ``blocks`` count weights, gradients, Adam's moments and saved copies;
-    ``blocks`` also the values of the layers for one batch.
+    ``blocks`` also the values of the layers for one batch, and the Keras model.
     """
 
     fc_layers: int
@@ -77,7 +78,7 @@ def estimate_memory(
         values = sum(row.num_values for row in rows) + _AHEAD_BATCHES * rows[-1].num_inputs
         num_values = int(config.batch_size * height * width * values)
         weights = num_trainable(config.backbone, config.fine_tune_blocks)
-        blocks = _FLOAT_BYTES * (num_values + _NUM_COPIES * weights)
+        blocks = _FINE_TUNE_BYTES + _FLOAT_BYTES * (num_values + _NUM_COPIES * weights)
     return MemoryEstimate(
         fc_layers=_FLOAT_BYTES * _NUM_COPIES * num_weights,
         features=_FLOAT_BYTES * _NUM_FEATURE_COPIES * views * num_images * dim,
