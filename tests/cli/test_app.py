@@ -18,8 +18,9 @@ from tl_core.data.sample import content
 from tl_core.data.sample.content import CLASS_NAMES
 from tl_core.errors import TLError
 from tl_core.evaluation.verdict import verdict_of
+from tl_core.jobs.queue import JobQueue
 from tl_core.runs import store
-from tl_core.runs.store import archive_run, list_runs, load_run, unarchive_run
+from tl_core.runs.store import archive_run, create_run, list_runs, load_run, unarchive_run
 from tl_core.training import phases
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -439,3 +440,14 @@ def test_help_shows_ranges_as_the_settings_have_them(cli):
     assert "switched off in training. [0 <= x < 1; default: 0.5]" in text
     assert "Step size of Adam. [0 < x <= 1; default: 0.001]" in text
     assert "--fill reflect|edge|black" in text
+
+
+def test_a_run_that_was_killed_before_it_began_is_resumed(cli, workspace, dataset):
+    run = create_run(workspace.runs_dir, TrainConfig(backbone="tiny", epochs=1), dataset)
+    code, out, _ = cli("train", "--resume", run.run_dir, "--json", "--quiet")
+    assert (code, json.loads(out)["state"]) == (0, "finished")
+    waiting = create_run(workspace.runs_dir, TrainConfig(backbone="tiny", epochs=1), dataset)
+    JobQueue(workspace).submit("train", {}, waiting.run_dir)
+    code, _, err = cli("train", "--resume", waiting.run_dir, "--quiet")
+    assert code == 2
+    assert "is queued" in err

@@ -82,11 +82,7 @@ def train(
     runs_dir = None if runs_dir is None else folder_at(runs_dir, "of runs")
     with working(quiet, as_json) as (progress, monitor):
         if resume is not None:
-            from tl_core.training.trainer import resume_run
-
-            run = resume_run(
-                resume, progress.on_event, monitor.is_stopped, cache_dir=place.cache_dir
-            )
+            run = _resume(resume, place, progress, monitor)
         elif from_run is not None:
             run = _go_on(from_run, settings, name, runs_dir, place, progress, monitor)
         else:
@@ -160,6 +156,21 @@ def _begin(
         cache_dir=place.cache_dir,
         scan_seconds=scan_seconds,
     )
+
+
+def _resume(run_dir: Path, place: Workspace, progress: ProgressLine, monitor: Monitor) -> Run:
+    """Resume a run, also one that was killed before its training began."""
+    from tl_core.jobs.queue import JobQueue
+    from tl_core.runs.state_dir import workspace_of
+    from tl_core.runs.store import load_run
+    from tl_core.training.trainer import resume_run, train_queued
+
+    run = load_run(run_dir)
+    job = JobQueue(workspace_of(run.run_dir)).job_of(run.run_dir)
+    how = (progress.on_event, monitor.is_stopped)
+    if run.state == "queued" and job is None:
+        return train_queued(run, *how, cache_dir=place.cache_dir)
+    return resume_run(run.run_dir, *how, cache_dir=place.cache_dir)
 
 
 def _go_on(
