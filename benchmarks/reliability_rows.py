@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import http.server
+import io
 import json
 import os
 import random
@@ -486,7 +487,9 @@ def networks(options: Options) -> str:
 
 def random_bytes(options: Options) -> str:
     """Photos with random bytes changed, each decoded or refused."""
-    source = next(options.photos().rglob("*.*g")).read_bytes()
+    buffer = io.BytesIO()
+    Image.open(next(options.photos().rglob("*.*g"))).convert("RGB").save(buffer, "JPEG")
+    source = buffer.getvalue()
     draw, number = random.Random(0), 200 if options.quick else 10_000
     verdicts: Counter[str] = Counter()
     from tl_core.data.images.images import load_image
