@@ -212,7 +212,10 @@ def test_an_empty_class_folder_is_told_and_not_counted(make_dataset: MakeDataset
     assert empty.paths == ("emu/", "fox/")
 
 
-def test_unreadable_files_are_findings_with_their_reason(make_dataset: MakeDataset) -> None:
+def test_unreadable_files_are_findings_with_their_reason(
+    make_dataset: MakeDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tl_core.data.images.extra_formats.has_extra_formats", lambda: False)
     data_dir = make_dataset({"cat": 2, "dog": 1})
     whole = (data_dir / "cat/0.png").read_bytes()
     (data_dir / "cat/cut.png").write_bytes(whole[: len(whole) // 2])

@@ -469,4 +469,4 @@ def test_the_chart_has_all_together_first_and_then_the_strongest():
     table = effect_table(EffectRecord(AugmentConfig(zoom=0.1, hue=0.3), effects, None))
     assert list(table["transform"]) == ["All together", "Hue 30 %", "Zoom 10 %"]
     assert list(table["state"]) == ["fits", "too strong", "fits"]
-    assert table["told"][1] == "0.95, 50 % flip"
+    assert table["caption"][1] == "0.95, 50 % flip"

@@ -95,7 +95,7 @@ def test_from_the_sample_set_to_a_classified_photo(browser, server: Server, tmp_
     next_step.click()
     page.wait_for_selector("h1:has-text('Data')")
     settle(page)
-    expect(page.get_by_text("photos in 3 classes")).to_be_visible()
+    expect(page.get_by_text("photos in 4 classes")).to_be_visible()
     assert page.locator(".st-key-gallery_tiles .tile img").count() == PAGE_SIZE
     assert_no_banner(page)
     keep_screenshot(page, "2_data")

@@ -141,9 +141,8 @@ def _begin(
             progress.note(f"Note: {finding.message}")
     scan_seconds = time.monotonic() - started
     if left_out := unreadable_files(index.findings):
-        progress.note(
-            f"Note: {len(left_out):,} files cannot be read: see {LEFT_OUT_FILE} of the run."
-        )
+        files = "1 file" if len(left_out) == 1 else f"{len(left_out):,} files"
+        progress.note(f"Note: {files} cannot be read: see {LEFT_OUT_FILE} of the run.")
     check_memory(config, index)
     split_dataset(index, config)  # too few images leave no failed run behind
     run = create_run(runs_dir or place.runs_dir, config, index.data_dir, name=name, workspace=place)

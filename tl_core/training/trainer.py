@@ -275,7 +275,7 @@ def _describe(run: Run, config: TrainConfig, index: DatasetIndex, split: Split) 
     write_json(run.run_dir / CLASSES_FILE, list(index.class_names))
     write_split(run.run_dir / SPLIT_FILE, index, split)
     if left_out := unreadable_files(index.findings):
-        _log.warning("%d files could not be read and were left out", len(left_out))
+        _log.info("%d files could not be read and were left out", len(left_out))
         table = pd.DataFrame(left_out, columns=["file", "reason"])
         write_text(run.run_dir / LEFT_OUT_FILE, csv_text(table))
     command = ("train", run.origin["data_dir"], "--config", f"{run.run_dir.parent.name}/{run.id}/")

@@ -1,4 +1,5 @@
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from streamlit import config
@@ -64,7 +65,9 @@ def ask(monkeypatch):
         async def receive():
             return {"type": "http.request", "body": b"", "more_body": False}
 
-        asyncio.run(guard(scope, receive, send))
+        # In a thread of its own: a test of browsers may have left a loop running in this one.
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(asyncio.run, guard(scope, receive, send)).result()
         return answer
 
     return request

@@ -22,7 +22,7 @@ REQUIREMENTS = (
     "pydantic>=2.11,<3",
     "safetensors>=0.6,<1",
     "psutil>=7.0,<8",
-    "filelock>=3.18,<5",
+    "filelock>=3.20.1,<5",
 )
 """As in this project's own requirements; Pillow and NumPy come with ``predict.py``."""
 
