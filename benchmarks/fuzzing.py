@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -75,7 +76,8 @@ def archives(entries: list[tuple[str, bytes]], flips: list[tuple[int, int]]) -> 
             info = zipfile.ZipInfo("x")
             info.filename = name or "x"
             try:
-                archive.writestr(info, content)
+                with warnings.catch_warnings(action="ignore"):  # of a name that is there twice
+                    archive.writestr(info, content)
             except (ValueError, UnicodeError):
                 return
     data = bytearray(buffer.getvalue())

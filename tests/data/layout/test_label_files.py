@@ -12,6 +12,7 @@ from conftest import draw_image
 
 from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import scan_dataset
+from tl_core.data.layout.label_files import ImageFinder, read_table
 from tl_core.data.layout.plan import plan_layout
 from tl_core.data.split import split_dataset
 from tl_core.errors import DatasetError
@@ -309,3 +310,9 @@ def test_tables_are_read_in_the_encodings_that_spreadsheets_write(
     (tmp_path / "étiquettes.csv").write_text("\r\n".join(lines), encoding=encoding)
 
     assert counts(tmp_path) == {"café": 2, "crème": 2}
+
+
+@pytest.mark.parametrize("text", ["|", ",,,\n", ";\n;\n", "\t", '""', "a", ""])
+def test_a_table_without_a_value_is_no_label_file(tmp_path: Path, text: str) -> None:
+    (tmp_path / "labels.csv").write_text(text)
+    assert read_table(tmp_path, "labels.csv", ImageFinder.of([])) is None

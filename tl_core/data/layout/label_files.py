@@ -163,7 +163,7 @@ def _read_csv(path: str, text: str, finder: ImageFinder) -> Table | None:
     if not first.count(delimiter):
         return None
     rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(row)]
-    if len(rows) > MAX_ROWS:
+    if not rows or len(rows) > MAX_ROWS:
         return None
     near = path.rpartition("/")[0]
     near = f"{near}/" if near else ""
