@@ -36,6 +36,17 @@ def program_name() -> str:
     return "tl" if started_as_tl or not is_checkout() else "python -m tl_core"
 
 
+def install_command(extra: str) -> str:
+    """Return the command that installs an optional extra beside this package.
+
+    Example:
+        >>> from tl_core.installation import install_command
+        >>> install_command("onnx")
+        "pip install -e '.[onnx]'"
+    """
+    return f"pip install -e '.[{extra}]'" if is_checkout() else f"pip install 'tl-core[{extra}]'"
+
+
 def user_data_dir() -> Path:
     """Return the folder in which the system keeps this program's data for the current user.
 

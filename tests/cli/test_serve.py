@@ -11,6 +11,7 @@ from conftest import png
 from made_export import make_export_run
 
 from tl_core.cli import serve
+from tl_core.installation import install_command
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,7 @@ def test_missing_packages_are_named_with_the_command_that_brings_them(cli, run, 
     code, _, said = cli("serve", run.run_dir)
     assert code == 2
     assert (
-        f"needs no_such_package, which is not installed. Install it with: {serve.INSTALL_COMMAND}"
+        "needs no_such_package, which is not installed. Install it with: "
+        + install_command("serve")
         in said
     )

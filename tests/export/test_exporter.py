@@ -201,7 +201,7 @@ def test_a_folder_that_holds_something_is_left_alone(run, tmp_path):
 def test_a_missing_package_is_named_with_the_command_that_brings_it(run, tmp_path, monkeypatch):
     row = dataclasses.replace(FORMATS["onnx"], packages=("no_such_package",))
     monkeypatch.setitem(formats.FORMATS, "onnx", row)
-    with pytest.raises(ExportError, match=re.escape("pip install 'tl-core[onnx]'")):
+    with pytest.raises(ExportError, match=re.escape("pip install -e '.[onnx]'")):
         export(run, "onnx", tmp_path / "out")
 
 

@@ -150,7 +150,7 @@ def test_a_format_whose_package_is_missing_shows_the_command(run, monkeypatch):
     monkeypatch.setitem(formats.FORMATS, "onnx", row)
     at = open_page(SHARE)
     assert_sound(at)
-    assert "pip install 'tl-core[onnx]'" in [code.value for code in at.code]
+    assert "pip install -e '.[onnx]'" in [code.value for code in at.code]
     assert "export_onnx" not in [button.key for button in at.button]
 
 

@@ -80,7 +80,7 @@ def test_every_link_to_another_page_names_dataset_and_run(workspace, own, page):
     at = open_page(page, dataset="my kitchen", run=run, data_tabs="Split")
     assert_sound(at)
     links = [parse_qs(link.proto.query_string) for link in at.get("page_link")]
-    assert len(links) == len(PAGES) + {None: 4, DATA: 1}.get(page, 0)
+    assert len(links) == len(PAGES) + {None: 4}.get(page, 0)
     assert links == [{"dataset": ["my kitchen"], "run": [run]}] * len(links)
 
 

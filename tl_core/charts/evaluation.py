@@ -55,7 +55,11 @@ def curves_chart(points: pd.DataFrame, class_names: Sequence[str], kind: str) ->
                 legend=None
                 if len(drawn) > _MANY_CLASSES
                 else alt.Legend(
-                    orient="top", symbolType="stroke", symbolStrokeWidth=3, columns=5, labelLimit=90
+                    orient="top",
+                    symbolType="stroke",
+                    symbolStrokeWidth=3,
+                    columns=3,
+                    labelLimit=110,
                 ),
             ),
             tooltip=[

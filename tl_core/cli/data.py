@@ -276,9 +276,9 @@ def label(
     if sum((csv is not None, undo)) > 1:
         raise ConfigError("Expected --csv or --undo, received both.")
     place = workspace_at(workspace)
-    told: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     if undo:
-        told["undone"] = take_step(place, data_dir, "undo")
+        result["undone"] = take_step(place, data_dir, "undo")
     with working(quiet, as_json) as (_, monitor):
         index = scan_photos(
             data_dir,
@@ -287,16 +287,16 @@ def label(
             **monitor.callbacks,
         )
         if csv is not None:
-            told |= _take_table(place, index, csv)
+            result |= _take_table(place, index, csv)
         found = _groups(place, index, backbone, monitor) if groups else []
     if out is not None:
-        told["written"] = write_labels_table(out, place, data_dir)
-    told |= _label_progress(place, index)
+        result["written"] = write_labels_table(out, place, data_dir)
+    result |= _label_progress(place, index)
     if as_json:
         listed = [{"suggestion": one.suggestion, "paths": one.paths} for one in found]
-        print_json({**told, **({"groups": listed} if groups else {})})
+        print_json({**result, **({"groups": listed} if groups else {})})
     else:
-        _print_labels(told, found)
+        _print_labels(result, found)
 
 
 def _take_table(place: Workspace, index: DatasetIndex, csv: Path) -> dict[str, Any]:
@@ -340,25 +340,25 @@ def _label_progress(place: Workspace, index: DatasetIndex) -> dict[str, Any]:
     }
 
 
-def _print_labels(told: dict[str, Any], groups: list[Sheet]) -> None:
-    if "undone" in told:
-        say(f"Undone: {told['undone']}")
-    if "taken" in told:
-        say(f"{told['taken']:,} labels taken.")
+def _print_labels(result: dict[str, Any], groups: list[Sheet]) -> None:
+    if "undone" in result:
+        say(f"Undone: {result['undone']}")
+    if "taken" in result:
+        say(f"{result['taken']:,} labels taken.")
         for key, words in (
             ("has_class", "have a class by the folder already"),
             ("unknown", "rows name no photo of the folder"),
         ):
-            if paths := told[key]:
+            if paths := result[key]:
                 shown = ", ".join(paths[:MAX_PATHS])
                 say(f"{len(paths):,} {words}: {shown}{', ...' if len(paths) > MAX_PATHS else ''}")
-    if "written" in told:
-        say(f"{told['written']:,} labels written.")
-    left_out = f", {told['num_left_out']:,} left out" if told["num_left_out"] else ""
-    with_class, without = told["num_labelled"], told["num_unlabelled"]
+    if "written" in result:
+        say(f"{result['written']:,} labels written.")
+    left_out = f", {result['num_left_out']:,} left out" if result["num_left_out"] else ""
+    with_class, without = result["num_labelled"], result["num_unlabelled"]
     say(f"{with_class:,} photos with a class, {without:,} without{left_out}")
-    if told["class_counts"]:
-        print_table(("class", "photos"), list(told["class_counts"].items()))
+    if result["class_counts"]:
+        print_table(("class", "photos"), list(result["class_counts"].items()))
     for number, one in enumerate(groups, 1):
         words = f", probably {one.suggestion}" if one.suggestion else ""
         say(f"\ngroup {number}: {len(one.paths)} photos{words}")

@@ -35,6 +35,9 @@ def export(
             help="Put test photos into a page for visitors to try; they are public with it.",
         ),
     ] = False,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the model; by default the run's.")
+    ] = None,
     workspace: WorkspaceDir = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -44,20 +47,21 @@ def export(
     from tl_core.export.formats import get_format
 
     names = list(dict.fromkeys(formats or ["litert"]))
-    for name in names:
-        get_format(name)
+    for one in names:
+        get_format(one)
     if len(names) < len(formats or names):
         raise ConfigError(f"Expected each format once, received {', '.join(formats or [])}.")
     out, cache_dir = expand(out_dir), workspace_at(workspace).cache_dir
     exports = []
     with working(quiet, as_json) as (progress, monitor):
-        for name in names:
-            progress.note(f"exporting {name}")
+        for one in names:
+            progress.note(f"exporting {one}")
             exports.append(
                 export_run(
                     run_dir,
-                    name,
-                    out if len(names) == 1 else out / name,
+                    one,
+                    out if len(names) == 1 else out / one,
+                    name=name,
                     with_examples=with_examples,
                     cache_dir=cache_dir,
                     **monitor.callbacks,

@@ -18,10 +18,10 @@ from tl_core.cli.arguments import Quiet, WorkspaceDir, workspace_at
 from tl_core.cli.studio import LOCAL_HOST, THIS_MACHINE
 from tl_core.cli.terminal import exit_on_error, say, working
 from tl_core.errors import TLError
+from tl_core.installation import install_command
 
 DEFAULT_PORT = 8000
 _PACKAGES = ("fastapi", "uvicorn", "httptools", "prometheus_client", "python_multipart")
-INSTALL_COMMAND = "pip install 'tl-core[serve]'"
 
 
 def serve(
@@ -94,7 +94,7 @@ def serve(
     if missing:
         raise TLError(
             f"The service needs {', '.join(missing)}, which is not installed. "
-            f"Install it with: {INSTALL_COMMAND}"
+            f"Install it with: {install_command('serve')}"
         )
     from threadpoolctl import threadpool_limits
 

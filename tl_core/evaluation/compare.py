@@ -153,8 +153,8 @@ def setting_rows(runs: Sequence[Run], *, include_same: bool = False) -> list[dic
     """
     ids = [run.id for run in runs]
     rows = compare_runs(runs, include_same=include_same)
-    if _FINGERPRINT in rows and (told := _photos_in_words(runs)):
-        rows = {**rows, _FINGERPRINT: told}
+    if _FINGERPRINT in rows and (text := _photos_in_words(runs)):
+        rows = {**rows, _FINGERPRINT: text}
     names = {_FINGERPRINT: "photos"}
     return [
         {
@@ -175,7 +175,7 @@ def _photos_in_words(runs: Sequence[Run]) -> tuple[str, ...]:
     if not all(splits):
         return ()
     first = splits[0]
-    told = []
+    text = []
     for split in splits:
         common = first.keys() & split.keys()
         changes = (
@@ -183,8 +183,8 @@ def _photos_in_words(runs: Sequence[Run]) -> tuple[str, ...]:
             (len(split) - len(common), "added"),
             (sum(first[key] != split[key] for key in common), "of another class"),
         )
-        told.append(", ".join([f"{len(split):,}", *(f"{n:,} {what}" for n, what in changes if n)]))
-    return tuple(told)
+        text.append(", ".join([f"{len(split):,}", *(f"{n:,} {what}" for n, what in changes if n)]))
+    return tuple(text)
 
 
 def metric_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:

@@ -67,6 +67,7 @@ def export_run(
     format_name: str,
     out_dir: str | os.PathLike[str],
     *,
+    name: str | None = None,
     with_examples: bool = False,
     cache_dir: Path | None = None,
     on_progress: OnProgress | None = None,
@@ -82,6 +83,7 @@ def export_run(
         run_dir: a run with weights that is not being trained.
         format_name: a name from :data:`~tl_core.export.formats.FORMATS`.
         out_dir: a folder that does not exist yet, or is empty.
+        name: the model's name in ``model.json``, on its card and its page; by default the run's.
         with_examples: put photos of the test part into the export for visitors to try. They are
             then public wherever it is published.
         cache_dir: where scans, features and converted backbones are kept; by default the default
@@ -125,7 +127,7 @@ def export_run(
     cache_dir = cache_dir or default_workspace().cache_dir
     # First, for evaluating also computes a temperature that an older run lacks.
     metrics = _evaluate(run, cache_dir, monitor)
-    info = describe_run(run, metrics, row.input_dtype)
+    info = describe_run(run, metrics, row.input_dtype, name)
     with new_folder(out) as folder:
         write_model_info(folder, info)
         write_in_child(run, row, folder, cache_dir, monitor, with_examples=with_examples)

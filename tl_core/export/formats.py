@@ -19,6 +19,7 @@ from tl_core.export.viewer import folder as viewer_folder
 from tl_core.export.web import folder as web_folder
 from tl_core.export.writers import Writing
 from tl_core.inference.model_bundle import BACKBONE_FILE, HEAD_FILE
+from tl_core.installation import install_command
 from tl_core.runs.files import SPLIT_FILE
 
 
@@ -79,7 +80,7 @@ class Format:
     @property
     def install_command(self) -> str:
         """The command that brings the packages it needs; empty where it needs none."""
-        return f"pip install 'tl-core[{self.extra}]'" if self.extra else ""
+        return install_command(self.extra) if self.extra else ""
 
 
 _ROWS = (

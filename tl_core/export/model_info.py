@@ -37,16 +37,25 @@ __all__ = [
 
 
 def describe_run(
-    run: Run, metrics: dict[str, Any] | None = None, input_dtype: InputType = "uint8"
+    run: Run,
+    metrics: dict[str, Any] | None = None,
+    input_dtype: InputType = "uint8",
+    name: str | None = None,
 ) -> ModelInfo:
     """Describe a run; files are added by :func:`write_model_info`.
+
+    Args:
+        run: a run with weights.
+        metrics: its figures.
+        input_dtype: what the exported model takes.
+        name: the model's name; by default the run's.
 
     Raises:
         RunError: it has no weights yet, or is damaged.
     """
     reliability = load_reliability(run, load_head(run))
     return ModelInfo(
-        name=run.name,
+        name=name or run.name,
         class_names=run.class_names,
         image_size=resolve_image_size(run.config),
         resize=run.config.resize,

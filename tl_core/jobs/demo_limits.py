@@ -22,7 +22,7 @@ from tl_core.visitors.store import check_disk, usage
 from tl_core.workspace import Workspace
 
 GRACE_SECONDS = 60.0
-"""How long a job that was told to end may take; then its process is ended."""
+"""How long a job may take that was asked to end; then its process is ended."""
 
 
 def check_may_queue(

@@ -119,8 +119,8 @@ def _versions(_: Workspace) -> Iterator[Check]:
         if requirement.specifier.contains(version, prereleases=True):
             num_fitting += 1
         else:
-            told = f"{requirement.name} {version} is outside of {requirement.specifier}."
-            yield Check("versions", "warning", told, fix)
+            text = f"{requirement.name} {version} is outside of {requirement.specifier}."
+            yield Check("versions", "warning", text, fix)
     python = ".".join(map(str, sys.version_info[:3]))
     yield Check("versions", "ok", f"Python {python}, {num_fitting} packages as required.")
 
@@ -130,8 +130,8 @@ def _weights(_: Workspace) -> Iterator[Check]:
     yield Check("weights", "ok", f"{BUNDLED} is bundled.")
     names = [row.name for row in list_backbones() if row.name in WEIGHT_FILES]
     for path in damaged_weights(names):
-        told = f"{path.name} is not the published file."
-        yield Check("weights", "error", told, f"Delete it, and it is downloaded again: {path}")
+        text = f"{path.name} is not the published file."
+        yield Check("weights", "error", text, f"Delete it, and it is downloaded again: {path}")
 
 
 def _caches(workspace: Workspace) -> Iterator[Check]:
@@ -144,11 +144,11 @@ def _caches(workspace: Workspace) -> Iterator[Check]:
         except sqlite3.Error as error:
             answer = str(error)
         if answer != "ok":
-            told = f"{path.name} is damaged ({answer})."
-            yield Check("caches", "warning", told, f"Delete it, it is computed again: {path}")
+            text = f"{path.name} is damaged ({answer})."
+            yield Check("caches", "warning", text, f"Delete it, it is computed again: {path}")
     for path in sorted(workspace.cache_dir.glob("*.damaged")):
-        told = f"{path.name} was damaged and has been replaced."
-        yield Check("caches", "warning", told, f"Delete it: {path}")
+        text = f"{path.name} was damaged and has been replaced."
+        yield Check("caches", "warning", text, f"Delete it: {path}")
     yield Check("caches", "ok", f"{size_text(num_bytes)} in {workspace.cache_dir}.")
 
 
@@ -157,12 +157,12 @@ def _disk(workspace: Workspace) -> Iterator[Check]:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    told = f"{size_text(free)} are free for {workspace.root}."
+    text = f"{size_text(free)} are free for {workspace.root}."
     if free < _LITTLE_DISK:
         state: State = "error" if free < _NO_DISK else "warning"
-        yield Check("disk", state, told, "Delete files, or set TL_WORKSPACE to another disk.")
+        yield Check("disk", state, text, "Delete files, or set TL_WORKSPACE to another disk.")
     else:
-        yield Check("disk", "ok", told)
+        yield Check("disk", "ok", text)
 
 
 def _permissions(workspace: Workspace) -> Iterator[Check]:
@@ -179,26 +179,26 @@ def _permissions(workspace: Workspace) -> Iterator[Check]:
             with tempfile.TemporaryFile(dir=folder):
                 num_writable += 1
         except OSError as error:
-            told = f"Nothing can be written in {folder}: {error.strerror}."
-            yield Check("permissions", "error", told, "Change its owner or permissions.")
+            text = f"Nothing can be written in {folder}: {error.strerror}."
+            yield Check("permissions", "error", text, "Change its owner or permissions.")
     home = Path.home()
     if not os.access(home, os.W_OK):
-        told = (
+        text = (
             f"The home folder {home} cannot be written; downloaded weights go to a temporary one."
         )
         yield Check(
-            "permissions", "warning", told, "Set KERAS_HOME to a folder that can be written."
+            "permissions", "warning", text, "Set KERAS_HOME to a folder that can be written."
         )
     yield Check("permissions", "ok", f"{num_writable} folders can be written.")
 
 
 def _memory(_: Workspace) -> Iterator[Check]:
     free = available_bytes()
-    told = f"{size_text(free)} are available."
+    text = f"{size_text(free)} are available."
     if free < _LITTLE_MEMORY:
-        yield Check("memory", "warning", told, "Close other programs: training takes about 1.5 GB.")
+        yield Check("memory", "warning", text, "Close other programs: training takes about 1.5 GB.")
     else:
-        yield Check("memory", "ok", told)
+        yield Check("memory", "ok", text)
 
 
 def _leftovers(workspace: Workspace) -> Iterator[Check]:
@@ -209,19 +209,19 @@ def _leftovers(workspace: Workspace) -> Iterator[Check]:
             with FileLock(workspace.queue_dir / "worker.lock", timeout=0):
                 pass
         except Timeout:
-            told = "The queue is locked, but no worker is known."
+            text = "The queue is locked, but no worker is known."
             advice = "End the process that runs tl_core.jobs.worker, then open the studio."
-            yield Check("locks", "error", told, advice)
+            yield Check("locks", "error", text, advice)
     if not worker.alive and any(job.active for job in JobQueue(workspace).jobs()):
-        told = "A job is marked as active, but its worker has ended."
-        yield Check("locks", "warning", told, "Open the studio: a new worker takes care of it.")
+        text = "A job is marked as active, but its worker has ended."
+        yield Check("locks", "warning", text, "Open the studio: a new worker takes care of it.")
     lost = [run.name for run in list_runs(workspace.runs_dir) if run.state == "interrupted"]
     if lost:
-        told = f"{len(lost)} runs ended before they were finished, the last one '{lost[0]}'."
-        yield Check("locks", "warning", told, "Resume them on the Train page, or delete them.")
+        text = f"{len(lost)} runs ended before they were finished, the last one '{lost[0]}'."
+        yield Check("locks", "warning", text, "Resume them on the Train page, or delete them.")
     if number := num_leftovers(workspace):
-        told = f"{number} unfinished files and folders of processes that have ended."
-        yield Check("locks", "warning", told, again)
+        text = f"{number} unfinished files and folders of processes that have ended."
+        yield Check("locks", "warning", text, again)
     yield Check(
         "locks", "ok", "The worker is running." if worker.alive else "No worker is running."
     )

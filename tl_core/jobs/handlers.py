@@ -38,6 +38,7 @@ from tl_core.head.model import load_weights
 from tl_core.inference.folder_answers import FolderAnswers
 from tl_core.jobs.queue import Job, JobQueue
 from tl_core.progress import Monitor
+from tl_core.projects.registry import project_of
 from tl_core.runs.files import WEIGHTS_FILE, update_status
 from tl_core.runs.state_dir import WorkFolder
 from tl_core.runs.store import Run, load_run
@@ -206,10 +207,12 @@ def run_export(context: JobContext) -> None:
     if not run.run_dir.is_dir():  # deleted meanwhile
         return
     with record_failure(partial(run_exports.write_failure, run, name)):
+        project = project_of(context.workspace, run)
         export_run(
             run.run_dir,
             name,
             run_exports.export_folder(run, name),
+            name=None if project is None else project.title,
             with_examples=bool(context.job.payload.get(EXAMPLES)),
             cache_dir=context.workspace.cache_dir,
             **context.monitor.callbacks,

@@ -111,14 +111,14 @@ def _answering_run(shown: EffectRecord, run: Run | None) -> str:
 def _draw_record(view: DatasetView, record: EffectRecord) -> None:
     if not record.effects:
         return
-    chart, told = st.columns([3, 2], gap="large", vertical_alignment="center")
+    chart, text = st.columns([3, 2], gap="large", vertical_alignment="center")
     with chart:
         st.altair_chart(
             effect_chart(effect_table(record), record.effects[0].same_class),
             key="augment_effect_chart",
             alt=" ".join(effect_words(record.effects)).replace("*", ""),
         )
-    with told:
+    with text:
         for line in effect_words(record.effects):
             st.markdown(line)
         st.caption(_how_measured(view, record))
@@ -191,19 +191,19 @@ def _moves(effect: TransformEffect, verb: str = "moves") -> str:
 
 def _how_measured(view: DatasetView, record: EffectRecord) -> str:
     effect = record.effects[0]
-    told = (
+    text = (
         f"Each on {number_of(effect.num_views, 'changed view')}. Dashed: as far as two photos of "
         f"one class lie apart ({effect.same_class:.2f}), and of two classes (1). "
     )
     if record.run_id is None:
-        return told + (
+        return text + (
             "Flips: the nearest class is another one, as no run with this backbone is trained yet."
         )
     try:
         name = plain(run_title(load_run(view.workspace.runs_dir / record.run_id)))
     except TLError:
         name = "a run that is gone"
-    return told + f"Flips: the answer of {name} is another one than for the photo as it is."
+    return text + f"Flips: the answer of {name} is another one than for the photo as it is."
 
 
 def _label(effect: TransformEffect, augment: AugmentConfig) -> str:

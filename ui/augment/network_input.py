@@ -19,7 +19,7 @@ HEIGHT = 120  # pixels of both pictures
 MAX_WIDTH = 160
 ARROW = 36  # pixels between them
 LOST = 0.3  # brightness of what a crop cuts off
-UNSEEN = 0.01  # changes of shape below are not told
+UNSEEN = 0.01  # smaller changes of shape are not mentioned
 
 
 def draw_seen(
@@ -37,32 +37,32 @@ def draw_seen(
         resize: how they were made.
     """
     height, width = pixels.shape[:2]
-    told = seen_words(record.width, record.height, (height, width), resize)
+    summary = seen_words(record.width, record.height, (height, width), resize)
     original = _open(str(index.path_of(record)), record.sha256, index.scale_of(record))
     with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False):
         sheet = seen_sheet(original, pixels, resize, current_palette())
-        st.image(sheet, width="content", alt=f"The photo, and what the network sees. {told}")
+        st.image(sheet, width="content", alt=f"The photo, and what the network sees. {summary}")
         with st.container(gap="xxsmall"):
             st.markdown("**What the network sees**")
-            st.caption(told)
+            st.caption(summary)
 
 
 def seen_words(width: int, height: int, image_size: tuple[int, int], resize: Resize) -> str:
     """Say what resizing does to a photo of that many pixels; ``image_size`` is (height, width)."""
     out_height, out_width = image_size
-    told = f"{width:,} × {height:,} pixels become {out_width} × {out_height}: "
+    summary = f"{width:,} × {height:,} pixels become {out_width} × {out_height}: "
     narrow = (out_width / width) / (out_height / height)  # below 1 when things get narrower
     lost = 1 - min(narrow, 1 / narrow)
     if lost < UNSEEN:
-        told += "its shape stays."
+        summary += "its shape stays."
     elif resize == "crop":
         sides = "left and right" if narrow < 1 else "above and below"
-        told += f"{100 * lost:.0f} % of it is cut off, {sides}."
+        summary += f"{100 * lost:.0f} % of it is cut off, {sides}."
     elif resize == "pad":
         sides = "above and below" if narrow < 1 else "left and right"
-        told += f"{100 * lost:.0f} % of that is black, {sides}."
+        summary += f"{100 * lost:.0f} % of that is black, {sides}."
     else:
-        told += (
+        summary += (
             f"squashed, things look {100 * lost:.0f} % {'narrower' if narrow < 1 else 'flatter'}."
         )
     scales = out_width / width, out_height / height
@@ -70,8 +70,8 @@ def seen_words(width: int, height: int, image_size: tuple[int, int], resize: Res
     if resize != "squash":
         growth = max(scales) if resize == "crop" else min(scales)
     if growth >= 1.5:
-        told += f" It is enlarged {growth:.1f} times, which makes it blurred."
-    return told
+        summary += f" It is enlarged {growth:.1f} times, which makes it blurred."
+    return summary
 
 
 def seen_sheet(

@@ -140,12 +140,12 @@ def _draw_views(
     ]
     if len(records) == 1:
         columns, side = NUM_COLUMNS, TILE_SIDE
-        told = "Top left: the photo as it is. Then its views, as training draws them."
+        text = "Top left: the photo as it is. Then its views, as training draws them."
     else:
         columns, side = num_views + 1, SMALL_TILE_SIDE
-        told = "Each row: the photo as it is, then its first views."
-    st.image(contact_sheet(tiles, columns, side, current_palette()), width="stretch", alt=told)
-    st.caption(f"{told} Validation and test photos are never changed.")
+        text = "Each row: the photo as it is, then its first views."
+    st.image(contact_sheet(tiles, columns, side, current_palette()), width="stretch", alt=text)
+    st.caption(f"{text} Validation and test photos are never changed.")
 
 
 def _draw_strip(
@@ -163,12 +163,12 @@ def _draw_strip(
         strip.marked,
     )
     is_switch = transform in SWITCHES
-    told = f"{title_of(transform)} alone, " + (
+    text = f"{title_of(transform)} alone, " + (
         "off and on." if is_switch else "from off to the strongest there is."
     )
     drawn = "flips about half of the views" if is_switch else "draws anything up to it"
-    st.image(sheet, width="stretch", alt=f"{told} Steps: {', '.join(strip.labels)}")
-    st.caption(f"{told} Framed: your setting; training {drawn}.")
+    st.image(sheet, width="stretch", alt=f"{text} Steps: {', '.join(strip.labels)}")
+    st.caption(f"{text} Framed: your setting; training {drawn}.")
 
 
 def _use() -> None:

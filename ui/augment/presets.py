@@ -128,7 +128,7 @@ def _draw_import(workspace: Workspace) -> None:
 
 
 def _showing_errors(step: Callable[P, None]) -> Callable[P, None]:
-    """Have a callback's trouble told where its button is, and all be drawn that may change."""
+    """Show a callback's error next to its button, and draw again what it may have changed."""
 
     @wraps(step)
     def inside(*args: P.args, **kwargs: P.kwargs) -> None:

@@ -16,7 +16,7 @@ from tl_core.errors import Stopped
 from tl_core.progress import Monitor, Progress
 from ui.shared import session_keys
 from ui.shared.errors import guarded
-from ui.shared.progress import told
+from ui.shared.progress import progress_text
 from ui.shared.words import plain
 
 T = TypeVar("T")
@@ -97,7 +97,7 @@ def _draw(name: str, task: Task, what: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         progress = task.progress
         share = 0.0 if progress is None else progress.share
-        text = f"{what}: starting" if progress is None else told(progress, what)
+        text = f"{what}: starting" if progress is None else progress_text(progress, what)
         st.progress(share, text=plain(text))
         if st.button("Stop", key=f"{name}_stop", icon=":material/stop:"):
             task.is_stopped.set()

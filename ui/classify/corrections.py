@@ -98,13 +98,13 @@ def _draw_adding(curated: CuratedDataset) -> None:
     del st.session_state[session_keys.ADDING]
     st.session_state[session_keys.ANSWER_PICKED] = set()
     remember_dataset(workspace, curated.dataset.id)
-    told = [f"{number_of(len(done.added), 'photo')} added to {curated.dataset.title}"]
+    text = [f"{number_of(len(done.added), 'photo')} added to {curated.dataset.title}"]
     if done.moved:
-        told.append(f"{number_of(len(done.moved), 'photo')} of it moved to another class")
+        text.append(f"{number_of(len(done.moved), 'photo')} of it moved to another class")
     if done.refused:
-        told.append(f"{number_of(len(done.refused), 'photo')} left out")
+        text.append(f"{number_of(len(done.refused), 'photo')} left out")
         st.session_state[session_keys.ADDING_REFUSED] = done.refused
-    st.session_state[session_keys.NOTICE] = ", ".join(told)
+    st.session_state[session_keys.NOTICE] = ", ".join(text)
     st.rerun()
 
 
@@ -133,8 +133,8 @@ def draw_correction(project: CorrectionTarget, photo: Photo, number: int) -> Non
         held = curated.held(path)
         if held is None or held.action != "exclude":
             counted = curated.class_of(path)
-        told = "excluded" if counted is None else f"as **{plain(counted)}**"
-        st.caption(f":material/inventory_2: In the project: {told}.")
+        text = "excluded" if counted is None else f"as **{plain(counted)}**"
+        st.caption(f":material/inventory_2: In the project: {text}.")
     elif not curated.dataset.is_ours:
         return
     round_number = st.session_state.setdefault(session_keys.CORRECTION_ROUND, 0)

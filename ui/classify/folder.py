@@ -112,12 +112,12 @@ def _draw_progress(answers: FolderAnswers) -> None:
         counts = table.counts()
         table.close()
         named = sorted(zip(counts.by_label, table.class_names, strict=True), reverse=True)
-        told = [f"{plain(name)} {count:,}" for count, name in named[:8] if count]
+        text = [f"{plain(name)} {count:,}" for count, name in named[:8] if count]
         if counts.none:
-            told.append(f"none of these {counts.none:,}")
+            text.append(f"none of these {counts.none:,}")
         if counts.unreadable:
-            told.append(f"not readable {counts.unreadable:,}")
-        st.caption(f"{number_of(counts.total, 'answer')} so far: {' · '.join(told) or 'none'}")
+            text.append(f"not readable {counts.unreadable:,}")
+        st.caption(f"{number_of(counts.total, 'answer')} so far: {' · '.join(text) or 'none'}")
 
 
 def _is_allowed(answers: FolderAnswers) -> bool:

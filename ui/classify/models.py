@@ -75,11 +75,11 @@ def choose_model(workspace: Workspace, dataset: Project | None) -> Model | None:
         st.session_state[session_keys.IMPORTED_MODEL] = just_imported
     kind = TRAINED if runs else IMPORTED
     if runs and imported:
+        st.session_state.setdefault("model_kind", TRAINED)
         kind = (
             st.segmented_control(
                 "Models",
                 [TRAINED, IMPORTED],
-                default=TRAINED,
                 key="model_kind",
                 required=True,
                 persist_state="session",
@@ -89,8 +89,8 @@ def choose_model(workspace: Workspace, dataset: Project | None) -> Model | None:
         )
     if kind == TRAINED:
         run = select_run(runs, "Model") or runs[0]
-        if told := words.headline(run.metrics):
-            st.caption(" ".join(told) + ".")
+        if line := words.headline(run.metrics):
+            st.caption(" ".join(line) + ".")
         return Model.of_run(run)
     return _choose_imported(workspace, imported) if imported else None
 

@@ -181,9 +181,9 @@ def _tile(key: str, answer: Prediction, source: PhotoSource) -> Tile:
     if answer.error is not None:
         return Tile(key, name, "not readable", None, answer.error)
     best, probability = answer.top[0]
-    told = f"none of these, nearest {best}" if answer.is_none_of_these else best
-    title = told if answer.is_none_of_these else f"{best} {percent(probability)}"
-    return Tile(key, title, told, source.tile(key), name)
+    line = f"none of these, nearest {best}" if answer.is_none_of_these else best
+    title = line if answer.is_none_of_these else f"{best} {percent(probability)}"
+    return Tile(key, title, line, source.tile(key), name)
 
 
 def _picked() -> set[str]:

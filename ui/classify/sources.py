@@ -143,8 +143,8 @@ def _uploads() -> list[Photo]:
         st.rerun()
     if not kept:
         st.caption(f"As many as you like. {KEPT_TEXT}")
-        if told := upload_caption():
-            st.caption(told)
+        if text := upload_caption():
+            st.caption(text)
         return kept
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"{number_of(len(kept), 'photo')}. {KEPT_TEXT}")

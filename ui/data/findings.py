@@ -172,8 +172,8 @@ def _draw_counts(view: DatasetView, is_busy: bool) -> None:
         for severity, (icon, color) in SEVERITIES.items()
         if counted[severity]
     ]
-    told = " &nbsp; ".join(parts) or ("none open" if is_checked(view) else "none so far")
-    st.caption(f"Findings: {told}")
+    text = " &nbsp; ".join(parts) or ("none open" if is_checked(view) else "none so far")
+    st.caption(f"Findings: {text}")
     if not is_checked(view):
         what = "Photos" if view.measured is None else LABELS
         st.caption(f"{what}: {unchecked_words(view)}")

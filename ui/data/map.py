@@ -149,10 +149,10 @@ def _chosen(
     name = PurePosixPath(records[0].path).name
     own = view.class_of(records[0].path)
     others = sum(view.class_of(record.path) != own for record in records[1:])
-    told = f"**{plain(name)}** ({plain(own)}) and what is most like it"
+    text = f"**{plain(name)}** ({plain(own)}) and what is most like it"
     if others:
-        told += f"; {others} of {len(records) - 1} are of another class"
-    return records, told
+        text += f"; {others} of {len(records) - 1} are of another class"
+    return records, text
 
 
 def _map_caption(view: DatasetView, kind: str, num_shown: int) -> str:

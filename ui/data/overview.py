@@ -149,8 +149,8 @@ def _draw_formats(view: DatasetView) -> None:
         alt="File formats of the photos",
     )
     modes = Counter(record.mode for record in view.index.records)
-    told = ", ".join(f"{mode} {count:,}" for mode, count in modes.most_common(6))
-    st.caption(f"Stored as {told}. All are read as RGB. Click a bar to see those photos below.")
+    text = ", ".join(f"{mode} {count:,}" for mode, count in modes.most_common(6))
+    st.caption(f"Stored as {text}. All are read as RGB. Click a bar to see those photos below.")
 
 
 def _draw_means(view: DatasetView) -> None:

@@ -92,8 +92,8 @@ def _draw(workspace: Workspace, dataset: Project, plan: LayoutPlan, chosen: Read
     if others or not plan.is_sure:
         st.markdown("Other readings:" if others else "")
         for place, reading in enumerate(others):
-            told, action = st.columns([5, 1], vertical_alignment="center")
-            told.markdown(f"{plain(reading.title)}: {_summary_line(reading)}")
+            summary, action = st.columns([5, 1], vertical_alignment="center")
+            summary.markdown(f"{plain(reading.title)}: {_summary_line(reading)}")
             with action:
                 name = str(LayoutName.parse(reading.name).with_options(**_options(plan)))
                 _button("Read it so", workspace, dataset, name, f"layout_{place}")
@@ -111,17 +111,17 @@ def _draw_groups(workspace: Workspace, dataset: Project, plan: LayoutPlan, chose
     """Draw the offer to keep groups on one side of the split, or that they are."""
     name = LayoutName.parse(chosen.name)
     if chosen.num_groups and "group" in name.options:
-        told, action = st.columns([5, 1], vertical_alignment="center")
-        told.markdown(
+        summary, action = st.columns([5, 1], vertical_alignment="center")
+        summary.markdown(
             f"{number_of(chosen.num_groups, 'group')} of photos stay together in every split."
         )
         with action:
             _button("Split freely", workspace, dataset, str(name.with_options(group="")), "ungroup")
     elif plan.groups is not None:
-        told, action = st.columns([5, 1], vertical_alignment="center")
+        summary, action = st.columns([5, 1], vertical_alignment="center")
         photos = number_of(plan.groups.num_images, "photo")
         groups = number_of(plan.groups.num_groups, "group")
-        told.markdown(
+        summary.markdown(
             f":orange[:material/groups:] {photos} seem to come in {groups}: "
             f"{plain(plan.groups.reason)}. A model "
             "tested on photos of a group that it was trained on looks better than it is."
@@ -135,8 +135,8 @@ def _draw_links(workspace: Workspace, dataset: Project, plan: LayoutPlan, chosen
     if not plan.links:
         return
     link, target = next(iter(plan.links.items()))
-    told, action = st.columns([5, 1], vertical_alignment="center")
-    told.markdown(
+    summary, action = st.columns([5, 1], vertical_alignment="center")
+    summary.markdown(
         f"{number_of(len(plan.links), 'link')} left out, such as `{plain(link)}` to "
         f"`{plain(target)}`."
     )
@@ -180,16 +180,16 @@ def _options(plan: LayoutPlan) -> dict[str, str]:
 def _summary_line(reading: Reading) -> str:
     """Return classes with counts, parts, and what is left out, in one line."""
     counts = list(reading.class_counts.items())
-    told = ", ".join(f"{plain(name)} {count:,}" for name, count in counts[:MAX_CLASSES_NAMED])
+    summary = ", ".join(f"{plain(name)} {count:,}" for name, count in counts[:MAX_CLASSES_NAMED])
     if len(counts) > MAX_CLASSES_NAMED:
-        told += f" and {len(counts) - MAX_CLASSES_NAMED:,} more"
+        summary += f" and {len(counts) - MAX_CLASSES_NAMED:,} more"
     rest = [f"{part} {count:,}" for part, count in reading.part_counts.items()]
     if reading.class_counts and reading.num_unlabelled:
         rest.append(f"{reading.num_unlabelled:,} without a class")
     rest += [
         f"{count:,} {LEFT_OUT[why]}" for why, count in reading.left_out.items() if why in LEFT_OUT
     ]
-    return f"{told}. " + (f":gray[{'; '.join(rest)}]" if rest else "")
+    return f"{summary}. " + (f":gray[{'; '.join(rest)}]" if rest else "")
 
 
 def _button(

@@ -11,7 +11,7 @@ from tl_core.progress import Progress
 from ui.datasets.dataset_view import DatasetView, ensure_audit, forget_failed_audit
 from ui.shared.errors import guarded
 from ui.shared.job_progress import draw_bar
-from ui.shared.progress import told
+from ui.shared.progress import progress_text
 from ui.shared.words import plain
 
 POLL_SECONDS = 1.0
@@ -72,7 +72,7 @@ def _poll_audit(view: DatasetView) -> None:
         st.rerun()
     progress = looking.progress if looking is not None else None
     progress = progress or Progress("audit", 0, 0, 0.0)
-    st.progress(progress.share, text=told(progress))
+    st.progress(progress.share, text=progress_text(progress))
 
 
 @st.fragment(run_every=POLL_SECONDS)

@@ -71,13 +71,13 @@ def _draw_parts(view: DatasetView) -> None:
         for part, places in split.items()
     }
     total = view.index.num_images
-    told = ", ".join(
+    text = ", ".join(
         f"**{part}** {counts[part].sum():,} ({100 * counts[part].sum() / total:.0f} %)"
         for part in PARTS
         if counts[part].sum()
     )
     origin = "as the folders give it" if view.index.has_given_split else "as set on the Train page"
-    st.markdown(f"{told}, {origin}.")
+    st.markdown(f"{text}, {origin}.")
     table = pd.DataFrame(
         [
             (name, part, int(counts[part][label]), order)
@@ -189,7 +189,7 @@ def _draw_curve(view: DatasetView) -> None:
 def curve_words(curve: LearningCurve) -> str:
     """Say what the learning curve means."""
     last = curve.points[-1]
-    told = (
+    text = (
         f"With {last.num_images:,} photos to learn from and the rest held out, the probe is right "
         f"on {percent(last.mean)}. "
     )
@@ -197,11 +197,11 @@ def curve_words(curve: LearningCurve) -> str:
     noise = 100 * (last.spread[1] - last.spread[0]) / 2
     if points < 0.5:
         return (
-            told
+            text
             + "**Twice as many would hardly change that**: settings and clean labels matter more."
         )
     unsure = " That is within the spread of the measurements." if points < noise else ""
-    return told + f"**Twice as many would add about {points:.1f} points**, by the fit.{unsure}"
+    return text + f"**Twice as many would add about {points:.1f} points**, by the fit.{unsure}"
 
 
 def _fit_table(curve: LearningCurve) -> pd.DataFrame:

@@ -58,8 +58,8 @@ def add(data: CuratedDataset, name: str, content: bytes, class_name: str) -> Non
     except TLError as error:
         _refuse(str(error))
     remember_dataset(data.workspace, data.dataset.id)
-    told = f"{name} added to {class_name} of {data.dataset.title}: {path}"
-    st.session_state[session_keys.NOTICE] = told
+    text = f"{name} added to {class_name} of {data.dataset.title}: {path}"
+    st.session_state[session_keys.NOTICE] = text
     st.rerun()
 
 
@@ -135,8 +135,8 @@ def take_step(data: CuratedDataset, direction: added_photos.Direction) -> None:
         label = added_photos.take_step(data.workspace, data.raw.data_dir, direction, data.raw)
     except TLError as error:
         _refuse(str(error))
-    told = "Undone" if direction == "undo" else "Redone"
-    st.session_state[session_keys.NOTICE] = f"{told}: {label}"
+    text = "Undone" if direction == "undo" else "Redone"
+    st.session_state[session_keys.NOTICE] = f"{text}: {label}"
     st.rerun()
 
 

@@ -106,5 +106,5 @@ def _describe(here: Path, inside: list[str]) -> str:
     except OSError as error:
         return f"It cannot be read: {error.strerror or error}."
     names = ", ".join(plain(name) for name in inside[:8]) + (", …" if len(inside) > 8 else "")
-    told = f"{number_of(len(inside), 'folder')} and {number_of(files, 'file')} in it"
-    return f"{told}: {names}" if inside else f"{told}."
+    text = f"{number_of(len(inside), 'folder')} and {number_of(files, 'file')} in it"
+    return f"{text}: {names}" if inside else f"{text}."

@@ -17,7 +17,7 @@ from tl_core.projects.shared_sample import share_sample
 from tl_core.workspace import Workspace
 from ui.shared.errors import guarded, logger, own_bug_message
 from ui.shared.memory import give_back
-from ui.shared.progress import told
+from ui.shared.progress import progress_text
 from ui.shared.words import plain
 
 POLL_SECONDS = 0.7
@@ -70,7 +70,7 @@ def draw_progress(workspace: Workspace) -> None:
             _drawing.clear()
         return
     progress = drawing.progress or Progress("sample", 0, 0, 0.0)
-    st.progress(progress.share, text=told(progress, DRAWING))
+    st.progress(progress.share, text=progress_text(progress, DRAWING))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

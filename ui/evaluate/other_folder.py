@@ -74,10 +74,10 @@ def shift_words(own: Evaluation, there: Evaluation) -> str:
     change = f"{abs(points):.1f} points {'better' if points > 0 else 'worse'} than"
     if round(abs(points), 1) == 0:
         change = "The same accuracy as"
-    told = f"{change} on its own test photos"
+    line = f"{change} on its own test photos"
     if overlap:
-        return f"{told}; the intervals overlap, so that may be chance."
-    return f"{told}, and the intervals lie apart: these photos are " + (
+        return f"{line}; the intervals overlap, so that may be chance."
+    return f"{line}, and the intervals lie apart: these photos are " + (
         "harder for it." if points < 0 else "easier for it."
     )
 

@@ -34,24 +34,24 @@ def draw_reliability(view: EvaluationView) -> None:
 def reliability_words(evaluation: Evaluation) -> str:
     """Say how far the probabilities were off before scaling and are now."""
     before, after = 100 * evaluation.ece_before, 100 * evaluation.ece
-    told = f"Calibration error {before:.1f} points"
+    text = f"Calibration error {before:.1f} points"
     chance = (
         f"Perfect probabilities would show about {100 * evaluation.ece_by_chance:.1f} on "
         f"{words.number_of(evaluation.num_images, 'photo')}, by chance."
     )
     if not evaluation.calibration.is_known:
-        return f"{told}; the probabilities are not calibrated. {chance}"
-    return f"{told} before temperature scaling, **{after:.1f}** after. {chance}"
+        return f"{text}; the probabilities are not calibrated. {chance}"
+    return f"{text} before temperature scaling, **{after:.1f}** after. {chance}"
 
 
 def threshold_words(thresholds: Thresholds) -> str:
     """Say what the thresholds cost and bring on validation images."""
-    told = f"Rejects **{percent(thresholds.false_reject)}** of the validation photos"
+    text = f"Rejects **{percent(thresholds.false_reject)}** of the validation photos"
     if thresholds.false_accept is None:
-        return f"{told}."
+        return f"{text}."
     caught = 1 - thresholds.false_accept
     return (
-        f"{told}, and **{percent(caught)}** of photos of a class that was left out of its training."
+        f"{text}, and **{percent(caught)}** of photos of a class that was left out of its training."
     )
 
 

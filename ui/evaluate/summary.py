@@ -138,8 +138,8 @@ def _draw_headline(view: EvaluationView) -> None:
         ),
     ]
     with st.grid("auto", min_column_width=150, gap="small"):
-        for label, value, told in tiles:
-            st.metric(label, value, border=True, help=told)
+        for label, value, text in tiles:
+            st.metric(label, value, border=True, help=text)
 
 
 def _draw_curves(evaluation: Evaluation) -> None:

@@ -48,10 +48,10 @@ def _found(studio: Studio) -> str | None:
     found = findings_words(view)
     if found is None:
         return None
-    told = [found] if found else []
+    text = [found] if found else []
     if view.measured is not None and not is_checked(view):
-        told.append(f"{LABELS}: {unchecked_words(view)}")
-    return ". ".join(told)
+        text.append(f"{LABELS}: {unchecked_words(view)}")
+    return ". ".join(text)
 
 
 @guarded
@@ -63,11 +63,11 @@ def _draw_steps(
     if is_looking and found is not None:
         st.rerun()
     with st.grid(4, min_column_width=190, gap="small"):
-        for icon, title, state, told, page, label in _steps(index, found, runs):
+        for icon, title, state, text, page, label in _steps(index, found, runs):
             with st.container(border=True, height="stretch", gap="xsmall"):
                 st.markdown(f"#### {icon} {title}")
                 st.markdown(f"**{state}**")
-                st.caption(told)
+                st.caption(text)
                 st.space("stretch")
                 page_link(page, label, ":material/arrow_forward:")
 

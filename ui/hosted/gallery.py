@@ -66,5 +66,5 @@ def _draw_project(gallery: Workspace, project: Project, run: Run) -> None:
         for tile in tiles:
             if tile is not None:
                 st.image(tile, width=72, alt=f"A photo of {project.title}")
-    if told := words.headline(run.metrics):
-        st.markdown(f"**{told[0]}** {told[1]}")
+    if text := words.headline(run.metrics):
+        st.markdown(f"**{text[0]}** {text[1]}")

@@ -41,14 +41,14 @@ def draw_difference(
         return
     if test is None:
         return
-    figures, told = st.columns([3, 2], gap="large", vertical_alignment="center")
+    figures, text = st.columns([3, 2], gap="large", vertical_alignment="center")
     figures.altair_chart(
         intervals_chart(interval_rows(test), RUN_COLORS[:2]),
         key="difference",
         alt=f"Accuracy before {percent(test.first_accuracy)}, after "
         f"{percent(test.second_accuracy)}",
     )
-    with told:
+    with text:
         draw_verdict(test)
         if shown != after and st.button(
             "Show the new run", key="open_retrained", icon=":material/arrow_forward:"

@@ -106,27 +106,27 @@ class EvaluationView:
             if count
         ]
         named = [f"{then} is called {now}" for now, then in sorted(self._renamed.items())]
-        told = [f"After your corrections: {' and '.join(changes)}."] if changes else []
-        told += [f"Since it was trained, {' and '.join(named)}."] if named else []
+        text = [f"After your corrections: {' and '.join(changes)}."] if changes else []
+        text += [f"Since it was trained, {' and '.join(named)}."] if named else []
         metrics, part = self.run.metrics, evaluation.part
         accuracy, bounds = metrics.get(f"{part}_accuracy"), metrics.get(f"{part}_interval")
         if changes and accuracy is not None:
-            told.append(
+            text.append(
                 f"As evaluated when it was trained: {percent(accuracy)}"
                 f"{f' ({words.interval(bounds)})' if bounds else ''} on "
                 f"{words.number_of((metrics.get('num_images') or {}).get(part, 0), 'photo')}."
             )
-        return " ".join(told)
+        return " ".join(text)
 
     @property
     def photos(self) -> str:
         """The photos in words, without their number."""
-        told = {
+        text = {
             "test": "the model has not seen",
             "val": "of the validation part, which also picked the best epoch",
             "train": "it was trained on",
         }
-        return told.get(self.evaluation.part, f"from {self.evaluation.data_dir.name}")
+        return text.get(self.evaluation.part, f"from {self.evaluation.data_dir.name}")
 
     @property
     def headline(self) -> str:

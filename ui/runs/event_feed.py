@@ -1,6 +1,6 @@
 """Follows a run's events as they are written, so that a page can draw the run while it trains.
 
-A run may be trained in several sittings and phases: each epoch counts once, whatever was told of it
+A run may be trained in several sittings and phases: each epoch counts once, whatever was text of it
 before a stop or a kill.
 """
 
@@ -30,8 +30,8 @@ class Feed:
     Attributes:
         run_dir: the run's folder.
         phase: the one under way; empty before the first.
-        features: how far the scan, the backbone or the features are, as told last.
-        latest: what was told last of the phase under way.
+        features: the last progress of the scan, the backbone or the features.
+        latest: the last event of the current phase.
     """
 
     run_dir: Path
@@ -136,7 +136,7 @@ class Feed:
             self.latest = event
 
     def _go_on(self, event: dict[str, Any]) -> None:
-        """Take the history that a run goes on from for all that was told before."""
+        """Replace the events so far by the history that a resumed run continues."""
         self._epochs = {(row["phase"], row["epoch"]): row for row in event["history"]}
         self._batches = [
             row for row in self._batches if (row["phase"], row["epoch"]) in self._epochs
@@ -145,7 +145,7 @@ class Feed:
         self.phase, self.features, self.latest = "", {}, {}
 
     def _begin(self, event: dict[str, Any]) -> None:
-        """Begin a phase: what was told of the epochs it does now, and of later phases, is void."""
+        """Begin a phase, and drop earlier events of its epochs and of later phases."""
         self.phase, self.latest = event["phase"], {}
         if self.phase == FEATURES:
             return

@@ -178,10 +178,10 @@ def draw_badge(run: Run) -> None:
 
 def draw_result(run: Run) -> None:
     """Draw the figure of a run with its interval and what it was measured on."""
-    told = words.headline(run.metrics)
-    if told is None:
+    text = words.headline(run.metrics)
+    if text is None:
         return
-    figure, measured_on = told
+    figure, measured_on = text
     with st.container(gap="xxsmall"):
         st.markdown(f"## {figure}")
         st.markdown(f"{measured_on}.")

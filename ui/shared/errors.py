@@ -29,6 +29,10 @@ P = ParamSpec("P")
 logger = logging.getLogger("studio")
 
 LABEL_PHOTOS = "Label these photos"
+NO_CLASSES = (
+    "These photos have no classes yet: no folders, file names or label file give them. Give them "
+    "classes by a few keys, or sort them into one folder for each class and rescan."
+)
 LABEL_TAB = "Label"
 BUG_MESSAGE = "Something went wrong; it is in logs/app.log."
 DEMO_BUG_MESSAGE = "Something went wrong; it was noted for whoever runs this demo."
@@ -52,8 +56,8 @@ def error_banner(bug_message: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except UnlabelledError as error:
-        st.info(plain(str(error)), icon=":material/label:")
+    except UnlabelledError:
+        st.info(NO_CLASSES, icon=":material/label:")
         if st.button(
             LABEL_PHOTOS,
             key="go_label",

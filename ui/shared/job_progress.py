@@ -8,7 +8,7 @@ from tl_core.jobs.queue import JobState
 from tl_core.jobs.training import worker_state
 from tl_core.progress import Progress, stage_words
 from tl_core.workspace import Workspace
-from ui.shared.progress import told
+from ui.shared.progress import progress_text
 
 
 def draw_bar(workspace: Workspace, state: JobState | None, what: str) -> None:
@@ -22,4 +22,6 @@ def draw_bar(workspace: Workspace, state: JobState | None, what: str) -> None:
         st.progress(0.0, text=f"{what}: starting")
         return
     progress = Progress(**state.progress)
-    st.progress(progress.share, text=told(progress, f"{what}: {stage_words(progress.stage)}"))
+    st.progress(
+        progress.share, text=progress_text(progress, f"{what}: {stage_words(progress.stage)}")
+    )

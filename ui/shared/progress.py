@@ -8,7 +8,7 @@ from tl_core.progress import OnProgress, Progress, amount, has_amount, stage_wor
 from ui.shared.words import seconds
 
 
-def told(progress: Progress, what: str = "") -> str:
+def progress_text(progress: Progress, what: str = "") -> str:
     """Return words such as ``"Reading the photos: 1,500 of 20,000 · 24 s left"``.
 
     Args:
@@ -34,6 +34,6 @@ def shower(bar: DeltaGenerator, what: str = "") -> OnProgress:
     """
 
     def show(progress: Progress) -> None:
-        bar.progress(progress.share, text=told(progress, what))
+        bar.progress(progress.share, text=progress_text(progress, what))
 
     return show

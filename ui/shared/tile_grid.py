@@ -76,10 +76,10 @@ def tick_grid(
     answered_key = f"{key}_answered"
 
     def take() -> None:
-        told = st.session_state[key].ticked
-        st.session_state[answered_key] = told["id"]
-        shown = set(told["shown"])
-        on_tick(shown, shown.intersection(told["ticked"]))
+        caption = st.session_state[key].ticked
+        st.session_state[answered_key] = caption["id"]
+        shown = set(caption["shown"])
+        on_tick(shown, shown.intersection(caption["ticked"]))
 
     data = {
         "ticked": [tile.path for tile in tiles if tile.path in ticked],

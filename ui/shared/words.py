@@ -72,7 +72,7 @@ def headline(metrics: dict[str, Any]) -> tuple[str, str] | None:
     The test photos count when there are any: the validation photos also picked the best epoch,
     so the figure on them flatters.
     """
-    for part, told in (
+    for part, which in (
         ("test", "the model has not seen"),
         ("val", "of the validation part, which also picked the best epoch"),
     ):
@@ -83,7 +83,10 @@ def headline(metrics: dict[str, Any]) -> tuple[str, str] | None:
         if measured:
             figure += f" ({interval(measured)})"
         count = (metrics.get("num_images") or {}).get(part)
-        return figure, f"on {number_of(count, 'photo')} {told}" if count else f"on photos {told}"
+        return (
+            figure,
+            f"on {number_of(count, 'photo')} {which}" if count else f"on photos {which}",
+        )
     return None
 
 

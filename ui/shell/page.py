@@ -101,8 +101,8 @@ def bootstrap(title: str) -> Iterator[Studio]:
         if notice := st.session_state.pop(session_keys.NOTICE, None):
             st.toast(plain(notice), icon=":material/check:")
         if name := st.session_state.pop(session_keys.INTAKE_NOW, None):
-            told = f"Adding '{plain(name)}' was cancelled; nothing was added."
-            st.toast(told, icon=":material/cancel:", duration="long")
+            text = f"Adding '{plain(name)}' was cancelled; nothing was added."
+            st.toast(text, icon=":material/cancel:", duration="long")
         is_set_up = True
         yield studio
     if not is_set_up:

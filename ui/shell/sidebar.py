@@ -64,8 +64,8 @@ def _draw_training(workspace: Workspace, project: Project | None, active: Run | 
         feed = follow(active)
         owner = project_of(workspace, active)
         where = f" in {words.plain(owner.title)}" if owner is not None and owner != project else ""
-        told = progress_text(feed, num_views(active.config))
-        st.progress(feed.share_done, text=f"**Training{where}** · {told}")
+        line = progress_text(feed, num_views(active.config))
+        st.progress(feed.share_done, text=f"**Training{where}** · {line}")
         return
     newest = None if project is None else next(iter(runs_of(workspace, project)), None)
     worker = worker_state(workspace)

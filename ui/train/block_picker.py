@@ -1,4 +1,4 @@
-"""The choice of how much of a backbone is fine-tuned: blocks from the top, told in weights."""
+"""The choice of how much of a backbone is fine-tuned: blocks from the top, with their weights."""
 
 from __future__ import annotations
 

@@ -96,12 +96,12 @@ def _common_part(rows: Sequence[Mapping[str, object]], num_runs: int) -> str | N
 
 def figures_table(runs: Sequence[Run], titles: Mapping[str, str]) -> pd.DataFrame:
     """Return the figures as text, a column a run, without rows that none of them has."""
-    told = {(row["run"], row["part"]): row for row in metric_rows(runs)}
+    line = {(row["run"], row["part"]): row for row in metric_rows(runs)}
     columns = {}
     for run in runs:
         column = {}
         for part, photos in ALL_PHOTOS.items():
-            row = told.get((run.id, part), {})
+            row = line.get((run.id, part), {})
             low_to_high = words.interval((row["low"], row["high"])) if row else ""
             column[f"Accuracy on {photos}"] = (
                 f"{percent(row['accuracy'])} ({low_to_high})" if row else ""

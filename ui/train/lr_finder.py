@@ -93,10 +93,10 @@ def _draw_result(test: LearningRateTest, config: TrainConfig) -> None:
         key="range_test_chart",
         alt="Loss over the learning rate, with the suggested rate marked",
     )
-    told = "Loss of each batch before its update, mean of three repeats; the line is smoothed."
+    text = "Loss of each batch before its update, mean of three repeats; the line is smoothed."
     if config.fine_tune_blocks:
-        told += " The test is about the new layers; fine-tuning has a rate of its own."
-    st.caption(told)
+        text += " The test is about the new layers; fine-tuning has a rate of its own."
+    st.caption(text)
 
 
 def _draw_use(suggestion: float, config: TrainConfig) -> None:

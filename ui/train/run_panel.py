@@ -68,8 +68,9 @@ def _draw_left_out(run: Run) -> None:
     """Draw how many files could not be read when the run was trained, and their list."""
     if not (files := run.left_out()):
         return
-    told, download = st.columns([3, 2], vertical_alignment="center")
-    told.caption(f"{words.number_of(len(files), 'file')} could not be read and were left out.")
+    line, download = st.columns([3, 2], vertical_alignment="center")
+    verb = "was" if len(files) == 1 else "were"
+    line.caption(f"{words.number_of(len(files), 'file')} could not be read and {verb} left out.")
     draw_files_download(download, files, f"{run.id}_left_out.csv", f"left_out_{run.id}")
 
 

@@ -100,20 +100,20 @@ def _draw_headline(sweep: Sweep, ranking: Ranking) -> None:
     head = f"FC layers {layers}" if layers else "No FC layers"
     if layers:
         head += f", dropout {100 * suggested.settings['dropout']:.0f} %"
-    told = f"**{head}, learning rate {suggested.settings['learning_rate']:g}**"
+    text = f"**{head}, learning rate {suggested.settings['learning_rate']:g}**"
     others = len(ranking.tied) - 1
     if others:
-        told += (
+        text += (
             f": the simplest of {len(ranking.tied)} heads whose accuracies do not differ "
             "clearly, within "
             f"{100 * ranking.standard_error:.1f} points of the best ({percent(best.val_accuracy)})."
         )
     else:
-        told += (
+        text += (
             f": better than every other by more than {100 * ranking.standard_error:.1f} points, "
             "one standard error."
         )
-    st.markdown(told)
+    st.markdown(text)
     st.caption(
         f"Mean over {sweep.config.folds} folds of {words.number_of(sweep.num_images, 'photo')}. "
         "The same photos chose epoch and head, so this is slightly optimistic; the test accuracy "

@@ -83,15 +83,15 @@ def bundle_folder() -> Path:
 
 def describe(info: ModelInfo) -> str:
     """Return in a line what a model tells apart and how often it is right."""
-    told = f"Tells {len(info.class_names)} classes apart."
+    caption = f"Tells {len(info.class_names)} classes apart."
     metrics = info.metrics
     try:
         part = "test" if metrics["part"] == "test" else "validation"
         count = number_of(int(metrics["num_images"]), f"{part} photo")
-        told += f" Right on {percent(float(metrics['accuracy']))} of {count}."
+        caption += f" Right on {percent(float(metrics['accuracy']))} of {count}."
     except (KeyError, TypeError, ValueError):  # not measured, or from a stranger
         pass
-    return f"{told} {NOT_STORED}"
+    return f"{caption} {NOT_STORED}"
 
 
 def _draw_classify(folder: Path, info: ModelInfo) -> None:

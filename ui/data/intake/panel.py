@@ -75,8 +75,8 @@ def _draw_ways(studio: Studio, ways: Ways) -> None:
         persist_state="session",
     )
     ways[way or "Zip file"][1](studio)
-    if told := upload_caption():
-        st.caption(told)
+    if text := upload_caption():
+        st.caption(text)
 
 
 def draw_intake_offer(dataset: Project) -> None:

@@ -166,11 +166,11 @@ def store(
             layout=kept_layout(studio.workspace, out_dir),
             monitor=Monitor(shower(bar)),
         )
-    told = [
+    line = [
         (one.name, f"added as {one.path}" if one.path else one.reason or "") for one in outcomes
     ]
-    told.sort(key=lambda row: row[1].startswith("added as "))  # what was left out comes first
-    finish(studio, out_dir, sum(one.is_stored for one in outcomes), told)
+    line.sort(key=lambda row: row[1].startswith("added as "))  # what was left out comes first
+    finish(studio, out_dir, sum(one.is_stored for one in outcomes), line)
 
 
 def finish(
@@ -213,13 +213,13 @@ def draw_report(studio: Studio) -> None:
     if report.is_unread and dataset is not None:
         trouble = _reading_trouble(studio, dataset)
     count = number_of(report.num_added, "file" if trouble else "picture")
-    told = f"{count} added to *{plain(report.name)}*"
+    line = f"{count} added to *{plain(report.name)}*"
     if not report.num_added:
-        st.warning(f"{told}.", icon=":material/warning:")
+        st.warning(f"{line}.", icon=":material/warning:")
     elif trouble:
-        st.warning(f"{told}; {trouble}", icon=":material/warning:")
+        st.warning(f"{line}; {trouble}", icon=":material/warning:")
     else:
-        st.success(f"{told}. See them under *Pictures*.", icon=":material/check_circle:")
+        st.success(f"{line}. See them under *Pictures*.", icon=":material/check_circle:")
     if report.outcomes:
         more = len(report.outcomes) - MAX_ROWS_SHOWN
         st.dataframe(

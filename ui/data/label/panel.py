@@ -102,7 +102,7 @@ def _draw(studio: Studio, config: TrainConfig) -> None:
 
 def _draw_head(view: LabelView) -> None:
     """Draw how far labelling is, and the way to training."""
-    told, action = st.columns([3, 1], vertical_alignment="center")
+    line, action = st.columns([3, 1], vertical_alignment="center")
     if view.state is not None:
         done, total = len(view.state.class_of), view.state.num_photos
         text = f"{done:,} of {number_of(total, 'photo')} have a class"
@@ -110,7 +110,7 @@ def _draw_head(view: LabelView) -> None:
             text += f" · {len(view.state.left_out):,} left out"
         if view.state.pool.unreadable:
             text += f" · {len(view.state.pool.unreadable):,} cannot be read"
-        told.progress(done / total if total else 0.0, text=text)
+        line.progress(done / total if total else 0.0, text=text)
     if view.num_classes >= 2 and view.state is not None:
         count = number_of(len(view.state.class_of), "photo")
         with action:
@@ -275,8 +275,8 @@ def _take_action(view: LabelView, sheet: Sheet, mode: str, action: Action) -> No
 def _undo(view: LabelView, sheet: Sheet) -> None:
     """Take the last step back, and show the photos that it was about."""
     steps = load_decisions(view.workspace, view.dataset.path).steps
-    told = take_step(view.workspace, view.dataset.path, "undo")
-    st.session_state[session_keys.NOTICE] = f"Undone: {told}"
+    line = take_step(view.workspace, view.dataset.path, "undo")
+    st.session_state[session_keys.NOTICE] = f"Undone: {line}"
     known = view.state.pool.place_of if view.state else {}
     paths = tuple(one.path for one in steps[-1].decisions if one.path in known)
     if paths and not set(paths) <= set(sheet.paths):
