@@ -41,7 +41,6 @@ __all__ = ["DatasetIndex", "Finding", "ImageRecord", "PhotoLabel", "scan_dataset
 
 Decoded = TypeVar("Decoded")
 
-_FULL_RANGE = 0x8000  # values that span half of this are seen well in the upper 8 bits
 _BATCH = 256  # files between two writes to the cache, lost at most by a kill
 
 
@@ -467,21 +466,10 @@ def _unreadable(layout: Layout, scanned: Mapping[str, ScannedFile]) -> dict[str,
 
 
 def _pixel_scale(entries: Sequence[ScannedFile]) -> PixelScale | None:
-    """Return the scale of a dataset's 16-bit images, None if their upper 8 bits suffice.
-
-    It ignores the darkest and the brightest 1 % of the images, which may be faulty.
-    """
-    ranges = [
-        (one.low, one.high) for one in entries if one.low is not None and one.high is not None
-    ]
-    if not ranges:
-        return None
-    low = float(np.percentile([low for low, _ in ranges], 1))
-    high = float(np.percentile([high for _, high in ranges], 99))
-    has_floats = any(one.mode == "F" for one in entries)  # which have no upper 8 bits
-    if not low < high or (high - low >= _FULL_RANGE and not has_floats):
-        return None
-    return PixelScale(low, high)
+    """Return the scale of a dataset's 16-bit images, None if their upper 8 bits suffice."""
+    known = [(one.low, one.high) for one in entries]
+    ranges = [(low, high) for low, high in known if low is not None and high is not None]
+    return PixelScale.of_ranges(ranges, has_floats=any(one.mode == "F" for one in entries))
 
 
 def _record(file: FoundFile, facts: ScannedFile, label: int, is_split: bool) -> ImageRecord:

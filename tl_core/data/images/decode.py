@@ -14,7 +14,7 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -98,6 +98,7 @@ DECODE_ERRORS = (
     Warning,  # where warnings are set to raise
 )
 
+_FULL_RANGE = 0x8000  # values that span this much show enough in the upper 8 bits
 _REDUCED_PIXELS = 25_000_000  # of a JPEG beyond MAX_MEGAPIXELS, 75 MB
 _PNG = b"\x89PNG\r\n\x1a\n"
 _DARKEST = 32  # of 255: the limit for colours that use only the lowest of 16 bits
@@ -146,6 +147,25 @@ class PixelScale:
 
     low: float
     high: float
+
+    @classmethod
+    def of_ranges(
+        cls, ranges: Sequence[tuple[float, float]], *, has_floats: bool
+    ) -> PixelScale | None:
+        """Return the scale of a dataset, None if the upper 8 of 16 bits suffice.
+
+        Args:
+            ranges: the lowest and highest value of each picture; the darkest and the brightest
+                1 % of the pictures are ignored, since they may be faulty.
+            has_floats: whether some are floating-point numbers, which have no upper 8 bits.
+        """
+        if not ranges:
+            return None
+        low = float(np.percentile([low for low, _ in ranges], 1))
+        high = float(np.percentile([high for _, high in ranges], 99))
+        if not low < high or (high - low >= _FULL_RANGE and not has_floats):
+            return None
+        return cls(low, high)
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class NewPhoto:
 
 @dataclass(frozen=True)
 class Additions:
-    """What became of photos: paths relative to the dataset, and names with reasons."""
+    """The result of adding photos: paths relative to the dataset, and names with reasons."""
 
     added: tuple[str, ...]
     moved: tuple[str, ...]

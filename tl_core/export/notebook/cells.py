@@ -80,7 +80,7 @@ def _title(plan: Plan) -> str:
         "",
         f"{info.backbone} at {info.image_size[0]} x {info.image_size[1]} pixels, "
         f"{len(info.class_names)} classes. The photos are split as in the run, so that both can be "
-        "compared. Initial weights and the order of the photos are drawn anew, so the figures "
+        "compared. Initial weights and the order of the photos are drawn again, so the figures "
         "differ a little.",
     ]
     if info.metrics.get("accuracy") is not None:

@@ -111,7 +111,7 @@ def draw_class(target: Target, prefix: str) -> str | None:
 
 @dataclass(frozen=True)
 class IntakeReport:
-    """What became of the last intake.
+    """The result of the last intake.
 
     Attributes:
         dataset_id: of the dataset that was shown when it was over.
