@@ -3,7 +3,7 @@ import pytest
 from tl_core import progress as module
 from tl_core.errors import Stopped
 from tl_core.progress import Monitor, Progress, amount, stage_words
-from ui.shared.progress import shower, told
+from ui.shared.progress import progress_text, shower
 
 
 class Bar:
@@ -18,11 +18,11 @@ class Bar:
     ("stage", "text"),
     [("scan", "1,500,000 of 20,000,000"), ("download", "2 of 20 MB"), ("unpack", "2 of 20 MB")],
 )
-def test_bytes_are_told_as_megabytes_and_the_rest_is_counted(stage, text):
+def test_bytes_are_shown_as_megabytes_and_the_rest_is_counted(stage, text):
     assert amount(stage, 1_500_000, 20_000_000) == text
 
 
-def test_of_an_unknown_total_only_what_is_done_is_told():
+def test_of_an_unknown_total_only_what_is_done_is_shown():
     assert amount("download", 34_000_000, 0) == "34 MB"
     assert amount("scan", 1500, 0) == "1,500"
     unknown = Progress("download", 34_000_000, 0, 2.0)
@@ -46,7 +46,7 @@ def test_a_stage_without_words_is_called_by_its_name():
     ],
 )
 def test_a_bar_says_what_how_much_and_the_time_left(progress, text):
-    assert told(progress) == text
+    assert progress_text(progress) == text
 
 
 def test_a_bar_fills_and_never_over():
