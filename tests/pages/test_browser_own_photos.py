@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,7 +13,7 @@ from app_helpers import sample_folder
 from browser_helpers import click, go_to, open_page, run_app, settle
 from made_photos import as_jpeg, draw_scene
 from PIL import Image, ImageDraw
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, TimeoutError, expect
 
 from tl_core.config.training import TrainConfig
 from tl_core.data.curation.store import load_decisions
@@ -45,6 +46,17 @@ def draw_toy(kind: str, seed: int) -> Image.Image:
             outline="brown",
         )
     return photo
+
+
+def choose(page: Page, box: str, option: str) -> None:
+    """Choose an option of a select box; a page that is still moving may close its list again."""
+    wanted = page.get_by_role("option", name=option, exact=True)
+    for _ in range(5):
+        page.locator(box).first.click()
+        with suppress(TimeoutError):
+            wanted.click(timeout=3000)
+            return
+    raise AssertionError(f"The list of {box} does not stay open.")
 
 
 def lay_out_toys(folder: Path) -> str:
@@ -152,8 +164,7 @@ def test_own_photos_from_the_zip_to_a_corrected_model(browser, workspace, make_d
         page.locator("[data-testid=stMain] input[type=file]").set_input_files(photo)
         page.locator(".st-key-answer_0").wait_for()
         settle(page)
-        page.locator("[class*=st-key-wrong_0] input").first.click()
-        page.get_by_role("option", name="cone", exact=True).click()
+        choose(page, "[class*=st-key-wrong_0] input", "cone")
         expect(page.get_by_test_id("stToast").first).to_contain_text("added to cone")
         assert_sound(page, "Classify", second.id)
         assert (project.path / "cone" / photo.name).read_bytes() == photo.read_bytes()
