@@ -42,6 +42,7 @@ def test_the_job_puts_the_export_into_the_runs_folder(run):
     assert export_jobs.export_state(run.workspace, run, "litert") is None
     export = run_exports.find_export(run, "litert")
     assert export.parity["agrees"]
+    assert export.info.name == run.data_dir.name != run.name  # as its project is called
     archive = zipfile.ZipFile(io.BytesIO(zip_export(export, "pets")))
     assert "pets/model.tflite" in archive.namelist()
     assert archive.read("pets/model.json") == (export.folder / "model.json").read_bytes()

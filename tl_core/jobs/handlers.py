@@ -38,7 +38,7 @@ from tl_core.head.model import load_weights
 from tl_core.inference.folder_answers import FolderAnswers
 from tl_core.jobs.queue import Job, JobQueue
 from tl_core.progress import Monitor
-from tl_core.projects.registry import project_of
+from tl_core.projects.registry import project_of, public_name
 from tl_core.runs.files import WEIGHTS_FILE, update_status
 from tl_core.runs.state_dir import WorkFolder
 from tl_core.runs.store import Run, load_run
@@ -212,7 +212,7 @@ def run_export(context: JobContext) -> None:
             run.run_dir,
             name,
             run_exports.export_folder(run, name),
-            name=None if project is None else project.title,
+            name=None if project is None else public_name(context.workspace, project),
             with_examples=bool(context.job.payload.get(EXAMPLES)),
             cache_dir=context.workspace.cache_dir,
             **context.monitor.callbacks,

@@ -230,6 +230,14 @@ def forget_folder(workspace: Workspace, project: Project) -> None:
     change_record(workspace, project.id, hidden=True)
 
 
+def public_name(workspace: Workspace, project: Project) -> str:
+    """Return a project's name for other people: unlike some titles, it never shows a path."""
+    if project.is_ours:
+        return project.title
+    title = read_records(workspace).get(project.id, {}).get("title")
+    return title if isinstance(title, str) else project.path.name
+
+
 class Names:
     """Ids and titles of projects, as ``projects.json`` and the folders' own names give them.
 
