@@ -256,6 +256,24 @@ def dataset(workspace: Workspace, make_dataset: MakeDataset) -> Path:
 
 
 @pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Replace the opening of a run on Classify; return the list of what was opened."""
+    from app_helpers import FakePredictor  # brings Streamlit with it
+
+    from tl_core.runs.store import Run
+    from ui.runs import predictors
+
+    opened: list[Any] = []
+
+    def load(run_dir: Path, cache_dir: Path) -> Any:
+        opened.append(FakePredictor(Run(run_dir).class_names))
+        return opened[-1]
+
+    monkeypatch.setattr(predictors, "load_predictor", load)
+    return opened
+
+
+@pytest.fixture
 def drawn_features(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let exploring have features that are drawn; the classes lie apart in them."""
 

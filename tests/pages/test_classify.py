@@ -2,7 +2,6 @@ import io
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from app_helpers import (
     CLASSIFY,
     FakePredictor,
@@ -18,27 +17,13 @@ from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import scan_dataset
 from tl_core.data.sample import dataset as samples
 from tl_core.inference.predict import Prediction
-from tl_core.runs.store import Run, create_run
+from tl_core.runs.store import create_run
 from tl_core.training.trainer import train
 from ui.classify.cards import CLOSEST
 from ui.classify.review import answers_frame
-from ui.runs import predictors
 from ui.shared.words import NO_MODEL, plain
 
 UPLOAD = {"photo_source": "Upload"}
-
-
-@pytest.fixture
-def opened(monkeypatch):
-    """Replace the opening of a run; return the list of what was opened."""
-    opened = []
-
-    def load(run_dir, cache_dir):
-        opened.append(FakePredictor(Run(run_dir).class_names))
-        return opened[-1]
-
-    monkeypatch.setattr(predictors, "load_predictor", load)
-    return opened
 
 
 def jpeg(seed: int) -> bytes:

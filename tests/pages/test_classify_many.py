@@ -40,18 +40,6 @@ UPLOAD = {"photo_source": "Upload"}
 
 
 @pytest.fixture
-def opened(monkeypatch):
-    opened = []
-
-    def load(run_dir, cache_dir):
-        opened.append(FakePredictor(Run(run_dir).class_names))
-        return opened[-1]
-
-    monkeypatch.setattr(predictors, "load_predictor", load)
-    return opened
-
-
-@pytest.fixture
 def run(workspace, dataset, opened):
     return finished_run(workspace, dataset)
 
