@@ -27,10 +27,16 @@ def data():
     return HeadData.create((3 * np.eye(4)[labels] + noise).astype(np.float32), labels, 3)
 
 
-def test_smoothing_is_the_corrected_moving_mean_worked_out_by_hand():
-    # (0.1*2) / 0.1 = 2; (0.9*0.2 + 0.1*4) / 0.19 = 3.0526; (0.9*0.58 + 0.1*0) / 0.271 = 1.9262
-    assert smooth(np.array([2.0, 4.0, 0.0])) == pytest.approx([2, 0.58 / 0.19, 0.522 / 0.271])
+def test_smoothing_weighs_the_steps_on_both_sides_alike_worked_out_by_hand():
+    # (2 + 0.8*4 + 0.64*0) / 2.44 = 2.1311; (0.8*2 + 4 + 0.8*0) / 2.6; (0.64*2 + 0.8*4 + 0) / 2.44
+    assert smooth(np.array([2.0, 4.0, 0.0])) == pytest.approx([5.2 / 2.44, 5.6 / 2.6, 4.48 / 2.44])
     assert smooth(np.full(9, 1.5)) == pytest.approx(np.full(9, 1.5))
+    assert smooth(np.zeros(0)).tolist() == []
+
+
+def test_the_smoothed_curve_lies_on_a_straight_line_of_points():
+    losses = np.linspace(3.0, 1.0, 121)
+    assert smooth(losses)[25:-25] == pytest.approx(losses[25:-25], abs=1e-3)
 
 
 def test_the_rate_is_taken_where_the_loss_has_fallen_halfway():
@@ -38,11 +44,24 @@ def test_the_rate_is_taken_where_the_loss_has_fallen_halfway():
     position = np.log10(rates)
     losses = np.interp(position, [-6, -4, -2, -1, 0], [2.0, 2.0, 0.4, 0.4, 3.0])
     test = read_curve(rates, losses)
-    # The fall is from 2 to 0.4; the middle, 1.2, is at 1e-3; smoothing lags by 0.9 / 0.1 steps,
-    # which is 0.45 decades: 2.8e-3.
-    assert test.suggestion == pytest.approx(10 ** (-3 + 9 / 20), rel=0.15)
+    # The fall is from 2 to 0.4; the middle, 1.2, is at 1e-3.
+    assert test.suggestion == pytest.approx(1e-3, rel=0.06)
     assert "half of its whole fall" in test.reason
     assert f"{test.smoothed.min():.2f}" in test.reason
+
+
+def test_at_a_step_of_the_loss_the_first_rate_after_it_is_taken():
+    rates = np.geomspace(1e-6, 1, 121)
+    losses = np.where(np.arange(121) < 60, 2.0, 0.4)
+    assert read_curve(rates, losses).suggestion == pytest.approx(1e-3)
+
+
+def test_how_far_the_loss_runs_away_at_the_end_does_not_matter():
+    rates = np.geomspace(1e-6, 1, 121)
+    losses = np.interp(np.log10(rates), [-6, -4, -2, 0], [2.0, 2.0, 0.4, 0.4])
+    mild, wild = losses.copy(), losses.copy()
+    mild[-3:], wild[-3:] = 5.0, 1e12
+    assert read_curve(rates, wild).suggestion == read_curve(rates, mild).suggestion
 
 
 def test_a_loss_that_never_falls_suggests_nothing():

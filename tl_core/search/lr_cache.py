@@ -15,7 +15,7 @@ from tl_core.data.dataset import DatasetIndex
 from tl_core.files import keep_newest, read_json, write_json
 from tl_core.search.lr_finder import LearningRateTest
 
-_VERSION = 1
+_VERSION = 2
 """Incremented when the test gives another rate for the same settings, to discard cached ones."""
 
 _NUM_KEPT = 50

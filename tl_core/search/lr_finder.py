@@ -31,7 +31,8 @@ LOWEST, HIGHEST = 1e-6, 1.0
 
 _NUM_STEPS = 150
 _NUM_REPEATS = 3
-_SMOOTHING = 0.9  # weight of the previous mean in each step
+_SMOOTHING = 0.8  # weight of a loss relative to that of the step before or after it
+_CAP = 2.0  # times the first loss: how far it runs away must not raise the curve before it
 _DIVERGED = 4.0  # times the lowest loss so far, as in fastai
 _MIN_STEPS = 20  # steps before the smoothed loss is meaningful
 _FLAT = 0.95  # of the first loss: a curve that stays above this gives no suggestion
@@ -118,7 +119,7 @@ def read_curve(learning_rates: np.ndarray, losses: np.ndarray) -> LearningRateTe
     (lost,) = np.nonzero(~np.isfinite(losses))
     if len(lost):
         learning_rates, losses = learning_rates[: lost[0]], losses[: lost[0]]
-    smoothed = smooth(losses)
+    smoothed = smooth(np.minimum(losses, _CAP * losses[:1]))
     if len(smoothed) < _MIN_STEPS or smoothed.min() > _FLAT * smoothed[0]:
         reason = (
             "The loss did not fall at any rate, so the test says nothing. Keep the rate, and see "
@@ -138,13 +139,13 @@ def read_curve(learning_rates: np.ndarray, losses: np.ndarray) -> LearningRateTe
 
 
 def smooth(losses: np.ndarray) -> np.ndarray:
-    """Return the exponential moving mean of losses (n,), corrected for its start: (n,)."""
-    means = np.empty(len(losses))
-    mean = 0.0
-    for step, loss in enumerate(losses):
-        mean = _SMOOTHING * mean + (1 - _SMOOTHING) * float(loss)
-        means[step] = mean / (1 - _SMOOTHING ** (step + 1))
-    return means
+    """Return the weighted mean of the losses (n,) around each step: (n,).
+
+    Earlier and later steps weigh the same, so that the curve does not run behind its points.
+    """
+    steps = np.arange(len(losses))
+    weights = _SMOOTHING ** np.abs(steps[:, np.newaxis] - steps)
+    return np.asarray(weights @ losses / weights.sum(axis=1))
 
 
 def _losses(
