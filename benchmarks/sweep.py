@@ -2,8 +2,9 @@
 
     python -m benchmarks.sweep FOLDER [--heads 30] [--folds 3] [--warm]
 
-Prints the seconds of each stage and of the whole, then the head that the search suggests and what
-it is worth on the test part, beside the default head. ``--warm`` begins with the features there.
+Prints the seconds that were estimated before it began, those of each stage and of the whole, then
+the head that the search suggests and what it is worth on the test part, beside the default head.
+The folder is scanned before, as a page does; ``--warm`` begins with the features there as well.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from tl_core.config.search import SweepConfig, draw_trials
 from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import scan_dataset
 from tl_core.progress import Monitor, Progress
-from tl_core.search.run import estimate_seconds, run_sweep
+from tl_core.search.estimate import estimate_seconds
+from tl_core.search.run import run_sweep
 from tl_core.search.store import Sweep, create_sweep
 from tl_core.training.trainer import train
 from tl_core.workspace import Workspace
@@ -46,14 +48,21 @@ class _Stages:
 
 
 def measure(place: Workspace, data_dir: Path, config: SweepConfig) -> tuple[Sweep, dict[str, Any]]:
-    """Search once and return the search with its seconds."""
+    """Search once and return the search with its seconds, estimated and measured."""
+    index = scan_dataset(data_dir, cache_dir=place.cache_dir)
     sweep = create_sweep(place, config, TrainConfig(), data_dir)
+    trials = draw_trials(config, sweep.base)
+    estimate = estimate_seconds(trials, config.folds, index, place.cache_dir)
     stages = _Stages()
     started = time.perf_counter()
     run_sweep(sweep, monitor=Monitor(stages.take, report_seconds=0))
     total = time.perf_counter() - started
     stages.end()
-    return sweep, {"seconds": stages.seconds, "total_seconds": total}
+    return sweep, {
+        "estimated_seconds": estimate,
+        "total_seconds": total,
+        "seconds": stages.seconds,
+    }
 
 
 def accuracy_of_run(place: Workspace, data_dir: Path, config: TrainConfig, name: str) -> float:
@@ -79,16 +88,11 @@ def main() -> None:
         sweep, row = measure(place, options.data_dir, config)
         ranking = sweep.ranking()
         best = ranking.best
-        index = scan_dataset(options.data_dir, cache_dir=place.cache_dir)
-        estimate = estimate_seconds(
-            draw_trials(config, sweep.base), options.folds, sweep.num_images, index.num_classes
-        )
         row |= {
             "data_dir": options.data_dir.name,
             "num_images": sweep.num_images,
             "num_heads": len(ranking.trials),
             "folds": options.folds,
-            "estimated_seconds": estimate,
         }
         if best is not None:
             chosen = next(one for one in ranking.trials if one.number == ranking.suggested)

@@ -95,6 +95,13 @@ class SqliteCache:
         none: dict[str, bytes] = {}
         return self._attempt("read", lambda connection: _read(connection, space, keys), none)
 
+    def known_keys(self, space: str | bytes, keys: Collection[str]) -> set[str]:
+        """Return those of the keys that have an entry in a namespace, without reading it."""
+        none: set[str] = set()
+        of_keys = f"SELECT key FROM entries WHERE {_OF_SPACE} AND {_OF_KEYS}"
+        values = (space, json.dumps(list(keys)))
+        return self._attempt("read", lambda c: {row[0] for row in c.execute(of_keys, values)}, none)
+
     def write_many(self, space: str | bytes, entries: Mapping[str, bytes]) -> None:
         """Add or replace entries, all or none."""
         if entries:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,6 +41,11 @@ class FeatureCache(SqliteCache):
         if self._shared is not None and (missing := [key for key in keys if key not in found]):
             found |= self._shared.read_many(space, missing)
         return {key: np.frombuffer(data, "<f4") for key, data in found.items()}
+
+    def known_keys(self, space: str | bytes, keys: Collection[str]) -> set[str]:
+        """Return those of the keys that have a vector in a namespace, here or in ``shared``."""
+        found = super().known_keys(space, keys)
+        return found if self._shared is None else found | self._shared.known_keys(space, keys)
 
     def put_many(self, space: str, vectors: Mapping[str, np.ndarray]) -> None:
         """Store vectors in one transaction, replacing existing ones."""

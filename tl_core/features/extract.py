@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FeatureSpec",
     "ImageFeatures",
+    "count_missing",
     "extract_features",
     "extract_images",
     "open_image_engines",
@@ -126,6 +127,27 @@ def extract_features(
             finally:
                 table.save()
     return table.values
+
+
+def count_missing(
+    index: DatasetIndex,
+    indices: Sequence[int] | np.ndarray,
+    spec: FeatureSpec,
+    *,
+    views: int = 1,
+    cache_dir: Path,
+) -> int:
+    """Return how many image views :func:`extract_features` would compute for these arguments.
+
+    Raises:
+        WeightsError: the backbone's weights are in a package that is not installed.
+    """
+    views = spec.num_views(views)
+    spec = spec.scaled_for(index)
+    keys = {index.records[int(number)].sha256 for number in indices}
+    with open_feature_cache(cache_dir) as cache:
+        known = (len(cache.known_keys(spec.space(view), keys)) for view in range(views))
+        return len(keys) * views - sum(known)
 
 
 def extract_images(

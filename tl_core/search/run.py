@@ -7,10 +7,9 @@ parallel, one fold per core, since a single small head leaves the other cores id
 from __future__ import annotations
 
 import itertools
-import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -40,34 +39,7 @@ from tl_core.training.head_steps import borrow_steps
 
 STAGE = "sweep"
 
-# Measured on one core of an ordinary processor, batches of 32.
-_STEP_SECONDS = 0.45e-3
-_WEIGHT_SECONDS = 5.5e-9  # seconds per weight of the head and step
-_COMPILE_SECONDS = 0.6  # per shape of head and core
-
 OnTrial = Callable[[Trial], None]
-
-
-def estimate_seconds(
-    configs: Sequence[TrainConfig], num_folds: int, num_images: int, num_classes: int
-) -> float:
-    """Return the seconds a search takes if no head stops early, with cached features.
-
-    Args:
-        configs: the settings of the heads, see :func:`~tl_core.config.search.draw_trials`.
-        num_folds: number of folds.
-        num_images: number of train and val images.
-        num_classes: number of classes.
-    """
-    seconds = 0.0
-    for config in configs:
-        num_steps = math.ceil(num_images * (1 - 1 / num_folds) / config.batch_size)
-        widths = [get_backbone(config.backbone).feature_dim, *config.fc_layers, num_classes]
-        num_weights = sum(one * other for one, other in itertools.pairwise(widths))
-        step = _STEP_SECONDS + _WEIGHT_SECONDS * num_weights
-        seconds += num_folds * config.epochs * num_steps * step / num_cores()
-    shapes = {(config.backbone, config.fc_layers) for config in configs}
-    return seconds + _COMPILE_SECONDS * len(shapes)
 
 
 def run_sweep(sweep: Sweep, *, on_trial: OnTrial | None = None, monitor: Monitor = SILENT) -> None:

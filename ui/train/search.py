@@ -8,7 +8,6 @@ import streamlit as st
 
 from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import DatasetIndex
-from tl_core.data.split import split_dataset
 from tl_core.jobs import search as search_jobs
 from tl_core.jobs.search import job_of
 from tl_core.projects.registry import searches_of
@@ -57,8 +56,7 @@ def _draw_new(studio: Studio, config: TrainConfig | None, index: DatasetIndex) -
         "Trains many heads on the features of the backbone and compares them by cross-validation. "
         "The test photos are not used."
     )
-    num_images = index.num_images - len(split_dataset(index, config).test)
-    sweep_config = draw_search_form(config, num_images, index.num_classes)
+    sweep_config = draw_search_form(config, index, studio.workspace.cache_dir)
     if st.button(
         "Start search",
         key="start_search",

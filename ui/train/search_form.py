@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -11,8 +12,9 @@ from tl_core.backbones.api import list_backbones
 from tl_core.config.limits import check_search
 from tl_core.config.search import SweepConfig, draw_trials
 from tl_core.config.training import TrainConfig
-from tl_core.errors import ConfigError
-from tl_core.search.run import estimate_seconds
+from tl_core.data.dataset import DatasetIndex
+from tl_core.errors import ConfigError, TLError
+from tl_core.search.estimate import estimate_seconds
 from ui.shared import words
 from ui.shared.forms import draw_field, parse_whole_numbers
 
@@ -24,7 +26,7 @@ DECAYS = ("0", "0.0001", "0.001", "0.01", "0.1")
 SMOOTHINGS = ("0", "0.05", "0.1", "0.2")
 
 
-def draw_search_form(base: TrainConfig, num_images: int, num_classes: int) -> SweepConfig | None:
+def draw_search_form(base: TrainConfig, index: DatasetIndex, cache_dir: Path) -> SweepConfig | None:
     """Draw what can be tried and return it, or None with the reason when it does not fit."""
     defaults = SweepConfig()
     values: dict[str, Any] = {}
@@ -58,15 +60,14 @@ def draw_search_form(base: TrainConfig, num_images: int, num_classes: int) -> Sw
         sweep = SweepConfig.create(values)
         trials = draw_trials(sweep, base)
         check_search(sweep, len(trials))
-    except ConfigError as error:
+        seconds = estimate_seconds(trials, sweep.folds, index, cache_dir)
+    except TLError as error:
         st.error(str(error), icon=":material/tune:")
         return None
-    seconds = estimate_seconds(trials, sweep.folds, num_images, num_classes)
     st.caption(
         f"{words.number_of(len(trials), 'head')}, each trained {sweep.folds} times for at most "
-        f"{words.number_of(base.epochs, 'epoch')}: about {words.seconds(max(seconds, 1))} after "
-        "the "
-        "features of the photos are computed. All other settings are those of the form."
+        f"{words.number_of(base.epochs, 'epoch')}: about {words.seconds(max(seconds, 1))}, "
+        "features of the photos included. All other settings are those of the form."
     )
     return sweep
 

@@ -111,6 +111,13 @@ def measure_dataset(
     return [known[_key(index, record)] for record in index.records]
 
 
+def count_unmeasured(index: DatasetIndex, cache_dir: Path) -> int:
+    """Return how many images :func:`measure_dataset` would decode."""
+    keys = {_key(index, record) for record in index.records}
+    with open_stats_cache(cache_dir) as cache:
+        return len(keys) - len(cache.known_keys(_MEASURE, keys))
+
+
 def _key(index: DatasetIndex, record: ImageRecord) -> str:
     """Return the cache key: the content, and the scale of 16-bit grey."""
     scale = index.scale_of(record)
