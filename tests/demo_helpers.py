@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tl_core.config.limits import environment_name, forget_limits
+from tl_core.config.limits import environment_name
 from tl_core.visitors.store import open_visitor
 from tl_core.visitors.tokens import issue_token
 from tl_core.workspace import Workspace
@@ -17,7 +17,6 @@ def start_demo(monkeypatch: pytest.MonkeyPatch, root: Path, **limits: object) ->
     for name, value in limits.items():
         monkeypatch.setenv(environment_name(name), str(value))
     monkeypatch.setattr("tl_core.jobs.worker_client._spawn", _no_worker)
-    forget_limits()
     return Workspace(root)
 
 

@@ -4,7 +4,6 @@ import time
 import pytest
 from demo_helpers import new_visitor, start_demo
 
-from tl_core.config.limits import forget_limits
 from tl_core.config.training import TrainConfig
 from tl_core.errors import LimitError
 from tl_core.jobs import client, demo_limits, worker, worker_client
@@ -20,8 +19,7 @@ from tl_core.visitors.store import end_visitor
 
 @pytest.fixture
 def host(monkeypatch, tmp_path):
-    yield start_demo(monkeypatch, tmp_path / "demo", backbones="tiny")
-    forget_limits()
+    return start_demo(monkeypatch, tmp_path / "demo", backbones="tiny")
 
 
 def submit(workspace, number, priority=0):

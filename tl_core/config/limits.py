@@ -1,4 +1,4 @@
-"""The limits of a hosted demo, read once from the environment; docs/DEPLOY.md lists them.
+"""The limits of a hosted demo, read from the environment; docs/DEPLOY.md lists them.
 
 Functions that take data in, start jobs or run them call the checks here. Outside of a demo there
 are no limits, and every check passes.
@@ -64,20 +64,16 @@ def environment_name(field: str) -> str:
     return PREFIX + field.upper()
 
 
-@functools.cache
-def _read() -> Limits:
-    values = {name: os.environ.get(environment_name(name)) for name in Limits.model_fields}
+@functools.lru_cache(maxsize=1)
+def _parse(texts: tuple[str | None, ...]) -> Limits:
+    """Return the limits with these values of their environment variables, in the fields' order."""
+    values = dict(zip(Limits.model_fields, texts, strict=True))
     try:
         return Limits.create({name: text for name, text in values.items() if text})
     except ConfigError as error:
         raise ConfigError(
             f"{error} Change or remove its environment variable {PREFIX}... or its secret."
         ) from error
-
-
-def forget_limits() -> None:
-    """Have the environment read again; for tests."""
-    _read.cache_clear()
 
 
 def current_limits() -> Limits | None:
@@ -90,7 +86,9 @@ def current_limits() -> Limits | None:
         >>> current_limits() is None
         True
     """
-    return _read() if current_mode() == "demo" else None
+    if current_mode() != "demo":
+        return None
+    return _parse(tuple(os.environ.get(environment_name(name)) for name in Limits.model_fields))
 
 
 def over(name: str, received: float, advice: str) -> LimitError:

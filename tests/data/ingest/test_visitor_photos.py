@@ -7,18 +7,11 @@ from conftest import draw_image, png
 from demo_helpers import new_visitor, start_demo
 from PIL import Image
 
-from tl_core.config.limits import forget_limits
 from tl_core.data.ingest.archive import ArchiveSource, extract_archives
 from tl_core.data.ingest.uploads import add_archives, store_uploads
 from tl_core.errors import LimitError, TLError
 
 PLACE = "51.5 north"
-
-
-@pytest.fixture(autouse=True)
-def read_again():
-    yield
-    forget_limits()
 
 
 def photo_with_place(seed=0):

@@ -2,8 +2,6 @@ import pytest
 from app_helpers import make_workspace
 from demo_helpers import start_demo
 
-from tl_core.config.limits import forget_limits
-
 
 @pytest.fixture
 def host(monkeypatch, tmp_path, make_dataset):
@@ -11,5 +9,4 @@ def host(monkeypatch, tmp_path, make_dataset):
     workspace = make_workspace(monkeypatch, tmp_path)
     start_demo(monkeypatch, workspace.root, backbones="tiny,EfficientNetLite0")
     make_dataset({"cat": 6, "dog": 5}, workspace.datasets_dir / "sample")
-    yield workspace
-    forget_limits()
+    return workspace

@@ -18,7 +18,6 @@ from streamlit.runtime.memory_media_file_storage import _calculate_file_id
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tl_core.config.limits import forget_limits
 from tl_core.config.training import TrainConfig
 from tl_core.jobs.queue import JobQueue
 from tl_core.runs.store import create_run
@@ -115,7 +114,6 @@ def victim(demo, monkeypatch):
     _, host = demo
     for name, value in DEMO.items():
         monkeypatch.setenv(name, value)
-    forget_limits()
     token = issue_token(host)
     workspace = open_visitor(host, token)
     for kind, name in enumerate((SECRET.decode(), "secretjar")):

@@ -181,10 +181,7 @@ def test_what_a_demo_does_not_offer(host, monkeypatch):
 
 
 def test_a_full_demo_says_which_limit(host, monkeypatch):
-    from tl_core.config.limits import forget_limits
-
     monkeypatch.setenv("TL_DEMO_VISITORS", "1")
-    forget_limits()
     open_visitor(host, issue_token(host))
     let_in(monkeypatch, issue_token(host))
     at = open_page()
