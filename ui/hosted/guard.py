@@ -5,7 +5,7 @@ in the page's own process, see ``visitor.py``; the guard adds what only a server
 
 * It gives a browser its cookie before the page connects; scripts cannot read it.
 * It refuses endpoints that a visitor does not need, such as the server's metrics.
-* It bounds how many bytes of uploads wait in memory, of all visitors together.
+* It bounds uploads, open pages and what a browser may ask for, see ``traffic.py``.
 * It shows an exported web page only to the visitor who exported it.
 * It answers whoever looks after the server: ``<address>/demo/counters`` with its token.
 """
@@ -15,19 +15,19 @@ from __future__ import annotations
 import hmac
 import os
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from streamlit import config, runtime
+from streamlit import config
 
-from tl_core.config.limits import MEGABYTE, Limits, current_limits
+from tl_core.config.limits import Limits, current_limits
 from tl_core.visitors.counters import count, read_counters
 from tl_core.visitors.store import has_ended, num_active, total_usage
 from tl_core.visitors.tokens import is_token, issue_token, keyed_hash, visitor_id
 from tl_core.workspace import Workspace, default_workspace
+from ui.hosted.traffic import Tabs, Uploads, messages_of_pages, refused
 
 COOKIE = "tl_visitor"
 LINK = "visitor"
@@ -77,7 +77,8 @@ class VisitorGuard:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._receiving = 0  # bytes of uploads that are on their way
+        self._uploads = Uploads()
+        self._tabs = Tabs()
         _Installed.guard = self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,6 +86,8 @@ class VisitorGuard:
         path = _relative(scope.get("path", ""))
         if scope["type"] == "websocket" and path != f"{_CORE}stream":
             await send({"type": "websocket.close", "code": 1008})
+        elif scope["type"] == "websocket":
+            await self._stream(scope, receive, send)
         elif scope["type"] != "http":
             await self._app(scope, receive, send)
         elif path.startswith(_CORE):
@@ -102,35 +105,29 @@ class VisitorGuard:
         if not path.startswith(_CORE_ALLOWED):
             await _not_found()(scope, receive, send)
         elif path.startswith("upload_file/") and scope["method"] == "PUT":
-            await self._upload(path, scope, receive, send)
+            await self._upload(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    async def _upload(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Connect a page with its session, unless too many are open."""
+        token = _cookie(scope) or ""
+        if self._tabs.refusal(token) is not None:
+            await send({"type": "websocket.close", "code": 1013})
+            return
+        with self._tabs.opened(token):
+            await self._app(scope, messages_of_pages(receive), send)
+
+    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass an upload on if it fits into the memory for uploads."""
-        limits = current_limits() or Limits()
         length = Headers(scope=scope).get("content-length", "")
         if not length.isdecimal():
-            await _refused(411, "The size of an upload has to be given.")(scope, receive, send)
+            await refused(411, "The size of an upload has to be given.")(scope, receive, send)
             return
-        num_bytes, most = int(length), int(limits.upload_mb * MEGABYTE * 1.05)
-        session_id = path.split("/")[1] if "/" in path else ""
-        held, own = _held_bytes(session_id)
-        if num_bytes > most:
-            reason = f"This demo allows {limits.upload_mb} MB of one upload."
-        elif own + num_bytes > 3 * most:
-            reason = f"This demo holds {3 * limits.upload_mb} MB of uploads of one visitor at once."
-        elif held + self._receiving + num_bytes > limits.upload_memory_mb * MEGABYTE:
-            reason = f"This demo holds {limits.upload_memory_mb} MB of uploads at once. Try again."
-        else:
-            self._receiving += num_bytes
-            try:
-                await self._app(scope, receive, send)
-            finally:
-                self._receiving -= num_bytes
-            return
-        count(default_workspace(), "limits_reached")
-        await _refused(413, reason)(scope, receive, send)
+        reason = await self._uploads.take(self._app, scope, receive, send, int(length))
+        if reason is not None:
+            count(default_workspace(), "limits_reached")
+            await refused(413, reason)(scope, receive, send)
 
     async def _page(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Show an exported page to its owner, or to who sends no cookie and knows its name."""
@@ -159,6 +156,10 @@ class VisitorGuard:
                 response.headers["set-cookie"] = _set_cookie(scope, link)
                 await response(scope, receive, send)
                 return
+        if (reason := self._tabs.refusal(own or "")) is not None:
+            count(host, "limits_reached")
+            await refused(429, reason)(scope, receive, send)
+            return
         token = own or issue_token(host)
 
         async def with_cookie(message: Message) -> None:
@@ -207,18 +208,6 @@ def _without_link(scope: Scope, query: dict[str, list[str]]) -> str:
     return f"./{page}" + (f"?{urlencode(rest, doseq=True)}" if rest else "")
 
 
-def _held_bytes(session_id: str) -> tuple[int, int]:
-    """Return how many bytes of uploads all sessions hold, and how many one session does."""
-    if not runtime.exists():
-        return 0, 0
-    manager: Any = runtime.get_instance().uploaded_file_mgr
-    by_session = {
-        session: sum(len(file.data) for file in list(files.values()))
-        for session, files in list(manager.file_storage.items())
-    }
-    return sum(by_session.values()), by_session.get(session_id, 0)
-
-
 def _counters(scope: Scope) -> Response:
     """Return what whoever looks after the server may know, or that there is nothing."""
     wanted = os.environ.get(OPERATOR_ENVIRONMENT_NAME, "")
@@ -238,8 +227,4 @@ def _counters(scope: Scope) -> Response:
 
 
 def _not_found() -> Response:
-    return PlainTextResponse("Not found", 404)
-
-
-def _refused(status: int, reason: str) -> Response:
-    return PlainTextResponse(reason, status)
+    return refused(404, "Not found")

@@ -1,5 +1,6 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 from streamlit import config
@@ -7,6 +8,7 @@ from streamlit import config
 from tl_core.visitors.store import end_visitor, open_visitor
 from tl_core.visitors.tokens import issue_token, visitor_id
 from ui.hosted import guard as guards
+from ui.hosted import traffic
 from ui.hosted.guard import COOKIE, VisitorGuard, enter_proof, page_name
 
 
@@ -22,6 +24,28 @@ class Answer:
     @property
     def token(self):
         return self.cookie.partition("=")[2].partition(";")[0]
+
+
+class Held:
+    """Stand in for Streamlit's store of uploads, with files of these sizes by session."""
+
+    def __init__(self, **sizes):
+        self.file_storage = {
+            session: {
+                f"{session}{n}": SimpleNamespace(data=bytes(size)) for n, size in enumerate(files)
+            }
+            for session, files in sizes.items()
+        }
+
+    def remove_file(self, session, file):
+        del self.file_storage[session][file]
+
+
+def hold(monkeypatch, **sizes):
+    held = Held(**sizes)
+    monkeypatch.setattr(traffic, "_manager", lambda: held)
+    monkeypatch.setattr(traffic, "held_files", lambda: held.file_storage)
+    return held.file_storage
 
 
 async def app(scope, receive, send):
@@ -143,9 +167,9 @@ def test_uploads_are_bounded_before_they_are_read(host, ask, monkeypatch):
     assert ask(path, **put).status == 411
     answer = ask(path, **put, content_length="22000000")
     assert (answer.status, answer.body) == (413, b"This demo allows 20 MB of one upload.")
-    monkeypatch.setattr(guards, "_held_bytes", lambda session: (60_000_000, 60_000_000))
+    hold(monkeypatch, session=[20_000_000] * 3)
     assert b"one visitor at once" in ask(path, **put, content_length="19000000").body
-    monkeypatch.setattr(guards, "_held_bytes", lambda session: (140_000_000, 0))
+    hold(monkeypatch, **{f"other{number}": [14_000_000] for number in range(10)})
     assert b"150 MB of uploads at once" in ask(path, **put, content_length="19000000").body
 
 

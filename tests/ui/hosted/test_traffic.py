@@ -1,0 +1,143 @@
+"""What a stranger may send to the server of a demo: uploads, connections and messages."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from streamlit.proto.BackMsg_pb2 import BackMsg
+
+from ui.hosted import traffic
+from ui.hosted.traffic import Tabs, Uploads, messages_of_pages
+
+MB = 1_000_000
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Return what stands for Streamlit's store: by session, files with so many bytes."""
+    storage = {}
+
+    def hold(session, *sizes):
+        storage[session] = {str(n): SimpleNamespace(data=bytes(s)) for n, s in enumerate(sizes)}
+
+    def remove_file(session, file_id):
+        del storage[session][file_id]
+
+    monkeypatch.setattr(traffic, "held_files", lambda: storage)
+    monkeypatch.setattr(traffic, "_manager", lambda: SimpleNamespace(remove_file=remove_file))
+    hold.storage = storage
+    return hold
+
+
+async def nothing(*_):
+    """Stand for an app that answers at once, and for a browser that sends nothing."""
+
+
+async def never(*_):
+    await asyncio.Event().wait()
+
+
+def take(uploads, session, num_bytes, app=nothing):
+    scope = {"path": f"/_stcore/upload_file/{session}/file"}
+    return uploads.take(app, scope, nothing, nothing, num_bytes)
+
+
+def test_bodies_that_never_come_hold_no_place_of_others(host, held):
+    async def attack():
+        uploads = Uploads()
+        slow = [asyncio.create_task(take(uploads, "slow", 20 * MB, never)) for _ in range(12)]
+        slow += [asyncio.create_task(take(uploads, f"s{n}", 18 * MB, never)) for n in range(5)]
+        await asyncio.sleep(0)
+        taken = await take(uploads, "visitor", 15 * MB)
+        await asyncio.wait(slow, return_when=asyncio.ALL_COMPLETED, timeout=0.1)
+        ended = [task.result() for task in slow if task.done()]
+        for task in slow:
+            task.cancel()
+        return taken, ended
+
+    taken, ended = asyncio.run(attack())
+    assert taken is None
+    assert len(ended) == 10  # nine over what one visitor may hold, and one that made place
+    assert sum("60 MB of uploads of one visitor" in reason for reason in ended) == 9
+    assert sum("others needed its memory" in reason for reason in ended) == 1
+
+
+def test_who_holds_most_gives_place_and_who_holds_less_does_not(host, held):
+    for number in range(2):
+        held(f"greedy{number}", 20 * MB, 20 * MB, 20 * MB)
+    held("modest", 20 * MB)
+    assert asyncio.run(take(Uploads(), "visitor", 15 * MB)) is None
+    assert sum(map(len, held.storage.values())) == 6
+    assert len(held.storage["modest"]) == 1
+    held("visitor", 15 * MB, 19 * MB)
+    assert "holds 150 MB" in asyncio.run(take(Uploads(), "visitor", 19 * MB))
+
+
+def test_an_upload_slower_than_any_network_is_given_up(host, held, monkeypatch):
+    monkeypatch.setattr(traffic, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(traffic, "SLOWEST_BYTES", 10**12)
+    assert "took too long" in asyncio.run(take(Uploads(), "slow", MB, never))
+
+
+def test_tabs_are_counted_for_each_visitor_and_for_all(host, monkeypatch):
+    monkeypatch.setenv("TL_DEMO_TABS", "2")
+    monkeypatch.setenv("TL_DEMO_VISITORS", "1")
+    tabs = Tabs()
+    with tabs.opened("a"), tabs.opened("a"):
+        assert tabs.refusal("a") is None  # a page that is loaded again
+        with tabs.opened("a"):
+            assert "allows 2 open tabs of a visitor" in tabs.refusal("a")
+            assert tabs.refusal("b") is None
+            with tabs.opened("b"), tabs.opened(""):
+                assert "as many open pages as it can serve" in tabs.refusal("b")
+    assert tabs.refusal("a") is None
+
+
+def back_message(kind, number=0):
+    message = BackMsg()
+    if kind == "file_urls_request":
+        message.file_urls_request.file_names.extend(["a"] * number)
+    elif kind == "rerun_script":
+        message.rerun_script.query_string = "a=b"
+    elif kind in ("deferred_file", "install_skills", "dismiss_skills_nudge"):
+        getattr(message.backend_operation_request, kind).SetInParent()
+    else:
+        setattr(message, kind, True)
+    return message.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("kind", "number", "passes"),
+    [
+        ("rerun_script", 0, True),
+        ("stop_script", 0, True),
+        ("app_heartbeat", 0, True),
+        ("deferred_file", 0, True),
+        ("file_urls_request", 1_000, True),
+        ("file_urls_request", 300_000, False),  # each name costs an id: seconds for all visitors
+        ("clear_cache", 0, False),  # of all sessions
+        ("load_git_info", 0, False),  # names of files in the operator's repository
+        ("set_run_on_save", 0, False),
+        ("install_skills", 0, False),  # files beside the app
+        ("dismiss_skills_nudge", 0, False),
+        ("debug_shutdown_runtime", 0, False),
+    ],
+)
+def test_only_messages_about_the_own_session_reach_the_server(kind, number, passes):
+    sent = [
+        {"type": "websocket.receive", "bytes": back_message(kind, number)},
+        {"type": "websocket.disconnect"},
+    ]
+
+    async def receive():
+        return sent.pop(0)
+
+    message = asyncio.run(messages_of_pages(receive)())
+    assert (message["type"] == "websocket.receive") == passes
+
+
+def test_what_is_no_message_is_left_to_streamlit(host):
+    async def receive():
+        return {"type": "websocket.receive", "bytes": b"\xff\xff"}
+
+    assert asyncio.run(messages_of_pages(receive)())["bytes"] == b"\xff\xff"

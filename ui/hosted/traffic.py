@@ -1,0 +1,195 @@
+"""How much the guard lets through: the memory of uploads, open tabs, and messages of browsers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit import runtime
+from streamlit.proto.BackMsg_pb2 import BackMsg
+
+from tl_core.config.limits import MEGABYTE, Limits, current_limits, over
+
+SLOWEST_BYTES = 50_000  # a second, of an upload
+PATIENCE_SECONDS = 30.0  # beyond that
+TABS_EACH = 4  # of all visitors, on average
+MOST_FILES = 10_000  # for which one message may ask addresses
+
+_MESSAGES = ("rerun_script", "stop_script", "app_heartbeat")
+
+
+class Tabs:
+    """The open connections of pages, by the cookie that they came with."""
+
+    def __init__(self) -> None:
+        self._open: Counter[str] = Counter()
+
+    def refusal(self, token: str) -> str | None:
+        """Return why a page is not opened; None if it may be.
+
+        One tab more than the limit is let in, because a page that is loaded again connects before
+        its old connection is closed.
+        """
+        limits = current_limits() or Limits()
+        if token and self._open[token] > limits.tabs:
+            advice = "Close one, then load this page again."
+            return str(over("tabs", self._open[token] + 1, advice))
+        if self._open.total() > TABS_EACH * limits.visitors:
+            return (
+                X
+            )
+        return None
+
+    @contextmanager
+    def opened(self, token: str) -> Iterator[None]:
+        """Count a connection as long as it is open."""
+        self._open[token] += 1
+        try:
+            yield
+        finally:
+            self._open[token] -= 1
+            if not self._open[token]:
+                del self._open[token]
+
+
+def messages_of_pages(receive: Receive) -> Receive:
+    """Return what receives only those messages of a browser that concern its own session.
+
+    Streamlit also takes messages that empty the caches of all sessions, that ask for the names of
+    changed files in the app's repository, and that install files; no page of this app sends them.
+    """
+
+    async def receive_allowed() -> Message:
+        while True:
+            message = await receive()
+            if message["type"] != "websocket.receive" or _is_of_page(message.get("bytes") or b""):
+                return message
+
+    return receive_allowed
+
+
+def _is_of_page(data: bytes) -> bool:
+    try:
+        message = BackMsg.FromString(data)
+    except DecodeError:
+        return True  # Streamlit closes the connection
+    kind = message.WhichOneof("type")
+    if kind == "file_urls_request":
+        return len(message.file_urls_request.file_names) <= MOST_FILES
+    if kind == "backend_operation_request":
+        return message.backend_operation_request.WhichOneof("payload") == "deferred_file"
+    return kind in _MESSAGES
+
+
+@dataclass(eq=False)
+class _Incoming:
+    """An upload whose body is on its way."""
+
+    session_id: str
+    num_bytes: int
+    timeout: asyncio.Timeout
+
+
+class Uploads:
+    """The uploads on their way, and the memory of those that wait until a page takes them."""
+
+    def __init__(self) -> None:
+        self._incoming: list[_Incoming] = []
+
+    async def take(
+        self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, num_bytes: int
+    ) -> str | None:
+        """Pass an upload on to the app; return why it was refused, or None.
+
+        Args:
+            app: what stores it.
+            scope: the request, ``.../upload_file/<session>/<file>``.
+            receive: its body.
+            send: takes the answer.
+            num_bytes: the length of the body.
+        """
+        session_id = scope["path"].rstrip("/").split("/")[-2]
+        if (reason := self._refusal(session_id, num_bytes)) is not None:
+            return reason
+        is_answered = False
+
+        async def noted(message: Message) -> None:
+            nonlocal is_answered
+            is_answered = True
+            await send(message)
+
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS + num_bytes / SLOWEST_BYTES) as timeout:
+                one = _Incoming(session_id, num_bytes, timeout)
+                self._incoming.append(one)
+                try:
+                    await app(scope, receive, noted)
+                finally:
+                    if one in self._incoming:
+                        self._incoming.remove(one)
+        except TimeoutError:
+            if is_answered:
+                return None
+            return "This upload took too long, or others needed its memory. Try again."
+        return None
+
+    def _refusal(self, session_id: str, num_bytes: int) -> str | None:
+        """Return why an upload has no place, after making one where that is fair."""
+        limits = current_limits() or Limits()
+        most = int(limits.upload_mb * MEGABYTE * 1.05)
+        if num_bytes > most:
+            return f"This demo allows {limits.upload_mb} MB of one upload."
+        used = self._used()
+        own = used[session_id] + num_bytes
+        if own > 3 * most:
+            return f"This demo holds {3 * limits.upload_mb} MB of uploads of one visitor at once."
+        while used.total() + num_bytes > limits.upload_memory_mb * MEGABYTE:
+            ((greedy, bytes_used),) = used.most_common(1) or [("", 0)]
+            if bytes_used <= own or not self._drop_one(greedy):
+                return (
+                    f"This demo holds {limits.upload_memory_mb} MB of uploads at once. Try again."
+                )
+            used = self._used()
+        return None
+
+    def _used(self) -> Counter[str]:
+        """Return the bytes of uploads of each session, held or on their way."""
+        used: Counter[str] = Counter()
+        for session_id, files in list(held_files().items()):
+            used[session_id] += sum(len(file.data) for file in list(files.values()))
+        for one in self._incoming:
+            used[one.session_id] += one.num_bytes
+        return used
+
+    def _drop_one(self, session_id: str) -> bool:
+        """Give up the oldest upload of a session; whether there was one."""
+        for one in self._incoming:
+            if one.session_id == session_id:
+                self._incoming.remove(one)
+                one.timeout.reschedule(asyncio.get_running_loop().time())
+                return True
+        for file_id in held_files().get(session_id, {}):
+            _manager().remove_file(session_id, file_id)
+            return True
+        return False
+
+
+def held_files() -> dict[str, dict[str, Any]]:
+    """Return the uploads that Streamlit holds in memory: by session, then by file."""
+    return _manager().file_storage if runtime.exists() else {}
+
+
+def _manager() -> Any:
+    return runtime.get_instance().uploaded_file_mgr
+
+
+def refused(status: int, reason: str) -> PlainTextResponse:
+    """Return the answer to what is not let through."""
+    return PlainTextResponse(reason, status)
