@@ -6,12 +6,16 @@ Each visitor uploads photos of an own class name, trains on them, and classifies
 over; every page is searched for the class names of all others. Before that one visitor alone
 classifies, and after it sixty more open the page and wait. Reported are the cross-talk (none is
 expected), jobs that did not end, the 95th percentile of a classification against that of one alone,
-and the memory of the web process, of all processes, and of an idle visitor.
+the memory of the web process, of all processes, and of an idle visitor, and how many cores the
+server, the worker and the browsers took, which share one machine. ``--fine-tune`` trains the last
+blocks of the backbone as well.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import io
 import json
 import os
@@ -59,12 +63,13 @@ class Findings:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-class Memory(threading.Thread):
-    """The highest memory of the server and of all its processes, in 10^6 bytes."""
+class Usage(threading.Thread):
+    """The highest memory of the server and of all its processes, in 10^6 bytes, and their cores."""
 
     def __init__(self, process: psutil.Process) -> None:
         super().__init__(daemon=True)
         self._process = process
+        self._seconds: dict[str, dict[psutil.Process, float]] = {}
         self.web = self.all = 0.0
         self.ended = threading.Event()
 
@@ -73,6 +78,23 @@ class Memory(threading.Thread):
         while not self.ended.wait(0.5):
             web, total = self.now()
             self.web, self.all = max(self.web, web), max(self.all, total)
+            self._note_seconds()
+
+    def seconds(self) -> dict[str, float]:
+        """Return the seconds of a core that web process, worker and browsers have taken so far."""
+        return {name: sum(taken.values()) for name, taken in self._seconds.items()}
+
+    def _note_seconds(self) -> None:
+        own = set(psutil.Process().children(recursive=True))
+        web = {self._process}
+        workers = {one for one in psutil.process_iter(["cmdline"]) if _is_worker(one)}
+        served = web | set(self._process.children(recursive=True)) | workers
+        for name, found in (("web", web), ("worker", served - web), ("browsers", own - served)):
+            taken = self._seconds.setdefault(name, {})
+            for one in found:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    times = one.cpu_times()
+                    taken[one] = times.user + times.system
 
     def now(self) -> tuple[float, float]:
         """Return the memory of the web process, and of it with the worker and its children."""
@@ -136,7 +158,9 @@ def settle(page: Page) -> None:
     )
 
 
-def visit(browser: Browser, url: str, number: int, until: float, findings: Findings) -> None:
+def visit(
+    browser: Browser, url: str, number: int, until: float, findings: Findings, fine_tune: bool
+) -> None:
     """Upload, train and classify as one visitor until the time is over."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(PATIENCE_MS)
@@ -153,7 +177,7 @@ def visit(browser: Browser, url: str, number: int, until: float, findings: Findi
         page.locator(".st-key-add_zip button").click()
         page.get_by_text("pictures added to").first.wait_for()
         check(page, number, findings)
-        train(page, number, findings)
+        train(page, number, findings, fine_tune)
         rng = np.random.default_rng(1000 + number)
         while True:
             classify(page, draw(int(rng.integers(2)), rng), findings)
@@ -164,9 +188,11 @@ def visit(browser: Browser, url: str, number: int, until: float, findings: Findi
     context.close()
 
 
-def train(page: Page, number: int, findings: Findings) -> None:
-    """Train with the settings as they are and wait for the end."""
+def train(page: Page, number: int, findings: Findings, fine_tune: bool) -> None:
+    """Train with the settings as they are, or with fine-tuning, and wait for the end."""
     open_page(page, "Train")
+    if fine_tune:
+        choose_fine_tuning(page)
     page.locator(".st-key-start_training button:not([disabled])").click()
     page.get_by_text("Training started").first.wait_for()
     page.locator(".st-key-go_classify button").first.wait_for(timeout=10 * PATIENCE_MS)
@@ -176,6 +202,15 @@ def train(page: Page, number: int, findings: Findings) -> None:
     open_page(page, "Classify")
     page.get_by_text("Upload", exact=True).click()
     page.locator("input[type=file]").first.wait_for(state="attached")
+    settle(page)
+
+
+def choose_fine_tuning(page: Page) -> None:
+    """Choose to fine-tune the recommended blocks."""
+    page.locator(".st-key-train\\.fine_tune_blocks, [class*=fine_tune_blocks]").first.locator(
+        "[role=combobox], input"
+    ).first.click()
+    page.get_by_role("option", name="recommended").click()
     settle(page)
 
 
@@ -224,7 +259,9 @@ def check(page: Page, number: int, findings: Findings) -> None:
         findings.errors.append(f"visitor {number}: {error}")
 
 
-def run_visitors(url: str, numbers: range, minutes: float, findings: Findings) -> None:
+def run_visitors(
+    url: str, numbers: range, minutes: float, findings: Findings, fine_tune: bool
+) -> None:
     """Let visitors come at once, each with a browser and a thread."""
     until = time.monotonic() + 60 * minutes
     failed: queue.Queue[str] = queue.Queue()
@@ -236,7 +273,7 @@ def run_visitors(url: str, numbers: range, minutes: float, findings: Findings) -
                     executable_path=find_chromium(), args=CHROMIUM_ARGUMENTS
                 )
                 try:
-                    visit(browser, url, number, until, findings)
+                    visit(browser, url, number, until, findings, fine_tune)
                 finally:
                     browser.close()
         except Exception as error:
@@ -250,20 +287,20 @@ def run_visitors(url: str, numbers: range, minutes: float, findings: Findings) -
     findings.errors += list(failed.queue)
 
 
-def idle_cost(url: str, num_idle: int, memory: Memory) -> float:
+def idle_cost(url: str, num_idle: int, usage: Usage) -> float:
     """Return by how many 10^6 bytes one more visitor who only looks makes the web process grow."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=find_chromium(), args=CHROMIUM_ARGUMENTS
         )
-        before, _ = memory.now()
+        before, _ = usage.now()
         for _ in range(num_idle):
             page = browser.new_context().new_page()
-            page.goto(url)
+            page.goto(url, timeout=PATIENCE_MS)
             settle(page)
             page.evaluate("() => document.querySelectorAll('img').forEach(one => one.remove())")
         time.sleep(5)
-        after, _ = memory.now()
+        after, _ = usage.now()
         browser.close()
     return (after - before) / max(1, num_idle)
 
@@ -319,6 +356,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--visitors", type=int, default=10)
     parser.add_argument("--idle", type=int, default=60)
+    parser.add_argument("--fine-tune", action="store_true")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--workspace", type=Path)
     arguments = parser.parse_args()
@@ -340,14 +378,20 @@ def measure(
     url: str, workspace: Workspace, process: subprocess.Popen[bytes], arguments: argparse.Namespace
 ) -> None:
     """Run the visitors and print what was found."""
-    memory = Memory(psutil.Process(process.pid))
-    memory.start()
+    usage = Usage(psutil.Process(process.pid))
+    usage.start()
     alone, together = Findings(), Findings()
-    run_visitors(url, range(100, 101), min(1.0, arguments.minutes), alone)
-    run_visitors(url, range(arguments.visitors), arguments.minutes, together)
-    web, total = memory.web, memory.all
-    per_idle = idle_cost(url, arguments.idle, memory) if arguments.idle else None
-    memory.ended.set()
+    visits = functools.partial(run_visitors, url, fine_tune=arguments.fine_tune)
+    visits(range(100, 101), min(1.0, arguments.minutes), alone)
+    before, started = usage.seconds(), time.monotonic()
+    visits(range(arguments.visitors), arguments.minutes, together)
+    took = time.monotonic() - started
+    cores = {
+        name: round((seconds - before.get(name, 0.0)) / took, 2)
+        for name, seconds in usage.seconds().items()
+    }
+    web, total = usage.web, usage.all
+    usage.ended.set()
     quantile = [
         float(np.quantile(one.seconds, 0.95)) if one.seconds else None for one in (alone, together)
     ]
@@ -361,11 +405,13 @@ def measure(
         "unfinished": unfinished(workspace),
         "classify_p95_alone_s": quantile[0],
         "classify_p95_s": quantile[1],
+        "cores": cores,
         "web_mb": round(web),
         "all_mb": round(total),
-        "mb_per_idle_visitor": per_idle,
     }
-    print(json.dumps(report, indent=2))
+    print(json.dumps(report, indent=2), flush=True)
+    if arguments.idle:
+        print(f"MB per idle visitor: {idle_cost(url, arguments.idle, usage):.1f}")
 
 
 if __name__ == "__main__":
