@@ -3,7 +3,8 @@
     python -m benchmarks.reliability [ROW ...] [--quick] [--data-dir FOLDER] [--corpus FOLDER]
 
 Without names all rows run, the longest last; ``--list`` names them. ``--quick`` makes every row
-small. ``--alone`` also measures what Keras and Pillow do alone. Ends with 1 when a row failed.
+small. ``--alone`` also measures what Keras, Pillow and Streamlit do alone. Ends with 1 when a row
+failed.
 docs/RELIABILITY.md has the figures.
 """
 
@@ -21,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import fuzzing
-from benchmarks.reliability_rows import ALONE, ROWS, Options
+from benchmarks.reliability_alone import ALONE
+from benchmarks.reliability_rows import ROWS, Options
 from tl_core.cli.terminal import print_table
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -506,50 +506,6 @@ def random_bytes(options: Options) -> str:
     return f"{number:,} photos, {dict(verdicts)}, no other error"
 
 
-def pillow_alone(options: Options) -> str:
-    """What ``Image.open(path).convert("RGB")`` does with the corpus."""
-    if options.corpus is None:
-        return "skipped: no --corpus"
-    with (options.corpus / "images.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    verdicts: Counter[str] = Counter()
-    for row in rows:
-        command = "import sys; from PIL import Image; Image.open(sys.argv[1]).convert('RGB')"
-        try:
-            done = subprocess.run(
-                [sys.executable, "-c", command, str(options.corpus / row["file"])],
-                capture_output=True,
-                text=True,
-                timeout=60,
-            )
-            last = (done.stderr.strip().splitlines() or [""])[-1].split(":")[0].rpartition(".")[2]
-            verdicts["read" if done.returncode == 0 else last or "killed"] += 1
-        except subprocess.TimeoutExpired:
-            verdicts["over 60 s"] += 1
-    return ", ".join(f"{name} {count}" for name, count in verdicts.most_common())
-
-
-def keras_alone(options: Options) -> str:
-    """Keras' own folder reader and ``fit`` on photos of which one is damaged."""
-    data_dir = options.folder / "keras_bad"
-    shutil.copytree(options.photos(), data_dir)
-    path = next(data_dir.rglob("*.*g"))
-    path.write_bytes(path.read_bytes()[:60])
-    code = """
-import keras, sys
-data = keras.utils.image_dataset_from_directory(sys.argv[1], image_size=(32, 32), verbose=False)
-layers = [keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]
-model = keras.Sequential(layers)
-model.compile("adam", "sparse_categorical_crossentropy")
-model.fit(data, epochs=1, verbose=0)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(data_dir)], capture_output=True, text=True
-    )
-    last = (done.stderr.strip().splitlines() or [""])[-1]
-    return "trained" if done.returncode == 0 else f"ended with a traceback: {last[:80]}"
-
-
 ROWS: dict[str, tuple[str, Callable[[Options], str]]] = {
     function.__name__: ((function.__doc__ or "").split("\n")[0], function)
     for function in (
@@ -570,8 +526,4 @@ ROWS: dict[str, tuple[str, Callable[[Options], str]]] = {
         sessions,
         many_trainings,
     )
-}
-ALONE: dict[str, tuple[str, Callable[[Options], str]]] = {
-    function.__name__: ((function.__doc__ or "").split("\n")[0], function)
-    for function in (pillow_alone, keras_alone)
 }

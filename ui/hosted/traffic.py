@@ -42,9 +42,7 @@ class Tabs:
             advice = "Close one, then load this page again."
             return str(over("tabs", self._open[token] + 1, advice))
         if self._open.total() > TABS_EACH * limits.visitors:
-            return (
-                X
-            )
+            return "This demo has as many open pages as it can serve. Try again in a few minutes."
         return None
 
     @contextmanager
