@@ -120,7 +120,8 @@ _RESUMABLE = """
     rng = numpy.random.default_rng(0)
     x = rng.normal(size=(400, 20)).astype("float32")
     y = (x[:, 0] + rng.normal(size=400) > 0).astype("int32")
-    model = keras.Sequential([keras.layers.Dense(64, "relu"), keras.layers.Dense(2, "softmax")])
+    layers = [keras.layers.Input((20,)), keras.layers.Dense(64, "relu")]
+    model = keras.Sequential([*layers, keras.layers.Dense(2, "softmax")])
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     class Kill(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -147,6 +148,7 @@ def keras_killed(options: Options) -> str:
     died = _python(_RESUMABLE, killed, "dies")
     assert died.returncode == -signal.SIGKILL, died.stderr[-500:]
     again = _python(_RESUMABLE, killed)
+    assert again.returncode == whole.returncode == 0, again.stderr[-500:]
     return (
         f"epochs in the history, loss of the best model, sum of weights: left alone "
         f"{_last(whole)}, killed and started again {_last(again)}"
