@@ -302,6 +302,7 @@ if file is not None:
 def streamlit_uploader(options: Options) -> str:
     """A page with ``st.file_uploader``: the memory of an upload whose browser has gone."""
     from websockets.sync.client import connect
+    from websockets.typing import Subprotocol
 
     app = options.folder / "plain_app.py"
     app.write_text(_APP)
@@ -317,7 +318,9 @@ def streamlit_uploader(options: Options) -> str:
         before = watched.memory_info().rss
         here = f"http://127.0.0.1:{port}"
         metrics = urllib.request.urlopen(f"{here}/_stcore/metrics").read()
-        with connect(f"ws://127.0.0.1:{port}/_stcore/stream", subprotocols=["streamlit"]) as open_:
+        with connect(
+            f"ws://127.0.0.1:{port}/_stcore/stream", subprotocols=[Subprotocol("streamlit")]
+        ) as open_:
             session_id = _session_id(open_)
             _put(here, session_id, UPLOAD_MB * 10**6)
         started = time.monotonic()

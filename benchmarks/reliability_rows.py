@@ -332,40 +332,39 @@ def two_servers(options: Options) -> str:
 def many_trainings(options: Options) -> str:
     """20 trainings in a row: the memory of worker and web process."""
     import psutil
-    from streamlit.testing.v1 import AppTest
+
+    from tests.browser_helpers import run_app
+    from tests.raw_client import run_page
 
     workspace = options.place("many")
-    os.environ["TL_WORKSPACE"] = str(workspace.root)
 
-    def megabytes(pid: int | None) -> int:
-        return int(psutil.Process(pid).memory_info().rss) // 2**20
-
-    try:
-        ensure_worker(workspace)
+    def worker_megabytes() -> int:
         _wait(lambda: worker_state(workspace).warm, "the worker is warm")
-        idle, web = megabytes(worker_state(workspace).pid), []
+        return int(psutil.Process(worker_state(workspace).pid).memory_info().rss) // 10**6
+
+    with run_app(workspace) as server:
+        port = int(server.url.rpartition(":")[2])
+        ensure_worker(workspace)
+        idle, web = worker_megabytes(), []
         for number in range(3 if options.quick else 20):
             config = TrainConfig(epochs=3, seed=number, fine_tune_blocks=5 * (number % 4 == 3))
             run = start_training(workspace, config.updated(fine_tune_epochs=1), options.photos())
-            _wait(lambda run=run: not run.is_active, "the training ends")  # type: ignore[misc]
+            while run.is_active:
+                run_page(port, "Train", f"run={run.id}")
             assert run.state == "finished", run.message
-            at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
-            at.switch_page("pages/2_Train.py").run()
-            assert not at.exception
-            web.append(megabytes(None))
-        peak = megabytes(worker_state(workspace).pid)
+            for name in ("", "Train", "Evaluate"):
+                run_page(port, name, f"run={run.id}")
+            web.append(round(server.megabytes))
+        peak = worker_megabytes()
         time.sleep(60)
-        _wait(lambda: worker_state(workspace).warm, "the worker is warm")
-        after = megabytes(worker_state(workspace).pid)
-        assert after <= idle + 400, (idle, after)
-        grown = web[-1] - web[len(web) // 2]
-        assert grown <= MARGIN_MB, web
-        return (
-            f"{len(web)} trained; worker idle {idle} MB, {peak} at the end, {after} a minute "
-            f"later; web process {grown:+d} MB in the second half"
-        )
-    finally:
-        end_worker(workspace)
+        after = worker_megabytes()
+    assert after <= idle + 400, (idle, after)
+    grown = web[-1] - web[len(web) // 2]
+    assert grown <= MARGIN_MB, web
+    return (
+        f"{len(web)} trained; worker idle {idle} MB, {peak} at the end, {after} a minute later; "
+        f"web process {web[0]} MB after the first, {grown:+d} MB in the second half"
+    )
 
 
 def sessions(options: Options) -> str:

@@ -12,11 +12,8 @@ from contextlib import suppress
 import pytest
 from browser_helpers import ROOT
 from conftest import draw_image, png
-from streamlit.proto.BackMsg_pb2 import BackMsg
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from raw_client import run_page
 from streamlit.runtime.memory_media_file_storage import _calculate_file_id
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
 
 from tl_core.config.training import TrainConfig
 from tl_core.jobs.queue import JobQueue
@@ -56,27 +53,7 @@ class Stranger:
 
     def page(self, name="", query=""):
         """Run a page over a websocket and return all that the server sends, as bytes."""
-        received = b""
-        with connect(
-            f"ws://127.0.0.1:{self.port}/_stcore/stream",
-            additional_headers={"Cookie": f"{COOKIE}={self.token}"},
-            subprotocols=["streamlit"],
-            max_size=None,
-        ) as socket_:
-            message = BackMsg()
-            message.rerun_script.query_string = query
-            message.rerun_script.page_name = name
-            socket_.send(message.SerializeToString())
-            with suppress(ConnectionClosed, TimeoutError):
-                while True:
-                    data = socket_.recv(timeout=60)
-                    received += data
-                    answer = ForwardMsg.FromString(data)
-                    if answer.WhichOneof("type") == "script_finished" and (
-                        answer.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN
-                    ):
-                        break
-        return received
+        return run_page(self.port, name, query, f"{COOKIE}={self.token}")
 
 
 @pytest.fixture(scope="module")

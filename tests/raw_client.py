@@ -1,0 +1,36 @@
+"""A page run over a raw websocket, as Streamlit's frontend does it, without a browser."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
+
+
+def run_page(port: int, name: str = "", query: str = "", cookie: str | None = None) -> bytes:
+    """Run a page of the app on a port of this machine and return all that the server sends."""
+    received = b""
+    with connect(
+        f"ws://127.0.0.1:{port}/_stcore/stream",
+        additional_headers=None if cookie is None else {"Cookie": cookie},
+        subprotocols=[Subprotocol("streamlit")],
+        max_size=None,
+    ) as connection:
+        message = BackMsg()
+        message.rerun_script.query_string = query
+        message.rerun_script.page_name = name
+        connection.send(message.SerializeToString())
+        with suppress(ConnectionClosed, TimeoutError):
+            while True:
+                data = connection.recv(timeout=60)
+                received += data if isinstance(data, bytes) else data.encode()
+                answer = ForwardMsg.FromString(data)
+                if answer.WhichOneof("type") == "script_finished" and (
+                    answer.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN
+                ):
+                    break
+    return received
