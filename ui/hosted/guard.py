@@ -27,7 +27,7 @@ from tl_core.visitors.counters import count, read_counters
 from tl_core.visitors.store import has_ended, num_active, total_usage
 from tl_core.visitors.tokens import is_token, issue_token, keyed_hash, visitor_id
 from tl_core.workspace import Workspace, default_workspace
-from ui.hosted.traffic import Tabs, Uploads, messages_of_pages, refused
+from ui.hosted.traffic import Sessions, Tabs, Uploads, messages_of_pages, refused
 
 COOKIE = "tl_visitor"
 LINK = "visitor"
@@ -79,6 +79,7 @@ class VisitorGuard:
         self._app = app
         self._uploads = Uploads()
         self._tabs = Tabs()
+        self._sessions = Sessions()
         _Installed.guard = self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,7 +117,11 @@ class VisitorGuard:
             await send({"type": "websocket.close", "code": 1013})
             return
         with self._tabs.opened(token):
-            await self._app(scope, messages_of_pages(receive), send)
+            await self._app(
+                self._sessions.without_foreign(scope, token),
+                messages_of_pages(receive),
+                self._sessions.noted(send, token),
+            )
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass an upload on if it fits into the memory for uploads."""

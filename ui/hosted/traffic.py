@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import runtime
 from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from tl_core.config.limits import MEGABYTE, Limits, current_limits, over
 
@@ -21,6 +22,7 @@ SLOWEST_BYTES = 50_000  # a second, of an upload
 PATIENCE_SECONDS = 30.0  # beyond that
 TABS_EACH = 4  # of all visitors, on average
 MOST_FILES = 10_000  # for which one message may ask addresses
+NUM_SESSIONS = 5_000  # whose cookies are known
 
 _MESSAGES = ("rerun_script", "stop_script", "app_heartbeat")
 
@@ -55,6 +57,45 @@ class Tabs:
             self._open[token] -= 1
             if not self._open[token]:
                 del self._open[token]
+
+
+class Sessions:
+    """With which cookie each session of a page began; no other browser may go on with it.
+
+    After a lost connection a browser asks for its session by its id. The id stands in the addresses
+    of uploads, and so in the logs of proxies: it is no secret that may open a workspace.
+    """
+
+    def __init__(self) -> None:
+        self._tokens: dict[str, str] = {}
+
+    def without_foreign(self, scope: Scope, token: str) -> Scope:
+        """Return a websocket's request, which asks for no session begun with another cookie."""
+        headers = []
+        for name, value in scope["headers"]:
+            if name == b"sec-websocket-protocol":
+                parts = [part.strip() for part in value.decode("latin-1").split(",")]
+                if len(parts) > 2 and self._tokens.get(parts[2]) != token:
+                    value = ", ".join(parts[:2]).encode("latin-1")
+            headers.append((name, value))
+        return {**scope, "headers": headers}
+
+    def noted(self, send: Send, token: str) -> Send:
+        """Return what sends, and notes the id of the session that the server begins."""
+        is_known = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal is_known
+            if not is_known and message["type"] == "websocket.send" and message.get("bytes"):
+                answer = ForwardMsg.FromString(message["bytes"])
+                if answer.WhichOneof("type") == "new_session":
+                    self._tokens[answer.new_session.initialize.session_id] = token
+                    if len(self._tokens) > NUM_SESSIONS:
+                        del self._tokens[next(iter(self._tokens))]
+                    is_known = True
+            await send(message)
+
+        return send_and_note
 
 
 def messages_of_pages(receive: Receive) -> Receive:

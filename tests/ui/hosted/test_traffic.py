@@ -5,9 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from ui.hosted import traffic
-from ui.hosted.traffic import Tabs, Uploads, messages_of_pages
+from ui.hosted.traffic import Sessions, Tabs, Uploads, messages_of_pages
 
 MB = 1_000_000
 
@@ -141,3 +142,25 @@ def test_what_is_no_message_is_left_to_streamlit(host):
         return {"type": "websocket.receive", "bytes": b"\xff\xff"}
 
     assert asyncio.run(messages_of_pages(receive)())["bytes"] == b"\xff\xff"
+
+
+@pytest.mark.parametrize(
+    ("cookie", "asked", "passes"),
+    [
+        ("own", "s1", True),
+        ("other", "s1", False),  # it was read in the log of a proxy
+        ("", "s1", False),
+        ("own", "s2", False),  # nobody's
+    ],
+)
+def test_a_session_goes_on_only_for_the_browser_that_began_it(cookie, asked, passes):
+    message = ForwardMsg()
+    message.new_session.initialize.session_id = "s1"
+    sessions = Sessions()
+    sent = {"type": "websocket.send", "bytes": message.SerializeToString()}
+    asyncio.run(sessions.noted(nothing, "own")(sent))
+    protocols = f"streamlit, xsrf, {asked}".encode()
+    scope = {"headers": [(b"sec-websocket-protocol", protocols), (b"host", b"here")]}
+    (_, got), host = sessions.without_foreign(scope, cookie)["headers"]
+    assert got == (protocols if passes else b"streamlit, xsrf")
+    assert host == (b"host", b"here")
