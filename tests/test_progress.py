@@ -2,7 +2,7 @@ import pytest
 
 from tl_core import progress as module
 from tl_core.errors import Stopped
-from tl_core.progress import Monitor, Progress, amount, stage_words
+from tl_core.progress import FINISHING, Monitor, Progress, after_words, amount, stage_words
 from ui.shared.progress import progress_text, shower
 
 
@@ -39,13 +39,16 @@ def test_a_stage_without_words_is_called_by_its_name():
     [
         (Progress("scan", 0, 200, 0.0), "Reading the photos: 0 of 200"),
         (Progress("scan", 50, 200, 10.0), "Reading the photos: 50 of 200 · 30 s left"),
-        (Progress("scan", 200, 200, 40.0), "Reading the photos: 200 of 200"),
+        (
+            Progress("scan", 200, 200, 40.0),
+            f"Reading the photos: 200 of 200 · {after_words('scan')}",
+        ),
         (Progress("backbone", 0, 1, 3.0), "Preparing the backbone"),
         (Progress("download", 34_000_000, 0, 2.0), "Downloading the weights: 34 MB"),
         (Progress("download", 0, 0, 0.0), "Downloading the weights"),
     ],
 )
-def test_a_bar_says_what_how_much_and_the_time_left(progress, text):
+def test_a_bar_says_what_how_much_and_the_time_left_or_what_follows(progress, text):
     assert progress_text(progress) == text
 
 
@@ -54,7 +57,7 @@ def test_a_bar_fills_and_never_over():
     show = shower(bar, "Map")
     for progress in (Progress("map", 1, 4, 1.0), Progress("map", 5, 4, 5.0)):
         show(progress)
-    assert bar.shown == [(0.25, "Map: 1 of 4 · 3 s left"), (1.0, "Map: 5 of 4")]
+    assert bar.shown == [(0.25, "Map: 1 of 4 · 3 s left"), (1.0, f"Map: 5 of 4 · {FINISHING}")]
 
 
 class Clock:

@@ -21,6 +21,7 @@ STAGE_WORDS = {
     "upload": "checking the photos",
     "copy": "copying",
     "audit": "looking at each photo",
+    "copies": "looking for copies",
     "labels": "checking the labels",
     "neighbours": "comparing the photos",
     "map": "laying out the map",
@@ -36,6 +37,16 @@ STAGE_WORDS = {
     "export": "writing the model",
     "parity": "comparing it with the app",
 }
+AFTER_WORDS = {
+    "unpack": "storing the photos",
+    "scan": "preparing the list of photos",
+    "audit": "looking for copies",
+    "copies": "collecting the findings",
+    "features": "storing the results",
+    "neighbours": "laying out the map",
+    "sweep": "ranking the heads",
+}
+FINISHING = "finishing"
 _BYTE_STAGES = ("unpack", "download")
 _REPORT_SECONDS = 0.1
 
@@ -75,6 +86,11 @@ class Progress:
 def stage_words(stage: str) -> str:
     """Return the text for a stage, such as ``"reading the photos"``."""
     return STAGE_WORDS.get(stage, stage)
+
+
+def after_words(stage: str) -> str:
+    """Return the text for what follows the last item of a stage, such as ``"finishing"``."""
+    return AFTER_WORDS.get(stage, FINISHING)
 
 
 def counts_bytes(stage: str) -> bool:

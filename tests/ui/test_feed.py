@@ -6,6 +6,7 @@ import pytest
 
 from tl_core.config.training import TrainConfig
 from tl_core.files import JsonLines
+from tl_core.progress import after_words, stage_words
 from tl_core.runs.events import (
     BatchEnd,
     EpochEnd,
@@ -17,7 +18,7 @@ from tl_core.runs.events import (
 from tl_core.runs.files import EVENTS_FILE
 from tl_core.runs.store import create_run
 from ui.runs.event_feed import Feed
-from ui.runs.live_run import planned_epochs, progress_text
+from ui.runs.live_run import BEFORE_HEAD, planned_epochs, progress_text
 
 
 @pytest.fixture
@@ -118,6 +119,14 @@ def test_views_of_photos_are_not_called_photos(run, views, noun):
     told_now = progress_text(told(run, FeatureProgress("features", 350, 711, 70.0, 5.2)), views)
     counted = "photos" if views == 1 else "views of photos"
     assert told_now == f"Running the backbone · 350 of 711 {counted} · 70 {noun}/s · 5 s left"
+
+
+@pytest.mark.parametrize(
+    ("stage", "follows"), [("features", BEFORE_HEAD), ("scan", after_words("scan"))]
+)
+def test_after_the_last_photo_a_run_says_what_it_does(run, stage, follows):
+    told_now = progress_text(told(run, FeatureProgress(stage, 299, 299, 70.0, 0.0)))
+    assert told_now == f"{stage_words(stage).capitalize()} · 299 of 299 photos · {follows}"
 
 
 def test_a_download_is_told_in_megabytes(run):

@@ -9,7 +9,7 @@ import streamlit as st
 from tl_core.charts.training import history_chart
 from tl_core.config.training import TrainConfig
 from tl_core.jobs.training import queue_position, stop_run, worker_state
-from tl_core.progress import amount, counts_bytes, has_amount, stage_words
+from tl_core.progress import after_words, amount, counts_bytes, has_amount, stage_words
 from tl_core.runs.store import Run, load_run
 from tl_core.training.feature_stage import num_views
 from tl_core.workspace import Workspace
@@ -20,6 +20,7 @@ from ui.shared.errors import guarded
 POLL_SECONDS = 1.0
 PHASE_TITLES = {"head": "Training the new layers", "fine_tune": "Fine-tuning"}
 PHOTO_STAGES = ("scan", "features")  # stages that count photos
+BEFORE_HEAD = "preparing the training"
 
 
 @st.fragment(run_every=POLL_SECONDS)
@@ -84,6 +85,8 @@ def progress_text(feed: Feed, views: int = 1) -> str:
         counted = "views of photos" if stage == FEATURES and views > 1 else "photos"
         noun = f" {counted}" if stage in PHOTO_STAGES else ""
         parts.append(amount(stage, done, total) + noun)
+        if 0 < total <= done:
+            return " · ".join([*parts, BEFORE_HEAD if stage == FEATURES else after_words(stage)])
     else:
         parts = [PHASE_TITLES.get(feed.phase, feed.phase)]
         if "epoch" not in latest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streamlit.delta_generator import DeltaGenerator
 
-from tl_core.progress import OnProgress, Progress, amount, has_amount, stage_words
+from tl_core.progress import OnProgress, Progress, after_words, amount, has_amount, stage_words
 from ui.shared.words import seconds
 
 
@@ -20,7 +20,9 @@ def progress_text(progress: Progress, what: str = "") -> str:
     if not has_amount(progress.done, progress.total):
         return text
     text += f": {amount(progress.stage, progress.done, progress.total)}"
-    if progress.seconds_left is not None and not progress.is_through:
+    if progress.is_through:  # the bar is shown as long as work goes on
+        return f"{text} · {after_words(progress.stage)}"
+    if progress.seconds_left is not None:
         text += f" · {seconds(progress.seconds_left)} left"
     return text
 

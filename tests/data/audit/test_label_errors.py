@@ -128,7 +128,7 @@ def test_progress_and_stop():
     check_labels(features, labels, 4, monitor=Monitor(seen.append, report_seconds=0))
 
     assert [(one.stage, one.done, one.total) for one in seen] == [
-        ("labels", done, 5) for done in range(1, 6)
+        ("labels", done, 5) for done in range(6)
     ]
     with pytest.raises(Stopped):
         check_labels(features, labels, 4, monitor=Monitor(None, lambda: True))

@@ -123,6 +123,16 @@ def test_fewer_than_two_pictures_have_no_copies(num):
     assert find_near_duplicates(SCENES[:num]) == []
 
 
+@pytest.mark.parametrize(("features", "total"), [(None, 20), (np.eye(20), 40)])
+def test_the_pictures_compared_are_counted(features, total):
+    seen = []
+    monitor = Monitor(seen.append, report_seconds=0)
+    find_near_duplicates(SCENES[:20], features=features, monitor=monitor)
+    assert {progress.stage for progress in seen} == {"copies"}
+    assert (seen[0].done, seen[0].total) == (0, total)
+    assert seen[-1].done == 20  # no two of these features are close, so no pair is looked at
+
+
 def test_a_stop_is_obeyed():
     with pytest.raises(Stopped):
         find_near_duplicates(SCENES, monitor=Monitor(None, lambda: True))

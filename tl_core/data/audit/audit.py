@@ -106,7 +106,8 @@ def audit_dataset(
         features: ``(num_images, dim)`` in the order of the index's records, for the findings
             that need them: probable wrong labels, outliers, strongly cropped copies.
         on_progress: called with stage ``"audit"`` and the images that had to be decoded; with
-            features, with stage ``"labels"`` and the probes trained.
+            stage ``"copies"`` and the images compared; with features, with stage ``"labels"`` and
+            the probes trained.
         should_stop: polled several times a second.
 
     Raises:

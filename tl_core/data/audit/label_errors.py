@@ -137,6 +137,7 @@ def _out_of_fold(
     from sklearn.linear_model import LogisticRegression
 
     stage = monitor.stage(STAGE, _NUM_FOLDS)
+    stage.report()
     inputs = _reduced(features)
     folds = assign_folds(labels, groups, _NUM_FOLDS, rng)
     probabilities = np.zeros((len(labels), num_classes), np.float32)

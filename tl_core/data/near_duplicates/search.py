@@ -29,9 +29,10 @@ from tl_core.data.near_duplicates.registration import (
     worst_difference,
 )
 from tl_core.metrics.nearest import nearest_pairs
-from tl_core.progress import SILENT, Monitor
+from tl_core.progress import SILENT, Monitor, Stage
 
 Group = tuple[int, ...]
+STAGE = "copies"
 
 # Measured on recompressed, resized, cropped, mirrored, lighter and darker copies of 500 photos,
 # against all pairs of 3,300 others, hands before one background among them.
@@ -117,7 +118,8 @@ def find_near_duplicates(
         fingerprints: one per picture, from :func:`.perceptual_hash.make_fingerprint`.
         features: ``(n, dim)`` in the same order; with them strongly cropped copies are found too.
         similarity: minimum correlation of the pictures' detail, up to 1.
-        monitor: checked between batches.
+        monitor: checked between batches; counts the pictures compared in stage ``"copies"``, each
+            of them twice with features.
 
     Raises:
         Stopped: ``monitor`` was asked to stop.
@@ -125,8 +127,10 @@ def find_near_duplicates(
     if len(fingerprints) < 2:
         return []
     groups = _Groups(len(fingerprints))
+    stage = monitor.stage(STAGE, len(fingerprints) * (1 if features is None else 2))
+    stage.report()
     light, colour = read_fingerprints(fingerprints)
-    for candidates in _candidates(light, features, groups):
+    for candidates in _candidates(light, features, groups, stage):
         while len(candidates.first):
             monitor.check()
             batch = candidates[:_CONFIRM_BATCH]
@@ -140,14 +144,14 @@ def find_near_duplicates(
 
 
 def _candidates(
-    light: np.ndarray, features: np.ndarray | None, groups: _Groups
+    light: np.ndarray, features: np.ndarray | None, groups: _Groups, stage: Stage
 ) -> Iterator[_Candidates]:
-    yield from _of_hashes(light, groups)
+    yield from _of_hashes(light, groups, stage)
     if features is not None:
-        yield from _of_features(light, features, groups)
+        yield from _of_features(light, features, groups, stage)
 
 
-def _of_hashes(light: np.ndarray, groups: _Groups) -> Iterator[_Candidates]:
+def _of_hashes(light: np.ndarray, groups: _Groups, stage: Stage) -> Iterator[_Candidates]:
     """Yield pairs where the hash of a window of the first, or its mirror, matches the second."""
     starts = range(0, len(light), _CHUNK)
     whole = np.concatenate(
@@ -172,9 +176,12 @@ def _of_hashes(light: np.ndarray, groups: _Groups) -> Iterator[_Candidates]:
             part = _Candidates(row + start, second, boxes, is_mirrored, correlation)
             parts.append(part[correlation >= _MIN_CORRELATION])
         yield _Candidates.joined(parts)
+        stage.update(min(start + _CHUNK, len(light)))
 
 
-def _of_features(light: np.ndarray, features: np.ndarray, groups: _Groups) -> Iterator[_Candidates]:
+def _of_features(
+    light: np.ndarray, features: np.ndarray, groups: _Groups, stage: Stage
+) -> Iterator[_Candidates]:
     """Yield pairs of nearest neighbours, each with the best matching windows."""
     pairs = nearest_pairs(features, _NUM_NEIGHBOURS, _MIN_COSINE)
     for start in range(0, len(pairs), _CHUNK):
@@ -197,6 +204,8 @@ def _of_features(light: np.ndarray, features: np.ndarray, groups: _Groups) -> It
                 )
                 parts.append(part[part.correlation >= _MIN_CORRELATION_OF_NEIGHBOURS])
         yield _Candidates.joined(parts)
+        share = min(start + _CHUNK, len(pairs)) / len(pairs)
+        stage.update(len(light) + round(share * len(light)))
 
 
 def _are_copies(
