@@ -8,11 +8,12 @@ from pathlib import PurePosixPath
 import pandas as pd
 import streamlit as st
 
+from tl_core.analysis.cache import ExploreFiles
 from tl_core.data.audit.findings import unreadable_files
 from tl_core.data.dataset import Finding, ImageRecord
 from tl_core.tables import safe_table
 from ui.data.progress import POLL_SECONDS, draw_audit_progress, draw_fallback, draw_job
-from ui.datasets.dataset_view import DatasetView, ensure_audit
+from ui.datasets.dataset_view import DatasetView, ensure_audit, read_measured
 from ui.datasets.decisions import draw_history, draw_refusal, exclude, ignore, move
 from ui.datasets.downloads import draw_files_download
 from ui.datasets.finding_items import (
@@ -65,7 +66,9 @@ def draw_findings(view: DatasetView) -> None:
     if view.measured is None:
         draw_audit_progress(view)
     elif not view.measured.has_features:
-        draw_job(view, "explore", "The search for odd and mislabelled photos")
+        draw_job(
+            view, "explore", "The search for odd and mislabelled photos", is_there=_is_complete
+        )
     draw_fallback(view)
     if (files := unreadable_files(view.raw.findings)) and len(files) > 1:
         row = st.container(horizontal=True, vertical_alignment="center")
@@ -85,6 +88,11 @@ def draw_findings(view: DatasetView) -> None:
     if settled:
         names = sorted({kind_words(one.finding.kind) for one in settled})
         st.caption(f":material/done_all: Resolved: {', '.join(names)}.")
+
+
+def _is_complete(files: ExploreFiles) -> bool:
+    measured = read_measured(files)
+    return measured is not None and measured.has_features
 
 
 @st.fragment

@@ -39,7 +39,14 @@ def draw_map(view: DatasetView) -> None:
     known = {} if files is None else {kind: read_map(files, kind) for kind in KINDS}
     maps = {kind: one for kind, one in known.items() if one is not None}
     if len(maps) < len(KINDS):
-        draw_job(view, "explore", "The map" if not maps else "The map of groups")
+        draw_job(
+            view,
+            "explore",
+            "The map" if not maps else "The map of groups",
+            is_there=lambda files: (
+                sum(read_map(files, kind) is not None for kind in KINDS) > len(maps)
+            ),
+        )
     draw_fallback(view)
     if not maps:
         st.caption(ABOUT_MAP)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from tl_core.analysis.cache import ExploreFiles
@@ -29,10 +31,21 @@ def draw_audit_progress(view: DatasetView) -> None:
         _poll_audit(view)
 
 
-def draw_job(view: DatasetView, kind: str, what: str, files: ExploreFiles | None = None) -> None:
-    """Draw the worker's progress with ``what``; the page is drawn again when it ends.
+def draw_job(
+    view: DatasetView,
+    kind: str,
+    what: str,
+    files: ExploreFiles | None = None,
+    is_there: Callable[[ExploreFiles], bool] | None = None,
+) -> None:
+    """Draw the worker's progress; the page is drawn again when it ends.
 
-    ``files`` is where it will leave its result; by default those of the scan.
+    Args:
+        view: the dataset.
+        kind: of the job.
+        what: the text of the bar.
+        files: where the job will leave its result; by default those of the scan.
+        is_there: whether the result that is waited for is among them, though the job goes on.
     """
     files = files or view.features
     if files is None:
@@ -47,7 +60,7 @@ def draw_job(view: DatasetView, kind: str, what: str, files: ExploreFiles | None
             jobs.request(view.workspace, kind, view.features_config, view.dataset.path)
             st.rerun()
         return
-    _poll_job(view, kind, what)
+    _poll_job(view, kind, what, files, is_there)
 
 
 def draw_fallback(view: DatasetView) -> None:
@@ -77,7 +90,15 @@ def _poll_audit(view: DatasetView) -> None:
 
 @st.fragment(run_every=POLL_SECONDS)
 @guarded
-def _poll_job(view: DatasetView, kind: str, what: str) -> None:
+def _poll_job(
+    view: DatasetView,
+    kind: str,
+    what: str,
+    files: ExploreFiles,
+    is_there: Callable[[ExploreFiles], bool] | None,
+) -> None:
+    if is_there is not None and is_there(files):
+        st.rerun()
     state = jobs.state_of(view.workspace, kind, view.features_config, view.dataset.path)
     if state is None:
         if st.session_state.pop(_waiting_key(kind), False):
