@@ -129,10 +129,11 @@ def draw_card(
     def draw_bars(answer: Prediction) -> None:
         top = pd.DataFrame(answer.top[:top_k], columns=["class", "probability"])
         best, probability = answer.top[0]
-        st.altair_chart(
-            probability_chart(top, model.class_names),
-            alt=f"{photo.name}: {best} {percent(probability)}",
-        )
+        with st.container(key=f"bars_{number}"):
+            st.altair_chart(
+                probability_chart(top, model.class_names),
+                alt=f"{photo.name}: {best} {percent(probability)}",
+            )
 
     draw_answer(photo, prediction, draw_bars, has_picture=has_picture)
     if prediction.error is not None:

@@ -81,7 +81,8 @@ def _draw_card(view: EvaluationView, position: int, tile: bytes | None) -> None:
             "probability": [float(evaluation.probabilities[position, label]) for label in order],
         }
     )
-    st.altair_chart(probability_chart(top, names), alt=f"{answer} {sure}, is {true}")
+    with st.container(key=f"bars_{position}"):
+        st.altair_chart(probability_chart(top, names), alt=f"{answer} {sure}, is {true}")
     with st.container(gap="xxsmall"):
         draw_opener(view, position, "Details", "mistakes")
         draw_correction(view, position, prefix="card")

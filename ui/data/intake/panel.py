@@ -44,7 +44,7 @@ def draw_intake(studio: Studio) -> None:
         ways["Classes"] = (":material/label:", draw_classes)
     with st.container(border=True):
         _draw_ways(studio, ways)
-    draw_report(studio)
+    draw_report(studio, "See them under *Pictures*.")
 
 
 def draw_own_photos(studio: Studio) -> None:
@@ -56,7 +56,15 @@ def draw_own_photos(studio: Studio) -> None:
     if studio.may_open_folders:
         ways["Folder on this machine"] = (":material/folder_open:", draw_folder_picker)
     is_sample = studio.dataset is None or studio.dataset.is_sample
-    with st.expander("Use my own photos", icon=":material/add_a_photo:", expanded=is_sample):
+    shown = "" if studio.dataset is None else studio.dataset.id
+    # Opened by hand it stays so, whatever comes or goes above it: an upload runs the page again.
+    with st.expander(
+        "Use my own photos",
+        icon=":material/add_a_photo:",
+        expanded=is_sample,
+        key=f"own_photos_{shown}",
+        on_change="rerun",
+    ):
         _draw_ways(studio, ways)
     draw_report(studio)
 

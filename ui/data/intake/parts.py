@@ -137,9 +137,9 @@ def adding(name: str) -> Iterator[DeltaGenerator]:
     """
     st.session_state.pop(session_keys.INTAKE_REPORT, None)
     row = st.empty()
-    place, cancel = row.container().columns([5, 1], vertical_alignment="center")
-    bar = place.progress(0.0, text="Starting")
-    cancel.button("Cancel", key="intake_cancel", icon=":material/close:", width="stretch")
+    line = row.container(horizontal=True, vertical_alignment="center")
+    bar = line.container().progress(0.0, text="Starting")
+    line.button("Cancel", key="intake_cancel", icon=":material/close:")
     st.session_state[session_keys.INTAKE_NOW] = name
     try:
         yield bar
@@ -203,8 +203,13 @@ def finish(
     st.rerun()
 
 
-def draw_report(studio: Studio) -> None:
-    """Draw how many files were added last, and the result of each, beside their dataset."""
+def draw_report(studio: Studio, hint: str = "") -> None:
+    """Draw how many files were added last, and the result of each, beside their dataset.
+
+    Args:
+        studio: what the page works on.
+        hint: where the pictures are to be seen, if not on this page.
+    """
     report: IntakeReport | None = st.session_state.get(session_keys.INTAKE_REPORT)
     dataset = studio.dataset
     if report is None or report.dataset_id != (None if dataset is None else dataset.id):
@@ -219,7 +224,7 @@ def draw_report(studio: Studio) -> None:
     elif trouble:
         st.warning(f"{line}; {trouble}", icon=":material/warning:")
     else:
-        st.success(f"{line}. See them under *Pictures*.", icon=":material/check_circle:")
+        st.success(f"{line}. {hint}".strip(), icon=":material/check_circle:")
     if report.outcomes:
         more = len(report.outcomes) - MAX_ROWS_SHOWN
         st.dataframe(
