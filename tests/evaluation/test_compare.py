@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,12 @@ def test_only_images_that_both_saw_count():
 def test_runs_without_a_common_image_cannot_be_compared(other):
     with pytest.raises(RunError, match="none in common"):
         compare_evaluations(by_hand(np.ones(3, bool)), other)
+
+
+def test_runs_trained_before_and_after_a_correction_are_said_to_be_judged_by_the_classes_of_now():
+    before = replace(by_hand(np.ones(4, bool)), num_relabelled=1)
+    assert "the class it has now" in compare_evaluations(by_hand(np.ones(4, bool)), before).note
+    assert compare_evaluations(before, before).note == ""
 
 
 @pytest.fixture

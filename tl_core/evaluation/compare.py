@@ -229,4 +229,9 @@ def _note(first: Evaluation, second: Evaluation, num_common: int) -> str:
             f"Only {num_common:,} of {num_all:,} images were kept by both: "
             "they were split differently."
         )
+    if first.num_relabelled != second.num_relabelled:
+        notes.append(
+            "Each photo counts with the class it has now, so the accuracies compared here can "
+            "differ from those measured when the runs were trained."
+        )
     return " ".join(notes)

@@ -32,17 +32,12 @@ def draw_search_form(base: TrainConfig, index: DatasetIndex, cache_dir: Path) ->
     values: dict[str, Any] = {}
     try:
         values["fc_layers"] = tuple(_read_layers(text) for text in _pick("fc_layers", LAYERS))
-        left, right = st.columns(2)
-        with left:
-            values["learning_rate"] = _numbers("learning_rate", RATES)
-        with right:
-            values["dropout"] = _numbers("dropout", DROPOUTS)
+        # One below the other: in half the width the values are cut.
+        values["learning_rate"] = _numbers("learning_rate", RATES)
+        values["dropout"] = _numbers("dropout", DROPOUTS)
         with st.expander("More to vary", icon=":material/tune:"):
-            left, right = st.columns(2)
-            with left:
-                values["weight_decay"] = _numbers("weight_decay", DECAYS)
-            with right:
-                values["label_smoothing"] = _numbers("label_smoothing", SMOOTHINGS)
+            values["weight_decay"] = _numbers("weight_decay", DECAYS)
+            values["label_smoothing"] = _numbers("label_smoothing", SMOOTHINGS)
             names = [backbone.name for backbone in list_backbones()]
             values["backbone"] = tuple(_pick("backbone", names, may_add=False))
             left, right = st.columns(2)
