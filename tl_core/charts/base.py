@@ -34,6 +34,10 @@ QUIET = "#9AA29D"
 
 MAX_POINTS = 1000
 
+_LEGEND_PIXELS = 390  # half a page of 1280 pixels, a phone of 480 less the axis
+_ENTRY_PIXELS = 30  # symbol and padding
+_LETTER_PIXELS = 7
+
 
 def class_color(label: int) -> str:
     """Return the colour of the class with index ``label``; they repeat after ten."""
@@ -70,6 +74,30 @@ def class_color_encoding(field: str, class_names: Sequence[str]) -> alt.Color:
         ),
         legend=None,
     )
+
+
+def legend_columns(names: Sequence[str], limit: int, most: int) -> int:
+    """Return in how many columns a legend above a chart fits a phone or half a page.
+
+    Args:
+        names: of its entries, in order.
+        limit: pixels at which a name is cut.
+        most: upper bound of the columns.
+
+    Examples:
+        >>> legend_columns(["pizza", "steak", "sushi", "taco"], 140, 4)
+        4
+        >>> legend_columns(["Golden Delicious", "Granny Smith", "Pink Lady", "Gala"] * 2, 140, 4)
+        2
+    """
+    widths = [_ENTRY_PIXELS + min(limit, _LETTER_PIXELS * len(name)) for name in names]
+    for columns in range(most, 1, -1):
+        if (
+            sum(max(widths[place::columns], default=0) for place in range(columns))
+            <= _LEGEND_PIXELS
+        ):
+            return columns
+    return 1
 
 
 def label_axis(limit: int) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tl_core.charts.base import ACCENT, PART_COLORS, QUIET, class_color
+from tl_core.charts.base import ACCENT, PART_COLORS, QUIET, class_color, legend_columns
 from tl_core.charts.classes import class_counts_chart
 
 if TYPE_CHECKING:
@@ -267,7 +267,12 @@ def _class_colors(class_names: Sequence[str]) -> Any:
             domain=list(class_names),
             range=[class_color(label) for label in range(len(class_names))],
         ),
-        legend=alt.Legend(orient="top", columns=4, labelLimit=140, symbolOpacity=1)
+        legend=alt.Legend(
+            orient="top",
+            columns=legend_columns(class_names, 140, 4),
+            labelLimit=140,
+            symbolOpacity=1,
+        )
         if few
         else None,
     )

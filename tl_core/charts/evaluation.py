@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tl_core.charts.base import ACCENT, CLASS_COLORS, QUIET, class_color, downsample, percent
+from tl_core.charts.base import (
+    ACCENT,
+    CLASS_COLORS,
+    QUIET,
+    class_color,
+    downsample,
+    legend_columns,
+    percent,
+)
 
 if TYPE_CHECKING:
     import altair as alt
@@ -58,7 +66,7 @@ def curves_chart(points: pd.DataFrame, class_names: Sequence[str], kind: str) ->
                     orient="top",
                     symbolType="stroke",
                     symbolStrokeWidth=3,
-                    columns=3,
+                    columns=legend_columns(drawn, 110, 3),
                     labelLimit=110,
                 ),
             ),

@@ -41,6 +41,8 @@ FILES_CLEAR = "No problems were found in the files."
 EXCLUDE = "\x00exclude"  # no class can have this name
 OTHERWISE = "Exclude, or another class"
 EXCLUDED, DONE = "Excluded", "Decided"
+NO_FOLDER = "Photos were moved to it, but no folder has that name. See them under *Pictures*."
+NO_PHOTO = "No single photo is wrong. *Split* shows how the photos are divided."
 ITEMS_A_PAGE = 12
 GROUPS_A_PAGE = 4
 MAX_IN_GROUP = 8
@@ -101,7 +103,7 @@ def draw_finding(view: DatasetView, one: OpenFinding) -> None:
     """Draw one finding: a button for all of it, then its pictures, each with its own."""
     finding = one.finding
     if not one.items:
-        _draw_names(finding.paths)
+        _draw_names(finding)
         return
     if finding.kind == UNREADABLE:
         _draw_files(view, one)
@@ -332,11 +334,10 @@ def _draw_files(view: DatasetView, one: OpenFinding) -> None:
     )
 
 
-def _draw_names(paths: Sequence[str]) -> None:
+def _draw_names(finding: Finding) -> None:
+    paths = finding.paths
     if not paths:
-        st.caption(
-            "Photos were moved to it, but no folder has that name. See them under *Pictures*."
-        )
+        st.caption(NO_FOLDER if finding.kind == "small_class" else NO_PHOTO)
         return
     shown = ", ".join(plain(path) for path in paths[:MAX_NAMES])
     more = f" and {len(paths) - MAX_NAMES:,} more" if len(paths) > MAX_NAMES else ""
