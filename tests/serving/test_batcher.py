@@ -26,7 +26,35 @@ def test_requests_take_turns(done):
     assert model.seen == [b"large 0", b"large 1", b"small", b"large 2"]
 
 
-def test_what_is_computed_while_another_thread_answers_is_answered_together(done):
+def test_as_long_as_images_wait_a_few_are_answered_together(done):
+    model = FakeModel()
+    model.may_compute.clear()
+    batcher = Batcher(model, max_queue=10, max_megapixels=1)
+    for number in range(6):
+        batcher.submit(Work([bytes([number])], done.append))
+    model.may_compute.set()
+    wait_until(lambda: len(done) == 6)
+    batcher.stop()
+    assert model.batches == [4, 2]
+
+
+def test_a_cancelled_request_that_waits_holds_up_no_answer(done):
+    model = FakeModel()
+    model.may_compute.clear()
+    batcher = Batcher(model, max_queue=10, max_megapixels=1)
+    batcher.submit(Work([b"a"], done.append))
+    assert model.started.acquire(timeout=60)
+    cancelled = Work([b"b"], done.append)
+    batcher.submit(cancelled)
+    cancelled.cancel()
+    model.may_compute.set()
+    wait_until(lambda: len(done) == 1)
+    batcher.stop()
+    assert model.batches == [1]
+
+
+def test_what_is_computed_while_another_thread_answers_is_answered_together(done, monkeypatch):
+    monkeypatch.setattr("tl_core.serving.batcher.ANSWERED_TOGETHER", 1)
     model = FakeModel(num_workers=2)
     model.may_answer.clear()
     batcher = Batcher(model, max_queue=10, max_megapixels=1)

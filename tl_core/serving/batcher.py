@@ -2,8 +2,8 @@
 
 The backbone takes one image at a time, fastest with one thread a core, so that threads take single
 images; requests take turns, so that a large one does not hold up the others. What the threads have
-finished, of whichever requests, goes through the head together: while one thread answers, the
-others go on and collect.
+finished, of whichever requests, goes through the head together: as long as images wait, a few are
+collected first, for the head and the training photos' features are read from memory once a time.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from tl_core.serving.model import Image, ServedModel
 from tl_core.serving.refusal import Refusal
 
 _log = logging.getLogger(__name__)
+
+ANSWERED_TOGETHER = 4
+"""As long as images wait; with four, answering one takes half as long as alone."""
 
 _NEWEST_SHARE = 0.05  # of the newest image in the running mean of the time an image takes
 _MAX_RETRY_SECONDS = 60
@@ -153,7 +156,12 @@ class Batcher:
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def _run(self) -> None:
-        while (taken := self._take()) is not None:
+        while True:
+            if (taken := self._take()) is None:
+                self._answer()
+                if not self._wait():
+                    return
+                continue
             work, number, image = taken
             started = time.monotonic()
             try:
@@ -167,16 +175,22 @@ class Batcher:
                 continue
             self._count(time.monotonic() - started)
             self._computed.append(_Computed(work, number, features))
-            self._answer()
+            if len(self._computed) >= ANSWERED_TOGETHER:
+                self._answer()
+
+    def _wait(self) -> bool:
+        """Wait for an image; return False at the end."""
+        with self._changed:
+            while not self._waiting:
+                if self._is_stopping:
+                    return False
+                self._changed.wait()
+        return True
 
     def _take(self) -> tuple[Work, int, Image] | None:
-        """Return the next image, None at the end; requests take turns."""
+        """Return the next image, None while there is none; requests take turns."""
         with self._changed:
-            while True:
-                while not self._waiting:
-                    if self._is_stopping:
-                        return None
-                    self._changed.wait()
+            while self._waiting:
                 work = self._waiting.popleft()
                 if work.is_cancelled:
                     self._num_waiting -= len(work.images) - work.num_started
@@ -189,6 +203,7 @@ class Batcher:
                     self._waiting.append(work)
                 if image is not None:
                     return work, number, image
+        return None
 
     def _answer(self) -> None:
         """Answer what is computed, together; leave it to a thread that does so already."""
