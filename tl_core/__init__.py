@@ -39,6 +39,7 @@ _HOME_OF = {
     "list_runs": "tl_core.runs.store",
     "load_run": "tl_core.runs.store",
     "load_predictor": "tl_core.inference.predict",
+    "load_keras_model": "tl_core.inference.keras_model",
     "evaluate_run": "tl_core.evaluation.evaluate",
     "export_run": "tl_core.export.exporter",
 }

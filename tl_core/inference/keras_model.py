@@ -18,14 +18,28 @@ if TYPE_CHECKING:
 
 
 def load_keras_model(run_dir: str | os.PathLike[str]) -> keras.Model:
-    """Build a run's best model, including its fine-tuned backbone if it has one.
+    """Build a run's best model, including its fine-tuned backbone, to train it further in Keras.
 
-    Input: (batch, height, width, 3) RGB in 0..255 at the run's image size; output: (batch,
-    num_classes) probabilities, as from :class:`~tl_core.inference.predict.Predictor`.
+    Its layers are those that were trained, dropout among them. For a file that gives the
+    probabilities of the app use :func:`~tl_core.export.exporter.export_run` with ``"keras"``.
+
+    Args:
+        run_dir: a run with weights.
+
+    Returns:
+        A model that takes (batch, height, width, 3) RGB in 0..255 at the run's image size and gives
+        (batch, num_classes) probabilities before the run's temperature. It is not compiled, and its
+        backbone is frozen.
 
     Raises:
         RunError: there is no such run, or its weights are missing or do not fit.
         WeightsError: the backbone's pretrained weights are not available.
+
+    Examples:
+        >>> from tl_core import load_keras_model
+        >>> model = load_keras_model("runs/first")
+        >>> model.output_shape
+        (None, 2)
     """
     import tensorflow  # noqa: F401  before Keras, which otherwise imports it halfway
 
