@@ -50,7 +50,9 @@ def test_the_feature_map_is_a_second_output(run, pictures):
     np.testing.assert_allclose(answers["probabilities"], alone, atol=1e-6)
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("float16", 5e-3)])
+@pytest.mark.parametrize(
+    ("precision", "tolerance"), [("float32", 1e-5), ("float16", 5e-3), ("int8_weights", 2e-2)]
+)
 def test_litert_files_give_them_too(run, pictures, tmp_path, precision, tolerance):
     expected = app_answers(run, pictures, tmp_path)
     path = tmp_path / "model.tflite"

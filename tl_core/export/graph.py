@@ -13,6 +13,7 @@ import numpy as np
 from tl_core.backbones.api import resolve_image_size
 from tl_core.backbones.finetuned_weights import build_fine_tuned_base, split_weights
 from tl_core.errors import ConfigError
+from tl_core.export.weight_quantization import quantize_weights
 from tl_core.head.model import load_weights, set_head_weights
 from tl_core.inference.predict import load_head
 from tl_core.inference.reliability import load_reliability
@@ -22,7 +23,7 @@ from tl_core.runs.store import Run
 if TYPE_CHECKING:
     import keras
 
-Precision = Literal["float32", "float16", "int8"]
+Precision = Literal["float32", "float16", "int8", "int8_weights"]
 INPUT_NAME = "images"
 OUTPUT_NAME = "probabilities"
 MAP_NAME = "feature_map"
@@ -92,7 +93,8 @@ def convert_to_litert(
 
     Args:
         model: from :func:`build_inference_model`.
-        precision: of the weights; with ``"int8"`` of the computation as well.
+        precision: of the weights; with ``"int8"`` of the computation as well, while
+            ``"int8_weights"`` computes with floats.
         calibration_images: for ``"int8"``: images (height, width, 3) uint8 that show which range
             each activation has; training photos of every class.
 
@@ -102,7 +104,7 @@ def convert_to_litert(
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([freeze_model(model, 1)])
-    if precision != "float32":
+    if precision in ("float16", "int8"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
@@ -111,7 +113,8 @@ def convert_to_litert(
         if not images:
             raise ConfigError("Expected photos to calibrate int8 with, received none.")
         converter.representative_dataset = lambda: ([image] for image in images)
-    return bytes(converter.convert())
+    content = bytes(converter.convert())
+    return quantize_weights(content) if precision == "int8_weights" else content
 
 
 def _forward(model: keras.Model) -> Callable[[Any], Any]:

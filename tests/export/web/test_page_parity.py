@@ -73,7 +73,7 @@ def test_equal_answers_agree(check, photos):
 
 @pytest.mark.parametrize(("num_other", "agrees"), [(1, True), (2, False)])
 def test_one_photo_may_be_answered_otherwise_but_not_two(check, num_other, agrees, monkeypatch):
-    monkeypatch.setitem(parity.MAX_MEAN_DIFFERENCE, "float16", 1)
+    monkeypatch.setattr(parity, "MAX_MEAN_DIFFERENCE", 1)
     found = check(lambda number, p: swapped(number, p) if number < num_other else p)
     assert found["agrees"] is agrees
 

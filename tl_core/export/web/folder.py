@@ -90,9 +90,8 @@ def write_web(writing: Writing, precision: Precision = "float16") -> None:
     folder, run = writing.folder, writing.run
     is_local = not fetch_runtime(writing.cache_dir)
     hosts = "" if is_local else CDN
-    images = writing.calibration_images() if precision == "int8" else []
     model = build_inference_model(run, with_feature_map=True)
-    network = _write(folder / LITERT_FILE, convert_to_litert(model, precision, images))
+    network = _write(folder / LITERT_FILE, convert_to_litert(model, precision))
     head = load_head(run)
     reliability = load_reliability(run, head)
     player = {
@@ -114,8 +113,8 @@ def write_web(writing: Writing, precision: Precision = "float16") -> None:
 
 
 def write_web_int8(writing: Writing) -> None:
-    """Write the page of a run with 8-bit weights."""
-    write_web(writing, "int8")
+    """Write the page of a run with 8-bit weights, which computes with floats."""
+    write_web(writing, "int8_weights")
 
 
 def _write(path: Path, content: bytes) -> PageFile:

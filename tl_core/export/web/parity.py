@@ -15,7 +15,6 @@ import numpy as np
 
 from tl_core.errors import ExportError
 from tl_core.export.formats import Format
-from tl_core.export.graph import Precision
 from tl_core.export.model_info import ModelInfo
 from tl_core.export.parity import (
     STAGE,
@@ -30,9 +29,9 @@ from tl_core.export.web.browser import NO_BROWSER, answer_in_browser, find_brows
 from tl_core.inference.predict import Predictor
 from tl_core.progress import SILENT, Monitor
 
-MIN_AGREEMENT: dict[Precision, float] = {"float32": 0.99, "float16": 0.99, "int8": 0.8}
+MIN_AGREEMENT = 0.99
 """Share of the photos whose most probable class is the app's; one photo may always differ."""
-MAX_MEAN_DIFFERENCE: dict[Precision, float] = {"float32": 0.005, "float16": 0.005, "int8": 0.05}
+MAX_MEAN_DIFFERENCE = 0.005
 
 
 def check_page(
@@ -91,21 +90,24 @@ def check_page(
     same = theirs.argmax(axis=1) == ours.argmax(axis=1)
     difference = np.abs(theirs - ours)
     counted = is_photo if is_photo.any() else np.ones(len(kept), bool)
-    least, mean = MIN_AGREEMENT[row.precision], MAX_MEAN_DIFFERENCE[row.precision]
     num_other = int((~same[counted]).sum())
-    allowed = max(1, int((1 - least) * counted.sum()))
+    allowed = max(1, int((1 - MIN_AGREEMENT) * counted.sum()))
     unread = sum(number < len(photos) for number in range(len(app)) if number not in kept)
     stage.look()
     return {
         "format": row.name,
-        "agrees": bool(num_other <= allowed and difference[counted].mean() <= mean and unread == 0),
+        "agrees": bool(
+            num_other <= allowed
+            and difference[counted].mean() <= MAX_MEAN_DIFFERENCE
+            and unread == 0
+        ),
         "num_photos": int(is_photo.sum()),
         "num_odd_images": int((~is_photo).sum()),
         "top1_agreement": float(same.mean()),
         "max_difference": float(difference.max()),
         "mean_difference": float(difference.mean()),
         "problems": problems,
-        "limits": {"top1_agreement": least, "mean_difference": mean},
+        "limits": {"top1_agreement": MIN_AGREEMENT, "mean_difference": MAX_MEAN_DIFFERENCE},
         **accuracies([every[number].label for number in kept], theirs, ours),
         "images_per_second": images_per_second(
             [answers.by_number[number]["milliseconds"] / 1000 for number in kept]
