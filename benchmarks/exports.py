@@ -140,7 +140,7 @@ def environment(folder: Path, requirements: Path) -> Path:
     python = place / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", place], check=True)
-        command = [python, "-m", "pip", "install", "-q", "-r", requirements]
+        command = [str(python), "-m", "pip", "install", "-q", "-r", str(requirements)]
         subprocess.run(command, check=True)
     return python
 

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from tl_core.head.gradcam import class_activation, map_gradient, pool_map, score_gradient
+from tl_core.head.gradcam import (
+    class_activation,
+    find_pooling,
+    map_gradient,
+    pool_map,
+    score_gradient,
+)
 
 ROWS, COLUMNS, DIM, NUM_CLASSES = 3, 4, 6, 3
 
@@ -85,3 +91,11 @@ def test_a_class_that_nothing_speaks_for_has_no_heat(method):
     feature_map = made_map()
     heat = class_activation(feature_map, np.zeros(feature_map.shape), method)
     assert heat.tolist() == np.zeros((ROWS, COLUMNS)).tolist()
+
+
+@pytest.mark.parametrize("pooling", ["avg", "max", "flatten"])
+def test_the_pooling_is_found_by_what_it_gives(pooling):
+    feature_map = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
+    features = {"avg": [5, 6], "max": [10, 11], "flatten": list(range(12))}[pooling]
+    assert find_pooling(feature_map, np.array(features, np.float32)) == pooling
+    assert find_pooling(feature_map, np.array(features, np.float32) + 1) is None

@@ -16,6 +16,7 @@ from tl_core.export.writers import Writing, write_bundle
 from tl_core.features import engine, guarded_engine
 from tl_core.features.guarded_engine import GuardedEngine
 from tl_core.head.model import load_weights, load_weights_metadata, save_weights
+from tl_core.inference.explain import explain
 from tl_core.inference.model_bundle import read_bundle
 from tl_core.inference.model_info import read_model_info
 from tl_core.inference.predict import load_predictor
@@ -222,3 +223,20 @@ def test_a_backbone_that_takes_too_long_is_ended(made, monkeypatch):
     with pytest.raises(ExportError, match="memory or time"):
         foreign.run(np.zeros((1000, 40, 64, 3), np.uint8))
     assert not foreign._process.is_running
+
+
+def test_a_bundle_explains_as_its_run_does_without_opening_its_file_here(
+    run, made, tmp_path, monkeypatch
+):
+    photo = next((run.data_dir / "dog").iterdir())
+    expected = explain(run.run_dir, photo, "cat", cache_dir=run.workspace.cache_dir)
+    monkeypatch.setattr("tl_core.inference.explain.open_map_engine", None)
+    found = explain(made, photo, "cat", cache_dir=tmp_path)
+    assert np.abs(found.heat - expected.heat).max() < 1e-3
+    assert found.probability == pytest.approx(expected.probability, abs=1e-5)
+
+
+def test_a_backbone_without_a_map_says_so(made, monkeypatch):
+    monkeypatch.setattr(guarded_engine, "find_pooling", lambda *_: None)
+    with pytest.raises(ExportError, match="no feature map to explain"):
+        GuardedEngine(made / "backbone.tflite").read_map(np.zeros((40, 64, 3), np.uint8))

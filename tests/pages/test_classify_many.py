@@ -21,7 +21,7 @@ from conftest import draw_image
 from streamlit.testing.v1 import AppTest
 
 from tl_core.data.curation.store import load_dataset
-from tl_core.errors import Stopped
+from tl_core.errors import ExportError, Stopped
 from tl_core.inference import folder_answers
 from tl_core.inference.imported_models import list_models
 from tl_core.jobs.handlers import CLASSIFY as CLASSIFY_JOB
@@ -270,8 +270,17 @@ def test_an_imported_model_answers_shows_its_card_and_is_removed(
     assert "87.5 % (70.0 to 95.0) on 40 photos of its test part, as its author states." in texts(at)
     assert "![x]" not in texts(at)
     assert at.code[0].value.startswith("# Card")
+    asked = []
+
+    def explain_with(predictor, image, class_name):
+        asked.append(class_name)
+        raise ExportError("It has no map.")
+
+    monkeypatch.setattr(predictors, "explain_with", explain_with)
     at.button(key="look_closer_0").click().run()
-    assert answers.NO_DETAILS in texts(at)
+    assert asked == ["dog"]
+    assert [warning.value for warning in at.warning] == ["It has no map."]
+    assert answers.NO_NEIGHBOURS in texts(at)
     at.button(key="remove_model").click().run()
     assert_sound(at)
     assert list_models(workspace) == []

@@ -1,5 +1,9 @@
 """``TL_MODE=viewer``: one bundle in place of every page, and nothing of the studio."""
 
+import csv
+import hashlib
+import io
+
 import pytest
 from app_helpers import assert_sound, open_page, texts
 from made_export import make_export_run
@@ -7,8 +11,10 @@ from made_export import make_export_run
 from tl_core.export.model_info import describe_run, write_model_info
 from tl_core.export.writers import Writing, write_bundle
 from tl_core.files import write_text
+from tl_core.inference.bulk import answers_csv
+from tl_core.inference.predict import load_predictor
 from ui.viewer import card, page
-from ui.viewer.page import MAX_PHOTOS, TOO_MANY, WITHOUT_CARD
+from ui.viewer.page import DOWNLOAD, MAX_PHOTOS, TOO_MANY, WITHOUT_CARD
 
 PAGES = [None, "pages/1_Data.py", "pages/2_Train.py", "pages/3_Classify.py", "pages/5_Share.py"]
 
@@ -51,6 +57,29 @@ def test_photos_are_answered_and_a_bad_file_says_why(viewer, bundle):
     assert "**dog**" in texts(at)
     assert [warning.value for warning in at.warning] != []
     assert len(at.get("progress")) == 3  # a bar a class, of the photo that was read
+
+
+def test_it_shows_where_the_model_looked_and_gives_the_answers_as_a_table(viewer, bundle):
+    run, folder = bundle
+    photo = next((run.data_dir / "dog").iterdir())
+    at = open_page()
+    name = "=1.png"
+    at.file_uploader(key="viewer_upload").set_value([(name, photo.read_bytes(), "image/png")]).run()
+    at.button(key="viewer_heat_0").click().run()
+    assert_sound(at)
+    assert len(at.get("dialog")) == 1
+    assert "dog" in at.segmented_control(key=closer_key(photo)).options
+    predictor = load_predictor(folder, run.workspace.cache_dir)
+    text = answers_csv(predictor.predict([photo], names=[name]), predictor.class_names).decode()
+    lines = list(csv.reader(io.StringIO(text)))
+    shares = [f"p({one})" for one in predictor.class_names]
+    assert lines[0] == ["photo", "class", "probability", *shares, "reason", "error"]
+    assert lines[1][:2] == ["'=1.png", "dog"]
+    assert at.get("download_button")[0].label == DOWNLOAD
+
+
+def closer_key(photo):
+    return f"closer_class_{hashlib.sha256(photo.read_bytes()).hexdigest()}"
 
 
 def test_more_photos_than_it_answers_at_once_are_said(viewer, bundle, monkeypatch):

@@ -257,14 +257,17 @@ def _prepare_engine(
 
 
 def open_image_engines(
-    spec: FeatureSpec, cache_dir: Path, num_workers: int, monitor: Monitor = SILENT
+    spec: FeatureSpec,
+    cache_dir: Path,
+    num_workers: int | None = None,
+    monitor: Monitor = SILENT,
 ) -> EnginePool:
     """Return engines on the CPU, which stay open for the next call.
 
     Args:
         spec: which backbone; of a file that is not trusted, the engines are guarded processes.
         cache_dir: the folder of converted backbones.
-        num_workers: number of threads that will use them.
+        num_workers: number of threads that will use them; by default one per core.
         monitor: reports the stage ``"backbone"``.
 
     Raises:
@@ -272,7 +275,8 @@ def open_image_engines(
         ExportError: the file of a bundle does not work.
         Stopped: ``monitor`` was asked to stop.
     """
-    return _open_shared(_prepare_engine(spec, cache_dir, monitor), num_workers, spec.is_foreign)
+    path = _prepare_engine(spec, cache_dir, monitor)
+    return _open_shared(path, _num_workers(num_workers), spec.is_foreign)
 
 
 @functools.lru_cache(maxsize=2)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import threading
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +16,18 @@ import numpy as np
 
 from tl_core.errors import TLError
 from tl_core.features.engine_files import engine_error
+from tl_core.features.inner_tensors import open_preserving
 
 
 class MapEngine:
     """One converted backbone with access to its feature map. Threads run one at a time."""
 
     def __init__(self, path: Path, feature_dim: int) -> None:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
         self._lock = threading.Lock()
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors.*")
-            try:
-                self._interpreter = Interpreter(
-                    model_path=str(path),
-                    experimental_preserve_all_tensors=True,
-                    # Other resolvers fuse operations and do not preserve intermediate tensors.
-                    experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-                )
-                self._interpreter.allocate_tensors()
-            except (ValueError, RuntimeError) as error:
-                raise engine_error(path, error) from error
+        try:
+            self._interpreter = open_preserving(path)
+        except (ValueError, RuntimeError) as error:
+            raise engine_error(path, error) from error
         (inputs,) = self._interpreter.get_input_details()
         self._input = inputs["index"]
         self._map = _find_map(self._interpreter.get_tensor_details(), feature_dim, path)

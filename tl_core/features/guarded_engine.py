@@ -2,29 +2,40 @@
 
     python -m tl_core.features.guarded_engine FILE
 
-reads images from standard input and writes features to standard output. A malicious file can only
-affect the interpreter in that process, which has limited memory, cannot write files, and is killed
-when it takes too long.
+reads images from standard input, each after one byte that says what is asked for, and writes
+features, or the last feature map before them, to standard output. A malicious file can only affect
+the interpreter in that process, which has limited memory, cannot write files, and is killed when it
+takes too long.
 """
 
 from __future__ import annotations
 
+import math
 import struct
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tl_core.errors import ExportError
+from tl_core.features.inner_tensors import read_pooled_map
 from tl_core.guarded_process import ChildEndedError, GuardedProcess, limit_resources
+from tl_core.head.gradcam import find_pooling
+
+if TYPE_CHECKING:
+    from tl_core.config.training import Pooling
 
 START_SECONDS = 30.0
 IMAGE_SECONDS = 30.0
 _MIN_BYTES = 2**30
 _BYTES_PER_FILE_BYTE = 8
 _HEADER = struct.Struct("<4sIII")
+_MAP_HEADER = struct.Struct("<III")
 _MAGIC = b"TLGE"
+_FEATURES, _MAP = b"F", b"M"
+_MAX_MAP_BYTES = 2**26
 
 
 class GuardedEngine:
@@ -69,20 +80,56 @@ class GuardedEngine:
         """
         features = np.empty((len(images), self.feature_dim), np.float32)
         with self._lock:
-            if not self._process.is_running:
-                self._start()
             for row, image in enumerate(images):
                 try:
-                    self._process.write(np.ascontiguousarray(image, np.uint8).tobytes())
-                    answer = self._process.read(self.feature_dim * 4, IMAGE_SECONDS)
+                    self._ask(_FEATURES, image)
+                    features[row] = self._read_floats(self.feature_dim)
                 except ChildEndedError as error:
                     raise self._refusal() from error
-                features[row] = np.frombuffer(answer, "<f4")
         return features
+
+    def read_map(self, image: np.ndarray) -> tuple[np.ndarray, Pooling]:
+        """Return the last feature map of an image, and how it becomes features.
+
+        Args:
+            image: (height, width, 3) uint8 RGB.
+
+        Returns:
+            (rows, columns, dim) float32, and the pooling.
+
+        Raises:
+            ExportError: the file has no such map, or gives no result within the limits.
+        """
+        with self._lock:
+            try:
+                self._ask(_MAP, image)
+                header = self._process.read(_MAP_HEADER.size, IMAGE_SECONDS)
+                shape = _MAP_HEADER.unpack(header)
+                if 4 * math.prod(shape) > _MAX_MAP_BYTES:
+                    self._process.close()
+                    raise self._refusal()
+                feature_map = self._read_floats(math.prod(shape)).reshape(shape)
+                features = self._read_floats(self.feature_dim)
+            except ChildEndedError as error:
+                raise self._refusal() from error
+        pooling = find_pooling(feature_map, features)
+        if pooling is None:
+            raise ExportError(
+                f"The model's file '{self._path.name}' has no feature map to explain."
+            )
+        return feature_map, pooling
 
     def close(self) -> None:
         """End the process."""
         self._process.close()
+
+    def _ask(self, what: bytes, image: np.ndarray) -> None:
+        if not self._process.is_running:
+            self._start()
+        self._process.write(what, np.ascontiguousarray(image, np.uint8).tobytes())
+
+    def _read_floats(self, count: int) -> np.ndarray:
+        return np.frombuffer(self._process.read(4 * count, IMAGE_SECONDS), "<f4")
 
     def _refusal(self) -> ExportError:
         return ExportError(
@@ -107,11 +154,16 @@ def main(path: Path) -> int:
     out.write(_HEADER.pack(_MAGIC, height, width, dim))
     out.flush()
     size = height * width * 3
-    while len(data := sys.stdin.buffer.read(size)) == size:
-        image = np.frombuffer(data, np.uint8).reshape(1, height, width, 3)
+    while len(data := sys.stdin.buffer.read(1 + size)) == 1 + size:
+        image = np.frombuffer(data, np.uint8, offset=1).reshape(1, height, width, 3)
         interpreter.set_tensor(source["index"], image)
         interpreter.invoke()
-        out.write(interpreter.get_tensor(target["index"]).astype("<f4").tobytes())
+        features = interpreter.get_tensor(target["index"])[0]
+        if data[:1] == _MAP:
+            feature_map = read_pooled_map(path, image[0], features)
+            out.write(_MAP_HEADER.pack(*feature_map.shape))
+            out.write(feature_map.astype("<f4").tobytes())
+        out.write(features.astype("<f4").tobytes())
         out.flush()
     return 0
 

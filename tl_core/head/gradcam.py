@@ -13,12 +13,16 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tl_core.config.training import Pooling
+if TYPE_CHECKING:
+    from tl_core.config.training import Pooling
 
 METHODS = ("grad_cam", "grad_cam++")
+
+_POOLING_TOLERANCE = 1e-3  # of the greatest feature; two interpreters round differently
 
 
 def pool_map(feature_map: np.ndarray, pooling: Pooling) -> np.ndarray:
@@ -26,6 +30,29 @@ def pool_map(feature_map: np.ndarray, pooling: Pooling) -> np.ndarray:
     if pooling == "flatten":
         return feature_map.reshape(-1)
     return feature_map.mean(axis=(0, 1)) if pooling == "avg" else feature_map.max(axis=(0, 1))
+
+
+def find_pooling(feature_map: np.ndarray, features: np.ndarray) -> Pooling | None:
+    """Return which pooling makes features (dim,) of a feature map (rows, columns, dim).
+
+    None if none does.
+
+    Examples:
+        >>> import numpy as np
+        >>> from tl_core.head.gradcam import find_pooling
+        >>> feature_map = np.array([[[1.0, 2.0], [3.0, 4.0]]], np.float32)
+        >>> find_pooling(feature_map, np.array([2.0, 3.0], np.float32))
+        'avg'
+    """
+    spread = float(np.abs(features).max(initial=0.0))
+    poolings: tuple[Pooling, ...] = ("avg", "max", "flatten")
+    for pooling in poolings:
+        pooled = pool_map(feature_map, pooling)
+        if pooled.shape == features.shape and np.allclose(
+            pooled, features, rtol=0, atol=_POOLING_TOLERANCE * spread
+        ):
+            return pooling
+    return None
 
 
 def score_gradient(

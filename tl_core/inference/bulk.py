@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import TextIO
 
 from filelock import FileLock, Timeout
 
@@ -188,6 +190,19 @@ def answer_row(prediction: Prediction, num_classes: int) -> list[str | float | N
     return [prediction.name, best, round(probability, _DECIMALS), *shares, reason, None]
 
 
+def answers_csv(answers: Sequence[Prediction], class_names: Sequence[str]) -> bytes:
+    """Return answers as the content of a CSV file, a row a photo, each text as a safe cell.
+
+    Args:
+        answers: at least their most probable class in ``top``.
+        class_names: in the order of their probabilities.
+    """
+    text = io.StringIO(newline="")
+    write = _csv_writer(text, class_names)
+    write([answer_row(answer, len(class_names)) for answer in answers])
+    return text.getvalue().encode("utf-8", "backslashreplace")
+
+
 def write_answers(table: AnswerTable, target: Path, *, monitor: Monitor = SILENT) -> None:
     """Write all answers as CSV or Parquet, by the name of the file, whole or not at all.
 
@@ -291,13 +306,18 @@ Rows = list[list[str | float | None]]
 @contextmanager
 def _write_csv(path: Path, class_names: Sequence[str]) -> Iterator[Callable[[Rows], None]]:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(map(safe_cell, answer_columns(class_names)))
+        yield _csv_writer(file, class_names)
 
-        def write(rows: Rows) -> None:
-            writer.writerows([safe_cell(cell) for cell in row] for row in rows)
 
-        yield write
+def _csv_writer(file: TextIO, class_names: Sequence[str]) -> Callable[[Rows], None]:
+    """Write the names of the columns, and return what writes rows."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(map(safe_cell, answer_columns(class_names)))
+
+    def write(rows: Rows) -> None:
+        writer.writerows([safe_cell(cell) for cell in row] for row in rows)
+
+    return write
 
 
 @contextmanager

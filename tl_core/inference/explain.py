@@ -6,16 +6,19 @@ import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from PIL import Image
 
 from tl_core.backbones.api import get_backbone
-from tl_core.config.training import Resize
+from tl_core.config.training import Pooling, Resize
 from tl_core.data.images.images import ImageSource, load_image, open_image
 from tl_core.errors import ConfigError, did_you_mean
 from tl_core.features.engine_files import prepare_engine
+from tl_core.features.extract import open_image_engines
 from tl_core.features.feature_map import open_map_engine
+from tl_core.features.guarded_engine import GuardedEngine
 from tl_core.files import write_bytes
 from tl_core.head.gradcam import METHODS, class_activation, map_gradient, pool_map, score_gradient
 from tl_core.inference.predict import Prediction, Predictor, load_predictor
@@ -70,7 +73,7 @@ def explain(
     """Compute the heat map of a class. Needs no TensorFlow once the backbone is converted.
 
     Args:
-        run_dir: a run with weights.
+        run_dir: a run with weights, or the folder of a bundle, which is not trusted.
         image: a path, the file's bytes, or a binary file.
         class_name: the class to explain; by default the most probable one.
         method: ``"grad_cam"`` or ``"grad_cam++"``.
@@ -80,6 +83,7 @@ def explain(
         RunError: there is no such run, or it has no weights.
         ConfigError: the run has no such class, or there is no such method.
         ImageError: the image cannot be read.
+        ExportError: the bundle is invalid, or has no feature map.
     """
     return explain_with(load_predictor(run_dir, cache_dir), image, class_name, method)
 
@@ -107,20 +111,12 @@ def explain_with(
     source = image if isinstance(image, str | os.PathLike | bytes) else image.read()
     pixels = load_image(source, spec.image_size, spec.resize, spec.scale)  # as predicting reads it
     picture = open_image(source, MAX_SIDE, spec.scale)
-    path = spec.engine_file or prepare_engine(
-        spec.backbone,
-        spec.image_size,
-        spec.pooling,
-        predictor.cache_dir,
-        monitor,
-    )
-    engine = open_map_engine(path, get_backbone(spec.backbone).feature_dim)
-    feature_map = engine.run(pixels)
-    features = pool_map(feature_map, spec.pooling)
+    feature_map, pooling = _read_map(predictor, pixels, monitor)
+    features = pool_map(feature_map, pooling)
     prediction = predictor.answer(features[None], len(predictor.class_names))[0]
     label = _label(predictor, prediction, class_name)
     gradient = score_gradient(predictor.weights, features, label)
-    at_map = map_gradient(feature_map, gradient, spec.pooling)
+    at_map = map_gradient(feature_map, gradient, pooling)
     activation = class_activation(feature_map, at_map, method)
     return Explanation(
         heat=spread_heat(activation, spec.image_size, spec.resize, picture.size),
@@ -130,6 +126,25 @@ def explain_with(
         prediction=prediction,
         method=method,
     )
+
+
+def _read_map(
+    predictor: Predictor, pixels: np.ndarray, monitor: Monitor
+) -> tuple[np.ndarray, Pooling]:
+    """Return the last feature map (rows, columns, dim) of an image, and how it is pooled."""
+    spec = predictor.spec
+    if spec.is_foreign:  # not trusted: only its guarded process opens it
+        with open_image_engines(spec, predictor.cache_dir).borrow() as guarded:
+            return cast("GuardedEngine", guarded).read_map(pixels)
+    path = spec.engine_file or prepare_engine(
+        spec.backbone,
+        spec.image_size,
+        spec.pooling,
+        predictor.cache_dir,
+        monitor,
+    )
+    engine = open_map_engine(path, get_backbone(spec.backbone).feature_dim)
+    return engine.run(pixels), spec.pooling
 
 
 def overlay(explanation: Explanation, opacity: float = 0.6) -> Image.Image:

@@ -14,6 +14,7 @@ import streamlit as st
 from tl_core.charts.base import percent
 from tl_core.charts.classes import probability_chart
 from tl_core.inference.answer_table import AnswerTable
+from tl_core.inference.explain import Explanation
 from tl_core.inference.predict import Prediction
 from tl_core.progress import Monitor
 from tl_core.workspace import Workspace
@@ -23,22 +24,21 @@ from ui.classify.corrections import CorrectionTarget, draw_correction
 from ui.classify.models import Model
 from ui.classify.photo import Photo
 from ui.runs.photo_details import (
-    WIDTH,
     ClassifiedPhoto,
-    draw_heat,
     draw_neighbours,
     draw_probabilities,
 )
-from ui.runs.predictors import open_predictor
+from ui.runs.predictors import explained, open_predictor
 from ui.shared import session_keys
 from ui.shared.errors import guarded
+from ui.shared.heat_map import WIDTH, draw_heat
 from ui.shared.memory import give_back
 from ui.shared.words import number_of, plain
 
 FEW = 6  # photos, of which each gets a card with bars
 NUM_HEAT_CLASSES = 3  # offered to look for; beyond, a photo says little about a class
 NUM_KEPT_MODELS = 3
-NO_DETAILS = "Where a model looked can be shown for models that were trained here."
+NO_NEIGHBOURS = "An imported model comes without its training photos."
 
 Kept = OrderedDict[str, dict[str, Prediction]]
 
@@ -160,11 +160,13 @@ def draw_details(
         if prediction.is_none_of_these:
             st.caption(f":material/help: {plain(' '.join(prediction.reasons))}")
     classes, shares = zip(*prediction.top, strict=True)
-    if model.run is None:  # its backbone is a stranger's, and only opened in a guarded process
-        draw_probabilities(classes, shares, model.class_names)
-        st.caption(NO_DETAILS)
-        return
-    seen = ClassifiedPhoto(workspace, model.run, digest, content)
-    draw_heat(seen, [name for name, _ in prediction.top[:NUM_HEAT_CLASSES]])
+
+    def explain(class_name: str) -> Explanation:
+        return explained(workspace, model.folder, digest, content, class_name)
+
+    draw_heat(digest, classes[:NUM_HEAT_CLASSES], explain)
     draw_probabilities(classes, shares, model.class_names)
-    draw_neighbours(seen)
+    if model.run is None:
+        st.caption(NO_NEIGHBOURS)
+    else:
+        draw_neighbours(ClassifiedPhoto(workspace, model.run, digest, content))

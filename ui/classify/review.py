@@ -13,9 +13,9 @@ import streamlit as st
 from tl_core.charts.base import percent
 from tl_core.data.ingest.added_photos import NewPhoto
 from tl_core.inference.answer_table import AnswerTable, Filter
-from tl_core.inference.bulk import answer_columns, answer_row
+from tl_core.inference.bulk import answer_columns, answer_row, answers_csv
 from tl_core.inference.predict import Prediction
-from tl_core.tables import csv_text, safe_table
+from tl_core.tables import safe_table
 from tl_core.workspace import Workspace
 from ui.classify.answers import draw_details
 from ui.classify.corrections import FOR_TRAINING, CorrectionTarget, draw_left_out, start_adding
@@ -143,7 +143,7 @@ def download_table(table: AnswerTable, stem: str) -> None:
 
 def _csv(table: AnswerTable) -> bytes:
     answers = [answer for page in table.pages() for answer in page]
-    return csv_text(answers_frame(answers, table.class_names)).encode("utf-8")
+    return answers_csv(answers, table.class_names)
 
 
 def answers_frame(answers: Sequence[Prediction], class_names: Sequence[str]) -> pd.DataFrame:

@@ -8,13 +8,13 @@ from tl_core.charts.base import percent
 from ui.evaluate.corrections import draw_correction
 from ui.runs.evaluations import PHOTO, EvaluationView
 from ui.runs.photo_details import (
-    WIDTH,
     ClassifiedPhoto,
-    draw_heat,
     draw_neighbours,
+    draw_photo_heat,
     draw_probabilities,
 )
 from ui.shared.errors import guarded
+from ui.shared.heat_map import WIDTH
 from ui.shared.words import plain
 
 
@@ -52,6 +52,6 @@ def _drawer(view: EvaluationView, position: int) -> None:
     photo = ClassifiedPhoto(
         view.workspace, view.run, record.sha256, view.curated.raw.path_of(record)
     )
-    draw_heat(photo, [answer, true])
+    draw_photo_heat(photo, [answer, true])
     draw_probabilities(names, evaluation.probabilities[position], names)
     draw_neighbours(photo)

@@ -8,21 +8,20 @@ from pathlib import PurePosixPath
 
 import pandas as pd
 import streamlit as st
-from PIL import Image
 
 from tl_core.charts.classes import probability_chart
-from tl_core.data.images.images import ImageSource, encode_jpeg
-from tl_core.errors import DatasetError, ImageError
-from tl_core.inference.explain import overlay
+from tl_core.data.images.images import ImageSource
+from tl_core.errors import DatasetError
+from tl_core.inference.explain import Explanation
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
 from ui.datasets.picker import dataset_of
 from ui.datasets.scans import load_curated
 from ui.runs.predictors import explained, nearest
+from ui.shared.heat_map import draw_heat
 from ui.shared.thumbnails import thumbnails
 from ui.shared.words import plain
 
-WIDTH = 560
 NUM_CLASSES_SHOWN = 8
 
 
@@ -36,33 +35,13 @@ class ClassifiedPhoto:
     image: ImageSource
 
 
-def draw_heat(photo: ClassifiedPhoto, classes: Sequence[str]) -> None:
+def draw_photo_heat(photo: ClassifiedPhoto, classes: Sequence[str]) -> None:
     """Draw the photo with where the run looked for one of some classes, the first to begin with."""
-    left, right = st.columns(2, gap="medium")
-    shown = left.segmented_control(
-        "Evidence for",
-        list(dict.fromkeys(classes)),
-        default=classes[0],
-        format_func=plain,
-        key=f"closer_class_{photo.sha256}",
-        required=True,
-        help="The brighter an area, the more it supports that class (Grad-CAM).",
-    )
-    opacity = right.slider("Heat", 0, 100, 60, step=5, format="%d %%", key="closer_opacity")
-    picture = st.empty()
-    with picture, st.spinner("Computing"):
-        try:
-            explanation = explained(
-                photo.workspace, photo.run, photo.sha256, photo.image, shown or classes[0]
-            )
-        except ImageError as error:
-            st.warning(plain(str(error)), icon=":material/broken_image:")
-            return
-    picture.image(
-        _jpeg(overlay(explanation, opacity / 100)),
-        width="stretch",
-        alt=f"Where the model looked for {shown}",
-    )
+
+    def explain(class_name: str) -> Explanation:
+        return explained(photo.workspace, photo.run.run_dir, photo.sha256, photo.image, class_name)
+
+    draw_heat(photo.sha256, classes, explain)
 
 
 def draw_probabilities(
@@ -99,8 +78,3 @@ def draw_neighbours(photo: ClassifiedPhoto) -> None:
                 name = PurePosixPath(one.path).name
                 caption = f"{plain(one.class_name)}, similarity {one.similarity:.2f}"
                 st.image(data, width="stretch", caption=caption, alt=f"{one.class_name}: {name}")
-
-
-def _jpeg(picture: Image.Image) -> bytes:
-    picture.thumbnail((2 * WIDTH, 2 * WIDTH))
-    return encode_jpeg(picture)

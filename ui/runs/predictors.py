@@ -42,14 +42,15 @@ def open_predictor(workspace: Workspace, folder: Path) -> Predictor:
 
 
 def explained(
-    workspace: Workspace, run: Run, sha256: str, image: ImageSource, class_name: str
+    workspace: Workspace, folder: Path, sha256: str, image: ImageSource, class_name: str
 ) -> Explanation:
-    """Return where the run looked in a photo for a class.
+    """Return where the model of a run's or a bundle's folder looked in a photo for a class.
 
     Raises:
         ImageError: the photo cannot be read.
+        ExportError: the bundle has no feature map, or does not work.
     """
-    place = (run.run_dir, model_stamp(run.run_dir), workspace.cache_dir)
+    place = (folder, model_stamp(folder), workspace.cache_dir)
     return _explained(place, sha256, class_name, image)
 
 

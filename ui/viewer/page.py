@@ -17,13 +17,16 @@ import streamlit as st
 from tl_core.charts.base import percent
 from tl_core.data.images.images import OFFERED, SUFFIXES
 from tl_core.errors import ConfigError, ExportError
+from tl_core.inference.bulk import answers_csv
+from tl_core.inference.explain import Explanation, explain_with
 from tl_core.inference.model_bundle import is_bundle
 from tl_core.inference.model_info import MODEL_FILE, ModelInfo, read_model_info
 from tl_core.inference.predict import Prediction, Predictor, load_predictor
-from ui.classify.cards import CARD_WIDTH, PAGE_SIZE, draw_answer
+from ui.classify.cards import CARD_WIDTH, PAGE_SIZE, answer_words, draw_answer
 from ui.classify.photo import Photo
 from ui.shared.brand import ICON
 from ui.shared.errors import error_banner
+from ui.shared.heat_map import WIDTH, draw_heat
 from ui.shared.memory import give_back, keep_small, set_imports_aside
 from ui.shared.page_layout import page_header
 from ui.shared.progress import shower
@@ -34,11 +37,15 @@ BUNDLE_ENVIRONMENT_NAME = "TL_BUNDLE"
 EXAMPLES_DIR = "examples"  # as tl_core.export.examples writes it
 MAX_PHOTOS = 50
 NUM_CLASSES = 5
+NUM_HEAT_CLASSES = 3
+NUM_KEPT_MAPS = 4
 EXAMPLES, UPLOAD, CAMERA = "Examples", "Upload", "Camera"
 NOT_STORED = "Photos are answered in this server's memory and not stored."
 TOO_MANY = "Only the first {limit} photos are answered. Remove some to see the others."
 WITHOUT_CARD = "This model came without a model card."
 BUG_MESSAGE = "Something went wrong; the server's log says what."
+
+DETAILS, DOWNLOAD = "Where it looked", "Download CSV"
 
 _ANSWERS = "viewer_answers"  # this session's answers, by the photos' content
 _WHAT = "Classifying the photos"
@@ -102,6 +109,15 @@ def _draw_classify(folder: Path, info: ModelInfo) -> None:
     if not photos:
         return
     answers = _answer(folder, photos)
+    st.download_button(
+        DOWNLOAD,
+        lambda: answers_csv(answers, info.class_names),
+        file_name="answers.csv",
+        mime="text/csv",
+        key="viewer_csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )
     num_pages, page = -(-len(photos) // PAGE_SIZE), 1
     if num_pages > 1:
         with st.container(horizontal_alignment="center"):
@@ -112,6 +128,10 @@ def _draw_classify(folder: Path, info: ModelInfo) -> None:
         for number in shown:
             with st.container(border=True, height="stretch", key=f"answer_{number}"):
                 draw_answer(photos[number], answers[number], _draw_bars)
+                if answers[number].error is None and st.button(
+                    DETAILS, key=f"viewer_heat_{number}", icon=":material/zoom_in:"
+                ):
+                    _draw_details(folder, photos[number], answers[number])
 
 
 def _draw_bars(prediction: Prediction) -> None:
@@ -119,6 +139,20 @@ def _draw_bars(prediction: Prediction) -> None:
     with st.container(gap="xxsmall"):
         for name, probability in prediction.top:
             st.progress(probability, text=f"{plain(name)} · {percent(probability)}")
+
+
+@st.dialog(DETAILS, width=WIDTH)
+def _draw_details(folder: Path, photo: Photo, prediction: Prediction) -> None:
+    """Show which regions of a photo support a class."""
+    with error_banner(BUG_MESSAGE):
+        st.markdown(answer_words(prediction))
+        st.caption(plain(photo.name))
+
+        def explain(class_name: str) -> Explanation:
+            return _explain(folder, _stamp(folder), photo.digest, class_name, photo.data)
+
+        draw_heat(photo.digest, [name for name, _ in prediction.top[:NUM_HEAT_CLASSES]], explain)
+    give_back()
 
 
 def _gather(folder: Path) -> list[Photo]:
@@ -157,7 +191,7 @@ def _answer(folder: Path, photos: Sequence[Photo]) -> list[Prediction]:
     if new:
         bar = st.progress(0.0, text=_WHAT)
         try:
-            predictor = _open(folder, (folder / MODEL_FILE).stat().st_mtime_ns)
+            predictor = _open(folder, _stamp(folder))
             found = predictor.predict(
                 [photo.data for photo in new.values()],
                 NUM_CLASSES,
@@ -172,6 +206,18 @@ def _answer(folder: Path, photos: Sequence[Photo]) -> list[Prediction]:
             give_back()
         known |= dict(zip(new, found, strict=True))
     return [known[photo.digest] for photo in photos]
+
+
+def _stamp(folder: Path) -> int:
+    """Return what changes when the folder gets another model."""
+    return (folder / MODEL_FILE).stat().st_mtime_ns
+
+
+@st.cache_resource(max_entries=NUM_KEPT_MAPS, show_spinner=False)
+def _explain(
+    folder: Path, stamp: int, digest: str, class_name: str, _content: bytes
+) -> Explanation:
+    return explain_with(_open(folder, stamp), _content, class_name)
 
 
 @st.cache_resource(max_entries=1, show_spinner="Opening the model")
