@@ -12,8 +12,8 @@ import numpy as np
 
 from tl_core.backbones.api import resolve_image_size
 from tl_core.backbones.finetuned_weights import build_fine_tuned_base, split_weights
+from tl_core.backbones.weight_quantization import quantize_weights
 from tl_core.errors import ConfigError
-from tl_core.export.weight_quantization import quantize_weights
 from tl_core.head.model import load_weights, set_head_weights
 from tl_core.inference.predict import load_head
 from tl_core.inference.reliability import load_reliability

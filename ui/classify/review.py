@@ -23,7 +23,7 @@ from ui.classify.models import Model
 from ui.classify.sources import PhotoSource, large_picture
 from ui.shared import session_keys
 from ui.shared.errors import guarded
-from ui.shared.pagination import page_key
+from ui.shared.page_layout import page_key
 from ui.shared.tile_grid import LARGE_SIDE, Tile, tick_grid
 from ui.shared.words import number_of, plain
 

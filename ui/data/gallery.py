@@ -14,7 +14,7 @@ from ui.data.tiles import draw_actions, draw_tiles
 from ui.datasets.dataset_view import DatasetView
 from ui.shared import session_keys
 from ui.shared.errors import guarded
-from ui.shared.pagination import page_key
+from ui.shared.page_layout import page_key
 from ui.shared.thumbnails import PAGE_SIZE
 from ui.shared.words import plain
 

@@ -8,7 +8,7 @@ from functools import partial
 import streamlit as st
 
 from ui.runs.evaluations import PHOTO, EvaluationView
-from ui.shared.pagination import page_key
+from ui.shared.page_layout import page_key
 from ui.shared.thumbnails import large_picture, thumbnails
 from ui.shared.tile_grid import LARGE_SIDE, Tile, open_grid
 from ui.shared.words import number_of, plain

@@ -1,6 +1,8 @@
-"""The frame of a page: its heading with the page's main action beside it, and empty states."""
+"""The frame of a page: its heading with the main action beside it, empty states, page pickers."""
 
 from __future__ import annotations
+
+from zlib import crc32
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -37,3 +39,13 @@ def empty_state(icon: str, message: str, page: str, label: str) -> None:
         if st.button(label, key="empty_state_next", type="primary"):
             go_to(page)
         st.space("small")
+
+
+def page_key(prefix: str, *of: object) -> str:
+    """Return the key of a page picker: for other things, or in another order, it begins again.
+
+    Args:
+        prefix: of the key.
+        of: what the pages are of, each with a ``repr`` that tells it from others.
+    """
+    return f"{prefix}_page_{crc32(repr(of).encode()):08x}"

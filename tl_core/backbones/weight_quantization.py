@@ -71,7 +71,7 @@ def quantize_channels(values: np.ndarray, axis: int) -> tuple[np.ndarray, np.nda
 
     Examples:
         >>> import numpy as np
-        >>> from tl_core.export.weight_quantization import quantize_channels
+        >>> from tl_core.backbones.weight_quantization import quantize_channels
         >>> quantized, scales = quantize_channels(np.array([[2.54, -1.0], [0.0, 0.0]]), 0)
         >>> quantized.tolist(), np.round(scales, 3).tolist()
         ([[127, -50], [0, 0]], [0.02, 1.0])
