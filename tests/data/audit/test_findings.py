@@ -68,4 +68,4 @@ def test_a_small_class_made_by_moving_says_where_its_pictures_are(workspace, dat
     edit_decisions(workspace, dataset, lambda _: Decisions().decide("moved", [moved]))
     at = opened("small_class")
     assert "'emu' 1" in titles(at)
-    assert "See them under *Pictures*." in texts(at)
+    assert "See them under *Photos*." in texts(at)

@@ -13,6 +13,7 @@ from tl_core.data.curation.store import (
     decisions_path,
     edit_decisions,
     load_dataset,
+    load_decisions,
 )
 from tl_core.data.dataset import scan_dataset
 from tl_core.data.ingest.class_folders import (
@@ -20,6 +21,7 @@ from tl_core.data.ingest.class_folders import (
     class_home,
     merge_classes,
     remove_class,
+    remove_files,
     rename_class,
 )
 from tl_core.data.layout.folder_layout import Layout
@@ -250,3 +252,28 @@ def test_a_removed_class_takes_along_the_images_that_count_for_it_and_no_others(
 def test_without_decisions_no_file_of_them_is_written(workspace, pets) -> None:
     rename_class(workspace, pets, "dog", "wolf")
     assert not decisions_path(workspace, pets).exists()
+
+
+def test_the_history_names_a_class_as_it_is_called_after_a_rename(workspace, pets) -> None:
+    moved = Decision("cat/0.png", "ab", "relabel", "dog")
+    out = Decision("dog/0.png", "cd", "exclude")
+    edit_decisions(workspace, pets, lambda held: held.decide("0.png moved to dog", [moved]))
+    edit_decisions(workspace, pets, lambda held: held.decide("dog excluded", [out]))
+    rename_class(workspace, pets, "dog", "hound")
+    steps = load_decisions(workspace, pets).steps
+    assert [step.label for step in steps] == ["0.png moved to hound", "dog excluded"]
+
+
+def test_files_are_removed_with_the_decisions_about_them(workspace, pets) -> None:
+    broken = pets / "cat" / "broken.png"
+    broken.write_bytes(b"no image")
+    kept = Decision("cat/broken.png", "", "keep", None, "unreadable")
+    edit_decisions(workspace, pets, lambda held: held.decide("kept", [kept]))
+    aside = remove_files(workspace, pets, ["cat/broken.png"])
+    assert not broken.exists()
+    assert (aside / "cat" / "broken.png").read_bytes() == b"no image"
+    assert [step.decisions for step in load_decisions(workspace, pets).steps] == [()]
+    with pytest.raises(DatasetError, match="Expected a file inside"):
+        remove_files(workspace, pets, ["../other/1.png"])
+    with pytest.raises(DatasetError, match="never written to"):
+        remove_files(workspace, workspace.root / "elsewhere", ["cat/0.png"])

@@ -171,7 +171,9 @@ def test_classes_are_kept_renamed_and_forgotten(heap, workspace):
     with pytest.raises(DatasetError, match="plain class name"):
         add_label_class(workspace, heap, "../cat", [])
     label_photos(heap, ALL, workspace)
+    label_photos(heap, {"0.png": "cat"}, workspace)
     assert rename_label_class(workspace, heap, "cat", "kitten", ["cat", "dog"]) == "kitten"
+    assert load_decisions(workspace, heap).steps[-1].label == "0.png labelled kitten"
     assert load_dataset(heap, workspace).class_counts() == {"dog": 2, "kitten": 2}
     add_label_class(workspace, heap, "bird", ["kitten", "dog"])
     remove_label_class(workspace, heap, "kitten")

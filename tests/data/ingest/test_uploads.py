@@ -51,6 +51,17 @@ def test_a_class_folder_uploaded_alone_keeps_its_name(tmp_path: Path) -> None:
     assert list(files_below(tmp_path / "pets")) == ["cats/1.png", "cats/old/2.png"]
 
 
+@pytest.mark.parametrize("folder", ["", "photos/"])
+def test_photos_of_no_class_join_those_without_classes(tmp_path: Path, folder: str) -> None:
+    heap = tmp_path / "heap"
+    heap.mkdir()
+    for number in (1, 2, 3):
+        (heap / f"{number}.png").write_bytes(photo(number))
+    outcomes = store_uploads([(f"{folder}{n}.png", photo(n)) for n in (4, 5)], heap)
+    assert [one.path for one in outcomes] == ["4.png", "5.png"]
+    assert len(read_layout(heap).unlabelled) == 5
+
+
 def standing(out_dir: Path, *folders: str) -> Path:
     for folder in folders:
         (out_dir / folder).mkdir(parents=True)

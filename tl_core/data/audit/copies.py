@@ -83,7 +83,7 @@ def _finding(
 
 def _message_in_classes(index: DatasetIndex, groups: Sequence[Group], is_exact: bool) -> str:
     nearly = "" if is_exact else "nearly unchanged "
-    advice = "Keep each in the right class only: in both it teaches a contradiction."
+    advice = "Keep each in the right class only: otherwise the model learns a contradiction."
     if len(groups) > 1:
         return f"{len(groups):,} photos lie {nearly}in more than one class. {advice}"
     names = [f"'{index.class_names[label]}'" for label in sorted(_labels(index, groups[0]))]

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal, get_args
 
 from tl_core.errors import DatasetError
@@ -17,6 +17,9 @@ from tl_core.files import is_contained, parse_json
 Action = Literal["exclude", "relabel", "keep", "label", "unlabel"]
 
 ADDED = "photo_added"  # reason of a decision to keep a photo that was added in the same step
+
+CLASS_VERBS = ("moved to", "added to", "labelled")
+"""What stands before the name of a class at the end of a step's label."""
 
 _SCHEMA = 1
 
@@ -143,12 +146,20 @@ class Decisions:
         step = Step(label, tuple(decisions), time.time())
         return replace(self, steps=(*self.steps, step), undone=()) if step.decisions else self
 
-    def converted(self, convert: Callable[[Decision], Decision | None]) -> Decisions:
-        """Return the same steps with each decision replaced by ``convert`` of it, None for none."""
+    def converted(
+        self,
+        convert: Callable[[Decision], Decision | None],
+        renamed: Mapping[str, str] | None = None,
+    ) -> Decisions:
+        """Return the same steps with each decision replaced by ``convert`` of it, None for none.
+
+        ``renamed`` has the new name of a class by its old one, for the labels of the steps.
+        """
+        change = partial(_converted_step, convert=convert, renamed=renamed or {})
         return replace(
             self,
-            steps=tuple(_converted_step(step, convert) for step in self.steps),
-            undone=tuple(_converted_step(step, convert) for step in self.undone),
+            steps=tuple(change(step) for step in self.steps),
+            undone=tuple(change(step) for step in self.undone),
         )
 
     def with_classes(self, classes: Iterable[str]) -> Decisions:
@@ -162,7 +173,7 @@ class Decisions:
             return replace(decision, class_name=new) if decision.class_name == old else decision
 
         classes = (new if name == old else name for name in self.classes)
-        return self.converted(convert).with_classes(classes)
+        return self.converted(convert, {old: new}).with_classes(classes)
 
     def joined_with(self, later: Decisions) -> Decisions:
         """Return these decisions and those made later, whose undone steps can be redone."""
@@ -225,9 +236,22 @@ class Decisions:
         )
 
 
-def _converted_step(step: Step, convert: Callable[[Decision], Decision | None]) -> Step:
+def _converted_step(
+    step: Step,
+    convert: Callable[[Decision], Decision | None],
+    renamed: Mapping[str, str],
+) -> Step:
     decisions = (convert(decision) for decision in step.decisions)
-    return replace(step, decisions=tuple(one for one in decisions if one is not None))
+    label = _label_with_new_name(step.label, renamed)
+    return replace(step, label=label, decisions=tuple(one for one in decisions if one is not None))
+
+
+def _label_with_new_name(label: str, renamed: Mapping[str, str]) -> str:
+    """Return the label of a step with the new name of the class that it ends with."""
+    for old, new in renamed.items():
+        if any(label.endswith(f" {verb} {old}") for verb in CLASS_VERBS):
+            return f"{label.removesuffix(old)}{new}"
+    return label
 
 
 def describe_read_error(error: Exception) -> str:

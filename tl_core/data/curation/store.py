@@ -187,7 +187,8 @@ def follow_changed_files(
         action: Action = "unlabel" if decision.action == "label" else "exclude"
         return replace(decision, path=path, action=action, class_name=None)
 
-    edit_decisions(workspace, data_dir, lambda before: before.converted(convert))
+    names = {old: new for old, new in renamed.items() if new is not None}
+    edit_decisions(workspace, data_dir, lambda before: before.converted(convert, names))
 
 
 def _moved_path(path: str, moved: Mapping[str, str | None]) -> str | None:
@@ -358,8 +359,10 @@ def _rebuilt(
             Finding(
                 "stale_decisions",
                 "warning",
-                f"{len(stale)} decisions are about files that have changed or gone; they do not "
-                "hold.",
+                "1 decision is ignored: its file has changed or is missing."
+                if len(stale) == 1
+                else f"{len(stale):,} decisions are ignored: their files have changed or are "
+                "missing.",
                 stale,
             )
         )

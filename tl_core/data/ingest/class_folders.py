@@ -27,9 +27,14 @@ from tl_core.data.layout.folder_layout import Layout
 from tl_core.data.layout.plan import read_layout
 from tl_core.data.layout.split_names import part_of_name
 from tl_core.errors import DatasetError, did_you_mean
+from tl_core.files import is_contained
 from tl_core.workspace import Workspace
 
 REMOVED = ".removed"
+NOT_OWN = (
+    "Expected a dataset of the workspace, received '{}'. A folder given by path is never written "
+    "to: change it there, or add a copy of it."
+)
 
 
 def class_folder_name(class_name: str) -> str:
@@ -205,6 +210,36 @@ def remove_class(workspace: Workspace, data_dir: Path, class_name: str) -> Path:
     return aside
 
 
+def remove_files(workspace: Workspace, data_dir: Path, paths: Iterable[str]) -> Path:
+    """Remove files from a dataset and return the folder that they were moved to.
+
+    They keep their paths in it. Decisions about them are removed.
+
+    Args:
+        workspace: whose dataset it is.
+        data_dir: the dataset's folder.
+        paths: of the files, relative to ``data_dir``, with slashes.
+
+    Raises:
+        DatasetError: the dataset is not the workspace's own, a path leads out of it, or a file
+            cannot be moved.
+    """
+    if not is_own(workspace, data_dir):
+        raise DatasetError(NOT_OWN.format(data_dir))
+    aside = _new_aside(workspace, data_dir)
+    moved: dict[str, str | None] = {}
+    try:
+        with _changing(data_dir):
+            for path in paths:
+                if not is_contained(path):
+                    raise DatasetError(f"Expected a file inside '{data_dir.name}', got {path!r}.")
+                _move_aside(data_dir / path, aside / path)
+                moved[path] = None
+    finally:
+        follow_changed_files(workspace, data_dir, moved, {})
+    return aside
+
+
 def _moved_by_decision(workspace: Workspace, data_dir: Path, folder: str) -> dict[str, list[Path]]:
     """Return the files of a class folder that a decision moved to another class, by that class."""
     found: dict[str, list[Path]] = {}
@@ -227,10 +262,7 @@ def own_layout(workspace: Workspace, data_dir: Path) -> Layout:
         DatasetError: the dataset is not the workspace's own, or its classes are no folders.
     """
     if not is_own(workspace, data_dir):
-        raise DatasetError(
-            f"Expected a dataset of the workspace, received '{data_dir}'. A folder given by path "
-            "is never written to: change it there, or add a copy of it."
-        )
+        raise DatasetError(NOT_OWN.format(data_dir))
     layout = read_layout(data_dir, layout=kept_layout(workspace, data_dir))
     check_has_folders(layout, data_dir.name)
     return layout

@@ -72,7 +72,8 @@ def store_uploads(
     end. A file whose content exists already is left out; one with an existing name and different
     content is renamed. Existing files are not changed. In an existing dataset a file goes to the
     folder of its class, or where that folder would be: below a wrapper folder, and in train if
-    there are train, val and test and its name gives no other part.
+    there are train, val and test and its name gives no other part. In a dataset of photos without
+    classes, files of no class folder go to these photos.
 
     Args:
         files: (name, content) pairs. A folder upload names them like ``"pets/cats/1.jpg"``.
@@ -258,17 +259,29 @@ def _places(
     """Return the path for each name, or why it is left out."""
     listed = [_parts(name) for name in names]
     start = _num_wrappers([parts for parts, _ in listed if parts is not None])
+    heap = _heap_of(layout)
+    tops = {parts[0] for parts, _ in listed if parts is not None and len(parts) > 1}
+    depth = 1 if len(tops) == 1 and not start else 0  # one folder of photos names no class there
     places: list[_Placed] = []
     for parts, reason in listed:
         if parts is None:
             places.append((None, reason))
         elif class_folder is not None:
             places.append((class_folder / safe_component(parts[-1]), None))
+        elif heap is not None and len(parts) <= start + 1 + depth:
+            places.append((heap / safe_component(parts[-1]), None))
         elif len(parts) < start + 2:
             places.append((None, "It is not in a class folder."))
         else:
             places.append((_place_in(layout, parts[start:]), None))
     return places
+
+
+def _heap_of(layout: Layout) -> PurePosixPath | None:
+    """Return the folder of the photos of a dataset without classes; None for any other."""
+    if layout.classes or not layout.unlabelled:
+        return None
+    return PurePosixPath(layout.unlabelled[0]).parent
 
 
 def _place_in(layout: Layout, parts: tuple[str, ...]) -> PurePosixPath:
