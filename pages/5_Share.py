@@ -9,7 +9,7 @@ from ui.shared.page_layout import empty_state, page_header
 from ui.shell.page import bootstrap
 
 with bootstrap("Share") as studio:
-    page_header("Share", "Take a model out of the studio, with a proof that it answers as here.")
+    page_header("Share", "Share a model as a web page, with another studio, or as files.")
     runs = [run for run in loadable_runs(studio.workspace, studio.dataset) if not run.is_active]
     if not runs:
         empty_state(
@@ -23,7 +23,7 @@ with bootstrap("Share") as studio:
     if run is None:
         st.stop()
     st.caption(
-        "Every export is opened with its own runtime and compared with the app on photos that the "
-        "model was not trained on. One that answers otherwise is not offered."
+        "Every export is checked: it is opened and compared with the app on photos that the model "
+        "was not trained on. An export whose answers differ is not offered."
     )
     draw_formats(studio.workspace, run)

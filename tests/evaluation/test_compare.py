@@ -113,7 +113,7 @@ def test_different_splits_and_missing_test_images_are_noted(runs, monkeypatch):
     test = compare_on_test_images(*runs)
     assert (test.first_name, test.second_name, test.num_images) == ("run a", "run b", 2)
     assert "validation images" in test.note
-    assert "Only 2 of 4 images" in test.note
+    assert "Compared on 2 of 4 photos" in test.note
 
 
 def test_settings_that_differ_stand_side_by_side(runs):

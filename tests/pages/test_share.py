@@ -9,7 +9,7 @@ from tl_core.export.model_info import ModelInfo, read_model_info, write_model_in
 from tl_core.export.web import runtime
 from tl_core.files import write_json, write_text
 from tl_core.jobs.queue import JobQueue
-from ui.share.formats import NO_PHOTOS, NOT_OFFERED, download_name, figures
+from ui.share.formats import FOR_ENGINEERS, NO_PHOTOS, NOT_OFFERED, download_name, figures
 from ui.shell.sidebar import PAGES
 
 SHARE = "pages/5_Share.py"
@@ -101,6 +101,13 @@ def test_a_page_says_whether_it_holds_photos(run):
     line = figures(run_exports.find_export(run, "web"))
     assert "2 test photos inside" in line
     assert NO_PHOTOS not in line
+
+
+def test_what_people_share_comes_before_the_files_for_engineers(run):
+    shown = texts(open_page(SHARE))
+    places = [shown.index(f"**{FORMATS[name].title}**") for name in ("web", "bundle", "keras")]
+    assert places == sorted(places)
+    assert FOR_ENGINEERS[0] in shown
 
 
 def test_a_page_that_will_load_its_runtime_from_elsewhere_says_so(run, monkeypatch):

@@ -31,6 +31,8 @@ PART_COLORS = {"train": "#75828E", "val": "#0E8F80", "test": "#9465CC"}
 RUN_COLORS = ("#0E8F80", "#DD5A34", "#4A7BD8", "#BD8100")
 ACCENT = "#0E8F80"
 QUIET = "#9AA29D"
+INK = {"light": "#1F2421", "dark": "#E9ECE8"}  # of text, by theme
+GROUND = {"light": "#FDFCFA", "dark": "#121615"}  # of the page, as in .streamlit/config.toml
 
 MAX_POINTS = 1000
 

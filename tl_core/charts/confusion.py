@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tl_core.charts.base import ACCENT, CLASS_COLORS, percent
+from tl_core.charts.base import ACCENT, CLASS_COLORS, INK, percent
 
 if TYPE_CHECKING:
     import altair as alt
@@ -15,7 +15,6 @@ MAX_WRITTEN_CLASSES = 15  # with more, the cells are too small for their figures
 
 _WRONG = CLASS_COLORS[0]
 _CHARACTERS_ACROSS = 40  # of class names below a chart in a narrow window
-_INK = {"light": "#1F2421", "dark": "#E9ECE8"}
 _FAINT = 0.06  # how much of its colour a cell without images keeps, so that the grid is seen
 _SEEN = 0.22  # and at least one with images, so that a single mistake is seen
 
@@ -51,7 +50,7 @@ def confusion_chart(
         ],
     )
     band = alt.Scale(paddingInner=0.04, paddingOuter=0)
-    names, ink = list(class_names), _INK.get(theme, _INK["light"])
+    names, ink = list(class_names), INK.get(theme, INK["light"])
     base = alt.Chart(table).encode(
         x=alt.X(
             "answer:N", sort=names, title="Answer", scale=band, axis=_name_axis(_needs_turn(names))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tl_core.charts.base import ACCENT, CLASS_COLORS, QUIET, percent
+from tl_core.charts.base import ACCENT, CLASS_COLORS, GROUND, INK, QUIET, percent
 from tl_core.config.training import TrainConfig
 
 if TYPE_CHECKING:
@@ -81,13 +81,16 @@ def range_test_chart(
     return alt.layer(*layers).properties(height=300)
 
 
-def parallel_chart(trials: pd.DataFrame, fields: Sequence[str], chosen: int | None) -> Any:
+def parallel_chart(
+    trials: pd.DataFrame, fields: Sequence[str], chosen: int | None, *, theme: str = "light"
+) -> Any:
     """Draw a line for each head through its settings to its accuracy.
 
     Args:
         trials: as :func:`~tl_core.search.ranking.trials_table` gives them.
         fields: the settings to draw an axis for, in order.
         chosen: number of the highlighted head.
+        theme: ``"light"`` or ``"dark"``, for the values, which stand out from the lines.
     """
     import altair as alt
 
@@ -131,12 +134,14 @@ def parallel_chart(trials: pd.DataFrame, fields: Sequence[str], chosen: int | No
             ],
         )
     )
-    labels = (
-        alt.Chart(ticks)
-        .mark_text(align="right", dx=-7, dy=-9, color=QUIET, fontSize=11, fontWeight=600)
-        .encode(x=x, y=y, text=alt.Text("label:N"))
+    ground = GROUND.get(theme, GROUND["light"])
+    text = alt.Chart(ticks).encode(x=x, y=y, text=alt.Text("label:N"))
+    style = {"align": "right", "dx": -7, "dy": -9, "fontSize": 12, "fontWeight": 600}
+    halo = text.mark_text(
+        **style, color=ground, stroke=ground, strokeWidth=5, strokeJoin="round", tooltip=None
     )
-    return (lines + labels).properties(height=330)
+    labels = text.mark_text(**style, color=INK.get(theme, INK["light"]))
+    return alt.layer(lines, halo, labels).properties(height=330)
 
 
 def _parallel_points(

@@ -146,7 +146,7 @@ def compare_chart(histories: dict[str, pd.DataFrame], metric: str) -> alt.Chart:
                 _value_tooltip(metric),
             ],
         )
-        .properties(height=260)
+        .properties(height=260, padding={"left": 5, "top": 5, "right": 12, "bottom": 20})
     )
 
 

@@ -226,8 +226,8 @@ def _note(first: Evaluation, second: Evaluation, num_common: int) -> str:
     num_all = max(first.num_images, second.num_images)
     if num_common < num_all:
         notes.append(
-            f"Only {num_common:,} of {num_all:,} images were kept by both: "
-            "they were split differently."
+            f"Compared on {num_common:,} of {num_all:,} photos: those that neither model was "
+            "trained on. The others were training photos of one of them."
         )
     if first.num_relabelled != second.num_relabelled:
         notes.append(

@@ -120,7 +120,7 @@ def _read_fine_tuning(
     if gain <= 0:
         text = (
             f"Fine-tuning lowered the validation loss from {_loss(head.val_loss)} to "
-            f"{_loss(tuned.val_loss)} and got no more photos right: its answers are surer."
+            f"{_loss(tuned.val_loss)} and got no more photos right: its answers are more confident."
         )
         return [Remark("info", text)]
     text = f"Fine-tuning raised the accuracy by {gain:.1f} points {on}"

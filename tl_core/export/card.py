@@ -201,9 +201,10 @@ def _parity(row: Format, parity: dict[str, Any] | None) -> str:
     lines = [
         "## Agreement with the app",
         "",
-        f"Compared on {parity['num_photos']} photos and {parity['num_odd_images']} odd images "
-        "(turned by EXIF, transparent, 16-bit, CMYK, ...); the record is `parity.json`."
-        + (" Browsers read some of the odd ones otherwise." if row.is_page else ""),
+        f"Compared on {parity['num_photos']} photos and {parity['num_odd_images']} generated "
+        "images in unusual formats (turned by EXIF, transparent, 16-bit, CMYK, ...); the record is "
+        "`parity.json`."
+        + (" Browsers read some of the generated images differently." if row.is_page else ""),
         "",
         "| | |",
         "|---|---|",

@@ -20,22 +20,29 @@ from tl_core.workspace import Workspace
 from ui.share.web_page import page_address
 from ui.shared.errors import guarded
 from ui.shared.job_progress import draw_bar
+from ui.shared.page_layout import section
 from ui.shared.words import number_of, plain
 
 POLL_SECONDS = 0.7
+FOR_PEOPLE = ("web", "web-int8", "bundle")
+FOR_ENGINEERS = ("Files for engineers", "For programs, servers and devices of your own.")
 NOT_OFFERED = "Not offered."
-EXAMPLES_LABEL = "Put test photos into it, for visitors to try"
+EXAMPLES_LABEL = "Include test photos as examples for visitors"
 NOT_COMPARED = "not compared with the app"
 NO_PHOTOS = "none of your photos inside"
 FROM_CDN = (
     "The page will load its runtime (9 MB) from {host} instead of carrying it, because {reason}. "
-    "Photos stay on the visitor's device all the same."
+    "Photos still stay on the visitor's device."
 )
 
 
 def draw_formats(workspace: Workspace, run: Run) -> None:
-    """Draw one box a format."""
+    """Draw one box a format: first those for people, then those for engineers."""
+    has_heading = False
     for row in FORMATS.values():
+        if row.name not in FOR_PEOPLE and not has_heading:
+            section(*FOR_ENGINEERS)
+            has_heading = True
         with st.container(border=True):
             _draw_format(workspace, run, row)
 
@@ -81,7 +88,9 @@ def figures(export: Export) -> str:
         total = parity["num_photos"] + parity["num_odd_images"]
         same = round(parity["top1_agreement"] * total)
         facts += [
-            f"same answer as the app on {same:,} of {total:,} images",
+            f"same answer as the app on {same:,} of {total:,} images "
+            f"({number_of(parity['num_photos'], 'photo')} of yours and "
+            f"{parity['num_odd_images']:,} generated ones in unusual formats)",
             f"probabilities differ by at most {parity['max_difference']:.1g}",
             f"{parity['images_per_second']:,.0f} photos a second here",
         ]
@@ -132,7 +141,7 @@ def _draw_options(workspace: Workspace, row: Format) -> None:
             EXAMPLES_LABEL,
             key=f"examples_{row.name}",
             persist_state="session",
-            help="Whoever sees the page sees these photos too. Without them visitors bring theirs.",
+            help="Everyone who opens the page sees these photos; else visitors use their own.",
         )
     if row.is_page and (reason := why_from_cdn(workspace.cache_dir)):
         st.caption(f":material/info: {FROM_CDN.format(reason=reason, host=urlsplit(CDN).netloc)}")

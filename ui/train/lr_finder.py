@@ -95,14 +95,14 @@ def _draw_result(test: LearningRateTest, config: TrainConfig) -> None:
     )
     text = "Loss of each batch before its update, mean of three repeats; the line is smoothed."
     if config.fine_tune_blocks:
-        text += " The test is about the new layers; fine-tuning has a rate of its own."
+        text += " The test is for the new layers; fine-tuning has its own learning rate."
     st.caption(text)
 
 
 def _draw_use(suggestion: float, config: TrainConfig) -> None:
     is_set = abs(config.learning_rate / suggestion - 1) < 0.001
     st.button(
-        "This rate is set" if is_set else f"Use {suggestion:g}",
+        "Already set" if is_set else f"Use {suggestion:g}",
         key="use_lr",
         type="primary",
         icon=":material/check:",

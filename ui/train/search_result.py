@@ -52,7 +52,7 @@ def draw_heads(sweep: Sweep, ranking: Ranking, *, is_live: bool = False) -> Tria
     fields = list(dict.fromkeys([*sweep.config.varied, *ALWAYS_DRAWN]))
     fields = [name for name in fields if table[name].nunique() > 1] or list(ALWAYS_DRAWN)
     st.altair_chart(
-        parallel_chart(table, fields, number),
+        parallel_chart(table, fields, number, theme=st.context.theme.type or "light"),
         key=f"search_lines_{state}",
         alt="Each head as a line through its settings to its accuracy",
     )
