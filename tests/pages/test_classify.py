@@ -65,8 +65,15 @@ def test_an_unreadable_file_gets_its_reason_and_spoils_nothing(workspace, datase
     assert_sound(at)
     assert "**dog**, 90.0 %" in texts(at)
     assert at.warning[0].value == plain("It is no image: expected JPEG or PNG.")
-    errors = at.dataframe[0].value["error"].fillna("")
+    errors = at.dataframe[0].value["error"]
     assert list(errors) == ["", "It is no image: expected JPEG or PNG."]
+
+
+def test_one_answer_says_that_it_is_unsure_as_many_do(workspace, dataset, opened):
+    finished_run(workspace, dataset)
+    at = open_page(CLASSIFY, **UPLOAD, unsure_below=95)
+    at.file_uploader(key="photo_upload_0").upload("a.jpg", jpeg(1)).run()
+    assert "**dog**, 90.0 % :orange-badge[unsure: under 95 %]" in texts(at)
 
 
 def test_a_photo_unlike_all_classes_is_answered_with_none_of_these_and_why(

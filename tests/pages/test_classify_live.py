@@ -52,7 +52,7 @@ def test_a_prepared_page_is_shown_in_a_frame(run):
     (frame,) = frames(at)
     assert frame.src.startswith("/component/ui.share.web_page.page_")
     assert "/index.html?embed=live&theme=light" in frame.src
-    assert "camera pictures stay on this device" in texts(at)
+    assert "camera images stay on this device" in texts(at)
 
 
 def test_a_page_with_other_limits_than_the_runs_is_made_again(run):

@@ -98,10 +98,24 @@ def test_many_photos_are_counted_filtered_and_drawn_without_bars(run):
     assert len(at.dataframe[0].value) == 9
     at.slider(key="unsure_below").set_value(95).run()
     assert "Unsure 8" in [unescaped(label) for label in pills(at).options]
+    assert tiles(at)[0]["name"] == "dog 90.0 %, unsure"
     at.session_state["answer_filter"] = "unreadable"
     at.run()
     assert [tile["name"] for tile in tiles(at)] == ["bad.jpg"]
     assert list(at.dataframe[0].value["error"]) == ["It is no image: expected JPEG or PNG."]
+
+
+def test_ticked_photos_get_another_class_in_the_view_of_many(workspace, dataset, run):
+    before = load_dataset(dataset, workspace).class_counts()
+    at = upload(open_page(CLASSIFY, **UPLOAD), *eight())
+    assert at.selectbox(key="answers_wrong_0").disabled
+    at = open_page(CLASSIFY, **UPLOAD, **{session_keys.ANSWER_PICKED: {"0", "2"}})
+    upload(at, *eight())
+    at.selectbox(key="answers_wrong_0").set_value("cat").run()
+    assert_sound(at)
+    after = load_dataset(dataset, workspace)
+    assert after.class_counts() == {**before, "cat": before["cat"] + 2}
+    assert after.added == {"cat/1.jpg", "cat/3.jpg"}
 
 
 def test_ticked_photos_are_added_as_one_step_that_is_undone(workspace, dataset, run):

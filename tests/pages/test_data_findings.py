@@ -21,6 +21,7 @@ from tl_core.data.dataset import Finding, scan_dataset
 from tl_core.features.spec import FeatureSpec
 from tl_core.files import read_json, write_json
 from tl_core.jobs.queue import JobQueue
+from ui.data.export import NO_NAME
 from ui.data.findings import ALL_CLEAR, DONE, EXCLUDE, EXCLUDED, FILES_CLEAR
 from ui.datasets.dataset_view import ensure_audit
 from ui.datasets.finding_items import LABELS, NOT_CHECKED
@@ -144,12 +145,21 @@ def test_a_photo_replaced_since_it_was_decided_about_is_a_finding_until_it_is_se
     Image.new("RGB", (80, 64), (3, 0, 0)).save(dataset / "dog" / "black_0.png")
     look(scan_dataset(dataset), workspace.cache_dir)
     at = opened("stale_decisions")
-    assert "1 decisions are about files that have changed" in titles(at).replace("\\", "")
+    assert "1 decision is ignored: its file has changed" in titles(at).replace("\\", "")
     assert "very dark" in titles(at)
     button(at, "ignore_all_stale").click().run()
     assert_sound(at)
-    assert "have changed" not in titles(at)
+    assert "its file has changed" not in titles(at)
     assert held(workspace, dataset) == {"dog/black_9.png": "exclude"}
+
+
+def test_files_that_cannot_be_read_are_removed_from_a_project_of_the_workspace(workspace, dataset):
+    (dataset / "cat" / "broken.png").write_bytes(b"no image")
+    at = opened("unreadable")
+    button(at, "remove_all_unreadable").click().run()
+    assert_sound(at)
+    assert not (dataset / "cat" / "broken.png").exists()
+    assert "cannot be read" not in titles(at)
 
 
 def test_imbalance_is_judged_under_the_decisions(workspace, make_dataset):
@@ -218,7 +228,7 @@ def test_a_cleaned_copy_without_a_name_is_answered_in_words(workspace, dataset):
     at = open_page(DATA, **FINDINGS)
     next(one for one in at.text_input if one.key.startswith("copy_name_")).set_value(" ").run()
     at.button(key="copy_now").click().run()
-    assert "Expected a name for the new dataset" in at.error[0].value
+    assert at.error[0].value == NO_NAME
     assert list(workspace.datasets_dir.iterdir()) == [dataset]
 
 

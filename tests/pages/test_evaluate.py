@@ -201,11 +201,19 @@ def test_the_mistakes_come_worst_first_and_the_unsure_by_their_margin(run, asked
     assert len(opened) == 4
 
 
-def test_a_photo_that_is_right_can_be_excluded_but_not_moved(run, asked):
+def test_a_photo_that_is_answered_right_can_be_excluded_or_moved_to_any_class(
+    workspace, dataset, run, asked
+):
     at = open_tab("Mistakes", mistakes_order="Least sure")
     keys = labels_of(at)
     assert "card_exclude_dog/1.png" in keys
     assert "card_move_dog/1.png" not in keys
+    other = at.selectbox(key="card_other_dog/1.png")
+    assert other.options == ["cat"]
+    other.set_value("cat").run()
+    assert_sound(at)
+    held = load_decisions(workspace, dataset).current["dog/1.png"]
+    assert (held.action, held.class_name) == ("relabel", "cat")
 
 
 def test_a_mistake_is_moved_to_its_answer_and_that_is_taken_back(workspace, dataset, run, asked):
@@ -299,7 +307,9 @@ def test_the_calibration_is_told_before_and_after():
         "Calibration error 42.5 points before temperature scaling, **0.0** after."
     )
     # Of 4 fair coins the share of heads is 3/16 from a half on average; the draws give 0.1575.
-    assert told.endswith("Perfect probabilities would show about 15.8 on 4 photos, by chance.")
+    assert told.endswith(
+        "Perfectly calibrated probabilities would show about 15.8 points on 4 photos by chance."
+    )
 
 
 def known_images():

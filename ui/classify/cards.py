@@ -20,6 +20,8 @@ from ui.shared.words import plain
 PAGE_SIZE = 12
 CARD_WIDTH = 260  # pixels
 PREVIEW_SIDE = 320
+UNSURE_BELOW = 70  # percent, to begin with
+UNSURE_KEY = "unsure_below"  # of the slider in the view of many photos
 CLOSEST = "Probabilities if it had to be one of the classes:"
 
 
@@ -43,7 +45,7 @@ def draw_answer(
         st.image(preview, width="stretch", alt=photo.name)
     if prediction.error is not None:
         st.markdown(f"**{plain(photo.name)}**")
-        st.warning(plain(prediction.error), icon=":material/broken_image:")
+        st.warning(plain(prediction.error), icon=":material/broken_image:", width="stretch")
         return
     st.markdown(answer_words(prediction))
     st.caption(plain(photo.name))
@@ -58,7 +60,25 @@ def answer_words(prediction: Prediction) -> str:
     best, probability = prediction.top[0]
     if prediction.is_none_of_these:
         return f"**None of these**, nearest {plain(best)}"
-    return f"**{plain(best)}**, {percent(probability)}"
+    mark = f" {unsure_words()}" if is_unsure(prediction) else ""
+    return f"**{plain(best)}**, {percent(probability)}{mark}"
+
+
+def is_unsure(prediction: Prediction) -> bool:
+    """Whether the best class of an answer is less probable than a person asks for."""
+    if prediction.error is not None or prediction.is_none_of_these:
+        return False
+    return prediction.top[0][1] < unsure_below() / 100
+
+
+def unsure_below() -> int:
+    """Return the probability in percent below which an answer counts as unsure."""
+    return int(st.session_state.get(UNSURE_KEY, UNSURE_BELOW))
+
+
+def unsure_words() -> str:
+    """Return the mark of an answer that is unsure, as Markdown."""
+    return f":orange-badge[unsure: under {unsure_below()} %]"
 
 
 @cache_data(max_entries=200)

@@ -21,7 +21,7 @@ from ui.runs.retraining import draw_retraining
 from ui.shared import session_keys
 from ui.shared.words import number_of, plain
 
-LABEL = "Wrong? It is ..."
+WRONG = "Wrong? It is ..."
 FOR_TRAINING = "They are for training: the validation and test photos stay as they are."
 ONLY_READ = (
     "The photos of this project lie in a folder that is never written to. To correct an answer, "
@@ -139,11 +139,11 @@ def draw_correction(project: CorrectionTarget, photo: Photo, number: int) -> Non
         return
     round_number = st.session_state.setdefault(session_keys.CORRECTION_ROUND, 0)
     class_name = st.selectbox(
-        LABEL,
+        WRONG,
         [name for name in curated.classes if name != counted],
         index=None,
         format_func=plain,
-        placeholder=LABEL,
+        placeholder=WRONG,
         key=f"wrong_{number}_{round_number}",
         label_visibility="collapsed",
         help="Adds the photo to the project in this class, for training. Can be undone.",

@@ -26,7 +26,7 @@ def draw_live(workspace: Workspace, run: Run) -> None:
         address = page_address(export, embed="live", theme=theme)
         st.iframe(address, height=_FRAME_HEIGHT, alt="Live camera and its answers")
         st.caption(
-            "The model runs in this browser: camera pictures stay on this device. The same "
+            "The model runs in this browser: camera images stay on this device. The same "
             "page can be published; see Share."
         )
         return
@@ -36,8 +36,8 @@ def draw_live(workspace: Workspace, run: Run) -> None:
     if reason := run_exports.export_failure(run, FORMAT):
         st.warning(plain(reason), icon=":material/warning:")
     st.markdown(
-        "Point the camera at things and see the bars move. The model has to be prepared for the "
-        "browser once; that takes about half a minute."
+        "Point the camera at something and the answer follows. The model has to be prepared for "
+        "the browser once; that takes about half a minute."
     )
     if st.button("Prepare the live view", key="prepare_live", type="primary"):
         export_jobs.request_export(workspace, run, FORMAT)

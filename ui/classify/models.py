@@ -139,7 +139,7 @@ def _choose_imported(workspace: Workspace, models: list[ImportedModel]) -> Model
     with st.container(horizontal=True):
         draw_bundle_card(model.info, model.card)
         with st.popover("Remove", icon=":material/delete:", key=f"remove_{model.id}"):
-            st.markdown("Removes the model from this workspace. Its author still has it.")
+            st.markdown("Removes the model from this workspace.")
             if st.button("Remove the model", key="remove_model", type="primary"):
                 remove_model(workspace, model.id)
                 st.session_state[session_keys.NOTICE] = f"Removed: {model.info.name}"

@@ -18,7 +18,14 @@ from tl_core.inference.predict import Prediction
 from tl_core.tables import safe_table
 from tl_core.workspace import Workspace
 from ui.classify.answers import draw_details
-from ui.classify.corrections import FOR_TRAINING, CorrectionTarget, draw_left_out, start_adding
+from ui.classify.cards import UNSURE_BELOW, UNSURE_KEY, is_unsure
+from ui.classify.corrections import (
+    FOR_TRAINING,
+    WRONG,
+    CorrectionTarget,
+    draw_left_out,
+    start_adding,
+)
 from ui.classify.models import Model
 from ui.classify.sources import PhotoSource, large_picture
 from ui.shared import session_keys
@@ -32,9 +39,10 @@ MAX_ROWS = 1000  # of the table on the page; the download has all
 MAX_PILLS = 12
 TILE_WIDTH = 150
 TABLE_HEIGHT = 280
-UNSURE_BELOW = 70  # percent, to begin with
 ALL, UNSURE, NONE, UNREADABLE = "all", "unsure", "none", "unreadable"
 AS_ANSWERED = "As answered"
+TICK_FIRST = "Wrong? Tick photos first"
+WRONG_WIDTH = 240  # pixels
 
 Row = tuple[str, Prediction]
 
@@ -95,7 +103,7 @@ def _draw_filter(table: AnswerTable) -> Filter:
         99,
         UNSURE_BELOW,
         format="%d %%",
-        key="unsure_below",
+        key=UNSURE_KEY,
         persist_state="session",
         help="An answer counts as unsure when its probability is lower.",
     )
@@ -158,6 +166,8 @@ def draw_table(answers: Sequence[Prediction], class_names: Sequence[str]) -> Non
     shares = [name for name in frame.columns if name == "probability" or name.startswith("p(")]
     empty = [name for name in ("reason", "error") if not frame[name].notna().any()]
     shown = frame.drop(columns=empty)
+    text = [name for name in shown.columns if name not in shares]
+    shown[text] = shown[text].fillna("")
     shown = shown.assign(**{name: 100 * shown[name].astype(float) for name in shares})
     share = st.column_config.ProgressColumn(format="%.1f %%", min_value=0, max_value=100)
     st.dataframe(
@@ -166,6 +176,7 @@ def draw_table(answers: Sequence[Prediction], class_names: Sequence[str]) -> Non
         height=TABLE_HEIGHT if len(shown) > 6 else "auto",
         key="answers_table",
         column_config=dict.fromkeys(shares, share),
+        placeholder="",
         alt="The answer and all probabilities for each photo",
     )
 
@@ -183,6 +194,8 @@ def _tile(key: str, answer: Prediction, source: PhotoSource) -> Tile:
     best, probability = answer.top[0]
     line = f"none of these, nearest {best}" if answer.is_none_of_these else best
     title = line if answer.is_none_of_these else f"{best} {percent(probability)}"
+    if is_unsure(answer):
+        title = f"{title}, unsure"
     return Tile(key, title, line, source.tile(key), name)
 
 
@@ -229,6 +242,7 @@ def _draw_actions(
                 draw_details(workspace, model, _digest(one[0], content), content, one[1])
         if project is None:
             return
+        _draw_wrong(project, source, picked)
         label = f"Add to the project ({len(picked):,})" if picked else "Add to the project"
         with st.popover(
             label,
@@ -239,15 +253,37 @@ def _draw_actions(
             _draw_add(project, source, picked)
 
 
+def _draw_wrong(
+    project: CorrectionTarget, source: PhotoSource, picked: dict[str, Prediction]
+) -> None:
+    """Draw the choice of the class that the ticked photos show, which adds them to it."""
+    round_number = st.session_state.setdefault(session_keys.CORRECTION_ROUND, 0)
+    chosen = st.selectbox(
+        WRONG,
+        project.curated.classes,
+        index=None,
+        format_func=plain,
+        placeholder=WRONG if picked else TICK_FIRST,
+        key=f"answers_wrong_{round_number}",
+        disabled=not picked,
+        label_visibility="collapsed",
+        width=WRONG_WIDTH,
+        help=f"Adds the ticked photos to the project in this class. {FOR_TRAINING}",
+    )
+    if chosen is not None:
+        st.session_state[session_keys.CORRECTION_ROUND] = round_number + 1
+        start_adding(new_photos(picked, source, project.curated.classes, chosen))
+
+
 def _draw_add(
     project: CorrectionTarget, source: PhotoSource, picked: dict[str, Prediction]
 ) -> None:
     options = [AS_ANSWERED, *project.curated.classes]
-    chosen = st.selectbox("They show", options, key="add_answers_class", format_func=plain)
+    chosen = st.selectbox("Class", options, key="add_answers_class", format_func=plain)
     photos = new_photos(picked, source, project.curated.classes, chosen)
     st.caption(f"Copied into the project; can be undone. {FOR_TRAINING}")
     if left := len(picked) - len(photos):
-        st.caption(f"{number_of(left, 'photo')} without such a class or unreadable: left out.")
+        st.caption(f"{number_of(left, 'photo')} left out: unreadable, or answered “none of these”.")
     label = f"Add {number_of(len(photos), 'photo')}"
     if st.button(label, key="add_answers_now", type="primary", disabled=not photos):
         start_adding(photos)

@@ -14,7 +14,7 @@ from tl_core.data.dataset import Finding, ImageRecord
 from tl_core.tables import safe_table
 from ui.data.progress import POLL_SECONDS, draw_audit_progress, draw_fallback, draw_job
 from ui.datasets.dataset_view import DatasetView, ensure_audit, read_measured
-from ui.datasets.decisions import draw_history, draw_refusal, exclude, ignore, move
+from ui.datasets.decisions import draw_history, draw_refusal, exclude, ignore, move, remove
 from ui.datasets.downloads import draw_files_download
 from ui.datasets.finding_items import (
     LABELS,
@@ -28,6 +28,7 @@ from ui.datasets.finding_items import (
 )
 from ui.runs.retraining import draw_project_retraining
 from ui.shared.errors import guarded
+from ui.shared.navigation import PHOTOS_TAB
 from ui.shared.thumbnails import thumbnails
 from ui.shared.words import number_of, plain
 
@@ -41,8 +42,11 @@ FILES_CLEAR = "No problems were found in the files."
 EXCLUDE = "\x00exclude"  # no class can have this name
 OTHERWISE = "Exclude, or another class"
 EXCLUDED, DONE = "Excluded", "Decided"
-NO_FOLDER = "Photos were moved to it, but no folder has that name. See them under *Pictures*."
+NO_FOLDER = f"Photos were moved to it, but no folder has that name. See them under *{PHOTOS_TAB}*."
 NO_PHOTO = "No single photo is wrong. *Split* shows how the photos are divided."
+LEFT_OUT = "Files that cannot be read are left out of training. Kept ones are not listed again."
+ONLY_READ = "This folder is never written to: delete or replace the files there."
+REMOVE_HELP = "Moves the files out of the project into a folder of the workspace."
 ITEMS_A_PAGE = 12
 GROUPS_A_PAGE = 4
 MAX_IN_GROUP = 8
@@ -317,12 +321,21 @@ def _all_label(finding: Finding, count: int) -> str:
 
 
 def _draw_files(view: DatasetView, one: OpenFinding) -> None:
-    """Draw files that cannot be read, why each of them, and a button to leave it at that."""
+    """Draw files that cannot be read, why each of them, and what to do with them."""
     paths = [item.paths[0] for item in one.items]
-    if st.button(
-        "Keep all as they are", key=f"ignore_all_{one.action_key}", icon=":material/check:"
-    ):
-        ignore(view, paths, one.finding.kind)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if view.dataset.is_ours and st.button(
+            f"Remove {number_of(len(paths), 'file')}",
+            key=f"remove_all_{one.action_key}",
+            icon=":material/delete:",
+            help=REMOVE_HELP,
+        ):
+            remove(view, paths)
+        if st.button(
+            "Keep all as they are", key=f"ignore_all_{one.action_key}", icon=":material/check:"
+        ):
+            ignore(view, paths, one.finding.kind)
+    st.caption(LEFT_OUT if view.dataset.is_ours else f"{LEFT_OUT} {ONLY_READ}")
     reason_of = dict(zip(one.finding.paths, one.finding.reasons, strict=True))
     st.dataframe(
         safe_table(

@@ -17,6 +17,7 @@ from tl_core.data.curation.store import (
     validate,
 )
 from tl_core.data.ingest import added_photos
+from tl_core.data.ingest.class_folders import remove_files
 from tl_core.errors import TLError
 from tl_core.projects.registry import Project
 from tl_core.workspace import Workspace
@@ -83,6 +84,19 @@ def ignore(data: CuratedDataset, paths: Iterable[str], kind: str) -> None:
         else:
             decisions.append(_decision(data, path, held.action, held.class_name, kind))
     _decide(data, f"{_named([one.path for one in decisions])} kept as is", decisions)
+
+
+def remove(data: CuratedDataset, paths: Sequence[str]) -> None:
+    """Move files that cannot be read out of a project of the workspace."""
+    try:
+        aside = remove_files(data.workspace, data.raw.data_dir, paths)
+    except TLError as error:
+        _refuse(str(error))
+    remember_dataset(data.workspace, data.dataset.id)
+    where = data.workspace.relative(aside)
+    text = f"{number_of(len(paths), 'file')} removed; now in {where} of the workspace"
+    st.session_state[session_keys.NOTICE] = text
+    st.rerun()
 
 
 def settled(data: CuratedDataset) -> Callable[[str, str], bool]:

@@ -14,7 +14,7 @@ from ui.runs.retraining import draw_retraining
 from ui.shared import words
 from ui.shared.page_layout import section
 
-COUNTS, SHARES = "Photos", "Row per cent"
+COUNTS, SHARES = "Photos", "Row percent"
 MAX_PAIRS = 8
 PAGE_SIZE = 24
 
@@ -106,7 +106,7 @@ def _draw_cell(view: EvaluationView, true: str, answer: str) -> None:
     evaluation = view.evaluation
     positions = evaluation.cell(true, answer)
     title = (
-        f"{words.plain(true)}, answered right"
+        f"{words.plain(true)}, answered correctly"
         if true == answer
         else f"{words.plain(true)} taken for {words.plain(answer)}"
     )

@@ -1,4 +1,4 @@
-"""What can be decided about a photo whose answer is wrong: move it, or exclude it."""
+"""What can be decided about a photo of an evaluation: move it to any class, or exclude it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from ui.runs.evaluations import PHOTO, EvaluationView
 from ui.shared import words
 
 REASON = "mistake"
+ANOTHER = "Another class"
 
 
 def draw_correction(view: EvaluationView, position: int, prefix: str) -> None:
-    """Draw what can be decided about a photo whose answer is not its class."""
+    """Draw what can be decided about a photo: that the answer is right, another class, no class."""
     evaluation = view.evaluation
     true = evaluation.class_names[evaluation.labels[position]]
     answer = evaluation.class_names[evaluation.predicted[position]]
@@ -37,6 +38,30 @@ def draw_correction(view: EvaluationView, position: int, prefix: str) -> None:
             help="Leave it out of training and evaluation from now on. Its file stays where it is.",
         ):
             _correct(view, position, None)
+    _draw_others(view, position, prefix, target)
+
+
+def _draw_others(view: EvaluationView, position: int, prefix: str, target: str | None) -> None:
+    """Draw the choice of every class that a photo is not of already and has no button."""
+    record = view.record(position)
+    if record is None:
+        return
+    known = (target, view.curated.class_of(record.path))
+    others = [name for name in view.curated.classes if name not in known]
+    if not others:
+        return
+    chosen = st.selectbox(
+        ANOTHER,
+        others,
+        index=None,
+        format_func=words.plain,
+        placeholder=ANOTHER,
+        key=f"{prefix}_other_{record.path}",
+        label_visibility="collapsed",
+        help="Count it as this class from now on. Its file stays where it is.",
+    )
+    if chosen is not None:
+        _correct(view, position, chosen)
 
 
 def _correct(view: EvaluationView, position: int, class_name: str | None) -> None:

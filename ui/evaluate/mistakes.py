@@ -33,20 +33,19 @@ def draw_mistakes(view: EvaluationView) -> None:
             required=True,
             label_visibility="collapsed",
             persist_state="session",
-            help="Worst: wrong answers, the most confident first. Least certain: all photos, "
-            "those first "
-            "whose two most probable classes were nearly equal.",
+            help="Worst: wrong answers, the most confident first. Least sure: all photos, "
+            "those first whose two most probable classes were nearly equal.",
         )
     positions = evaluation.least_sure() if order == UNSURE else evaluation.worst_mistakes()
     if not positions:
         st.markdown(":green[:material/check_circle:] All photos were classified correctly.")
-        st.caption("Show the least certain ones instead, or evaluate on another folder.")
+        st.caption("Show the least sure answers instead, or evaluate on another folder.")
         return
     with bar:
         st.caption(
             f"{words.number_of(len(positions), 'photo')}, "
             + (
-                "the least certain first"
+                "the least sure first"
                 if order == UNSURE
                 else "the most confident wrong answer first"
             )

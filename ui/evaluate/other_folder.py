@@ -20,7 +20,7 @@ OWN = "Own test photos"
 def draw_other_folder(view: EvaluationView) -> None:
     """Draw the figures on another folder's photos beside those on the run's own."""
     there = view.evaluation
-    name = there.data_dir.name
+    name = view.folder_name
     _draw_left_out(there)
     try:
         own = evaluate(view.workspace, view.run, Source(TEST))

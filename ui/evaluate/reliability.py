@@ -36,8 +36,8 @@ def reliability_words(evaluation: Evaluation) -> str:
     before, after = 100 * evaluation.ece_before, 100 * evaluation.ece
     text = f"Calibration error {before:.1f} points"
     chance = (
-        f"Perfect probabilities would show about {100 * evaluation.ece_by_chance:.1f} on "
-        f"{words.number_of(evaluation.num_images, 'photo')}, by chance."
+        f"Perfectly calibrated probabilities would show about {100 * evaluation.ece_by_chance:.1f} "
+        f"points on {words.number_of(evaluation.num_images, 'photo')} by chance."
     )
     if not evaluation.calibration.is_known:
         return f"{text}; the probabilities are not calibrated. {chance}"
@@ -72,7 +72,7 @@ def _draw_reliability(evaluation: Evaluation) -> None:
         st.caption(
             f"Temperature {calibration.temperature:.2f}, from "
             f"{words.number_of(calibration.num_images, 'validation photo')}. Every answer of this "
-            "run is shown with it; the order of the classes stays. With few photos the dots jump "
+            "run is shown with it; the order of the classes stays. With few photos the dots vary "
             "by chance."
         )
     if calibration.note:
@@ -97,7 +97,7 @@ def _draw_none_of_these(view: EvaluationView) -> None:
     st.altair_chart(
         coverage_chart(rows),
         key="coverage",
-        alt="How right the answers are when only the surest photos get one",
+        alt="Accuracy when only the most confident answers count",
     )
     answered = ~evaluation.is_none_of_these
     right = int((evaluation.is_right & answered).sum())

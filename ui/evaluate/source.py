@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from tl_core.projects.registry import Project
+from tl_core.projects.registry import Project, public_name
 from tl_core.runs.store import Run
-from ui.datasets.picker import list_datasets, open_folder
+from ui.datasets.picker import dataset_of, list_datasets, open_folder
 from ui.runs.evaluations import (
     ELSEWHERE,
     FOLDER,
@@ -22,6 +22,7 @@ from ui.runs.picker import select_run
 from ui.shared import words
 from ui.shell.page import Studio
 
+SET_APART = "kept out of the training of this run."
 TITLES = {TEST: "Test photos", VAL: "Validation photos", ELSEWHERE: "Another folder"}
 
 
@@ -49,9 +50,8 @@ def choose_source(studio: Studio, runs: list[Run]) -> tuple[Run, Source | None]:
             or TEST
         )
         if part != ELSEWHERE:
-            st.caption(
-                f"From {words.plain(str(run.data_dir.name))}, set apart when it was trained."
-            )
+            name = public_name(studio.workspace, dataset_of(studio.workspace, run))
+            st.caption(f"From {words.plain(name)}, {SET_APART}")
             return run, Source(part)
         folder = _choose_folder(studio, run)
     return run, Source(ELSEWHERE, folder) if folder else None
@@ -80,7 +80,7 @@ def _choose_folder(studio: Studio, run: Run) -> Project | None:
         index=None,
         format_func=lambda one: known[one].title if one in known else one,
         accept_new_options=may_type,
-        placeholder="Choose a dataset or type a full path" if may_type else "Choose a dataset",
+        placeholder="Choose a project or type a full path" if may_type else "Choose a project",
         key=FOLDER,
         persist_state="session",
         help=f"Class folders named {', '.join(map(words.plain, run.class_names[:6]))}. "

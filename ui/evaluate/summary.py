@@ -113,7 +113,7 @@ def _draw_headline(view: EvaluationView) -> None:
         st.markdown(
             f"{int(evaluation.is_right.sum()):,} of "
             f"{words.number_of(evaluation.num_images, 'photo')} {words.plain(view.photos)} "
-            "got the right answer. In brackets: where the true figure lies, with 95 % certainty."
+            "got the right answer. In brackets: the 95 % confidence interval."
         )
         if view.changed_since:
             st.caption(f":material/edit: {words.plain(view.changed_since)}")
@@ -134,7 +134,7 @@ def _draw_headline(view: EvaluationView) -> None:
         (
             "Log loss",
             f"{evaluation.scaled_log_loss:.3f}",
-            "How surprised the model was by the true classes; 0 is best. After scaling.",
+            "High when the model is confident and wrong; 0 is best. After temperature scaling.",
         ),
     ]
     with st.grid("auto", min_column_width=150, gap="small"):

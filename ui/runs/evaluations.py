@@ -17,7 +17,7 @@ from tl_core.evaluation.report import Evaluation
 from tl_core.evaluation.store import EvaluationFile
 from tl_core.jobs import client
 from tl_core.jobs.queue import JobQueue
-from tl_core.projects.registry import Project
+from tl_core.projects.registry import Project, public_name
 from tl_core.runs.image_selection import renamed_classes
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
@@ -126,7 +126,15 @@ class EvaluationView:
             "val": "of the validation part, which also picked the best epoch",
             "train": "it was trained on",
         }
-        return text.get(self.evaluation.part, f"from {self.evaluation.data_dir.name}")
+        return text.get(self.evaluation.part, f"from {self.folder_name}")
+
+    @property
+    def folder_name(self) -> str:
+        """What the project is called whose photos these are."""
+        folder = self.source.folder
+        if folder is None:
+            return self.evaluation.data_dir.name
+        return public_name(self.workspace, folder)
 
     @property
     def headline(self) -> str:

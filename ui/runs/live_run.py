@@ -111,5 +111,5 @@ def _waiting_text(workspace: Workspace, run: Run) -> str:
     if position:
         return f"Waiting: {words.number_of(position, 'job')} before it"
     if not worker_state(workspace).warm:
-        return "Starting: the training engine warms up"
+        return "Starting: the training engine is starting"
     return "Starting"

@@ -40,6 +40,11 @@ def draw_retraining(curated: CuratedDataset, run: Run) -> None:
     _show_when_done(retrained)
     pair = st.session_state.get(session_keys.RETRAINED)
     before = next((one for one in runs if [one.id, run.id] == pair), None)
+    closed = st.session_state.setdefault(session_keys.RETRAINED_CLOSED, set())
+    if before is not None and (before.id, run.id) in closed:
+        before = None
+    if retrained is not None and (run.id, retrained.id) in closed and not since:
+        retrained = None
     if not since and retrained is None and before is None:
         return
     with st.container(border=True):
@@ -48,10 +53,24 @@ def draw_retraining(curated: CuratedDataset, run: Run) -> None:
         if retrained is not None and retrained.is_active:
             st.markdown("**Retraining with the same settings**")
             draw_live(workspace, retrained)
-        elif retrained is not None:
+        elif retrained is not None and (run.id, retrained.id) not in closed:
             draw_difference(workspace, run, retrained)
+            _draw_close(run, retrained)
         elif before is not None:
             draw_difference(workspace, before, run, shown=run)
+            _draw_close(before, run)
+
+
+def _draw_close(before: Run, after: Run) -> None:
+    """Draw the button that shows a comparison no longer, on any page."""
+    st.button(
+        "Close",
+        key="close_retrained",
+        icon=":material/close:",
+        type="tertiary",
+        help="Compare runs at any time on the Train page.",
+        on_click=lambda: st.session_state[session_keys.RETRAINED_CLOSED].add((before.id, after.id)),
+    )
 
 
 def draw_project_retraining(curated: CuratedDataset) -> None:

@@ -36,7 +36,7 @@ def draw_heat(key: str, classes: Sequence[str], explain: Callable[[str], Explana
         required=True,
         help="The brighter an area, the more it supports that class (Grad-CAM).",
     )
-    opacity = right.slider("Heat", 0, 100, 60, step=5, format="%d %%", key="closer_opacity")
+    opacity = right.slider("Heat map", 0, 100, 60, step=5, format="%d %%", key="closer_opacity")
     picture = st.empty()
     with picture, st.spinner("Computing"):
         try:

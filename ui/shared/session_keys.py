@@ -19,6 +19,7 @@ TRAIN_VIEW = "train_view"  # what stands beside the settings
 TRAIN_VIEW_NEXT = "train_view_next"  # what shall stand there when the page is drawn next
 RETRAINING = "retraining"  # id of a run on corrected photos that is to be shown when it has ended
 RETRAINED = "retrained"  # ids [old, new] of the run that was retrained last, and of what came of it
+RETRAINED_CLOSED = "retrained_closed"  # set of such pairs whose comparison was closed
 CORRECTION_ROUND = "correction_round"  # counts corrected answers, so that their boxes empty again
 COMPARED = "compared"  # ids of the runs that are compared
 ALL_PROJECTS = "all_projects"  # whether runs of other projects are listed as well
