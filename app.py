@@ -5,11 +5,11 @@ import streamlit as st
 from tl_core.projects.registry import runs_of
 from ui.data.intake.panel import draw_own_photos
 from ui.datasets.sample import draw_progress, ensure_sample
-from ui.home.cards import draw_pictures, draw_steps
+from ui.home.cards import draw_pictures, draw_project, draw_steps
 from ui.hosted.gallery import draw_gallery
 from ui.shared import session_keys
 from ui.shared.address import go_to
-from ui.shared.brand import TITLE
+from ui.shared.brand import HOME_TITLE, TITLE
 from ui.shared.navigation import next_step
 from ui.shared.page_layout import page_header, section
 from ui.shell.page import bootstrap
@@ -19,9 +19,9 @@ ON_THE_SERVER = "No other visitor sees what you add, and it is deleted after you
 
 with bootstrap(TITLE) as studio:
     action = page_header(
-        "Teach a model your own pictures",
-        "Put photos into one folder per class. See what is in them, train a classifier on them in "
-        "under a minute, find out how far it can be trusted, and use it. "
+        HOME_TITLE,
+        "Put photos into one folder per class, train on them in under a minute, see how accurate "
+        "the classifier is, and use it. "
         + (ON_THIS_MACHINE if studio.workspace.host is None else ON_THE_SERVER),
     )
     index = None
@@ -30,16 +30,14 @@ with bootstrap(TITLE) as studio:
         with own:
             draw_own_photos(studio)
         with sample:
-            section("Or begin with the sample set", "Drawn for trying everything out.")
+            section("Or start with the sample set", "Drawings of food, to try everything out.")
             if studio.dataset is None or ensure_sample(studio.workspace) is not None:
                 draw_progress(studio.workspace)
             index = studio.index()
             if index is not None:
                 draw_pictures(studio, index)
     else:
-        index = studio.index()
-        if index is not None:
-            draw_pictures(studio, index)
+        index = draw_project(studio, action)
         draw_own_photos(studio)
     runs = runs_of(studio.workspace, studio.dataset) if studio.dataset else []
     if index is not None:

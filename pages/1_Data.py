@@ -9,6 +9,7 @@ from ui.data.filter import forget_other_filter
 from ui.data.findings import draw_counts, draw_findings
 from ui.data.gallery import draw_gallery
 from ui.data.intake.panel import draw_intake, draw_intake_offer
+from ui.data.intake.parts import close_report
 from ui.data.label.panel import draw_label
 from ui.data.map import draw_map
 from ui.data.overview import draw_overview
@@ -19,13 +20,13 @@ from ui.datasets.decisions import draw_undo_only
 from ui.shared import session_keys
 from ui.shared.address import go_to
 from ui.shared.errors import LABEL_TAB
-from ui.shared.navigation import TRAIN_PAGE
+from ui.shared.navigation import ADD_TAB, PHOTOS_TAB, TRAIN_PAGE
 from ui.shared.page_layout import page_header
 from ui.shell.page import bootstrap
 from ui.shell.prefetch import prepare_features_ahead
 from ui.train.form import stored_config
 
-PARTS = ("Pictures", "Findings", "Map", "Split", "Augmentation", LABEL_TAB, "Add pictures")
+PARTS = (PHOTOS_TAB, "Findings", "Map", "Split", "Augmentation", LABEL_TAB, ADD_TAB)
 
 with bootstrap("Data") as studio:
     action = page_header(
@@ -42,8 +43,9 @@ with bootstrap("Data") as studio:
         with add:
             draw_intake(studio)
         st.stop()
+    close_report()
     if studio.dataset is None:
-        st.caption("No dataset yet. Add pictures, or wait for the sample set to be drawn.")
+        st.caption("No project yet. Add photos, or wait for the sample set to be drawn.")
         st.stop()
     config = stored_config()
     if label.open:

@@ -39,7 +39,7 @@ with bootstrap("Train") as studio:
     )
     index = studio.index()
     if index is None or studio.dataset is None:
-        empty_state(":material/photo_library:", "Training needs pictures.", DATA_PAGE, "Add some")
+        empty_state(":material/photo_library:", "Training needs photos.", DATA_PAGE, "Add some")
         st.stop()
     runs = listed_runs(studio.workspace, studio.dataset)
     with st.container(key="train_parts"):  # in a narrow window a run stands first

@@ -195,11 +195,11 @@ def test_pictures_are_ticked_by_mouse_and_keyboard(browser, drawn: Server):
 
     assert ticked() == [1, 2, 3, 6, 7]
     page.get_by_test_id("stPaginationNext").click()
-    expect(page.get_by_text(f"Pictures {PAGE_SIZE + 1} to")).to_be_visible()
+    expect(page.get_by_text(f"Photos {PAGE_SIZE + 1} to")).to_be_visible()
     settle(page)
     assert ticked() == []
     page.get_by_test_id("stPaginationPrev").click()
-    expect(page.get_by_text("Pictures 1 to")).to_be_visible()
+    expect(page.get_by_text("Photos 1 to")).to_be_visible()
     settle(page)
     assert ticked() == [1, 2, 3, 6, 7]
     click(page, "gallery_untick")

@@ -14,10 +14,11 @@ from playwright.sync_api import Page, expect
 from tl_core.files import write_json
 from tl_core.runs.store import rename_run
 from ui.datasets.picker import dataset_id
+from ui.shared.brand import HOME_TITLE
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
 
-HOME = "Teach a model your own pictures"
+HOME = HOME_TITLE
 TITLES: dict[str, str] = {}  # what stands in the select boxes, by id
 
 

@@ -20,6 +20,7 @@ from tl_core.data.curation.store import load_decisions
 from tl_core.data.dataset import scan_dataset
 from tl_core.data.split import split_dataset
 from tl_core.projects.registry import load_project, runs_of
+from ui.shared.brand import HOME_TITLE
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
 
@@ -100,7 +101,7 @@ def test_own_photos_from_the_zip_to_a_corrected_model(browser, workspace, make_d
     with zipfile.ZipFile(tmp_path / f"{PROJECT}.zip", "w") as archive:
         for path in sorted((tmp_path / "photos").rglob("*.jpg")):
             archive.write(path, path.relative_to(tmp_path / "photos"))
-    home = "Teach a model your own pictures"
+    home = HOME_TITLE
 
     with run_app(workspace) as server:
         page = open_page(browser, server.url)

@@ -25,9 +25,10 @@ from ui.data.findings import FILES_CLEAR
 from ui.datasets import dataset_view, picker
 from ui.datasets.dataset_view import ensure_audit
 from ui.datasets.picker import dataset_id
+from ui.shared.navigation import ADD_TAB
 from ui.shared.thumbnails import PAGE_SIZE, thumbnail_path
 
-ADD = {"data_tabs": "Add pictures"}
+ADD = {"data_tabs": ADD_TAB}
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_the_gallery_can_be_turned_to_the_rest(workspace, dataset):
     at = open_page(DATA)
     at.pagination[0].select(2).run()
     assert_sound(at)
-    assert f"Pictures {PAGE_SIZE + 1} to 50 of 50." in texts(at)
+    assert f"Photos {PAGE_SIZE + 1} to 50 of 50." in texts(at)
     assert tiles(at)[-1]["path"] == "dog/19.png"
     assert len(tiles(at)) == 50 - PAGE_SIZE
 
@@ -101,7 +102,7 @@ def test_a_zip_becomes_the_current_dataset(workspace, dataset):
     at.button(key="add_zip").click().run()
     assert_sound(at)
     assert at.session_state["dataset"] == "shapes"
-    assert "6 pictures added to" in at.success[0].value
+    assert "6 photos added to" in at.success[0].value
     assert at.dataframe[0].value.values.tolist() == [["notes.txt", "It is not an image file."]]
 
 
@@ -125,7 +126,7 @@ def test_photos_go_into_the_class_that_is_named(workspace, dataset):
     at.button(key="add_photos").click().run()
     assert_sound(at)
     assert (dataset / "dog" / "new.png").is_file()
-    assert "1 picture added to" in at.success[0].value
+    assert "1 photo added to" in at.success[0].value
     told = at.dataframe[0].value.values.tolist()
     assert [row[0] for row in told] == ["bad.png", "new.png"]
     assert told[1][1] == "added as dog/new.png"
@@ -153,7 +154,7 @@ def test_a_camera_picture_goes_into_its_class_and_the_next_can_follow(workspace,
         at.camera_input(key=f"intake_camera_{number}").upload("shot.jpg", buffer.getvalue()).run()
         assert_sound(at)
     assert len(list((dataset / "cat").glob("camera_*.jpg"))) == 2
-    assert "2 pictures added in this session" in texts(at)
+    assert "2 photos added in this session" in texts(at)
     assert at.camera_input(key="intake_camera_2").value is None
 
 

@@ -1,7 +1,9 @@
 import pytest
 from app_helpers import DATA, assert_sound, open_page, sample_folder, texts
 
-CLASSES = {"data_tabs": "Add pictures", "intake_way": "Classes"}
+from ui.shared.navigation import ADD_TAB
+
+CLASSES = {"data_tabs": ADD_TAB, "intake_way": "Classes"}
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def test_a_folder_opened_by_path_has_no_classes_to_manage(
 ):
     monkeypatch.setenv("TL_FOLDERS", str(tmp_path))
     outside = make_dataset({"cup": 4, "jar": 4}).resolve()
-    at = open_page(DATA, intake_way="Folder on this machine", data_tabs="Add pictures")
+    at = open_page(DATA, intake_way="Folder on this machine", data_tabs=ADD_TAB)
     box = next(one for one in at.text_input if (one.key or "").startswith("intake_path_"))
     box.set_value(str(outside)).run()
     at.button(key="open_folder").click().run()

@@ -11,7 +11,7 @@ from tl_core.data.curation.store import Decision, edit_decisions, load_dataset, 
 from tl_core.data.dataset import scan_dataset
 from tl_core.data.ingest import added_photos
 from ui.data.filter import Filter
-from ui.data.gallery import EXCLUDED
+from ui.data.gallery import EXCLUDED, NO_MATCH
 from ui.shared.thumbnails import PAGE_SIZE
 
 
@@ -260,7 +260,7 @@ def test_another_search_order_or_filter_begins_on_the_first_page(workspace, make
     make_dataset({"cat": 60, "dog": 60}, sample_folder(workspace))
     at = open_page(DATA)
     at.pagination[0].select(2).run()
-    first = f"Pictures 1 to {PAGE_SIZE}"
+    first = f"Photos 1 to {PAGE_SIZE}"
     assert first not in texts(at)
     at.selectbox(key="gallery_order").set_value("Largest first").run()
     assert first in texts(at)
@@ -277,7 +277,7 @@ def test_another_search_order_or_filter_begins_on_the_first_page(workspace, make
 def test_search_finds_names(workspace, dataset):
     at = open_page(DATA, gallery_search="11")
     assert names(at) == ["11.png"]
-    assert "No picture matches." in texts(open_page(DATA, gallery_search="nothing"))
+    assert NO_MATCH in texts(open_page(DATA, gallery_search="nothing"))
 
 
 def test_order_by_brightness_and_size(workspace, dataset):

@@ -8,10 +8,13 @@ import streamlit as st
 from app_helpers import DATA, assert_sound, open_page, sample_folder
 from conftest import png
 
+from tl_core.data.sample.dataset import SAMPLE_NAME
+from tl_core.projects.registry import load_project, rename_project
+from ui.data.intake.parts import NEW, NO_NAME
 from ui.shared import session_keys
+from ui.shared.navigation import ADD_TAB
 
-ADD = {"data_tabs": "Add pictures"}
-NEW = "A new dataset"
+ADD = {"data_tabs": ADD_TAB}
 
 
 @pytest.fixture
@@ -65,7 +68,7 @@ def test_more_photos_go_into_the_dataset_that_the_first_ones_made(workspace, dat
     at.text_input(key="intake_name_photos_").set_value("wood").run()
     at.button(key="add_photos").click().run()
     assert not at.exception
-    assert "1 picture added to" in at.success[0].value
+    assert "1 photo added to" in at.success[0].value
     assert box(at, "intake_target_photos").value == "wood"
 
 
@@ -78,8 +81,8 @@ def zip_of(files):
 
 
 def add_zip(files, name="trees.zip"):
-    """Return the page after a zip was added on it."""
-    at = open_page(DATA, **ADD)
+    """Return the page of the sample set after a zip was added on it, as a new project."""
+    at = open_page(DATA, dataset=SAMPLE_NAME, **ADD)
     at.file_uploader(key="intake_zip_0").upload(name, zip_of(files)).run()
     at.button(key="add_zip").click().run()
     return at
@@ -98,13 +101,13 @@ def test_a_zip_with_files_that_cannot_be_read_says_how_many(workspace, dataset):
 def test_a_zip_that_can_be_read_throughout_is_plainly_added(workspace, dataset):
     at = add_zip(GOOD)
     assert_sound(at)
-    assert at.success[0].value.startswith("4 pictures added to *trees*. ")
+    assert at.success[0].value.startswith("4 photos added to *trees*. ")
 
 
 def test_a_zip_of_one_class_says_that_it_is_no_dataset_yet(workspace, dataset):
     at = add_zip({"oak/1.png": png(0, 1)})
     assert_sound(at)
-    assert "1 file added to *trees*; they are no dataset yet." in at.warning[0].value
+    assert "1 file added to *trees*; they cannot be trained on yet." in at.warning[0].value
 
 
 def test_an_intake_that_a_click_ends_is_told(workspace, dataset, monkeypatch):
@@ -133,6 +136,32 @@ def test_a_report_is_shown_beside_its_dataset_alone(workspace, dataset):
     assert not at.success
 
 
+def test_what_is_added_on_the_data_page_goes_to_the_project_that_is_open(
+    workspace, dataset, make_dataset
+):
+    wood = make_dataset({"oak": 2, "elm": 2}, workspace.datasets_dir / "wood")
+    at = open_page(DATA, dataset="wood", **ADD)
+    assert box(at, "intake_target_zip").value == "wood"
+    at.file_uploader(key="intake_zip_0").upload("ash.zip", zip_of({"1.png": png(3, 1)})).run()
+    at.button(key="add_zip").click().run()
+    assert_sound(at)
+    assert (wood / "ash" / "1.png").is_file()
+    assert box(open_page(dataset="wood"), "intake_target_zip").value == NEW  # on Home
+    assert box(open_page(DATA, dataset=dataset.name, **ADD), "intake_target_zip").value == NEW
+
+
+def test_a_report_has_the_projects_title_and_ends_with_a_click_or_another_page(workspace, dataset):
+    at = add_zip(GOOD)
+    rename_project(workspace, load_project(workspace, "trees"), "Our trees")
+    at.run()
+    assert "added to *Our trees*" in at.success[0].value
+    elsewhere = add_zip(GOOD, "others.zip")
+    at.button(key="close_report").click().run()
+    assert not at.success
+    elsewhere.switch_page("app.py").run()
+    assert not elsewhere.success
+
+
 def test_the_next_intake_takes_the_report_of_the_last_away(workspace, dataset):
     at = add_zip(GOOD)
     assert len(at.success) == 1
@@ -149,7 +178,7 @@ def test_a_zip_without_a_name_is_answered_in_words(workspace, dataset):
     at.file_uploader(key="intake_zip_0").upload("trees.zip", zip_of(GOOD)).run()
     at.text_input[0].set_value(" ").run()
     at.button(key="add_zip").click().run()
-    assert "Expected a name for the new dataset" in at.error[0].value
+    assert at.error[0].value == NO_NAME
 
 
 def test_the_upload_box_takes_whatever_may_be_an_image_so_that_the_report_names_it(
@@ -182,5 +211,5 @@ def test_one_flat_zip_for_each_class_becomes_one_dataset(workspace, dataset):
     assert [field.value for field in at.text_input if "Class of" in field.label] == ["Ash", "Yew"]
     at.button(key="add_zip").click().run()
     assert_sound(at)
-    assert at.success[0].value.startswith("4 pictures added to *my classes*")
+    assert at.success[0].value.startswith("4 photos added to *my classes*")
     assert (workspace.datasets_dir / "my classes" / "Yew" / "1.png").is_file()

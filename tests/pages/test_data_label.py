@@ -17,6 +17,7 @@ from tl_core.features.spec import FeatureSpec
 from tl_core.jobs.training import start_training
 from tl_core.workspace import Workspace
 from ui.data.label import panel
+from ui.data.label.classes import NOT_ADDED
 from ui.data.label.panel import ALL_HAVE_CLASS, DONE, NAME_CLASSES, NO_GROUPS
 from ui.data.label.sheet import KEYS, Action, keys_of
 from ui.data.tiles import MORE_LIKE_THESE
@@ -95,7 +96,10 @@ def test_a_heap_is_offered_to_be_labelled_and_classes_are_typed(heap, workspace,
     assert NAME_CLASSES in words(at)
     assert not sheets
 
-    type_classes(at, "cat, dog, Cat")
+    type_classes(at, "cat, ../evil, dog, Cat")
+    at.run()  # until others are typed
+    assert NOT_ADDED in words(at)
+    assert "leads out of the folder" in words(at)
     assert "there is a class 'cat' already" in words(at)
     assert load_decisions(workspace, heap).classes == ("cat", "dog")
     (tiles, classes, *_), more = sheets[-1]
@@ -142,7 +146,7 @@ def test_a_skipped_group_comes_no_more_and_the_tab_says_what_to_do(heap, sheets)
     first = paths_of(sheets)
     assert len(first) == 9
     act(at, sheets, Action("next", (), ""))
-    assert NO_GROUPS in words(at)
+    assert f"{NO_GROUPS} Label the last 9 photos one by one." in words(at)
 
 
 def test_a_class_is_renamed_and_one_without_photos_removed(heap, workspace, sheets) -> None:

@@ -167,14 +167,19 @@ def test_the_learning_curve_is_drawn_when_the_worker_measured_it(workspace, data
     assert_sound(at)
     assert len(at.get("vega_lite_chart")) == 2
     # A quarter of 40 is held out, here and there with a near copy more.
-    assert "With 29 photos to learn from and the rest held out, the probe is right on" in texts(at)
+    assert (
+        "With 29 photos to learn from and the rest held out, a simple classifier is right"
+        in texts(at)
+    )
 
 
 def test_the_words_of_a_curve_give_the_gain_and_its_doubt():
     # error(n) = 0.4 * n ** -0.5: 0.04 at 100, 0.0283 at 200.
     points = (CurvePoint(25, (0.91, 0.93)), CurvePoint(100, (0.955, 0.965)))
     told = curve_words(LearningCurve(points, 0.0, 0.4, 0.5))
-    assert "With 100 photos to learn from and the rest held out, the probe is right on 96" in told
+    assert (
+        "100 photos to learn from and the rest held out, a simple classifier is right on 96" in told
+    )
     assert "Twice as many would add about 1.2 points" in told
     assert "within the spread" not in told
     flat = curve_words(LearningCurve(points, 0.04, 0.0, 0.5))

@@ -24,7 +24,7 @@ def test_where_two_readings_are_plausible_the_plan_comes_first(
     at = open_page(DATA)
 
     assert not at.exception
-    assert "We read this as 2 classes of 'color'.** rust 3, scab 3" in texts(at)
+    assert "Read as 2 classes of 'color'.** rust 3, scab 3" in texts(at)
     assert "color 6, gray 6" in texts(at)
 
 
@@ -44,7 +44,7 @@ def test_one_click_changes_the_reading_and_it_is_not_asked_again(
 
 
 def test_a_plain_folder_of_classes_is_not_talked_about(workspace: Workspace, dataset: Path) -> None:
-    assert "We read this" not in texts(open_page(DATA))
+    assert "**Read as" not in texts(open_page(DATA))
 
 
 def test_photos_without_classes_get_them_from_a_typed_pattern(
@@ -56,7 +56,7 @@ def test_photos_without_classes_get_them_from_a_typed_pattern(
         draw_image(number % 2, number).save(folder / f"IMG_{'ab'[number % 2]}{number}.png")
 
     at = open_page(DATA)
-    assert "We read this as 8 photos without classes" in texts(at)
+    assert "Read as 8 photos without classes" in texts(at)
     (field,) = [one for one in at.text_input if one.label == "Class from the file name"]
     field.set_value("IMG_{class}{n}").run()
     assert "That gives 2 classes" in texts(at)

@@ -24,6 +24,11 @@ from tl_core.jobs.queue import JobQueue
 from tl_core.progress import Progress
 from tl_core.runs.store import create_run
 from ui.datasets import sample
+from ui.datasets.finding_items import LABELS
+from ui.home.cards import BEING_CHECKED, CHECKED_ON_DATA
+from ui.shared import session_keys
+from ui.shared.brand import HOME_TITLE
+from ui.shared.errors import BUG_MESSAGE, LABEL_TAB
 from ui.shell.page import report_unattended
 
 
@@ -32,7 +37,7 @@ def test_home_shows_the_sample_set_and_one_next_step(workspace, dataset):
     assert_sound(at)
     assert "11 photos in 2 classes" in texts(at)
     assert len(at.image) == 11
-    assert at.button(key="next_step").label == "Look at the pictures"
+    assert at.button(key="next_step").label == "Look at the photos"
 
 
 def test_home_names_the_findings_that_the_data_page_has_open(workspace, dataset):
@@ -41,17 +46,53 @@ def test_home_names_the_findings_that_the_data_page_has_open(workspace, dataset)
     # The two others: classes too small to be judged, and tiny photos.
     assert "**3 findings** to look at" in texts(open_page(DATA, data_tabs="Findings"))
     home = texts(open_page())
-    named = "3 findings to look at: files that cannot be read, tiny photos, 1 more. Labels and odd"
-    assert named in home
+    named = "3 findings to look at: files that cannot be read, tiny photos, 1 more."
+    assert f"{named} {LABELS}: {CHECKED_ON_DATA}." in home
     kept = Decision("cat/broken.png", "", "keep", None, "unreadable")
     edit_decisions(workspace, dataset, lambda before: before.decide("", [kept]))
-    told = "2 findings to look at: tiny photos, 1 more. Labels and odd photos: not checked yet."
+    told = f"2 findings to look at: tiny photos, 1 more. {LABELS}: {CHECKED_ON_DATA}."
     assert told in texts(open_page())
+
+
+def test_home_of_photos_without_classes_counts_them_and_leads_to_the_label_tab(
+    workspace, make_dataset
+):
+    make_dataset({"any": 9}, workspace.datasets_dir)
+    (workspace.datasets_dir / "any").rename(workspace.datasets_dir / "heap")
+    at = open_page(dataset="heap")
+    assert_sound(at)
+    assert "9 photos, no classes yet" in texts(at)
+    assert len(at.image) == 9
+    assert at.file_uploader(key="intake_zip_0").label == "Zip or tar files"
+    at.button(key="go_label").click().run()
+    assert at.session_state[session_keys.DATA_TABS] == LABEL_TAB
+
+
+def test_home_of_a_project_whose_folder_is_gone_still_offers_the_upload(workspace, make_dataset):
+    data = make_dataset({"cat": 4, "dog": 4}, workspace.datasets_dir / "pets")
+    finished_run(workspace, data)
+    data.rename(workspace.root / "moved")
+    at = open_page(dataset="pets")
+    assert not at.exception
+    assert "is missing" in at.error[0].value
+    assert at.file_uploader(key="intake_zip_0").label == "Zip or tar files"
+
+
+def test_home_starts_all_checks_of_own_photos_and_none_of_the_sample(
+    workspace, dataset, make_dataset
+):
+    open_page()
+    assert [job.kind for job in JobQueue(workspace).jobs()] == []
+    data = make_dataset({"cat": 4, "dog": 4}, workspace.datasets_dir / "pets")
+    look(scan_dataset(data), workspace.cache_dir)
+    at = open_page(dataset="pets", **{"train.backbone": "tiny"})
+    assert [job.kind for job in JobQueue(workspace).jobs()] == ["explore"]
+    assert f"{LABELS}: {BEING_CHECKED}." in texts(at)
 
 
 @pytest.mark.parametrize(
     ("state", "label"),
-    [("queued", "Watch it train"), ("finished", "Classify a photo")],
+    [("queued", "Watch the training"), ("finished", "Classify a photo")],
 )
 def test_the_next_step_follows_the_runs(workspace, dataset, state, label):
     if state == "queued":
@@ -136,7 +177,7 @@ def test_a_bug_is_logged_with_its_traceback_and_not_shown(workspace, dataset, mo
     monkeypatch.setattr("ui.datasets.scans.scan_dataset", _raiser(KeyError("a bug")))
     at = open_page()
     assert not at.exception
-    assert [error.value for error in at.error] == ["Something went wrong; it is in logs/app.log."]
+    assert [error.value for error in at.error] == [BUG_MESSAGE]
     for handler in logging.getLogger("studio").handlers:
         handler.flush()
     assert "KeyError: 'a bug'" in (workspace.logs_dir / "app.log").read_text(encoding="utf-8")
@@ -187,11 +228,11 @@ def test_own_photos_are_added_on_home_and_are_the_project_in_view(
     uploader.upload("cups.zip", zipped(cups)).run()
     at.button(key="add_zip").click().run()
     assert_sound(at)
-    assert at.title[0].value == "Teach a model your own pictures"
+    assert at.title[0].value == HOME_TITLE
     assert at.selectbox(key="dataset").value == "cups"
     assert at.query_params["dataset"] == "cups"
     assert "8 photos in 2 classes" in texts(at)
-    assert "8 pictures added" in at.success[0].value
+    assert "8 photos added" in at.success[0].value
 
 
 def test_own_photos_can_be_added_before_the_sample_set_is_drawn(workspace, monkeypatch):

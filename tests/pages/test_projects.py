@@ -14,6 +14,7 @@ from app_helpers import (
     finished_run,
     open_page,
     texts,
+    unescaped,
 )
 from demo_helpers import let_in
 from made_project import add_search
@@ -153,7 +154,7 @@ def test_home_counts_the_runs_of_the_project_in_view(workspace, dataset, fruit):
     finished_run(workspace, fruit)
     at = open_page(dataset=dataset.name)
     assert "No run yet" in texts(at)
-    assert at.button(key="next_step").label == "Look at the pictures"
+    assert at.button(key="next_step").label == "Look at the photos"
     assert "1 run" in texts(open_page(dataset="fruit"))
 
 
@@ -205,9 +206,15 @@ def test_a_project_is_deleted_and_the_deleting_taken_back(workspace, runs, datas
     at = open_page(TRAIN, dataset="fruit")
     at.button(key="project_delete").click().run()
     assert "2 runs" in at.sidebar.warning[0].value
+    facts = "Folder fruit · 11 photos · changed just now"
+    assert facts in [unescaped(one.value) for one in at.sidebar.caption]
     at.button(key="project_delete_yes").click().run()
     assert_sound(at)
     assert at.selectbox(key="dataset").value == dataset.name
+    assert unescaped(at.toast[0].value) == f"'fruit' was deleted. Open now: {SAMPLE_TITLE}"
+    assert f"*fruit* was deleted. Open now: *{SAMPLE_TITLE}*." in [
+        unescaped(one.value) for one in at.sidebar.caption
+    ]
     assert not fruit.exists()
     assert len(shown_runs(at)) == 2
     at.button(key="project_undo").click().run()

@@ -10,9 +10,11 @@ from tl_core.files import write_json
 from tl_core.projects.registry import Project, load_project, rename_project
 from tl_core.projects.trash import delete_project
 from ui.data.filter import Filter
+from ui.data.gallery import NO_MATCH
 from ui.datasets.picker import list_datasets
 from ui.datasets.scans import folder_stamp, load_raw, rescan
 from ui.shared import session_keys
+from ui.shared.navigation import ADD_TAB
 
 FUTURE = 4_000_000_000  # seconds
 
@@ -92,7 +94,7 @@ def test_a_click_that_comes_upon_a_dataset_gone_does_nothing_to_another(
     workspace, dataset, make_dataset
 ):
     gone = make_dataset({"cat": 3, "dog": 3, "emu": 3}, workspace.datasets_dir / "todelete")
-    where = {"data_tabs": "Add pictures", "intake_way": "Classes", "class_action": "Remove"}
+    where = {"data_tabs": ADD_TAB, "intake_way": "Classes", "class_action": "Remove"}
     at = open_page(DATA, dataset="todelete", **where)
     at.selectbox(key="class_removed_0").set_value("cat").run()
     shutil.rmtree(gone)
@@ -115,7 +117,7 @@ def test_a_dataset_of_one_class_offers_to_add_another(workspace, dataset):
     at = open_page(DATA)
     at.button(key="offer_intake").click().run()
     assert_sound(at)
-    assert at.session_state["data_tabs"] == "Add pictures"
+    assert at.session_state["data_tabs"] == ADD_TAB
     assert at.session_state["intake_way"] == "Photos"
 
 
@@ -124,8 +126,8 @@ def test_a_filter_ends_with_the_dataset_it_was_asked_for(workspace, dataset, mak
     at = open_page(DATA)
     at.session_state[session_keys.FILTER] = Filter("WEBP", formats=("WEBP",))
     at.run()
-    assert "No picture matches." in texts(at)
+    assert NO_MATCH in texts(at)
     at.selectbox(key="dataset").set_value("other").run()
     assert_sound(at)
-    assert "No picture matches." not in texts(at)
+    assert NO_MATCH not in texts(at)
     assert session_keys.FILTER not in at.session_state

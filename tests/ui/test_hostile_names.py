@@ -22,8 +22,10 @@ from tl_core.data.images.images import encode_jpeg
 from tl_core.errors import DatasetError
 from tl_core.workspace import Workspace
 from ui.data.intake.parts import IntakeReport
+from ui.data.overview import MEANS
 from ui.datasets.picker import dataset_id
 from ui.shared import session_keys
+from ui.shared.navigation import ADD_TAB, PHOTOS_TAB
 from ui.shared.words import plain
 from ui.shell import page as bootstrap
 
@@ -31,7 +33,7 @@ EVALUATE = "pages/4_Evaluate.py"
 # A browser that read this as Markdown would ask another host for a picture.
 PICTURE = "![x](&#47;&#47;127.0.0.1:9&#47;p.png)"
 FOLDER, LINK = f"set {PICTURE}", "`www.example.com` *me@example.com*"
-REPORT = IntakeReport(f"datasets/{FOLDER}", FOLDER, 1, ((PICTURE, "added"),), is_unread=False)
+REPORT = IntakeReport(f"datasets/{FOLDER}", 1, ((PICTURE, "added"),), is_unread=False)
 MARKS = ("![", "&#47;", "`www", "*me", "www.", "@example")
 # What a page hands over in these fields is read as Markdown; the fields of others is text.
 MARKDOWN_FIELDS = {"body", "label", "help", "caption", "text", "content", "title", "message"}
@@ -96,15 +98,15 @@ def test_home_shows_names_as_they_are(workspace, hostile):
 @pytest.mark.parametrize(
     "session",
     [
-        {"data_tabs": "Pictures", "overview_part": "Mean pictures"},
+        {"data_tabs": PHOTOS_TAB, "overview_part": MEANS},
         {"data_tabs": "Findings"},
         {"data_tabs": "Map"},
         {"data_tabs": "Split"},
         {"data_tabs": "Augmentation"},
-        {"data_tabs": "Add pictures", "intake_way": "Photos"},
-        {"data_tabs": "Add pictures", "intake_way": "Classes"},
-        {"intake_way": "Camera", "data_tabs": "Add pictures", "intake_class_camera": PICTURE},
-        {"data_tabs": "Add pictures", session_keys.INTAKE_REPORT: REPORT},
+        {"data_tabs": ADD_TAB, "intake_way": "Photos"},
+        {"data_tabs": ADD_TAB, "intake_way": "Classes"},
+        {"intake_way": "Camera", "data_tabs": ADD_TAB, "intake_class_camera": PICTURE},
+        {"data_tabs": ADD_TAB, session_keys.INTAKE_REPORT: REPORT},
     ],
     ids=lambda session: " ".join(map(str, [*session.values()][:2]))[:30],
 )
@@ -116,7 +118,7 @@ def test_the_data_page_shows_names_as_they_are(workspace, hostile, session):
 def test_deciding_tells_names_as_they_are(workspace, hostile):
     ticked = {session_keys.PICKED: {f"{LINK}/{PICTURE}1.png"}}
     ticked[session_keys.PICKED_DATASET] = dataset_id(workspace, hostile)
-    at = open_hostile(workspace, DATA, hostile, data_tabs="Pictures", **ticked)
+    at = open_hostile(workspace, DATA, hostile, data_tabs=PHOTOS_TAB, **ticked)
     at.selectbox(key="gallery_move_target").set_value(PICTURE).run()
     at.button(key="gallery_move_now").click().run()
     assert at.toast

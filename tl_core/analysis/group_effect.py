@@ -72,7 +72,7 @@ def find_group_effect(
     advice = (
         "They are kept apart in every split."
         if are_kept
-        else "Keep them apart: have them kept together on the Data page, or by --group."
+        else "Keep each group in one part of the split: on the Data page, or with --group."
     )
     message = (
         f"The images come in {len(numbers):,} groups. A simple classifier is right on "

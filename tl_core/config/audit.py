@@ -73,14 +73,14 @@ class AuditConfig(Settings):
         ge=0,
         le=1,
         title="Common share",
-        description="What more than this share of the photos has is how they are, no fault.",
+        description="A property that more of the photos have than this share is not reported.",
     )
     copy_similarity: float = Field(
         0.98,
         ge=0.9,
         le=1,
         title="Copy similarity",
-        description="How well two photos must match in detail to be copies of one.",
+        description="How well two photos must match in detail to count as copies.",
     )
     imbalance: float = Field(
         5.0,

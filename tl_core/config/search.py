@@ -41,7 +41,7 @@ class SweepConfig(Settings):
         ge=2,
         le=10,
         title="Folds",
-        description="Each head is trained so many times, judged on another part each time.",
+        description="Each head is trained this many times, each time validated on another part.",
     )
     seed: int = Field(
         0, ge=0, le=2**31 - 1, title="Seed", description="The same seed tries the same heads."

@@ -221,7 +221,7 @@ class TrainConfig(Settings):
         title="Dropout",
         description="Share of units switched off in training.",
         json_schema_extra={
-            "effect": "Raising it holds overfitting off; too much, and the model learns too little."
+            "effect": "Raising it reduces overfitting; too much, and the model learns too little."
         },
     )
     learning_rate: float = Field(
@@ -268,7 +268,7 @@ class TrainConfig(Settings):
     class_weights: Literal["none", "balanced"] = Field(
         "none",
         title="Class weights",
-        description="Balanced counts rare classes for more.",
+        description="Balanced gives rare classes a higher weight.",
         json_schema_extra={
             "effect": "Balanced finds rare classes more often and takes a few common photos for "
             "rare ones."
@@ -301,7 +301,7 @@ class TrainConfig(Settings):
         le=0.5,
         title="Weight decay",
         json_schema_extra={
-            "effect": "Raising it keeps weights small, which holds overfitting off; too much, and "
+            "effect": "Raising it keeps weights small, which reduces overfitting; too much, and "
             "the model learns too little.",
             "step": 0.0001,
         },  # what is in use is too little for a slider
@@ -322,7 +322,7 @@ class TrainConfig(Settings):
         title="Sampling",
         description="Balanced shows images of every class equally often in an epoch.",
         json_schema_extra={
-            "effect": "Balanced repeats the photos of rare classes, which can be learned by heart."
+            "effect": "Balanced repeats the photos of rare classes, which can be memorized."
         },
     )
     mixup: float = Field(
@@ -332,7 +332,7 @@ class TrainConfig(Settings):
         title="Mixup",
         description="Trains on blends of two images, more even the higher; 0 does not.",
         json_schema_extra={
-            "effect": "Raising it blends more evenly, which holds overfitting off. With a frozen "
+            "effect": "Raising it blends more evenly, which reduces overfitting. With a frozen "
             "backbone the features of two photos are blended."
         },
     )
@@ -343,7 +343,7 @@ class TrainConfig(Settings):
         title="CutMix",
         description="Fine-tunes on images with a patch of another, larger the higher; 0 does not.",
         json_schema_extra={
-            "effect": "Raising it pastes larger patches, which holds overfitting off. It has no "
+            "effect": "Raising it pastes larger patches, which reduces overfitting. It has no "
             "effect while the backbone is frozen."
         },
     )

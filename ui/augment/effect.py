@@ -34,9 +34,9 @@ TOGETHER = "All together"
 def draw_effect(view: DatasetView) -> None:
     """Draw what was measured, of other settings if need be, and the way to measure these."""
     section(
-        "Is it too strong?",
-        "A changed photo should still look like its class. Measured on a few of your photos: how "
-        "far each transform alone moves what the backbone makes of them.",
+        "Is the augmentation too strong?",
+        "A transformed photo should still look like its class. Measured on a few of your photos: "
+        "how far each transform alone changes what the backbone computes for them.",
     )
     config = view.config.updated(augment=current_augment().model_dump())
     try:
@@ -56,7 +56,7 @@ def draw_effect(view: DatasetView) -> None:
         return
     if record is None:
         st.caption(
-            f":material/history: Below is what was measured last, of other settings: "
+            f":material/history: Below: the last measurement, made with other settings: "
             f"{say_augment(shown.augment)}{_answering_run(shown, run)}."
         )
     _draw_record(view, shown)
@@ -66,7 +66,7 @@ def _draw_button(
     view: DatasetView, config: TrainConfig, run: Run | None, files: EffectFiles
 ) -> None:
     if (failure := files.explore.read_failure(KIND)) is not None:
-        st.warning(f"It could not be measured. {plain(failure)}", icon=":material/warning:")
+        st.warning(f"The effect could not be measured. {plain(failure)}", icon=":material/warning:")
     if config.augment.is_identity:
         st.caption("No transform is on, so there is nothing to measure.")
         return
@@ -166,8 +166,8 @@ def effect_words(effects: Sequence[TransformEffect]) -> list[str]:
             "sees them."
         )
         lines.append(
-            f"By the answers no transform is too strong: {name} changes most, {_share(most.flips)} "
-            "of the views."
+            f"By the model's answers no transform is too strong: {name} changes most, "
+            f"{_share(most.flips)} of the views."
         )
     elif not lines:
         name = title_of(longest.transform)
@@ -197,13 +197,14 @@ def _how_measured(view: DatasetView, record: EffectRecord) -> str:
     )
     if record.run_id is None:
         return text + (
-            "Flips: the nearest class is another one, as no run with this backbone is trained yet."
+            "Flips: views whose nearest class is another one, as there is no run with this "
+            "backbone yet."
         )
     try:
         name = plain(run_title(load_run(view.workspace.runs_dir / record.run_id)))
     except TLError:
-        name = "a run that is gone"
-    return text + f"Flips: the answer of {name} is another one than for the photo as it is."
+        name = "a deleted run"
+    return text + f"Flips: views for which {name} answers otherwise than for the unchanged photo."
 
 
 def _label(effect: TransformEffect, augment: AugmentConfig) -> str:

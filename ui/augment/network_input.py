@@ -54,7 +54,7 @@ def seen_words(width: int, height: int, image_size: tuple[int, int], resize: Res
     narrow = (out_width / width) / (out_height / height)  # below 1 when things get narrower
     lost = 1 - min(narrow, 1 / narrow)
     if lost < UNSEEN:
-        summary += "its shape stays."
+        summary += "the aspect ratio stays the same."
     elif resize == "crop":
         sides = "left and right" if narrow < 1 else "above and below"
         summary += f"{100 * lost:.0f} % of it is cut off, {sides}."

@@ -164,9 +164,9 @@ def _draw_strip(
     )
     is_switch = transform in SWITCHES
     text = f"{title_of(transform)} alone, " + (
-        "off and on." if is_switch else "from off to the strongest there is."
+        "off and on." if is_switch else "from off to the strongest setting."
     )
-    drawn = "flips about half of the views" if is_switch else "draws anything up to it"
+    drawn = "flips about half of the views" if is_switch else "draws a strength up to it"
     st.image(sheet, width="stretch", alt=f"{text} Steps: {', '.join(strip.labels)}")
     st.caption(f"{text} Framed: your setting; training {drawn}.")
 

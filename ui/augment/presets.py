@@ -61,7 +61,7 @@ def draw_presets(workspace: Workspace) -> None:
         args=(saved,),
         required=True,
         wrap=True,
-        help="Photo suits most pictures. Tutorial is flips and rotation up to 90 degrees.",
+        help="“Photo” suits most photos. “Tutorial” is flips and rotation up to 90 degrees.",
     )
     # No popover: the Tab key does not lead into one.
     with st.expander("Save or share", icon=":material/bookmarks:", key="augment_presets"):
@@ -118,7 +118,7 @@ def _draw_saved(workspace: Workspace, saved: list[Preset]) -> None:
 def _draw_import(workspace: Workspace) -> None:
     key = f"augment_preset_file_{st.session_state.get(ROUND_KEY, 0)}"
     st.file_uploader(
-        "Take in a preset's file",
+        "Load a preset file",
         type=["json"],
         max_upload_size=1,  # megabytes
         key=key,

@@ -13,6 +13,7 @@ from tl_core.data.curation.store import Decisions, edit_decisions, validate
 from tl_core.data.file_names import safe_component
 from tl_core.errors import DatasetError, TLError
 from tl_core.progress import Monitor
+from tl_core.projects.registry import public_name
 from ui.datasets.dataset_view import DatasetView
 from ui.datasets.picker import choose_dataset, dataset_id
 from ui.shared import session_keys
@@ -21,6 +22,7 @@ from ui.shared.forms import draw_name
 from ui.shared.progress import shower
 from ui.shared.words import number_of
 
+NO_NAME = "Expected a name for the new project. Type one and make it again."
 MAX_ZIP_BYTES = 2_000_000_000
 
 
@@ -38,7 +40,7 @@ def draw_export(view: DatasetView) -> None:
         st.download_button(
             "Save decisions",
             data=view.decisions.to_json(),
-            file_name=f"decisions_{view.dataset.path.name}.json",
+            file_name=f"decisions_{_stem(view)}.json",
             mime="application/json",
             key="export_decisions",
             icon=":material/download:",
@@ -81,11 +83,11 @@ def _draw_import(view: DatasetView) -> None:
 def _draw_copy(view: DatasetView) -> None:
     st.caption("An unchanged copy of every photo that is not excluded, in the folder of its class.")
     name = draw_name(
-        "Name of the new dataset",
-        value=f"{view.dataset.path.name}-cleaned",
+        "Name of the new project",
+        value=f"{_stem(view)}-cleaned",
         key=f"copy_name_{view.dataset.id}",
     )
-    if st.button("Make a dataset of it", key="copy_now", type="primary"):
+    if st.button("Make a project of it", key="copy_now", type="primary"):
         out = view.workspace.datasets_dir / _folder_name(name)
         bar = st.progress(0.0, text="Copying")
         st.button("Cancel", key="copy_cancel")  # any click ends this run; nothing is left behind
@@ -98,12 +100,19 @@ def _draw_copy(view: DatasetView) -> None:
         st.download_button(
             f"Download as a zip ({num_bytes / 1e6:,.0f} MB)",
             data=lambda: _zipped(view),
-            file_name=f"{view.dataset.path.name}-cleaned.zip",
+            file_name=f"{_stem(view)}-cleaned.zip",
             mime="application/zip",
             key="copy_zip",
             icon=":material/folder_zip:",
             on_click="ignore",
         )
+
+
+def _stem(view: DatasetView) -> str:
+    """Return what files of the project are called: as the project, the sample set as its folder."""
+    project = view.dataset
+    name = project.path.name if project.is_sample else public_name(view.workspace, project)
+    return safe_component(name)
 
 
 def _folder_name(typed: str) -> str:
@@ -113,7 +122,7 @@ def _folder_name(typed: str) -> str:
         DatasetError: there is none.
     """
     if not typed.strip():
-        raise DatasetError("Expected a name for the new dataset. Type one and make it again.")
+        raise DatasetError(NO_NAME)
     name = safe_component(typed.strip())
     while name.lower().endswith(".zip"):
         name = safe_component(name[: -len(".zip")])

@@ -14,6 +14,7 @@ from ui.data.tiles import draw_actions, draw_tiles
 from ui.datasets.dataset_view import DatasetView
 from ui.shared import session_keys
 from ui.shared.errors import guarded
+from ui.shared.navigation import ADD_TAB
 from ui.shared.page_layout import page_key
 from ui.shared.thumbnails import PAGE_SIZE
 from ui.shared.words import plain
@@ -23,6 +24,7 @@ ALL = "All classes"
 EXCLUDED = "\x00excluded"  # no class can have this name
 MAX_PILLS = 12
 BY_NAME = "By name"
+NO_MATCH = "No photo matches."
 # Words of the order: what it goes by, and whether the highest comes first.
 ORDERS: dict[str, tuple[str, bool]] = {
     "Smallest first": ("pixels", False),
@@ -72,13 +74,13 @@ def draw_gallery(view: DatasetView) -> None:
     draw_actions(view, shown, "gallery", are_excluded=chosen == EXCLUDED)
     if not records:
         st.caption(
-            "No picture matches."
+            NO_MATCH
             if text or st.session_state.get(session_keys.FILTER)
-            else "No pictures here yet. Add some under *Add pictures*."
+            else f"No photos here yet. Add some under *{ADD_TAB}*."
         )
         return
     draw_tiles(view, shown, "gallery", _notes(view, shown, by))
-    st.caption(f"Pictures {start + 1:,} to {start + len(shown):,} of {len(records):,}.")
+    st.caption(f"Photos {start + 1:,} to {start + len(shown):,} of {len(records):,}.")
 
 
 def sort_records(

@@ -89,8 +89,8 @@ def _pick_kind(maps: dict[str, Map]) -> str:
             label_visibility="collapsed",
             required=True,
             persist_state="session",
-            help="PCA keeps the large distances, t-SNE the small ones: its groups mean more than "
-            "the gaps between them.",
+            help="PCA preserves large distances, t-SNE small ones: its groups have a meaning, the "
+            "gaps between them do not.",
         )
         or options[-1]
     )

@@ -28,7 +28,7 @@ from ui.shared.errors import guarded
 from ui.shared.words import number_of, plain
 
 OVERVIEW = "overview"
-SIZES, LIGHT, FORMATS, MEANS = "Sizes", "Brightness", "Formats", "Mean pictures"
+SIZES, LIGHT, FORMATS, MEANS = "Sizes", "Brightness", "Formats", "Mean photos"
 NUM_BINS = 20
 MAX_POINTS = 5000
 MEAN_SIDE = 96

@@ -48,7 +48,7 @@ def draw_plan(workspace: Workspace, dataset: Project, *, failed: bool = False) -
     except TLError as error:
         if kept_layout(workspace, dataset.path) is not None:
             st.warning(plain(str(error)), icon=":material/rule_folder:")
-            _button("Read it as it would be without a choice", workspace, dataset, None, "auto")
+            _button("Use the default reading", workspace, dataset, None, "auto")
         return
     chosen = plan.chosen
     if chosen is None:
@@ -79,7 +79,7 @@ def _plan(data_dir: str, stamp: tuple[int, int], layout: str | None) -> LayoutPl
 
 
 def _draw(workspace: Workspace, dataset: Project, plan: LayoutPlan, chosen: Reading) -> None:
-    st.markdown(f"**We read this as {plain(chosen.title)}.** {_summary_line(chosen)}")
+    st.markdown(f"**Read as {plain(chosen.title)}.** {_summary_line(chosen)}")
     st.caption(plain("; ".join(chosen.reasons)))
     if chosen.examples:
         st.dataframe(
@@ -90,18 +90,18 @@ def _draw(workspace: Workspace, dataset: Project, plan: LayoutPlan, chosen: Read
         )
     others = plan.readings[1:]
     if others or not plan.is_sure:
-        st.markdown("Other readings:" if others else "")
+        st.markdown("Other ways to read it:" if others else "")
         for place, reading in enumerate(others):
             summary, action = st.columns([5, 1], vertical_alignment="center")
             summary.markdown(f"{plain(reading.title)}: {_summary_line(reading)}")
             with action:
                 name = str(LayoutName.parse(reading.name).with_options(**_options(plan)))
-                _button("Read it so", workspace, dataset, name, f"layout_{place}")
+                _button("Read it this way", workspace, dataset, name, f"layout_{place}")
     with st.container(horizontal=True, vertical_alignment="center"):
         if not plan.is_sure:
             _button("This is right", workspace, dataset, chosen.name, "layout_keep", "primary")
         if plan.is_chosen:
-            _button("Forget the choice", workspace, dataset, None, "layout_forget")
+            _button("Use the default reading", workspace, dataset, None, "layout_forget")
     _draw_groups(workspace, dataset, plan, chosen)
     _draw_links(workspace, dataset, plan, chosen)
     _draw_pattern(workspace, dataset, plan)
@@ -165,8 +165,8 @@ def _draw_pattern(workspace: Workspace, dataset: Project, plan: LayoutPlan) -> N
     if reading is None or not reading.class_counts:
         st.caption("No file name fits that pattern.")
         return
-    st.markdown(f"That gives {plain(reading.title)}: {_summary_line(reading)}")
-    _button("Read it so", workspace, dataset, name, "layout_pattern_use", "primary")
+    st.markdown(f"This gives {plain(reading.title)}: {_summary_line(reading)}")
+    _button("Read it this way", workspace, dataset, name, "layout_pattern_use", "primary")
 
 
 def _options(plan: LayoutPlan) -> dict[str, str]:

@@ -64,7 +64,7 @@ def expected_accuracy(view: DatasetView) -> tuple[float, str]:
 
 
 def _draw_parts(view: DatasetView) -> None:
-    section("What trains, what tests")
+    section("Training, validation and test photos")
     split = split_dataset(view.index, view.config)
     counts = {
         part: np.bincount(view.index.labels[places], minlength=view.index.num_classes)
@@ -110,7 +110,7 @@ def copies_apart(view: DatasetView, split: Split) -> list[str]:
     photos = number_of(len(apart), "photo")
     return [
         f":orange[:material/warning:] {photos} {'has' if len(apart) == 1 else 'have'} a near copy "
-        "in another part, so the figures will be a little too good. Leave the copies out under "
+        "in another part, so the figures will be slightly too high. Exclude the copies under "
         "Findings."
     ]
 
@@ -190,8 +190,8 @@ def curve_words(curve: LearningCurve) -> str:
     """Say what the learning curve means."""
     last = curve.points[-1]
     text = (
-        f"With {last.num_images:,} photos to learn from and the rest held out, the probe is right "
-        f"on {percent(last.mean)}. "
+        f"With {last.num_images:,} photos to learn from and the rest held out, a simple classifier "
+        f"is right on {percent(last.mean)}. "
     )
     points = 100 * curve.gain(2.0)
     noise = 100 * (last.spread[1] - last.spread[0]) / 2

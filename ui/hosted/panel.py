@@ -116,8 +116,8 @@ def _draw_data(workspace: Workspace, limits: Limits) -> None:
         return
     st.warning("Photos, runs and models of this workspace are deleted. This cannot be undone.")
     yes, no = st.columns(2, gap="small")
-    no.button("Keep them", key="delete_data_no", width="stretch", on_click=_ask, args=(False,))
-    if yes.button("Delete them", key="delete_data_yes", type="primary", width="stretch"):
+    no.button("Cancel", key="delete_data_no", width="stretch", on_click=_ask, args=(False,))
+    if yes.button("Delete my data", key="delete_data_yes", type="primary", width="stretch"):
         delete_now(workspace)
         leave()
         st.rerun()

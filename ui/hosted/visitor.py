@@ -35,8 +35,8 @@ NOT_GUARDED = (
     "This demo was not started as one: its visitors could not be kept apart. Start it with "
     "'streamlit run hosted.py'."
 )
-ENDED = "The data of this workspace were deleted, and its link leads nowhere now."
-LINK_GONE = "That link leads nowhere: the workspace's data were deleted."
+ENDED = "The data of this workspace were deleted, and its link no longer works."
+LINK_GONE = "That link no longer works: the workspace's data were deleted."
 OPEN_OTHER = (
     "You opened a link to a workspace of this demo. Everyone who has the link sees and changes "
     "what is in it: open it only if it is yours, or from somebody you trust."

@@ -56,26 +56,31 @@ def choose(name: str, value: str | None) -> None:
     address.chosen = {one: held for one in NAMES if (held := named.get(one)) is not None}
 
 
-def read() -> None:
+def read() -> bool:
     """Take over what the address names if it was changed in the browser.
+
+    Returns:
+        Whether another page than before is shown.
 
     A plain address leaves the dataset as it is: nothing but a person or a name changes that.
     """
     address, now, page = _address(), _named(), getattr(get_script_run_ctx(), "page_script_hash", "")
-    if page != address.page:
+    is_other_page = page != address.page
+    if is_other_page:
         address.page = page
         st.session_state.pop(session_keys.RUN, None)  # what another page shows without a choice
     if now == address.known:
         address.replaced = None
-        return
+        return is_other_page
     if now == address.replaced and not _is_back_or_forward():
-        return  # a click from before our last write reached the browser
+        return is_other_page  # a click from before our last write reached the browser
     address.known, address.replaced = now, None
     before = address.chosen
     kept = {name: before[name] for name in (session_keys.DATASET,) if name in before}
     address.chosen = {**kept, **now}
     if address.chosen.get(session_keys.RUN) != before.get(session_keys.RUN):
         st.session_state.pop(session_keys.RUN, None)  # so that the box shows the one named now
+    return is_other_page
 
 
 def write() -> None:

@@ -1,6 +1,7 @@
 """The studio's name and mark."""
 
 TITLE = "Transfer learning studio"
+HOME_TITLE = "Train a classifier on your own photos"
 # Four tiles: three classes and the accent.
 _TILES = """
 <rect x="1" y="3" width="12" height="12" rx="3.5" fill="#DD5A34"/>

@@ -30,12 +30,12 @@ logger = logging.getLogger("studio")
 
 LABEL_PHOTOS = "Label these photos"
 NO_CLASSES = (
-    "These photos have no classes yet: no folders, file names or label file give them. Give them "
-    "classes by a few keys, or sort them into one folder for each class and rescan."
+    "No folders, file names or label file give these photos their classes. Label them with a few "
+    "keys, or sort them into one folder for each class and rescan."
 )
 LABEL_TAB = "Label"
-BUG_MESSAGE = "Something went wrong; it is in logs/app.log."
-DEMO_BUG_MESSAGE = "Something went wrong; it was noted for whoever runs this demo."
+BUG_MESSAGE = "Something went wrong. The details are in logs/app.log of the workspace."
+DEMO_BUG_MESSAGE = "Something went wrong. The operator of this demo can see the details."
 
 
 def own_bug_message() -> str:
@@ -58,14 +58,7 @@ def error_banner(bug_message: str = "") -> Iterator[None]:
         yield
     except UnlabelledError:
         st.info(NO_CLASSES, icon=":material/label:")
-        if st.button(
-            LABEL_PHOTOS,
-            key="go_label",
-            type="primary",
-            icon=":material/label:",
-            on_click=open_label_tab,
-        ):
-            go_to(DATA_PAGE)  # not reached there: its Label tab is open by now
+        draw_label_button()
     except TLError as error:
         st.error(plain(str(error)), icon=":material/error:")
     except Exception as error:
@@ -75,6 +68,18 @@ def error_banner(bug_message: str = "") -> Iterator[None]:
             st.error(bug_message or own_bug_message(), icon=":material/bug_report:")
         else:
             st.error(plain(str(problem)), icon=":material/error:")
+
+
+def draw_label_button() -> None:
+    """Draw the step after adding photos without classes: it opens the Label tab."""
+    if st.button(
+        LABEL_PHOTOS,
+        key="go_label",
+        type="primary",
+        icon=":material/label:",
+        on_click=open_label_tab,
+    ):
+        go_to(DATA_PAGE)  # not reached there: its Label tab is open by now
 
 
 def open_label_tab() -> None:

@@ -15,7 +15,7 @@ def draw_bar(workspace: Workspace, state: JobState | None, what: str) -> None:
     """Draw the bar of a job; None is one that is just being taken."""
     if state is None or not state.is_active:
         warm = worker_state(workspace).warm
-        why = "waiting for other work" if warm else "the training engine warms up"
+        why = "waiting for other work" if warm else "the training engine is starting"
         st.progress(0.0, text=f"{what}: {why}")
         return
     if not state.progress:

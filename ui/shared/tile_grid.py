@@ -18,7 +18,7 @@ import streamlit as st
 _HERE = Path(__file__).parent
 _GRID = st.components.v2.component(
     "tile_grid",
-    html='<div class="grid" role="group" aria-label="Pictures"></div>',
+    html='<div class="grid" role="group" aria-label="Photos"></div>',
     css=(_HERE / "tile_grid.css").read_text("utf-8"),
     js=(_HERE / "tile_grid.js").read_text("utf-8"),
 )

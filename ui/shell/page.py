@@ -91,7 +91,8 @@ def bootstrap(title: str) -> Iterator[Studio]:
         ensure_sample(workspace)
         with error_banner():  # on a full or read-only disk the page still shows what there is
             training_jobs.ensure_worker(workspace)
-        address.read()
+        if address.read():
+            st.session_state.pop(session_keys.INTAKE_REPORT, None)
         _begin(default_workspace().root)
         studio = Studio(workspace, mode, draw_sidebar(workspace, mode == STUDIO))
         with st.sidebar:

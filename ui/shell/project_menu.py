@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from datetime import timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import streamlit as st
@@ -24,11 +25,12 @@ from tl_core.projects.trash import (
     sweep_trash,
 )
 from tl_core.workspace import Workspace
+from ui.data.plan import read_plan
 from ui.datasets.picker import allowed_path, choose_dataset
 from ui.shared import session_keys
 from ui.shared.errors import guarded, logger
 from ui.shared.progress import shower
-from ui.shared.words import number_of, plain
+from ui.shared.words import ago, number_of, plain
 
 PANEL_WIDTH = 320  # pixels
 ASKED = "project_delete_asked"  # id of the project whose deleting waits for a yes
@@ -47,7 +49,7 @@ def draw_project_menu(
         may_open_folders: whether folders of this machine may be named.
     """
     deleted = list_deleted(workspace)
-    _draw_undo(workspace, deleted)
+    _draw_undo(workspace, project, deleted)
     with (
         st.popover(
             "Manage project",
@@ -164,10 +166,11 @@ def _draw_delete(workspace: Workspace, project: Project) -> None:
     what = (
         f"its photos and {count}" if project.is_ours else f"{count}; its photos stay where they are"
     )
-    after = "It can be restored for a day." if workspace.host is None else "This is final."
+    after = "It can be restored for a day." if workspace.host is None else "This cannot be undone."
     st.warning(f"Removes *{plain(project.title)}*: {what}. {after}")
+    st.caption(plain(project_facts(workspace, project)))
     yes, no = st.columns(2, gap="small")
-    no.button("Keep it", key="project_delete_no", width="stretch", on_click=_ask, args=(None,))
+    no.button("Cancel", key="project_delete_no", width="stretch", on_click=_ask, args=(None,))
     if yes.button("Delete it", key="project_delete_yes", width="stretch"):
         _ask(None)
         deleted = delete_project(workspace, project)
@@ -175,15 +178,35 @@ def _draw_delete(workspace: Workspace, project: Project) -> None:
         if workspace.host is not None:  # its bytes count for the visitor's limit
             sweep_trash(workspace, timedelta(0))
         rest = list_projects(workspace)
+        notice = f"'{deleted.title}' was deleted."
         if rest:
             choose_dataset(workspace, rest[0].id)
-        _begin_again(f"'{deleted.title}' was deleted.")
+            notice = f"{notice} Open now: {rest[0].title}"
+        _begin_again(notice)
 
 
-def _draw_undo(workspace: Workspace, deleted: list[DeletedProject]) -> None:
-    """Draw the button that takes back the last deleting of this session."""
+def project_facts(workspace: Workspace, project: Project) -> str:
+    """Return what tells projects of one title apart: the folder, its photos, its last change."""
+    facts = [f"Folder {project.path.name if project.is_ours else project.path}"]
+    with suppress(TLError, OSError):
+        chosen = read_plan(workspace, project).chosen
+        if chosen is not None:
+            count = sum(chosen.class_counts.values()) + chosen.num_unlabelled
+            facts.append(number_of(count, "photo"))
+    with suppress(OSError):
+        changed = datetime.fromtimestamp(project.path.stat().st_mtime, UTC)
+        facts.append(f"changed {ago(changed)}")
+    return " · ".join(facts)
+
+
+def _draw_undo(
+    workspace: Workspace, project: Project | None, deleted: list[DeletedProject]
+) -> None:
+    """Draw what was deleted last in this session, what is open now, and the button to undo it."""
     for one in deleted:
         if one.token == st.session_state.get(DELETED):
+            now = "" if project is None else f" Open now: *{plain(project.title)}*."
+            st.caption(f"*{plain(one.title)}* was deleted.{now}")
             _draw_restore(workspace, one, f"Undo: restore {plain(one.title)}", "project_undo")
 
 
@@ -202,7 +225,7 @@ def _draw_restore(workspace: Workspace, one: DeletedProject, label: str, key: st
         project = restore_project(workspace, one.token)
         st.session_state.pop(DELETED, None)
         choose_dataset(workspace, project.id)
-        _begin_again(f"'{project.title}' is back.")
+        _begin_again(f"'{project.title}' was restored.")
 
 
 def _ask(project_id: str | None) -> None:

@@ -20,13 +20,14 @@ from ui.shared.navigation import (
     CLASSIFY_PAGE,
     DATA_PAGE,
     EVALUATE_PAGE,
+    HOME_PAGE,
     SHARE_PAGE,
     TRAIN_PAGE,
 )
 from ui.shell.project_menu import draw_project_menu
 
 PAGES = (
-    ("app.py", "Home", ":material/home:"),
+    (HOME_PAGE, "Home", ":material/home:"),
     (DATA_PAGE, "Data", ":material/photo_library:"),
     (TRAIN_PAGE, "Train", ":material/model_training:"),
     (CLASSIFY_PAGE, "Classify", ":material/image_search:"),
@@ -69,7 +70,7 @@ def _draw_training(workspace: Workspace, project: Project | None, active: Run | 
         return
     newest = None if project is None else next(iter(runs_of(workspace, project)), None)
     worker = worker_state(workspace)
-    engine = "ready" if worker.warm else "warming up" if worker.alive else "not running"
+    engine = "ready" if worker.warm else "starting" if worker.alive else "not running"
     lines = [f"Training engine: {engine}"]
     if newest is not None:
         figure = words.headline(newest.metrics) if newest.state != "damaged" else None

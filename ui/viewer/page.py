@@ -40,8 +40,8 @@ NUM_CLASSES = 5
 NUM_HEAT_CLASSES = 3
 NUM_KEPT_MAPS = 4
 EXAMPLES, UPLOAD, CAMERA = "Examples", "Upload", "Camera"
-NOT_STORED = "Photos are answered in this server's memory and not stored."
-TOO_MANY = "Only the first {limit} photos are answered. Remove some to see the others."
+NOT_STORED = "Photos are classified in this server's memory and not stored."
+TOO_MANY = "Only the first {limit} photos are classified. Remove some to see the others."
 WITHOUT_CARD = "This model came without a model card."
 BUG_MESSAGE = "Something went wrong; the server's log says what."
 

@@ -13,6 +13,7 @@ from tl_core.visitors.tokens import issue_token
 from ui.hosted import guard, visitor
 from ui.hosted.panel import upload_caption
 from ui.shared.errors import DEMO_BUG_MESSAGE
+from ui.shared.navigation import ADD_TAB
 from ui.shared.words import plain
 
 
@@ -174,7 +175,7 @@ def test_limits_are_said_beside_the_uploader(host, monkeypatch):
 
 def test_what_a_demo_does_not_offer(host, monkeypatch):
     let_in(monkeypatch, issue_token(host))
-    at = open_page(DATA, data_tabs="Add pictures")
+    at = open_page(DATA, data_tabs=ADD_TAB)
     assert_sound(at)
     assert not any("this machine" in one for one in at.get_by_key("intake_way").options)
     assert "Import an exported project" not in [one.label for one in at.get("file_uploader")]

@@ -25,12 +25,12 @@ from ui.shared.words import number_of, plain
 from ui.shell.page import Studio
 
 
-def draw_archives(studio: Studio) -> None:
+def draw_archives(studio: Studio, *, begins_new: bool) -> None:
     """Draw the upload of archives, what has to be asked about each, and the button that adds."""
     st.markdown(
         "A zip or tar with **one folder per class**, with a label file beside the photos, or **one "
-        "zip for each class**. Parts of one folder go in together. `train`, `val` and `test` "
-        "folders are kept."
+        "zip for each class**. Several archives that are parts of one folder are added together. "
+        "A split into `train`, `val` and `test` folders is kept."
     )
     files = (
         st.file_uploader(
@@ -42,9 +42,10 @@ def draw_archives(studio: Studio) -> None:
         or []
     )
     looked = [(file, _look(file.file_id, file)) for file in files]
-    target = draw_target(studio, "zip", _suggestion(looked))
-    # One flat archive alone is a heap to be sorted; several, or one for a dataset, are classes.
-    is_one_class = len(files) > 1 or target.standing is not None
+    target = draw_target(studio, "zip", _suggestion(looked), begins_new=begins_new)
+    # One flat archive alone has photos still to be sorted; several, or one for a project with
+    # classes, are classes.
+    is_one_class = len(files) > 1 or bool(target.class_names())
     sources = [_draw_source(file, contents, is_one_class) for file, contents in looked]
     # The button does not wait for a name: one just typed comes with the click on it.
     label = "Add the zip" if len(files) <= 1 else f"Add {number_of(len(files), 'archive')}"
@@ -52,7 +53,7 @@ def draw_archives(studio: Studio) -> None:
         return
     out_dir = target.folder()
     if target.standing is not None:
-        with adding(out_dir.name) as bar:
+        with adding(target.title) as bar:
             outcomes = add_archives(
                 sources,
                 out_dir,

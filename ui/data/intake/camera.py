@@ -20,7 +20,7 @@ NUM_SHOWN = 8
 
 def draw_camera(studio: Studio) -> None:
     """Draw the camera; each picture is stored at once and the camera is ready for the next."""
-    st.markdown("One picture after another into **one class**: each is added as it is taken.")
+    st.markdown("Take photos for **one class**: each is added at once.")
     target = draw_target(studio, "camera")
     class_name = draw_class(target, "camera")
     if not class_name:
@@ -42,7 +42,7 @@ def draw_camera(studio: Studio) -> None:
             taken.append((class_name, make_tile(data)))
             choose_dataset(studio.workspace, dataset_id(studio.workspace, folder))
         else:
-            st.session_state[session_keys.NOTICE] = outcome.reason or "The picture was not added."
+            st.session_state[session_keys.NOTICE] = outcome.reason or "The photo was not added."
         st.session_state[session_keys.INTAKE_ROUND] = (
             st.session_state.get(session_keys.INTAKE_ROUND, 0) + 1
         )
@@ -54,8 +54,8 @@ def _draw_taken() -> None:
     taken: list[tuple[str, bytes]] = st.session_state.get(session_keys.SHOTS, [])
     if not taken:
         return
-    st.caption(f"{number_of(len(taken), 'picture')} added in this session, the last ones:")
+    st.caption(f"{number_of(len(taken), 'photo')} added in this session, the last ones:")
     with st.grid("auto", min_column_width=96, gap="small"):
         for class_name, tile in taken[: -NUM_SHOWN - 1 : -1]:
-            caption, alt = plain(class_name), f"Camera picture: {class_name}"
+            caption, alt = plain(class_name), f"Camera photo: {class_name}"
             st.image(tile, caption=caption, width="stretch", alt=alt)

@@ -47,7 +47,7 @@ def draw_classes(studio: Studio) -> None:
 
 def _draw_add(studio: Studio, data_dir: Path, names: list[str]) -> None:
     name = draw_name("Name of the new class", key=fresh("class_new"))
-    st.caption("It is a class once it has its first photo.")
+    st.caption("It counts as a class once it has a photo.")
     if st.button("Add the class", key="class_add", type="primary"):
         add_class(studio.workspace, data_dir, name)
         _done(f"Class '{name.strip()}' added")
@@ -102,7 +102,7 @@ def _draw_remove(studio: Studio, data_dir: Path, names: list[str]) -> None:
     )
     if st.button("Remove the class", key="class_remove", disabled=not name) and name:
         aside = remove_class(studio.workspace, data_dir, name)
-        _done(f"'{name}' removed; its pictures are in {studio.workspace.relative(aside)}")
+        _done(f"'{name}' removed; its photos are in {studio.workspace.relative(aside)}")
 
 
 def _done(words: str) -> None:

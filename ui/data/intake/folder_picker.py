@@ -12,6 +12,7 @@ from ui.datasets.picker import (
     open_folder,
 )
 from ui.shared import session_keys
+from ui.shared.navigation import PHOTOS_TAB
 from ui.shared.words import plain
 from ui.shell.page import Studio
 
@@ -25,13 +26,15 @@ def draw_folder_picker(studio: Studio) -> None:
     path = walk_folders("intake_path")
     if st.button("Open the folder", key="open_folder", type="primary"):
         choose_dataset(studio.workspace, open_folder(studio.workspace, path).id)
-        st.session_state[session_keys.NOTICE] = "The folder is open; see it under Pictures"
+        st.session_state[session_keys.NOTICE] = (
+            f"The folder is open; see it under {PHOTOS_TAB} on the Data page"
+        )
         st.rerun()
     for number, dataset in enumerate(list_datasets(studio.workspace)):
         if dataset.is_ours:
             continue
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(plain(str(dataset.path)))
-            if st.button("Take off the list", key=f"forget_{number}", type="tertiary"):
+            if st.button("Remove from the list", key=f"forget_{number}", type="tertiary"):
                 forget_folder(studio.workspace, dataset)
                 st.rerun()

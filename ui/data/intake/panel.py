@@ -6,6 +6,7 @@ Widgets and words only: what may be taken, and how it gets to disk, is the core'
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import streamlit as st
 
@@ -16,6 +17,7 @@ from ui.data.intake.camera import draw_camera
 from ui.data.intake.classes import draw_classes
 from ui.data.intake.folder_picker import draw_folder_picker
 from ui.data.intake.parts import (
+    SEE_PHOTOS,
     draw_class,
     draw_report,
     draw_target,
@@ -25,16 +27,21 @@ from ui.data.intake.parts import (
 )
 from ui.hosted.panel import upload_caption
 from ui.shared import session_keys
+from ui.shared.navigation import ADD_TAB
 from ui.shell.page import Studio
 
+OWN_PHOTOS, ANOTHER_PROJECT = "Use my own photos", "Start another project"
 Ways = dict[str, tuple[str, Callable[[Studio], None]]]  # icon and what draws it, by title
 
 
 def draw_intake(studio: Studio) -> None:
-    """Draw the ways to add pictures, the chosen one, and the result of the last addition."""
+    """Draw the ways to add pictures, the chosen one, and the result of the last addition.
+
+    The project that is open is proposed for them; for a whole set, the sample set is not.
+    """
+    begins_new = studio.dataset is not None and studio.dataset.is_sample
     ways: Ways = {
-        "Zip file": (":material/folder_zip:", draw_archives),
-        "Folder": (":material/drive_folder_upload:", _draw_folder),
+        **_whole_sets(begins_new=begins_new),
         "Photos": (":material/add_photo_alternate:", _draw_photos),
         "Camera": (":material/photo_camera:", draw_camera),
     }
@@ -44,22 +51,19 @@ def draw_intake(studio: Studio) -> None:
         ways["Classes"] = (":material/label:", draw_classes)
     with st.container(border=True):
         _draw_ways(studio, ways)
-    draw_report(studio, "See them under *Pictures*.")
+    draw_report(studio, SEE_PHOTOS)
 
 
 def draw_own_photos(studio: Studio) -> None:
     """Draw the ways to start a project with own pictures, and the result of the last addition."""
-    ways: Ways = {
-        "Zip file": (":material/folder_zip:", draw_archives),
-        "Folder": (":material/drive_folder_upload:", _draw_folder),
-    }
+    ways = _whole_sets(begins_new=True)
     if studio.may_open_folders:
         ways["Folder on this machine"] = (":material/folder_open:", draw_folder_picker)
     is_sample = studio.dataset is None or studio.dataset.is_sample
     shown = "" if studio.dataset is None else studio.dataset.id
     # Opened by hand it stays so, whatever comes or goes above it: an upload runs the page again.
     with st.expander(
-        "Use my own photos",
+        OWN_PHOTOS if is_sample else ANOTHER_PROJECT,
         icon=":material/add_a_photo:",
         expanded=is_sample,
         key=f"own_photos_{shown}",
@@ -67,6 +71,14 @@ def draw_own_photos(studio: Studio) -> None:
     ):
         _draw_ways(studio, ways)
     draw_report(studio)
+
+
+def _whole_sets(*, begins_new: bool) -> Ways:
+    """Return the ways to add pictures of several classes at once."""
+    return {
+        "Zip file": (":material/folder_zip:", partial(draw_archives, begins_new=begins_new)),
+        "Folder": (":material/drive_folder_upload:", partial(_draw_folder, begins_new=begins_new)),
+    }
 
 
 def _draw_ways(studio: Studio, ways: Ways) -> None:
@@ -91,7 +103,7 @@ def draw_intake_offer(dataset: Project) -> None:
     """Draw the way to more pictures, for a dataset that is none without them."""
     if dataset.is_ours:
         st.button(
-            "Add pictures of another class",
+            "Add photos of another class",
             key="offer_intake",
             icon=":material/add_photo_alternate:",
             on_click=_open_intake,
@@ -99,14 +111,14 @@ def draw_intake_offer(dataset: Project) -> None:
 
 
 def _open_intake() -> None:
-    st.session_state[session_keys.DATA_TABS] = "Add pictures"
+    st.session_state[session_keys.DATA_TABS] = ADD_TAB
     st.session_state["intake_way"] = "Photos"
 
 
-def _draw_folder(studio: Studio) -> None:
+def _draw_folder(studio: Studio, *, begins_new: bool) -> None:
     st.markdown(
-        "A folder of this device with **one folder per class**. Above some 900 files browsers "
-        "give up: pack a zip instead."
+        "A folder of this device with **one folder per class**. For more than 900 files use a "
+        "zip: browsers fail with that many."
     )
     files = st.file_uploader(
         "Folder",
@@ -114,7 +126,7 @@ def _draw_folder(studio: Studio) -> None:
         accept_multiple_files="directory",
         key=fresh("intake_folder"),
     )
-    target = draw_target(studio, "folder", folder_name(files))
+    target = draw_target(studio, "folder", folder_name(files), begins_new=begins_new)
     if st.button("Add the folder", key="add_folder", type="primary", disabled=not files):
         store(studio, files or [], target.folder())
 

@@ -17,7 +17,7 @@ from tl_core.data.file_names import safe_component
 from tl_core.data.ingest.uploads import UploadOutcome, store_uploads
 from tl_core.data.layout.folder_layout import natural_key
 from tl_core.data.layout.plan import read_layout
-from tl_core.errors import DatasetError
+from tl_core.errors import DatasetError, UnlabelledError
 from tl_core.files import check_is_new
 from tl_core.progress import Monitor
 from tl_core.projects.registry import Project
@@ -32,21 +32,27 @@ from ui.datasets.scans import folder_stamp, load_raw
 from ui.shared import session_keys
 from ui.shared.caches import cache_data
 from ui.shared.forms import draw_name
+from ui.shared.navigation import PHOTOS_TAB
 from ui.shared.progress import shower
 from ui.shared.words import number_of, plain
 from ui.shell.page import Studio
 
-NEW = "A new dataset"
+NEW = "A new project"
+NO_NAME = "Expected a name for the new project. Type one and add it again."
+SEE_PHOTOS = f"See them under *{PHOTOS_TAB}*."
+SEE_FINDINGS = "see *Findings*"
+WITHOUT_CLASSES = "they have no classes yet. Give them classes under *Label* on the Data page."
 MAX_ROWS_SHOWN = 500
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where pictures go: a dataset that stands, or a new one of a name that was typed."""
+    """Where pictures go: a project that exists, with its title, or a new one of a typed name."""
 
     studio: Studio
     standing: Path | None
     name: str
+    title: str = ""
 
     def folder(self) -> Path:
         """Return the dataset's folder, be it there or not.
@@ -73,25 +79,35 @@ def _class_names(data_dir: str, layout: str | None, stamp: tuple[int, int]) -> l
     return sorted(read_layout(Path(data_dir), layout=layout).classes, key=natural_key)
 
 
-def draw_target(studio: Studio, prefix: str, suggestion: str = "") -> Target:
-    """Draw where the pictures go."""
+def draw_target(
+    studio: Studio, prefix: str, suggestion: str = "", *, begins_new: bool = False
+) -> Target:
+    """Draw where the pictures go.
+
+    Args:
+        studio: what the page works on. Its project is proposed, unless ``begins_new``.
+        prefix: of the widgets' keys.
+        suggestion: a name for a new project.
+        begins_new: whether a new project is proposed.
+    """
     own = [one for one in list_datasets(studio.workspace) if one.is_ours and not one.is_missing]
     named_by = distinct_titles(own)
     titles = {named_by[dataset.id]: dataset for dataset in own}
-    current = named_by.get(studio.dataset.id, NEW) if studio.dataset else NEW
+    shown = studio.dataset
+    current = NEW if shown is None or begins_new else named_by.get(shown.id, NEW)
     where, named = st.columns(2)
     target = where.selectbox(
         "Add to",
         [NEW, *titles],
-        index=[NEW, *titles].index(current) if prefix not in ("folder", "zip") else 0,
-        # Anew for each dataset, so that more photos go where the last went, though that was new.
-        key=f"intake_target_{prefix}_{studio.dataset.id if studio.dataset else ''}",
+        index=[NEW, *titles].index(current),
+        # One for each project: more photos go where the last went, though that was new.
+        key=f"intake_target_{prefix}_{shown.id if shown else ''}_{begins_new}",
     )
     if target in titles:
-        return Target(studio, titles[target].path, "")
+        return Target(studio, titles[target].path, "", titles[target].title)
     with named:
         name = draw_name(
-            "Name of the dataset", value=suggestion, key=f"intake_name_{prefix}_{suggestion}"
+            "Name of the project", value=suggestion, key=f"intake_name_{prefix}_{suggestion}"
         )
     return Target(studio, None, name)
 
@@ -115,14 +131,12 @@ class IntakeReport:
 
     Attributes:
         dataset_id: of the dataset that was shown when it was over.
-        name: of the dataset that was added to.
         num_added: files that were added.
         outcomes: name and result of each file worth reporting.
         is_unread: whether the files make up the dataset and none was looked into.
     """
 
     dataset_id: str | None
-    name: str
     num_added: int
     outcomes: tuple[tuple[str, str], ...]
     is_unread: bool
@@ -195,7 +209,7 @@ def finish(
         shown = dataset_id(studio.workspace, out_dir)
         choose_dataset(studio.workspace, shown)
     st.session_state[session_keys.INTAKE_REPORT] = IntakeReport(
-        shown, out_dir.name, num_added, tuple(outcomes), is_unread
+        shown, num_added, tuple(outcomes), is_unread
     )
     st.session_state[session_keys.INTAKE_ROUND] = (
         st.session_state.get(session_keys.INTAKE_ROUND, 0) + 1
@@ -208,23 +222,21 @@ def draw_report(studio: Studio, hint: str = "") -> None:
 
     Args:
         studio: what the page works on.
-        hint: where the pictures are to be seen, if not on this page.
+        hint: where the photos are shown, if not on this page.
     """
     report: IntakeReport | None = st.session_state.get(session_keys.INTAKE_REPORT)
     dataset = studio.dataset
     if report is None or report.dataset_id != (None if dataset is None else dataset.id):
         return
-    trouble = ""
-    if report.is_unread and dataset is not None:
-        trouble = _reading_trouble(studio, dataset)
-    count = number_of(report.num_added, "file" if trouble else "picture")
-    line = f"{count} added to *{plain(report.name)}*"
-    if not report.num_added:
-        st.warning(f"{line}.", icon=":material/warning:")
-    elif trouble:
-        st.warning(f"{line}; {trouble}", icon=":material/warning:")
-    else:
-        st.success(f"{line}. {hint}".strip(), icon=":material/check_circle:")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _draw_report_line(studio, report, hint)
+        st.button(
+            "Close",
+            key="close_report",
+            icon=":material/close:",
+            type="tertiary",
+            on_click=close_report,
+        )
     if report.outcomes:
         more = len(report.outcomes) - MAX_ROWS_SHOWN
         st.dataframe(
@@ -237,6 +249,25 @@ def draw_report(studio: Studio, hint: str = "") -> None:
             st.caption(f"and {number_of(more, 'file')} more")
 
 
+def close_report() -> None:
+    """Show the result of the last intake no longer."""
+    st.session_state.pop(session_keys.INTAKE_REPORT, None)
+
+
+def _draw_report_line(studio: Studio, report: IntakeReport, hint: str) -> None:
+    dataset, trouble = studio.dataset, ""
+    if report.is_unread and dataset is not None:
+        trouble = _reading_trouble(studio, dataset)
+    count = number_of(report.num_added, "file" if trouble else "photo")
+    line = f"{count} added" + (f" to *{plain(dataset.title)}*" if dataset is not None else "")
+    if not report.num_added:
+        st.warning(f"{line}.", icon=":material/warning:")
+    elif trouble:
+        st.warning(f"{line}; {trouble}", icon=":material/warning:")
+    else:
+        st.success(f"{line}. {hint}".strip(), icon=":material/check_circle:")
+
+
 def _reading_trouble(studio: Studio, dataset: Project) -> str:
     """Return how many files cannot be read, or that the dataset cannot be; "" when all is well.
 
@@ -244,10 +275,12 @@ def _reading_trouble(studio: Studio, dataset: Project) -> str:
     """
     try:
         findings = load_raw(studio.workspace, dataset).findings
+    except UnlabelledError:
+        return WITHOUT_CLASSES
     except DatasetError as error:
-        return f"they are no dataset yet. {plain(str(error))}"
+        return f"they cannot be trained on yet. {plain(str(error))}"
     count = sum(len(one.paths) for one in findings if one.kind == "unreadable")
-    return f"{count:,} of them cannot be read, see *Findings*." if count else ""
+    return f"{count:,} of them cannot be read, {SEE_FINDINGS}." if count else ""
 
 
 def new_dataset_dir(studio: Studio, name: str) -> Path:
@@ -257,7 +290,7 @@ def new_dataset_dir(studio: Studio, name: str) -> Path:
         DatasetError: there is no name, or it is a dataset's already.
     """
     if not name.strip():
-        raise DatasetError("Expected a name for the new dataset. Type one and add it again.")
+        raise DatasetError(NO_NAME)
     out_dir = studio.workspace.datasets_dir / safe_component(name)
     check_is_new(out_dir)
     return out_dir

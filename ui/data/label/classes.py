@@ -12,7 +12,9 @@ from ui.datasets.picker import remember_dataset
 from ui.shared.words import plain
 
 NEW_CLASS = "label_new_class"
-MAX_CHARS = 200
+REFUSED = "label_classes_refused"  # (dataset id, lines): names that were not added, and why
+NOT_ADDED = "Not added:"
+MAX_CHARS = 2000
 
 
 def draw_class_menu(view: LabelView) -> None:
@@ -27,6 +29,7 @@ def draw_class_menu(view: LabelView) -> None:
         args=(view,),
         label_visibility="collapsed" if view.classes else "visible",
     )
+    _draw_refused(view)
     own = [name for name in view.classes if view.is_own(name)]
     if not own:
         return
@@ -53,23 +56,32 @@ def draw_class_menu(view: LabelView) -> None:
             )
 
 
+def _draw_refused(view: LabelView) -> None:
+    """Draw which of the names typed last were not added, until others are typed."""
+    of, lines = st.session_state.get(REFUSED, (None, ()))
+    if lines and of == view.dataset.id:
+        text = "\n".join(f"- {plain(line)}" for line in lines)
+        st.warning(f"{NOT_ADDED}\n{text}", icon=":material/block:")
+
+
 def _add(view: LabelView) -> None:
     typed = [name.strip() for name in st.session_state[NEW_CLASS].split(",")]
     st.session_state[NEW_CLASS] = ""
     remember_dataset(view.workspace, view.dataset.id)
-    known = list(view.classes)
+    known, refused = list(view.classes), []
     for name in filter(None, typed):
         try:
             known.append(add_label_class(view.workspace, view.dataset.path, name, known))
         except TLError as error:
-            refuse_next(str(error))
+            refused.append(str(error))
+    st.session_state[REFUSED] = (view.dataset.id, tuple(refused))
 
 
 def _rename(view: LabelView, old: str, new: str) -> None:
     try:
         rename_label_class(view.workspace, view.dataset.path, old, new, view.classes)
     except TLError as error:
-        refuse_next(f"{old} was not renamed to {plain(new)}. {error}")
+        refuse_next(f"{old} was not renamed to {new}. {error}")
 
 
 def _remove(view: LabelView, name: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 import streamlit as st
 
-from tl_core.analysis.labelling import SHEET, LabelState, Sheet
+from tl_core.analysis.labelling import ROUND, SHEET, LabelState, Sheet
 from tl_core.analysis.labelling_cache import KIND as LABEL
 from tl_core.config.training import TrainConfig
 from tl_core.data.curation.store import load_decisions
@@ -42,12 +42,13 @@ from ui.shell.page import Studio
 
 SHEET_KEY = "label_sheet"
 MODE_KEY = "label_mode"
-ALL_HAVE_CLASS = "All photos of this dataset have a class: their folders or a label file name it."
-NO_DATASET = "No dataset yet. Add pictures first."
+ALL_HAVE_CLASS = "All photos of this project have a class: their folders or a label file name it."
+NO_DATASET = "No project yet. Add photos first."
 NAME_CLASSES = "Name the classes first, such as `pizza, steak, sushi`."
-NO_GROUPS = (
-    "No group of similar photos is left. Label some one by one: the rest is sorted again after "
-    "every 20, and new groups come up."
+NO_GROUPS = "No group of similar photos is left."
+NEW_GROUPS = (
+    f"Label some one by one: after every {ROUND} labels the rest are grouped again, which can "
+    "give new groups."
 )
 DONE = "All photos have a class."
 LIKE_NONE = "There are no other photos without a class."
@@ -91,13 +92,20 @@ def _draw(studio: Studio, config: TrainConfig) -> None:
     mode = _pick_mode()
     sheet = current_sheet(view, mode)
     if sheet is None:
-        st.info(NO_GROUPS, icon=":material/grid_view:")
+        st.info(f"{NO_GROUPS} {_after_groups(len(view.state.open))}", icon=":material/grid_view:")
         if view.state.is_due:
             _poll(view, view.state.ranking)
         _draw_undo(view)
         return
     st.markdown(_words(view, sheet))
     _draw_sheet(view, sheet, mode)
+
+
+def _after_groups(num_open: int) -> str:
+    """Return what to do with photos that are in no group."""
+    if num_open > ROUND:
+        return NEW_GROUPS
+    return f"Label the last {number_of(num_open, 'photo')} one by one."
 
 
 def _draw_head(view: LabelView) -> None:
@@ -197,14 +205,14 @@ def _words(view: LabelView, sheet: Sheet) -> str:
     guess = f"**{plain(sheet.suggestion)}?** " if sheet.suggestion else ""
     if sheet.kind == "single":
         order = "the least sure first" if view.state and view.state.ranking else "a mix of all"
-        return f"One key for each photo, {order}. **Enter** takes the class that stands under it."
+        return f"One key for each photo, {order}. **Enter** takes the class shown under it."
     shown = number_of(len(sheet.paths), "photo")
     what = {
         "group": f"{guess}{shown} that look alike.",
         "sure": f"{guess}{shown} that the model is most sure of.",
         "similar": f"{guess}{shown} most like those that were ticked.",
     }[sheet.kind]
-    accept = " **Enter** takes the class in question." if sheet.suggestion else ""
+    accept = " **Enter** takes the suggested class." if sheet.suggestion else ""
     return f"{what} Untick what does not belong, then press the key of the class.{accept}"
 
 
