@@ -5,21 +5,17 @@ Where two readings are plausible the plan is shown first; else it is one line th
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 import streamlit as st
 
 from tl_core.data.curation.store import choose_layout, kept_layout
-from tl_core.data.dataset import check_folder_name
 from tl_core.data.layout.layout_name import LayoutName
-from tl_core.data.layout.plan import LayoutPlan, Reading, plan_layout
+from tl_core.data.layout.plan import LayoutPlan, Reading
 from tl_core.errors import TLError
 from tl_core.projects.registry import Project
 from tl_core.tables import safe_table
 from tl_core.workspace import Workspace
-from ui.datasets.scans import folder_stamp
-from ui.shared.caches import cache_resource
+from ui.datasets.scans import read_plan
 from ui.shared.words import number_of, plain
 
 MAX_CLASSES_NAMED = 6
@@ -60,22 +56,6 @@ def draw_plan(workspace: Workspace, dataset: Project, *, failed: bool = False) -
     elif has_more or plan.is_chosen or chosen.examples:
         with st.expander(f"Read as {plain(chosen.title)}", icon=":material/account_tree:"):
             _draw(workspace, dataset, plan, chosen)
-
-
-def read_plan(workspace: Workspace, dataset: Project) -> LayoutPlan:
-    """Return how a folder is read, kept until files come or go or another reading is chosen.
-
-    Raises:
-        DatasetError: the folder is missing, or the chosen reading does not fit it.
-    """
-    check_folder_name(dataset.path)
-    layout = kept_layout(workspace, dataset.path)
-    return _plan(str(dataset.path), folder_stamp(dataset.path), layout)
-
-
-@cache_resource(max_entries=8)
-def _plan(data_dir: str, stamp: tuple[int, int], layout: str | None) -> LayoutPlan:
-    return plan_layout(Path(data_dir), layout)
 
 
 def _draw(workspace: Workspace, dataset: Project, plan: LayoutPlan, chosen: Reading) -> None:
@@ -158,7 +138,7 @@ def _draw_pattern(workspace: Workspace, dataset: Project, plan: LayoutPlan) -> N
         return
     name = str(LayoutName("names", text.strip(), _options(plan)))
     try:
-        reading = _plan(str(dataset.path), folder_stamp(dataset.path), name).chosen
+        reading = read_plan(workspace, dataset, name).chosen
     except TLError as error:
         st.warning(plain(str(error)), icon=":material/rule_folder:")
         return

@@ -21,10 +21,12 @@ from tl_core.data.curation.store import (
     load_decisions,
 )
 from tl_core.data.dataset import DatasetIndex, ImageRecord, check_folder_name, scan_dataset
+from tl_core.data.layout.plan import LayoutPlan, plan_layout
 from tl_core.errors import DatasetError
 from tl_core.projects.registry import Project
 from tl_core.workspace import Workspace
 from ui.datasets.picker import subfolder_paths
+from ui.shared.caches import cache_resource
 from ui.shared.progress import shower
 from ui.shared.words import plain
 
@@ -202,6 +204,27 @@ def folder_stamp(data_dir: Path) -> tuple[int, int]:
         except OSError:  # a folder that vanished or may not be read is the scan's to report
             continue
     return hash(frozenset(times)), _rescans()[data_dir]
+
+
+def read_plan(workspace: Workspace, dataset: Project, layout: str | None = None) -> LayoutPlan:
+    """Return how a folder is read, kept until files come or go or another reading is chosen.
+
+    Args:
+        workspace: where the chosen reading is kept.
+        dataset: the folder.
+        layout: a reading to look at; by default the chosen one.
+
+    Raises:
+        DatasetError: the folder is missing, or the reading does not fit it.
+    """
+    check_folder_name(dataset.path)
+    name = layout or kept_layout(workspace, dataset.path)
+    return _plan(str(dataset.path), folder_stamp(dataset.path), name)
+
+
+@cache_resource(max_entries=8)
+def _plan(data_dir: str, stamp: tuple[int, int], layout: str | None) -> LayoutPlan:
+    return plan_layout(Path(data_dir), layout)
 
 
 def rescan(dataset: Project) -> None:

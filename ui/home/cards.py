@@ -12,7 +12,6 @@ from streamlit.delta_generator import DeltaGenerator
 from tl_core.data.dataset import DatasetIndex, ImageRecord
 from tl_core.errors import ImageError, TLError, UnlabelledError
 from tl_core.runs.store import Run
-from ui.data.plan import read_plan
 from ui.datasets.dataset_view import DatasetView, ask_for_features, open_view
 from ui.datasets.finding_items import (
     LABELS,
@@ -21,7 +20,7 @@ from ui.datasets.finding_items import (
     is_checked,
     unchecked_words,
 )
-from ui.datasets.scans import file_stamp
+from ui.datasets.scans import file_stamp, read_plan
 from ui.shared import words
 from ui.shared.address import page_link
 from ui.shared.caches import cache_data

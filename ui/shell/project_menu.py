@@ -25,8 +25,8 @@ from tl_core.projects.trash import (
     sweep_trash,
 )
 from tl_core.workspace import Workspace
-from ui.data.plan import read_plan
 from ui.datasets.picker import allowed_path, choose_dataset
+from ui.datasets.scans import read_plan
 from ui.shared import session_keys
 from ui.shared.errors import guarded, logger
 from ui.shared.progress import shower

@@ -19,8 +19,7 @@ from tl_core.features.spec import FeatureSpec
 from tl_core.jobs import client as jobs
 from tl_core.projects.registry import Project
 from tl_core.workspace import Workspace
-from ui.data.plan import read_plan
-from ui.datasets.scans import decisions_of, file_stamp
+from ui.datasets.scans import decisions_of, file_stamp, read_plan
 from ui.shared import session_keys
 from ui.shared.caches import cache_resource
 
