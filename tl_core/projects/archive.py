@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
-import uuid
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -36,6 +34,7 @@ from tl_core.projects.bundle import (
     SEARCHES_FOLDER,
     manifest_of,
     move_in,
+    new_bundle_path,
     read_manifest,
 )
 from tl_core.projects.registry import Project, runs_of, searches_of
@@ -156,7 +155,7 @@ def import_project(
                 raise ArchiveError(f"Cannot open '{source.name}': {error.strerror}.") from error
         else:
             file = source
-        bundle = workspace.trash_dir / f"{time.strftime('%Y%m%d-%H%M%S')}_{uuid.uuid4().hex[:8]}"
+        bundle = new_bundle_path(workspace)
         try:
             entries = _plan(read_entries(file, max_files), max_bytes)
             with new_folder(bundle) as folder:  # once it is there it can be restored after a kill

@@ -11,6 +11,8 @@ A zip of a project has the same layout.
 from __future__ import annotations
 
 import shutil
+import time
+import uuid
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,11 @@ class Manifest:
     def to_dict(self) -> dict[str, Any]:
         """Return the content of its JSON file."""
         return {"schema": BUNDLE_SCHEMA, **asdict(self)}
+
+
+def new_bundle_path(workspace: Workspace) -> Path:
+    """Return a new place in the workspace's trash; its name says when it was made."""
+    return workspace.trash_dir / f"{time.strftime('%Y%m%d-%H%M%S')}_{uuid.uuid4().hex[:8]}"
 
 
 def read_manifest(bundle: Path) -> Manifest:

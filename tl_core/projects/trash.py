@@ -6,8 +6,6 @@ What the workspace has of it goes to a folder in ``trash/``. A data folder elsew
 from __future__ import annotations
 
 import shutil
-import time
-import uuid
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -23,6 +21,7 @@ from tl_core.projects.bundle import (
     SEARCHES_FOLDER,
     manifest_of,
     move_in,
+    new_bundle_path,
     read_manifest,
 )
 from tl_core.projects.registry import (
@@ -72,8 +71,7 @@ def delete_project(workspace: Workspace, project: Project) -> DeletedProject:
         )
     check_idle(workspace, project)
     sweep_trash(workspace)
-    token = f"{time.strftime('%Y%m%d-%H%M%S')}_{uuid.uuid4().hex[:8]}"
-    bundle = workspace.trash_dir / token
+    bundle = new_bundle_path(workspace)
     layout = kept_layout(workspace, project.path)
     manifest = manifest_of(workspace, project, layout)
     # Written first: whatever has been moved when a kill comes can be brought back.

@@ -95,3 +95,12 @@ def test_a_folder_without_boxes_is_refused_and_nothing_is_left(tmp_path: Path) -
     with pytest.raises(DatasetError, match="Expected boxes"):
         crop_boxes(tmp_path / "photos", tmp_path / "crops")
     assert not (tmp_path / "crops").exists()
+
+
+@pytest.mark.parametrize("number", ["NaN", "1e999"])
+def test_a_file_with_a_number_that_is_none_gives_no_boxes(tmp_path: Path, number: str) -> None:
+    write_coco(tmp_path / "boxes")
+    path = tmp_path / "boxes" / "train" / "_annotations.coco.json"
+    path.write_text(path.read_text().replace("[10,", f"[{number},"))
+
+    assert crop_boxes(tmp_path / "boxes", tmp_path / "crops") == {"helmet": 1, "vest": 1}

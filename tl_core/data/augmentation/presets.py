@@ -11,7 +11,7 @@ from typing import Any
 from tl_core.config.training import AUGMENT_PRESETS, AugmentConfig
 from tl_core.data.file_names import path_key, safe_component
 from tl_core.errors import ConfigError
-from tl_core.files import write_text
+from tl_core.files import parse_json, write_text
 from tl_core.workspace import Workspace
 
 MAX_NAME = 40
@@ -47,8 +47,8 @@ class Preset:
         if len(data) > MAX_BYTES:
             raise ConfigError(f"Expected a preset of a few lines, received {len(data):,} bytes.")
         try:
-            values = json.loads(data)
-        except (ValueError, RecursionError) as error:
+            values = parse_json(data if isinstance(data, str) else data.decode("utf-8-sig"))
+        except ValueError as error:
             raise ConfigError("Expected a preset as JSON; this file is not JSON.") from error
         if not _is_preset(values):
             raise ConfigError(

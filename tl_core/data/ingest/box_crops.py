@@ -6,7 +6,6 @@ Supports axis-aligned boxes in YOLO text files, COCO JSON and Pascal VOC XML.
 from __future__ import annotations
 
 import ast
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from tl_core.data.layout.label_files import ImageFinder
 from tl_core.data.layout.split_names import part_of_name
 from tl_core.data.layout.tree import ImageFile, Tree, read_tree
 from tl_core.errors import DatasetError, ImageError
-from tl_core.files import expand, new_folder
+from tl_core.files import expand, new_folder, parse_json
 from tl_core.progress import SILENT, Monitor
 
 _MAX_TEXT_BYTES = 256 * 2**20
@@ -191,11 +190,11 @@ def _yolo_names(tree: Tree) -> dict[int, str]:
 
 def _coco_boxes(text: str, near: str, finder: ImageFinder) -> Iterator[Box]:
     try:
-        value = json.loads(text)
+        value = parse_json(text)
         files = {one["id"]: str(one["file_name"]) for one in value["images"]}
         names = {one["id"]: str(one["name"]) for one in value["categories"]}
         rows = [(one["image_id"], one["category_id"], one["bbox"]) for one in value["annotations"]]
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         return
     for image_id, category, bbox in rows:
         image = finder.find(files.get(image_id, ""), near)

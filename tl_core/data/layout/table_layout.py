@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ from tl_core.data.layout.label_files import ImageFinder, Table, is_table_name, r
 from tl_core.data.layout.split_names import UNLABELLED, part_of_name, part_of_value
 from tl_core.data.layout.table_columns import Columns, Guess, find_columns, label_of, part_of_cell
 from tl_core.data.layout.tree import Folder, ImageFile, Tree
+from tl_core.files import parse_json
 
 _MAX_TABLES = 40
 _MAX_SEVERAL = 0.01  # of the rows: more that carry several labels make it another task
@@ -275,8 +275,8 @@ def _read_names(path: Path) -> dict[int, str]:
         return {}
     if path.suffix.lower() == ".json":
         try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
+            value = parse_json(text)
+        except ValueError:
             return {}
         if isinstance(value, list) and all(isinstance(one, str) for one in value):
             return dict(enumerate(value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 from random import Random
 
 import numpy as np
@@ -41,7 +42,7 @@ def draw_quesadilla(
         away = gap * radius * rng.uniform(0.8, 1.3)
         spot = (center[0] + math.cos(turn) * away, center[1] + math.sin(turn) * away)
         loose = rng.uniform(-0.06, 0.06) if gap else 0.0
-        _draw_piece(sheet, rng, look, spot, radius, turn + loose, sweep / pieces, base)
+        _draw_piece(_Piece(sheet, rng, look, spot, radius, turn + loose, sweep / pieces, base))
 
 
 class _Look:
@@ -60,36 +61,51 @@ class _Look:
         self.stripe = rng.uniform(0, math.pi)
 
 
-def _sector(
-    rng: Random, center: tuple[float, float], radius: float, turn: float, sweep: float
-) -> Points:
-    """Return a slice of a disc with its tip at ``center``, pointing along ``turn``."""
-    along = np.linspace(-0.5, 0.5, 9 + round(sweep * 10)) * sweep
-    waves = 1 + 0.012 * np.sin(along * rng.uniform(5, 9) + rng.uniform(0, 6))
-    arc = np.column_stack((np.cos(along), np.sin(along))) * (radius * waves)[:, None]
-    if sweep < 6:
-        arc = np.concatenate((np.zeros((1, 2)), arc))
-    return turned(arc, turn, center)
+@dataclass(frozen=True)
+class _Piece:
+    """One piece: a slice of a disc with its tip at ``center``, ``sweep`` wide, along ``turn``.
+
+    It lies at the height ``base`` of ``sheet``; ``rng`` draws what differs between pieces.
+    """
+
+    sheet: Sheet
+    rng: Random
+    look: _Look
+    center: tuple[float, float]
+    radius: float
+    turn: float
+    sweep: float
+    base: float
+
+    def outline(self, share: float = 1.0) -> Points:
+        """Return its wavy outline with a share of its radius."""
+        along = np.linspace(-0.5, 0.5, 9 + round(self.sweep * 10)) * self.sweep
+        waves = 1 + 0.012 * np.sin(along * self.rng.uniform(5, 9) + self.rng.uniform(0, 6))
+        arc = np.column_stack((np.cos(along), np.sin(along)))
+        arc = arc * (self.radius * share * waves)[:, None]
+        if self.sweep < 6:
+            arc = np.concatenate((np.zeros((1, 2)), arc))
+        return turned(arc, self.turn, self.center)
+
+    def spot(self, side: float, reach: float) -> tuple[float, float]:
+        """Return the point at an angle from its middle and a share of the radius from its tip."""
+        at, away = self.turn + side, self.radius * reach
+        return self.center[0] + math.cos(at) * away, self.center[1] + math.sin(at) * away
 
 
-def _draw_piece(
-    sheet: Sheet,
-    rng: Random,
-    look: _Look,
-    center: tuple[float, float],
-    radius: float,
-    turn: float,
-    sweep: float,
-    base: float,
-) -> None:
+def _draw_piece(piece: _Piece) -> None:
     """Draw one piece: lower tortilla, what shows of the filling, upper tortilla and its toast."""
-    shift = radius * rng.uniform(0.015, 0.04)
-    low = (center[0] + math.cos(turn) * shift, center[1] + math.sin(turn) * shift)
+    sheet, rng, look, base = piece.sheet, piece.rng, piece.look, piece.base
+    shift = piece.radius * rng.uniform(0.015, 0.04)
+    x, y = piece.center
+    low = replace(
+        piece, center=(x + math.cos(piece.turn) * shift, y + math.sin(piece.turn) * shift)
+    )
     dark = tuple((at, mix(color, (90, 50, 20), 0.25)) for at, color in look.stops)
-    lower = _sector(rng, low, radius * 1.01, turn, sweep)
+    lower = low.outline(1.01)
     sheet.part(rng, lower, dark, kind="close", base=base + 3, rise=5, round_px=8, bump=2, gloss=25)
-    _ooze(sheet, rng, look, low, radius, turn, sweep, base)
-    upper = _sector(rng, center, radius * rng.uniform(0.95, 0.99), turn, sweep)
+    _ooze(low)
+    upper = piece.outline(rng.uniform(0.95, 0.99))
     sheet.part(
         rng,
         upper,
@@ -103,30 +119,21 @@ def _draw_piece(
         bump=5,
         gloss=35,
     )
-    _toast(sheet, rng, look, center, radius, turn, sweep)
+    _toast(piece)
 
 
-def _ooze(
-    sheet: Sheet,
-    rng: Random,
-    look: _Look,
-    center: tuple[float, float],
-    radius: float,
-    turn: float,
-    sweep: float,
-    base: float,
-) -> None:
+def _ooze(piece: _Piece) -> None:
     """Let cheese and filling show between the tortillas, along the arc and the cut edges."""
+    sheet, rng, look, radius, base = piece.sheet, piece.rng, piece.look, piece.radius, piece.base
 
     def edge(low: float, high: float) -> tuple[float, float]:
-        if sweep < 3 and rng.random() < 0.5:
-            side, reach = rng.choice((-0.5, 0.5)) * sweep * 1.02, rng.uniform(0.15, 1.0)
+        if piece.sweep < 3 and rng.random() < 0.5:
+            side, reach = rng.choice((-0.5, 0.5)) * piece.sweep * 1.02, rng.uniform(0.15, 1.0)
         else:
-            side, reach = rng.uniform(-0.49, 0.49) * sweep, rng.uniform(low, high)
-        at = turn + side
-        return center[0] + math.cos(at) * radius * reach, center[1] + math.sin(at) * radius * reach
+            side, reach = rng.uniform(-0.49, 0.49) * piece.sweep, rng.uniform(low, high)
+        return piece.spot(side, reach)
 
-    share = sweep / math.pi
+    share = piece.sweep / math.pi
     for _ in range(round(26 * share)):
         spot, size = edge(0.95, 1.03), radius * rng.uniform(0.025, 0.06)
         tone = mix(look.cheese, (214, 140, 50), rng.uniform(0, 0.4))
@@ -140,30 +147,21 @@ def _ooze(
             dice(sheet, rng, edge(0.95, 1.05), radius * 0.03, (206, 46, 34), base + 15)
 
 
-def _toast(
-    sheet: Sheet,
-    rng: Random,
-    look: _Look,
-    center: tuple[float, float],
-    radius: float,
-    turn: float,
-    sweep: float,
-) -> None:
+def _toast(piece: _Piece) -> None:
     """Brown the upper tortilla: spots of the pan, or the stripes of a grill."""
+    sheet, rng, look, radius = piece.sheet, piece.rng, piece.look, piece.radius
     tone = mix(look.stops[0][1], (70, 36, 18), look.brown * 0.6)
 
     def inside(reach: float) -> tuple[float, float]:
-        at = turn + rng.uniform(-0.46, 0.46) * sweep
-        away = radius * reach
-        return center[0] + math.cos(at) * away, center[1] + math.sin(at) * away
+        return piece.spot(rng.uniform(-0.46, 0.46) * piece.sweep, reach)
 
     if look.grilled:
         line = np.array((math.cos(look.stripe), math.sin(look.stripe)))
-        for _ in range(round(9 * sweep / math.pi) + 2):
+        for _ in range(round(9 * piece.sweep / math.pi) + 2):
             half = line * radius * rng.uniform(0.08, 0.16)
             middle = np.array(inside(0.85 * math.sqrt(rng.random())))
             sheet.stroke(np.array((middle - half, middle + half)), tone, radius * 0.03, -0.6)
-    for _ in range(round((14 + 40 * look.brown) * sweep / math.pi)):
+    for _ in range(round((14 + 40 * look.brown) * piece.sweep / math.pi)):
         spot = inside(0.92 * math.sqrt(rng.random()))
         size = radius * rng.choice((0.012, 0.02, 0.03, 0.05)) * rng.uniform(0.7, 1.3)
         spot_tone = mix(look.stops[1][1], tone, rng.uniform(0.2, 0.85))
