@@ -33,6 +33,54 @@ CHROMIUM_ARGUMENTS = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 ]
+# Lets settle() see that something was sent to the server that has not been answered yet.
+WATCH_SOCKETS = """(() => {
+    const send = WebSocket.prototype.send, watched = new WeakSet();
+    window.sentAt = null;
+    WebSocket.prototype.send = function (...what) {
+        if (!watched.has(this)) {
+            watched.add(this);
+            this.addEventListener('message', () => { window.sentAt = null; });
+        }
+        window.sentAt = performance.now();
+        return send.apply(this, what);
+    };
+})()"""
+# True once a page has been at rest for QUIET milliseconds. Not all that is sent is answered, and a
+# chart that is not shown is not drawn: neither is waited for longer than PATIENCE.
+IS_SETTLED = """() => {
+    const QUIET = 120, PATIENCE = 5000, now = performance.now();
+    const app = document.querySelector('[data-testid=stApp]');
+    const waiting = document.querySelector('[data-testid=stSkeleton], [data-stale=true]');
+    const images = [...document.querySelectorAll('[data-testid=stImage] img')];
+    const charts = [...document.querySelectorAll('[data-testid=stVegaLiteChart]')];
+    const isAtRest = app.dataset.testScriptState === 'notRunning' && !waiting
+        && document.querySelector('h1') && images.every(image => image.complete);
+    if (!isAtRest) {
+        window.atRestSince = null;
+        return false;
+    }
+    window.atRestSince ??= now;
+    if (now - window.atRestSince > PATIENCE) {
+        return true;
+    }
+    const isAnswered = window.sentAt == null || now - window.sentAt > PATIENCE;
+    if (!isAnswered || !charts.every(chart => chart.querySelector('svg, canvas'))) {
+        window.quietSince = null;
+        return false;
+    }
+    window.quietSince ??= now;
+    return now - Math.max(window.quietSince, window.atRestSince) > QUIET;
+}"""
+# What a server is changed in before it starts.
+FEW_PHOTOS = """
+from tl_core.data.sample.dataset import draw_sample_dataset
+draw_sample_dataset.__kwdefaults__["num_per_class"] = 26
+"""
+NO_WORKER = """
+from tl_core.jobs import training, worker_client
+training.ensure_worker = worker_client.ensure_worker = lambda *_, **__: None
+"""
 START_SECONDS = 300
 SCRIPT_SECONDS = 300
 ANSWER_SECONDS = 120
@@ -55,12 +103,18 @@ class Server:
 
 
 @contextmanager
-def run_app(workspace: Workspace) -> Iterator[Server]:
-    """Serve the app on a free port; at the end neither the server nor its worker is left."""
+def run_app(workspace: Workspace, changed_by: str = "") -> Iterator[Server]:
+    """Serve the app on a free port; at the end neither the server nor its worker is left.
+
+    ``changed_by`` is Python that the server runs first, such as :data:`NO_WORKER`.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py"]
+    start = ["-m", "streamlit"]
+    if changed_by:
+        start = ["-c", f"{changed_by}\nfrom streamlit.web.cli import main\nmain()"]
+    command = [sys.executable, *start, "run", "app.py"]
     command += [f"--server.port={port}", "--server.address=127.0.0.1", "--server.headless=true"]
     command += ["--server.fileWatcherType=none"]
     workspace.logs_dir.mkdir(parents=True, exist_ok=True)
@@ -103,6 +157,7 @@ def open_page(browser: Browser, url: str, width: int = 1280, theme: str = "light
     """Open an address in a window of its own and wait until its script has run."""
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
     context.set_default_timeout(ANSWER_SECONDS * 1000)
+    context.add_init_script(WATCH_SOCKETS)
     page = context.new_page()
     page.goto(url)
     settle(page)
@@ -112,17 +167,8 @@ def open_page(browser: Browser, url: str, width: int = 1280, theme: str = "light
 def settle(page: Page) -> None:
     """Wait until the page's script has run and what it drew is in place."""
     page.wait_for_selector("[data-testid=stApp]", timeout=START_SECONDS * 1000)
-    page.wait_for_function(
-        """() => {
-            const app = document.querySelector('[data-testid=stApp]');
-            const waiting = document.querySelector('[data-testid=stSkeleton], [data-stale=true]');
-            const images = [...document.querySelectorAll('[data-testid=stImage] img')];
-            return app.dataset.testScriptState === 'notRunning' && !waiting
-                && document.querySelector('h1') && images.every(image => image.complete);
-        }""",
-        timeout=SCRIPT_SECONDS * 1000,
-    )
-    page.wait_for_timeout(400)  # charts draw themselves a moment after the script has ended
+    page.evaluate("window.atRestSince = window.quietSince = null")
+    page.wait_for_function(IS_SETTLED, timeout=SCRIPT_SECONDS * 1000)
 
 
 def click(page: Page, key: str) -> None:
@@ -144,7 +190,7 @@ def keep_screenshot(page: Page, name: str) -> None:
     viewport = page.viewport_size or {"width": 1280, "height": 900}
     height = page.locator("[data-testid=stMainBlockContainer]").evaluate("e => e.scrollHeight")
     page.set_viewport_size({"width": viewport["width"], "height": min(max(height, 900), 4000)})
-    page.wait_for_timeout(300)
+    settle(page)
     page.screenshot(path=ARTIFACTS / f"{name}.png")
     page.set_viewport_size(viewport)
 

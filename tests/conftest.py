@@ -14,12 +14,16 @@ import pytest
 from filelock import FileLock
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser
+from warm_children import can_fork, run_warm
 
 from tl_core import files
 from tl_core.analysis import explore
 from tl_core.backbones import litert
+from tl_core.backbones.api import resolve_image_size
+from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import DatasetIndex
 from tl_core.data.sample.dataset import draw_sample_dataset
+from tl_core.export import write
 from tl_core.features import engine_files
 from tl_core.workspace import Workspace
 
@@ -179,6 +183,17 @@ def make_dataset(tmp_path: Path) -> MakeDataset:
 
 
 _convert, _convert_in_child = litert.convert_backbone, engine_files._convert_in_child
+_run_watched = engine_files.run_watched
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_children() -> Iterator[None]:
+    """Fork the children that convert and export from a process that has loaded TensorFlow."""
+    with pytest.MonkeyPatch.context() as patch:
+        if can_fork():
+            patch.setattr(write, "run_watched", run_warm)
+            patch.setattr(engine_files, "run_watched", run_warm)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -211,6 +226,14 @@ def own_backbones(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     if request.node.get_closest_marker("converts") is not None:
         monkeypatch.setattr(litert, "convert_backbone", _convert)
         monkeypatch.setattr(engine_files, "_convert_in_child", _convert_in_child)
+        monkeypatch.setattr(engine_files, "run_watched", _run_watched)
+
+
+def keep_default_backbone(workspace: Workspace) -> None:
+    """Put the converted default backbone into a workspace, which saves its worker converting it."""
+    config = TrainConfig()
+    size = resolve_image_size(config)
+    engine_files.prepare_engine(config.backbone, size, config.pooling, workspace.cache_dir)
 
 
 @pytest.fixture(scope="session")

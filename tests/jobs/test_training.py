@@ -7,7 +7,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from conftest import FakeClock
+from conftest import FakeClock, keep_default_backbone
 
 from tl_core import progress
 from tl_core.config.training import TrainConfig
@@ -470,6 +470,7 @@ def test_what_a_dead_worker_held_is_begun_if_it_had_not_and_else_left_interrupte
 def studio(tmp_path_factory):
     """A workspace with a drawn dataset; whatever worker it has ends with the module."""
     workspace = Workspace(tmp_path_factory.mktemp("studio"))
+    keep_default_backbone(workspace)
     yield workspace
     end_worker(workspace)
 

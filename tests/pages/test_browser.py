@@ -8,6 +8,7 @@ import statistics
 import pytest
 from browser_helpers import (
     ARTIFACTS,
+    FEW_PHOTOS,
     Server,
     click,
     go_to,
@@ -16,6 +17,7 @@ from browser_helpers import (
     run_app,
     settle,
 )
+from conftest import keep_default_backbone
 from playwright.sync_api import Locator, Page, expect
 
 from tl_core.data.sample.dataset import draw_example
@@ -56,7 +58,9 @@ TIME_REDRAW = """count => {
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    with run_app(Workspace(tmp_path_factory.mktemp("studio") / "workspace")) as running:
+    workspace = Workspace(tmp_path_factory.mktemp("studio") / "workspace")
+    keep_default_backbone(workspace)
+    with run_app(workspace, FEW_PHOTOS) as running:
         yield running
 
 
@@ -156,7 +160,7 @@ def time_redraws(page: Page) -> float:
         page.evaluate(TIME_REDRAW, 1)
         slider.press("ArrowRight")
         times.append(page.evaluate("window.redrawn") / 1000)
-        page.wait_for_timeout(300)
+        settle(page)
     return round(statistics.median(times), 3)
 
 

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from app_helpers import sample_folder
-from browser_helpers import click, go_to, open_page, run_app, settle
+from browser_helpers import NO_WORKER, click, go_to, open_page, run_app, settle
 from made_run import make_run
 from playwright.sync_api import Page, expect
 
@@ -60,7 +60,7 @@ def test_dataset_and_run_stay_what_was_chosen(
         rename_run(make_run(workspace.runs_dir / name, folders[1], cache_dir), TITLES[name])
     shutil.copytree(cache_dir, workspace.cache_dir, dirs_exist_ok=True)
 
-    with run_app(workspace) as server:
+    with run_app(workspace, NO_WORKER) as server:
         page = open_page(browser, server.url)
         pick(page, "dataset", TITLES[first])
         assert_shows(page, HOME, first)
@@ -87,7 +87,7 @@ def test_dataset_and_run_stay_what_was_chosen(
         assert_shows(page, "Data", second)
         for _ in range(3):
             page.go_forward()
-            page.wait_for_timeout(500)
+            settle(page)
         assert_shows(page, "Classify", second, old)
         page.reload()
         assert_shows(page, "Classify", second, old)
@@ -103,5 +103,5 @@ def test_dataset_and_run_stay_what_was_chosen(
         assert_shows(page, "Data", second, old)
         pick(page, "dataset", TITLES[first])
         pick(page, "dataset", TITLES[second])
-    with run_app(workspace) as server:
+    with run_app(workspace, NO_WORKER) as server:
         assert_shows(open_page(browser, server.url), HOME, second)

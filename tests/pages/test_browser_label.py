@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from app_helpers import sample_folder
-from browser_helpers import open_page, run_app
+from browser_helpers import NO_WORKER, open_page, run_app
 from playwright.sync_api import expect
 
 from tl_core.analysis.labelling import group_photos
@@ -30,7 +30,7 @@ def test_photos_are_labelled_by_keys_and_stay_so(browser, workspace, make_datase
     pool.group_of[:] = [0] * 4 + [1] * 4
     LabellingFiles(workspace, heap, FeatureSpec.from_config(TrainConfig())).write_pool(pool)
 
-    with run_app(workspace) as server:
+    with run_app(workspace, NO_WORKER) as server:
         page = open_page(browser, f"{server.url}/Data?dataset=heap", width=480)
         page.get_by_role("button", name="Label these photos").click()
         page.locator(".st-key-label_new_class input").fill("cat, dog")

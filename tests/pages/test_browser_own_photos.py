@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from app_helpers import sample_folder
 from browser_helpers import click, go_to, open_page, run_app, settle
+from conftest import keep_default_backbone
 from made_photos import as_jpeg, draw_scene
 from PIL import Image, ImageDraw
 from playwright.sync_api import Page, TimeoutError, expect
@@ -103,6 +104,7 @@ def test_own_photos_from_the_zip_to_a_corrected_model(browser, workspace, make_d
             archive.write(path, path.relative_to(tmp_path / "photos"))
     home = HOME_TITLE
 
+    keep_default_backbone(workspace)
     with run_app(workspace) as server:
         page = open_page(browser, server.url)
         uploader = page.locator("[class*=st-key-intake_zip] input[type=file]")

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from app_helpers import sample_folder
 from browser_helpers import click, go_to, open_page, run_app, settle
+from conftest import keep_default_backbone
 from made_run import CONFIG, make_run
 from playwright.sync_api import Page, expect
 
@@ -66,6 +67,7 @@ def test_two_projects_stay_apart(browser, workspace, make_dataset, tmp_path, cac
         glass_runs.append(with_figures(run, 0.6 + number / 10))
     glass = project_at(workspace, jars).id
 
+    keep_default_backbone(workspace)
     with run_app(workspace) as server:
         page = open_page(browser, server.url)
         uploader = page.locator("[class*=st-key-intake_zip] input[type=file]")

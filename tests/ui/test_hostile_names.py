@@ -12,7 +12,7 @@ import pytest
 from app_helpers import CLASSIFY, DATA, TRAIN, assert_sound, open_page, sample_folder, work_at_once
 from browser_helpers import go_to, run_app, settle
 from browser_helpers import open_page as open_page_in
-from conftest import draw_image
+from conftest import draw_image, keep_default_backbone
 from google.protobuf.message import Message
 from made_run import make_run
 from playwright.sync_api import expect
@@ -175,6 +175,7 @@ def test_plain_text_says_nothing_to_a_reader_of_markdown(name, written):
 @pytest.mark.usefixtures("run")
 def test_names_make_the_browser_ask_no_other_host(browser, workspace, hostile):
     asked: list[str] = []
+    keep_default_backbone(workspace)
     with run_app(workspace) as server:
         query = urlencode({"dataset": hostile.name})
         page = open_page_in(browser, f"{server.url}/?{query}")

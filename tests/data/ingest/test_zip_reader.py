@@ -223,7 +223,7 @@ def test_damaged_data_is_refused(method: int) -> None:
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2], ids=str)
 def test_a_bomb_that_lies_about_its_size_takes_little_memory(method: int) -> None:
-    file = make_zip(Entry(data=b"\0" * 200_000_000, method=method, size=900_000))
+    file = make_zip(Entry(data=b"\0" * 40_000_000, method=method, size=900_000))
     [entry] = read_entries(file, 10)
     tracemalloc.start()
     try:
