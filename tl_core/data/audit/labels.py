@@ -18,24 +18,29 @@ def find_wrong_labels(
 ) -> list[Finding]:
     """Return a finding for each pair of a given and a more likely class, most images first.
 
+    Confident learning says how many labels are wrong. Named are as many images, but those whose
+    label is least probable: at the same number more of them are wrong.
+
     Args:
         index: the dataset.
         check: the result of the label check.
-        config: by how much the other class must be more probable.
+        config: by how much the other class must be more probable, to be counted.
         covered: paths that another finding already covers.
     """
     places = np.arange(len(index.records))
     margins = (
         check.probabilities[places, check.confident] - check.probabilities[places, index.labels]
     )
-    is_wrong = (check.confident != index.labels) & (margins >= config.label_margin)
+    is_counted = (check.confident != index.labels) & (margins >= config.label_margin)
+    scores = np.where(check.suggested != index.labels, check.scores, 0)
+    doubted = np.argsort(-scores, kind="stable")[: is_counted.sum()]
+    doubted = doubted[scores[doubted] > 0]
     pairs: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for place in np.flatnonzero(is_wrong).tolist():
+    for place in doubted.tolist():
         if index.records[place].path not in covered:
-            pairs[int(index.labels[place]), int(check.confident[place])].append(place)
+            pairs[int(index.labels[place]), int(check.suggested[place])].append(place)
     findings = []
     for (given, likely), members in sorted(pairs.items(), key=lambda pair: -len(pair[1])):
-        members.sort(key=lambda place: -check.scores[place])
         paths = tuple(index.records[place].path for place in members)
         photos = "1 photo" if len(paths) == 1 else f"{len(paths):,} photos"
         look, them = ("looks", "it") if len(paths) == 1 else ("look", "them")
