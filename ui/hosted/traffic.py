@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ SLOWEST_BYTES = 50_000  # a second, of an upload
 PATIENCE_SECONDS = 30.0  # beyond that
 TABS_EACH = 4  # of all visitors, on average
 MOST_FILES = 10_000  # for which one message may ask addresses
+MESSAGES_A_SECOND = 4.0  # of one page, after a burst
+BURST = 40
 NUM_SESSIONS = 5_000  # whose cookies are known
 
 _MESSAGES = ("rerun_script", "stop_script", "app_heartbeat")
@@ -99,16 +102,26 @@ class Sessions:
 
 
 def messages_of_pages(receive: Receive) -> Receive:
-    """Return what receives only those messages of a browser that concern its own session.
+    """Return what receives the messages of a browser that concern its own session, at a pace.
 
     Streamlit also takes messages that empty the caches of all sessions, that ask for the names of
     changed files in the app's repository, and that install files; no page of this app sends them.
+    Each message may run a page again, on the cores of all: who sends many waits between them.
     """
+    allowed, noted_at = float(BURST), time.monotonic()
 
     async def receive_allowed() -> Message:
+        nonlocal allowed, noted_at
         while True:
             message = await receive()
-            if message["type"] != "websocket.receive" or _is_of_page(message.get("bytes") or b""):
+            if message["type"] != "websocket.receive":
+                return message
+            now = time.monotonic()
+            allowed = min(BURST, allowed + (now - noted_at) * MESSAGES_A_SECOND) - 1
+            noted_at = now
+            if allowed < 0:
+                await asyncio.sleep(-allowed / MESSAGES_A_SECOND)
+            if _is_of_page(message.get("bytes") or b""):
                 return message
 
     return receive_allowed

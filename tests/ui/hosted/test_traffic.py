@@ -164,3 +164,30 @@ def test_a_session_goes_on_only_for_the_browser_that_began_it(cookie, asked, pas
     (_, got), host = sessions.without_foreign(scope, cookie)["headers"]
     assert got == (protocols if passes else b"streamlit, xsrf")
     assert host == (b"host", b"here")
+
+
+def test_a_flood_of_messages_is_slowed_down_and_a_pause_forgives_it(monkeypatch):
+    now, slept = [0.0], []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+        now[0] += seconds
+
+    async def receive():
+        return {"type": "websocket.receive", "bytes": back_message("rerun_script")}
+
+    async def flood():
+        receive_allowed = messages_of_pages(receive)
+        for _ in range(traffic.BURST + 8):
+            await receive_allowed()
+        in_flood = sum(slept)
+        now[0] += 3600
+        for _ in range(traffic.BURST):
+            await receive_allowed()
+        return in_flood, sum(slept)
+
+    monkeypatch.setattr(traffic, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    in_flood, in_all = asyncio.run(flood())
+    assert in_flood == pytest.approx(8 / traffic.MESSAGES_A_SECOND)
+    assert in_all == in_flood
