@@ -238,17 +238,17 @@ def _write(
         connection.execute("INSERT OR IGNORE INTO spaces (name) VALUES (?)", (space,))
         select = connection.execute("SELECT id FROM spaces WHERE name = ?", (space,))
         (space_id,) = select.fetchone()
-        for key, data in entries.items():
-            insert = connection.execute(
-                "INSERT INTO entries (space_id, key, used, num_bytes) VALUES (?, ?, ?, ?) "
-                "ON CONFLICT (space_id, key) DO UPDATE "
-                "SET used = excluded.used, num_bytes = excluded.num_bytes RETURNING id",
-                (space_id, key, now, len(data)),
-            )
-            (entry_id,) = insert.fetchone()
-            connection.execute(
-                "INSERT OR REPLACE INTO vectors (id, data) VALUES (?, ?)", (entry_id, data)
-            )
+        connection.executemany(
+            "INSERT INTO entries (space_id, key, used, num_bytes) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (space_id, key) DO UPDATE "
+            "SET used = excluded.used, num_bytes = excluded.num_bytes",
+            ((space_id, key, now, len(data)) for key, data in entries.items()),
+        )
+        connection.executemany(
+            "INSERT OR REPLACE INTO vectors (id, data) "
+            "SELECT id, ? FROM entries WHERE space_id = ? AND key = ?",
+            ((data, space_id, key) for key, data in entries.items()),
+        )
         excess = _used_bytes(connection) - max_bytes
         if excess > 0:
             _evict(connection, excess + int(max_bytes * (1 - _FILL_AFTER_EVICTION)))

@@ -345,7 +345,8 @@ def _require_classes(
         )
     raise DatasetError(
         f"Expected at least 2 class folders in '{root.name or root}', found {found}"
-        f"{in_brackets}. Put each class in its own folder."
+        f"{in_brackets}. Put each class in its own folder"
+        f"{', or label the photos (--layout unlabelled)' if names else ''}."
     )
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from tl_core.data.images.decode import is_deep
 from tl_core.data.images.extra_formats import EXTRA_FORMATS, has_extra_formats
@@ -67,12 +66,17 @@ class ScanCache(SqliteCache):
     def load(self) -> dict[str, ScannedFile]:
         """Return the data folder's entries by relative path."""
         found = self.read_many(self._space)
-        values = {path: json.loads(text) for path, text in found.items()}
-        return {path: ScannedFile(*own) for path, own in values.items() if _is_current(own)}
+        rows = json.loads(b"[%s]" % b",".join(found.values()))  # at once: thrice as fast
+        entries = (
+            (path, ScannedFile(*row), len(row)) for path, row in zip(found, rows, strict=True)
+        )
+        return {path: entry for path, entry, num in entries if _is_current(entry, num)}
 
     def put(self, entries: Mapping[str, ScannedFile]) -> None:
         """Add or replace entries, all or none."""
-        values = {path: json.dumps(astuple(entry)).encode() for path, entry in entries.items()}
+        values = {
+            path: json.dumps(list(vars(entry).values())).encode() for path, entry in entries.items()
+        }
         self.write_many(self._space, values)
 
     def prune(self, vanished: Collection[str]) -> None:
@@ -84,17 +88,16 @@ class ScanCache(SqliteCache):
                 self.delete_many(space)
 
 
-def _is_current(values: list[Any]) -> bool:
-    """Whether an entry is still valid for the current version.
+def _is_current(entry: ScannedFile, num_values: int) -> bool:
+    """Whether an entry of that many values is still valid for the current version.
 
     Earlier versions refused large JPEGs and did not record the value range of 16-bit grey. HEIC,
     AVIF and TIFF are read or refused depending on what is installed.
     """
-    entry = ScannedFile(*values)
     if entry.reason in EXTRA_REASONS:
         return not has_extra_formats()
     if entry.format in EXTRA_FORMATS:
         return has_extra_formats()
-    if len(values) > _NUM_FIRST:
+    if num_values > _NUM_FIRST:
         return True
     return "megapixels" not in (entry.reason or "") and not is_deep(entry.mode)

@@ -316,3 +316,75 @@ def test_tables_are_read_in_the_encodings_that_spreadsheets_write(
 def test_a_table_without_a_value_is_no_label_file(tmp_path: Path, text: str) -> None:
     (tmp_path / "labels.csv").write_text(text)
     assert read_table(tmp_path, "labels.csv", ImageFinder.of([])) is None
+
+
+@pytest.mark.parametrize(("table", "part"), [("trainLabels", "train"), ("labels", "train")])
+def test_a_name_that_train_and_test_share_is_of_the_part_that_the_table_is_about(
+    tmp_path: Path, table: str, part: str
+) -> None:
+    draw(tmp_path / "train", [str(n) for n in range(1, 7)])
+    draw(tmp_path / "test", [str(n) for n in range(1, 5)])
+    write_csv(
+        tmp_path / f"{table}.csv", ("id", "label"), [(n, CLASSES[n % 2]) for n in range(1, 7)]
+    )
+
+    index = scan_dataset(tmp_path)
+
+    assert index.class_counts() == {"boxer": 3, "dingo": 3}
+    assert {record.path.partition("/")[0] for record in index.records} == {part}
+    assert len(index.unlabelled) == 4
+
+
+def test_columns_that_mark_one_class_each_count_though_one_is_named_like_labels(
+    tmp_path: Path,
+) -> None:
+    names = stems(12)
+    draw(tmp_path / "images", names)
+    rows = [(stem, *(int(n % 3 == place) for place in range(3))) for n, stem in enumerate(names)]
+    write_csv(tmp_path / "train.csv", ("image_id", "healthy", "multiple_diseases", "rust"), rows)
+
+    assert counts(tmp_path) == {"healthy": 4, "multiple_diseases": 4, "rust": 4}
+
+
+def test_attributes_of_minus_one_and_one_are_several_labels(tmp_path: Path) -> None:
+    names = stems(12)
+    draw(tmp_path / "img", names)
+    rows = [(stem, n % 2 * 2 - 1, 1, n % 3 // 2 * 2 - 1) for n, stem in enumerate(names)]
+    write_csv(tmp_path / "list_attr.csv", ("image_id", "Male", "Young", "Glasses"), rows)
+    parts = [(stem, n % 3) for n, stem in enumerate(names)]
+    write_csv(tmp_path / "list_partition.csv", ("image_id", "partition"), parts)
+
+    plan = plan_layout(tmp_path)
+
+    assert plan.readings == ()
+    assert plan.other is not None
+    assert plan.other.kind == "multi_label"
+    assert counts(tmp_path, "table:list_attr.csv?label=Male") == {"-1": 6, "1": 6}
+
+
+def test_several_columns_that_could_be_the_class_are_a_choice(tmp_path: Path) -> None:
+    names = stems(24)
+    draw(tmp_path / "images", names)
+    rows = [(s, ("men", "women")[n % 2], "abc"[n % 3]) for n, s in enumerate(names)]
+    write_csv(tmp_path / "styles.csv", ("id", "masterCategory", "articleType"), rows)
+
+    plan = plan_layout(tmp_path)
+
+    assert not plan.is_sure
+    assert [one.title for one in plan.readings[:2]] == [
+        "2 classes from styles.csv",
+        "3 classes from styles.csv by 'articleType'",
+    ]
+
+
+def test_folders_that_differ_in_a_number_give_way_to_a_table(tmp_path: Path) -> None:
+    names = stems(12)
+    draw(tmp_path / "HAM_part_1", names[:6])
+    draw(tmp_path / "HAM_part_2", names[6:])
+    rows = [(stem, ("nv", "mel")[n % 2], ("a", "b", "c")[n % 3]) for n, stem in enumerate(names)]
+    write_csv(tmp_path / "meta.csv", ("image_id", "dx", "site_note"), rows)
+
+    plan = plan_layout(tmp_path)
+
+    assert plan.is_sure
+    assert plan.readings[0].class_counts == {"mel": 6, "nv": 6}

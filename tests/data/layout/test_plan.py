@@ -407,3 +407,69 @@ def test_every_reading_that_the_documentation_names_exists() -> None:
     assert len(names) > 10
     for name in names:
         LayoutName.parse(name)
+
+
+def test_masks_beside_the_images_are_left_out_where_names_give_the_class(draw: Draw) -> None:
+    data_dir = draw({"images": 0})
+    for kind, name in enumerate(("Abyssinian", "Bengal_cat", "pug")):
+        for n in range(1, 5):
+            draw_image(kind, n, (24, 20)).save(data_dir / f"images/{name}_{n}.png")
+            place = data_dir / "annotations/trimaps" / f"{name}_{n}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            draw_image(kind, n, (24, 20)).save(place)
+    (data_dir / "annotations/boxes.xml").write_text("<annotation><object><bndbox/></annotation>")
+
+    index = scan_dataset(data_dir)
+
+    assert index.class_counts() == {"Abyssinian": 4, "Bengal_cat": 4, "pug": 4}
+    assert index.num_ignored == {"mask": 12, "other": 1}
+
+
+def test_masks_of_images_without_classes_are_named(draw: Draw) -> None:
+    plan = plan_layout(draw({"images": 3, "masks": 3}))
+
+    assert plan.readings == ()
+    assert plan.other is not None
+    assert plan.other.kind == "segmentation"
+
+
+def test_train_and_test_folders_that_wrap_images_alone_are_asked_about(draw: Draw) -> None:
+    plan = plan_layout(draw({"cars_train/cars_train": 4, "cars_test/cars_test": 3}))
+
+    assert names_of(plan) == ["class-folders", "unlabelled"]
+    assert not plan.is_sure
+
+
+def test_a_part_whose_only_folder_is_no_class_has_none(draw: Draw) -> None:
+    data_dir = draw(
+        {"train/n01/images": 3, "train/n02/images": 3, "val/images": 2, "test/images": 2}
+    )
+
+    index = scan_dataset(data_dir)
+
+    assert index.class_counts() == {"n01": 3, "n02": 3}
+    assert len(index.unlabelled) == 4
+
+
+def test_numbers_inside_of_class_folders_that_never_recur_are_asked_about(draw: Draw) -> None:
+    ids = plan_layout(draw({"birds/12": 2, "birds/40": 2, "bees/7": 2, "bees/88": 2}))
+    takes = plan_layout(draw({"on/1": 2, "on/2": 2, "off/1": 2, "off/2": 2}, root="takes"))
+
+    assert (names_of(ids), ids.is_sure) == (["class-folders", "level:2"], False)
+    assert (names_of(takes), takes.is_sure) == (["class-folders", "level:2"], True)
+
+
+def test_a_group_that_is_the_class_is_not_proposed(draw: Draw) -> None:
+    plan = plan_layout(draw({"n01": 4, "n02": 4}, names="{name}_{n}.png"))
+
+    assert plan.groups is None
+
+
+def test_one_folder_of_photos_may_be_labelled(draw: Draw) -> None:
+    data_dir = draw({"faces": 4})
+
+    plan = plan_layout(data_dir)
+
+    assert (names_of(plan), plan.is_sure) == (["class-folders", "unlabelled"], False)
+    with pytest.raises(DatasetError, match="--layout unlabelled"):
+        scan_dataset(data_dir)

@@ -109,6 +109,12 @@ _IGNORED: dict[str, tuple[Severity, str, str, str]] = {
         "folders hold other renderings of the same classes and are",
         "",
     ),
+    "mask": (
+        "info",
+        "picture is a mask of another and is",
+        "pictures are masks of others and are",
+        "",
+    ),
     "link": (
         "warning",
         "link leads out of the data folder, to a folder or nowhere, and is",

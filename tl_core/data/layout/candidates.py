@@ -5,6 +5,7 @@ Folders, label files and file names are looked at; a reading is built only when 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ from tl_core.data.layout.layout_name import LayoutName
 from tl_core.data.layout.name_patterns import compile_pattern, guess_class_pattern
 from tl_core.data.layout.other_formats import OtherFormat, box_list, multi_label, recognise
 from tl_core.data.layout.split_names import UNLABELLED, part_of_name
+from tl_core.data.layout.table_columns import is_label_word
 from tl_core.data.layout.table_layout import (
     Labels,
     agreement,
@@ -77,29 +79,51 @@ def find_readings(tree: Tree, finder: ImageFinder) -> Readings:
             else multi_label(worst.paths, worst.several, worst.num_rows)
         )
     by_table = [_table_candidate(tree, one) for one in usable if _is_enough(one, tree)]
-    if structure.has_classes:
-        return _with_folders(tree, structure, folders, by_table, other)
-    if other is not None and not by_table:
-        return Readings([], True, other, structure)
+    is_sure = not by_table or not _is_ambiguous(by_table[0])
     if by_table:
-        return Readings([*by_table, *folders], True, None, structure)
-    by_name = _name_candidates(tree)
+        by_table[1:1] = _other_columns(tree, finder, by_table[0])
+    if structure.has_classes:
+        return _with_folders(structure, folders, by_table, other, is_sure)
+    if by_table:
+        return Readings([*by_table, *folders], is_sure, None, structure)
+    by_name = [] if other is not None and other.is_certain else _name_candidates(tree)
     without = _unlabelled_candidate(tree)
     if by_name:
         return Readings([*by_name, without, *folders], True, None, structure)
-    if len(structure.base.filled) > 1:
+    if other is not None:
+        return Readings([], True, other, structure)
+    if structure.base.filled:  # one folder may be a class or hold photos of several
         return Readings([*folders, without], False, None, structure)
-    if structure.base.filled:
-        return Readings(folders, True, None, structure)
     return Readings([without], True, None, structure)
 
 
+def _is_ambiguous(candidate: Candidate) -> bool:
+    """Whether other columns of a label file are as plausible as the one taken for the class."""
+    labels = candidate.labels
+    if labels is None or labels.columns.one_hot or not labels.other_columns:
+        return False
+    return not is_label_word(labels.columns.label)
+
+
+def _other_columns(tree: Tree, finder: ImageFinder, candidate: Candidate) -> list[Candidate]:
+    """Return the readings of a label file by its other columns."""
+    if candidate.labels is None:
+        return []
+    found = []
+    for name in candidate.labels.other_columns:
+        options = {"label": name}
+        labels = find_labels(tree, finder, candidate.labels.paths, options)
+        if labels and not labels[0].is_multi_label:
+            found.append(_table_candidate(tree, labels[0], options))
+    return found
+
+
 def _with_folders(
-    tree: Tree,
     structure: Structure,
     folders: list[Candidate],
     tables: list[Candidate],
     other: OtherFormat | None,
+    is_table_sure: bool,
 ) -> Readings:
     """Rank label files against folders that could be classes."""
     is_sure = structure.is_sure
@@ -108,7 +132,7 @@ def _with_folders(
     best = tables[0]
     first = folders[0].layout
     named = [name for name, paths in first.classes.items() if paths]
-    all_generic = sum(map(is_generic, named)) >= 0.9 * len(named)
+    all_generic = sum(map(is_generic, named)) >= 0.9 * len(named) or _differ_in_numbers(named)
     labels = best.labels
     agrees = agreement(labels, first) if labels is not None else 0.0
     if labels is not None and agrees >= 0.98:
@@ -119,9 +143,14 @@ def _with_folders(
             return Readings([*tables, *folders], True, None, structure)
         return Readings([*folders, *tables], is_sure, None, structure)
     if all_generic:
-        return Readings([*tables, *folders], True, None, structure)
+        return Readings([*tables, *folders], is_table_sure, None, structure)
     covers = labels is not None and labels.num_labelled >= 0.5 * len(first.files)
     return Readings([*folders, *tables], is_sure and not covers, None, structure)
+
+
+def _differ_in_numbers(names: Sequence[str]) -> bool:
+    """Whether names such as "images_part_1" and "images_part_2" say nothing but a number."""
+    return len(names) > 1 and len({re.sub(r"\d+", "", name) for name in names}) == 1
 
 
 def _folder_candidates(tree: Tree, finder: ImageFinder, structure: Structure) -> list[Candidate]:

@@ -43,10 +43,11 @@ class Layout:
     where classes come from a file or from names. ``unlabelled`` are images without a class.
     ``ignored`` has the reasons ``system``, ``hidden``, ``stray`` (an image outside any class
     folder), ``other`` (no image), ``link``, ``bad_name``, ``no_access``, ``no_row`` (an image
-    that the label file does not name), ``no_class`` (an image whose name gives no class) and
-    ``variant`` (other renderings of the same images). ``missing`` are values of a label file for
-    which there is no image. ``sources`` are the files that classes or groups were read from,
-    ``alternatives`` the names of readings that are as plausible.
+    that the label file does not name), ``no_class`` (an image whose name gives no class),
+    ``variant`` (other renderings of the same images) and ``mask`` (a mask of an image).
+    ``missing`` are values of a label file for which there is no image. ``sources`` are the files
+    that classes or groups were read from, ``alternatives`` the names of readings that are as
+    plausible.
     """
 
     name: str = "class-folders"

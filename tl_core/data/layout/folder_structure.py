@@ -100,9 +100,14 @@ def find_parts(base: Folder) -> Parts | None:
     with_classes = {
         name: inner
         for name, inner in bases.items()
-        if inner.folders and part_of[name] != UNLABELLED
+        if part_of[name] != UNLABELLED and _has_classes_of(inner, classes["train"])
     }
     return Parts(part_of, with_classes)
+
+
+def _has_classes_of(part: Folder, train: set[str]) -> bool:
+    """Whether the folders of a part are classes: ``val/images`` is none unless train has it too."""
+    return bool(part.folders.keys() & train) or any(not is_generic(name) for name in part.folders)
 
 
 def find_inner_parts(base: Folder) -> dict[str, str] | None:
@@ -139,6 +144,8 @@ def analyse(top: Folder) -> Structure:
     plain = Structure(base, parts, has_classes, reasons=tuple(reasons))
     if not kids or not all(_is_branch(kid) for same in kids.values() for kid in same):
         return plain
+    if all_parts and not any(_undouble(kid).filled for own in kids.values() for kid in own):
+        return plain  # train/train and test/test without class folders
     if parts is None and find_inner_parts(base) is not None:
         reasons.append("each class folder is divided into train, val and test")
         return Structure(base, parts, has_classes, reasons=tuple(reasons))
@@ -158,7 +165,7 @@ def _analyse_inside(plain: Structure, kids: dict[str, list[Folder]]) -> Structur
     are_variants = sum(_is_variant(name) for name in kids) >= max(1, len(kids) - 1)
     inner_parts = repeated and len(parts_of_folders(shared)) == len(shared)
     if repeated and (are_variants or inner_parts or (not generic and len(kids) <= 6)):
-        order = tuple(sorted(kids, key=_variant_rank))
+        order = tuple(sorted(sorted(kids), key=_variant_rank))
         reason = f"{len(kids)} folders hold the same {len(shared)} folders: {', '.join(order)}"
         levels = (1,) if inner_parts else (1, 2)
         if are_variants or inner_parts:
@@ -166,8 +173,16 @@ def _analyse_inside(plain: Structure, kids: dict[str, list[Folder]]) -> Structur
         return Structure(base, parts, True, 2, levels, order, False, False, (*reasons, reason))
     if generic:
         reason = "the folders inside of the class folders are named like sessions, not like classes"
+        # Sessions are numbered from 1 in each class; numbers that never recur may name classes.
+        may_be_classes = all(name.isdecimal() for name in names) and len(set(names)) == len(names)
         return Structure(
-            base, parts, plain.has_classes, 1, (1, 2), (), True, True, (*reasons, reason)
+            base,
+            parts,
+            plain.has_classes,
+            levels=(1, 2),
+            is_sure=not may_be_classes,
+            inner_groups=True,
+            reasons=(*reasons, reason),
         )
     depth = 2
     below = [one for same in kids.values() for kid in same for one in kid.filled.values()]
@@ -220,7 +235,7 @@ def _variant_rank(name: str) -> int:
 
 def _describe_parts(parts: Parts) -> str:
     reason = [
-        f"'{name}' is {part}" if part != UNLABELLED else f"'{name}' has no labels"
+        f"'{name}' is {part}" if name in parts.bases else f"'{name}' has no classes"
         for name, part in parts.part_of.items()
     ]
     return "by their names " + ", ".join(reason)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -50,10 +50,14 @@ def propose_groups(layout: Layout, inner_groups: bool) -> GroupProposal | None:
     else:
         return None
     groups = group_paths(layout, spec)
-    sizes = Counter(groups.values())
-    if len(sizes) < 2:
+    of_class: dict[str, set[str]] = defaultdict(set)
+    for file in layout.files:
+        if file.path in groups:
+            of_class[file.class_name].add(groups[file.path])
+    # A group that is a class ("n01440764_18" in "n01440764/") could not be divided.
+    if 2 * sum(len(own) > 1 for own in of_class.values()) <= len(of_class):
         return None
-    return GroupProposal(spec, len(sizes), len(groups), reason)
+    return GroupProposal(spec, len(set(groups.values())), len(groups), reason)
 
 
 def group_paths(layout: Layout, spec: str) -> dict[str, str]:

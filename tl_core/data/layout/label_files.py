@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from tl_core.data.images.images import SUFFIXES
+from tl_core.data.layout.split_names import part_of_folders
 from tl_core.data.layout.tree import ImageFile
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
@@ -62,13 +63,15 @@ class ImageFinder:
             finder.by_stem[_stem(name)].append(image)
         return finder
 
-    def find(self, value: str, near: str) -> ImageFile | None:
+    def find(self, value: str, near: str, part: str = "train") -> ImageFile | None:
         """Return the image that a value means, or None for none or several.
 
         Args:
             value: a path, a name or an id, as a file or the web has it.
             near: the folder of the label file, "" or ending in a slash; of several images of one
                 name the one below it counts.
+            part: the part that the label file is about; of several images of one name that are
+                left, the one in a folder of that part counts.
         """
         key = _clean(value)
         if not key:
@@ -79,13 +82,13 @@ class ImageFinder:
                 return self.by_path[path]
         name = key.rpartition("/")[2]
         return (
-            _only(self.by_name.get(name, ()), key, near)
-            or _only(self.by_stem.get(name, ()), key, near)
-            or _only(self.by_stem.get(_stem(name), ()), key, near)
+            _only(self.by_name.get(name, ()), key, near, part)
+            or _only(self.by_stem.get(name, ()), key, near, part)
+            or _only(self.by_stem.get(_stem(name), ()), key, near, part)
         )
 
 
-def _only(found: Sequence[ImageFile], key: str, near: str) -> ImageFile | None:
+def _only(found: Sequence[ImageFile], key: str, near: str, part: str) -> ImageFile | None:
     if len(found) <= 1:
         return found[0] if found else None
     ending = _without_suffix(key)
@@ -93,7 +96,11 @@ def _only(found: Sequence[ImageFile], key: str, near: str) -> ImageFile | None:
     if len(fitting) == 1 and "/" in key:
         return fitting[0]
     below = [one for one in found if one.path.casefold().startswith(near)] if near else []
-    return below[0] if len(below) == 1 else None
+    if len(below) == 1:
+        return below[0]
+    # Names such as 1.jpg stand in train and test both, and mean other images there.
+    inside = [one for one in found if part_of_folders(one.path.rpartition("/")[0]) == part]
+    return inside[0] if len(inside) == 1 else None
 
 
 def _clean(value: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from tl_core.data.layout.split_names import part_of_name
 from tl_core.errors import ConfigError
 
 _FIELDS = {"{class}": "(?P<class_{}>.+?)", "{group}": "(?P<group_{}>.+?)", "{n}": r"\d+"}
@@ -192,6 +193,8 @@ def _score_classes(named: Sequence[str | None]) -> float:
         return 0.0
     words = [re.findall(r"[^\W\d_]+", name.casefold()) for name in counts]
     if any(not own or own[0] in _CAMERA for own in words):
+        return 0.0
+    if all(part_of_name(name) is not None for name in counts):
         return 0.0
     # Fewer and larger classes are what people mean, and names without numbers.
     with_digits = sum(bool(re.search(r"\d", name)) for name in counts) / len(counts)

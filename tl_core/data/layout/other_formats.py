@@ -14,7 +14,14 @@ _SAMPLE = 20
 _HEAD_BYTES = 2**20
 _YOLO_LINE = re.compile(r"\s*\d+(\s+-?\d*\.?\d+(e-?\d+)?){4,}\s*", re.IGNORECASE)
 _SHARD = re.compile(r"(?i).*\d{3,}\.tar")
-_MASKS = frozenset(("mask", "masks", "annotations", "labels", "segmentation", "groundtruth", "gt"))
+_MASKS = frozenset(
+    (
+        *("mask", "masks", "annotation", "annotations", "label", "labels", "segmentation"),
+        *("segmentations", "groundtruth", "ground_truth", "gt", "trimap", "trimaps"),
+    )
+)
+_PICTURES = frozenset(("images", "image", "img", "imgs", "jpegimages", "photos", "pictures"))
+_MOST = 0.6  # of the images: boxes for fewer of them come along with another dataset
 
 _CONTAINERS = {
     ".tfrecord": "TFRecord files",
@@ -48,11 +55,13 @@ class OtherFormat:
     """A kind of dataset that is not classified here. ``message`` says what it is and what to do.
 
     ``kind`` is one of ``detection``, ``multi_label``, ``segmentation``, ``container``, ``model``
-    and ``empty``.
+    and ``empty``. One that is not certain gives way to classes in file names: boxes or masks may
+    come along with them.
     """
 
     kind: str
     message: str
+    is_certain: bool = True
 
 
 def multi_label(paths: tuple[str, ...], several: int, num_rows: int) -> OtherFormat:
@@ -61,7 +70,8 @@ def multi_label(paths: tuple[str, ...], several: int, num_rows: int) -> OtherFor
         "multi_label",
         f"'{paths[0]}' gives several labels to a photo ({several:,} of {num_rows:,} rows); that is "
         "not done here: each photo needs exactly one class. Keep the rows with one label, or "
-        "choose the one label column that matters.",
+        "choose the one label column that matters, as in "
+        f"'table:{paths[0]}?label=COLUMN'.",
     )
 
 
@@ -78,7 +88,7 @@ def recognise(tree: Tree) -> OtherFormat | None:
     """Return which other kind of dataset a tree is, or None when nothing says so."""
     if tree.top.num_images == 0:
         return _recognise_without_images(tree)
-    return _recognise_boxes(tree) or _recognise_masks(tree)
+    return _recognise_boxes(tree) or _name_masks(tree)
 
 
 def _others(tree: Tree) -> Iterator[str]:
@@ -132,10 +142,12 @@ def _recognise_boxes(tree: Tree) -> OtherFormat | None:
         if suffix == ".xml":
             head = _head(tree.root / path)
             if "<annotation" in head and "<bndbox" in head:
+                count = sum(one.lower().endswith(".xml") for one in _others(tree))
                 return OtherFormat(
                     "detection",
                     f"It is a dataset for object detection in Pascal VOC's form ('{path}' gives "
                     f"boxes), which is not done here. {_CROP}.",
+                    is_certain=count >= _MOST * tree.top.num_images,
                 )
         elif suffix == ".json":
             head = _head(tree.root / path)
@@ -148,28 +160,34 @@ def _recognise_boxes(tree: Tree) -> OtherFormat | None:
     return None
 
 
-def _recognise_masks(tree: Tree) -> OtherFormat | None:
+def set_masks_aside(tree: Tree) -> None:
+    """Take masks and the like out of a tree: pictures named like those of a folder beside."""
     for folder in tree.top.walk():
-        masks = [name for name in folder.filled if name.casefold() in _MASKS]
-        rest = [name for name in folder.filled if name not in masks]
-        if (
-            len(masks) != 1
-            or len(rest) != 1
-            or rest[0].casefold() not in ("images", "image", "img")
-        ):
+        masks = [one for name, one in folder.folders.items() if name.casefold() in _MASKS]
+        rest = [one for name, one in folder.folders.items() if name.casefold() in _PICTURES]
+        if len(masks) != 1 or len(rest) != 1:
             continue
         stems = [
-            {PurePosixPath(image.path).stem for image in folder.folders[name].all_images()}
-            for name in (masks[0], rest[0])
+            {PurePosixPath(one.path).stem for one in own[0].all_images()} for own in (masks, rest)
         ]
-        if len(stems[0] & stems[1]) >= 0.8 * min(map(len, stems)):
-            return OtherFormat(
-                "segmentation",
-                f"'{folder.path}{masks[0]}/' has a mask for each image of "
-                f"'{folder.path}{rest[0]}/', so this is a dataset for segmentation, which is not "
-                "done here. Sort the images into one folder per class.",
-            )
-    return None
+        if not stems[0] or len(stems[0] & stems[1]) < 0.8 * min(map(len, stems)):
+            continue
+        for inner in masks[0].walk():
+            tree.ignored["mask"].extend(image.path for image in inner.images)
+            inner.images.clear()
+        tree.masks[masks[0].path] = rest[0].path
+
+
+def _name_masks(tree: Tree) -> OtherFormat | None:
+    if not tree.masks:
+        return None
+    masks, images = next(iter(tree.masks.items()))
+    return OtherFormat(
+        "segmentation",
+        f"'{masks}' has a mask for each image of '{images}', so this is a dataset for "
+        "segmentation, which is not done here. Sort the images into one folder per class.",
+        is_certain=False,
+    )
 
 
 def _head(path: Path) -> str:

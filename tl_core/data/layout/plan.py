@@ -13,7 +13,7 @@ from tl_core.data.layout.folder_layout import Layout
 from tl_core.data.layout.groups import GroupProposal, propose_groups
 from tl_core.data.layout.label_files import ImageFinder
 from tl_core.data.layout.layout_name import LayoutName
-from tl_core.data.layout.other_formats import OtherFormat
+from tl_core.data.layout.other_formats import OtherFormat, set_masks_aside
 from tl_core.data.layout.tree import Tree, read_tree
 from tl_core.errors import DatasetError
 from tl_core.files import expand
@@ -60,13 +60,16 @@ class Reading:
     def title(self) -> str:
         """One line, such as "3 classes with a given split"."""
         if not self.class_counts:
-            return f"{self.num_unlabelled:,} photos without classes"
+            count = self.num_unlabelled
+            return f"{count:,} photos without classes" if count else "no photos"
         num = len(self.class_counts)
         text = f"{num:,} {'class' if num == 1 else 'classes'}"
         kind = LayoutName.parse(self.name)
         if kind.kind == "table":
             files = kind.argument.split(",")
             text += f" from {files[0] if len(files) == 1 else f'{len(files)} label files'}"
+            if column := kind.options.get("label"):
+                text += f" by '{column}'"
         elif kind.kind == "names":
             text += " from the file names"
         elif kind.kind == "variant":
@@ -197,7 +200,9 @@ def _tree(root: Path, name: LayoutName | None, monitor: Monitor) -> Tree:
     follow = name is not None and name.options.get("links") == "follow"
     named = os.environ.get(LINK_ROOT)
     roots = [expand(named)] if named else [Path(os.path.realpath(root)).parent]
-    return read_tree(root, monitor, follow_links=follow, link_roots=roots)
+    tree = read_tree(root, monitor, follow_links=follow, link_roots=roots)
+    set_masks_aside(tree)
+    return tree
 
 
 def _has_tables(tree: Tree) -> bool:

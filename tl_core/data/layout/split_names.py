@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 UNLABELLED = "unlabelled"
 """What :func:`part_of_name` gives for names such as ``seg_pred``: images without classes."""
@@ -66,6 +67,23 @@ def split_part_name(name: str) -> tuple[str, str] | None:
         part = UNLABELLED
     rest = [word for word in words if word not in _PARTS and word not in _FILLERS]
     return part, " ".join(rest)
+
+
+def part_of_file(path: str) -> str | None:
+    """Return the part that a label file is about, by its name or its folder's, or None.
+
+    Example:
+        >>> part_of_file("meta/test_labels.csv"), part_of_file("train/metadata.csv")
+        ('test', 'train')
+    """
+    folder, _, name = path.rpartition("/")
+    return part_of_name(name.rpartition(".")[0]) or part_of_value(folder.rpartition("/")[2])
+
+
+@lru_cache(maxsize=4096)
+def part_of_folders(folder: str) -> str | None:
+    """Return the part that a path of folders lies in, by the first that stands for one, or None."""
+    return next((part for name in folder.split("/") if (part := part_of_name(name))), None)
 
 
 def part_of_value(value: str) -> str | None:

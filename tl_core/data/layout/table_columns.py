@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tl_core.data.layout.label_files import MULTI, ImageFinder, Table
-from tl_core.data.layout.split_names import part_of_value
+from tl_core.data.layout.split_names import part_of_file, part_of_value
 from tl_core.data.layout.tree import ImageFile
 
+_MAX_OTHERS = 4
 _SAMPLE = 300  # rows that are looked at to find the column of files
 _FILE_WORDS = re.compile(
     r"(?i)file|image|img|path|uri|url|photo|picture|^id$|_id$|^name$|^x$|^key$|^src$"
@@ -47,7 +48,8 @@ _GROUP_WORDS = re.compile(
 )
 _NOT_LABELS = re.compile(
     r"(?i)(?:^|[._])(width|height|size|bytes|url|uri|date|time|timestamp|license|author|source|"
-    r"credit|lat|lon|latitude|longitude|age|weight|md5|sha\d*|hash|index|unnamed.*|row|n)$"
+    r"credit|lat|lon|latitude|longitude|age|weight|md5|sha\d*|hash|index|unnamed.*|row|n|"
+    r"split|subset|partition|(?:k|cv)?_?fold)$"
 )
 
 
@@ -73,11 +75,13 @@ class Guess:
         columns: which columns mean what; None when no label column was found.
         images: the image of each row, None where there is none.
         several: how many rows carry several labels.
+        others: further columns that could name the class, and divide the images otherwise.
     """
 
     columns: Columns | None
     images: tuple[ImageFile | None, ...]
     several: int = 0
+    others: tuple[str, ...] = ()
 
 
 def find_columns(
@@ -98,11 +102,16 @@ def find_columns(
     """
     near = table.path.rpartition("/")[0]
     near = f"{near}/" if near else ""
+    part = part_of_file(table.path) or "train"
+
+    def find(value: str) -> ImageFile | None:
+        return finder.find(value, near, part)
+
     if file not in table.columns:
-        file = _file_column(table, finder, near)
+        file = _file_column(table, find)
     if not file:
         return None
-    images = tuple(finder.find(value, near) for value in table.column(file))
+    images = tuple(find(value) for value in table.column(file))
     matched = [place for place, image in enumerate(images) if image is not None]
     if not matched:
         return None
@@ -111,29 +120,63 @@ def find_columns(
     others = [name for name in table.columns if name not in (file, split)]
     if label in table.columns:
         return Guess(Columns(file, label, (), split, group), images, _count_several(table, label))
-    label = _label_column(table, [name for name in others if name != group], matched, images)
-    named = _label_rank(label) < len(_LABEL_WORDS) if label else False
+    ranked = _label_columns(table, [name for name in others if name != group], matched)
+    label = ranked[0] if ranked else ""
     one_hot = _one_hot(table, others)
-    if one_hot and not named:
-        several = sum(
-            sum(_is_one(row[table.columns.index(name)]) for name in one_hot) > 1
-            for row in table.rows
-        )
+    if one_hot and (not label or _is_flag_column(table, label, one_hot)):
+        several = sum(len(_marked(table, one_hot, row)) > 1 for row in table.rows)
         return Guess(Columns(file, "", one_hot, split, group), images, several)
     if not label:
         return Guess(None, images)
-    return Guess(Columns(file, label, (), split, group), images, _count_several(table, label))
+    columns = Columns(file, label, (), split, group)
+    several = _count_several(table, label)
+    return Guess(columns, images, several, _other_labels(table, ranked, matched))
+
+
+def _is_flag_column(table: Table, label: str, one_hot: Sequence[str]) -> bool:
+    """Whether a column of labels is rather one of several that mark a class each."""
+    if _label_rank(label) == len(_LABEL_WORDS):
+        return True
+    if label not in one_hot:
+        return False
+    return not is_label_word(label) or all(
+        len(_marked(table, one_hot, row)) == 1 for row in table.rows
+    )
+
+
+def _marked(table: Table, one_hot: Sequence[str], row: Sequence[str]) -> list[str]:
+    return [name for name in one_hot if _is_one(row[table.columns.index(name)])]
+
+
+def _other_labels(table: Table, ranked: Sequence[str], matched: Sequence[int]) -> tuple[str, ...]:
+    """Return the columns that divide the images otherwise than the first of ``ranked`` does."""
+    places = [table.columns.index(name) for name in ranked]
+    kept = [
+        {(table.rows[row][places[0]], table.rows[row][place]) for row in matched}
+        for place in places
+    ]
+    sizes = [len({pair[1] for pair in pairs}) for pairs in kept]
+    return tuple(
+        name
+        for name, pairs, size in zip(ranked[1:], kept[1:], sizes[1:], strict=True)
+        if not len(pairs) == size == sizes[0]
+    )[:_MAX_OTHERS]
+
+
+def is_label_word(name: str) -> bool:
+    """Return whether a column's name says that it holds the classes, as "label" and "breed" do."""
+    return _plain_word(name) in _LABEL_WORDS
 
 
 def label_of(table: Table, columns: Columns, row: Sequence[str]) -> str:
     """Return the class that a row names; "" for none."""
     if not columns.one_hot:
         return row[table.columns.index(columns.label)].strip()
-    marked = [name for name in columns.one_hot if _is_one(row[table.columns.index(name)])]
+    marked = _marked(table, columns.one_hot, row)
     return marked[0].strip() if len(marked) == 1 else ""
 
 
-def _file_column(table: Table, finder: ImageFinder, near: str) -> str:
+def _file_column(table: Table, find: Callable[[str], ImageFile | None]) -> str:
     step = max(1, len(table.rows) // _SAMPLE)
     sample = table.rows[::step][:_SAMPLE]
     best, best_score = "", 0.0
@@ -141,7 +184,7 @@ def _file_column(table: Table, finder: ImageFinder, near: str) -> str:
         values = [row[place] for row in sample if row[place]]
         if not values:
             continue
-        matched = [value for value in values if finder.find(value, near) is not None]
+        matched = [value for value in values if find(value) is not None]
         if len(matched) < 2 and len(matched) < len(sample):
             continue
         share = len(matched) / len(sample)
@@ -186,8 +229,12 @@ def _group_column(table: Table, file: str, matched: Sequence[int]) -> str:
     return ""
 
 
+def _plain_word(name: str) -> str:
+    return name.casefold().rpartition(".")[2].replace(" ", "_").replace("-", "_")
+
+
 def _label_rank(name: str) -> int:
-    lowered = name.casefold().rpartition(".")[2].replace(" ", "_").replace("-", "_")
+    lowered = _plain_word(name)
     if lowered in _LABEL_WORDS:
         return _LABEL_WORDS.index(lowered)
     for rank, word in enumerate(_LABEL_WORDS):
@@ -196,13 +243,9 @@ def _label_rank(name: str) -> int:
     return len(_LABEL_WORDS)
 
 
-def _label_column(
-    table: Table,
-    names: Sequence[str],
-    matched: Sequence[int],
-    images: Sequence[ImageFile | None],
-) -> str:
-    best: tuple[float, str] | None = None
+def _label_columns(table: Table, names: Sequence[str], matched: Sequence[int]) -> list[str]:
+    """Return the columns that could name the class, the most plausible first."""
+    found: list[tuple[float, str]] = []
     for name in names:
         if _NOT_LABELS.search(name):
             continue
@@ -223,9 +266,8 @@ def _label_column(
         score = (2.0 if known else 0.0) - 0.02 * rank - (0.6 if numbers else 0.0)
         if numbers and not known and len(counts) > 0.2 * len(values):
             continue
-        if best is None or score > best[0]:
-            best = score, name
-    return "" if best is None else best[1]
+        found.append((score, name))
+    return [name for _, name in sorted(found, key=lambda pair: -pair[0])]
 
 
 def _is_one(value: str) -> bool:
@@ -233,7 +275,7 @@ def _is_one(value: str) -> bool:
 
 
 def _is_flag(value: str) -> bool:
-    return value.strip().lower() in ("", "0", "0.0", "false", "no", "1", "1.0", "true", "yes")
+    return value.strip().lower() in ("", "0", "0.0", "false", "no", "1", "1.0", "true", "yes", "-1")
 
 
 def _one_hot(table: Table, names: Sequence[str]) -> tuple[str, ...]:

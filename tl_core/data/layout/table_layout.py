@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tl_core.data.layout.folder_layout import Layout
 from tl_core.data.layout.label_files import ImageFinder, Table, is_table_name, read_table
-from tl_core.data.layout.split_names import UNLABELLED, part_of_name, part_of_value
+from tl_core.data.layout.split_names import UNLABELLED, part_of_file, part_of_name
 from tl_core.data.layout.table_columns import Columns, Guess, find_columns, label_of, part_of_cell
 from tl_core.data.layout.tree import Folder, ImageFile, Tree
 from tl_core.files import parse_json
@@ -52,6 +52,15 @@ class Labels:
     def paths(self) -> tuple[str, ...]:
         """The label files, relative to the root."""
         return tuple(table.path for table, _ in self.tables)
+
+    @property
+    def other_columns(self) -> tuple[str, ...]:
+        """Further columns that could name the class, in all tables."""
+        return tuple(
+            name
+            for name in self.tables[0][1].others
+            if all(name in guess.others for _, guess in self.tables)
+        )
 
     @property
     def is_multi_label(self) -> bool:
@@ -120,7 +129,7 @@ def read_labels(tree: Tree, labels: Labels, options: Mapping[str, str]) -> Layou
     )
     for table, guess in labels.tables:
         place_of = {name: place for place, name in enumerate(table.columns)}
-        own_part = _part_of_table(table.path)
+        own_part = part_of_file(table.path)
         for row, image in zip(table.rows, guess.images, strict=True):
             if image is None:
                 layout.missing.append(row[place_of[columns.file]])
@@ -235,13 +244,6 @@ def _several_by_repeats(tables: Iterable[tuple[Table, Guess]]) -> int:
                 name = label_of(table, guess.columns, row)
                 count += first.setdefault(image.path, name) != name
     return count
-
-
-def _part_of_table(path: str) -> str | None:
-    """Return the part that a label file is about, by its name or its folder's."""
-    folder, _, name = path.rpartition("/")
-    stem = name.rpartition(".")[0]
-    return part_of_name(stem) or part_of_value(folder.rpartition("/")[2]) or None
 
 
 def _folder_parts(top: Folder) -> dict[str, str]:

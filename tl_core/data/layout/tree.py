@@ -94,7 +94,8 @@ class Tree:
 
     ``ignored`` has the reasons ``system``, ``hidden``, ``other`` (no image), ``link``,
     ``bad_name`` and ``no_access``; ``odd_names`` are images whose ending is missing or none of an
-    image's; ``links`` gives where each link that was left out leads to.
+    image's; ``links`` gives where each link that was left out leads to; ``masks`` gives for each
+    folder of masks the folder of its images.
     """
 
     root: Path
@@ -103,6 +104,7 @@ class Tree:
     odd_names: list[str]
     links: dict[str, str]
     followed: list[str]
+    masks: dict[str, str] = field(default_factory=dict)
 
 
 def path_exists(path: Path, expected: str) -> bool:
