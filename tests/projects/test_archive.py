@@ -12,7 +12,8 @@ import pytest
 from made_project import add_run, add_search, exclude
 
 from tl_core import evaluate_run, load_predictor
-from tl_core.data.curation.store import load_dataset, load_decisions
+from tl_core.data.curation.store import choose_layout, load_dataset, load_decisions
+from tl_core.data.ingest.labels import label_photos
 from tl_core.errors import ArchiveError, DatasetError, Stopped
 from tl_core.files import write_json
 from tl_core.progress import Monitor
@@ -131,6 +132,35 @@ def test_label_lists_go_along_and_other_files_are_named(place, pets, tmp_path):
     assert report.skipped == ("setup.exe",)
     assert "data/labels.csv" in names
     assert not [name for name in names if "link" in name or "hidden" in name]
+
+
+@pytest.mark.parametrize("source", ["labels", "table", "names", "groups"])
+def test_classes_and_groups_arrive_whatever_they_are_made_of(
+    place, make_dataset, there, tmp_path, source
+):
+    home = make_dataset({"any": 8}, place.datasets_dir / source)
+    class_of = {f"{n}.png": ("cat", "dog")[n % 2] for n in range(8)}
+    for name, class_name in class_of.items():
+        file = f"{class_name}_{name}" if source in ("names", "groups") else name
+        (home / "any" / name).rename(home / file)
+    (home / "any").rmdir()
+    if source == "table":
+        lines = [f"{name},{class_name}" for name, class_name in class_of.items()]
+        (home / "truth.csv").write_text("\n".join(("photo,kind", *lines)))
+    if source == "labels":
+        label_photos(home, class_of, place)
+    if source == "groups":
+        choose_layout(place, home, "names:{class}_{n}?group=name:{group}_{n}")
+    exported = load_dataset(home, place)
+    export_project(place, load_project(place, source), tmp_path / "one.zip")
+
+    index = load_dataset(import_project(there, tmp_path / "one.zip").path, there)
+
+    assert index.class_counts() == {"cat": 4, "dog": 4}
+    assert index.fingerprint == exported.fingerprint
+    assert {record.group for record in index.records} == (
+        {"cat", "dog"} if source == "groups" else {None}
+    )
 
 
 def test_a_run_under_way_is_left_out(place, pets, tmp_path):

@@ -250,7 +250,7 @@ def scan_dataset(
     monitor = Monitor(on_progress, should_stop)
     found = read_layout(root, monitor, layout)
     labels = labels or {}
-    labelled = set(found.unlabelled) & set(labels)
+    labelled = set(found.without_class) & set(labels)
     found.label(root, {path: labels[path].class_name for path in labelled})
     _require_classes(root, found, {file.class_name for file in found.files}, {})
     scanned = _scan(root, found, monitor, cache_dir, num_workers)
@@ -291,7 +291,7 @@ def scan_photos(
     root = expand(data_dir).absolute()
     monitor = Monitor(on_progress, should_stop)
     found = read_layout(root, monitor, layout)
-    found.label(root, dict.fromkeys(found.unlabelled, ""))
+    found.label(root, dict.fromkeys(found.without_class, ""))
     found.classes.pop("", None)
     return _build_index(root, found, _scan(root, found, monitor, cache_dir, None), set())
 
@@ -311,7 +311,7 @@ def _scan(
         for batch in _read_files(root, waiting, monitor, num_workers):
             scanned.update(batch)
             store.put({path: entry for path, entry in batch.items() if entry.sha256})
-        store.prune(known - {file.path for file in found.files} - set(found.unlabelled))
+        store.prune(known - {file.path for file in found.files} - set(found.without_class))
     return scanned
 
 
@@ -453,7 +453,7 @@ def _build_index(
         findings,
         num_ignored,
         layout=layout.name,
-        unlabelled=tuple(layout.unlabelled),
+        unlabelled=tuple(layout.without_class),
         sources=layout.sources,
         pixel_scale=scale,
         labelled=tuple(sorted(labelled, key=natural_path_key)),

@@ -10,9 +10,16 @@ import pytest
 from conftest import png
 
 from tl_core.data.curation.edits import ADDED, Decision, Decisions
-from tl_core.data.curation.store import decisions_path, edit_decisions, load_dataset, load_decisions
+from tl_core.data.curation.store import (
+    choose_layout,
+    decisions_path,
+    edit_decisions,
+    load_dataset,
+    load_decisions,
+)
 from tl_core.data.dataset import scan_dataset
 from tl_core.data.ingest.added_photos import NewPhoto, add_photo, add_photos, take_step
+from tl_core.data.ingest.labels import label_photos
 from tl_core.errors import DatasetError
 from tl_core.workspace import Workspace
 
@@ -265,3 +272,55 @@ def test_photos_of_an_opened_folder_are_moved_and_none_added(
     assert (done.added, done.moved) == ((), ("cat/0.png",))
     assert done.refused == (("rex.png", "The folder of this project is never written to."),)
     assert not (folder / "dog" / "rex.png").exists()
+
+
+def dataset_without_folders(workspace: Workspace, make_dataset, source: str) -> Path:
+    """Return four photos of two classes, cat and dog, that labels, a table or names give."""
+    home = workspace.datasets_dir / source
+    heap = make_dataset({"any": 4}, root=home) / "any"
+    class_of = {f"{n}.png": ("cat", "dog")[n % 2] for n in range(4)}
+    for name in class_of:
+        (heap / name).rename(home / (f"{class_of[name]}_{name}" if source == "names" else name))
+    heap.rmdir()
+    if source == "table":
+        rows = [f"{name},{class_name}" for name, class_name in class_of.items()]
+        (home / "labels.csv").write_text("\n".join(("file,label", *rows)))
+    if source == "labels":
+        label_photos(home, class_of, workspace)
+    return home
+
+
+@pytest.mark.parametrize("source", ["labels", "table", "names"])
+def test_a_photo_gets_its_class_where_classes_are_no_folders(
+    workspace, make_dataset, source
+) -> None:
+    home = dataset_without_folders(workspace, make_dataset, source)
+    before, layout = files_below(home), load_dataset(home, workspace).layout
+    assert counts(workspace, home) == {"cat": 2, "dog": 2}
+
+    path = add_photo(workspace, home, "dog_7.PNG", PHOTO, "cat")
+    add_photo(workspace, home, "owl.png", png(2, 98), "owl")
+    index = load_dataset(home, workspace)
+
+    assert path.startswith("added/")
+    assert index.class_counts() == {"cat": 3, "dog": 2, "owl": 1}
+    assert path in index.added
+    assert index.layout == layout
+    for left in ({"cat": 3, "dog": 2}, {"cat": 2, "dog": 2}):
+        take_step(workspace, home, "undo")
+        assert counts(workspace, home) == left
+    assert files_below(home) == before
+    take_step(workspace, home, "redo")
+    assert counts(workspace, home) == {"cat": 3, "dog": 2}
+    with pytest.raises(DatasetError, match="Move that one"):
+        add_photo(workspace, home, "again.png", PHOTO, "dog")
+
+
+def test_a_name_from_which_a_pattern_reads_a_class_is_refused(workspace, make_dataset) -> None:
+    home = dataset_without_folders(workspace, make_dataset, "names")
+    choose_layout(workspace, home, "names:{class}*")
+    before = files_below(home)
+
+    with pytest.raises(DatasetError, match="reads one from its path"):
+        add_photo(workspace, home, "new.png", PHOTO, "cat")
+    assert files_below(home) == before

@@ -206,3 +206,30 @@ def test_labels_go_through_a_table_and_back(heap, workspace, tmp_path):
     assert read_labels_table(out, heap, photos) == ALL
     with pytest.raises(DatasetError, match="file_name and label"):
         read_labels_table(heap / "0.png", heap, photos)
+
+
+def test_photos_beside_class_folders_can_be_labelled(make_dataset, heap, workspace):
+    folder = make_dataset({"cat": 3, "dog": 3}, heap.parent / "pets")
+    for name in ("4.png", "5.png"):
+        shutil.copy(heap / name, folder / name)
+    assert [one.label for one in scan_photos(folder).records].count(-1) == 2
+
+    assert label_photos(folder, {"4.png": "cat", "5.png": "owl"}, workspace).num_labelled == 2
+    index = load_dataset(folder, workspace)
+
+    assert index.class_counts() == {"cat": 4, "dog": 3, "owl": 1}
+    assert index.num_ignored == {}
+    edit_decisions(workspace, folder, Decisions.undo)
+    assert load_dataset(folder, workspace).num_ignored == {"stray": 2}
+
+
+def test_photos_without_a_row_in_the_table_can_be_labelled(heap, workspace):
+    (heap / "labels.csv").write_text("file,label\n0.png,cat\n1.png,dog\n2.png,dog\n")
+    assert load_dataset(heap, workspace).unlabelled == ("3.png", "4.png", "5.png")
+
+    label_photos(heap, {"2.png": "cat", "3.png": "cat", "4.png": "dog"}, workspace)
+    index = load_dataset(heap, workspace)
+
+    assert index.class_counts() == {"cat": 2, "dog": 3}
+    assert classes(index)["2.png"] == "dog"  # the table's class is kept
+    assert index.num_ignored == {"no_row": 1}

@@ -83,19 +83,19 @@ _IGNORED: dict[str, tuple[Severity, str, str, str]] = {
         "warning",
         "image or folder lies outside the class folders and is",
         "images or folders lie outside the class folders and are",
-        "Move it into a class folder to use it.",
+        "Label it on the Data page, or move it into a class folder, to use it.",
     ),
     "no_row": (
         "warning",
         "image is not named by the label file and is",
         "images are not named by the label file and are",
-        "Add a row for it to use it.",
+        "Label it on the Data page, or add a row for it, to use it.",
     ),
     "no_class": (
         "warning",
         "image's name gives no class and it is",
         "images have names that give no class and are",
-        "Rename it to fit the pattern to use it.",
+        "Label it on the Data page, or rename it to fit the pattern, to use it.",
     ),
     "two_labels": (
         "warning",

@@ -16,6 +16,7 @@ from tl_core.data.curation.edits import ADDED
 from tl_core.data.curation.store import (
     Decision,
     Decisions,
+    choose_layout,
     edit_decisions,
     kept_layout,
     load_decisions,
@@ -24,13 +25,27 @@ from tl_core.data.curation.store import (
 )
 from tl_core.data.dataset import DatasetIndex, ImageRecord
 from tl_core.data.file_names import UnsafeName, name_parts, show_name
-from tl_core.data.ingest.class_folders import REMOVED, is_own, own_layout
+from tl_core.data.ingest.class_folders import (
+    REMOVED,
+    check_is_own,
+    class_folder_name,
+    is_by_folders,
+    is_own,
+)
 from tl_core.data.ingest.uploads import LazyFile, Upload, store_uploads
+from tl_core.data.layout.folder_layout import Layout
+from tl_core.data.layout.layout_name import LayoutName
+from tl_core.data.layout.plan import read_layout
 from tl_core.errors import DatasetError, Stopped
 from tl_core.progress import SILENT, Monitor
 from tl_core.workspace import Workspace
 
 Direction = Literal["undo", "redo"]
+
+ADDED_FOLDER = "added"
+"""The folder of added photos in a dataset whose classes are no folders."""
+
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")
 
 
 @dataclass(frozen=True)
@@ -73,11 +88,10 @@ def add_photo(
         Where the photo is now, relative to ``data_dir``.
 
     Raises:
-        DatasetError: the dataset is not the workspace's own or its classes are no folders; the
-            same photo is in it already; the name or the bytes are not those of an image. Nothing
-            was changed.
+        DatasetError: the dataset is not the workspace's own; the same photo is in it already; the
+            name or the bytes are not those of an image. Nothing was changed.
     """
-    own_layout(workspace, data_dir)
+    check_is_own(workspace, data_dir)
     digest = hashlib.sha256(content).hexdigest()
     for record in scan_labelled(data_dir, workspace).records:
         if record.sha256 == digest:
@@ -113,8 +127,8 @@ def add_photos(
         What was added, what was moved, and why others were not.
 
     Raises:
-        DatasetError: a class name is invalid, the classes are no folders, the files cannot be
-            written, or fewer than two classes would be left. Nothing was changed.
+        DatasetError: a class name is invalid, the files cannot be written, or fewer than two
+            classes would be left. Nothing was changed.
         Stopped: ``monitor`` was asked to stop. Nothing was changed.
     """
     before = load_decisions(workspace, data_dir)  # a damaged file is reported before any change
@@ -141,8 +155,8 @@ def add_photos(
             refused.append((photo.name, "The folder of this project is never written to."))
         else:
             fresh.setdefault(digest, photo)
-    added = _store(workspace, data_dir, fresh, refused, monitor)
-    decisions = [Decision(path, digest, "keep", None, ADDED) for path, digest in added.items()]
+    decisions = _store(workspace, data_dir, fresh, refused, monitor)
+    added = [decision.path for decision in decisions]
     paths = (*added, *(move.path for move in moves))
     if paths:
         classes = {photo.class_name for photo in photos}
@@ -190,34 +204,72 @@ def _store(
     fresh: Mapping[str, NewPhoto],
     refused: list[tuple[str, str]],
     monitor: Monitor,
-) -> dict[str, str]:
-    """Copy photos, given by sha256, into their class folders; return their sha256 by path."""
+) -> list[Decision]:
+    """Copy photos, given by sha256, into a dataset; return the decisions that count them.
+
+    They go into the folders of their classes. Where classes are no folders, they go into one
+    folder and get labels.
+    """
     if not fresh:
-        return {}
-    own_layout(workspace, data_dir)
-    layout = kept_layout(workspace, data_dir)
+        return []
+    check_is_own(workspace, data_dir)
+    found = read_layout(data_dir, layout=kept_layout(workspace, data_dir))
+    by_folders = is_by_folders(found)
+    if not by_folders:
+        for photo in fresh.values():
+            class_folder_name(photo.class_name)
+        choose_layout(workspace, data_dir, found.name)  # photos that come must not change it
     stage = monitor.stage("upload", len(fresh))
-    stored: dict[str, str] = {}
+    stored: list[Decision] = []
     try:
         for class_name in dict.fromkeys(photo.class_name for photo in fresh.values()):
             digests = [key for key, photo in fresh.items() if photo.class_name == class_name]
             files: list[Upload] = [
-                (fresh[key].name, _opened(fresh[key].content)) for key in digests
+                (
+                    fresh[key].name if by_folders else _plain_name(fresh[key].name, key, found),
+                    _opened(fresh[key].content),
+                )
+                for key in digests
             ]
-            part = stage.part(len(fresh) - stage.done - len(files))
             outcomes = store_uploads(
-                files, data_dir, class_name=class_name, layout=layout, monitor=part
+                files,
+                data_dir,
+                class_name=class_name if by_folders else None,
+                folder=None if by_folders else ADDED_FOLDER,
+                layout=found.name,
+                monitor=stage.part(len(fresh) - stage.done - len(files)),
             )
             for key, outcome in zip(digests, outcomes, strict=True):
                 if outcome.path is None:
-                    refused.append((outcome.name, outcome.reason or ""))
+                    refused.append((fresh[key].name, outcome.reason or ""))
+                elif by_folders:
+                    stored.append(Decision(outcome.path, key, "keep", None, ADDED))
                 else:
-                    stored[outcome.path] = key
+                    stored.append(Decision(outcome.path, key, "label", class_name, ADDED))
+        if not by_folders:
+            _check_need_labels(data_dir, found.name, stored)
     except (DatasetError, Stopped):
-        for path in stored:
-            (data_dir / path).unlink(missing_ok=True)
+        for decision in stored:
+            (data_dir / decision.path).unlink(missing_ok=True)
         raise
     return stored
+
+
+def _plain_name(name: str, sha256: str, layout: Layout) -> str:
+    """Return a file name from which no pattern reads a class: letters without any mark."""
+    if LayoutName.parse(layout.name).kind != "names":
+        return name
+    return sha256[:16].translate(_LETTERS) + PurePosixPath(name).suffix.lower()
+
+
+def _check_need_labels(data_dir: Path, layout: str, stored: Sequence[Decision]) -> None:
+    open_paths = set(read_layout(data_dir, layout=layout).without_class)
+    for decision in stored:
+        if decision.path not in open_paths:
+            raise DatasetError(
+                f"Expected a photo without a class at '{decision.path}', but '{layout}' reads one "
+                "from its path. Add it where the others come from."
+            )
 
 
 def _opened(content: bytes | Path) -> bytes | LazyFile:
@@ -261,7 +313,7 @@ def take_step(
         if index is not None:
             validate(index, after)
         for decision in steps[-1].decisions:
-            if decision.reason == ADDED and decision.action == "keep":
+            if decision.reason == ADDED and decision.action in ("keep", "label"):
                 _move_file(workspace, data_dir, decision, direction)
         labels.append(steps[-1].label)
         return after

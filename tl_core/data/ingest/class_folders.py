@@ -24,6 +24,7 @@ from tl_core.data.file_names import (
     show_name,
 )
 from tl_core.data.layout.folder_layout import Layout
+from tl_core.data.layout.layout_name import LayoutName
 from tl_core.data.layout.plan import read_layout
 from tl_core.data.layout.split_names import part_of_name
 from tl_core.errors import DatasetError, did_you_mean
@@ -87,6 +88,11 @@ def class_home(layout: Layout, class_name: str, part_folder: str = "train") -> P
     part = part_of_name(part_folder)
     fitting = (parent for parent in parents if _part_of_folder(parent) == part)
     return next(fitting, base / part_folder) / name
+
+
+def is_by_folders(layout: Layout) -> bool:
+    """Return whether folders name the classes, and not labels, a file or the names of files."""
+    return LayoutName.parse(layout.name).kind not in ("table", "names", "unlabelled")
 
 
 def check_has_folders(layout: Layout, name: str) -> None:
@@ -224,8 +230,7 @@ def remove_files(workspace: Workspace, data_dir: Path, paths: Iterable[str]) -> 
         DatasetError: the dataset is not the workspace's own, a path leads out of it, or a file
             cannot be moved.
     """
-    if not is_own(workspace, data_dir):
-        raise DatasetError(NOT_OWN.format(data_dir))
+    check_is_own(workspace, data_dir)
     aside = _new_aside(workspace, data_dir)
     moved: dict[str, str | None] = {}
     try:
@@ -261,11 +266,20 @@ def own_layout(workspace: Workspace, data_dir: Path) -> Layout:
     Raises:
         DatasetError: the dataset is not the workspace's own, or its classes are no folders.
     """
-    if not is_own(workspace, data_dir):
-        raise DatasetError(NOT_OWN.format(data_dir))
+    check_is_own(workspace, data_dir)
     layout = read_layout(data_dir, layout=kept_layout(workspace, data_dir))
     check_has_folders(layout, data_dir.name)
     return layout
+
+
+def check_is_own(workspace: Workspace, data_dir: Path) -> None:
+    """Check that a dataset lies in the workspace, so that files may be added to it.
+
+    Raises:
+        DatasetError: it is a folder elsewhere.
+    """
+    if not is_own(workspace, data_dir):
+        raise DatasetError(NOT_OWN.format(data_dir))
 
 
 def _folders_of(layout: Layout, class_name: str) -> list[str]:

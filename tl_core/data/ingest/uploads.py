@@ -61,6 +61,7 @@ def store_uploads(
     out_dir: Path,
     *,
     class_name: str | None = None,
+    folder: str | None = None,
     layout: str | None = None,
     monitor: Monitor = SILENT,
     max_files: int = MAX_FILES,
@@ -79,6 +80,7 @@ def store_uploads(
         files: (name, content) pairs. A folder upload names them like ``"pets/cats/1.jpg"``.
         out_dir: The dataset's folder; created if missing.
         class_name: Put every file directly into this class, ignoring folders in its name.
+        folder: Put every file directly into this folder, whatever the classes are made of.
         layout: The layout of the dataset, if one was chosen.
         monitor: Counts the files processed; checked before each.
         max_files: Maximum number of files.
@@ -94,9 +96,10 @@ def store_uploads(
         Stopped: ``monitor`` was asked to stop; nothing was changed.
     """
     found = read_layout(out_dir, layout=layout) if out_dir.exists() else Layout()
-    check_has_folders(found, out_dir.name)
+    if folder is None:
+        check_has_folders(found, out_dir.name)
     check_visitor_files(out_dir, uploads := list(files))
-    class_folder = None
+    class_folder = None if folder is None else PurePosixPath(folder)
     if class_name is not None:
         known = class_name in found.classes
         class_folder = class_home(found, class_name if known else class_folder_name(class_name))
@@ -109,8 +112,8 @@ def store_uploads(
     outcomes: list[UploadOutcome] = []
     stage = monitor.stage("upload", len(uploads))
     try:
-        with scratch_folder(out_dir) as folder:
-            batch = _Batch(out_dir, folder, max_bytes)
+        with scratch_folder(out_dir) as scratch:
+            batch = _Batch(out_dir, scratch, max_bytes)
             for (name, content), place in zip(uploads, places, strict=True):
                 monitor.check()
                 path, reason = place

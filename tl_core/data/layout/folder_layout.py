@@ -17,6 +17,9 @@ from tl_core.data.layout.split_names import UNLABELLED
 from tl_core.data.layout.tree import Folder, ImageFile, Tree
 from tl_core.errors import DatasetError, did_you_mean
 
+LABELLABLE = ("stray", "no_row", "no_class", "two_labels")
+"""The reasons for which images are left out that a person can give a class."""
+
 _DIGITS = re.compile(r"(\d+)")
 
 NaturalKey = tuple[tuple[str | int, ...], str]
@@ -66,6 +69,12 @@ class Layout:
         """The classes in natural order, those without an image among them."""
         return sorted(self.classes, key=natural_key)
 
+    @property
+    def without_class(self) -> list[str]:
+        """The images that a person could give a class, unlabelled ones and those left out."""
+        left_out = (path for reason in LABELLABLE for path in self.ignored.get(reason, ()))
+        return [*self.unlabelled, *(path for path in left_out if not path.endswith("/"))]
+
     def set_parts(self, part_of: Mapping[str, str]) -> None:
         """Set the part of each file, by path; one that is not listed is left without."""
         self.files = [replace(file, part=part_of.get(file.path)) for file in self.files]
@@ -79,21 +88,22 @@ class Layout:
         )
 
     def label(self, root: Path, class_of: Mapping[str, str]) -> None:
-        """Give unlabelled images below ``root`` a class, by path."""
-        rest = []
-        for path in self.unlabelled:
+        """Give images below ``root`` that have no class one, by path."""
+        found = set()
+        for path in self.without_class:
             try:
                 facts = (root / path).stat() if path in class_of else None
             except OSError:  # gone meanwhile
                 facts = None
             if facts is None:
-                rest.append(path)
                 continue
+            found.add(path)
             name = class_of[path]
             self.classes.setdefault(name, [])
             self.files.append(FoundFile(path, name, None, facts.st_size, facts.st_mtime_ns))
-        if len(rest) < len(self.unlabelled):
-            self.unlabelled = rest
+        if found:
+            for paths in (self.unlabelled, *(self.ignored[reason] for reason in LABELLABLE)):
+                paths[:] = [path for path in paths if path not in found]
             self._sort_files()
 
     def finish(self, tree: Tree) -> Layout:

@@ -95,7 +95,8 @@ class LayoutPlan:
         other: what the folder is when it is no dataset of class images.
         groups: how its images seem to belong together, for ``?group=``.
         links: links that were left out, and where they lead.
-        unlabelled: the images without a class in the reading that is taken.
+        unlabelled: the images without a class in the reading that is taken, those outside of
+            class folders and without a row in the label file among them.
 
     Examples:
         >>> from tl_core import plan_layout
@@ -167,7 +168,7 @@ def plan_layout(
         other=readings.other,
         groups=propose_groups(first, readings.structure.inner_groups) or _column_groups(made),
         links=tree.links,
-        unlabelled=tuple(first.unlabelled),
+        unlabelled=tuple(first.without_class),
     )
 
 
