@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
-from app_helpers import DATA, open_page, sample_folder, texts, work_at_once
+from app_helpers import DATA, open_page, sample_folder, texts, unescaped, work_at_once
 from conftest import MakeDataset
 
 from tl_core.analysis.labelling_cache import KIND, LabellingFiles
@@ -99,8 +99,9 @@ def test_a_heap_is_offered_to_be_labelled_and_classes_are_typed(heap, workspace,
     type_classes(at, "cat, ../evil, dog, Cat")
     at.run()  # until others are typed
     assert NOT_ADDED in words(at)
-    assert "leads out of the folder" in words(at)
-    assert "there is a class 'cat' already" in words(at)
+    refused = unescaped(words(at))
+    assert "../evil: Expected a plain class name such as 'cat'" in refused
+    assert "Cat: Expected a new class name, but there is a class 'cat' already." in refused
     assert load_decisions(workspace, heap).classes == ("cat", "dog")
     (tiles, classes, *_), more = sheets[-1]
     assert classes == {"cat": 0, "dog": 0}

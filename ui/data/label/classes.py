@@ -73,7 +73,7 @@ def _add(view: LabelView) -> None:
         try:
             known.append(add_label_class(view.workspace, view.dataset.path, name, known))
         except TLError as error:
-            refused.append(str(error))
+            refused.append(f"{name}: {error}")
     st.session_state[REFUSED] = (view.dataset.id, tuple(refused))
 
 

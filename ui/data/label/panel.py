@@ -166,7 +166,7 @@ def _poll(view: LabelView, before: object) -> None:
     if now.failure or (after is not None and after is not before):
         st.rerun()
     state = jobs.state_of(view.workspace, LABEL, now.config, view.dataset.path)
-    draw_bar(view.workspace, state, "Grouping the photos")
+    draw_bar(view.workspace, state, "Preparing")
 
 
 def _pick_mode() -> str:
