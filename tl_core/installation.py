@@ -10,6 +10,8 @@ import os
 import sys
 from pathlib import Path
 
+from tl_core.errors import ConfigError
+
 _PACKAGE_DIR = Path(__file__).resolve().parent
 _STUDIO_DIR = _PACKAGE_DIR / "_studio"
 _DATA_NAME = "tl-core"
@@ -28,6 +30,24 @@ def app_path() -> Path:
 def hosted_path() -> Path:
     """Return the path of the app as a hosted demo, which Streamlit runs with ``TL_MODE=demo``."""
     return app_path().with_name("hosted.py")
+
+
+def check_encoding() -> None:
+    """Check that names of files are read as UTF-8, as on every usual system.
+
+    With ``LC_ALL=C`` and ``PYTHONUTF8=0`` together Python takes them for ASCII, and folders with
+    other letters in their names would not be found.
+
+    Raises:
+        ConfigError: they are read otherwise.
+    """
+    encoding = sys.getfilesystemencoding()
+    if encoding.casefold().replace("-", "") != "utf8":
+        raise ConfigError(
+            f"Expected an environment that reads names of files as UTF-8, found {encoding}: "
+            "folders with other letters in their names would not be found. Set PYTHONUTF8=1 (or "
+            "LC_ALL=C.UTF-8) and start again."
+        )
 
 
 def program_name() -> str:

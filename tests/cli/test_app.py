@@ -452,3 +452,13 @@ def test_a_run_that_was_killed_before_it_began_is_resumed(cli, workspace, datase
     code, _, err = cli("train", "--resume", waiting.run_dir, "--quiet")
     assert code == 2
     assert "is queued" in err
+
+
+def test_an_environment_that_reads_names_as_ascii_is_refused(tmp_path):
+    environment = {**os.environ, "PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
+    done = run_cli("inspect", tmp_path, env=environment)
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("Error: Expected an environment that reads names of files")
+    assert "Set PYTHONUTF8=1" in done.stderr

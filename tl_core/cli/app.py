@@ -22,7 +22,7 @@ from tl_core.cli import (
     training,
 )
 from tl_core.cli.terminal import exit_on_error
-from tl_core.installation import program_name
+from tl_core.installation import check_encoding, program_name
 
 app = typer.Typer(
     help="From a folder of class images to a classifier, and how far it can be trusted.",
@@ -62,4 +62,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is loaded
     with exit_on_error():
+        check_encoding()
         app(arguments, prog_name=program_name())

@@ -16,6 +16,7 @@ import streamlit as st
 
 from tl_core.config.mode import current_mode
 from tl_core.data.dataset import DatasetIndex
+from tl_core.installation import check_encoding
 from tl_core.jobs import training as training_jobs
 from tl_core.jobs.doctor import insecure_packages
 from tl_core.jobs.handlers import num_unattended
@@ -85,6 +86,7 @@ def bootstrap(title: str) -> Iterator[Studio]:
     st.logo(LOGO, size="large")
     is_set_up = False
     with error_banner():
+        check_encoding()
         log_to(default_workspace())
         keep_small()
         workspace = session_workspace()
