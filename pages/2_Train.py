@@ -42,7 +42,8 @@ with bootstrap("Train") as studio:
         empty_state(":material/photo_library:", "Training needs photos.", DATA_PAGE, "Add some")
         st.stop()
     runs = listed_runs(studio.workspace, studio.dataset)
-    with st.container(key="train_parts"):  # in a narrow window a run stands first
+    # In a narrow window the runs stand first, once there are any.
+    with st.container(key="train_runs_first" if runs else "train_settings_first"):
         form, result = st.columns([5, 8], gap="large")
     with form:
         section(
