@@ -79,7 +79,7 @@ def _lower_own_priority() -> None:
 _log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.1
-_HEARTBEAT_SECONDS = 1.0
+_LIMITS_SECONDS = 1.0
 _LOCK_SECONDS = 10.0  # how long to wait for a previous worker that is exiting
 _REPORT_SECONDS = 0.5
 _USERS_SECONDS = 1.0
@@ -171,7 +171,7 @@ class _Worker:
     def work(self, warm: bool) -> None:
         """Run jobs until it is time to exit."""
         self._publish(state="idle", job_id=None)
-        threading.Thread(target=self._heartbeat_loop, name="heartbeat", daemon=True).start()
+        threading.Thread(target=self._limits_loop, name="limits", daemon=True).start()
         if warm:
             self._warming = threading.Thread(target=self._warm_up, name="warm-up", daemon=True)
             self._warming.start()
@@ -417,10 +417,8 @@ class _Worker:
         _log.info("warm after %.1f s", time.monotonic() - started)
         self._publish(warm=True)
 
-    def _heartbeat_loop(self) -> None:
-        while not self._left.wait(_HEARTBEAT_SECONDS):
-            with suppress(OSError):
-                os.utime(self._workspace.queue_dir / WORKER_FILE)
+    def _limits_loop(self) -> None:
+        while not self._left.wait(_LIMITS_SECONDS):
             self._watch_limits()
 
     def _watch_limits(self) -> None:

@@ -39,26 +39,22 @@ class WorkerState:
     """The state of the worker.
 
     ``state`` is ``none``, ``starting``, ``idle``, ``busy`` or ``exiting``; ``warm`` is whether
-    preloading is complete, ``heartbeat_seconds`` the time since its last heartbeat.
+    preloading is complete.
     """
 
     alive: bool
     state: str
     pid: int | None = None
-    pid_create_time: float | None = None
     warm: bool = False
     job_id: str | None = None
     message: str = ""
-    heartbeat_seconds: float = 0.0
 
 
 def worker_state(workspace: Workspace) -> WorkerState:
     """Return the state of the workspace's worker, from disk and the process table."""
     workspace = workspace.host or workspace
-    path = workspace.queue_dir / WORKER_FILE
     try:
-        record: dict[str, Any] = read_json(path)
-        age = time.time() - path.stat().st_mtime
+        record: dict[str, Any] = read_json(workspace.queue_dir / WORKER_FILE)
         alive = is_alive(record["pid"], record["pid_create_time"])
         if not alive:
             return WorkerState(alive=False, state="none")
@@ -66,11 +62,9 @@ def worker_state(workspace: Workspace) -> WorkerState:
             alive=True,
             state=str(record["state"]),
             pid=record["pid"],
-            pid_create_time=record["pid_create_time"],
             warm=bool(record.get("warm")),
             job_id=record.get("job_id"),
             message=str(record.get("message") or ""),
-            heartbeat_seconds=max(0.0, age),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return WorkerState(alive=False, state="none")
