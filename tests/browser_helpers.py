@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tl_core.jobs.training import end_worker
 from tl_core.setup import find_chromium
@@ -153,15 +153,27 @@ def open_chromium() -> Iterator[Browser]:
             browser.close()
 
 
-def open_page(browser: Browser, url: str, width: int = 1280, theme: str = "light") -> Page:
-    """Open an address in a window of its own and wait until its script has run."""
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
-    context.set_default_timeout(ANSWER_SECONDS * 1000)
-    context.add_init_script(WATCH_SOCKETS)
-    page = context.new_page()
+def open_page(
+    browser: Browser | BrowserContext, url: str, width: int = 1280, theme: str = "light"
+) -> Page:
+    """Open an address in a window of its own and wait until its script has run.
+
+    In a context of :func:`new_context` that has shown a page before, the app's files are at hand.
+    """
+    if isinstance(browser, Browser):
+        browser = new_context(browser, width, theme)
+    page = browser.new_page()
     page.goto(url)
     settle(page)
     return page
+
+
+def new_context(browser: Browser, width: int = 1280, theme: str = "light") -> BrowserContext:
+    """Return a context whose pages :func:`settle` can wait for."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+    context.set_default_timeout(ANSWER_SECONDS * 1000)
+    context.add_init_script(WATCH_SOCKETS)
+    return context
 
 
 def settle(page: Page) -> None:

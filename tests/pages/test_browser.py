@@ -13,6 +13,7 @@ from browser_helpers import (
     click,
     go_to,
     keep_screenshot,
+    new_context,
     open_page,
     run_app,
     settle,
@@ -164,14 +165,31 @@ def time_redraws(page: Page) -> float:
     return round(statistics.median(times), 3)
 
 
+@pytest.fixture(scope="module")
+def wide(browser):
+    """Return a context for windows of the usual width."""
+    context = new_context(browser)
+    yield context
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def narrow(browser):
+    """Return contexts for windows of 480 pixels by theme."""
+    contexts = {theme: new_context(browser, 480, theme) for theme in ("light", "dark")}
+    yield contexts
+    for context in contexts.values():
+        context.close()
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("title", ["Home", "Data", "Train", "Classify"])
-def test_pages_fit_a_narrow_window_and_ask_no_other_host(browser, drawn: Server, title, theme):
+def test_pages_fit_a_narrow_window_and_ask_no_other_host(narrow, drawn: Server, title, theme):
     address = "" if title == "Home" else title
-    page = open_page(browser, f"{drawn.url}/{address}", width=480, theme=theme)
     asked = []
+    page = narrow[theme].new_page()
     page.on("request", lambda request: asked.append(request.url))
-    page.reload()
+    page.goto(f"{drawn.url}/{address}")
     settle(page)
     assert_no_banner(page)
     elsewhere = [url for url in asked if not url.startswith((drawn.url, "data:", "blob:"))]
@@ -179,11 +197,11 @@ def test_pages_fit_a_narrow_window_and_ask_no_other_host(browser, drawn: Server,
     overflow = page.locator("[data-testid=stMain]").evaluate("e => e.scrollWidth - e.clientWidth")
     assert overflow <= 0
     keep_screenshot(page, f"narrow_{title.lower()}_{theme}")
-    page.context.close()
+    page.close()
 
 
-def test_pictures_are_ticked_by_mouse_and_keyboard(browser, drawn: Server):
-    page = open_page(browser, f"{drawn.url}/Data")
+def test_pictures_are_ticked_by_mouse_and_keyboard(wide, drawn: Server):
+    page = open_page(wide, f"{drawn.url}/Data")
     boxes = page.locator(".st-key-gallery_tiles .tile input")
     exclude = page.locator(".st-key-gallery_exclude button").first
     boxes.nth(1).click()
@@ -208,11 +226,11 @@ def test_pictures_are_ticked_by_mouse_and_keyboard(browser, drawn: Server):
     assert ticked() == [1, 2, 3, 6, 7]
     click(page, "gallery_untick")
     assert ticked() == []
-    page.context.close()
+    page.close()
 
 
-def test_a_picture_is_shown_large_by_mouse_and_keyboard(browser, drawn: Server):
-    page = open_page(browser, f"{drawn.url}/Data", width=480)
+def test_a_picture_is_shown_large_by_mouse_and_keyboard(narrow, drawn: Server):
+    page = open_page(narrow["light"], f"{drawn.url}/Data")
     boxes = page.locator(".st-key-gallery_tiles .tile input")
     viewer = page.locator(".st-key-gallery_tiles dialog")
     page.locator(".st-key-gallery_tiles .tile img").nth(1).click()
@@ -235,11 +253,11 @@ def test_a_picture_is_shown_large_by_mouse_and_keyboard(browser, drawn: Server):
     expect(viewer.locator(".note")).to_contain_text(f"2 of {PAGE_SIZE}")
     page.keyboard.press("Escape")
     expect(page.locator(".st-key-gallery_exclude button").first).to_contain_text("Exclude (1)")
-    page.context.close()
+    page.close()
 
 
-def test_shift_and_a_click_between_two_pictures_begins_no_range(browser, drawn: Server):
-    page = open_page(browser, f"{drawn.url}/Data")
+def test_shift_and_a_click_between_two_pictures_begins_no_range(wide, drawn: Server):
+    page = open_page(wide, f"{drawn.url}/Data")
     boxes = page.locator(".st-key-gallery_tiles .tile input")
     exclude = page.locator(".st-key-gallery_exclude button").first
     boxes.nth(0).click()
@@ -251,24 +269,24 @@ def test_shift_and_a_click_between_two_pictures_begins_no_range(browser, drawn: 
     page.keyboard.up("Shift")
     boxes.nth(4).click()
     expect(exclude).to_contain_text("Exclude (2)")
-    page.context.close()
+    page.close()
 
 
-def test_what_was_chosen_survives_a_look_at_another_page(browser, drawn: Server):
-    page = open_page(browser, f"{drawn.url}/Train")
+def test_what_was_chosen_survives_a_look_at_another_page(wide, drawn: Server):
+    page = open_page(wide, f"{drawn.url}/Train")
     number_box(page, "Batch size").fill("16")
     number_box(page, "Batch size").press("Enter")
     settle(page)
     go_to(page, "Data")
     go_to(page, "Train")
     expect(number_box(page, "Batch size")).to_have_value("16")
-    page.context.close()
+    page.close()
 
 
-def test_a_click_on_a_dot_chooses_the_backbone(browser, drawn: Server):
-    page = open_page(browser, f"{drawn.url}/Train")
+def test_a_click_on_a_dot_chooses_the_backbone(wide, drawn: Server):
+    page = open_page(wide, f"{drawn.url}/Train")
     page.get_by_text("Backbones", exact=True).click()
     page.locator("path[aria-label*='Backbone: MobileNetV3Small;']").click()
     settle(page)
     expect(page.locator(".st-key-train-backbone input")).to_have_value("MobileNetV3Small")
-    page.context.close()
+    page.close()
