@@ -13,6 +13,8 @@ import weakref
 
 from tl_core.processes import child_environment, module_command
 
+_LARGE_BYTES = 256 * 1024
+
 
 class ChildEndedError(Exception):
     """The child process ended or was killed before it answered."""
@@ -45,7 +47,8 @@ class GuardedProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=child_environment(),
+            # glibc then gives large blocks back to the system as soon as they are free.
+            env=child_environment(MALLOC_MMAP_THRESHOLD_=str(_LARGE_BYTES)),
             start_new_session=True,  # Ctrl-C is for this process, which then ends the child
         )
         weakref.finalize(self, _end, self._child)

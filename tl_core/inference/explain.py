@@ -134,7 +134,8 @@ def _read_map(
     """Return the last feature map (rows, columns, dim) of an image, and how it is pooled."""
     spec = predictor.spec
     if spec.is_foreign:  # not trusted: only its guarded process opens it
-        with open_image_engines(spec, predictor.cache_dir).borrow() as guarded:
+        pool = open_image_engines(spec, predictor.cache_dir, predictor.num_workers)
+        with pool.borrow() as guarded:
             return cast("GuardedEngine", guarded).read_map(pixels)
     path = spec.engine_file or prepare_engine(
         spec.backbone,

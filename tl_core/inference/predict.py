@@ -62,7 +62,11 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """A run loaded for prediction by :func:`load_predictor`. Threads may share it."""
+    """A run loaded for prediction by :func:`load_predictor`. Threads may share it.
+
+    ``num_workers`` is the number of threads that compute, by default one a core; with a bundle each
+    has a process of its own.
+    """
 
     run_dir: Path
     class_names: tuple[str, ...]
@@ -70,6 +74,7 @@ class Predictor:
     weights: Mapping[str, np.ndarray]
     cache_dir: Path
     reliability: Reliability = field(default_factory=Reliability)
+    num_workers: int | None = None
 
     def predict(
         self,
@@ -100,7 +105,11 @@ class Predictor:
         """
         named = list(names) if names is not None else _names_of(images)
         features, errors = extract_images(
-            images, self.spec, self.cache_dir, monitor=Monitor(on_progress, should_stop)
+            images,
+            self.spec,
+            self.cache_dir,
+            monitor=Monitor(on_progress, should_stop),
+            num_workers=self.num_workers,
         )
         return [
             Prediction(name, None, (), error) if error is not None else replace(answer, name=name)

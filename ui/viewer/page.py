@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
@@ -38,7 +39,7 @@ EXAMPLES_DIR = "examples"  # as tl_core.export.examples writes it
 MAX_PHOTOS = 50
 NUM_CLASSES = 5
 NUM_HEAT_CLASSES = 3
-NUM_KEPT_MAPS = 4
+NUM_KEPT_MAPS = 2
 EXAMPLES, UPLOAD, CAMERA = "Examples", "Upload", "Camera"
 NOT_STORED = "Photos are classified in this server's memory and not stored."
 TOO_MANY = "Only the first {limit} photos are classified. Remove some to see the others."
@@ -223,4 +224,5 @@ def _explain(
 @st.cache_resource(max_entries=1, show_spinner="Opening the model")
 def _open(folder: Path, stamp: int) -> Predictor:
     # A bundle brings its own converted backbone, so that nothing is ever put into this cache.
-    return load_predictor(folder, cache_dir=tempfile.gettempdir())
+    predictor = load_predictor(folder, cache_dir=tempfile.gettempdir())
+    return replace(predictor, num_workers=1)  # a process takes 60 MB
