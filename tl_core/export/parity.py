@@ -62,7 +62,7 @@ LIMITS: dict[Precision, Limits] = {
     "float32": Limits(1.0, 1e-4),
     "float16": Limits(0.995),
     "int8": Limits(0.8),
-    "int8_weights": Limits(0.99),
+    "int8_weights": Limits(0.95),
 }
 
 
