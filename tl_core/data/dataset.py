@@ -399,6 +399,7 @@ def _read_file(root: Path, file: FoundFile) -> ScannedFile:
     except ImageError as error:
         is_lasting = not isinstance(error.__cause__, MemoryError)
         return _failed(file, sha256 if is_lasting else "", str(error))
+    low, high = info.value_range or (None, None)
     return ScannedFile(
         file.num_bytes,
         file.mtime_ns,
@@ -410,7 +411,9 @@ def _read_file(root: Path, file: FoundFile) -> ScannedFile:
         info.exif_orientation,
         info.frames,
         None,
-        *(info.value_range or (None, None)),
+        low,
+        high,
+        is_deep(info.mode),
     )
 
 

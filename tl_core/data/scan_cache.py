@@ -38,9 +38,11 @@ class ScannedFile:
     reason: str | None
     low: float | None = None  # range of nearly all values of 16-bit grey
     high: float | None = None
+    is_deep: bool = False  # more than 8 bits for a grey or a colour
 
 
 _NUM_FIRST = 10  # columns before version 3 of what is read
+_NUM_SECOND = 12  # before 16-bit colour was told from 8-bit
 _COLUMNS = ", ".join(f"files.{field.name}" for field in fields(ScannedFile)[:_NUM_FIRST])
 _VALUES = f"CAST(json_array({_COLUMNS}) AS BLOB)"
 _FROM_VERSION_1 = f"""
@@ -91,13 +93,15 @@ class ScanCache(SqliteCache):
 def _is_current(entry: ScannedFile, num_values: int) -> bool:
     """Whether an entry of that many values is still valid for the current version.
 
-    Earlier versions refused large JPEGs and did not record the value range of 16-bit grey. HEIC,
-    AVIF and TIFF are read or refused depending on what is installed.
+    Earlier versions refused large JPEGs and did not record the value range of 16-bit pictures.
+    HEIC, AVIF and TIFF are read or refused depending on what is installed.
     """
     if entry.reason in EXTRA_REASONS:
         return not has_extra_formats()
     if entry.format in EXTRA_FORMATS:
         return has_extra_formats()
+    if num_values == _NUM_SECOND and entry.format == "PNG" and entry.mode in ("RGB", "RGBA"):
+        return False
     if num_values > _NUM_FIRST:
         return True
     return "megapixels" not in (entry.reason or "") and not is_deep(entry.mode)

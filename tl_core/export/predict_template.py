@@ -90,7 +90,8 @@ def load_pixels(
         if drafted is not None:  # a last row or column that is only partly picture goes
             image = image.crop((0, 0, int(drafted[1][2]), int(drafted[1][3])))
     else:
-        image = to_rgb(file, pixel_scale)
+        colour = deep_colour(file, data, pixel_scale) if pixel_scale else None
+        image = to_rgb(file, pixel_scale) if colour is None else to_rgb(colour)
         orientation = orientation_of(file)
     if orientation in TRANSPOSE:
         image = image.transpose(TRANSPOSE[orientation])
@@ -111,6 +112,27 @@ def orientation_of(file: Image.Image) -> int:
     except Exception:
         return 1
     return value if isinstance(value, int) and value in TRANSPOSE else 1
+
+
+def deep_colour(file: Image.Image, data: bytes, pixel_scale: Sequence[float]) -> Image.Image | None:
+    """Return a PNG of 16-bit colour by the scale, None for any other picture."""
+    if file.format != "PNG" or data[24:25] != b"\x10" or data[25:26] not in (b"\x02", b"\x06"):
+        return None
+    halves = []
+    for order in ("16B", "16L"):  # Pillow keeps the first byte of each value, or the second one
+        half = Image.open(io.BytesIO(data), formats=("PNG",))
+        half.tile = [t._replace(args=str(t.args).replace("16B", order)) for t in half.tile]
+        half.load()
+        halves.append(np.asarray(half))
+    upper, lower = halves
+    low, high = pixel_scale
+    values = (upper[..., :3].astype(np.uint16) << 8 | lower[..., :3]).astype(np.float32)
+    scaled = np.rint(((values - np.float32(low)) * np.float32(255 / (high - low))).clip(0, 255))
+    scaled = scaled.astype(np.uint8)
+    if upper.shape[2] == 4:
+        scaled = np.concatenate([scaled, upper[..., 3:]], axis=2)
+    file.load()
+    return Image.fromarray(scaled)
 
 
 def to_rgb(image: Image.Image, pixel_scale: Sequence[float] | None = None) -> Image.Image:

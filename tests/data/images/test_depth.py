@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from tl_core.data.dataset import scan_dataset
 from tl_core.data.images.decode import PixelScale
 from tl_core.data.images.images import inspect_image, load_image, open_image
 from tl_core.errors import ImageError
+from tl_core.export import predict_template
 from tl_core.features.extract import extract_features
 from tl_core.features.spec import FeatureSpec
 from tl_core.inference.predict import load_predictor
@@ -124,22 +127,59 @@ def test_values_that_use_the_full_range_are_read_as_before(tmp_path: Path) -> No
     assert scan_dataset(tmp_path).pixel_scale is None
 
 
-def test_16_bit_colour_in_the_lowest_bits_is_refused_with_the_reason() -> None:
-    import struct
-    import zlib
+def colour16(values: np.ndarray) -> bytes:
+    """Return a PNG of (height, width, 3 or 4) values of 16 bits, which Pillow cannot write."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        )
+        check = struct.pack(">I", zlib.crc32(kind + body))
+        return struct.pack(">I", len(body)) + kind + body + check
 
-    rows = b"".join(b"\0" + struct.pack(">3H", 4000, 2000, 100) * 8 for _ in range(8))
-    head = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
+    height, width, channels = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    head = struct.pack(">IIBBBBB", width, height, 16, 6 if channels == 4 else 2, 0, 0, 0)
     parts = (chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
-    data = b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def test_16_bit_colour_in_the_lowest_bits_is_refused_where_no_scale_is_known() -> None:
+    data = colour16(np.full((8, 8, 3), (4000, 2000, 100)))
 
     with pytest.raises(ImageError, match="uses only the lowest of its bits"):
-        inspect_image(data)
+        load_image(data, (8, 8))
+
+
+@pytest.mark.parametrize("channels", [3, 4], ids=["opaque", "transparent"])
+def test_16_bit_colour_is_read_by_a_scale_as_grey_is_in_exports_too(channels: int) -> None:
+    values = np.array([[[0, 1000, 2000, 65535], [3000, 9000, 1500, 0]]])[..., :channels]
+    seen = [[0, 0, 128], [255, 255, 64 if channels == 3 else 255]]
+
+    ours = load_image(colour16(values), (1, 2), scale=PixelScale(1000, 3000))
+    theirs = predict_template.load_pixels(colour16(values), (1, 2), "squash", (1000, 3000))
+
+    assert ours.tolist() == [seen]
+    assert theirs.tolist() == [seen]
+
+
+def test_a_set_of_12_bit_colour_gets_one_scale_and_trains_like_8_bits(tmp_path: Path) -> None:
+    for kind, name in enumerate(("crack", "sound")):
+        (tmp_path / name).mkdir()
+        for n in range(3):
+            drawn = np.random.default_rng((kind, n)).integers(0, 256, (20, 24, 3))
+            (tmp_path / name / f"{n}.png").write_bytes(colour16(drawn * 16))
+
+    index = scan_dataset(tmp_path, cache_dir=tmp_path / "cache")
+    again = scan_dataset(tmp_path, cache_dir=tmp_path / "cache")
+
+    assert index.pixel_scale is not None
+    assert index.pixel_scale.low < 100
+    assert index.pixel_scale.high > 4000
+    assert again.pixel_scale == index.pixel_scale
+    assert {record.mode for record in again.records} == {"RGB;16"}
+    assert [one.kind for one in index.findings] == ["pixel_scale"]
+    first = index.records[0]
+    shown = load_image(index.path_of(first), (20, 24), scale=index.scale_of(first))
+    drawn = np.random.default_rng((0, 0)).integers(0, 256, (20, 24, 3))
+    assert np.abs(shown.astype(int) - drawn).max() <= 2
 
 
 def large_jpeg(size: tuple[int, int]) -> bytes:

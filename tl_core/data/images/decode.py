@@ -98,6 +98,9 @@ DECODE_ERRORS = (
     Warning,  # where warnings are set to raise
 )
 
+DEEP_COLOUR = "RGB;16"
+"""The mode here of a PNG with 16 bits for each of three colours, which Pillow calls RGB."""
+
 _FULL_RANGE = 0x8000  # values that span this much show enough in the upper 8 bits
 _REDUCED_PIXELS = 25_000_000  # of a JPEG beyond MAX_MEGAPIXELS, 75 MB
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -173,7 +176,7 @@ class Decoded:
     """An upright RGB picture, possibly at a reduced scale, and facts about its file.
 
     ``width`` and ``height`` are the upright picture's at full scale; ``file`` has the values as
-    they are stored.
+    they are stored, of 16-bit colour ``values``: ``(height, width, 3)`` uint16.
     """
 
     picture: Image.Image
@@ -184,6 +187,7 @@ class Decoded:
     orientation: int
     file: Image.Image
     known_frames: int | None = None
+    values: np.ndarray | None = None
 
     @property
     def num_frames(self) -> int:
@@ -229,7 +233,7 @@ def _decode_file(
     least_size: LeastSize | None,
     scale: PixelScale | None,
 ) -> Decoded:
-    mode = file.mode
+    mode, values = file.mode, None
     if file.format in ("JPEG", "MPO"):
         is_progressive = bool(file.info.get("progressive"))
         check_size(*file.size, MAX_MEGAPIXELS if is_progressive else MAX_JPEG_MEGAPIXELS)
@@ -242,13 +246,18 @@ def _decode_file(
     else:
         check_size(*file.size)
         # In other formats it may follow the pixels; reading it first would hide damage to them.
-        picture = _load_rgb(file, scale)
-        _check_depth(data, picture)
+        if _is_deep_colour(data):
+            mode = DEEP_COLOUR
+            picture, values = _load_deep_colour(file, data, scale)
+        else:
+            picture = _load_rgb(file, scale)
         orientation = _orientation(file)
         width, height = _upright(file.size, orientation)
     if orientation in _TRANSPOSE:
         picture = picture.transpose(_TRANSPOSE[orientation])
-    return Decoded(picture, file.format or "", mode, width, height, orientation, file)
+    return Decoded(
+        picture, file.format or "", mode, width, height, orientation, file, values=values
+    )
 
 
 def _decode_extra(data: bytes, scale: PixelScale | None, max_megapixels: int) -> Decoded:
@@ -315,8 +324,8 @@ def _to_rgb(image: Image.Image, scale: PixelScale | None) -> Image.Image:
 
 
 def is_deep(mode: str) -> bool:
-    """Return whether a picture of that mode has one channel of more than 8 bits."""
-    return mode.startswith(("I", "F"))
+    """Return whether a picture of that mode has more than 8 bits for a grey or a colour."""
+    return mode.startswith(("I", "F")) or mode == DEEP_COLOUR
 
 
 def _reduce_depth(image: Image.Image, scale: PixelScale | None) -> Image.Image:
@@ -333,24 +342,51 @@ def _reduce_depth(image: Image.Image, scale: PixelScale | None) -> Image.Image:
     if scale is None:
         grey = Image.fromarray((values.clip(0, 0xFFFF).astype(np.uint16) >> 8).astype(np.uint8))
     else:
-        factor = 255 / (scale.high - scale.low)
-        scaled = (values.astype(np.float32) - np.float32(scale.low)) * np.float32(factor)
-        grey = Image.fromarray(np.rint(scaled.clip(0, 255)).astype(np.uint8))
+        grey = Image.fromarray(_to_8_bits(values, scale))
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
     return grey
 
 
-def _check_depth(data: bytes, picture: Image.Image) -> None:
-    """Refuse 16-bit colour that uses only the lower bits, since only the upper 8 are read."""
-    if not data.startswith(_PNG) or data[24:25] != b"\x10" or data[25:26] not in b"\x02\x04\x06":
-        return
-    if int(np.asarray(picture).max()) < _DARKEST:
-        raise ImageError(
-            "It is a 16-bit colour PNG that uses only the lowest of its bits, and the upper 8 are "
-            "read: it would be black. Save it with 8 bits, or as 16-bit grey."
-        )
+def _to_8_bits(values: np.ndarray, scale: PixelScale) -> np.ndarray:
+    factor = 255 / (scale.high - scale.low)
+    scaled = (values.astype(np.float32) - np.float32(scale.low)) * np.float32(factor)
+    return np.rint(scaled.clip(0, 255)).astype(np.uint8)
+
+
+def _is_deep_colour(data: bytes) -> bool:
+    return data.startswith(_PNG) and data[24:25] == b"\x10" and data[25:26] in (b"\x02", b"\x06")
+
+
+def _load_deep_colour(
+    file: ImageFile.ImageFile, data: bytes, scale: PixelScale | None
+) -> tuple[Image.Image, np.ndarray | None]:
+    """Decode a PNG of 16-bit colour; with a scale its values are returned too.
+
+    Without one the upper 8 bits are used, and a picture that has none of them is refused.
+    """
+    picture = _load_rgb(file)
+    if scale is None:
+        if int(np.asarray(picture).max()) < _DARKEST:
+            raise ImageError(
+                "It is a 16-bit colour PNG that uses only the lowest of its bits, whose black and "
+                "white only a dataset of such images gives: by the upper 8 it would be black. Save "
+                "it with 8 bits."
+            )
+        return picture, None
+    upper = np.asarray(file)
+    # Pillow keeps the upper byte of each value. Read as if its bytes were swapped: the lower one.
+    swapped = Image.open(io.BytesIO(data), formats=("PNG",))
+    swapped.tile = [
+        tile._replace(args=str(tile.args).replace(";16B", ";16L")) for tile in swapped.tile
+    ]
+    swapped.load()
+    values = upper[..., :3].astype(np.uint16) << 8 | np.asarray(swapped)[..., :3]
+    scaled = _to_8_bits(values, scale)
+    if upper.shape[2] == 4:
+        scaled = np.concatenate([scaled, upper[..., 3:]], axis=2)
+    return _to_rgb(Image.fromarray(scaled), None), values
 
 
 def _orientation(file: ImageFile.ImageFile) -> int:

@@ -59,7 +59,7 @@ _BLACK = (0, 0, 0)
 class ImageInfo:
     """Facts about an image file. ``width`` and ``height`` are of the upright picture, in pixels.
 
-    ``value_range`` spans nearly all values of 16-bit grey; None for 8-bit pictures.
+    ``value_range`` spans nearly all values of 16-bit grey or colour; None for 8-bit pictures.
     """
 
     format: str
@@ -168,7 +168,8 @@ def inspect_image(source: ImageSource) -> ImageInfo:
 
 def _value_range(decoded: Decoded) -> tuple[float, float]:
     """Return the range of all but 2 in 1,000 pixel values of a deep picture."""
-    values = np.asarray(decoded.file, np.float32)
+    stored = decoded.file if decoded.values is None else decoded.values
+    values = np.asarray(stored, np.float32)
     low, high = np.percentile(values, (0.1, 99.9))
     return float(low), float(high)
 
