@@ -68,7 +68,7 @@ def train_head(
 
 
 def share_right(weights: dict[str, np.ndarray], rows: np.ndarray, labels: np.ndarray) -> float:
-    """Return the share of rows (n, dim) that get their label (n,); NaN without any."""
+    """Return the share of rows (n, dim) that get their label (n,); NaN for none."""
     if not len(rows):
         return float("nan")
     return float(np.mean(head_forward(weights, rows).argmax(axis=1) == labels))
