@@ -21,6 +21,7 @@ from tl_core.files import read_json
 from tl_core.runs.files import end_run
 from tl_core.runs.store import archive_run, create_run, delete_run, rename_run
 from ui.datasets.picker import dataset_id, open_folder
+from ui.shared import address
 from ui.shell.sidebar import PAGES
 
 EVALUATE = "pages/4_Evaluate.py"
@@ -95,42 +96,50 @@ def test_only_one_module_touches_the_address_or_leads_to_a_page():
     assert found == {"ui/shared/address.py"}
 
 
-def test_a_choice_of_dataset_is_in_the_address_and_back_leads_from_it(workspace, own):
+def go_back(at, monkeypatch, query_params):
+    """Run the page as after Back in the browser, which ``AppTest`` does not know."""
+    at.query_params = query_params
+    with monkeypatch.context() as patch:
+        patch.setattr(address, "_is_back_or_forward", lambda: True)
+        at.run()
+
+
+def test_a_choice_of_dataset_is_in_the_address_and_back_leads_from_it(workspace, own, monkeypatch):
     at = open_page(DATA)
     assert at.query_params == {"dataset": "sample"}
     at.selectbox(key="dataset").set_value("my kitchen").run()
     assert at.query_params == {"dataset": "my kitchen"}
-    at.run()
-    at.query_params = {"dataset": "sample"}
-    at.run()
+    go_back(at, monkeypatch, {"dataset": "sample"})
     assert_sound(at)
     assert at.selectbox(key="dataset").value == "sample"
     assert not at.toast
-    at.query_params = {}  # Back to where no dataset was named changes none
-    at.run()
+    go_back(at, monkeypatch, {})  # to where no dataset was named changes none
     assert at.query_params == {"dataset": "sample"}
 
 
-def test_a_click_sent_with_the_address_before_the_last_choice_undoes_no_choice(workspace, own):
+@pytest.mark.parametrize("num_runs_between", [0, 2])  # begun by the server, not the browser
+def test_a_click_sent_with_the_address_before_the_last_choice_undoes_no_choice(
+    workspace, own, num_runs_between
+):
     at = open_page(DATA)
     at.run()
     at.selectbox(key="dataset").set_value("my kitchen").run()
+    for _ in range(num_runs_between):
+        at.run()
     at.query_params = {"dataset": "sample"}  # the browser did not have the new address yet
     at.run()
     assert at.selectbox(key="dataset").value == "my kitchen"
     assert at.query_params == {"dataset": "my kitchen"}
 
 
-def test_a_choice_of_run_is_in_the_address_and_back_leads_from_it(workspace, own):
+def test_a_choice_of_run_is_in_the_address_and_back_leads_from_it(workspace, own, monkeypatch):
     old, new = (finished_run(workspace, own) for _ in range(2))
     at = open_page(TRAIN, dataset="my kitchen")
     assert at.selectbox(key="run").value == new.id
     assert at.query_params == {"dataset": "my kitchen"}
     at.selectbox(key="run").set_value(old.id).run()
     assert at.query_params == {"dataset": "my kitchen", "run": old.id}
-    at.run()
-    at.query_params = {"dataset": "my kitchen"}
-    at.run()
+    go_back(at, monkeypatch, {"dataset": "my kitchen"})
     assert_sound(at)
     assert at.selectbox(key="run").value == new.id
 

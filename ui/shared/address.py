@@ -34,7 +34,9 @@ class _Address:
         chosen: ids by name, of what the session has chosen; a name that is missing has no choice.
         known: the ids that the address held when it was last read or written; None before that.
         page: the page that was drawn last.
-        replaced: what our last write replaced, until the browser is known to have the new one.
+        replaced: what our last write replaced, until the browser's history leads somewhere. That
+            the session has the new one says nothing of the browser: a run that the server itself
+            began has it too, and a message sent before still brings the old one after that.
     """
 
     chosen: dict[str, str] = field(default_factory=dict)
@@ -70,7 +72,6 @@ def read() -> bool:
         address.page = page
         st.session_state.pop(session_keys.RUN, None)  # what another page shows without a choice
     if now == address.known:
-        address.replaced = None
         return is_other_page
     if now == address.replaced and not _is_back_or_forward():
         return is_other_page  # a click from before our last write reached the browser
