@@ -74,7 +74,8 @@ def _draw(workspace: Workspace, dataset: Project, plan: LayoutPlan, chosen: Read
         st.markdown("Other ways to read it:" if others else "")
         for place, reading in enumerate(others):
             summary, action = st.columns([5, 1], vertical_alignment="center")
-            summary.markdown(f"{plain(reading.title)}: {_summary_line(reading)}")
+            mark = ":" if reading.class_counts else ""
+            summary.markdown(f"{plain(reading.title)}{mark} {_summary_line(reading)}")
             with action:
                 name = str(LayoutName.parse(reading.name).with_options(**_options(plan)))
                 _button("Read it this way", workspace, dataset, name, f"layout_{place}")
@@ -164,13 +165,14 @@ def _summary_line(reading: Reading) -> str:
     summary = ", ".join(f"{plain(name)} {count:,}" for name, count in counts[:MAX_CLASSES_NAMED])
     if len(counts) > MAX_CLASSES_NAMED:
         summary += f" and {len(counts) - MAX_CLASSES_NAMED:,} more"
+    summary = f"{summary}. " if summary else ""
     rest = [f"{part} {count:,}" for part, count in reading.part_counts.items()]
     if reading.class_counts and reading.num_unlabelled:
         rest.append(f"{reading.num_unlabelled:,} without a class")
     rest += [
         f"{count:,} {LEFT_OUT[why]}" for why, count in reading.left_out.items() if why in LEFT_OUT
     ]
-    return f"{summary}. " + (f":gray[{'; '.join(rest)}]" if rest else "")
+    return summary + (f":gray[{'; '.join(rest)}]" if rest else "")
 
 
 def _button(
