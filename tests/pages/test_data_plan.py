@@ -59,7 +59,7 @@ def test_photos_without_classes_get_them_from_a_typed_pattern(
     assert "Read as 8 photos without classes" in texts(at)
     (field,) = [one for one in at.text_input if one.label == "Class from the file name"]
     field.set_value("IMG_{class}{n}").run()
-    assert "That gives 2 classes" in texts(at)
+    assert "This gives 2 classes" in texts(at)
     at.button(key="plan_layout_pattern_use").click().run()
 
     assert kept_layout(workspace, folder) == "names:IMG_{class}{n}"
