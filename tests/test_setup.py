@@ -19,6 +19,7 @@ class FakeMachine:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.commands: list[list[str]] = []
+        self.environments: list[dict[str, str]] = []
         self.failing: tuple[str, ...] = ()
 
     def run(self, command, **options):
@@ -28,6 +29,7 @@ class FakeMachine:
                 raise FileNotFoundError(words[0])
             return SimpleNamespace(returncode=0, stdout="3 11\n")
         self.commands.append(words)
+        self.environments.append(options.get("env", {}))
         failed = any(name in " ".join(words) for name in self.failing)
         return SimpleNamespace(returncode=1 if failed else 0)
 
@@ -149,6 +151,15 @@ def test_the_test_command_runs_every_check_and_pytest_last(machine):
     assert [command[2] for command in checks] == ["ruff", "ruff", "mypy", "pytest"]
     assert checks[-1][-2:] == ["-x", "tests/test_files.py"]
     assert checks[-1].index("-n") < checks[-1].index("-x")  # so that "-- -n0" has the last word
+
+
+def test_the_checks_may_keep_compiled_sources(machine, monkeypatch):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("KEPT", "yes")
+    assert setup.main(["test"]) == 0
+    for environment in machine.environments[-len(CHECKS) :]:
+        assert environment["KEPT"] == "yes"
+        assert "PYTHONDONTWRITEBYTECODE" not in environment
 
 
 @pytest.mark.parametrize("name", CHECKS)

@@ -112,10 +112,12 @@ def run_tests(pytest_arguments: Sequence[str] = ()) -> int:
         checks["pytest"] += ["-m", "not browser"]
     elif npm_reason:
         say(f"The browser tests of exported web pages are skipped: {npm_reason}")
+    # Tests start hundreds of processes; without bytecode files each compiles all sources again.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     failed = []
     for name, command in checks.items():
         say(f"== {name}")
-        if subprocess.run(command, cwd=ROOT).returncode != 0:
+        if subprocess.run(command, cwd=ROOT, env=environment).returncode != 0:
             failed.append(name)
     if failed:
         print(f"Failed: {', '.join(failed)}.", file=sys.stderr)
