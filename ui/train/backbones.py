@@ -8,6 +8,7 @@ import streamlit as st
 from tl_core.backbones.api import Backbone, get_backbone, has_weights, list_backbones
 from tl_core.charts.base import percent
 from tl_core.charts.training import backbone_chart
+from tl_core.config.limits import current_limits
 from tl_core.errors import WeightsError
 from tl_core.features.benchmark import known_speeds, take_failure
 from tl_core.jobs import client
@@ -26,9 +27,9 @@ CHART_KEY = "backbone_chart"
 
 def draw_picker(workspace: Workspace, initial: str) -> str:
     """Draw the select box with the facts of what is chosen, and return its name."""
-    st.session_state.setdefault(KEY, initial)
-    names = [backbone.name for backbone in list_backbones()]
-    if st.session_state[KEY] not in names:  # a run of the hidden test backbone was taken over
+    names = [backbone.name for backbone in _offered()]
+    st.session_state.setdefault(KEY, initial if initial in names else names[0])
+    if st.session_state[KEY] not in names:  # that of a run whose settings were taken over
         names.append(st.session_state[KEY])
     name = st.selectbox(
         "Backbone",
@@ -132,9 +133,17 @@ def _table(speeds: dict[str, float]) -> pd.DataFrame:
                 if backbone.name in speeds
                 else "not measured yet",
             }
-            for backbone in list_backbones()
+            for backbone in _offered()
         ]
     )
+
+
+def _offered() -> list[Backbone]:
+    """Return the backbones to choose from: in a demo those that its operator allows."""
+    limits = current_limits()
+    if limits is None:
+        return list_backbones()
+    return [get_backbone(name) for name in limits.backbone_names]
 
 
 def _weights_words(backbone: Backbone) -> str:

@@ -4,6 +4,7 @@ import pytest
 from app_helpers import DATA, TRAIN, assert_sound, open_page, texts, unescaped
 from demo_helpers import let_in
 
+from tl_core.config.limits import environment_name
 from tl_core.config.training import TrainConfig
 from tl_core.jobs.queue import JobQueue
 from tl_core.projects.registry import SAMPLE_TITLE
@@ -171,6 +172,16 @@ def test_names_hold_no_links(host):
 def test_limits_are_said_beside_the_uploader(host, monkeypatch):
     let_in(monkeypatch, issue_token(host))
     assert upload_caption() in [one.value for one in open_page().caption]
+
+
+def test_the_backbones_to_choose_from_are_those_that_may_be_trained(host, monkeypatch):
+    monkeypatch.setenv(environment_name("backbones"), "tiny, MobileNetV2")
+    let_in(monkeypatch, issue_token(host))
+    at = open_page(TRAIN)
+    assert_sound(at)
+    picker = at.selectbox(key="train.backbone")
+    assert (picker.value, picker.options) == ("tiny", ["tiny", "MobileNetV2"])
+    assert not at.button(key="start_training").disabled
 
 
 def test_what_a_demo_does_not_offer(host, monkeypatch):
