@@ -1,6 +1,10 @@
 """What the tests of a hosted demo share."""
 
+import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +31,12 @@ def new_visitor(host: Workspace) -> Workspace:
 
 def _no_worker(*_: object) -> None:
     raise OSError("no worker in tests")
+
+
+def run_async(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine in a thread of its own: this one may have the event loop of a browser."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
 
 
 def let_in(monkeypatch: pytest.MonkeyPatch, token: str | None = None) -> None:

@@ -233,7 +233,7 @@ def test_a_switch_has_a_strip_of_off_and_on():
         ((300, 400), "crop", "25 % of it is cut off, above and below."),
         ((400, 300), "pad", "25 % of that is black, above and below."),
         ((300, 400), "pad", "25 % of that is black, left and right."),
-        ((500, 500), "squash", "its shape stays."),
+        ((500, 500), "squash", "the aspect ratio stays the same."),
         ((56, 56), "squash", "enlarged 4.0 times"),
         ((56, 112), "crop", "enlarged 4.0 times"),
         ((56, 112), "pad", "enlarged 2.0 times"),
@@ -378,7 +378,7 @@ def test_measuring_is_asked_of_the_worker_and_its_result_is_shown(workspace, dat
     assert_sound(at)
     assert len(at.get("vega_lite_chart")) == 1
     assert "augment_measure" not in [button.key for button in at.button]
-    assert "no run with this backbone is trained yet" in texts(at)
+    assert "there is no run with this backbone yet" in texts(at)
 
 
 def test_measuring_can_be_cancelled(workspace, dataset):
@@ -395,15 +395,15 @@ def test_a_measurement_of_other_settings_says_so_until_these_are_measured(worksp
     files = EffectFiles(workspace.cache_dir, scan_dataset(dataset), config)
     files.write(EffectRecord(OAK, (effect("rotation", 1.1), effect("hue", 0.2)), None), None)
     at = open_page(DATA, augment=OAK.model_dump(), **TINY)
-    assert "of other settings" not in texts(at)
+    assert "with other settings" not in texts(at)
     at.slider(key="augment.rotation").set_value(20.0).run()
     assert_sound(at)
-    assert "measured last, of other settings: rotation 40°, hue 20 %." in texts(at)
+    assert "made with other settings: rotation 40°, hue 20 %." in texts(at)
     assert "Rotation** moves your photos 1.10 times" in texts(at)
     assert at.button(key="augment_measure")
     at.run()  # the whole page: the last run drew the pictures and the measurement alone
     at.slider(key="augment.rotation").set_value(40.0).run()
-    assert "of other settings" not in texts(at)
+    assert "with other settings" not in texts(at)
 
 
 def test_the_newest_fitting_run_answers_and_is_named(workspace, dataset, cache_dir):
@@ -414,7 +414,7 @@ def test_the_newest_fitting_run_answers_and_is_named(workspace, dataset, cache_d
     work(workspace)
     at.run()
     assert_sound(at)
-    assert "the answer of no FC layers, lr 0.001, frozen" in texts(at)
+    assert "views for which no FC layers, lr 0.001, frozen answers otherwise" in texts(at)
 
 
 def test_why_it_could_not_be_measured_is_told_and_it_can_be_tried_again(workspace, dataset):

@@ -73,7 +73,7 @@ def quantize_channels(values: np.ndarray, axis: int) -> tuple[np.ndarray, np.nda
         >>> import numpy as np
         >>> from tl_core.backbones.weight_quantization import quantize_channels
         >>> quantized, scales = quantize_channels(np.array([[2.54, -1.0], [0.0, 0.0]]), 0)
-        >>> quantized.tolist(), np.round(scales, 3).tolist()
+        >>> quantized.tolist(), np.round(scales.astype(float), 3).tolist()
         ([[127, -50], [0, 0]], [0.02, 1.0])
     """
     others = tuple(one for one in range(values.ndim) if one != axis)

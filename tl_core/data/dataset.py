@@ -41,6 +41,9 @@ __all__ = ["DatasetIndex", "Finding", "ImageRecord", "PhotoLabel", "scan_dataset
 
 Decoded = TypeVar("Decoded")
 
+LABEL_INSTEAD = (
+    ", or label the photos (Label on the Data page, --layout unlabelled on the command line)"
+)
 _BATCH = 256  # files between two writes to the cache, lost at most by a kill
 
 
@@ -346,7 +349,7 @@ def _require_classes(
     raise DatasetError(
         f"Expected at least 2 class folders in '{root.name or root}', found {found}"
         f"{in_brackets}. Put each class in its own folder"
-        f"{', or label the photos (--layout unlabelled)' if names else ''}."
+        f"{LABEL_INSTEAD if names else ''}."
     )
 
 

@@ -1,8 +1,7 @@
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
+from demo_helpers import run_async
 from streamlit import config
 
 from tl_core.visitors.store import end_visitor, open_visitor
@@ -89,9 +88,7 @@ def ask(monkeypatch):
         async def receive():
             return {"type": "http.request", "body": b"", "more_body": False}
 
-        # In a thread of its own: a test of browsers may have left a loop running in this one.
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(asyncio.run, guard(scope, receive, send)).result()
+        run_async(guard(scope, receive, send))
         return answer
 
     return request

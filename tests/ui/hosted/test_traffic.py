@@ -4,6 +4,7 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+from demo_helpers import run_async
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
@@ -56,7 +57,7 @@ def test_bodies_that_never_come_hold_no_place_of_others(host, held):
             task.cancel()
         return taken, ended
 
-    taken, ended = asyncio.run(attack())
+    taken, ended = run_async(attack())
     assert taken is None
     assert len(ended) == 10  # nine over what one visitor may hold, and one that made place
     assert sum("60 MB of uploads of one visitor" in reason for reason in ended) == 9
@@ -67,17 +68,17 @@ def test_who_holds_most_gives_place_and_who_holds_less_does_not(host, held):
     for number in range(2):
         held(f"greedy{number}", 20 * MB, 20 * MB, 20 * MB)
     held("modest", 20 * MB)
-    assert asyncio.run(take(Uploads(), "visitor", 15 * MB)) is None
+    assert run_async(take(Uploads(), "visitor", 15 * MB)) is None
     assert sum(map(len, held.storage.values())) == 6
     assert len(held.storage["modest"]) == 1
     held("visitor", 15 * MB, 19 * MB)
-    assert "holds 150 MB" in asyncio.run(take(Uploads(), "visitor", 19 * MB))
+    assert "holds 150 MB" in run_async(take(Uploads(), "visitor", 19 * MB))
 
 
 def test_an_upload_slower_than_any_network_is_given_up(host, held, monkeypatch):
     monkeypatch.setattr(traffic, "PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(traffic, "SLOWEST_BYTES", 10**12)
-    assert "took too long" in asyncio.run(take(Uploads(), "slow", MB, never))
+    assert "took too long" in run_async(take(Uploads(), "slow", MB, never))
 
 
 def test_tabs_are_counted_for_each_visitor_and_for_all(host, monkeypatch):
@@ -133,7 +134,7 @@ def test_only_messages_about_the_own_session_reach_the_server(kind, number, pass
     async def receive():
         return sent.pop(0)
 
-    message = asyncio.run(messages_of_pages(receive)())
+    message = run_async(messages_of_pages(receive)())
     assert (message["type"] == "websocket.receive") == passes
 
 
@@ -141,7 +142,7 @@ def test_what_is_no_message_is_left_to_streamlit(host):
     async def receive():
         return {"type": "websocket.receive", "bytes": b"\xff\xff"}
 
-    assert asyncio.run(messages_of_pages(receive)())["bytes"] == b"\xff\xff"
+    assert run_async(messages_of_pages(receive)())["bytes"] == b"\xff\xff"
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,7 @@ def test_a_session_goes_on_only_for_the_browser_that_began_it(cookie, asked, pas
     message.new_session.initialize.session_id = "s1"
     sessions = Sessions()
     sent = {"type": "websocket.send", "bytes": message.SerializeToString()}
-    asyncio.run(sessions.noted(nothing, "own")(sent))
+    run_async(sessions.noted(nothing, "own")(sent))
     protocols = f"streamlit, xsrf, {asked}".encode()
     scope = {"headers": [(b"sec-websocket-protocol", protocols), (b"host", b"here")]}
     (_, got), host = sessions.without_foreign(scope, cookie)["headers"]
@@ -188,6 +189,6 @@ def test_a_flood_of_messages_is_slowed_down_and_a_pause_forgives_it(monkeypatch)
 
     monkeypatch.setattr(traffic, "time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    in_flood, in_all = asyncio.run(flood())
+    in_flood, in_all = run_async(flood())
     assert in_flood == pytest.approx(8 / traffic.MESSAGES_A_SECOND)
     assert in_all == in_flood
