@@ -46,8 +46,9 @@ from tl_core.runs.store import list_runs  # noqa: E402
 from tl_core.setup import find_chromium  # noqa: E402
 from tl_core.visitors.store import list_visitors  # noqa: E402
 from tl_core.workspace import Workspace  # noqa: E402
+from ui.shared.navigation import ADD_TAB  # noqa: E402
 
-PATIENCE_MS = 300_000
+PATIENCE_MS = 120_000
 NUM_PHOTOS = 24  # of each class
 RUN_SECONDS = 180
 
@@ -167,7 +168,7 @@ def visit(
     page = context.new_page()
     page.goto(f"{url}/Data")
     settle(page)
-    page.locator("[data-testid=stTab]", has_text="Add pictures").click()
+    page.locator("[data-testid=stTab]", has_text=ADD_TAB).click()
     settle(page)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"visitor{number}.zip"
@@ -175,7 +176,7 @@ def visit(
         page.locator("input[type=file]").first.set_input_files(str(path))
         page.locator(".st-key-add_zip button:not([disabled])").wait_for()
         page.locator(".st-key-add_zip button").click()
-        page.get_by_text("pictures added to").first.wait_for()
+        page.get_by_text("photos added to").first.wait_for()
         check(page, number, findings)
         train(page, number, findings, fine_tune)
         rng = np.random.default_rng(1000 + number)
