@@ -158,7 +158,7 @@ def open_page(
 ) -> Page:
     """Open an address in a window of its own and wait until its script has run.
 
-    In a context of :func:`new_context` that has shown a page before, the app's files are at hand.
+    A context of :func:`new_context` that has shown a page before has the app's files in its cache.
     """
     if isinstance(browser, Browser):
         browser = new_context(browser, width, theme)

@@ -43,7 +43,7 @@ AFTER_WORDS = {
     "audit": "looking for copies",
     "copies": "collecting the findings",
     "features": "storing the results",
-    "neighbours": "laying out the map",
+    "neighbours": "computing the map",
     "sweep": "ranking the heads",
 }
 FINISHING = "finishing"

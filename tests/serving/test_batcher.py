@@ -13,12 +13,20 @@ def done():
     return []
 
 
-def test_requests_take_turns(done):
+def computing(work, max_queue):
+    """Return a model that computes the first image of ``work`` and stays there, and its batcher."""
     model = FakeModel()
     model.may_compute.clear()
-    batcher = Batcher(model, max_queue=10, max_megapixels=1)
-    batcher.submit(Work([b"large 0", b"large 1", b"large 2"], done.append))
+    batcher = Batcher(model, max_queue=max_queue, max_megapixels=1)
+    batcher.submit(work)
     assert model.started.acquire(timeout=60)
+    return model, batcher
+
+
+def test_requests_take_turns(done):
+    model, batcher = computing(
+        Work([b"large 0", b"large 1", b"large 2"], done.append), max_queue=10
+    )
     batcher.submit(Work([b"small"], done.append))
     model.may_compute.set()
     wait_until(lambda: len(done) == 2)
@@ -39,11 +47,7 @@ def test_as_long_as_images_wait_a_few_are_answered_together(done):
 
 
 def test_a_cancelled_request_that_waits_holds_up_no_answer(done):
-    model = FakeModel()
-    model.may_compute.clear()
-    batcher = Batcher(model, max_queue=10, max_megapixels=1)
-    batcher.submit(Work([b"a"], done.append))
-    assert model.started.acquire(timeout=60)
+    model, batcher = computing(Work([b"a"], done.append), max_queue=10)
     cancelled = Work([b"b"], done.append)
     batcher.submit(cancelled)
     cancelled.cancel()
@@ -89,11 +93,7 @@ def test_an_unreadable_image_does_not_affect_the_others(done):
 
 
 def test_a_cancelled_request_frees_its_places(done):
-    model = FakeModel()
-    model.may_compute.clear()
-    batcher = Batcher(model, max_queue=3, max_megapixels=1)
-    batcher.submit(Work([b"running"], done.append))
-    assert model.started.acquire(timeout=60)
+    model, batcher = computing(Work([b"running"], done.append), max_queue=3)
     cancelled = Work([b"a", b"b", b"c"], done.append)
     batcher.submit(cancelled)
     with pytest.raises(Refusal, match="3 images are waiting, at most 3 may"):

@@ -42,7 +42,7 @@ class ScannedFile:
 
 
 _NUM_FIRST = 10  # columns before version 3 of what is read
-_NUM_SECOND = 12  # before 16-bit colour was told from 8-bit
+_NUM_SECOND = 12  # before 16-bit colour was distinguished from 8-bit
 _COLUMNS = ", ".join(f"files.{field.name}" for field in fields(ScannedFile)[:_NUM_FIRST])
 _VALUES = f"CAST(json_array({_COLUMNS}) AS BLOB)"
 _FROM_VERSION_1 = f"""

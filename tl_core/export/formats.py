@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tl_core.errors import ConfigError, did_you_mean
 from tl_core.export import docker, predict_script, writers
@@ -83,34 +83,30 @@ class Format:
         return install_command(self.extra) if self.extra else ""
 
 
+_WEB = Format(
+    name="web",
+    title="Web page",
+    files=web_folder.PAGE_FILES,
+    purpose="Share it as a link: it answers in the visitor's browser, with photos and camera.",
+    runtime="any current browser",
+    write=web_folder.write_web,
+    precision="float16",
+    has_examples=True,
+    is_page=True,
+    use=web_folder.USE,
+    space=web_folder.SPACE,
+    rejection="The page applies both limits.",
+)
+
 _ROWS = (
-    Format(
-        name="web",
-        title="Web page",
-        files=web_folder.PAGE_FILES,
-        purpose="Share it as a link: it answers in the visitor's browser, with photos and camera.",
-        runtime="any current browser",
-        write=web_folder.write_web,
-        precision="float16",
-        has_examples=True,
-        is_page=True,
-        use=web_folder.USE,
-        space=web_folder.SPACE,
-        rejection="The page applies both limits.",
-    ),
-    Format(
+    _WEB,
+    replace(
+        _WEB,
         name="web-int8",
         title="Web page, 8 bit",
-        files=web_folder.PAGE_FILES,
         purpose="The same page with a smaller download and nearly the same probabilities.",
-        runtime="any current browser",
         write=web_folder.write_web_int8,
         precision="int8_weights",
-        has_examples=True,
-        is_page=True,
-        use=web_folder.USE,
-        space=web_folder.SPACE,
-        rejection="The page applies both limits.",
     ),
     Format(
         name="bundle",

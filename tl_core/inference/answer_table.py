@@ -320,5 +320,5 @@ class AnswerTable:
         if probabilities is not None:
             order = np.argsort(-probabilities, kind="stable")
             top = tuple((self.class_names[k], float(probabilities[k])) for k in order)
-        text = tuple(str(one) for one in parse_json(reasons))
-        return os.fsdecode(key), Prediction(name, probabilities, top, error, bool(is_none), text)
+        why = tuple(str(one) for one in parse_json(reasons))
+        return os.fsdecode(key), Prediction(name, probabilities, top, error, bool(is_none), why)

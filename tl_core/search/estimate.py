@@ -1,4 +1,4 @@
-"""How long a search takes, told before it starts: preparing the photos, then training the heads."""
+"""How long a search takes, estimated before it starts: preparing the photos, then the heads."""
 
 from __future__ import annotations
 

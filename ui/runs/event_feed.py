@@ -1,7 +1,7 @@
 """Follows a run's events as they are written, so that a page can draw the run while it trains.
 
-A run may be trained in several sittings and phases: each epoch counts once, whatever was text of it
-before a stop or a kill.
+A run may be trained in several sittings and phases: each epoch counts once, whatever was reported
+of it before a stop or a kill.
 """
 
 from __future__ import annotations
