@@ -81,16 +81,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Deal out the tests in the pieces that :func:`_piece_of` names, in the order of collection."""
-    from xdist.scheduler import LoadScopeScheduling
-
-    class Scheduler(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            return _piece_of(nodeid)[1]
-
     if config.getoption("dist") != "load":  # another way was asked for
         return None
-    config.option.loadscopereorder = False
-    return Scheduler(config, log)
+    from pieces import PieceScheduling  # needs xdist
+
+    return PieceScheduling(config, log, lambda nodeid: _piece_of(nodeid)[1])
 
 
 def _piece_of(nodeid: str) -> tuple[int, str]:

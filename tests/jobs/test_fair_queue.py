@@ -1,3 +1,4 @@
+import os
 import threading
 import time
 
@@ -151,6 +152,42 @@ def test_a_training_that_overruns_is_stopped_and_says_why(host, monkeypatch, mak
     assert run.state == "stopped"
     assert run.message == f"{demo_limits.time_message()} The best so far is kept."
     assert JobQueue(a).jobs() == []
+
+
+def test_a_training_that_needs_too_much_memory_ends_with_its_process(
+    host, monkeypatch, make_dataset
+):
+    a = new_visitor(host)
+    data = make_dataset({"cat": 2, "dog": 2}, a.datasets_dir / "pets")
+    run = create_run(a.runs_dir, TrainConfig(backbone="tiny"), data)
+    JobQueue(a).submit(TRAIN, {}, run.run_dir)
+    limits = demo_limits.current_limits()
+    monkeypatch.setattr(worker, "family_memory", lambda: limits.job_memory_mb * 10**6 + 1)
+    monkeypatch.setattr(worker, "end_children", lambda: None)
+    monkeypatch.setattr(worker, "_LIMITS_SECONDS", 0.01)
+    ended = threading.Event()
+
+    def train(context):
+        start_run(context.job.run_dir, "head")
+        assert ended.wait(60)
+
+    kinds = {TRAIN: JobKind(train, keeps_partial=True)}
+    worker.run_worker(host, warm=False, idle_seconds=0.1, kinds=kinds, end_process=ended.set)
+    assert (run.state, run.message) == ("failed", demo_limits.memory_message())
+    assert JobQueue(a).jobs() == []
+
+
+def test_a_worker_inside_another_program_does_not_end_it(host, monkeypatch):
+    a = new_visitor(host)
+    monkeypatch.setattr(worker, "family_memory", lambda: 10**15)
+    monkeypatch.setattr(worker, "_LIMITS_SECONDS", 0.01)
+    ended = []
+    monkeypatch.setattr(worker, "end_children", lambda: ended.append("children"))
+    monkeypatch.setattr(os, "_exit", ended.append)
+    submit(a, 0)
+    kinds = {"work": JobKind(lambda context: time.sleep(0.1))}
+    worker.run_worker(host, warm=False, idle_seconds=0.1, kinds=kinds)
+    assert ended == []
 
 
 def test_a_job_of_a_deleted_workspace_stops(host):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextvars
 import faulthandler
+import functools
 import logging
 import os
 import sys
@@ -97,6 +98,7 @@ def run_worker(
     idle_seconds: float | None = None,
     kinds: Mapping[str, JobKind] | None = None,
     restart: Callable[[], None] | None = None,
+    end_process: Callable[[], None] | None = None,
 ) -> None:
     """Run jobs until idle for ``idle_seconds``; return at once if another worker is running.
 
@@ -110,6 +112,9 @@ def run_worker(
         kinds: the kinds of jobs; by default all kinds of the studio.
         restart: replaces this process by a new worker. Called when a job left much memory in use
             that cannot be returned to the system otherwise, once it has been idle for a while.
+        end_process: ends this process at once. Called in a demo when a job goes over its limits of
+            time or memory and does not stop by itself; another worker is started. Without it such
+            a job goes on, as it must where the worker is a thread of another program.
     """
     if idle_seconds is None:
         idle_seconds = _idle_seconds()
@@ -121,7 +126,7 @@ def run_worker(
         _log.info("another worker lives; leaving")
         return
     try:
-        _Worker(workspace, kinds or KINDS, idle_seconds, restart).work(warm)
+        _Worker(workspace, kinds or KINDS, idle_seconds, restart, end_process).work(warm)
     finally:
         lock.release()
 
@@ -148,7 +153,8 @@ class _Worker:
         workspace: Workspace,
         kinds: Mapping[str, JobKind],
         idle_seconds: float,
-        restart: Callable[[], None] | None = None,
+        restart: Callable[[], None] | None,
+        end_process: Callable[[], None] | None,
     ) -> None:
         self._workspace = workspace
         self._kinds = kinds
@@ -166,12 +172,15 @@ class _Worker:
         self._unsaved: dict[Path, tuple[RunState, str]] = {}  # ends that could not be written
         self._saved_at = 0.0
         self._restart = restart
+        self._end_process = end_process
         self._idle_bytes: int | None = None  # in use before the first job
 
     def work(self, warm: bool) -> None:
         """Run jobs until it is time to exit."""
         self._publish(state="idle", job_id=None)
-        threading.Thread(target=self._limits_loop, name="limits", daemon=True).start()
+        if self._end_process is not None:
+            loop = functools.partial(self._limits_loop, self._end_process)
+            threading.Thread(target=loop, name="limits", daemon=True).start()
         if warm:
             self._warming = threading.Thread(target=self._warm_up, name="warm-up", daemon=True)
             self._warming.start()
@@ -417,12 +426,12 @@ class _Worker:
         _log.info("warm after %.1f s", time.monotonic() - started)
         self._publish(warm=True)
 
-    def _limits_loop(self) -> None:
+    def _limits_loop(self, end_process: Callable[[], None]) -> None:
         while not self._left.wait(_LIMITS_SECONDS):
-            self._watch_limits()
+            self._watch_limits(end_process)
 
-    def _watch_limits(self) -> None:
-        """End this process when a job of a demo cannot be ended otherwise; another is started."""
+    def _watch_limits(self, end_process: Callable[[], None]) -> None:
+        """End this process when a job of a demo cannot be ended otherwise."""
         limits = current_limits()
         if limits is None:
             return
@@ -441,7 +450,7 @@ class _Worker:
                     self._end(work.folder, "failed", message)
                 self._queue.queue_of(job).finish(job.id)
         end_children()
-        os._exit(1)
+        end_process()
 
     def _publish(self, **changes: Any) -> None:
         with self._record_lock:
@@ -483,7 +492,12 @@ def main() -> None:
     add_log_file(logger, workspace.logs_dir / LOG_NAME, workspace.root)
     command = [*module_command("tl_core.jobs.worker"), *sys.argv[1:]]
     restart = None if sys.platform == "win32" else lambda: os.execv(command[0], command)
-    run_worker(workspace, warm=not arguments.cold, restart=restart)
+    run_worker(
+        workspace,
+        warm=not arguments.cold,
+        restart=restart,
+        end_process=lambda: os._exit(1),
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,38 @@
+"""A test process that ends takes one test with it, and no other."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CONFTEST = """
+import sys
+sys.path.insert(0, {tests!r})
+from pieces import PieceScheduling
+
+def pytest_xdist_make_scheduler(config, log):
+    return PieceScheduling(config, log, lambda nodeid: nodeid.partition("::")[0])
+"""
+MODULE = """
+import os, time, pytest
+
+@pytest.mark.parametrize("number", range(4))
+def test_one(number):
+    time.sleep(0.02)
+    if number in {ends}:
+        os._exit(1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "ends"), [(0, [1]), (3, [1]), (3, [2]), (3, [3]), (3, [0, 2, 3])]
+)
+def test_the_others_run_when_a_process_ends(tmp_path: Path, module: int, ends: list[int]) -> None:
+    (tmp_path / "conftest.py").write_text(CONFTEST.format(tests=str(Path(__file__).parent)))
+    for number in range(4):
+        text = MODULE.format(ends=ends if number == module else [])
+        (tmp_path / f"test_{number}.py").write_text(text)
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "."]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert f"{len(ends)} failed, {16 - len(ends)} passed" in done.stdout
