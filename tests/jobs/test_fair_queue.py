@@ -162,13 +162,15 @@ def test_a_training_that_needs_too_much_memory_ends_with_its_process(
     run = create_run(a.runs_dir, TrainConfig(backbone="tiny"), data)
     JobQueue(a).submit(TRAIN, {}, run.run_dir)
     limits = demo_limits.current_limits()
-    monkeypatch.setattr(worker, "family_memory", lambda: limits.job_memory_mb * 10**6 + 1)
+    needed = [0]
+    monkeypatch.setattr(demo_limits, "family_memory", lambda: needed[0])
     monkeypatch.setattr(worker, "end_children", lambda: None)
     monkeypatch.setattr(worker, "_LIMITS_SECONDS", 0.01)
     ended = threading.Event()
 
     def train(context):
         start_run(context.job.run_dir, "head")
+        needed[0] = limits.job_memory_mb * 10**6 + 1
         assert ended.wait(60)
 
     kinds = {TRAIN: JobKind(train, keeps_partial=True)}
@@ -179,7 +181,7 @@ def test_a_training_that_needs_too_much_memory_ends_with_its_process(
 
 def test_a_worker_inside_another_program_does_not_end_it(host, monkeypatch):
     a = new_visitor(host)
-    monkeypatch.setattr(worker, "family_memory", lambda: 10**15)
+    monkeypatch.setattr(demo_limits, "family_memory", lambda: 10**15)
     monkeypatch.setattr(worker, "_LIMITS_SECONDS", 0.01)
     ended = []
     monkeypatch.setattr(worker, "end_children", lambda: ended.append("children"))

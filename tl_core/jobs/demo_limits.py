@@ -17,6 +17,7 @@ from tl_core.config.training import TrainConfig
 from tl_core.errors import LimitError
 from tl_core.jobs.fair_queue import is_in_advance
 from tl_core.jobs.queue import Job, JobQueue
+from tl_core.processes import family_memory
 from tl_core.visitors.counters import count
 from tl_core.visitors.store import check_disk, usage
 from tl_core.workspace import Workspace
@@ -104,6 +105,19 @@ class JobClock:
     def overdue(self) -> list[str]:
         """Return the ids of jobs that did not end in the time of grace."""
         return [job_id for job_id in list(self._started) if self.is_over(job_id, GRACE_SECONDS)]
+
+
+def reason_to_end(clock: JobClock) -> str:
+    """Return why the worker's process must end now, a job and all; empty if it need not.
+
+    A job is overdue, or the process and its children hold more memory than a job may.
+    """
+    limits = current_limits()
+    if limits is None:
+        return ""
+    if clock.overdue():
+        return time_message()
+    return memory_message() if family_memory() > limits.job_memory_mb * MEGABYTE else ""
 
 
 def time_message() -> str:

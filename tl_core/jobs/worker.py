@@ -26,12 +26,11 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from tl_core.config.limits import MEGABYTE, current_limits
 from tl_core.config.mode import current_mode
 from tl_core.config.training import TrainConfig
 from tl_core.errors import LimitError, RunError, Stopped, TLError
 from tl_core.files import storage_error, write_json
-from tl_core.jobs.demo_limits import JobClock, memory_message, time_message
+from tl_core.jobs.demo_limits import JobClock, reason_to_end, time_message
 from tl_core.jobs.fair_queue import FairQueue, is_in_advance
 from tl_core.jobs.handlers import KINDS, JobContext, JobKind, work_folder
 from tl_core.jobs.housekeeping import return_memory, sweep_workspace, used_bytes
@@ -45,7 +44,7 @@ from tl_core.jobs.worker_client import (
     spawn_lock,
 )
 from tl_core.logs import add_log_file, log_context
-from tl_core.processes import end_children, family_memory, module_command, own_identity
+from tl_core.processes import end_children, module_command, own_identity
 from tl_core.progress import Monitor
 from tl_core.runs.files import RunState, end_run, update_status
 from tl_core.visitors.store import remove_remains
@@ -432,14 +431,7 @@ class _Worker:
 
     def _watch_limits(self, end_process: Callable[[], None]) -> None:
         """End this process when a job of a demo cannot be ended otherwise."""
-        limits = current_limits()
-        if limits is None:
-            return
-        message = ""
-        if self._clock.overdue():
-            message = time_message()
-        elif family_memory() > limits.job_memory_mb * MEGABYTE:
-            message = memory_message()
+        message = reason_to_end(self._clock)
         if not message:
             return
         _log.error("leaving: %s", message)
