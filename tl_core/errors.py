@@ -30,15 +30,23 @@ _LONGEST_WORD = 400  # of a message; the middle of a longer one is left out
 _LONGEST_MESSAGE = 2_000
 _LONGEST_NAME = 100  # that is compared with known ones, which takes longer than linear time
 
+REMEDIES = ("link", "one_class", "unlabelled", "layout", "group_effect")
+"""What each interface has a way to do against an error or a finding, and words for."""
+
 
 class TLError(Exception):
     """Base of every error whose message is written for the user.
 
-    Messages repeat what was received, which may be of any length: they are shortened.
+    Messages repeat what was received, which may be of any length: they are shortened. They name
+    no button and no option: each interface has its own words for what ``remedy`` names.
+
+    Attributes:
+        remedy: what helps, one of :data:`REMEDIES`; "" for what the message says itself.
     """
 
-    def __init__(self, *args: object) -> None:
+    def __init__(self, *args: object, remedy: str = "") -> None:
         super().__init__(*(shortened(arg) if isinstance(arg, str) else arg for arg in args))
+        self.remedy = remedy
 
 
 class ConfigError(TLError, ValueError):

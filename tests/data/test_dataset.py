@@ -379,8 +379,7 @@ def test_fewer_than_two_classes_is_a_dataset_error(make_dataset: MakeDataset) ->
 
     assert str(caught.value) == (
         f"Expected at least 2 class folders in '{data_dir.name}', found 1: 'cat'. "
-        "Put each class in its own folder, or label the photos (Label on the Data page, "
-        "--layout unlabelled on the command line)."
+        "Put each class in its own folder, or label the photos."
     )
 
 

@@ -10,6 +10,7 @@ from conftest import MakeDataset, draw_image
 
 from tl_core.data.curation.store import kept_layout
 from tl_core.workspace import Workspace
+from ui.shared.errors import STEPS
 
 
 @pytest.fixture
@@ -81,3 +82,20 @@ def test_groups_that_names_show_are_kept_together_by_one_click(
 
     assert kept_layout(workspace, folder) == "class-folders?group=name:{group}_frame{n}"
     assert "4 groups of photos stay together" in texts(at)
+
+
+def test_folders_that_are_links_are_followed_by_one_click(
+    workspace: Workspace, make_dataset: MakeDataset
+) -> None:
+    pool = make_dataset({"the cats": 3, "the dogs": 3}, workspace.datasets_dir / "a_pool")
+    folder = sample_folder(workspace)
+    folder.mkdir(parents=True)
+    for name in ("the cats", "the dogs"):
+        (folder / name).symlink_to(pool / name, target_is_directory=True)
+    at = open_page(DATA)
+    assert STEPS["link"] in at.error[0].value
+    assert "`" not in texts(at)  # a name in backticks would show the escapes of its marks
+
+    at.button(key="plan_follow_links").click().run()
+    assert not at.error
+    assert "6 photos in 2 classes" in texts(at)

@@ -72,7 +72,7 @@ def find_group_effect(
     advice = (
         "They are kept apart in every split."
         if are_kept
-        else "Keep each group in one part of the split: on the Data page, or with --group."
+        else "Keep each group in one part of the split."
     )
     message = (
         f"The images come in {len(numbers):,} groups. A simple classifier is right on "

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tl_core.cli.arguments import AsJson, DataDir, Quiet, WorkspaceDir, folder_at, workspace_at
-from tl_core.cli.terminal import MAX_PATHS, Percent, print_json, print_table, say, working
+from tl_core.cli.terminal import (
+    COMMANDS,
+    MAX_PATHS,
+    Percent,
+    print_json,
+    print_table,
+    say,
+    working,
+)
 from tl_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -231,6 +239,8 @@ def _print_index(index: DatasetIndex, audit: Audit) -> None:
         say(f"\nFound: {audit.summary}.")
     for finding in audit.findings:
         say(f"\n{finding.severity}: {finding.message}")
+        if finding.remedy:
+            say(COMMANDS[finding.remedy])
         for path in finding.paths[:MAX_PATHS]:
             say(f"  {path}")
         if (num_more := len(finding.paths) - MAX_PATHS) > 0:

@@ -28,6 +28,16 @@ if TYPE_CHECKING:
 MAX_PATHS = 5
 """How many files a report names before it only counts the rest."""
 
+COMMANDS = {
+    "link": "Follow links: tl inspect FOLDER --follow-links",
+    "one_class": "Label the photos: tl inspect FOLDER --layout unlabelled",
+    "unlabelled": "Take labels from a table: tl label FOLDER --csv FILE, or a pattern of the "
+    "names: tl inspect FOLDER --layout 'names:{class}_{n}'",
+    "layout": "Choose one: tl inspect FOLDER --layout NAME",
+    "group_effect": "Keep groups together: tl inspect FOLDER --group WHAT",
+}
+"""What helps on the command line, for each of :data:`~tl_core.errors.REMEDIES`."""
+
 # Control characters, marks of direction, line and paragraph separators, halves of pairs.
 _ACTED_ON = ("Cc", "Cf", "Zl", "Zp", "Cs")
 _JOINERS = "\u200c\u200d"  # parts of emoji and of words in some scripts
@@ -131,6 +141,8 @@ def exit_on_error() -> Iterator[None]:
         sys.exit(EXIT_STOPPED)
     except TLError as error:
         say(f"Error: {error}", stream=sys.stderr)
+        if error.remedy:
+            say(COMMANDS[error.remedy], stream=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
     except OSError as error:
         if error.errno not in _NOT_A_BUG:

@@ -24,6 +24,7 @@ from tl_core.cli.arguments import (
 from tl_core.cli.exit_codes import EXIT_STOPPED
 from tl_core.cli.options import build_config, with_settings
 from tl_core.cli.terminal import (
+    COMMANDS,
     ProgressLine,
     interval_text,
     percent,
@@ -138,7 +139,7 @@ def _begin(
     index = load_dataset(data_dir, place, config.layout, monitor=monitor)
     for finding in index.findings:
         if finding.kind == "layout":
-            progress.note(f"Note: {finding.message}")
+            progress.note(f"Note: {finding.message} {COMMANDS[finding.kind]}")
     scan_seconds = time.monotonic() - started
     if left_out := unreadable_files(index.findings):
         files = "1 file" if len(left_out) == 1 else f"{len(left_out):,} files"

@@ -41,9 +41,6 @@ __all__ = ["DatasetIndex", "Finding", "ImageRecord", "PhotoLabel", "scan_dataset
 
 Decoded = TypeVar("Decoded")
 
-LABEL_INSTEAD = (
-    ", or label the photos (Label on the Data page, --layout unlabelled on the command line)"
-)
 _BATCH = 256  # files between two writes to the cache, lost at most by a kill
 
 
@@ -332,7 +329,7 @@ def _require_classes(
     if stray:
         details.append(f"outside any class folder: {list_some(stray)}")
     if links := layout.ignored.get("link"):
-        details.append(f"left out as links: {list_some(links)}; see --follow-links")
+        details.append(f"left out as links: {list_some(links)}")
     if unreadable:
         path, reason = next(iter(unreadable.items()))
         details.append(f"{len(unreadable)} unreadable, the first '{path}': {reason.rstrip('.')}")
@@ -342,14 +339,15 @@ def _require_classes(
         photos = f"{len(layout.unlabelled):,} photos without classes"
         raise UnlabelledError(
             f"Expected at least 2 classes in '{root.name or root}', found "
-            f"{f'{found} and ' if names else ''}{photos}{in_brackets}. Label them on the "
-            "Data page, put each class in its own folder, or name a pattern of the file names "
-            "such as --layout 'names:{class}_{n}'."
+            f"{f'{found} and ' if names else ''}{photos}{in_brackets}. Label them, put "
+            "each class in its own folder, or name a pattern of the file names.",
+            remedy="unlabelled",
         )
     raise DatasetError(
         f"Expected at least 2 class folders in '{root.name or root}', found {found}"
         f"{in_brackets}. Put each class in its own folder"
-        f"{LABEL_INSTEAD if names else ''}."
+        f"{', or label the photos' if names else ''}.",
+        remedy="link" if links else "one_class" if names else "",
     )
 
 

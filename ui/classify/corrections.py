@@ -19,6 +19,7 @@ from ui.datasets.picker import remember_dataset
 from ui.datasets.scans import CuratedDataset, load_curated
 from ui.runs.retraining import draw_retraining
 from ui.shared import session_keys
+from ui.shared.errors import error_words
 from ui.shared.words import number_of, plain
 
 WRONG = "Wrong? It is ..."
@@ -60,7 +61,7 @@ def open_project(
     try:
         curated = load_curated(workspace, dataset)
     except TLError as error:
-        st.caption(f"Answers cannot be corrected here: {plain(str(error))}")
+        st.caption(f"Answers cannot be corrected here: {error_words(error)}")
         return None
     if run is not None:
         draw_retraining(curated, run)
@@ -91,7 +92,7 @@ def _draw_adding(curated: CuratedDataset) -> None:
         )
     except TLError as error:
         del st.session_state[session_keys.ADDING]
-        st.warning(plain(str(error)), icon=":material/block:")
+        st.warning(error_words(error), icon=":material/block:")
         return
     if done is None:
         return

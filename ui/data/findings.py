@@ -27,7 +27,7 @@ from ui.datasets.finding_items import (
     unchecked_words,
 )
 from ui.runs.retraining import draw_project_retraining
-from ui.shared.errors import guarded
+from ui.shared.errors import STEPS, guarded
 from ui.shared.navigation import PHOTOS_TAB
 from ui.shared.thumbnails import thumbnails
 from ui.shared.words import number_of, plain
@@ -106,6 +106,8 @@ def _is_complete(files: ExploreFiles) -> bool:
 def draw_finding(view: DatasetView, one: OpenFinding) -> None:
     """Draw one finding: a button for all of it, then its pictures, each with its own."""
     finding = one.finding
+    if finding.remedy:
+        st.markdown(STEPS[finding.remedy])
     if not one.items:
         _draw_names(finding)
         return
@@ -350,6 +352,8 @@ def _draw_files(view: DatasetView, one: OpenFinding) -> None:
 def _draw_names(finding: Finding) -> None:
     paths = finding.paths
     if not paths:
+        if finding.remedy:
+            return
         st.caption(NO_FOLDER if finding.kind == "small_class" else NO_PHOTO)
         return
     shown = ", ".join(plain(path) for path in paths[:MAX_NAMES])

@@ -16,6 +16,7 @@ from tl_core.projects.registry import Project
 from tl_core.tables import safe_table
 from tl_core.workspace import Workspace
 from ui.datasets.scans import read_plan
+from ui.shared.errors import FOLLOW_LINKS, KEEP_TOGETHER, READ_THIS_WAY
 from ui.shared.words import number_of, plain
 
 MAX_CLASSES_NAMED = 6
@@ -78,7 +79,7 @@ def _draw(workspace: Workspace, dataset: Project, plan: LayoutPlan, chosen: Read
             summary.markdown(f"{plain(reading.title)}{mark} {_summary_line(reading)}")
             with action:
                 name = str(LayoutName.parse(reading.name).with_options(**_options(plan)))
-                _button("Read it this way", workspace, dataset, name, f"layout_{place}")
+                _button(READ_THIS_WAY, workspace, dataset, name, f"layout_{place}")
     with st.container(horizontal=True, vertical_alignment="center"):
         if not plan.is_sure:
             _button("This is right", workspace, dataset, chosen.name, "layout_keep", "primary")
@@ -110,7 +111,7 @@ def _draw_groups(workspace: Workspace, dataset: Project, plan: LayoutPlan, chose
         )
         with action:
             grouped = str(name.with_options(group=plan.groups.spec))
-            _button("Keep together", workspace, dataset, grouped, "group", "primary")
+            _button(KEEP_TOGETHER, workspace, dataset, grouped, "group", "primary")
 
 
 def _draw_links(workspace: Workspace, dataset: Project, plan: LayoutPlan, chosen: Reading) -> None:
@@ -119,12 +120,12 @@ def _draw_links(workspace: Workspace, dataset: Project, plan: LayoutPlan, chosen
     link, target = next(iter(plan.links.items()))
     summary, action = st.columns([5, 1], vertical_alignment="center")
     summary.markdown(
-        f"{number_of(len(plan.links), 'link')} left out, such as `{plain(link)}` to "
-        f"`{plain(target)}`."
+        f"{number_of(len(plan.links), 'link')} left out, such as *{plain(link)}* to "
+        f"*{plain(target)}*."
     )
     with action:
         name = str(LayoutName.parse(chosen.name).with_options(links="follow"))
-        _button("Follow links", workspace, dataset, name, "follow_links")
+        _button(FOLLOW_LINKS, workspace, dataset, name, "follow_links")
 
 
 def _draw_pattern(workspace: Workspace, dataset: Project, plan: LayoutPlan) -> None:
@@ -148,7 +149,7 @@ def _draw_pattern(workspace: Workspace, dataset: Project, plan: LayoutPlan) -> N
         st.caption("No file name fits that pattern.")
         return
     st.markdown(f"This gives {plain(reading.title)}: {_summary_line(reading)}")
-    _button("Read it this way", workspace, dataset, name, "layout_pattern_use", "primary")
+    _button(READ_THIS_WAY, workspace, dataset, name, "layout_pattern_use", "primary")
 
 
 def _options(plan: LayoutPlan) -> dict[str, str]:

@@ -12,6 +12,7 @@ from tl_core.evaluation.report import Evaluation
 from tl_core.tables import safe_table
 from ui.runs.evaluations import TEST, EvaluationView, Source, evaluate
 from ui.shared import words
+from ui.shared.errors import error_words
 from ui.shared.page_layout import section
 
 OWN = "Own test photos"
@@ -26,9 +27,7 @@ def draw_other_folder(view: EvaluationView) -> None:
         own = evaluate(view.workspace, view.run, Source(TEST))
     except DatasetError as error:
         section(f"{words.plain(name)}: {view.headline}")
-        st.caption(
-            f"The own test photos are not available to compare with. {words.plain(str(error))}"
-        )
+        st.caption(f"The own test photos are not available to compare with. {error_words(error)}")
         return
     if own is None:
         return

@@ -21,7 +21,7 @@ from tl_core.logs import add_log_file
 from tl_core.workspace import Workspace
 from ui.shared import session_keys
 from ui.shared.address import go_to
-from ui.shared.navigation import DATA_PAGE
+from ui.shared.navigation import DATA_PAGE, PHOTOS_TAB
 from ui.shared.words import plain
 
 P = ParamSpec("P")
@@ -34,6 +34,17 @@ NO_CLASSES = (
     "keys, or sort them into one folder for each class and rescan."
 )
 LABEL_TAB = "Label"
+FOLLOW_LINKS, KEEP_TOGETHER, READ_THIS_WAY = "Follow links", "Keep together", "Read it this way"
+_UNDER_PHOTOS = f"under *Read as ...* in *{PHOTOS_TAB}* on the Data page"
+STEPS = {
+    "link": f"Click *{FOLLOW_LINKS}* {_UNDER_PHOTOS}.",
+    "one_class": f"To label them, click *{READ_THIS_WAY}* beside *photos without classes* "
+    f"{_UNDER_PHOTOS}, then open *{LABEL_TAB}*.",
+    "unlabelled": f"Open *{LABEL_TAB}* on the Data page, or type a pattern {_UNDER_PHOTOS}.",
+    "layout": f"Click *{READ_THIS_WAY}* beside another reading {_UNDER_PHOTOS}.",
+    "group_effect": f"Click *{KEEP_TOGETHER}* {_UNDER_PHOTOS}.",
+}
+"""What to click, for each of :data:`~tl_core.errors.REMEDIES`."""
 BUG_MESSAGE = "Something went wrong. The details are in logs/app.log of the workspace."
 DEMO_BUG_MESSAGE = "Something went wrong. The operator of this demo can see the details."
 
@@ -60,7 +71,7 @@ def error_banner(bug_message: str = "") -> Iterator[None]:
         st.info(NO_CLASSES, icon=":material/label:")
         draw_label_button()
     except TLError as error:
-        st.error(plain(str(error)), icon=":material/error:")
+        st.error(error_words(error), icon=":material/error:")
     except Exception as error:
         logger.exception("Unexpected error on a page")
         problem = storage_error(error) if isinstance(error, OSError) else None
@@ -68,6 +79,11 @@ def error_banner(bug_message: str = "") -> Iterator[None]:
             st.error(bug_message or own_bug_message(), icon=":material/bug_report:")
         else:
             st.error(plain(str(problem)), icon=":material/error:")
+
+
+def error_words(error: TLError) -> str:
+    """Return the message of an error and what to click, for a place that reads Markdown."""
+    return f"{plain(str(error))} {STEPS.get(error.remedy, '')}".strip()
 
 
 def draw_label_button() -> None:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from tl_core.errors import REMEDIES
+
 # Kinds included in the summary, in order: what is counted, singular, plural.
 _WORDS = {
     "unreadable": ("paths", "unreadable file", "unreadable files"),
@@ -72,6 +74,11 @@ class Finding:
     groups: tuple[tuple[str, ...], ...] = ()
     reasons: tuple[str, ...] = ()
 
+    @property
+    def remedy(self) -> str:
+        """What helps, one of :data:`~tl_core.errors.REMEDIES`, or ""."""
+        return self.kind if self.kind in REMEDIES and self.severity != "info" else ""
+
 
 # Parts of a reason that differ between similar failures: sizes, and the decoder's message.
 _DETAILS = re.compile(r"\(.*\)|[\d.,]+")
@@ -119,7 +126,7 @@ _IGNORED: dict[str, tuple[Severity, str, str, str]] = {
         "warning",
         "link leads out of the data folder, to a folder or nowhere, and is",
         "links lead out of the data folder, to folders or nowhere, and are",
-        "Have them followed (--follow-links), or put the images themselves there.",
+        "Have them followed, or put the images themselves there.",
     ),
     "bad_name": (
         "warning",

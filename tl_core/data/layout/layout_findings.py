@@ -39,7 +39,7 @@ def find_layout(layout: Layout) -> list[Finding]:
                 "layout",
                 "warning",
                 f"The folder is read as '{layout.name}', but can be read otherwise: {others}. "
-                "Look at the plan, and choose one with --layout or on the Data page.",
+                "Look at the plan, and choose one.",
                 (),
             )
         )

@@ -31,6 +31,7 @@ from ui.datasets.picker import (
 from ui.datasets.scans import folder_stamp, load_raw
 from ui.shared import session_keys
 from ui.shared.caches import cache_data
+from ui.shared.errors import error_words
 from ui.shared.forms import draw_name
 from ui.shared.navigation import PHOTOS_TAB
 from ui.shared.progress import shower
@@ -278,7 +279,7 @@ def _reading_trouble(studio: Studio, dataset: Project) -> str:
     except UnlabelledError:
         return WITHOUT_CLASSES
     except DatasetError as error:
-        return f"they cannot be trained on yet. {plain(str(error))}"
+        return f"they cannot be trained on yet. {error_words(error)}"
     count = sum(len(one.paths) for one in findings if one.kind == "unreadable")
     return f"{count:,} of them cannot be read, {SEE_FINDINGS}." if count else ""
 
