@@ -15,12 +15,13 @@ from ui.data.map import draw_map
 from ui.data.overview import draw_overview
 from ui.data.plan import draw_plan
 from ui.data.split import draw_split
+from ui.data.train import draw_train, draw_train_if_possible
 from ui.datasets.dataset_view import ask_for_features, open_view
 from ui.datasets.decisions import draw_undo_only
 from ui.shared import session_keys
-from ui.shared.address import go_to
+from ui.shared.address import name_tab, take_tab
 from ui.shared.errors import LABEL_TAB
-from ui.shared.navigation import ADD_TAB, PHOTOS_TAB, TRAIN_PAGE
+from ui.shared.navigation import ADD_TAB, PHOTOS_TAB
 from ui.shared.page_layout import page_header
 from ui.shell.page import bootstrap
 from ui.shell.prefetch import prepare_features_ahead
@@ -35,13 +36,16 @@ with bootstrap("Data") as studio:
     st.session_state[session_keys.SEEN_DATA] = True
     left = st.session_state.get(session_keys.DATA_PART, PARTS[0])  # outlives another page
     st.session_state.setdefault(session_keys.DATA_TABS, left)
+    take_tab(session_keys.DATA_TABS, PARTS)
     pictures, findings, on_map, split, augmentation, label, add = st.tabs(
         PARTS, key=session_keys.DATA_TABS, on_change="rerun"
     )
     st.session_state[session_keys.DATA_PART] = st.session_state[session_keys.DATA_TABS]
+    name_tab(session_keys.DATA_TABS)
     if add.open:
         with add:
             draw_intake(studio)
+        draw_train_if_possible(studio, action)
         st.stop()
     close_report()
     if studio.dataset is None:
@@ -50,7 +54,9 @@ with bootstrap("Data") as studio:
     config = stored_config()
     if label.open:
         with label:
-            draw_label(studio, config)
+            leads_to_training = draw_label(studio, config)
+        if not leads_to_training:
+            draw_train_if_possible(studio, action)
         st.stop()
     try:
         view = open_view(studio.workspace, studio.dataset, config)
@@ -60,15 +66,7 @@ with bootstrap("Data") as studio:
         draw_intake_offer(studio.dataset)
         raise
     forget_other_filter(view)
-    with action:
-        if st.button(
-            "Train on this",
-            key="go_train",
-            type="primary",
-            icon=":material/model_training:",
-            width="stretch",
-        ):
-            go_to(TRAIN_PAGE)
+    draw_train(action)
     with st.sidebar:
         draw_counts(view)
     if pictures.open:

@@ -22,6 +22,7 @@ from ui.runs.evaluations import (
     look,
 )
 from ui.runs.picker import loadable_runs
+from ui.shared.address import name_tab, take_tab
 from ui.shared.navigation import TRAIN_PAGE
 from ui.shared.page_layout import empty_state, page_header
 from ui.shared.words import NO_MODEL, plain
@@ -64,7 +65,9 @@ with bootstrap("Evaluate") as studio:
     with action:
         draw_downloads(view)
     draw_refusal()
+    take_tab(TABS, sections)
     tabs = st.tabs(list(sections), key=TABS, on_change="rerun")
+    name_tab(TABS)
     for tab, draw in zip(tabs, sections.values(), strict=True):
         if tab.open:
             with tab:

@@ -103,13 +103,17 @@ class Server:
 
 
 @contextmanager
-def run_app(workspace: Workspace, changed_by: str = "") -> Iterator[Server]:
-    """Serve the app on a free port; at the end neither the server nor its worker is left.
+def run_app(workspace: Workspace, changed_by: str = "", port: int = 0) -> Iterator[Server]:
+    """Serve the app; at the end neither the server nor its worker is left.
 
-    ``changed_by`` is Python that the server runs first, such as :data:`NO_WORKER`.
+    Args:
+        workspace: its workspace.
+        changed_by: Python that the server runs first, such as :data:`NO_WORKER`.
+        port: where it is served; 0 for any that is free.
     """
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
         port = probe.getsockname()[1]
     start = ["-m", "streamlit"]
     if changed_by:

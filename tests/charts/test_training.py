@@ -145,6 +145,15 @@ def test_backbones_without_a_published_accuracy_are_not_drawn():
     assert states == {"Small": "included", "Large": "chosen"}
 
 
+def test_the_legend_of_backbones_names_only_what_is_drawn():
+    def legend(backbones):
+        return backbone_chart(backbones, "Large").to_dict()["encoding"]["color"]["scale"]
+
+    assert legend(BACKBONES)["domain"] == ["chosen", "included"]
+    alone = legend(BACKBONES[BACKBONES["backbone"] == "Large"])
+    assert (alone["domain"], len(alone["range"])) == (["chosen"], 1)
+
+
 def test_a_click_in_the_backbone_chart_names_the_backbone():
     spec = backbone_chart(BACKBONES, "Large").to_dict()
     (parameter,) = spec["params"]

@@ -87,17 +87,17 @@ def test_many_photos_are_counted_filtered_and_drawn_without_bars(run):
     at = upload(open_page(CLASSIFY, **UPLOAD), *eight(), ("bad.jpg", b"no"))
     assert len(at.get("vega_lite_chart")) == 0
     assert [unescaped(label) for label in pills(at).options] == [
-        "All 9",
-        "dog 8",
-        "cat 0",
-        "Unsure 0",
-        "None of these 0",
-        "Not readable 1",
+        "All (9)",
+        "dog (8)",
+        "cat (0)",
+        "Unsure (0)",
+        "None of these (0)",
+        "Not readable (1)",
     ]
     assert [tile["name"] for tile in tiles(at)] == ["dog 90.0 %"] * 8 + ["bad.jpg"]
     assert len(at.dataframe[0].value) == 9
     at.slider(key="unsure_below").set_value(95).run()
-    assert "Unsure 8" in [unescaped(label) for label in pills(at).options]
+    assert "Unsure (8)" in [unescaped(label) for label in pills(at).options]
     assert tiles(at)[0]["name"] == "dog 90.0 %, unsure"
     at.session_state["answer_filter"] = "unreadable"
     at.run()

@@ -1,6 +1,7 @@
 """Where added pictures go: the dataset and its classes that the page offers."""
 
 import io
+import shutil
 import zipfile
 
 import pytest
@@ -10,11 +11,13 @@ from conftest import png
 
 from tl_core.data.sample.dataset import SAMPLE_NAME
 from tl_core.projects.registry import load_project, rename_project
-from ui.data.intake.parts import NEW, NO_NAME
+from ui.data.intake.parts import NEW, NO_NAME, SEE_PHOTOS_OR_LABEL, WITHOUT_CLASSES
 from ui.shared import session_keys
-from ui.shared.navigation import ADD_TAB
+from ui.shared.errors import LABEL_TAB
+from ui.shared.navigation import ADD_TAB, PHOTOS_TAB
 
 ADD = {"data_tabs": ADD_TAB}
+PARTS = (PHOTOS_TAB, "Findings", "Map", "Split", "Augmentation", LABEL_TAB, ADD_TAB)
 
 
 @pytest.fixture
@@ -45,6 +48,23 @@ def test_the_classes_on_offer_are_those_of_the_dataset_that_is_added_to(
     box(at, "intake_target_photos").set_value(NEW).run()
     assert box(at, "intake_class_photos").options == []
     assert_sound(at)
+
+
+@pytest.mark.parametrize("tab", PARTS)
+def test_every_tab_leads_to_training_once_the_project_can_be_trained(workspace, dataset, tab):
+    at = open_page(DATA, data_tabs=tab)
+    assert_sound(at)
+    assert [one.key for one in at.button].count("go_train") == 1
+    at.button(key="go_train").click().run()
+    assert at.title[0].value == "Train"
+
+
+@pytest.mark.parametrize("tab", [ADD_TAB, LABEL_TAB])
+def test_no_tab_leads_to_training_before_there_are_two_classes(workspace, dataset, tab):
+    shutil.rmtree(dataset / "dog")
+    at = open_page(DATA, data_tabs=tab)
+    assert_sound(at)
+    assert "go_train" not in [one.key for one in at.button]
 
 
 def test_a_new_dataset_does_not_take_the_name_of_another(
@@ -195,6 +215,30 @@ def test_a_folder_without_a_path_is_answered_in_words(workspace, dataset):
     next(one for one in at.text_input if one.key.startswith("intake_path_")).set_value("").run()
     at.button(key="open_folder").click().run()
     assert "Expected a full path" in at.error[0].value
+
+
+def test_photos_added_to_a_project_without_classes_are_found_under_label(workspace, dataset):
+    folder = workspace.datasets_dir / "heap"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.png").write_bytes(png(number, 1))
+    at = open_page(DATA, dataset="heap", **ADD)
+    at.file_uploader(key="intake_zip_0").upload("more.zip", zip_of({"9.png": png(9, 1)})).run()
+    next(one for one in at.text_input if "Class of" in one.label).set_value("").run()
+    at.button(key="add_zip").click().run()
+    assert_sound(at)
+    (said,) = [one.value for one in (*at.success, *at.warning)]
+    assert said == f"1 file added to *heap*; {WITHOUT_CLASSES}"
+
+
+def test_photos_added_beside_some_without_a_class_name_both_tabs(workspace, dataset):
+    (dataset / "loose.png").write_bytes(png(9, 9))
+    at = open_page(DATA, dataset=dataset.name, **ADD)
+    box(at, "intake_target_zip").set_value(box(at, "intake_target_zip").options[1]).run()
+    at.file_uploader(key="intake_zip_0").upload("cat.zip", zip_of({"x/9.png": png(8, 1)})).run()
+    at.button(key="add_zip").click().run()
+    assert_sound(at)
+    assert at.success[0].value.endswith(SEE_PHOTOS_OR_LABEL)
 
 
 def test_one_flat_zip_for_each_class_becomes_one_dataset(workspace, dataset):

@@ -25,8 +25,8 @@ def test_where_two_readings_are_plausible_the_plan_comes_first(
     at = open_page(DATA)
 
     assert not at.exception
-    assert "Read as 2 classes of 'color'.** rust 3, scab 3" in texts(at)
-    assert "color 6, gray 6" in texts(at)
+    assert "Read as 2 classes of 'color'.** rust (3), scab (3)" in texts(at)
+    assert "color (6), gray (6)" in texts(at)
 
 
 def test_one_click_changes_the_reading_and_it_is_not_asked_again(

@@ -168,7 +168,13 @@ def backbone_chart(backbones: pd.DataFrame, chosen: str) -> alt.Chart:
         ]
     )
     least = max(0.0, float(known["top1"].min()) - 0.02) if len(known) else 0.0
-    states = ["chosen", "included", "downloaded on first use"]
+    all_states = {
+        "chosen": ACCENT,
+        "included": CLASS_COLORS[1],
+        "downloaded on first use": QUIET,
+    }
+    there = set(known["state"])  # the legend explains only dots that are drawn
+    states = [state for state in all_states if state in there]
     return (
         alt.Chart(known)
         .mark_circle(opacity=0.9, stroke="transparent")
@@ -188,7 +194,7 @@ def backbone_chart(backbones: pd.DataFrame, chosen: str) -> alt.Chart:
             color=alt.Color(
                 "state:N",
                 title=None,
-                scale=alt.Scale(domain=states, range=[ACCENT, CLASS_COLORS[1], QUIET]),
+                scale=alt.Scale(domain=states, range=[all_states[state] for state in states]),
                 legend=alt.Legend(orient="top", symbolSize=80),
             ),
             size=alt.condition("datum.state === 'chosen'", alt.value(260), alt.value(80)),

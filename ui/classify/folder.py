@@ -19,7 +19,7 @@ from ui.datasets.picker import allowed_path
 from ui.shared import session_keys
 from ui.shared.errors import guarded
 from ui.shared.job_progress import draw_bar
-from ui.shared.words import number_of, plain
+from ui.shared.words import counted, number_of, plain
 
 POLL_SECONDS = 0.7
 ABOUT = (
@@ -112,11 +112,11 @@ def _draw_progress(answers: FolderAnswers) -> None:
         counts = table.counts()
         table.close()
         named = sorted(zip(counts.by_label, table.class_names, strict=True), reverse=True)
-        text = [f"{plain(name)} {count:,}" for count, name in named[:8] if count]
+        text = [counted(plain(name), count) for count, name in named[:8] if count]
         if counts.none:
-            text.append(f"none of these {counts.none:,}")
+            text.append(counted("none of these", counts.none))
         if counts.unreadable:
-            text.append(f"not readable {counts.unreadable:,}")
+            text.append(counted("not readable", counts.unreadable))
         st.caption(f"{number_of(counts.total, 'answer')} so far: {' · '.join(text) or 'none'}")
 
 

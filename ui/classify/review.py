@@ -32,7 +32,7 @@ from ui.shared import session_keys
 from ui.shared.errors import guarded
 from ui.shared.page_layout import page_key
 from ui.shared.tile_grid import LARGE_SIDE, Tile, tick_grid
-from ui.shared.words import number_of, plain
+from ui.shared.words import counted, number_of, plain
 
 PAGE_SIZE = 36
 MAX_ROWS = 1000  # of the table on the page; the download has all
@@ -108,18 +108,18 @@ def _draw_filter(table: AnswerTable) -> Filter:
         help="An answer counts as unsure when its probability is lower.",
     )
     filters = {ALL: Filter()}
-    labels = {ALL: f"All {counts.total:,}"}
+    labels = {ALL: counted("All", counts.total)}
     by_size = sorted(range(len(counts.by_label)), key=lambda label: -counts.by_label[label])
     for label in by_size:
         key = f"class {label}"
         filters[key] = Filter("class", label=label)
-        labels[key] = f"{plain(table.class_names[label])} {counts.by_label[label]:,}"
+        labels[key] = counted(plain(table.class_names[label]), counts.by_label[label])
     filters[UNSURE] = Filter("unsure", below=below / 100)
     filters[NONE], filters[UNREADABLE] = Filter("none"), Filter("unreadable")
-    labels[UNSURE] = f":material/help: Unsure {table.count(filters[UNSURE]):,}"
-    labels[NONE] = f":material/block: None of these {counts.none:,}"
+    labels[UNSURE] = counted(":material/help: Unsure", table.count(filters[UNSURE]))
+    labels[NONE] = counted(":material/block: None of these", counts.none)
     if counts.unreadable:
-        labels[UNREADABLE] = f":material/broken_image: Not readable {counts.unreadable:,}"
+        labels[UNREADABLE] = counted(":material/broken_image: Not readable", counts.unreadable)
     if st.session_state.get("answer_filter") not in labels:
         st.session_state["answer_filter"] = ALL
     shared: dict[str, Any] = {

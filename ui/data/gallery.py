@@ -17,7 +17,7 @@ from ui.shared.errors import guarded
 from ui.shared.navigation import ADD_TAB
 from ui.shared.page_layout import page_key
 from ui.shared.thumbnails import PAGE_SIZE
-from ui.shared.words import plain
+from ui.shared.words import counted, plain
 
 GALLERY = "gallery"
 ALL = "All classes"
@@ -134,12 +134,12 @@ def _pick_class(view: DatasetView) -> str:
     """Draw the class picker: all in sight while they are few, a list to search when many."""
     counts = view.index.class_counts()
     as_pills = 1 + len(counts) + bool(view.excluded) <= MAX_PILLS  # they read Markdown
-    labels = {ALL: f"All {view.index.num_images:,}"} | {
-        name: f"{plain(name) if as_pills else name} {count:,}" for name, count in counts.items()
+    labels = {ALL: counted("All", view.index.num_images)} | {
+        name: counted(plain(name) if as_pills else name, count) for name, count in counts.items()
     }
     if view.excluded:
         mark = ":material/block: " if as_pills else ""
-        labels[EXCLUDED] = f"{mark}Excluded {len(view.excluded):,}"
+        labels[EXCLUDED] = counted(f"{mark}Excluded", len(view.excluded))
     options = list(labels)
     shared: dict[str, Any] = {
         "label": "Class",

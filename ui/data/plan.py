@@ -17,7 +17,7 @@ from tl_core.tables import safe_table
 from tl_core.workspace import Workspace
 from ui.datasets.scans import read_plan
 from ui.shared.errors import FOLLOW_LINKS, KEEP_TOGETHER, READ_THIS_WAY
-from ui.shared.words import number_of, plain
+from ui.shared.words import counted, number_of, plain
 
 MAX_CLASSES_NAMED = 6
 LEFT_OUT = {
@@ -163,11 +163,11 @@ def _options(plan: LayoutPlan) -> dict[str, str]:
 def _summary_line(reading: Reading) -> str:
     """Return classes with counts, parts, and what is left out, in one line."""
     counts = list(reading.class_counts.items())
-    summary = ", ".join(f"{plain(name)} {count:,}" for name, count in counts[:MAX_CLASSES_NAMED])
+    summary = ", ".join(counted(plain(name), count) for name, count in counts[:MAX_CLASSES_NAMED])
     if len(counts) > MAX_CLASSES_NAMED:
         summary += f" and {len(counts) - MAX_CLASSES_NAMED:,} more"
     summary = f"{summary}. " if summary else ""
-    rest = [f"{part} {count:,}" for part, count in reading.part_counts.items()]
+    rest = [counted(part, count) for part, count in reading.part_counts.items()]
     if reading.class_counts and reading.num_unlabelled:
         rest.append(f"{reading.num_unlabelled:,} without a class")
     rest += [

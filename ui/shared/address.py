@@ -1,4 +1,4 @@
-"""The address in the browser: which dataset and which run it names, and the way to other pages.
+"""The address in the browser: which dataset, run and tab it names, and the way to other pages.
 
 The only module that reads or writes ``st.query_params`` and that leads to another page. The session
 holds what is chosen; the address follows every choice, and wins whenever it was changed in the
@@ -7,6 +7,7 @@ browser: by Back or Forward, a reload, a bookmark, a second tab.
     read()                       # at the start of a page, before anything is drawn
     choose(keys.RUN, run.id)     # a person's choice; in the address from the next ``write`` on
     write()                      # once it is known what the page shows
+    take_tab(key, names)         # on a page with tabs, before they are drawn; then name_tab(key)
     go_to("pages/2_Train.py")    # dataset and run go along
 
 Select boxes are not bound to query parameters (``bind="query-params"``): Streamlit refuses to
@@ -15,6 +16,7 @@ switch pages while a bound parameter is set.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -24,6 +26,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from ui.shared import session_keys
 
 NAMES = (session_keys.DATASET, session_keys.RUN)
+TAB = "tab"  # which part of a page is open, once another than at first was opened
 
 
 @dataclass
@@ -37,12 +40,17 @@ class _Address:
         replaced: what our last write replaced, until the browser's history leads somewhere. That
             the session has the new one says nothing of the browser: a run that the server itself
             began has it too, and a message sent before still brings the old one after that.
+        is_tab_due: whether the page is to open the part that the address names.
+        first_tab: the part that a plain address stands for: the one that was open at first; None
+            until the page has drawn it.
     """
 
     chosen: dict[str, str] = field(default_factory=dict)
     known: dict[str, str] | None = None
     page: str | None = None
     replaced: dict[str, str] | None = None
+    is_tab_due: bool = False
+    first_tab: str | None = None
 
 
 def chosen(name: str) -> str | None:
@@ -68,8 +76,9 @@ def read() -> bool:
     """
     address, now, page = _address(), _named(), getattr(get_script_run_ctx(), "page_script_hash", "")
     is_other_page = page != address.page
+    address.is_tab_due |= is_other_page or _is_back_or_forward()
     if is_other_page:
-        address.page = page
+        address.page, address.first_tab = page, None
         st.session_state.pop(session_keys.RUN, None)  # what another page shows without a choice
     if now == address.known:
         return is_other_page
@@ -92,6 +101,34 @@ def write() -> None:
         st.query_params.from_dict({**others, **address.chosen})
         address.replaced = now
     address.known = dict(address.chosen)
+
+
+def take_tab(key: str, names: Collection[str]) -> None:
+    """Have the part of a page open that the address names, if it was changed in the browser.
+
+    Args:
+        key: of the control that chooses the part, before it is drawn. Its value is set by then.
+        names: of the parts.
+    """
+    address = _address()
+    named = st.query_params.get(TAB)
+    if address.is_tab_due:
+        wanted = address.first_tab if named is None else named
+        if wanted in names:
+            st.session_state[key] = wanted
+    if address.first_tab is None:
+        address.first_tab = st.session_state[key] if named is None else next(iter(names))
+    address.is_tab_due = False
+
+
+def name_tab(key: str) -> None:
+    """Make the address name the part of the page that is open, once the control was drawn."""
+    is_open = st.session_state[key]
+    wanted = None if is_open == _address().first_tab else is_open
+    if wanted is None:
+        remove_other(TAB)
+    elif other(TAB) != wanted:
+        st.query_params[TAB] = wanted
 
 
 def go_to(page: str) -> NoReturn:

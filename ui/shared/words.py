@@ -54,6 +54,11 @@ def number_of(count: int, singular: str, plural: str | None = None) -> str:
     return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
+def counted(name: str, count: int) -> str:
+    """Return what is counted with its number beside it: ``"0 (205)"``; a name may be a number."""
+    return f"{name} ({count:,})"
+
+
 def ago(moment: datetime) -> str:
     """Return how long ago something was: ``"just now"``, ``"5 min ago"``, or the date."""
     past = (datetime.now(UTC) - moment.astimezone(UTC)).total_seconds()

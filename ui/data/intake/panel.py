@@ -17,7 +17,6 @@ from ui.data.intake.camera import draw_camera
 from ui.data.intake.classes import draw_classes
 from ui.data.intake.folder_picker import draw_folder_picker
 from ui.data.intake.parts import (
-    SEE_PHOTOS,
     draw_class,
     draw_report,
     draw_target,
@@ -51,7 +50,7 @@ def draw_intake(studio: Studio) -> None:
         ways["Classes"] = (":material/label:", draw_classes)
     with st.container(border=True):
         _draw_ways(studio, ways)
-    draw_report(studio, SEE_PHOTOS)
+    draw_report(studio, with_hint=True)
 
 
 def draw_own_photos(studio: Studio) -> None:

@@ -31,7 +31,7 @@ from ui.datasets.picker import (
 from ui.datasets.scans import folder_stamp, load_raw
 from ui.shared import session_keys
 from ui.shared.caches import cache_data
-from ui.shared.errors import error_words
+from ui.shared.errors import LABEL_TAB, error_words
 from ui.shared.forms import draw_name
 from ui.shared.navigation import PHOTOS_TAB
 from ui.shared.progress import shower
@@ -41,8 +41,11 @@ from ui.shell.page import Studio
 NEW = "A new project"
 NO_NAME = "Expected a name for the new project. Type one and add it again."
 SEE_PHOTOS = f"See them under *{PHOTOS_TAB}*."
+SEE_PHOTOS_OR_LABEL = f"See them under *{PHOTOS_TAB}*, those without a class under *{LABEL_TAB}*."
 SEE_FINDINGS = "see *Findings*"
-WITHOUT_CLASSES = "they have no classes yet. Give them classes under *Label* on the Data page."
+WITHOUT_CLASSES = (
+    f"they have no classes yet. Give them classes under *{LABEL_TAB}* on the Data page."
+)
 MAX_ROWS_SHOWN = 500
 
 
@@ -218,19 +221,19 @@ def finish(
     st.rerun()
 
 
-def draw_report(studio: Studio, hint: str = "") -> None:
+def draw_report(studio: Studio, *, with_hint: bool = False) -> None:
     """Draw how many files were added last, and the result of each, beside their dataset.
 
     Args:
         studio: what the page works on.
-        hint: where the photos are shown, if not on this page.
+        with_hint: whether to say under which tab the photos are shown.
     """
     report: IntakeReport | None = st.session_state.get(session_keys.INTAKE_REPORT)
     dataset = studio.dataset
     if report is None or report.dataset_id != (None if dataset is None else dataset.id):
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        _draw_report_line(studio, report, hint)
+        _draw_report_line(studio, report, with_hint=with_hint)
         st.button(
             "Close",
             key="close_report",
@@ -255,10 +258,10 @@ def close_report() -> None:
     st.session_state.pop(session_keys.INTAKE_REPORT, None)
 
 
-def _draw_report_line(studio: Studio, report: IntakeReport, hint: str) -> None:
-    dataset, trouble = studio.dataset, ""
-    if report.is_unread and dataset is not None:
-        trouble = _reading_trouble(studio, dataset)
+def _draw_report_line(studio: Studio, report: IntakeReport, *, with_hint: bool) -> None:
+    dataset, trouble, hint = studio.dataset, "", SEE_PHOTOS
+    if report.num_added and dataset is not None:
+        trouble, hint = _read_added(studio, dataset, is_unread=report.is_unread)
     count = number_of(report.num_added, "file" if trouble else "photo")
     line = f"{count} added" + (f" to *{plain(dataset.title)}*" if dataset is not None else "")
     if not report.num_added:
@@ -266,22 +269,25 @@ def _draw_report_line(studio: Studio, report: IntakeReport, hint: str) -> None:
     elif trouble:
         st.warning(f"{line}; {trouble}", icon=":material/warning:")
     else:
-        st.success(f"{line}. {hint}".strip(), icon=":material/check_circle:")
+        st.success(f"{line}. {hint if with_hint else ''}".strip(), icon=":material/check_circle:")
 
 
-def _reading_trouble(studio: Studio, dataset: Project) -> str:
-    """Return how many files cannot be read, or that the dataset cannot be; "" when all is well.
+def _read_added(studio: Studio, dataset: Project, *, is_unread: bool) -> tuple[str, str]:
+    """Return what is wrong with a dataset, "" when all is well, and where its photos are shown.
 
-    The scan is kept, so that the page does not make it again.
+    Whatever was added: photos without classes have a tab of their own. Of a dataset that is new
+    also how many of its files cannot be read, or why it cannot be. The scan is kept, so that the
+    page does not make it again.
     """
     try:
-        findings = load_raw(studio.workspace, dataset).findings
+        index = load_raw(studio.workspace, dataset)
     except UnlabelledError:
-        return WITHOUT_CLASSES
+        return WITHOUT_CLASSES, ""
     except DatasetError as error:
-        return f"they cannot be trained on yet. {error_words(error)}"
-    count = sum(len(one.paths) for one in findings if one.kind == "unreadable")
-    return f"{count:,} of them cannot be read, {SEE_FINDINGS}." if count else ""
+        return f"they cannot be trained on yet. {error_words(error)}" if is_unread else "", ""
+    count = sum(len(one.paths) for one in index.findings if one.kind == "unreadable")
+    trouble = f"{count:,} of them cannot be read, {SEE_FINDINGS}." if count and is_unread else ""
+    return trouble, SEE_PHOTOS_OR_LABEL if index.unlabelled else SEE_PHOTOS
 
 
 def new_dataset_dir(studio: Studio, name: str) -> Path:

@@ -56,16 +56,21 @@ TILE_WIDTHS = {"single": 200}
 TILE_WIDTH = 132
 
 
-def draw_label(studio: Studio, config: TrainConfig) -> None:
-    """Draw the tab, or why there is nothing to label."""
+def draw_label(studio: Studio, config: TrainConfig) -> bool:
+    """Draw the tab, or why there is nothing to label; return whether it leads to training."""
     if studio.dataset is None:
         st.caption(NO_DATASET)
-        return
+        return False
     view = open_label_view(studio.workspace, studio.dataset, config)
     if not view.without_class:
         st.info(ALL_HAVE_CLASS, icon=":material/label:")
-        return
+        return False
     _draw(studio, config)
+    return _can_train(view)
+
+
+def _can_train(view: LabelView) -> bool:
+    return view.num_classes >= 2 and view.state is not None
 
 
 @st.fragment
@@ -119,7 +124,7 @@ def _draw_head(view: LabelView) -> None:
         if view.state.pool.unreadable:
             text += f" · {len(view.state.pool.unreadable):,} cannot be read"
         line.progress(done / total if total else 0.0, text=text)
-    if view.num_classes >= 2 and view.state is not None:
+    if _can_train(view) and view.state is not None:
         count = number_of(len(view.state.class_of), "photo")
         with action:
             if st.button(
