@@ -26,6 +26,7 @@ LEFT_OUT = {
     "no_class": "without a class in their names",
     "two_labels": "with rows of two classes",
     "variant": "folders of other renderings",
+    "copy": "folders with the same files once more",
     "mask": "masks of other photos",
     "missing": "rows without an image",
     "link": "links",

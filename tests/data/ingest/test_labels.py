@@ -70,7 +70,7 @@ def test_labelled_photos_are_a_dataset_and_the_rest_is_left_out_with_a_finding(h
 def test_one_labelled_class_is_too_few_and_the_message_says_where_to_go_on(heap, workspace):
     label_photos(heap, {"0.png": "cat"}, workspace)
     with pytest.raises(
-        DatasetError, match=r"found 1: 'cat' and 5 photos without classes.* Data page"
+        DatasetError, match=r"found 1: 'cat' and 5 photos without classes\. Label them"
     ):
         load_dataset(heap, workspace)
 

@@ -116,6 +116,12 @@ _IGNORED: dict[str, tuple[Severity, str, str, str]] = {
         "folders hold other renderings of the same classes and are",
         "",
     ),
+    "copy": (
+        "info",
+        "folder holds the same files once more and is",
+        "folders hold the same files once more and are",
+        "",
+    ),
     "mask": (
         "info",
         "picture is a mask of another and is",

@@ -126,7 +126,7 @@ def _with_folders(
     is_table_sure: bool,
 ) -> Readings:
     """Rank label files against folders that could be classes."""
-    is_sure = structure.is_sure
+    is_sure = structure.is_sure and folders[0].name.options.get("split") != "none"
     if not tables:
         return Readings(folders, is_sure, other, structure)
     best = tables[0]
@@ -170,7 +170,17 @@ def _folder_candidates(tree: Tree, finder: ImageFinder, structure: Structure) ->
             preferred = LayoutName("class-folders", "", {"split": "lists"})
             names.insert(0, preferred)
     names.sort(key=lambda name: str(name) != str(preferred))
-    return [_folder_candidate(tree, finder, name, structure.reasons) for name in names]
+    made = [_folder_candidate(tree, finder, name, structure.reasons) for name in names]
+    if (structure.parts or structure.variants) and _trains_one_class(made[0].layout):
+        free = made[0].name.with_options(split="none")
+        made.insert(0, _folder_candidate(tree, finder, free, structure.reasons))
+    return made
+
+
+def _trains_one_class(layout: Layout) -> bool:
+    """Whether a given split leaves one class to train on, as sets for detecting anomalies do."""
+    trained = {file.class_name for file in layout.files if file.part in (None, "train")}
+    return len(trained) == 1 and len({file.class_name for file in layout.files}) > 1
 
 
 def _parts_inside(tree: Tree, finder: ImageFinder, structure: Structure) -> bool:
@@ -185,12 +195,13 @@ def _folder_candidate(
             return read_folders(tree, split=False)
         if name.kind == "level":
             return read_folders(tree, level=int(name.argument))
-        if name.kind == "variant":
-            return read_folders(tree, variant=name.argument)
-        layout = read_folders(tree)
+        variant = name.argument if name.kind == "variant" else None
+        layout = read_folders(tree, variant=variant)
         if name.options.get("split") == "lists":
             part_of = split_lists(tree, finder)
             layout.set_parts(part_of)
+        elif name.options.get("split") == "none":
+            layout.set_parts({})
         return layout
 
     reasons_of = {
@@ -202,6 +213,8 @@ def _folder_candidate(
     why = reasons_of[name.kind]
     if name.options.get("split") == "lists":
         why = (*why, "text files list which images are train, val and test")
+    elif name.options.get("split") == "none":
+        why = (*why, "the given split is not kept: train has one class alone")
     return Candidate(name, build, why)
 
 

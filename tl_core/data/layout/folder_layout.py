@@ -47,7 +47,9 @@ class Layout:
     ``ignored`` has the reasons ``system``, ``hidden``, ``stray`` (an image outside any class
     folder), ``other`` (no image), ``link``, ``bad_name``, ``no_access``, ``no_row`` (an image
     that the label file does not name), ``no_class`` (an image whose name gives no class),
-    ``variant`` (other renderings of the same images) and ``mask`` (a mask of an image).
+    ``variant`` (other renderings of the same images), ``copy`` (a folder with the same files once
+    more) and ``mask`` (a mask of an image). ``joined`` are folders that hold the classes around
+    them once more, whose images are counted to them.
     ``missing`` are values of a label file for which there is no image. ``sources`` are the files
     that classes or groups were read from, ``alternatives`` the names of readings that are as
     plausible.
@@ -61,6 +63,7 @@ class Layout:
     unlabelled: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     odd_names: list[str] = field(default_factory=list)
+    joined: list[str] = field(default_factory=list)
     sources: tuple[str, ...] = ()
     alternatives: tuple[str, ...] = ()
 
@@ -114,7 +117,7 @@ class Layout:
             self.ignored[reason].extend(path for path in paths if path not in used)
         for paths in (*self.ignored.values(), self.unlabelled):
             paths.sort(key=natural_path_key)
-        self.odd_names = tree.odd_names
+        self.odd_names, self.joined = tree.odd_names, tree.joined
         return self
 
     def _sort_files(self) -> None:
@@ -200,7 +203,7 @@ def _take_classes(
             _stray(layout, folder.images)
             _take_classes(layout, folder, part, level - 1, part_of)
             continue
-        layout.classes[name].append(folder.path)
+        layout.classes[name] += [folder.path, *folder.joined]
         for inner in folder.walk():
             own = part_of.get(inner.path, part)
             if own == UNLABELLED:

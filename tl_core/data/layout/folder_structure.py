@@ -162,7 +162,7 @@ def _analyse_inside(plain: Structure, kids: dict[str, list[Folder]]) -> Structur
     generic = sum(map(is_generic, names)) >= 0.8 * len(names)
     shared = set.intersection(*inner.values())
     repeated = len(kids) > 1 and len(shared) >= max(2, 0.6 * len(set(names)))
-    are_variants = sum(_is_variant(name) for name in kids) >= max(1, len(kids) - 1)
+    are_variants = sum(is_variant(name) for name in kids) >= max(1, len(kids) - 1)
     inner_parts = repeated and len(parts_of_folders(shared)) == len(shared)
     if repeated and (are_variants or inner_parts or (not generic and len(kids) <= 6)):
         order = tuple(sorted(sorted(kids), key=_variant_rank))
@@ -222,7 +222,8 @@ def _is_branch(folder: Folder) -> bool:
     return bool(folder.filled) and len(folder.images) <= _LEAF_SHARE * folder.num_images
 
 
-def _is_variant(name: str) -> bool:
+def is_variant(name: str) -> bool:
+    """Return whether a folder's name is that of a rendering, such as ``grayscale``."""
     return _variant_rank(name) < len(_VARIANTS)
 
 

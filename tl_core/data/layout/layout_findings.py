@@ -43,6 +43,18 @@ def find_layout(layout: Layout) -> list[Finding]:
                 (),
             )
         )
+    if layout.joined:
+        count = len(layout.joined)
+        folders = "folder holds the classes" if count == 1 else "folders hold the classes"
+        findings.append(
+            Finding(
+                "joined",
+                "info",
+                f"{count:,} {folders} around it once more, with other images: these are counted "
+                "to their classes.",
+                tuple(layout.joined),
+            )
+        )
     if layout.unlabelled:
         count = len(layout.unlabelled)
         verb = "image has no class and is" if count == 1 else "images have no class and are"

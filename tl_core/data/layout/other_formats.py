@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from tl_core.data.layout.tree import Tree
+from tl_core.data.layout.tree import Folder, Tree
 
 _SAMPLE = 20
 _HEAD_BYTES = 2**20
@@ -20,6 +20,7 @@ _MASKS = frozenset(
         *("segmentations", "groundtruth", "ground_truth", "gt", "trimap", "trimaps"),
     )
 )
+_MASK_WORD = re.compile(r"(?i)[ _.-]+(?:mask|gt|label|labels|seg|segmentation|ground_?truth)$")
 _PICTURES = frozenset(("images", "image", "img", "imgs", "jpegimages", "photos", "pictures"))
 _MOST = 0.6  # of the images: boxes for fewer of them come along with another dataset
 
@@ -162,20 +163,37 @@ def _recognise_boxes(tree: Tree) -> OtherFormat | None:
 
 def set_masks_aside(tree: Tree) -> None:
     """Take masks and the like out of a tree: pictures named like those of a folder beside."""
-    for folder in tree.top.walk():
+    for folder in list(tree.top.walk()):
         masks = [one for name, one in folder.folders.items() if name.casefold() in _MASKS]
         rest = [one for name, one in folder.folders.items() if name.casefold() in _PICTURES]
-        if len(masks) != 1 or len(rest) != 1:
+        if len(masks) != 1:
             continue
-        stems = [
-            {PurePosixPath(one.path).stem for one in own[0].all_images()} for own in (masks, rest)
-        ]
-        if not stems[0] or len(stems[0] & stems[1]) < 0.8 * min(map(len, stems)):
+        if len(rest) == 1 and _are_masks(masks, rest, num_names=1):
+            tree.masks[masks[0].path] = rest[0].path
+        elif not _are_masks(masks, [one for one in folder.folders.values() if one not in masks]):
             continue
         for inner in masks[0].walk():
             tree.ignored["mask"].extend(image.path for image in inner.images)
             inner.images.clear()
-        tree.masks[masks[0].path] = rest[0].path
+        if not any(inner.others for inner in masks[0].walk()):
+            del folder.folders[masks[0].name]
+
+
+def _are_masks(masks: list[Folder], rest: list[Folder], num_names: int = 2) -> bool:
+    """Whether pictures are named like those of other folders, but for a word such as ``_mask``.
+
+    With ``num_names=2`` the folders that they lie in have the same names as well, as in
+    ``ground_truth/scratch/1_mask.png`` and ``test/scratch/1.png``.
+    """
+    names = [
+        {
+            (*path.parts[-num_names:-1], _MASK_WORD.sub("", path.stem))
+            for one in own
+            for path in (PurePosixPath(image.path) for image in one.all_images())
+        }
+        for own in (masks, rest)
+    ]
+    return bool(names[0]) and len(names[0] & names[1]) >= 0.8 * min(map(len, names))
 
 
 def _name_masks(tree: Tree) -> OtherFormat | None:

@@ -14,6 +14,7 @@ from tl_core.data.layout.groups import GroupProposal, propose_groups
 from tl_core.data.layout.label_files import ImageFinder
 from tl_core.data.layout.layout_name import LayoutName
 from tl_core.data.layout.other_formats import OtherFormat, set_masks_aside
+from tl_core.data.layout.repeats import join_repeats
 from tl_core.data.layout.tree import Tree, read_tree
 from tl_core.errors import DatasetError
 from tl_core.files import expand
@@ -203,6 +204,7 @@ def _tree(root: Path, name: LayoutName | None, monitor: Monitor) -> Tree:
     roots = [expand(named)] if named else [Path(os.path.realpath(root)).parent]
     tree = read_tree(root, monitor, follow_links=follow, link_roots=roots)
     set_masks_aside(tree)
+    join_repeats(tree)
     return tree
 
 

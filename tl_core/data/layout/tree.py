@@ -52,12 +52,16 @@ class ImageFile:
 
 @dataclass
 class Folder:
-    """One folder: its visible folders, images and other files. ``path`` is "" or ends in "/"."""
+    """One folder: its visible folders, images and other files. ``path`` is "" or ends in "/".
+
+    ``joined`` are the paths of further folders whose images are counted to it.
+    """
 
     path: str
     folders: dict[str, Folder] = field(default_factory=dict)
     images: list[ImageFile] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    joined: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -95,7 +99,8 @@ class Tree:
     ``ignored`` has the reasons ``system``, ``hidden``, ``other`` (no image), ``link``,
     ``bad_name`` and ``no_access``; ``odd_names`` are images whose ending is missing or none of an
     image's; ``links`` gives where each link that was left out leads to; ``masks`` gives for each
-    folder of masks the folder of its images.
+    folder of masks the folder of its images; ``joined`` are folders that hold the
+    classes around them once more, with other images.
     """
 
     root: Path
@@ -105,6 +110,7 @@ class Tree:
     links: dict[str, str]
     followed: list[str]
     masks: dict[str, str] = field(default_factory=dict)
+    joined: list[str] = field(default_factory=list)
 
 
 def path_exists(path: Path, expected: str) -> bool:
