@@ -27,7 +27,15 @@ from tl_core.visitors.counters import count, read_counters
 from tl_core.visitors.store import has_ended, num_active, total_usage
 from tl_core.visitors.tokens import is_token, issue_token, keyed_hash, visitor_id
 from tl_core.workspace import Workspace, default_workspace
-from ui.hosted.traffic import Sessions, Tabs, Uploads, messages_of_pages, refused
+from ui.hosted.traffic import (
+    Sessions,
+    Tabs,
+    Uploads,
+    messages_of_pages,
+    messages_to_pages,
+    refused,
+)
+from ui.hosted.turns import Page, Turns
 
 COOKIE = "tl_visitor"
 LINK = "visitor"
@@ -80,6 +88,7 @@ class VisitorGuard:
         self._uploads = Uploads()
         self._tabs = Tabs()
         self._sessions = Sessions()
+        self._turns = Turns()
         _Installed.guard = self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,12 +125,18 @@ class VisitorGuard:
         if self._tabs.refusal(token) is not None:
             await send({"type": "websocket.close", "code": 1013})
             return
+        address = (scope.get("client") or ("",))[0]
+        is_known = is_token(default_workspace(), token)
+        page = Page(token if is_known else address, address)
         with self._tabs.opened(token):
-            await self._app(
-                self._sessions.without_foreign(scope, token),
-                messages_of_pages(receive),
-                self._sessions.noted(send, token),
-            )
+            try:
+                await self._app(
+                    self._sessions.without_foreign(scope, token),
+                    messages_of_pages(receive, self._turns, page),
+                    messages_to_pages(send, self._sessions, self._turns, page, token),
+                )
+            finally:
+                self._turns.closed(page)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass an upload on if it fits into the memory for uploads."""

@@ -18,6 +18,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from tl_core.config.limits import MEGABYTE, Limits, current_limits, over
+from ui.hosted.turns import Page, Turns
 
 SLOWEST_BYTES = 50_000  # a second, of an upload
 PATIENCE_SECONDS = 30.0  # beyond that
@@ -26,6 +27,7 @@ MOST_FILES = 10_000  # for which one message may ask addresses
 MESSAGES_A_SECOND = 4.0  # of one page, after a burst
 BURST = 40
 NUM_SESSIONS = 5_000  # whose cookies are known
+LIFECYCLE_BYTES = 50_000  # of a message that says that a script begins or ends
 
 _MESSAGES = ("rerun_script", "stop_script", "app_heartbeat")
 
@@ -83,30 +85,40 @@ class Sessions:
             headers.append((name, value))
         return {**scope, "headers": headers}
 
-    def noted(self, send: Send, token: str) -> Send:
-        """Return what sends, and notes the id of the session that the server begins."""
-        is_known = False
-
-        async def send_and_note(message: Message) -> None:
-            nonlocal is_known
-            if not is_known and message["type"] == "websocket.send" and message.get("bytes"):
-                answer = ForwardMsg.FromString(message["bytes"])
-                if answer.WhichOneof("type") == "new_session":
-                    self._tokens[answer.new_session.initialize.session_id] = token
-                    if len(self._tokens) > NUM_SESSIONS:
-                        del self._tokens[next(iter(self._tokens))]
-                    is_known = True
-            await send(message)
-
-        return send_and_note
+    def note(self, session_id: str, token: str) -> None:
+        """Note the cookie of the browser for which the server began a session."""
+        self._tokens[session_id] = token
+        if len(self._tokens) > NUM_SESSIONS:
+            del self._tokens[next(iter(self._tokens))]
 
 
-def messages_of_pages(receive: Receive) -> Receive:
+def messages_to_pages(send: Send, sessions: Sessions, turns: Turns, page: Page, token: str) -> Send:
+    """Return what sends, and notes which session the server begins, and when its script runs."""
+
+    async def send_and_note(message: Message) -> None:
+        data = message.get("bytes") if message["type"] == "websocket.send" else None
+        if data and len(data) <= LIFECYCLE_BYTES:
+            answer = ForwardMsg.FromString(data)
+            kind = answer.WhichOneof("type")
+            if kind == "new_session":
+                sessions.note(answer.new_session.initialize.session_id, token)
+                turns.began(page)
+            elif kind == "script_finished" and (
+                answer.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN
+            ):
+                turns.ended(page)
+        await send(message)
+
+    return send_and_note
+
+
+def messages_of_pages(receive: Receive, turns: Turns, page: Page) -> Receive:
     """Return what receives the messages of a browser that concern its own session, at a pace.
 
     Streamlit also takes messages that empty the caches of all sessions, that ask for the names of
     changed files in the app's repository, and that install files; no page of this app sends them.
-    Each message may run a page again, on the cores of all: who sends many waits between them.
+    Each message may run a page again, on the cores of all: who sends many waits between them, and
+    who used much of the server waits for others (``turns.py``).
     """
     allowed, noted_at = float(BURST), time.monotonic()
 
@@ -121,23 +133,28 @@ def messages_of_pages(receive: Receive) -> Receive:
             noted_at = now
             if allowed < 0:
                 await asyncio.sleep(-allowed / MESSAGES_A_SECOND)
-            if _is_of_page(message.get("bytes") or b""):
+            kind = _kind(message.get("bytes") or b"")
+            if kind == "rerun_script":
+                await turns.wait(page)
+            if kind is not None:
                 return message
 
     return receive_allowed
 
 
-def _is_of_page(data: bytes) -> bool:
+def _kind(data: bytes) -> str | None:
+    """Return the kind of a message that concerns the sender's own session alone; else None."""
     try:
         message = BackMsg.FromString(data)
     except DecodeError:
-        return True  # Streamlit closes the connection
+        return ""  # Streamlit closes the connection
     kind = message.WhichOneof("type")
+    is_own = kind in _MESSAGES
     if kind == "file_urls_request":
-        return len(message.file_urls_request.file_names) <= MOST_FILES
-    if kind == "backend_operation_request":
-        return message.backend_operation_request.WhichOneof("payload") == "deferred_file"
-    return kind in _MESSAGES
+        is_own = len(message.file_urls_request.file_names) <= MOST_FILES
+    elif kind == "backend_operation_request":
+        is_own = message.backend_operation_request.WhichOneof("payload") == "deferred_file"
+    return kind if is_own else None
 
 
 @dataclass(eq=False)

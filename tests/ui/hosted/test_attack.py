@@ -1,19 +1,23 @@
 """A stranger with a raw client against a running demo: nothing of another visitor comes back."""
 
+import itertools
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
 from browser_helpers import ROOT
 from conftest import draw_image, png
-from raw_client import run_page
+from raw_client import finish_run, open_stream, rerun, run_page
 from streamlit.runtime.memory_media_file_storage import _calculate_file_id
+from websockets.exceptions import ConnectionClosed
 
 from tl_core.config.training import TrainConfig
 from tl_core.jobs.queue import JobQueue
@@ -188,3 +192,33 @@ def test_cookies_that_were_not_issued_open_nothing(demo, victim):
     for cookie in forged:
         shown = Stranger(*demo, cookie).page("Data", "dataset=secretkitchen")
         assert SECRET not in shown
+
+
+def test_a_flood_of_reruns_gets_few_runs_while_another_visitor_has_pages(demo, stranger):
+    """Counts scripts, not seconds: eight pages that always want another run, and one visitor."""
+    port, host = demo
+    runs, is_over = itertools.count(), threading.Event()
+    done, flooded = [0], []
+
+    def flood(cookie):
+        with open_stream(port, cookie) as connection, suppress(ConnectionClosed):
+            while not is_over.is_set():
+                rerun(connection, "Data")
+                finish_run(connection)
+                done[0] = next(runs) + 1
+
+    flooder = f"{COOKIE}={issue_token(host)}"
+    with ThreadPoolExecutor(8) as pool:
+        try:
+            floods = [pool.submit(flood, flooder) for _ in range(8)]
+            for _ in range(20):
+                before = done[0]
+                for _ in range(5):
+                    stranger.page("Data")
+                flooded.append(done[0] - before)
+                if flooded[-1] <= 10:
+                    break
+        finally:
+            is_over.set()
+    assert [one.exception() for one in floods] == [None] * 8
+    assert flooded[-1] <= 10, flooded

@@ -9,7 +9,8 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from ui.hosted import traffic
-from ui.hosted.traffic import Sessions, Tabs, Uploads, messages_of_pages
+from ui.hosted.traffic import Sessions, Tabs, Uploads, messages_of_pages, messages_to_pages
+from ui.hosted.turns import Page, Turns
 
 MB = 1_000_000
 
@@ -95,6 +96,11 @@ def test_tabs_are_counted_for_each_visitor_and_for_all(host, monkeypatch):
     assert tabs.refusal("a") is None
 
 
+def listen(receive):
+    """Return what receives the messages of a page that nobody else competes with."""
+    return messages_of_pages(receive, Turns(), Page("visitor", "address"))
+
+
 def back_message(kind, number=0):
     message = BackMsg()
     if kind == "file_urls_request":
@@ -134,7 +140,7 @@ def test_only_messages_about_the_own_session_reach_the_server(kind, number, pass
     async def receive():
         return sent.pop(0)
 
-    message = run_async(messages_of_pages(receive)())
+    message = run_async(listen(receive)())
     assert (message["type"] == "websocket.receive") == passes
 
 
@@ -142,7 +148,7 @@ def test_what_is_no_message_is_left_to_streamlit(host):
     async def receive():
         return {"type": "websocket.receive", "bytes": b"\xff\xff"}
 
-    assert run_async(messages_of_pages(receive)())["bytes"] == b"\xff\xff"
+    assert run_async(listen(receive)())["bytes"] == b"\xff\xff"
 
 
 @pytest.mark.parametrize(
@@ -159,7 +165,8 @@ def test_a_session_goes_on_only_for_the_browser_that_began_it(cookie, asked, pas
     message.new_session.initialize.session_id = "s1"
     sessions = Sessions()
     sent = {"type": "websocket.send", "bytes": message.SerializeToString()}
-    run_async(sessions.noted(nothing, "own")(sent))
+    page = Page("own", "address")
+    run_async(messages_to_pages(nothing, sessions, Turns(), page, "own")(sent))
     protocols = f"streamlit, xsrf, {asked}".encode()
     scope = {"headers": [(b"sec-websocket-protocol", protocols), (b"host", b"here")]}
     (_, got), host = sessions.without_foreign(scope, cookie)["headers"]
@@ -178,7 +185,7 @@ def test_a_flood_of_messages_is_slowed_down_and_a_pause_forgives_it(monkeypatch)
         return {"type": "websocket.receive", "bytes": back_message("rerun_script")}
 
     async def flood():
-        receive_allowed = messages_of_pages(receive)
+        receive_allowed = listen(receive)
         for _ in range(traffic.BURST + 8):
             await receive_allowed()
         in_flood = sum(slept)

@@ -1,0 +1,165 @@
+"""Whose pages run when many are asked for: counted in runs, on a clock that the test moves."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from demo_helpers import run_async
+
+from ui.hosted import turns
+from ui.hosted.turns import RUNS_EACH, Page, Turns
+
+RUN_SECONDS = 0.2  # of one script that runs alone
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """Return a server on whose clock scripts share one core."""
+    clock = SimpleNamespace(now=0.0)
+
+    async def sleep(seconds):
+        clock.now += seconds
+
+    monkeypatch.setattr(turns, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return Simulated(clock)
+
+
+class Simulated:
+    """A server whose scripts share one core, and the pages that ask for runs."""
+
+    def __init__(self, clock):
+        self.clock, self.turns = clock, Turns()
+        self.waiting, self.left, self.done, self.waited = {}, {}, {}, set()
+
+    def run(self, seconds, *askers):
+        """Let time pass; each of ``askers`` gives the pages that would run now, and how long.
+
+        A page that runs when it is let through begins again.
+        """
+        step, end = 0.01, self.clock.now + seconds
+        while self.clock.now < end:
+            for ask in askers:
+                for page, seconds in ask(self.clock.now):
+                    if page not in self.waiting:
+                        self.waiting[page] = seconds
+                        self.turns._waiting.add(page)
+            for page in list(self.waiting):
+                if self.turns.may_run(page):
+                    self.left[page] = self.waiting.pop(page)
+                    self.turns._waiting.discard(page)
+                    self.turns.began(page)
+                else:
+                    self.waited.add(page.visitor)
+            self.clock.now += step
+            for page in list(self.left):
+                self.left[page] -= step / len(self.left)
+            for page in [page for page, left in self.left.items() if left <= 0]:
+                del self.left[page]
+                self.turns.ended(page)
+                self.done[page.visitor] = self.done.get(page.visitor, 0) + 1
+
+
+def pages(visitor, number, address=None):
+    return [Page(visitor, address or visitor) for _ in range(number)]
+
+
+def floods(page_list):
+    """Return an asker whose pages all ask for a run at all times."""
+    return lambda now: [(page, RUN_SECONDS) for page in page_list]
+
+
+def every(seconds, page, takes=RUN_SECONDS):
+    """Return an asker of one page, each so many seconds."""
+    next_at = 0.0
+
+    def ask(now):
+        nonlocal next_at
+        if now < next_at:
+            return []
+        next_at = now + seconds
+        return [(page, takes)]
+
+    return ask
+
+
+def test_a_flood_gets_fewer_than_two_runs_for_one_of_another_visitor(server):
+    flood = floods(pages("flood", 11))
+    server.run(20, flood)
+    server.done.clear()
+    server.run(60, flood, every(1.0, Page("honest", "other")))
+    assert server.done["honest"] in (60, 61)
+    assert "honest" not in server.waited
+    assert server.done["flood"] <= 130
+
+
+def test_many_cookies_of_one_address_are_held_to_the_same(server):
+    flood = floods([page for n in range(30) for page in pages(f"flood{n}", 4, "one address")])
+    honest = every(1.0, Page("honest", "other"))
+    server.run(60, flood, honest)
+    server.done.clear()
+    server.run(60, flood, honest)
+    assert server.done.pop("honest") in (59, 60, 61)
+    assert "honest" not in server.waited
+    assert sum(server.done.values()) <= 130
+    assert len(server.done) == 30  # in turn
+
+
+def test_visitors_behind_one_proxy_are_not_held_to_one_share(server):
+    askers = [every(2.5, Page(f"visitor{n}", "proxy")) for n in range(10)]
+    server.run(120, *askers)
+    assert server.waited == set()
+
+
+def test_who_is_alone_does_not_wait(server):
+    server.run(60, every(0.1, Page("alone", "x")))
+    assert server.waited == set()
+
+
+@pytest.mark.parametrize("number", [1, 3, 5])
+def test_visitors_who_click_while_their_pages_poll_never_wait(server, number):
+    askers = []
+    for n in range(number):
+        clicked, watched = pages(f"visitor{n}", 2)
+        askers += [every(2.0, clicked), every(1.5, watched, takes=0.03)]
+    server.run(120, *askers)
+    assert server.waited == set()
+
+
+def test_a_burst_of_clicks_and_a_long_upload_hold_up_nobody(server):
+    other = every(1.0, Page("other", "y"))
+    once = iter([[(Page("uploads", "x"), 20.0)]])
+    server.run(24, other, lambda now: next(once, []), every(0.2, Page("clicks", "z"), takes=0.1))
+    assert server.waited == set()
+
+
+def test_connections_that_close_at_once_count_as_long_as_their_scriptsmay_run(server):
+    begun = 0
+    for _ in range(50):
+        page = Page("flood", "flood")
+        if server.turns.may_run(page):
+            server.turns.began(page)
+            server.turns.closed(page)
+            begun += 1
+    assert begun == RUNS_EACH
+
+
+def test_a_page_that_waits_runs_when_its_turn_comes(monkeypatch):
+    async def wait():
+        taken = Turns()
+        for page in (others := pages("visitor", RUNS_EACH)):
+            await taken.wait(page)
+        waiting = asyncio.create_task(taken.wait(Page("visitor", "visitor")))
+        await asyncio.sleep(0)
+        was_done = waiting.done()
+        taken.ended(others[0])
+        await asyncio.wait_for(waiting, 60)
+        return was_done
+
+    assert run_async(wait()) is False
+
+
+def test_what_was_used_is_forgotten_with_the_oldest_visitor(server, monkeypatch):
+    monkeypatch.setattr(turns, "NUM_KNOWN", 3)
+    for number in range(5):
+        server.turns.began(Page(f"visitor{number}", "x"))
+    assert list(server.turns._visitors._active) == ["visitor2", "visitor3", "visitor4"]
