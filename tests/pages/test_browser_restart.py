@@ -34,7 +34,9 @@ def open_tab(page: Page, name: str) -> None:
 
 
 def assert_open(page: Page, name: str) -> None:
-    expect(page.get_by_role("tab", name=name, exact=True)).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("tab", name=name, exact=True)).to_have_attribute(
+        "aria-selected", "true"
+    )
 
 
 def test_back_and_forward_lead_from_tab_to_tab_and_then_to_the_page_before(

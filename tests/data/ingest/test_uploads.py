@@ -294,3 +294,34 @@ def test_photos_cannot_be_added_to_classes_of_a_label_file(tmp_path: Path) -> No
 
     with pytest.raises(DatasetError, match=r"read as 'table:labels\.csv'.*export a cleaned copy"):
         store_uploads([("new.png", photo(31))], tmp_path, class_name="a")
+
+
+def test_a_new_dataset_takes_label_files_and_keeps_all_files_where_they_lay(tmp_path: Path) -> None:
+    lines = [
+        f'{{"file_name": "{n}.png", "label": "{"cat" if n % 2 else "dog"}"}}' for n in range(4)
+    ]
+    uploads = [(f"ds/train/{n}.png", photo(n)) for n in range(4)]
+    uploads += [("ds/train/metadata.jsonl", "\n".join(lines).encode()), ("ds/README.md", b"# Pets")]
+
+    outcomes = store_uploads(uploads, tmp_path / "pets")
+
+    assert [one.is_photo_stored for one in outcomes] == [True] * 4 + [False] * 2
+    assert outcomes[4] == UploadOutcome(
+        "ds/train/metadata.jsonl", "train/metadata.jsonl", None, is_label_file=True
+    )
+    assert outcomes[5].reason == "It is not an image file."
+    assert scan_dataset(tmp_path / "pets").class_counts() == {"cat": 2, "dog": 2}
+
+
+def test_photos_beside_a_label_file_are_no_class(tmp_path: Path) -> None:
+    table = b"file,breed\n1.png,pug\n2.png,boxer\n"
+    uploads = [("dogs/1.png", photo(1)), ("dogs/2.png", photo(2)), ("dogs/labels.csv", table)]
+    store_uploads(uploads, tmp_path / "dogs")
+    assert sorted(files_below(tmp_path / "dogs")) == ["1.png", "2.png", "labels.csv"]
+    assert scan_dataset(tmp_path / "dogs").class_counts() == {"boxer": 1, "pug": 1}
+
+
+def test_a_dataset_that_is_there_takes_no_label_file(make_dataset: MakeDataset) -> None:
+    data_dir = make_dataset({"cat": 2, "dog": 2})
+    (outcome,) = store_uploads([("more/labels.csv", b"file,label\n1.png,cat\n")], data_dir)
+    assert outcome.reason == "It is a label file, which only a new project takes."

@@ -227,7 +227,9 @@ def test_names_that_cameras_give_are_no_classes(draw: Draw, names: str) -> None:
 
     assert names_of(plan) == ["unlabelled"]
     assert len(plan.unlabelled) == 6
-    with pytest.raises(DatasetError, match=r"6 photos without classes.*a pattern of the file names"):
+    with pytest.raises(
+        DatasetError, match=r"6 photos without classes.*a pattern of the file names"
+    ):
         scan_dataset(data_dir)
 
 

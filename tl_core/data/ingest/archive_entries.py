@@ -21,7 +21,7 @@ from tl_core.data.ingest.zip_reader import ArchiveEntry, refusal
 from tl_core.data.layout.split_names import part_of_name
 from tl_core.errors import ArchiveError
 
-_MAX_TABLE_BYTES = 64 * 2**20
+MAX_TABLE_BYTES = 64 * 2**20
 ARCHIVE_SUFFIXES = frozenset(
     f".{name}"
     for name in (
@@ -30,7 +30,7 @@ ARCHIVE_SUFFIXES = frozenset(
     )
 )
 TABLE_SUFFIXES = frozenset((".csv", ".tsv", ".json", ".jsonl", ".ndjson"))
-_LIST_SUFFIXES = frozenset((".txt", ".xml", ".lst", ".names"))
+LIST_SUFFIXES = frozenset((".txt", ".xml", ".lst", ".names"))
 _LIST_NAMES = re.compile(r"(?i)(class|label|categor)")
 _MODEL_SUFFIXES = frozenset((".h5", ".keras", ".tflite", ".onnx", ".pb", ".pt", ".pth"))
 _CONTAINER_SUFFIXES = frozenset((".parquet", ".tfrecord", ".arrow", ".npz", ".npy", ".mat"))
@@ -84,7 +84,7 @@ def select_entries(entries: Sequence[ArchiveEntry], *, may_nest: bool) -> Select
             _place(selection, book, entry)
         elif suffix in ARCHIVE_SUFFIXES:
             selection.nested.append(entry)
-        elif _is_table(entry, stems):
+        elif entry.num_bytes <= MAX_TABLE_BYTES and is_table_name(entry.parts[-1], stems):
             selection.tables.add(entry.name)
             _place(selection, book, entry)
         elif may_be_image(entry.parts[-1]):
@@ -137,14 +137,17 @@ def suffix_of(entry: ArchiveEntry) -> str:
     return PurePosixPath(entry.parts[-1]).suffix.lower()
 
 
-def _is_table(entry: ArchiveEntry, stems: set[str]) -> bool:
-    """Whether a file may contain the classes of images, or identify the dataset's format."""
-    name = PurePosixPath(entry.parts[-1])
-    if entry.num_bytes > _MAX_TABLE_BYTES:
-        return False
+def is_table_name(file_name: str, stems: set[str]) -> bool:
+    """Whether a file may contain the classes of images, or identify the dataset's format.
+
+    Args:
+        file_name: its name.
+        stems: of the images that came with it.
+    """
+    name = PurePosixPath(file_name)
     if name.suffix.lower() in TABLE_SUFFIXES:
         return True
-    if name.suffix.lower() not in _LIST_SUFFIXES:
+    if name.suffix.lower() not in LIST_SUFFIXES:
         return False
     is_list = part_of_name(name.stem) is not None or _LIST_NAMES.search(name.stem) is not None
     return name.stem in stems or is_list

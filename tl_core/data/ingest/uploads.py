@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -25,6 +25,7 @@ from tl_core.data.file_names import (
 from tl_core.data.images.decode import MAX_FILE_BYTES
 from tl_core.data.images.images import SUFFIXES, inspect_image
 from tl_core.data.ingest.archive import MAX_BYTES, MAX_FILES, ArchiveSource, unpack_to
+from tl_core.data.ingest.archive_entries import MAX_TABLE_BYTES, TABLE_SUFFIXES, is_table_name
 from tl_core.data.ingest.class_folders import check_has_folders, class_folder_name, class_home
 from tl_core.data.ingest.visitor_photos import check_visitor_files, reencode
 from tl_core.data.layout.folder_layout import Layout
@@ -49,11 +50,17 @@ class UploadOutcome:
     name: str  # as uploaded; for display, never a path
     path: str | None  # relative to the dataset; None if left out
     reason: str | None = None  # why it was left out
+    is_label_file: bool = False  # kept as it is, for the classes in it
 
     @property
     def is_stored(self) -> bool:
         """Whether the file was stored."""
         return self.path is not None
+
+    @property
+    def is_photo_stored(self) -> bool:
+        """Whether the file is a photo and was stored."""
+        return self.is_stored and not self.is_label_file
 
 
 def store_uploads(
@@ -74,7 +81,8 @@ def store_uploads(
     content is renamed. Existing files are not changed. In an existing dataset a file goes to the
     folder of its class, or where that folder would be: below a wrapper folder, and in train if
     there are train, val and test and its name gives no other part. In a dataset of photos without
-    classes, files of no class folder go to these photos.
+    classes, files of no class folder go to these photos. A new dataset takes label files too, and
+    then keeps all files where they lay.
 
     Args:
         files: (name, content) pairs. A folder upload names them like ``"pets/cats/1.jpg"``.
@@ -108,7 +116,10 @@ def store_uploads(
             f"Expected at most {max_files:,} files at once, received {len(uploads):,}. Upload "
             f"fewer, or a zip."
         )
-    places = _places([name for name, _ in uploads], found, class_folder)
+    names = [name for name, _ in uploads]
+    takes_tables = class_folder is None and not found.files and not found.without_class
+    tables = _label_files(names) if takes_tables else set()
+    places = _places(names, found, class_folder, tables)
     outcomes: list[UploadOutcome] = []
     stage = monitor.stage("upload", len(uploads))
     try:
@@ -117,9 +128,11 @@ def store_uploads(
             for (name, content), place in zip(uploads, places, strict=True):
                 monitor.check()
                 path, reason = place
+                is_table = name in tables
                 if path is not None:
-                    path, reason = batch.store(path, content)
-                outcomes.append(UploadOutcome(name, None if path is None else str(path), reason))
+                    path, reason = batch.store(path, content, is_table=is_table)
+                shown = None if path is None else str(path)
+                outcomes.append(UploadOutcome(name, shown, reason, is_table))
                 stage.advance()
             batch.move_in_place()
     except OSError as error:
@@ -189,13 +202,22 @@ class _Batch:
         self._visitor = visitor_at(out_dir)
         self._used = None if self._visitor is None else usage(self._visitor)
 
-    def store(self, place: PurePosixPath, content: bytes | BinaryIO | io.RawIOBase) -> _Placed:
-        """Write a file if it is a readable image that does not exist yet."""
+    def store(
+        self,
+        place: PurePosixPath,
+        content: bytes | BinaryIO | io.RawIOBase,
+        *,
+        is_table: bool = False,
+    ) -> _Placed:
+        """Write a file if it is a label file or a readable image that does not exist yet."""
         data = content if isinstance(content, bytes) else _read(content)
         try:
-            if self._visitor is not None:
-                data = reencode(data)
-            inspect_image(data)
+            if is_table:
+                if len(data) > MAX_TABLE_BYTES:
+                    return None, f"It has more than {size_text(MAX_TABLE_BYTES)}, the limit."
+            else:
+                data = reencode(data) if self._visitor is not None else data
+                inspect_image(data)
         except ImageError as error:
             return None, str(error)
         self._num_bytes += len(data)
@@ -256,11 +278,22 @@ class _Batch:
         return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "a folder"
 
 
+def _label_files(names: Sequence[str]) -> set[str]:
+    """Return the names of files that may hold the classes of the photos among them."""
+    stems = {path.stem for path in map(PurePosixPath, names) if path.suffix.lower() in SUFFIXES}
+    return {name for name in names if is_table_name(PurePosixPath(name).name, stems)}
+
+
 def _places(
-    names: Sequence[str], layout: Layout, class_folder: PurePosixPath | None
+    names: Sequence[str],
+    layout: Layout,
+    class_folder: PurePosixPath | None,
+    tables: Collection[str],
 ) -> list[_Placed]:
     """Return the path for each name, or why it is left out."""
-    listed = [_parts(name) for name in names]
+    listed = [_parts(name, name in tables) for name in names]
+    if tables:
+        return _as_they_lay(listed)
     start = _num_wrappers([parts for parts, _ in listed if parts is not None])
     heap = _heap_of(layout)
     tops = {parts[0] for parts, _ in listed if parts is not None and len(parts) > 1}
@@ -278,6 +311,18 @@ def _places(
         else:
             places.append((_place_in(layout, parts[start:]), None))
     return places
+
+
+def _as_they_lay(listed: Sequence[tuple[tuple[str, ...] | None, str | None]]) -> list[_Placed]:
+    """Return the path for each file where it lay, without the uploaded folder around all."""
+    tops = {parts[0] if len(parts) > 1 else "" for parts, _ in listed if parts is not None}
+    start = int(len(tops) == 1 and "" not in tops)
+    return [
+        (None, reason)
+        if parts is None
+        else (PurePosixPath(*map(safe_component, parts[start:])), None)
+        for parts, reason in listed
+    ]
 
 
 def _heap_of(layout: Layout) -> PurePosixPath | None:
@@ -313,15 +358,17 @@ def _num_wrappers(names: Sequence[tuple[str, ...]]) -> int:
     return int(len(tops) == 1 and (len(inner) > 1 or (len(inner) == 1 and not has_images)))
 
 
-def _parts(name: str) -> tuple[tuple[str, ...] | None, str | None]:
+def _parts(name: str, is_table: bool) -> tuple[tuple[str, ...] | None, str | None]:
     try:
         parts = name_parts(name)
     except UnsafeName as error:
         return None, f"It {error}."
     if debris_kind(parts) is not None:
         return None, "It is a system or hidden file."
-    is_image_name = PurePosixPath(parts[-1]).suffix.lower() in SUFFIXES
-    if not is_image_name and not may_be_image(parts[-1]):
+    suffix = PurePosixPath(parts[-1]).suffix.lower()
+    if suffix in TABLE_SUFFIXES and not is_table:
+        return None, "It is a label file, which only a new project takes."
+    if not is_table and suffix not in SUFFIXES and not may_be_image(parts[-1]):
         return None, "It is not an image file."
     return parts, None
 

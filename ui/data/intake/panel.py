@@ -11,6 +11,7 @@ from functools import partial
 import streamlit as st
 
 from tl_core.data.images.images import OFFERED
+from tl_core.data.ingest.archive_entries import LIST_SUFFIXES, TABLE_SUFFIXES
 from tl_core.projects.registry import Project
 from ui.data.intake.archives import draw_archives
 from ui.data.intake.camera import draw_camera
@@ -30,6 +31,7 @@ from ui.shared.navigation import ADD_TAB
 from ui.shell.page import Studio
 
 OWN_PHOTOS, ANOTHER_PROJECT = "Use my own photos", "Start another project"
+LABEL_FILES = tuple(sorted(name[1:] for name in TABLE_SUFFIXES | LIST_SUFFIXES))
 Ways = dict[str, tuple[str, Callable[[Studio], None]]]  # icon and what draws it, by title
 
 
@@ -116,12 +118,12 @@ def _open_intake() -> None:
 
 def _draw_folder(studio: Studio, *, begins_new: bool) -> None:
     st.markdown(
-        "A folder of this device with **one folder per class**. For more than 900 files use a "
-        "zip: browsers fail with that many."
+        "A folder of this device with **one folder per class**, or with a label file beside the "
+        "photos. For more than 900 files use a zip: browsers fail with that many."
     )
     files = st.file_uploader(
         "Folder",
-        type=OFFERED,
+        type=(*OFFERED, *LABEL_FILES),
         accept_multiple_files="directory",
         key=fresh("intake_folder"),
     )

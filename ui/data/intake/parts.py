@@ -188,7 +188,7 @@ def store(
         (one.name, f"added as {one.path}" if one.path else one.reason or "") for one in outcomes
     ]
     line.sort(key=lambda row: row[1].startswith("added as "))  # what was left out comes first
-    finish(studio, out_dir, sum(one.is_stored for one in outcomes), line)
+    finish(studio, out_dir, sum(one.is_photo_stored for one in outcomes), line)
 
 
 def finish(
