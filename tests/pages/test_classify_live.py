@@ -55,11 +55,12 @@ def test_a_prepared_page_is_shown_in_a_frame(run):
     assert "camera images stay on this device" in texts(at)
 
 
-def test_a_page_with_other_limits_than_the_runs_is_made_again(run):
-    make_page(
-        run,
-        rejection={"target": 0.1, "max_distance": 0.4, "min_probability": 0.5, "false_reject": 0.1},
-    )
+def test_a_page_with_other_limits_than_the_runs_is_made_again(run, monkeypatch):
+    limits = {"target": 0.1, "max_distance": 0.4, "min_probability": 0.5, "false_reject": 0.1}
+    make_page(run, rejection=limits)
+    info = run_exports.find_export(run, live.FORMAT).info
+    now = info.model_copy(update={"rejection": None})
+    monkeypatch.setattr(run_exports, "describe_now", lambda run: now)
     at = open_page(CLASSIFY, **LIVE)
     assert frames(at) == []
     assert at.button(key="prepare_live").label == "Prepare the live view"

@@ -9,7 +9,15 @@ from tl_core.export.model_info import ModelInfo, read_model_info, write_model_in
 from tl_core.export.web import runtime
 from tl_core.files import write_json, write_text
 from tl_core.jobs.queue import JobQueue
-from ui.share.formats import FOR_ENGINEERS, NO_PHOTOS, NOT_OFFERED, download_name, figures
+from ui.share.formats import (
+    FOR_ENGINEERS,
+    NO_PHOTOS,
+    NOT_OFFERED,
+    NOT_REPLACED,
+    OUTDATED,
+    download_name,
+    figures,
+)
 from ui.shell.sidebar import PAGES
 
 SHARE = "pages/5_Share.py"
@@ -129,8 +137,34 @@ def test_a_finished_export_can_be_downloaded_and_shows_its_card(run):
     assert "tags: x" not in texts(at)
     labels = [button.proto.label for button in at.main.get("download_button")]
     assert labels == ["Download"]
+
+
+def test_an_export_stays_while_it_is_made_again_and_after_a_stop(run):
+    make_export(run, "litert-int8")
+    at = open_page(SHARE)
     at.button(key="export_litert-int8").click().run()
-    assert run_exports.find_export(run, "litert-int8") is None
+    assert_sound(at)
+    assert "same answer as the app on 99 of 100 images" in texts(at)
+    assert len(at.main.get("download_button")) == 1
+    at.button(key="stop_export_litert-int8").click().run()
+    assert at.button(key="export_litert-int8").label == "Export again"
+    assert "same answer as the app on 99 of 100 images" in texts(at)
+    run_exports.write_failure(run, "litert-int8", "The disk is full.")
+    at.run()
+    (warning,) = at.warning
+    assert warning.value == f"{NOT_REPLACED} The disk is full."
+
+
+def test_an_export_of_a_model_that_has_changed_since_is_not_offered(run, monkeypatch):
+    make_export(run, "litert")
+    info = run_exports.find_export(run, "litert").info
+    now = info.model_copy(update={"temperature": 2.0})
+    monkeypatch.setattr(run_exports, "describe_now", lambda run: now)
+    at = open_page(SHARE)
+    assert_sound(at)
+    assert [warning.value for warning in at.warning] == [OUTDATED]
+    assert at.main.get("download_button") == []
+    assert at.button(key="export_litert").label == "Export again"
 
 
 def test_the_figures_of_an_export_are_one_line(run):

@@ -7,6 +7,7 @@ from typing import Any
 
 import tl_core
 from tl_core.backbones.api import resolve_image_size
+from tl_core.head.temperature import weights_digest
 from tl_core.inference.model_info import (
     MODEL_FILE,
     FileInfo,
@@ -53,7 +54,8 @@ def describe_run(
     Raises:
         RunError: it has no weights yet, or is damaged.
     """
-    reliability = load_reliability(run, load_head(run))
+    head = load_head(run)
+    reliability = load_reliability(run, head)
     return ModelInfo(
         name=name or run.name,
         class_names=run.class_names,
@@ -69,6 +71,7 @@ def describe_run(
         if reliability.detector is None
         else Rejection.of(reliability.detector.thresholds),
         metrics=metrics or {},
+        weights=weights_digest(head),
         tl_core_version=tl_core.__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )

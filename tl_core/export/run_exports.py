@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from tl_core.errors import ExportError
+from tl_core.errors import ExportError, TLError
 from tl_core.export.exporter import Export, load_export
 from tl_core.export.formats import get_format
-from tl_core.files import delete_folder, read_json, write_json
+from tl_core.export.model_info import ModelInfo, describe_run
+from tl_core.files import delete_folder, read_json, scratch_folder, write_json
 from tl_core.runs.store import Run
 
 EXPORTS_DIR = "exports"
@@ -26,6 +29,48 @@ def find_export(run: Run, format_name: str) -> Export | None:
         return None
 
 
+def describe_now(run: Run) -> ModelInfo | None:
+    """Describe a run as it answers now; None if it cannot be read."""
+    try:
+        return describe_run(run)
+    except TLError:
+        return None
+
+
+def is_outdated(export: Export, now: ModelInfo | None) -> bool:
+    """Return whether a run answers differently than when it was exported.
+
+    It was trained further since, or other limits of "none of these" were chosen.
+
+    Args:
+        export: of the run.
+        now: from :func:`describe_now`.
+    """
+    if now is None:
+        return False
+    made = export.info
+    has_other_weights = made.weights not in ("", now.weights)
+    return has_other_weights or (made.temperature, made.rejection) != (
+        now.temperature,
+        now.rejection,
+    )
+
+
+@contextmanager
+def replacing_export(run: Run, format_name: str) -> Iterator[Path]:
+    """Yield where to write an export, which then takes the place of an earlier one.
+
+    The earlier one is kept if the new one fails or is stopped.
+    """
+    target = export_folder(run, format_name)
+    with scratch_folder(target) as scratch:
+        made = scratch / target.name
+        yield made
+        if target.exists():
+            delete_folder(target)
+        made.rename(target)
+
+
 def export_failure(run: Run, format_name: str) -> str:
     """Return why the last export in a format failed; empty when it did not."""
     try:
@@ -39,11 +84,9 @@ def write_failure(run: Run, format_name: str, reason: str) -> None:
     write_json(_failure_path(run, format_name), {"reason": reason})
 
 
-def delete_export(run: Run, format_name: str) -> None:
-    """Delete a run's export in a format, and why the last one failed."""
+def forget_failure(run: Run, format_name: str) -> None:
+    """Forget why the last export in a format failed."""
     _failure_path(run, format_name).unlink(missing_ok=True)
-    if (folder := export_folder(run, format_name)).exists():
-        delete_folder(folder)
 
 
 def _failure_path(run: Run, format_name: str) -> Path:

@@ -76,6 +76,8 @@ class ModelInfo(_Part):
         input: the model's input.
         rejection: limits of "none of these"; None if the run has none.
         metrics: metrics on images that the run was not trained on; may be empty.
+        weights: digest of the head's weights, which changes when the run is trained further; empty
+            in exports of earlier versions.
         files: the other files of the export by name.
         tl_core_version: version of the package that wrote it.
         created: time of the export, ISO 8601 in UTC.
@@ -93,6 +95,7 @@ class ModelInfo(_Part):
     input: InputInfo = InputInfo()
     rejection: Rejection | None = None
     metrics: dict[str, Any] = {}
+    weights: str = Field("", max_length=100)
     files: dict[str, FileInfo] = {}
     tl_core_version: str
     created: str

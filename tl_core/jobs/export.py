@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tl_core.export.formats import get_format
-from tl_core.export.run_exports import delete_export
+from tl_core.export.run_exports import forget_failure
 from tl_core.jobs import client
 from tl_core.jobs.handlers import EXAMPLES, EXPORT
 from tl_core.jobs.queue import Job, JobQueue, JobState
@@ -16,7 +16,9 @@ from tl_core.workspace import Workspace
 def request_export(
     workspace: Workspace, run: Run, format_name: str, *, with_examples: bool = False
 ) -> None:
-    """Queue an export of a run unless it is queued already; deletes an earlier result.
+    """Queue an export of a run unless it is queued already.
+
+    An earlier export stays until the new one is finished.
 
     Args:
         workspace: where the run is.
@@ -30,7 +32,7 @@ def request_export(
     get_format(format_name)
     if _find(workspace, run, format_name) is not None:
         return
-    delete_export(run, format_name)
+    forget_failure(run, format_name)
     payload = _payload(workspace, run, format_name)
     client.submit(workspace, EXPORT, {**payload, EXAMPLES: True} if with_examples else payload)
 

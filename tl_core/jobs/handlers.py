@@ -206,12 +206,15 @@ def run_export(context: JobContext) -> None:
     run = Run(context.workspace.resolve(context.job.payload["run"]))
     if not run.run_dir.is_dir():  # deleted meanwhile
         return
-    with record_failure(partial(run_exports.write_failure, run, name)):
+    with (
+        record_failure(partial(run_exports.write_failure, run, name)),
+        run_exports.replacing_export(run, name) as folder,
+    ):
         project = project_of(context.workspace, run)
         export_run(
             run.run_dir,
             name,
-            run_exports.export_folder(run, name),
+            folder,
             name=None if project is None else public_name(context.workspace, project),
             with_examples=bool(context.job.payload.get(EXAMPLES)),
             cache_dir=context.workspace.cache_dir,

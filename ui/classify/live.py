@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from tl_core.errors import TLError
 from tl_core.export import run_exports
-from tl_core.export.model_info import describe_run
 from tl_core.jobs import export as export_jobs
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
@@ -21,7 +19,7 @@ _FRAME_HEIGHT = 640
 def draw_live(workspace: Workspace, run: Run) -> None:
     """Draw the player, or what it takes to have one."""
     export = run_exports.find_export(run, FORMAT)
-    if export is not None and export.info.rejection == _rejection(run):
+    if export is not None and not run_exports.is_outdated(export, run_exports.describe_now(run)):
         theme = st.context.theme.type or "light"
         address = page_address(export, embed="live", theme=theme)
         st.iframe(address, height=_FRAME_HEIGHT, alt="Live camera and its answers")
@@ -42,11 +40,3 @@ def draw_live(workspace: Workspace, run: Run) -> None:
     if st.button("Prepare the live view", key="prepare_live", type="primary"):
         export_jobs.request_export(workspace, run, FORMAT)
         st.rerun()
-
-
-def _rejection(run: Run) -> object:
-    """Return the run's limits of today, which an earlier export may not have."""
-    try:
-        return describe_run(run).rejection
-    except TLError:
-        return None

@@ -7,12 +7,14 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from tl_core.export import run_exports
 from tl_core.export.card import CARD_FILE
 from tl_core.export.examples import EXAMPLES_DIR
 from tl_core.export.exporter import Export, zip_export
 from tl_core.export.formats import FORMATS, Format
+from tl_core.export.model_info import ModelInfo
 from tl_core.export.web.runtime import CDN, why_from_cdn
 from tl_core.jobs import export as export_jobs
 from tl_core.runs.store import Run
@@ -27,6 +29,11 @@ POLL_SECONDS = 0.7
 FOR_PEOPLE = ("web", "web-int8", "bundle")
 FOR_ENGINEERS = ("Files for engineers", "For programs, servers and devices of your own.")
 NOT_OFFERED = "Not offered."
+NOT_REPLACED = "The new export failed; this is the earlier one."
+OUTDATED = (
+    "The model has changed since this export: it was trained further, or its limits of "
+    "“none of these” were changed. Export it again to share its present answers."
+)
 EXAMPLES_LABEL = "Include test photos as examples for visitors"
 NOT_COMPARED = "not compared with the app"
 NO_PHOTOS = "none of your photos inside"
@@ -38,27 +45,24 @@ FROM_CDN = (
 
 def draw_formats(workspace: Workspace, run: Run) -> None:
     """Draw one box a format: first those for people, then those for engineers."""
-    has_heading = False
+    has_heading, now = False, run_exports.describe_now(run)
     for row in FORMATS.values():
         if row.name not in FOR_PEOPLE and not has_heading:
             section(*FOR_ENGINEERS)
             has_heading = True
         with st.container(border=True):
-            _draw_format(workspace, run, row)
+            _draw_format(workspace, run, row, now)
 
 
-def _draw_format(workspace: Workspace, run: Run, row: Format) -> None:
+def _draw_format(workspace: Workspace, run: Run, row: Format, now: ModelInfo | None) -> None:
     words, action = st.columns([3, 1], vertical_alignment="center", gap="medium")
     with words:
         st.markdown(f"**{row.title}**  \n{row.purpose} :gray[Opened by {row.runtime}.]")
     export = run_exports.find_export(run, row.name)
+    is_queued = export_jobs.export_state(workspace, run, row.name) is not None
     if export is not None:
-        st.caption(figures(export))
-        _draw_options(workspace, row)
-        with action:
-            _draw_downloads(workspace, run, export)
-        _draw_card(export)
-    elif export_jobs.export_state(workspace, run, row.name) is not None:
+        _draw_export(workspace, run, export, action, is_queued, now)
+    elif is_queued:
         draw_export_progress(workspace, run.id, row.name)
     elif not row.is_available:
         st.caption("It needs a package that is not installed. This command installs it:")
@@ -70,6 +74,35 @@ def _draw_format(workspace: Workspace, run: Run, row: Format) -> None:
         _draw_options(workspace, row)
         with action:
             _draw_start(workspace, run, row, "Try again" if failure else "Export")
+
+
+def _draw_export(
+    workspace: Workspace,
+    run: Run,
+    export: Export,
+    action: DeltaGenerator,
+    is_queued: bool,
+    now: ModelInfo | None,
+) -> None:
+    """Draw an export that is there; another may be on its way, which replaces it."""
+    row = export.format
+    is_outdated = run_exports.is_outdated(export, now)
+    if is_outdated:
+        st.warning(OUTDATED, icon=":material/history:")
+    else:
+        st.caption(figures(export))
+        with action:
+            _draw_downloads(run, export)
+    if is_queued:
+        draw_export_progress(workspace, run.id, row.name)
+    else:
+        if failure := run_exports.export_failure(run, row.name):
+            st.warning(f"{NOT_REPLACED} {plain(failure)}", icon=":material/warning:")
+        _draw_options(workspace, row)
+        with action:
+            _draw_start(workspace, run, row, "Export again", ":material/refresh:")
+    if not is_outdated:
+        _draw_card(export)
 
 
 def figures(export: Export) -> str:
@@ -108,12 +141,14 @@ def download_name(run: Run, row: Format) -> str:
     return f"{stem}-{row.name}"
 
 
-def _draw_start(workspace: Workspace, run: Run, row: Format, label: str) -> None:
-    if st.button(label, key=f"export_{row.name}", icon=":material/ios_share:", width="stretch"):
+def _draw_start(
+    workspace: Workspace, run: Run, row: Format, label: str, icon: str = ":material/ios_share:"
+) -> None:
+    if st.button(label, key=f"export_{row.name}", icon=icon, width="stretch"):
         _request(workspace, run, row)
 
 
-def _draw_downloads(workspace: Workspace, run: Run, export: Export) -> None:
+def _draw_downloads(run: Run, export: Export) -> None:
     row, name = export.format, download_name(run, export.format)
     st.download_button(
         "Download",
@@ -128,10 +163,6 @@ def _draw_downloads(workspace: Workspace, run: Run, export: Export) -> None:
     )
     if row.is_page:
         st.link_button("Open", page_address(export), icon=":material/open_in_new:", width="stretch")
-    if st.button(
-        "Export again", key=f"export_{row.name}", icon=":material/refresh:", width="stretch"
-    ):
-        _request(workspace, run, row)
 
 
 def _draw_options(workspace: Workspace, row: Format) -> None:
