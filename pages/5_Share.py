@@ -23,7 +23,7 @@ with bootstrap("Share") as studio:
     if run is None:
         st.stop()
     st.caption(
-        "Every export is checked: it is opened and compared with the app on photos that the model "
-        "was not trained on. An export whose answers differ is not offered."
+        "Every exported model is checked: it is opened and compared with the app on photos that it "
+        "was not trained on. One whose answers differ more than its format allows is not offered."
     )
     draw_formats(studio.workspace, run)

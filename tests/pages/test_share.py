@@ -18,6 +18,7 @@ from ui.share.formats import (
     download_name,
     figures,
 )
+from ui.shared.job_progress import STOPPING
 from ui.shell.sidebar import PAGES
 
 SHARE = "pages/5_Share.py"
@@ -76,6 +77,18 @@ def test_an_export_is_asked_for_followed_and_stopped(run, workspace):
     at.button(key="stop_export_litert").click().run()
     assert JobQueue(workspace).jobs() == []
     assert at.button(key="export_litert").label == "Export"
+
+
+def test_an_export_that_is_being_stopped_says_so_and_is_stopped_once(run, workspace):
+    at = open_page(SHARE)
+    at.button(key="export_litert").click().run()
+    JobQueue(workspace).take()
+    at.run()
+    at.button(key="stop_export_litert").click().run()
+    assert_sound(at)
+    (bar,) = at.get("progress")
+    assert bar.proto.text == f"Export: {STOPPING}"
+    assert at.button(key="stop_export_litert").disabled
 
 
 def test_photos_go_into_a_page_only_when_asked_for(run, workspace):

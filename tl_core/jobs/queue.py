@@ -77,10 +77,14 @@ class Job:
 
 @dataclass(frozen=True)
 class JobState:
-    """Whether a job is running, and its last progress: stage, done, total, seconds."""
+    """Whether a job is running, and its last progress: stage, done, total, seconds.
+
+    ``is_stopping`` says that a stop was requested, which the worker has not followed yet.
+    """
 
     is_active: bool
     progress: dict[str, Any]
+    is_stopping: bool = False
 
 
 class JobQueue:
@@ -157,7 +161,7 @@ class JobQueue:
 
     def state(self, job: Job) -> JobState:
         """Return the state of a job."""
-        return JobState(job.active, self.progress(job.id))
+        return JobState(job.active, self.progress(job.id), self.is_stop_requested(job.id))
 
     def watch(self, job: Job) -> JobState:
         """Return the state of a job that a page shows, which raises its rank."""

@@ -18,7 +18,7 @@ from ui.datasets.folder_walk import walk_folders
 from ui.datasets.picker import allowed_path
 from ui.shared import session_keys
 from ui.shared.errors import guarded
-from ui.shared.job_progress import draw_bar
+from ui.shared.job_progress import draw_bar, stop_button
 from ui.shared.words import counted, number_of, plain
 
 POLL_SECONDS = 0.7
@@ -105,7 +105,7 @@ def _draw_progress(answers: FolderAnswers) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.container():
             draw_bar(answers.workspace, state, "Classifying")
-        if st.button("Stop", key="stop_folder", icon=":material/stop:"):
+        if stop_button(state, "stop_folder"):
             stop_answers(answers)
     table = answers.open()
     if table is not None:

@@ -21,7 +21,7 @@ from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
 from ui.share.web_page import page_address
 from ui.shared.errors import guarded
-from ui.shared.job_progress import draw_bar
+from ui.shared.job_progress import draw_bar, stop_button
 from ui.shared.page_layout import section
 from ui.shared.words import number_of, plain
 
@@ -199,6 +199,6 @@ def draw_export_progress(workspace: Workspace, run_id: str, format_name: str) ->
     if state is None:
         st.rerun()
     draw_bar(workspace, state, "Export")
-    if st.button("Stop", key=f"stop_export_{format_name}", icon=":material/stop:"):
+    if stop_button(state, f"stop_export_{format_name}"):
         export_jobs.stop_export(workspace, run, format_name)
         st.rerun()

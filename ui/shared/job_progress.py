@@ -10,6 +10,14 @@ from tl_core.progress import Progress, stage_words
 from tl_core.workspace import Workspace
 from ui.shared.progress import progress_text
 
+STOPPING = "stopping"
+
+
+def stop_button(state: JobState | None, key: str, help: str | None = None) -> bool:
+    """Draw the button that stops a job and return whether it was clicked; once is enough."""
+    is_stopping = state is not None and state.is_stopping
+    return st.button("Stop", key=key, icon=":material/stop:", help=help, disabled=is_stopping)
+
 
 def draw_bar(workspace: Workspace, state: JobState | None, what: str) -> None:
     """Draw the bar of a job; None is one that is just being taken."""
@@ -17,6 +25,9 @@ def draw_bar(workspace: Workspace, state: JobState | None, what: str) -> None:
         warm = worker_state(workspace).warm
         why = "waiting for other work" if warm else "the training engine is starting"
         st.progress(0.0, text=f"{what}: {why}")
+        return
+    if state.is_stopping:
+        st.progress(0.0, text=f"{what}: {STOPPING}")
         return
     if not state.progress:
         st.progress(0.0, text=f"{what}: starting")

@@ -15,7 +15,7 @@ from tl_core.workspace import Workspace
 from ui.shared import session_keys
 from ui.shared.errors import guarded
 from ui.shared.forms import set_fields
-from ui.shared.job_progress import draw_bar
+from ui.shared.job_progress import draw_bar, stop_button
 from ui.shared.words import plain
 from ui.shell.page import Studio
 
@@ -67,7 +67,7 @@ def _poll(workspace: Workspace, dataset: Project, config: TrainConfig) -> None:
     if state is None:
         st.rerun()
     draw_bar(workspace, state, "Learning-rate test")
-    if st.button("Stop", key="stop_find_lr", icon=":material/stop:"):
+    if stop_button(state, "stop_find_lr"):
         search_jobs.stop_range_test(workspace, config, dataset.path)
         st.rerun()
 

@@ -15,7 +15,7 @@ from tl_core.search.store import Sweep
 from tl_core.workspace import Workspace
 from ui.shared import session_keys
 from ui.shared.errors import guarded
-from ui.shared.job_progress import draw_bar
+from ui.shared.job_progress import draw_bar, stop_button
 from ui.shell.page import Studio
 from ui.train.search_form import draw_search_form
 from ui.train.search_result import (
@@ -77,12 +77,11 @@ def _draw_live(workspace: Workspace, sweep: Sweep) -> None:
     if not _is_under_way(workspace, sweep):
         st.rerun()
     ranking = sweep.ranking()
-    draw_bar(workspace, search_jobs.sweep_progress(workspace, sweep), "Search")
+    state = search_jobs.sweep_progress(workspace, sweep)
+    draw_bar(workspace, state, "Search")
     tried = f"{len(ranking.trials)} of {sweep.num_trials} heads tried"
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button(
-            "Stop", key="stop_search", icon=":material/stop:", help="Keeps the results so far."
-        ):
+        if stop_button(state, "stop_search", "Keeps the results so far."):
             search_jobs.stop_sweep(workspace, sweep)
             st.rerun()
         st.caption(tried)
