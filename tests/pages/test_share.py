@@ -188,6 +188,13 @@ def test_the_figures_of_an_export_are_one_line(run):
     assert "accuracy lost: 1.2 points (-1.0 to 3.5)" in line
 
 
+def test_a_difference_that_is_hardly_one_has_no_power_of_ten(run):
+    make_export(run, "litert", {**PARITY, "max_difference": 6.7e-07})
+    assert "probabilities differ by less than 0.0001 ·" in figures(
+        run_exports.find_export(run, "litert")
+    )
+
+
 def test_an_export_that_disagrees_is_not_offered_and_says_so(run):
     reason = {"reason": "The model as LiteRT does not agree with the app."}
     write_json(run_exports.export_folder(run, "litert").with_suffix(".failed.json"), reason)

@@ -26,6 +26,7 @@ from ui.shared.page_layout import section
 from ui.shared.words import number_of, plain
 
 POLL_SECONDS = 0.7
+SAME_BELOW = 0.0001
 FOR_PEOPLE = ("web", "web-int8", "bundle")
 FOR_ENGINEERS = ("Files for engineers", "For programs, servers and devices of your own.")
 NOT_OFFERED = "Not offered."
@@ -124,7 +125,7 @@ def figures(export: Export) -> str:
             f"same answer as the app on {same:,} of {total:,} images "
             f"({number_of(parity['num_photos'], 'photo')} of yours and "
             f"{parity['num_odd_images']:,} generated ones in unusual formats)",
-            f"probabilities differ by at most {parity['max_difference']:.1g}",
+            f"probabilities differ by {_at_most(parity['max_difference'])}",
             f"{parity['images_per_second']:,.0f} photos a second here",
         ]
         if export.format.precision != "float32" and parity["drop"] is not None:
@@ -133,6 +134,13 @@ def figures(export: Export) -> str:
                 f"accuracy lost: {100 * parity['drop']:.1f} points ({low:.1f} to {high:.1f})"
             )
     return " · ".join(facts)
+
+
+def _at_most(difference: float) -> str:
+    """Return a difference of probabilities in words, without powers of ten."""
+    if difference < SAME_BELOW:
+        return f"less than {SAME_BELOW}"
+    return f"at most {difference:.1g}"
 
 
 def download_name(run: Run, row: Format) -> str:

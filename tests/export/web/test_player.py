@@ -131,6 +131,14 @@ def test_the_bars_follow_the_camera_and_a_photo_can_be_taken(page):
     expect(page.locator("#photo")).to_be_visible()
 
 
+def test_escape_stops_the_camera(page):
+    page.click("#camera")
+    expect(page.locator("#rate")).to_contain_text("answers/s")
+    page.keyboard.press("Escape")
+    expect(page.locator("#video")).to_be_hidden()
+    expect(page.locator("#photo")).to_be_visible()
+
+
 def test_where_it_looked_is_laid_over_the_photo(page):
     heat = page.locator("#heat")
     expect(heat).to_be_hidden()

@@ -237,6 +237,9 @@ function listen(player) {
     $("stage").classList.remove("is-target");
     player.addFiles([...event.dataTransfer.files]);
   });
+  document.addEventListener("keydown", ({ key }) => {
+    if (key === "Escape" && player.camera.isOn) player.leaveCamera();
+  });
   document.addEventListener("visibilitychange", () => {
     if (document.hidden && player.camera.isOn) player.leaveCamera(); // the camera's light goes off
   });
