@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import threading
 
 import pytest
@@ -310,6 +311,19 @@ def test_a_model_that_was_imported_is_chosen(workspace, run, imported, monkeypat
     assert_sound(at)
     assert at.segmented_control(key="model_kind").value == models.IMPORTED
     assert at.selectbox(key=session_keys.IMPORTED_MODEL).value == model.id
+
+
+def test_imported_models_of_one_name_are_told_apart(workspace, dataset, imported):
+    shutil.copytree(imported, imported.with_name("f" * 16))
+    at = open_page(CLASSIFY, **UPLOAD)
+    box = at.selectbox(key=session_keys.IMPORTED_MODEL)
+    assert len(set(box.options)) == 2
+    box.select_index(1).run()
+    assert_sound(at)
+    chosen = at.selectbox(key=session_keys.IMPORTED_MODEL).value
+    assert chosen == list_models(workspace)[1].id
+    at.run()
+    assert at.selectbox(key=session_keys.IMPORTED_MODEL).value == chosen
 
 
 def test_a_zip_that_is_no_model_is_refused_in_one_line(run):

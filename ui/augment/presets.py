@@ -32,7 +32,7 @@ from ui.augment.state import (
     saved_key,
     set_augment,
 )
-from ui.shared.words import plain
+from ui.shared.words import distinct, plain
 
 PRESET_KEY = "augment_preset"
 NAME_KEY = "augment_preset_name"
@@ -52,10 +52,11 @@ def draw_presets(workspace: Workspace) -> None:
     built_in = {name: title for name, title in PRESET_TITLES.items() if name != CUSTOM}
     titles = built_in | {saved_key(one.name): plain(one.name) for one in saved}
     titles[CUSTOM] = PRESET_TITLES[CUSTOM]
+    shown = distinct(titles)
     st.pills(
         "Preset",
-        list(titles),
-        format_func=titles.__getitem__,
+        list(shown),
+        format_func=shown.__getitem__,
         key=PRESET_KEY,
         on_change=_apply,
         args=(saved,),

@@ -126,10 +126,11 @@ def _choose_imported(workspace: Workspace, models: list[ImportedModel]) -> Model
     by_id = {model.id: model for model in models}
     if st.session_state.get(session_keys.IMPORTED_MODEL) not in by_id:
         st.session_state[session_keys.IMPORTED_MODEL] = next(iter(by_id))
+    titles = words.distinct({model.id: imported_title(model.info) for model in models})
     chosen = st.selectbox(
         "Model",
         list(by_id),
-        format_func=lambda model_id: by_id[model_id].info.name or model_id,
+        format_func=titles.__getitem__,
         key=session_keys.IMPORTED_MODEL,
         persist_state="session",
     )
@@ -145,6 +146,12 @@ def _choose_imported(workspace: Workspace, models: list[ImportedModel]) -> Model
                 st.session_state[session_keys.NOTICE] = f"Removed: {model.info.name}"
                 st.rerun()
     return Model.of_bundle(model.folder, model.info, model.id)
+
+
+def imported_title(info: ModelInfo) -> str:
+    """Return the name of an imported model with what tells it from others of that name."""
+    made = info.created[:16].replace("T", " ")
+    return f"{info.name or 'unnamed'} ({info.backbone}, {made})"
 
 
 def draw_bundle_card(info: ModelInfo, card: str) -> None:
@@ -174,4 +181,5 @@ def bundle_figures(info: ModelInfo) -> str:
     except (KeyError, TypeError, ValueError, OverflowError):
         return ""
     photos = words.number_of(count, "photo")
-    return f"{figure} ({words.interval((low, high))}) on {photos} of its test part"
+    part = "test" if info.metrics.get("part", "test") == "test" else "validation"
+    return f"{figure} ({words.interval((low, high))}) on {photos} of its {part} part"

@@ -32,7 +32,7 @@ from ui.shared import session_keys
 from ui.shared.errors import guarded
 from ui.shared.page_layout import page_key
 from ui.shared.tile_grid import LARGE_SIDE, Tile, tick_grid
-from ui.shared.words import counted, number_of, plain
+from ui.shared.words import counted, distinct, number_of, plain
 
 PAGE_SIZE = 36
 MAX_ROWS = 1000  # of the table on the page; the download has all
@@ -120,6 +120,7 @@ def _draw_filter(table: AnswerTable) -> Filter:
     labels[NONE] = counted(":material/block: None of these", counts.none)
     if counts.unreadable:
         labels[UNREADABLE] = counted(":material/broken_image: Not readable", counts.unreadable)
+    labels = distinct(labels)
     if st.session_state.get("answer_filter") not in labels:
         st.session_state["answer_filter"] = ALL
     shared: dict[str, Any] = {

@@ -17,7 +17,7 @@ from ui.shared.errors import guarded
 from ui.shared.navigation import ADD_TAB
 from ui.shared.page_layout import page_key
 from ui.shared.thumbnails import PAGE_SIZE
-from ui.shared.words import counted, plain
+from ui.shared.words import counted, distinct, plain
 
 GALLERY = "gallery"
 ALL = "All classes"
@@ -140,6 +140,7 @@ def _pick_class(view: DatasetView) -> str:
     if view.excluded:
         mark = ":material/block: " if as_pills else ""
         labels[EXCLUDED] = counted(f"{mark}Excluded", len(view.excluded))
+    labels = distinct(labels)
     options = list(labels)
     shared: dict[str, Any] = {
         "label": "Class",

@@ -6,7 +6,7 @@ import streamlit as st
 
 from tl_core.projects.registry import Project, public_name
 from tl_core.runs.store import Run
-from ui.datasets.picker import dataset_of, list_datasets, open_folder
+from ui.datasets.picker import dataset_of, distinct_titles, list_datasets, open_folder
 from ui.runs.evaluations import (
     ELSEWHERE,
     FOLDER,
@@ -71,6 +71,7 @@ def _open_first_tab() -> None:
 
 def _choose_folder(studio: Studio, run: Run) -> Project | None:
     known = {one.id: one for one in list_datasets(studio.workspace) if one.path != run.data_dir}
+    titles = distinct_titles(list(known.values()))
     may_type = studio.may_open_folders
     if st.session_state.get(FOLDER) not in known and not may_type:
         st.session_state.pop(FOLDER, None)
@@ -78,7 +79,7 @@ def _choose_folder(studio: Studio, run: Run) -> Project | None:
         "Folder with the same class names",
         list(known),
         index=None,
-        format_func=lambda one: known[one].title if one in known else one,
+        format_func=lambda one: titles.get(one, one),
         accept_new_options=may_type,
         placeholder="Choose a project or type a full path" if may_type else "Choose a project",
         key=FOLDER,

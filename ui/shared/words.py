@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from tl_core.charts.base import percent
 from tl_core.charts.training import PHASE_TITLES
 from tl_core.config.mode import current_mode
 from tl_core.runs.store import Run
+
+Key = TypeVar("Key")
 
 NO_MODEL = "This project has no model yet. Training the first takes under a minute."
 
@@ -47,6 +49,26 @@ def seconds(value: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def distinct(labels: Mapping[Key, str]) -> dict[Key, str]:
+    """Return labels no two of which are alike: later ones get a number.
+
+    A select box knows its options by their labels, so that of two alike only the first can be
+    chosen.
+
+    >>> distinct({1: "pets", 2: "pets", 3: "food"})
+    {1: 'pets', 2: 'pets (2)', 3: 'food'}
+    """
+    found: dict[Key, str] = {}
+    taken = set(labels.values())
+    for key, label in labels.items():
+        chosen, number = label, 1
+        while chosen in found.values() or (number > 1 and chosen in taken):
+            number += 1
+            chosen = f"{label} ({number})"
+        found[key] = chosen
+    return found
 
 
 def number_of(count: int, singular: str, plural: str | None = None) -> str:
