@@ -9,10 +9,13 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
-from conftest import SAMPLE_NUM
+from conftest import SAMPLE_NUM, draw_image
 from PIL import Image
 
+from tl_core.analysis import explore
+from tl_core.cli import terminal
 from tl_core.config.training import AugmentConfig, TrainConfig
 from tl_core.data.sample import content
 from tl_core.data.sample.content import CLASS_NAMES
@@ -274,6 +277,25 @@ def test_inspect_counts_classes_and_tells_findings(cli, make_dataset):
     assert "\nFound: 1 unreadable file" in out
     assert "cat         3  60.0 %" in out
     assert f"error: {broken[0]['message']}\n  dog/broken.png" in out
+
+
+def test_inspect_tells_what_groups_change_when_it_runs_the_backbone(cli, make_dataset, monkeypatch):
+    def features(index, *_):
+        # One value a group, told apart by nothing else: mixed, a photo is known by its fellows.
+        groups = {name: n for n, name in enumerate(sorted({r.path[:-8] for r in index.records}))}
+        return np.eye(len(groups), dtype=np.float32)[[groups[r.path[:-8]] for r in index.records]]
+
+    data_dir = make_dataset({"cat": 0, "dog": 0})
+    for kind, name in enumerate(("cat", "dog")):
+        for group in range(6):
+            for frame in range(4):
+                photo = draw_image(kind, 10 * group + frame, (24, 20))
+                photo.save(data_dir / name / f"{name}{group}_view{frame}.png")
+    monkeypatch.setattr(explore, "_features", features)
+    assert "with groups apart" not in cli("inspect", data_dir)[1]
+    _, out, _ = cli("inspect", data_dir, "--features")
+    assert "The images come in 12 groups." in out
+    assert f"Keep each group in one part of the split.\n{terminal.COMMANDS['group_effect']}" in out
 
 
 def test_backbones_are_listed_without_the_tests_own(cli):

@@ -276,6 +276,16 @@ def test_a_run_of_other_settings_or_the_same_photos_is_no_retraining(workspace, 
     assert retraining.retrained_from(run, later[:-1]) is None
 
 
+def test_a_retraining_names_the_layout_that_was_found_before(workspace, dataset):
+    run = finished_run(workspace, dataset)
+    write_json(run.run_dir / "origin.json", {**run.origin, "layout": "table:labels.csv"})
+    finished_run(workspace, dataset, layout="top-folders")
+    assert retraining.retrained_from(run, list_runs(workspace.runs_dir)) is None
+    mended = finished_run(workspace, dataset, layout="table:labels.csv")
+    write_json(mended.run_dir / "origin.json", {**mended.origin, "decisions_fingerprint": "mended"})
+    assert retraining.retrained_from(run, list_runs(workspace.runs_dir)) == mended
+
+
 def test_a_decision_about_another_folder_can_be_taken_back(workspace, run, asked, make_dataset):
     folder = make_dataset({"cat": 2, "dog": 2}, workspace.datasets_dir / "elsewhere")
     session = {"evaluate_part": "elsewhere", "evaluate_folder": "elsewhere"}

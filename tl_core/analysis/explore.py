@@ -15,10 +15,10 @@ import numpy as np
 
 from tl_core.analysis.cache import ExploreFiles
 from tl_core.analysis.learning_curve import learning_curve
-from tl_core.analysis.overview import write_audit
+from tl_core.analysis.overview import audit_all, write_audit
 from tl_core.analysis.projection import pca_2d
 from tl_core.config.training import TrainConfig
-from tl_core.data.audit.audit import audit_dataset
+from tl_core.data.audit.audit import Audit, audit_dataset
 from tl_core.data.dataset import DatasetIndex
 from tl_core.data.folds import units_of
 from tl_core.errors import DatasetError
@@ -62,6 +62,20 @@ def explore(
         known = files.read_map("pca")
         none = np.zeros((0, 0), np.int32)
         files.write_map("tsne", points, none if known is None else known.neighbours)
+
+
+def audit_with_features(
+    index: DatasetIndex, config: TrainConfig, cache_dir: Path, *, monitor: Monitor = SILENT
+) -> Audit:
+    """Audit a dataset with its features: labels, odd images and the effect of groups as well.
+
+    Raises:
+        DatasetError: an image is missing.
+        WeightsError: the backbone's weights are not available.
+        Stopped: ``monitor`` was asked to stop.
+    """
+    features = _features(index, FeatureSpec.from_config(config), cache_dir, monitor)
+    return audit_all(index, features, cache_dir, monitor)
 
 
 def measure_curve(

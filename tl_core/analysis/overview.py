@@ -18,7 +18,7 @@ import numpy as np
 
 from tl_core.analysis.cache import ExploreFiles
 from tl_core.analysis.group_effect import find_group_effect
-from tl_core.data.audit.audit import audit_dataset
+from tl_core.data.audit.audit import Audit, audit_dataset
 from tl_core.data.dataset import DatasetIndex, ImageRecord, PhotoLabel, scan_dataset
 from tl_core.data.images.images import load_image
 from tl_core.errors import DatasetError, ImageError, TLError
@@ -140,16 +140,24 @@ def write_audit(
         DatasetError: a file is missing or has changed since the scan.
         Stopped: ``monitor`` was asked to stop.
     """
+    audit = audit_all(index, features, cache_dir, monitor)
+    files.write_audit(audit, has_features=features is not None)
+
+
+def audit_all(
+    index: DatasetIndex, features: np.ndarray | None, cache_dir: Path, monitor: Monitor
+) -> Audit:
+    """Audit a dataset as :func:`write_audit` does, and return what was found."""
     audit = audit_dataset(
         index,
         cache_dir=cache_dir,
         features=features,
         **monitor.callbacks,
     )
-    if features is not None:
-        effect = find_group_effect(index, features, monitor)
-        audit = replace(audit, findings=(*audit.findings, *effect))
-    files.write_audit(audit, has_features=features is not None)
+    if features is None:
+        return audit
+    effect = find_group_effect(index, features, monitor)
+    return replace(audit, findings=(*audit.findings, *effect))
 
 
 def main() -> None:

@@ -99,6 +99,13 @@ def inspect(
             help="Follow links to folders and files beside the data folder, or in TL_LINK_ROOT.",
         ),
     ] = None,
+    features: Annotated[
+        bool,
+        typer.Option(
+            "--features",
+            help="Run the backbone too: probable wrong labels, odd images, what groups change.",
+        ),
+    ] = False,
     workspace: WorkspaceDir = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -118,11 +125,21 @@ def inspect(
         if not as_json:
             _print_plan(plan)
         index = load_dataset(data_dir, place, monitor=monitor)
-        audit = audit_dataset(index, cache_dir=place.cache_dir, **monitor.callbacks)
+        if features:
+            audit = _audit_with_features(index, place, monitor)
+        else:
+            audit = audit_dataset(index, cache_dir=place.cache_dir, **monitor.callbacks)
     if as_json:
         print_json({**_index_values(index, audit), "layout": _plan_values(plan)})
     else:
         _print_index(index, audit)
+
+
+def _audit_with_features(index: DatasetIndex, place: Workspace, monitor: Monitor) -> Audit:
+    from tl_core.analysis.explore import audit_with_features
+    from tl_core.config.training import TrainConfig
+
+    return audit_with_features(index, TrainConfig(), place.cache_dir, monitor=monitor)
 
 
 def _choose(

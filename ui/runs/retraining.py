@@ -96,11 +96,22 @@ def retrained_from(run: Run, runs: Sequence[Run]) -> Run | None:
     for other in runs:
         if other.state == "damaged" or other.created <= run.created:
             continue
-        if other.config != run.config or other.data_dir != run.data_dir:
+        if other.data_dir != run.data_dir or not _has_settings_of(run, other):
             continue
         if other.is_active or _photos_of(other) != _photos_of(run):
             return other
     return None
+
+
+def _has_settings_of(run: Run, other: Run) -> bool:
+    """Whether two runs have the same settings, one layout being named by one of them alone.
+
+    Adding a photo chooses the layout that was found before, so that its class stays.
+    """
+    if other.config == run.config:
+        return True
+    layouts = {one.config.layout or one.origin.get("layout", "") for one in (run, other)}
+    return len(layouts) == 1 and other.config.updated(layout="") == run.config.updated(layout="")
 
 
 def _photos_of(run: Run) -> tuple[str, str]:
