@@ -108,9 +108,14 @@ def unescaped(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text)
 
 
+def grids(at: AppTest) -> list[Any]:
+    """Return the grids of pictures on the page."""
+    return [one for one in at.get("bidi_component") if "tile_grid" in one.proto.component_name]
+
+
 def tiles(at: AppTest) -> list[dict[str, Any]]:
     """Return what the grid of pictures was given of each; "ticked" tells whether it is."""
-    (grid,) = at.get("bidi_component")
+    (grid,) = grids(at)
     data = json.loads(grid.proto.json)
     ticked = data["ticked"] or ()
     return [{**tile, "ticked": tile["path"] in ticked} for tile in data["tiles"]]

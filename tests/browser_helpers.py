@@ -17,7 +17,10 @@ from pathlib import Path
 import psutil
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from tl_core.jobs.handlers import KINDS, JobContext
+from tl_core.jobs.queue import JobQueue
 from tl_core.jobs.training import end_worker
+from tl_core.progress import Monitor
 from tl_core.setup import find_chromium
 from tl_core.workspace import ENVIRONMENT_NAME, Workspace
 
@@ -155,6 +158,15 @@ def open_chromium() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+def do_jobs(workspace: Workspace, kind: str) -> None:
+    """Do the queued jobs of a kind in place of the worker."""
+    queue = JobQueue(workspace)
+    for job in queue.jobs():
+        if job.kind == kind:
+            KINDS[kind].run(JobContext(workspace, job, Monitor()))
+            queue.finish(job.id)
 
 
 def open_page(

@@ -7,25 +7,11 @@ from urllib.parse import urlsplit
 
 import pytest
 from app_helpers import sample_folder
-from browser_helpers import NO_WORKER, go_to, open_page, run_app, settle
+from browser_helpers import NO_WORKER, do_jobs, go_to, open_page, run_app, settle
 from made_run import make_run
 from playwright.sync_api import Page, expect
 
-from tl_core.jobs.handlers import KINDS, JobContext
-from tl_core.jobs.queue import JobQueue
-from tl_core.progress import Monitor
-from tl_core.workspace import Workspace
-
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
-
-
-def do_jobs(workspace: Workspace, kind: str) -> None:
-    """Do the queued jobs of a kind in place of the worker."""
-    queue = JobQueue(workspace)
-    for job in queue.jobs():
-        if job.kind == kind:
-            KINDS[kind].run(JobContext(workspace, job, Monitor()))
-            queue.finish(job.id)
 
 
 def open_tab(page: Page, name: str) -> None:
@@ -34,9 +20,8 @@ def open_tab(page: Page, name: str) -> None:
 
 
 def assert_open(page: Page, name: str) -> None:
-    expect(page.get_by_role("tab", name=name, exact=True)).to_have_attribute(
-        "aria-selected", "true"
-    )
+    tab = page.get_by_role("tab", name=name, exact=True)
+    expect(tab).to_have_attribute("aria-selected", "true")
 
 
 def test_back_and_forward_lead_from_tab_to_tab_and_then_to_the_page_before(

@@ -8,6 +8,7 @@ import pytest
 from app_helpers import (
     assert_sound,
     finished_run,
+    grids,
     open_page,
     texts,
     tiles,
@@ -169,7 +170,7 @@ def test_a_pair_is_told_in_plain_words():
 def test_a_click_on_a_pair_shows_its_photos(run, asked):
     at = open_tab("Confusion")
     assert_sound(at)
-    assert not at.get("bidi_component")
+    assert not grids(at)
     at.button(key="pair_cat_dog").click().run()
     assert_sound(at)
     assert "cat taken for dog" in texts(at)

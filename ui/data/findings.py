@@ -197,7 +197,7 @@ def _draw_counts(view: DatasetView, is_busy: bool) -> None:
 
 def _draw_group(view: DatasetView, finding: Finding, item: FindingItem, *, is_only: bool) -> None:
     """Draw pictures that belong together side by side, with what is proposed for them."""
-    with st.container(border=True):
+    with st.container(border=True, key=f"item_{finding.kind}_{item.key}"):
         records = [view.raw.records[view.raw_place[path]] for path in item.paths]
         with st.grid("auto", min_column_width=TILE_WIDTH, gap="small"):
             _draw_pictures(view, records[:MAX_IN_GROUP], item)
@@ -240,7 +240,8 @@ def _draw_singles(view: DatasetView, one: OpenFinding, items: Sequence[FindingIt
     tiles = thumbnails(view.workspace, view.raw, records)
     grid = st.grid("auto", min_column_width=TILE_WIDTH, gap="small")
     for record, data, item in zip(records, tiles, items, strict=True):
-        with grid.cell(), st.container(gap="xxsmall"):
+        key = f"item_{finding.kind}_{item.key}"
+        with grid.cell(), st.container(gap="xxsmall", key=key):
             is_done = item not in one.items
             _draw_picture(view, record, data, ":green[:material/check:] " if is_done else "")
             if is_done:

@@ -54,7 +54,8 @@ def draw_mistakes(view: EvaluationView) -> None:
     tiles = tiles_of(view, shown)
     with st.grid("auto", min_column_width=CARD_WIDTH, gap="medium"):
         for position in shown:
-            with st.container(border=True, height="stretch", gap="xsmall"):
+            key = f"item_mistake_{view.evaluation.paths[position]}"
+            with st.container(border=True, height="stretch", gap="xsmall", key=key):
                 _draw_card(view, position, tiles[position])
 
 

@@ -21,12 +21,16 @@ class Grid {
     element.after(this.viewer.root);
     element.addEventListener("click", (event) => this.onClick(event));
     element.addEventListener("keydown", (event) => this.onKey(event));
+    element.addEventListener("focusin", (event) => this.onFocus(event));
   }
 
   show(data, setTriggerValue) {
     this.tell = setTriggerValue;
     this.key = data.key;
     this.hint = data.hint;
+    this.element.dataset.key = data.key;
+    window.tileGrids ??= new Map(); // by key, for keep_focus.js
+    window.tileGrids.set(data.key, this.element);
     this.element.style.setProperty("--tile-width", `${data.tile_width}px`);
     const paths = data.tiles.map((tile) => tile.path);
     const turned = paths.join("\n") !== [...this.tiles.keys()].join("\n");
@@ -103,6 +107,12 @@ class Grid {
     if (next < 0 || next >= this.tiles.size) return;
     this.stopAt(next);
     this.stops[next].focus();
+  }
+
+  // However the focus came to a picture, such as from one that is gone.
+  onFocus(event) {
+    const place = this.stops.indexOf(event.target);
+    if (place >= 0) this.stopAt(place);
   }
 
   // The Tab key stops at one picture of the grid; the arrow keys go on from there.
@@ -226,6 +236,7 @@ class Tile {
 
   show({ path, source, alt, name, note }, hint) {
     if (source && this.picture.src !== source) this.picture.src = source;
+    this.root.dataset.path = path;
     this.picture.alt = alt;
     this.picture.hidden = !source;
     this.broken.hidden = Boolean(source);

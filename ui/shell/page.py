@@ -33,6 +33,7 @@ from ui.shared.brand import ICON, LOGO, TITLE
 from ui.shared.errors import error_banner, log_to, logger
 from ui.shared.memory import keep_small, set_imports_aside
 from ui.shared.words import plain
+from ui.shell.keep_focus import keep_focus
 from ui.shell.server import tidy_server
 from ui.shell.sidebar import draw_sidebar
 from ui.viewer.page import draw_viewer
@@ -99,6 +100,7 @@ def bootstrap(title: str) -> Iterator[Studio]:
         studio = Studio(workspace, mode, draw_sidebar(workspace, mode == STUDIO))
         with st.sidebar:
             draw_demo_panel(workspace)
+            keep_focus()
         if gone := st.session_state.pop(session_keys.GONE, None):
             st.toast(gone, icon=":material/warning:", duration="long")
         if notice := st.session_state.pop(session_keys.NOTICE, None):
