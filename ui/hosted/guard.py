@@ -42,6 +42,7 @@ LINK = "visitor"
 ENTER = "enter"
 OPERATOR_ENVIRONMENT_NAME = "TL_DEMO_OPERATOR_TOKEN"
 FRAMES_ENVIRONMENT_NAME = "TL_DEMO_FRAMES"
+LOGIN_ENVIRONMENT_NAME = "TL_DEMO_LOGIN"
 PAGE_PREFIX = "page_"
 COUNTERS_PATH = "demo/counters"
 
@@ -59,6 +60,11 @@ class _Installed:
 def is_installed() -> bool:
     """Whether this process serves its pages through the guard."""
     return _Installed.guard is not None
+
+
+def is_logged_in_demo() -> bool:
+    """Whether visitors have to log in, so that the cookie says nothing about their workspace."""
+    return os.environ.get(LOGIN_ENVIRONMENT_NAME) == "1"
 
 
 def enter_proof(host: Workspace, own_token: str, link_token: str) -> str:
@@ -150,9 +156,9 @@ class VisitorGuard:
             await refused(413, reason)(scope, receive, send)
 
     async def _page(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Show an exported page to its owner, or to who sends no cookie and knows its name."""
+        """Show an exported page to its owner, or to who knows its name where no cookie tells."""
         host, token = default_workspace(), _cookie(scope)
-        if token is not None and is_token(host, token):
+        if token is not None and is_token(host, token) and not is_logged_in_demo():
             version = name.removeprefix(PAGE_PREFIX).partition("_")[0]
             wanted = page_name(host, visitor_id(token), version)
             if not hmac.compare_digest(wanted.encode(), name.encode()):

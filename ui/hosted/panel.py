@@ -11,7 +11,8 @@ from tl_core.jobs.fair_queue import FairQueue, is_in_advance
 from tl_core.visitors.store import usage
 from tl_core.workspace import Workspace
 from ui.hosted.ending import delete_now
-from ui.hosted.visitor import COOKIES_BLOCKED, is_logged_in_demo, leave, own_link
+from ui.hosted.guard import is_logged_in_demo
+from ui.hosted.visitor import COOKIES_BLOCKED, leave, own_link
 from ui.shared import words
 from ui.shared.errors import guarded
 

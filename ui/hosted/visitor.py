@@ -6,7 +6,6 @@ as in a frame of another site, the session alone holds the workspace, and the li
 
 from __future__ import annotations
 
-import os
 from html import escape
 from typing import NoReturn
 from urllib.parse import urlencode
@@ -28,7 +27,6 @@ from tl_core.workspace import Workspace, default_workspace
 from ui.hosted import guard
 from ui.shared import address, session_keys, words
 
-LOGIN_ENVIRONMENT_NAME = "TL_DEMO_LOGIN"
 TOKEN = "visitor_token"
 COOKIES_BLOCKED = "cookies_blocked"
 NOT_GUARDED = (
@@ -73,11 +71,6 @@ def own_link() -> str:
     return f"{st.context.url or ''}?{query}"
 
 
-def is_logged_in_demo() -> bool:
-    """Whether visitors have to log in."""
-    return os.environ.get(LOGIN_ENVIRONMENT_NAME) == "1"
-
-
 def leave() -> None:
     """Forget everything of the session but whose it was; the next run says that data are gone."""
     token = st.session_state.get(TOKEN)
@@ -86,7 +79,7 @@ def leave() -> None:
 
 
 def _choose_token(host: Workspace) -> str:
-    if is_logged_in_demo():
+    if guard.is_logged_in_demo():
         return _user_token(host)
     own = st.context.cookies.get(guard.COOKIE)
     if not is_token(host, own):

@@ -5,7 +5,7 @@ from demo_helpers import run_async
 from streamlit import config
 
 from tl_core.visitors.store import end_visitor, open_visitor
-from tl_core.visitors.tokens import issue_token, visitor_id
+from tl_core.visitors.tokens import issue_token, token_of_user, visitor_id
 from ui.hosted import guard as guards
 from ui.hosted import traffic
 from ui.hosted.guard import COOKIE, VisitorGuard, enter_proof, page_name
@@ -182,6 +182,14 @@ def test_an_exported_page_is_shown_to_its_visitor_alone(host, ask):
     ):
         answer = ask(f"/component/{path}/index.html", cookie=f"{COOKIE}={cookie}")
         assert answer.status == status, path
+
+
+def test_an_exported_page_is_shown_where_the_login_says_whose_it_is(host, ask, monkeypatch):
+    name = page_name(host, visitor_id(token_of_user(host, "issuer user")), "abc123")
+    path, cookie = f"/component/{name}/index.html", f"{COOKIE}={issue_token(host)}"
+    assert ask(path, cookie=cookie).status == 404
+    monkeypatch.setenv(guards.LOGIN_ENVIRONMENT_NAME, "1")
+    assert ask(path, cookie=cookie).status == 200
 
 
 def test_counters_are_for_the_operator_and_hold_no_ids(host, ask, monkeypatch):
