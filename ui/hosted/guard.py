@@ -34,6 +34,7 @@ from ui.hosted.traffic import (
     messages_of_pages,
     messages_to_pages,
     refused,
+    uploading_session,
 )
 from ui.hosted.turns import Page, Turns
 
@@ -45,6 +46,8 @@ FRAMES_ENVIRONMENT_NAME = "TL_DEMO_FRAMES"
 LOGIN_ENVIRONMENT_NAME = "TL_DEMO_LOGIN"
 PAGE_PREFIX = "page_"
 COUNTERS_PATH = "demo/counters"
+
+OTHER_BROWSER = "This page belongs to another browser or workspace. Load it again."
 
 _CORE = "_stcore/"
 _CORE_ALLOWED = ("health", "host-config", "stream", "upload_file/", "bidi-components/")
@@ -120,7 +123,7 @@ class VisitorGuard:
     async def _core(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         if not path.startswith(_CORE_ALLOWED):
             await _not_found()(scope, receive, send)
-        elif path.startswith("upload_file/") and scope["method"] == "PUT":
+        elif path.startswith("upload_file/") and scope["method"] in ("PUT", "DELETE"):
             await self._upload(scope, receive, send)
         else:
             await self._app(scope, receive, send)
@@ -145,7 +148,13 @@ class VisitorGuard:
                 self._turns.closed(page)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass an upload on if it fits into the memory for uploads."""
+        """Pass an upload on if it is of the session's browser and fits into the memory for them."""
+        if self._sessions.is_of_another(uploading_session(scope), _cookie(scope) or ""):
+            await refused(403, OTHER_BROWSER)(scope, receive, send)
+            return
+        if scope["method"] == "DELETE":
+            await self._app(scope, receive, send)
+            return
         length = Headers(scope=scope).get("content-length", "")
         if not length.isdecimal():
             await refused(411, "The size of an upload has to be given.")(scope, receive, send)

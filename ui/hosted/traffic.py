@@ -85,6 +85,10 @@ class Sessions:
             headers.append((name, value))
         return {**scope, "headers": headers}
 
+    def is_of_another(self, session_id: str, token: str) -> bool:
+        """Whether a session began with another cookie; False for one that is not known any more."""
+        return self._tokens.get(session_id, token) != token
+
     def note(self, session_id: str, token: str) -> None:
         """Note the cookie of the browser for which the server began a session."""
         self._tokens[session_id] = token
@@ -184,7 +188,7 @@ class Uploads:
             send: takes the answer.
             num_bytes: the length of the body.
         """
-        session_id = scope["path"].rstrip("/").split("/")[-2]
+        session_id = uploading_session(scope)
         if (reason := self._refusal(session_id, num_bytes)) is not None:
             return reason
         is_answered = False
@@ -248,6 +252,11 @@ class Uploads:
             _manager().remove_file(session_id, file_id)
             return True
         return False
+
+
+def uploading_session(scope: Scope) -> str:
+    """Return the id of the session for which a file is stored or removed."""
+    return str(scope["path"].rstrip("/").split("/")[-2])
 
 
 def held_files() -> dict[str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from browser_helpers import ROOT
 from conftest import draw_image, png
 from raw_client import finish_run, open_stream, rerun, run_page
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.memory_media_file_storage import _calculate_file_id
 from websockets.exceptions import ConnectionClosed
 
@@ -46,14 +48,18 @@ class Stranger:
         self.port, self.host, self.token = port, host, token
 
     def get(self, path, method="GET", data=None, **headers):
+        return self.ask(path, method, data, **headers)[:2]
+
+    def ask(self, path, method="GET", data=None, **headers):
+        """Return status, body and headers of the answer."""
         headers = {"Cookie": f"{COOKIE}={self.token}", **headers}
         address = f"http://127.0.0.1:{self.port}{path}"
         request = urllib.request.Request(address, data, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
-                return answer.status, answer.read()
+                return answer.status, answer.read(), answer.headers
         except urllib.error.HTTPError as error:
-            return error.code, error.read()
+            return error.code, error.read(), error.headers
 
     def page(self, name="", query=""):
         """Run a page over a websocket and return all that the server sends, as bytes."""
@@ -184,6 +190,36 @@ def test_uploads_and_deletions_need_the_session_of_the_visitor(stranger):
     for method in ("PUT", "DELETE"):
         status, _ = stranger.get(f"/_stcore/upload_file/{session}/x", method, b"x")
         assert status in (400, 403)
+
+
+def upload(visitor, session, method, file_id):
+    """Store or remove a file in a session, as its page's uploader does; return the status."""
+    _, _, headers = visitor.ask("/_stcore/health")
+    token = re.search("_streamlit_xsrf=([^;]+)", " ".join(headers.get_all("set-cookie"))).group(1)
+    head = b'--e\r\nContent-Disposition: form-data; name="f"; filename="f.png"\r\n\r\n'
+    status, _, _ = visitor.ask(
+        f"/_stcore/upload_file/{session}/{file_id}",
+        method,
+        head + b"x\r\n--e--\r\n",
+        Cookie=f"{COOKIE}={visitor.token}; _streamlit_xsrf={token}",
+        **{"X-Xsrftoken": token, "Content-Type": "multipart/form-data; boundary=e"},
+    )
+    return status
+
+
+def test_who_knows_the_id_of_a_session_stores_and_removes_no_file_in_it(demo, stranger, victim):
+    owner = Stranger(*demo, victim[1])
+    with open_stream(demo[0], f"{COOKIE}={victim[1]}") as connection:
+        rerun(connection, "Data")
+        received = []
+        finish_run(connection, received)
+        messages = map(ForwardMsg.FromString, received)
+        started = next(one for one in messages if one.WhichOneof("type") == "new_session")
+        session = started.new_session.initialize.session_id
+        for method in ("PUT", "DELETE"):
+            assert upload(owner, session, method, "x") == 204
+            assert upload(stranger, session, method, "x") == 403
+            assert upload(Stranger(*demo, ""), session, method, "x") == 403
 
 
 def test_cookies_that_were_not_issued_open_nothing(demo, victim):
