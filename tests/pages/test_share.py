@@ -27,7 +27,10 @@ PARITY = {
     "num_odd_images": 40,
     "top1_agreement": 0.99,
     "max_difference": 0.0213,
+    "mean_difference": 0.00123,
     "images_per_second": 81.7,
+    "accuracy": 0.9,
+    "app_accuracy": 0.9125,
     "drop": 0.0125,
     "drop_interval": [-0.01, 0.035],
 }
@@ -183,9 +186,10 @@ def test_an_export_of_a_model_that_has_changed_since_is_not_offered(run, monkeyp
 def test_the_figures_of_an_export_are_one_line(run):
     make_export(run, "litert-int8")
     line = figures(run_exports.find_export(run, "litert-int8"))
-    assert "probabilities differ by at most 0.02" in line
+    assert "probabilities differ by 0.001 on average, at most 0.02" in line
     assert "82 photos a second" in line
-    assert "accuracy lost: 1.2 points (-1.0 to 3.5)" in line
+    assert "accuracy on these photos: 90.0 %, the app 91.2 %" in line
+    assert "(95 % interval of the difference -3.5 to +1.0 points)" in line
 
 
 def test_a_difference_that_is_hardly_one_has_no_power_of_ten(run):

@@ -215,11 +215,7 @@ def _parity(row: Format, parity: dict[str, Any] | None) -> str:
         f"| size | {parity['bytes'] / 1e6:,.1f} MB |",
     ]
     if row.precision != "float32" and parity["drop"] is not None:
-        low, high = (100 * value for value in parity["drop_interval"])
-        lines.append(
-            f"| accuracy lost | {100 * parity['drop']:.1f} points "
-            f"(95 % interval {low:.1f} to {high:.1f}) |"
-        )
+        lines.append(f"| accuracy on these photos | {accuracy_change(parity)} |")
     naive = parity["naive_resize"]
     if naive is not None:
         lines += [
@@ -230,6 +226,15 @@ def _parity(row: Format, parity: dict[str, Any] | None) -> str:
             f"probability by up to {naive['max_difference']:.2f}.",
         ]
     return "\n".join(lines)
+
+
+def accuracy_change(parity: dict[str, Any]) -> str:
+    """Return how accurate an export is beside the app, with the interval of the difference."""
+    low, high = (100 * value for value in parity["drop_interval"])
+    return (
+        f"{_percent(parity['accuracy'])}, the app {_percent(parity['app_accuracy'])} "
+        f"(95 % interval of the difference {-high:+.1f} to {-low:+.1f} points)"
+    )
 
 
 def _data(run: Run) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from tl_core.export import run_exports
-from tl_core.export.card import CARD_FILE
+from tl_core.export.card import CARD_FILE, accuracy_change
 from tl_core.export.examples import EXAMPLES_DIR
 from tl_core.export.exporter import Export, zip_export
 from tl_core.export.formats import FORMATS, Format
@@ -22,7 +22,7 @@ from tl_core.workspace import Workspace
 from ui.share.web_page import page_address
 from ui.shared.errors import guarded
 from ui.shared.job_progress import draw_bar, stop_button
-from ui.shared.page_layout import section
+from ui.shared.page_layout import draw_document, section
 from ui.shared.words import number_of, plain
 
 POLL_SECONDS = 0.7
@@ -125,22 +125,22 @@ def figures(export: Export) -> str:
             f"same answer as the app on {same:,} of {total:,} images "
             f"({number_of(parity['num_photos'], 'photo')} of yours and "
             f"{parity['num_odd_images']:,} generated ones in unusual formats)",
-            f"probabilities differ by {_at_most(parity['max_difference'])}",
+            f"probabilities differ by {_difference(parity)}",
             f"{parity['images_per_second']:,.0f} photos a second here",
         ]
         if export.format.precision != "float32" and parity["drop"] is not None:
-            low, high = (100 * value for value in parity["drop_interval"])
-            facts.append(
-                f"accuracy lost: {100 * parity['drop']:.1f} points ({low:.1f} to {high:.1f})"
-            )
+            facts.append(f"accuracy on these photos: {accuracy_change(parity)}")
     return " · ".join(facts)
 
 
-def _at_most(difference: float) -> str:
-    """Return a difference of probabilities in words, without powers of ten."""
-    if difference < SAME_BELOW:
+def _difference(parity: dict[str, Any]) -> str:
+    """Return how far probabilities differ, without powers of ten."""
+    mean, greatest = parity["mean_difference"], parity["max_difference"]
+    if greatest < SAME_BELOW:
         return f"less than {SAME_BELOW}"
-    return f"at most {difference:.1g}"
+    if mean < SAME_BELOW:
+        return f"at most {greatest:.1g}"
+    return f"{mean:.1g} on average, at most {greatest:.1g}"
 
 
 def download_name(run: Run, row: Format) -> str:
@@ -195,7 +195,7 @@ def _request(workspace: Workspace, run: Run, row: Format) -> NoReturn:
 def _draw_card(export: Export) -> None:
     with st.expander("Model card", icon=":material/description:"):
         text = (export.folder / CARD_FILE).read_text(encoding="utf-8")
-        st.markdown(text.split("---\n", 2)[-1])  # without the front matter
+        draw_document(text.split("---\n", 2)[-1])  # without the front matter
 
 
 @st.fragment(run_every=POLL_SECONDS)

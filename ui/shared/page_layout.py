@@ -9,6 +9,15 @@ from streamlit.delta_generator import DeltaGenerator
 
 from ui.shared.address import go_to
 
+_WIDE_TABLES = """<style>
+[data-testid="stMarkdownContainer"] table {
+  display: block;
+  width: fit-content;
+  max-width: 100%;
+  overflow-x: auto;
+}
+</style>"""
+
 
 def page_header(title: str, caption: str) -> DeltaGenerator:
     """Draw a page's title and one line about it; return the place for its main action.
@@ -28,6 +37,12 @@ def section(title: str, caption: str = "") -> None:
     st.subheader(title, anchor=False)
     if caption:
         st.caption(caption)
+
+
+def draw_document(text: str) -> None:
+    """Draw a text of Markdown, such as a model card; wide tables scroll in place."""
+    st.html(_WIDE_TABLES)
+    st.markdown(text)
 
 
 def empty_state(icon: str, message: str, page: str, label: str) -> None:

@@ -29,7 +29,7 @@ from ui.shared.brand import ICON
 from ui.shared.errors import error_banner
 from ui.shared.heat_map import WIDTH, draw_heat
 from ui.shared.memory import give_back, keep_small, set_imports_aside
-from ui.shared.page_layout import page_header
+from ui.shared.page_layout import draw_document, page_header
 from ui.shared.progress import shower
 from ui.shared.words import number_of, plain
 from ui.viewer.card import read_card
@@ -64,7 +64,7 @@ def draw_viewer() -> None:
         with classify:
             _draw_classify(folder, info)
         with about:
-            st.markdown(read_card(folder) or WITHOUT_CARD)
+            draw_document(read_card(folder) or WITHOUT_CARD)
     set_imports_aside()
 
 

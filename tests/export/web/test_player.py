@@ -11,9 +11,11 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from benchmarks.web_export import serve
+from tl_core.export.card import CARD_FILE
 from tl_core.export.exporter import export_run
 from tl_core.export.run_exports import export_folder
 from tl_core.export.web.runtime import fetch_runtime
+from tl_core.files import write_text
 from tl_core.inference.predict import load_predictor
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
@@ -275,6 +277,23 @@ def test_the_studio_shows_it_live(browser, run, host):
         expect(frame.locator("#bars li")).to_have_count(3)
         page.wait_for_timeout(1000)
         page.screenshot(path=ARTIFACTS / "classify_live.png", full_page=True)
+        page.context.close()
+
+
+def test_a_wide_table_of_the_model_card_scrolls_in_place(browser, run, host):
+    folder = export_folder(run, "web-int8")
+    shutil.copytree(host / "some" / "where", folder)
+    names = [f"class {number}" for number in range(12)]
+    table = "\n".join(f"|{'|'.join(cells)}|" for cells in (names, ["---"] * 12, ["1"] * 12))
+    write_text(folder / CARD_FILE, f"# Pets\n\n{table}\n")
+    with run_app(run.workspace, NO_WORKER) as server:
+        page = open_page(browser, f"{server.url}/Share?run={run.id}", 480)
+        page.get_by_text("Model card", exact=True).last.click()
+        table = page.locator("[data-testid=stMarkdownContainer] table").last
+        expect(table).to_be_visible()
+        inside, width = table.evaluate("table => [table.scrollWidth, table.clientWidth]")
+        assert inside > width
+        assert table.bounding_box()["x"] + width < 480
         page.context.close()
 
 
