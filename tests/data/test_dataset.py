@@ -513,6 +513,7 @@ def test_progress_counts_the_files_that_are_read(
     make_dataset: MakeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "_REPORT_SECONDS", 0)
+    monkeypatch.setattr(dataset, "_TASK", 1)
     data_dir, seen = make_dataset({"cat": 3, "dog": 3}), list[Progress]()
 
     scan_dataset(data_dir, cache_dir=tmp_path / "cache", on_progress=seen.append)
@@ -529,6 +530,7 @@ def test_a_stopped_scan_keeps_what_it_read(
     data_dir, cache_dir = make_dataset({"cat": 5, "dog": 5}), tmp_path / "cache"
     seen: list[Progress] = []
     monkeypatch.setattr(progress, "_REPORT_SECONDS", 0)
+    monkeypatch.setattr(dataset, "_TASK", 1)
 
     with pytest.raises(Stopped):
         scan_dataset(

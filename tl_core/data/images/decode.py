@@ -14,9 +14,11 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError, WebPImagePlugin
@@ -25,6 +27,9 @@ from tl_core.config.limits import current_limits
 from tl_core.data.images.extra_formats import decode_extra, is_extra_format
 from tl_core.data.images.signatures import explain_unknown, webp_size
 from tl_core.errors import ImageError
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
 
 # A byte FF within coded pixels is followed by 00, or by a restart marker; FF may fill before any.
 _MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
@@ -106,26 +111,32 @@ _REDUCED_PIXELS = 25_000_000  # of a JPEG beyond MAX_MEGAPIXELS, 75 MB
 _PNG = b"\x89PNG\r\n\x1a\n"
 _DARKEST = 32  # of 255: the limit for colours that use only the lowest of 16 bits
 
+_ALWAYS_ALLOWED = 1_000_000  # pixels: no demo's limit is below
 _LARGE_PIXELS = 16_000_000
 _STRIP_ROWS = 256
 _large_turn = threading.RLock()
 _turns = threading.local()
 
 
-@contextmanager
-def large_pictures_in_turn() -> Iterator[None]:
-    """Context manager around decoding a picture and making a smaller one of it.
+def large_pictures_in_turn(function: Callable[P, Result]) -> Callable[P, Result]:
+    """Decorate a function that decodes a picture and makes a smaller one of it.
 
     The largest pictures take a hundred megabytes and more, several times: one thread at a time
-    decodes one, and keeps its turn until the end of the block.
+    decodes one, and keeps its turn until the function returns.
     """
-    before = getattr(_turns, "held", None)
-    with ExitStack() as _turns.held:
+
+    @wraps(function)
+    def in_turn(*args: P.args, **kwargs: P.kwargs) -> Result:
+        before = getattr(_turns, "num_held", None)
+        _turns.num_held = 0
         try:
-            yield
+            return function(*args, **kwargs)
         finally:
-            _turns.held.close()
-            _turns.held = before
+            for _ in range(_turns.num_held):
+                _large_turn.release()
+            _turns.num_held = before
+
+    return in_turn
 
 
 _TRANSPOSE = {
@@ -303,8 +314,9 @@ def _smaller(first: Size, second: Size) -> Size:
 def _load_rgb(file: ImageFile.ImageFile, scale: PixelScale | None = None) -> Image.Image:
     is_large = file.width * file.height > _LARGE_PIXELS
     with _large_turn if is_large else nullcontext():
-        if is_large and (held := getattr(_turns, "held", None)) is not None:
-            held.enter_context(_large_turn)
+        if is_large and getattr(_turns, "num_held", None) is not None:
+            _large_turn.acquire()
+            _turns.num_held += 1
         file.load()
         return _to_rgb(file, scale)
 
@@ -421,7 +433,8 @@ def check_size(width: int, height: int, limit: int | None = None) -> None:
     """
     if limit is None:
         limit = MAX_MEGAPIXELS
-    demo = current_limits()
+    is_small = width * height <= _ALWAYS_ALLOWED  # saves reading the environment for each file
+    demo = None if is_small else current_limits()
     if demo is not None and width * height > demo.megapixels * 1_000_000:
         raise ImageError(
             f"It has {width * height / 1e6:,.1f} megapixels ({width} x {height}); this demo allows "

@@ -72,7 +72,7 @@ class ImageInfo:
     value_range: tuple[float, float] | None = None
 
 
-@large_pictures_in_turn()
+@large_pictures_in_turn
 def load_image(
     source: ImageSource,
     image_size: tuple[int, int],
@@ -121,7 +121,7 @@ def load_image(
         ) from error
 
 
-@large_pictures_in_turn()
+@large_pictures_in_turn
 def open_image(
     source: ImageSource, max_side: int | None = None, scale: PixelScale | None = None
 ) -> Image.Image:
@@ -144,7 +144,7 @@ def open_image(
     return _resample(decoded.picture, (width, height))
 
 
-@large_pictures_in_turn()
+@large_pictures_in_turn
 def inspect_image(source: ImageSource) -> ImageInfo:
     """Decode an image completely and return facts about it.
 
