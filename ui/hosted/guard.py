@@ -27,6 +27,7 @@ from tl_core.visitors.counters import count, read_counters
 from tl_core.visitors.store import has_ended, num_active, total_usage
 from tl_core.visitors.tokens import is_token, issue_token, keyed_hash, visitor_id
 from tl_core.workspace import Workspace, default_workspace
+from ui.hosted.downloads import Downloads, watch
 from ui.hosted.traffic import (
     Sessions,
     Tabs,
@@ -98,6 +99,8 @@ class VisitorGuard:
         self._tabs = Tabs()
         self._sessions = Sessions()
         self._turns = Turns()
+        self._downloads = Downloads()
+        watch(self._downloads)
         _Installed.guard = self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -141,7 +144,7 @@ class VisitorGuard:
             try:
                 await self._app(
                     self._sessions.without_foreign(scope, token),
-                    messages_of_pages(receive, self._turns, page),
+                    messages_of_pages(receive, self._turns, self._downloads, page),
                     messages_to_pages(send, self._sessions, self._turns, page, token),
                 )
             finally:

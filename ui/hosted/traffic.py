@@ -18,6 +18,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from tl_core.config.limits import MEGABYTE, Limits, current_limits, over
+from ui.hosted.downloads import Downloads
 from ui.hosted.turns import Page, Turns
 
 SLOWEST_BYTES = 50_000  # a second, of an upload
@@ -116,7 +117,7 @@ def messages_to_pages(send: Send, sessions: Sessions, turns: Turns, page: Page, 
     return send_and_note
 
 
-def messages_of_pages(receive: Receive, turns: Turns, page: Page) -> Receive:
+def messages_of_pages(receive: Receive, turns: Turns, downloads: Downloads, page: Page) -> Receive:
     """Return what receives the messages of a browser that concern its own session, at a pace.
 
     Streamlit also takes messages that empty the caches of all sessions, that ask for the names of
@@ -137,28 +138,34 @@ def messages_of_pages(receive: Receive, turns: Turns, page: Page) -> Receive:
             noted_at = now
             if allowed < 0:
                 await asyncio.sleep(-allowed / MESSAGES_A_SECOND)
-            kind = _kind(message.get("bytes") or b"")
+            asked = _asked(message.get("bytes") or b"")
+            if asked is None:
+                continue
+            kind = asked.WhichOneof("type")
             if kind == "rerun_script":
                 await turns.wait(page)
-            if kind is not None:
-                return message
+            elif kind == "backend_operation_request":
+                file_id = asked.backend_operation_request.deferred_file.file_id
+                await downloads.wait(page.visitor, file_id)
+            return message
 
     return receive_allowed
 
 
-def _kind(data: bytes) -> str | None:
-    """Return the kind of a message that concerns the sender's own session alone; else None."""
+def _asked(data: bytes) -> BackMsg | None:
+    """Return a message that concerns the sender's own session alone; else None."""
+    message = BackMsg()
     try:
-        message = BackMsg.FromString(data)
+        message.ParseFromString(data)
     except DecodeError:
-        return ""  # Streamlit closes the connection
+        return BackMsg()  # Streamlit closes the connection
     kind = message.WhichOneof("type")
     is_own = kind in _MESSAGES
     if kind == "file_urls_request":
         is_own = len(message.file_urls_request.file_names) <= MOST_FILES
     elif kind == "backend_operation_request":
         is_own = message.backend_operation_request.WhichOneof("payload") == "deferred_file"
-    return kind if is_own else None
+    return message if is_own else None
 
 
 @dataclass(eq=False)

@@ -9,6 +9,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from ui.hosted import traffic
+from ui.hosted.downloads import Downloads
 from ui.hosted.traffic import Sessions, Tabs, Uploads, messages_of_pages, messages_to_pages
 from ui.hosted.turns import Page, Turns
 
@@ -98,7 +99,7 @@ def test_tabs_are_counted_for_each_visitor_and_for_all(host, monkeypatch):
 
 def listen(receive):
     """Return what receives the messages of a page that nobody else competes with."""
-    return messages_of_pages(receive, Turns(), Page("visitor", "address"))
+    return messages_of_pages(receive, Turns(), Downloads(), Page("visitor", "address"))
 
 
 def back_message(kind, number=0):

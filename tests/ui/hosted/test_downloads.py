@@ -1,0 +1,89 @@
+"""Files that are made when they are asked for: one at a time, and nobody waits for a flood."""
+
+import asyncio
+import threading
+import uuid
+
+import pytest
+from demo_helpers import run_async
+from streamlit.runtime.media_file_manager import MediaFileManager
+from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
+
+from ui.hosted import downloads as module
+from ui.hosted.downloads import Downloads, watch
+
+
+@pytest.fixture
+def manager(monkeypatch):
+    monkeypatch.setattr(MediaFileManager, "execute_deferred", MediaFileManager.execute_deferred)
+    return MediaFileManager(MemoryMediaFileStorage("/media"))
+
+
+def deferred(manager, make):
+    """Return the id of a file that is made by ``make`` when it is asked for."""
+    return manager.add_deferred(make, "application/zip", str(uuid.uuid4()), "a.zip")
+
+
+def test_files_are_made_one_at_a_time_and_who_asked_once_does_not_wait_for_who_asks_often(manager):
+    downloads = Downloads()
+    watch(downloads)
+    lock, all_ask, order, at_once = threading.Lock(), threading.Event(), [], []
+
+    def maker(name):
+        def make():
+            at_once.append(lock.acquire(blocking=False))
+            all_ask.wait(60)
+            order.append(name)
+            lock.release()
+            return b"a zip"
+
+        return make
+
+    async def ask(visitor):
+        file_id = deferred(manager, maker(visitor))
+        await downloads.wait(visitor, file_id)
+        address = await asyncio.to_thread(manager.execute_deferred, file_id)
+        assert address.startswith("/media/")
+
+    async def ask_all():
+        asked = [asyncio.create_task(ask(name)) for name in ["flood"] * 20 + ["visitor"]]
+        await asyncio.sleep(0)
+        all_ask.set()
+        await asyncio.gather(*asked)
+
+    run_async(ask_all())
+    assert all(at_once)
+    assert len(order) == 21
+    assert order.index("visitor") <= 1
+
+
+def test_a_file_that_is_never_made_holds_up_nobody_for_long(manager, monkeypatch):
+    monkeypatch.setattr(module, "START_SECONDS", 0.0)
+    downloads = Downloads()
+
+    async def ask():
+        await downloads.wait("gone", "no file")
+        await asyncio.wait_for(downloads.wait("visitor", "a file"), 60)
+
+    run_async(ask())
+
+
+def test_a_file_that_cannot_be_made_gives_way_too(manager):
+    downloads = Downloads()
+    watch(downloads)
+
+    async def ask():
+        await downloads.wait("visitor", "nobody's")
+        with pytest.raises(Exception, match="not found"):
+            manager.execute_deferred("nobody's")
+        await asyncio.wait_for(downloads.wait("visitor", "other"), 60)
+
+    run_async(ask())
+
+
+def test_files_that_were_made_before_do_not_pile_up(manager):
+    watch(Downloads())
+    for number in range(10):
+        content = bytes([number]) * 1000
+        manager.execute_deferred(deferred(manager, lambda content=content: content))
+    assert len(manager._storage._files_by_id) <= 3

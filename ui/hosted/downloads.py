@@ -1,0 +1,93 @@
+"""Files that are made when a visitor asks for them, such as a project's zip: one at a time.
+
+Streamlit makes each in a thread, as often as a browser asks, and keeps it in memory until pages
+have run. In a demo a visitor who asks for many waits, and others go before him.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+from streamlit.runtime.media_file_manager import MediaFileManager
+
+POLL_SECONDS = 0.05
+START_SECONDS = 10.0  # after which what was asked for is not made any more
+_FUNCTION = "execute_deferred"
+
+
+@dataclass
+class _Asked:
+    """A file that was asked for, from when the message is let through until it is made."""
+
+    visitor: str
+    at: float
+    has_begun: bool = False
+
+
+class Downloads:
+    """Which file is being made, and which visitors wait for one."""
+
+    def __init__(self) -> None:
+        self._now: dict[str, _Asked] = {}
+        self._waiting: list[str] = []
+        self._made: Counter[str] = Counter()
+
+    async def wait(self, visitor: str, file_id: str) -> None:
+        """Wait until no other file is made; those who were given fewer go first."""
+        self._waiting.append(visitor)
+        try:
+            while not self._is_next(visitor):
+                await asyncio.sleep(POLL_SECONDS)
+        finally:
+            self._waiting.remove(visitor)
+        self._made[visitor] += 1
+        self._now[file_id] = _Asked(visitor, time.monotonic())
+
+    def began(self, file_id: str) -> None:
+        """Note that a file is being made; called in its thread."""
+        asked = self._now.get(file_id)
+        if asked is not None:
+            asked.has_begun = True
+
+    def ended(self, file_id: str) -> None:
+        """Note that a file has been made, or could not be; called in its thread."""
+        self._now.pop(file_id, None)
+
+    def _is_next(self, visitor: str) -> bool:
+        for file_id, asked in list(self._now.items()):
+            if not asked.has_begun and time.monotonic() - asked.at > START_SECONDS:
+                self.ended(file_id)
+        if self._now:
+            return False
+        if len(self._made) > 10 * len(self._waiting) + 1_000:
+            self._made.clear()
+        return self._made[visitor] <= min(self._made[one] for one in self._waiting)
+
+
+def watch(downloads: Downloads) -> None:
+    """Have Streamlit say when a file is made, and forget those that were fetched before it.
+
+    Raises:
+        RuntimeError: this version of Streamlit makes them in another place.
+    """
+    make = getattr(MediaFileManager, _FUNCTION, None)
+    if make is None:
+        raise RuntimeError(
+            "Expected a version of Streamlit that makes downloads when they are asked for. "
+            "Install the one of requirements.txt."
+        )
+    original = getattr(make, "original", make)
+
+    def make_and_tell(manager: MediaFileManager, file_id: str) -> str:
+        downloads.began(file_id)
+        try:
+            manager.remove_orphaned_files()
+            return str(original(manager, file_id))
+        finally:
+            downloads.ended(file_id)
+
+    make_and_tell.original = original  # type: ignore[attr-defined]
+    setattr(MediaFileManager, _FUNCTION, make_and_tell)
