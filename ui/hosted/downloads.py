@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 from streamlit.runtime.media_file_manager import MediaFileManager
 
+from ui.hosted.turns import Page
+
 POLL_SECONDS = 0.05
-START_SECONDS = 10.0  # after which what was asked for is not made any more
+START_SECONDS = 2.0  # after which what was asked for is not made any more
 _FUNCTION = "execute_deferred"
 
 
@@ -22,7 +24,7 @@ _FUNCTION = "execute_deferred"
 class _Asked:
     """A file that was asked for, from when the message is let through until it is made."""
 
-    visitor: str
+    page: Page
     at: float
     has_begun: bool = False
 
@@ -35,8 +37,9 @@ class Downloads:
         self._waiting: list[str] = []
         self._made: Counter[str] = Counter()
 
-    async def wait(self, visitor: str, file_id: str) -> None:
+    async def wait(self, page: Page, file_id: str) -> None:
         """Wait until no other file is made; those who were given fewer go first."""
+        visitor = page.visitor
         self._waiting.append(visitor)
         try:
             while not self._is_next(visitor):
@@ -44,7 +47,13 @@ class Downloads:
         finally:
             self._waiting.remove(visitor)
         self._made[visitor] += 1
-        self._now[file_id] = _Asked(visitor, time.monotonic())
+        self._now[file_id] = _Asked(page, time.monotonic())
+
+    def answered(self, page: Page) -> None:
+        """Note that a page has its answer, or is closed; only a file that is made goes on."""
+        for file_id, asked in list(self._now.items()):
+            if asked.page is page and not asked.has_begun:
+                self.ended(file_id)
 
     def began(self, file_id: str) -> None:
         """Note that a file is being made; called in its thread."""

@@ -145,10 +145,13 @@ class VisitorGuard:
                 await self._app(
                     self._sessions.without_foreign(scope, token),
                     messages_of_pages(receive, self._turns, self._downloads, page),
-                    messages_to_pages(send, self._sessions, self._turns, page, token),
+                    messages_to_pages(
+                        send, self._sessions, self._turns, self._downloads, page, token
+                    ),
                 )
             finally:
                 self._turns.closed(page)
+                self._downloads.answered(page)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass an upload on if it is of the session's browser and fits into the memory for them."""

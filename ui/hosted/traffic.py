@@ -97,8 +97,10 @@ class Sessions:
             del self._tokens[next(iter(self._tokens))]
 
 
-def messages_to_pages(send: Send, sessions: Sessions, turns: Turns, page: Page, token: str) -> Send:
-    """Return what sends, and notes which session the server begins, and when its script runs."""
+def messages_to_pages(
+    send: Send, sessions: Sessions, turns: Turns, downloads: Downloads, page: Page, token: str
+) -> Send:
+    """Return what sends, and notes which session begins, and when its script and downloads end."""
 
     async def send_and_note(message: Message) -> None:
         data = message.get("bytes") if message["type"] == "websocket.send" else None
@@ -112,6 +114,8 @@ def messages_to_pages(send: Send, sessions: Sessions, turns: Turns, page: Page, 
                 answer.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN
             ):
                 turns.ended(page)
+            elif kind == "backend_operation_response":
+                downloads.answered(page)
         await send(message)
 
     return send_and_note
@@ -146,7 +150,7 @@ def messages_of_pages(receive: Receive, turns: Turns, downloads: Downloads, page
                 await turns.wait(page)
             elif kind == "backend_operation_request":
                 file_id = asked.backend_operation_request.deferred_file.file_id
-                await downloads.wait(page.visitor, file_id)
+                await downloads.wait(page, file_id)
             return message
 
     return receive_allowed

@@ -11,6 +11,7 @@ from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 
 from ui.hosted import downloads as module
 from ui.hosted.downloads import Downloads, watch
+from ui.hosted.turns import Page
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_files_are_made_one_at_a_time_and_who_asked_once_does_not_wait_for_who_a
 
     async def ask(visitor):
         file_id = deferred(manager, maker(visitor))
-        await downloads.wait(visitor, file_id)
+        await downloads.wait(Page(visitor, "x"), file_id)
         address = await asyncio.to_thread(manager.execute_deferred, file_id)
         assert address.startswith("/media/")
 
@@ -57,15 +58,44 @@ def test_files_are_made_one_at_a_time_and_who_asked_once_does_not_wait_for_who_a
     assert order.index("visitor") <= 1
 
 
-def test_a_file_that_is_never_made_holds_up_nobody_for_long(manager, monkeypatch):
-    monkeypatch.setattr(module, "START_SECONDS", 0.0)
-    downloads = Downloads()
+@pytest.mark.parametrize("kind", ["late", "answered"])
+def test_a_file_that_is_never_made_holds_up_nobody_for_long(manager, monkeypatch, kind):
+    monkeypatch.setattr(module, "START_SECONDS", 0.0 if kind == "late" else 1e9)
+    downloads, gone = Downloads(), Page("gone", "x")
 
     async def ask():
-        await downloads.wait("gone", "no file")
-        await asyncio.wait_for(downloads.wait("visitor", "a file"), 60)
+        await downloads.wait(gone, "no file")
+        if kind == "answered":  # with an error
+            downloads.answered(gone)
+        await asyncio.wait_for(downloads.wait(Page("visitor", "x"), "a file"), 60)
 
     run_async(ask())
+
+
+def test_a_file_that_is_made_for_a_closed_page_is_waited_for(manager):
+    downloads, gone, made = Downloads(), Page("gone", "x"), threading.Event()
+    watch(downloads)
+    begun = threading.Event()
+
+    def make():
+        begun.set()
+        made.wait(60)
+        return b"a zip"
+
+    async def ask():
+        file_id = deferred(manager, make)
+        await downloads.wait(gone, file_id)
+        making = asyncio.create_task(asyncio.to_thread(manager.execute_deferred, file_id))
+        await asyncio.to_thread(begun.wait, 60)
+        downloads.answered(gone)
+        other = asyncio.create_task(downloads.wait(Page("visitor", "x"), "other"))
+        await asyncio.sleep(0)
+        was_done = other.done()
+        made.set()
+        await asyncio.gather(making, other)
+        return was_done
+
+    assert run_async(ask()) is False
 
 
 def test_a_file_that_cannot_be_made_gives_way_too(manager):
@@ -73,10 +103,10 @@ def test_a_file_that_cannot_be_made_gives_way_too(manager):
     watch(downloads)
 
     async def ask():
-        await downloads.wait("visitor", "nobody's")
+        await downloads.wait(Page("visitor", "x"), "nobody's")
         with pytest.raises(Exception, match="not found"):
             manager.execute_deferred("nobody's")
-        await asyncio.wait_for(downloads.wait("visitor", "other"), 60)
+        await asyncio.wait_for(downloads.wait(Page("visitor", "x"), "other"), 60)
 
     run_async(ask())
 

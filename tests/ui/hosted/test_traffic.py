@@ -167,7 +167,7 @@ def test_a_session_goes_on_only_for_the_browser_that_began_it(cookie, asked, pas
     sessions = Sessions()
     sent = {"type": "websocket.send", "bytes": message.SerializeToString()}
     page = Page("own", "address")
-    run_async(messages_to_pages(nothing, sessions, Turns(), page, "own")(sent))
+    run_async(messages_to_pages(nothing, sessions, Turns(), Downloads(), page, "own")(sent))
     protocols = f"streamlit, xsrf, {asked}".encode()
     scope = {"headers": [(b"sec-websocket-protocol", protocols), (b"host", b"here")]}
     (_, got), host = sessions.without_foreign(scope, cookie)["headers"]
