@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 from collections.abc import Iterator
@@ -9,7 +10,16 @@ from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 import pytest
-from app_helpers import CLASSIFY, DATA, TRAIN, assert_sound, open_page, sample_folder, work_at_once
+from app_helpers import (
+    CLASSIFY,
+    DATA,
+    ROOT,
+    TRAIN,
+    assert_sound,
+    open_page,
+    sample_folder,
+    work_at_once,
+)
 from browser_helpers import go_to, run_app, settle
 from browser_helpers import open_page as open_page_in
 from conftest import draw_image, keep_default_backbone
@@ -34,9 +44,26 @@ EVALUATE = "pages/4_Evaluate.py"
 PICTURE = "![x](&#47;&#47;127.0.0.1:9&#47;p.png)"
 FOLDER, LINK = f"set {PICTURE}", "`www.example.com` *me@example.com*"
 REPORT = IntakeReport(f"datasets/{FOLDER}", 1, ((PICTURE, "added"),), is_unread=False)
+LISTS = ("selectbox", "multiselect", "select_slider")
 MARKS = ("![", "&#47;", "`www", "*me", "www.", "@example")
 # What a page hands over in these fields is read as Markdown; the fields of others is text.
 MARKDOWN_FIELDS = {"body", "label", "help", "caption", "text", "content", "title", "message"}
+
+
+def test_lists_that_read_no_markdown_show_names_without_escapes() -> None:
+    escaped = []
+    for path in sorted((ROOT / "ui").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(LISTS):
+                shown = [one.value for one in node.keywords if one.arg == "format_func"]
+                escaped += [f"{path.name}: {node.lineno}" for one in shown if is_escaping(one)]
+    assert escaped == []
+
+
+def is_escaping(function: ast.expr) -> bool:
+    return any(
+        "plain" in (getattr(one, "id", ""), getattr(one, "attr", "")) for one in ast.walk(function)
+    )
 
 
 @pytest.fixture

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Iterator
 
+import pytest
+from streamlit.proto.ClientState_pb2 import ClientState
+from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.memory_session_storage import MemorySessionStorage
+from streamlit.runtime.scriptrunner_utils.script_requests import RerunData, ScriptRequests
 from streamlit.runtime.stats import StatsManager
 
 from ui.shell import server
@@ -57,3 +62,54 @@ def test_the_metrics_of_the_server_are_empty(monkeypatch) -> None:
     server.tidy_server()
     assert manager.registered_families() == []
     assert manager.get_stats() == {}
+
+
+@pytest.fixture
+def mended() -> Iterator[None]:
+    """Streamlit's classes mended for one test."""
+    server.drop_late_polls()
+    yield
+    for (owner, name), method in server._mended.items():
+        setattr(owner, name, method)
+    server._mended.clear()
+
+
+def poll_of(page: str) -> RerunData:
+    return RerunData(page_script_hash=page, fragment_id="bar", is_auto_rerun=True)
+
+
+def test_a_poll_of_the_page_that_is_left_does_not_lead_back(mended) -> None:
+    requests = ScriptRequests()
+    requests.request_rerun(RerunData(page_script_hash="train", query_string="run=1"))
+    assert requests.request_rerun(poll_of("data"))
+    taken = requests.on_scriptrunner_ready().rerun_data
+    assert (taken.page_script_hash, taken.query_string) == ("train", "run=1")
+    assert requests.request_rerun(poll_of("data"))  # while the other page is drawn
+    assert requests.on_scriptrunner_yield() is None
+    assert requests.on_scriptrunner_ready().type.name == "STOP"
+
+
+def test_a_poll_of_the_page_in_view_is_taken(mended) -> None:
+    requests = ScriptRequests()
+    requests.request_rerun(RerunData(page_script_hash="train"))
+    requests.on_scriptrunner_ready()
+    assert requests.request_rerun(poll_of("train"))
+    taken = requests.on_scriptrunner_ready().rerun_data
+    assert taken.fragment_id_queue == ["bar"]
+
+
+def test_a_poll_of_a_page_that_was_left_starts_no_run(mended, monkeypatch) -> None:
+    asked = []
+    session = AppSession.__new__(AppSession)
+    monkeypatch.setattr(AppSession, "__del__", lambda _: None, raising=False)
+    session._client_state = ClientState(page_script_hash="train")
+    session._state = None
+    session._scriptrunner = None
+    session.has_fragment = lambda _: True
+    session._create_scriptrunner = asked.append
+    state = ClientState(page_script_hash="data", fragment_id="bar", is_auto_rerun=True)
+    session.request_rerun(state)
+    assert asked == []
+    state.page_script_hash = "train"
+    session.request_rerun(state)
+    assert [one.page_script_hash for one in asked] == ["train"]

@@ -143,7 +143,6 @@ def draw_correction(project: CorrectionTarget, photo: Photo, number: int) -> Non
         WRONG,
         [name for name in curated.classes if name != counted],
         index=None,
-        format_func=plain,
         placeholder=WRONG,
         key=f"wrong_{number}_{round_number}",
         label_visibility="collapsed",

@@ -109,17 +109,24 @@ def _draw_filter(table: AnswerTable) -> Filter:
     )
     filters = {ALL: Filter()}
     labels = {ALL: counted("All", counts.total)}
+    num_choices = 3 + len(counts.by_label) + bool(counts.unreadable)
+    as_pills = num_choices <= MAX_PILLS  # they read Markdown
+    unsure, none, unreadable = "Unsure", "None of these", "Not readable"
+    if as_pills:
+        unsure, none = f":material/help: {unsure}", f":material/block: {none}"
+        unreadable = f":material/broken_image: {unreadable}"
     by_size = sorted(range(len(counts.by_label)), key=lambda label: -counts.by_label[label])
     for label in by_size:
         key = f"class {label}"
         filters[key] = Filter("class", label=label)
-        labels[key] = counted(plain(table.class_names[label]), counts.by_label[label])
+        name = table.class_names[label]
+        labels[key] = counted(plain(name) if as_pills else name, counts.by_label[label])
     filters[UNSURE] = Filter("unsure", below=below / 100)
     filters[NONE], filters[UNREADABLE] = Filter("none"), Filter("unreadable")
-    labels[UNSURE] = counted(":material/help: Unsure", table.count(filters[UNSURE]))
-    labels[NONE] = counted(":material/block: None of these", counts.none)
+    labels[UNSURE] = counted(unsure, table.count(filters[UNSURE]))
+    labels[NONE] = counted(none, counts.none)
     if counts.unreadable:
-        labels[UNREADABLE] = counted(":material/broken_image: Not readable", counts.unreadable)
+        labels[UNREADABLE] = counted(unreadable, counts.unreadable)
     labels = distinct(labels)
     if st.session_state.get("answer_filter") not in labels:
         st.session_state["answer_filter"] = ALL
@@ -130,10 +137,7 @@ def _draw_filter(table: AnswerTable) -> Filter:
         "key": "answer_filter",
         "persist_state": "session",
     }
-    if len(labels) <= MAX_PILLS:
-        chosen = pills.pills(**shared, required=True)
-    else:
-        chosen = pills.selectbox(**shared)
+    chosen = pills.pills(**shared, required=True) if as_pills else pills.selectbox(**shared)
     return filters[chosen or ALL]
 
 
@@ -263,7 +267,6 @@ def _draw_wrong(
         WRONG,
         project.curated.classes,
         index=None,
-        format_func=plain,
         placeholder=WRONG if picked else TICK_FIRST,
         key=f"answers_wrong_{round_number}",
         disabled=not picked,
@@ -280,7 +283,7 @@ def _draw_add(
     project: CorrectionTarget, source: PhotoSource, picked: dict[str, Prediction]
 ) -> None:
     options = [AS_ANSWERED, *project.curated.classes]
-    chosen = st.selectbox("Class", options, key="add_answers_class", format_func=plain)
+    chosen = st.selectbox("Class", options, key="add_answers_class")
     photos = new_photos(picked, source, project.curated.classes, chosen)
     st.caption(f"Copied into the project; can be undone. {FOR_TRAINING}")
     if left := len(picked) - len(photos):

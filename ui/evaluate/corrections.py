@@ -54,7 +54,6 @@ def _draw_others(view: EvaluationView, position: int, prefix: str, target: str |
         ANOTHER,
         others,
         index=None,
-        format_func=words.plain,
         placeholder=ANOTHER,
         key=f"{prefix}_other_{record.path}",
         label_visibility="collapsed",

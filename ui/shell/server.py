@@ -1,6 +1,6 @@
-"""What Streamlit's server keeps and tells beyond what the app needs.
+"""What Streamlit's server keeps, tells and mixes up beyond what the app needs.
 
-Streamlit has no settings for either, so this uses its internals; where another version differs,
+Streamlit has no settings for it, so this uses its internals; where another version differs,
 nothing is done.
 """
 
@@ -8,24 +8,29 @@ from __future__ import annotations
 
 import gc
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from streamlit import runtime
+from streamlit.runtime.app_session import AppSession
+from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests, ScriptRequestType
 
 from ui.shared.memory import give_back
 
 _SWEEP_SECONDS = 15.0
 _started: list[threading.Thread] = []
+_mended: dict[tuple[type, str], Any] = {}  # Streamlit's own methods, by class and name
 
 
 def tidy_server() -> None:
-    """Publish no figures of the server, and drop sessions that nobody comes back to.
+    """Publish no figures, drop sessions that nobody comes back to, and polls that come too late.
 
     The address ``/_stcore/metrics`` tells anyone who reaches the server its sessions and memory.
     """
     if not runtime.exists():
         return
+    drop_late_polls()
     server: Any = runtime.get_instance()
     with suppress(AttributeError):
         server.stats_mgr._providers_by_family.clear()
@@ -36,6 +41,47 @@ def tidy_server() -> None:
                 threading.Thread(target=_sweep, args=(storage,), name="sessions", daemon=True)
             )
             _started[-1].start()
+
+
+def drop_late_polls() -> None:
+    """Have no part of a page that polls undo the way to another page.
+
+    Its timer in the browser asks with the page that it is of. Streamlit merges a request that comes
+    between a click to another page and the start of that page with the click, and draws the page
+    that was left again; one that comes later is drawn into the wrong page.
+    """
+    if _mended:
+        return
+    with suppress(AttributeError):
+        take, ask = ScriptRequests._request_rerun_locked, AppSession.request_rerun
+
+        def take_unless_late(self: Any, new: Any) -> bool:
+            if not (new.is_auto_rerun and new.fragment_id):
+                self._studio_page = new.page_script_hash or getattr(self, "_studio_page", "")
+                return take(self, new)
+            pending = self._rerun_data if self._state is ScriptRequestType.RERUN else None
+            if pending is not None and not pending.fragment_id_queue:
+                return True  # all is drawn again anyway
+            return is_late(new, getattr(self, "_studio_page", "")) or take(self, new)
+
+        def ask_unless_late(self: Any, state: Any) -> None:
+            if state is None or not is_late(state, self._client_state.page_script_hash):
+                ask(self, state)
+
+        mend(ScriptRequests, "_request_rerun_locked", take_unless_late)
+        mend(AppSession, "request_rerun", ask_unless_late)
+
+
+def mend(owner: type, name: str, function: Callable[..., Any]) -> None:
+    """Put a function of ours in the place of a method, once for each process."""
+    _mended[owner, name] = getattr(owner, name)
+    setattr(owner, name, function)
+
+
+def is_late(request: Any, page: str) -> bool:
+    """Return whether a timer asks for a page that is not the one in view any more."""
+    asked: str = request.page_script_hash
+    return bool(request.is_auto_rerun and asked and page and asked != page)
 
 
 def _sweep(storage: Any) -> None:
