@@ -14,7 +14,7 @@ from tl_core.errors import REMEDIES, DatasetError, TLError
 from ui.shared.errors import STEPS, error_words
 
 ROOT = Path(__file__).resolve().parents[1]
-OF_THE_COMMAND_LINE = re.compile(r"(?<![\w-])--[a-z]|\btl [a-z]")
+OF_THE_COMMAND_LINE = re.compile(r"(?<![\w-])--[a-z]|\btl [a-z]|'table:")
 # What writes files with commands in them, starts processes, or is for who runs a server.
 WITH_COMMANDS = (
     "tl_core/cli/",

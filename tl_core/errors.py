@@ -30,7 +30,7 @@ _LONGEST_WORD = 400  # of a message; the middle of a longer one is left out
 _LONGEST_MESSAGE = 2_000
 _LONGEST_NAME = 100  # that is compared with known ones, which takes longer than linear time
 
-REMEDIES = ("link", "one_class", "unlabelled", "layout", "group_effect")
+REMEDIES = ("link", "one_class", "unlabelled", "layout", "column", "archive", "group_effect")
 """What each interface has a way to do against an error or a finding, and words for."""
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import typer
 
 from tl_core.cli import (
+    archives,
     data,
     exports,
     models,
@@ -36,6 +37,7 @@ for command in (
     data.sample,
     data.inspect,
     data.crop_boxes,
+    archives.unpack,
     data.label,
     models.backbones,
     training.train,

@@ -34,6 +34,8 @@ COMMANDS = {
     "unlabelled": "Take labels from a table: tl label FOLDER --csv FILE, or a pattern of the "
     "names: tl inspect FOLDER --layout 'names:{class}_{n}'",
     "layout": "Choose one: tl inspect FOLDER --layout NAME",
+    "column": "Choose a column: tl inspect FOLDER --layout 'table:FILE?label=COLUMN'",
+    "archive": "Unpack archives: tl unpack FILE ... --out FOLDER",
     "group_effect": "Keep groups together: tl inspect FOLDER --group WHAT",
 }
 """What helps on the command line, for each of :data:`~tl_core.errors.REMEDIES`."""

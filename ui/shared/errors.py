@@ -21,7 +21,7 @@ from tl_core.logs import add_log_file
 from tl_core.workspace import Workspace
 from ui.shared import session_keys
 from ui.shared.address import go_to
-from ui.shared.navigation import DATA_PAGE, PHOTOS_TAB
+from ui.shared.navigation import ADD_TAB, DATA_PAGE, PHOTOS_TAB
 from ui.shared.words import plain
 
 P = ParamSpec("P")
@@ -42,6 +42,8 @@ STEPS = {
     f"{_UNDER_PHOTOS}, then open *{LABEL_TAB}*.",
     "unlabelled": f"Open *{LABEL_TAB}* on the Data page, or type a pattern {_UNDER_PHOTOS}.",
     "layout": f"Click *{READ_THIS_WAY}* beside another reading {_UNDER_PHOTOS}.",
+    "column": "Keep one column of classes in the label file, and rescan.",
+    "archive": f"Add the archives under *{ADD_TAB}* on the Data page.",
     "group_effect": f"Click *{KEEP_TOGETHER}* {_UNDER_PHOTOS}.",
 }
 """What to click, for each of :data:`~tl_core.errors.REMEDIES`."""

@@ -302,12 +302,13 @@ def candidate_of(tree: Tree, finder: ImageFinder, name: LayoutName) -> Candidate
     if not found:
         raise DatasetError(
             f"Expected a table in '{name.argument}' with a column of image files and one of "
-            "classes, found none. Name the columns, as in "
-            f"'table:{name.argument}?file=FILE_COLUMN&label=CLASS_COLUMN'."
+            "classes, found none. Name the columns.",
+            remedy="column",
         )
     if found[0].is_multi_label:
         one = found[0]
-        raise DatasetError(multi_label(one.paths, one.several, one.num_rows).message)
+        other = multi_label(one.paths, one.several, one.num_rows)
+        raise DatasetError(other.message, remedy=other.remedy)
     candidate = _table_candidate(tree, found[0], name.options)
     candidate.name = name
     return candidate

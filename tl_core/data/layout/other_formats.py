@@ -37,15 +37,13 @@ _CONTAINERS = {
     ".pkl": "Python pickles",
     ".lmdb": "an LMDB database",
     ".mdb": "an LMDB database",
-    ".zip": "zip archives",
-    ".rar": "RAR archives",
-    ".7z": "7z archives",
     ".mp4": "videos",
     ".mov": "videos",
     ".avi": "videos",
     ".keras": "a Keras model",
     ".tflite": "a LiteRT model",
 }
+_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".rar", ".7z")
 _MODELS = frozenset((".keras", ".tflite", ".onnx", ".pb", ".pt", ".pth", ".safetensors"))
 
 _CROP = "Crop the boxes into one folder per class to classify them"
@@ -55,14 +53,19 @@ _CROP = "Crop the boxes into one folder per class to classify them"
 class OtherFormat:
     """A kind of dataset that is not classified here. ``message`` says what it is and what to do.
 
-    ``kind`` is one of ``detection``, ``multi_label``, ``segmentation``, ``container``, ``model``
-    and ``empty``. One that is not certain gives way to classes in file names: boxes or masks may
-    come along with them.
+    ``kind`` is one of ``detection``, ``multi_label``, ``segmentation``, ``container``, ``archive``,
+    ``model`` and ``empty``. One that is not certain gives way to classes in file names: boxes or
+    masks may come along with them.
     """
 
     kind: str
     message: str
     is_certain: bool = True
+
+    @property
+    def remedy(self) -> str:
+        """What helps, one of :data:`~tl_core.errors.REMEDIES`, or ""."""
+        return {"multi_label": "column", "archive": "archive"}.get(self.kind, "")
 
 
 def multi_label(paths: tuple[str, ...], several: int, num_rows: int) -> OtherFormat:
@@ -71,8 +74,7 @@ def multi_label(paths: tuple[str, ...], several: int, num_rows: int) -> OtherFor
         "multi_label",
         f"'{paths[0]}' gives several labels to a photo ({several:,} of {num_rows:,} rows); that is "
         "not done here: each photo needs exactly one class. Keep the rows with one label, or "
-        "choose the one label column that matters, as in "
-        f"'table:{paths[0]}?label=COLUMN'.",
+        "choose the one label column that matters.",
     )
 
 
@@ -112,6 +114,14 @@ def _recognise_without_images(tree: Tree) -> OtherFormat | None:
     if models:
         return OtherFormat(
             "model", f"'{models[0]}' is a model, not photos. Give the photos it was trained on."
+        )
+    archives = [path for path in paths if path.lower().endswith(_ARCHIVES)]
+    if archives:
+        count = "an archive" if len(archives) == 1 else f"{len(archives):,} archives"
+        return OtherFormat(
+            "archive",
+            f"It holds {count} ('{min(archives)}'), which a folder is not searched for. Unpack "
+            f"{'it' if len(archives) == 1 else 'them'} first.",
         )
     for suffix, _ in suffixes.most_common():
         if suffix in _CONTAINERS:

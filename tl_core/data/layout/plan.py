@@ -190,7 +190,9 @@ def read_layout(root: Path, monitor: Monitor = SILENT, layout: str | None = None
     readings = find_readings(tree, finder)
     if not readings.candidates:
         other = readings.other
-        raise DatasetError(other.message if other is not None else "There are no images.")
+        if other is None:
+            raise DatasetError("There are no images.")
+        raise DatasetError(other.message, remedy=other.remedy)
     chosen = readings.candidates[0]
     found = build_layout(chosen, tree, finder)
     if not readings.is_sure:

@@ -154,7 +154,8 @@ def read_tree(
     if not root.is_dir():
         raise DatasetError(
             f"Expected a folder with one folder per class, found a file: '{root}'. "
-            "Unpack it first if it is an archive."
+            "Unpack it first if it is an archive.",
+            remedy="archive",
         )
     return _Walk(root, monitor, follow_links, link_roots).run()
 
