@@ -9,6 +9,7 @@ import streamlit as st
 from app_helpers import DATA, assert_sound, open_page, sample_folder
 from conftest import png
 
+from tl_core.data.curation.store import kept_layout
 from tl_core.data.sample.dataset import SAMPLE_NAME
 from tl_core.projects.registry import load_project, rename_project
 from ui.data.intake.parts import NEW, NO_NAME, SEE_PHOTOS_OR_LABEL, WITHOUT_CLASSES
@@ -257,3 +258,14 @@ def test_one_flat_zip_for_each_class_becomes_one_dataset(workspace, dataset):
     assert_sound(at)
     assert at.success[0].value.startswith("4 photos added to *my classes*")
     assert (workspace.datasets_dir / "my classes" / "Yew" / "1.png").is_file()
+
+
+def test_the_folder_in_a_zip_of_photos_without_a_class_is_no_class(workspace, dataset):
+    at = open_page(DATA, **ADD)
+    photos = {f"holiday/DSC_{n:04}.png": png(1, n) for n in range(4)}
+    at.file_uploader(key="intake_zip_0").upload("holiday.zip", zip_of(photos)).run()
+    assert [one.value for one in at.text_input if "Class of" in one.label] == [""]
+    at.button(key="add_zip").click().run()
+    assert_sound(at)
+    assert kept_layout(workspace, workspace.datasets_dir / "holiday") == "unlabelled"
+    assert WITHOUT_CLASSES in at.warning[0].value

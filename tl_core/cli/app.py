@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import typer
 
 from tl_core.cli import (
-    archives,
     data,
     exports,
     models,
@@ -37,7 +36,7 @@ for command in (
     data.sample,
     data.inspect,
     data.crop_boxes,
-    archives.unpack,
+    data.unpack,
     data.label,
     models.backbones,
     training.train,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.typing import UploadedFile
 
-from tl_core.data.curation.store import kept_layout
+from tl_core.data.curation.store import choose_layout, kept_layout
 from tl_core.data.ingest.archive import (
     ARCHIVE_ENDINGS,
     ArchiveContents,
@@ -16,6 +16,7 @@ from tl_core.data.ingest.archive import (
 from tl_core.data.ingest.archive_entries import propose_class
 from tl_core.data.ingest.name_encoding import ENCODING_TITLES
 from tl_core.data.ingest.uploads import add_archives
+from tl_core.data.layout.folder_structure import is_generic
 from tl_core.errors import TLError
 from tl_core.progress import Monitor
 from ui.data.intake.parts import adding, draw_target, finish, fresh
@@ -23,6 +24,8 @@ from ui.shared.caches import cache_data
 from ui.shared.progress import shower
 from ui.shared.words import number_of, plain
 from ui.shell.page import Studio
+
+UNLABELLED = "unlabelled"
 
 
 def draw_archives(studio: Studio, *, begins_new: bool) -> None:
@@ -64,8 +67,18 @@ def draw_archives(studio: Studio, *, begins_new: bool) -> None:
         finish(studio, out_dir, sum(one.is_stored for one in outcomes), left_out)
     with adding(target.name.strip()) as bar:
         report = extract_archives(sources, out_dir, monitor=Monitor(shower(bar)))
+    (contents,) = [one for _, one in looked] if len(looked) == 1 else [None]
+    if contents is not None and sources[0].class_name is None and _is_heap(contents, files[0].name):
+        choose_layout(studio.workspace, out_dir, UNLABELLED)
     left_out = report.refused + [(kind, f"{n} left out") for kind, n in report.ignored.items()]
     finish(studio, out_dir, report.num_files, left_out, is_unread=True)
+
+
+def _is_heap(contents: ArchiveContents, file_name: str) -> bool:
+    """Whether the only folder in an archive just holds its photos, as "trees" in "trees.zip"."""
+    folder = contents.class_name
+    named_alike = folder.casefold() == propose_class(file_name).casefold()
+    return contents.is_flat and (named_alike or is_generic(folder))
 
 
 @cache_data(max_entries=50)
