@@ -139,7 +139,7 @@ def _begin(
     index = load_dataset(data_dir, place, config.layout, monitor=monitor)
     for finding in index.findings:
         if finding.kind == "layout":
-            progress.note(f"Note: {finding.message} {COMMANDS[finding.kind]}")
+            progress.note(f"Note: read as '{index.layout}'. {finding.message} {COMMANDS['layout']}")
     scan_seconds = time.monotonic() - started
     if left_out := unreadable_files(index.findings):
         files = "1 file" if len(left_out) == 1 else f"{len(left_out):,} files"

@@ -33,13 +33,13 @@ def find_layout(layout: Layout) -> list[Finding]:
     """Return the findings about how a folder was read."""
     findings = []
     if layout.alternatives:
-        others = list_some(layout.alternatives)
+        count = len(layout.alternatives)
+        others = "one other way" if count == 1 else f"{count} other ways"
         findings.append(
             Finding(
                 "layout",
                 "warning",
-                f"The folder is read as '{layout.name}', but can be read otherwise: {others}. "
-                "Look at the plan, and choose one.",
+                f"The folder can be read in {others} as well. Look at what each gives.",
                 (),
             )
         )
