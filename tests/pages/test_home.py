@@ -30,6 +30,7 @@ from ui.shared import session_keys
 from ui.shared.brand import HOME_TITLE
 from ui.shared.errors import BUG_MESSAGE, LABEL_TAB
 from ui.shell.page import report_unattended
+from ui.shell.sidebar import AFTER_SAMPLE
 
 
 def test_home_shows_the_sample_set_and_one_next_step(workspace, dataset):
@@ -123,9 +124,13 @@ def test_on_first_start_the_sample_set_is_drawn_with_progress(workspace, make_da
         may_end.wait(300)
         make_dataset({"cat": 4, "dog": 4}, out_dir)
 
+    started = []
     monkeypatch.setattr(sample, "draw_sample_dataset", draw)
+    monkeypatch.setattr(training_jobs, "ensure_worker", started.append)
     at = open_page()
     assert_sound(at)
+    assert started == []  # it would take half of the processors from the drawing
+    assert AFTER_SAMPLE in texts(at)
     (bar,) = at.progress
     assert bar.text.startswith(f"{sample.DRAWING}: 3 of 12")
     assert bar.text.endswith("left")
@@ -136,6 +141,8 @@ def test_on_first_start_the_sample_set_is_drawn_with_progress(workspace, make_da
     at.run()
     assert_sound(at)
     assert "8 photos in 2 classes" in texts(at)
+    assert started[0] == workspace
+    assert AFTER_SAMPLE not in texts(at)
 
 
 def test_a_drawing_that_fails_says_so_and_can_be_repeated(workspace, monkeypatch):

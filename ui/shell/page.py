@@ -91,9 +91,12 @@ def bootstrap(title: str) -> Iterator[Studio]:
         log_to(default_workspace())
         keep_small()
         workspace = session_workspace()
-        ensure_sample(workspace)
-        with error_banner():  # on a full or read-only disk the page still shows what there is
-            training_jobs.ensure_worker(workspace)
+        drawing = ensure_sample(workspace)
+        # The worker loads TensorFlow first, for as long as half of the drawing takes: not at once.
+        # Whoever asks for work meanwhile starts it.
+        if drawing is None or drawing.error:
+            with error_banner():  # on a full or read-only disk the page still shows what there is
+                training_jobs.ensure_worker(workspace)
         if address.read():
             st.session_state.pop(session_keys.INTAKE_REPORT, None)
         _begin(default_workspace().root)

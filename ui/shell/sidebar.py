@@ -10,6 +10,7 @@ from tl_core.runs.store import Run, list_runs
 from tl_core.training.feature_stage import num_views
 from tl_core.workspace import Workspace
 from ui.datasets.picker import draw_dataset_box, settle_dataset
+from ui.datasets.sample import sample_dir
 from ui.runs.event_feed import follow
 from ui.runs.live_run import progress_text
 from ui.runs.picker import draw_scope
@@ -35,6 +36,7 @@ PAGES = (
     (SHARE_PAGE, "Share", ":material/ios_share:"),
 )
 POLL_SECONDS = 2.0
+AFTER_SAMPLE = "starts when the sample set is drawn"
 
 
 def draw_sidebar(workspace: Workspace, may_open_folders: bool) -> Project | None:
@@ -71,6 +73,8 @@ def _draw_training(workspace: Workspace, project: Project | None, active: Run | 
     newest = None if project is None else next(iter(runs_of(workspace, project)), None)
     worker = worker_state(workspace)
     engine = "ready" if worker.warm else "starting" if worker.alive else "not running"
+    if not worker.alive and not sample_dir(workspace).is_dir():
+        engine = AFTER_SAMPLE
     lines = [f"Training engine: {engine}"]
     if newest is not None:
         figure = words.headline(newest.metrics) if newest.state != "damaged" else None
