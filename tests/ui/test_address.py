@@ -224,3 +224,15 @@ def test_equal_names_in_different_places_are_two_datasets(workspace, own, tmp_pa
 def test_a_name_that_no_address_can_hold_has_an_id_all_the_same(workspace):
     odd = dataset_id(workspace, workspace.datasets_dir / "caf\udce9")
     assert re.fullmatch(r"folder-[0-9a-f]{12}", odd)
+
+
+def test_the_names_in_the_address_keep_their_order(workspace, own):
+    """In another order the browser takes them for a step to go back."""
+    runs = [finished_run(workspace, own, class_names=("cup", "jar")).id for _ in range(2)]
+    at = open_page(DATA, dataset="my kitchen", run=runs[0])
+    at.session_state["data_tabs"] = "Split"
+    at.run()
+    assert list(at.query_params) == ["dataset", "run", "tab"]
+    at.selectbox(key="dataset").set_value("sample").run()
+    assert list(at.query_params) == ["dataset", "tab"]
+    assert at.query_params["tab"] in ("Split", ["Split"])

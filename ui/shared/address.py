@@ -97,8 +97,7 @@ def write() -> None:
     """Make the address name what is chosen; other query parameters stay."""
     address, now = _address(), _named()
     if now != address.chosen:
-        others = {name: v for name, v in st.query_params.to_dict().items() if name not in NAMES}
-        st.query_params.from_dict({**others, **address.chosen})
+        _set(address.chosen, other(TAB))
         address.replaced = now
     address.known = dict(address.chosen)
 
@@ -125,10 +124,8 @@ def name_tab(key: str) -> None:
     """Make the address name the part of the page that is open, once the control was drawn."""
     is_open = st.session_state[key]
     wanted = None if is_open == _address().first_tab else is_open
-    if wanted is None:
-        remove_other(TAB)
-    elif other(TAB) != wanted:
-        st.query_params[TAB] = wanted
+    if other(TAB) != wanted:
+        _set(_named(), wanted)
 
 
 def go_to(page: str) -> NoReturn:
@@ -167,6 +164,16 @@ def remove_other(name: str) -> None:
 def _address() -> _Address:
     address: _Address = st.session_state.setdefault(session_keys.ADDRESS, _Address())
     return address
+
+
+def _set(named: dict[str, str], tab: str | None) -> None:
+    """Have the address name these and the tab; other query parameters stay.
+
+    Always in one order: the browser takes the same names in another order for a step to go back.
+    """
+    held = st.query_params.to_dict()
+    others = {name: value for name, value in held.items() if name not in (*NAMES, TAB)}
+    st.query_params.from_dict({**others, **named, **({} if tab is None else {TAB: tab})})
 
 
 def _named() -> dict[str, str]:
