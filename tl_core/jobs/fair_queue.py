@@ -1,6 +1,6 @@
 """The queues of all visitors of a hosted demo as one, in which visitors take turns.
 
-Each visitor has a queue of jobs of his own; one worker serves all. What somebody waits for goes
+Each visitor has a queue of jobs of their own; one worker serves all. What somebody waits for goes
 before what is computed in advance. Of each, the first jobs of all visitors go before anybody's
 second; among visitors who wait equally long in this sense, the one served longest ago is next.
 """

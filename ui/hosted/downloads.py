@@ -1,7 +1,7 @@
 """Files that are made when a visitor asks for them, such as a project's zip: one at a time.
 
 Streamlit makes each in a thread, as often as a browser asks, and keeps it in memory until pages
-have run. In a demo a visitor who asks for many waits, and others go before him.
+have run. In a demo a visitor who asks for many waits, and others go first.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Pages run in turn: a visitor who has used much of the server waits for those who have not.
 
 Scripts of all sessions share one interpreter, so that each that runs slows down all others. A
-visitor, and the address that he comes from, are charged for the time during which pages run. Nobody
-waits who stays below a fair share, and nobody waits for others while he is alone.
+visitor, and the address that a visitor comes from, are charged for the time during which pages run.
+Nobody waits who stays below a fair share, or who is alone.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ import time
 from dataclasses import dataclass
 
 SHARE = 0.25  # of one core, that a visitor may use all the time
-BURST_SECONDS = 5.0  # beyond that, before he has to wait for others
+BURST_SECONDS = 5.0  # beyond that, before having to wait for others
 RUNS_EACH = 3  # young ones of a visitor at once
-SHARE_OF_ADDRESS, BURST_OF_ADDRESS, RUNS_OF_ADDRESS = (
-    0.5,
-    10.0,
-    6,
-)  # while other addresses are active
+SHARE_OF_ADDRESS = 0.5  # these three while other addresses are active
+BURST_OF_ADDRESS = 10.0
+RUNS_OF_ADDRESS = 6
 RUNS_IN_ALL = 4  # more at once are charged as if there were so many: each may claim to take long
 YOUNG_SECONDS = 2.0  # older runs hold up nobody, and are not charged
 LONGEST_SECONDS = 30.0  # of a run of which no end is seen
