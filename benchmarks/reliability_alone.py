@@ -187,7 +187,7 @@ def keras_killed_in_save(options: Options) -> str:
 
 
 def keras_disk_full(options: Options) -> str:
-    """``model.save`` over an older model on a disk that is full."""
+    """``model.save`` of a larger model over an older one on a disk that has no room for it."""
     mounted = options.folder / "keras_small"
     mounted.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=3000000", "tmpfs", str(mounted)]
@@ -197,12 +197,13 @@ def keras_disk_full(options: Options) -> str:
         code = """
             import keras, pathlib, sys
             path = pathlib.Path(sys.argv[1]) / "model.keras"
-            model = keras.Sequential([keras.layers.Input((300,)), keras.layers.Dense(1000)])
-            model.save(path)
-            path.with_name("filler").write_bytes(b"x" * (2_900_000 - path.stat().st_size))
-            model.save(path)
+            for width in (1000, 2000):
+                model = keras.Sequential([keras.layers.Input((300,)), keras.layers.Dense(width)])
+                model.save(path)
+                path.with_name("filler").write_bytes(b"x" * (2_900_000 - path.stat().st_size))
             """
         done = _python(code, mounted)
+        assert done.returncode != 0, "the disk was not full"
         load = "import keras, sys; keras.models.load_model(sys.argv[1])"
         after = _python(load, mounted / "model.keras")
         opens = "still opens" if after.returncode == 0 else f"is lost ({_last(after)[:60]})"
@@ -365,12 +366,18 @@ def _session_id(connection: object) -> str:
 def _put(here: str, session_id: str, num_bytes: int) -> None:
     """Upload a file of zeros, as the browser's uploader does."""
     edge = uuid.uuid4().hex
+    with urllib.request.urlopen(f"{here}/_stcore/health", timeout=120) as answer:
+        cookie = str(answer.headers["set-cookie"]).split(";")[0]
     head = f'--{edge}\r\nContent-Disposition: form-data; name="f"; filename="f.bin"\r\n\r\n'
     body = head.encode() + bytes(num_bytes) + f"\r\n--{edge}--\r\n".encode()
     request = urllib.request.Request(
         f"{here}/_stcore/upload_file/{session_id}/{uuid.uuid4()}",
         body,
-        {"Content-Type": f"multipart/form-data; boundary={edge}"},
+        {
+            "Content-Type": f"multipart/form-data; boundary={edge}",
+            "Cookie": cookie,
+            "X-Xsrftoken": cookie.partition("=")[2],
+        },
         method="PUT",
     )
     urllib.request.urlopen(request, timeout=120).read()
