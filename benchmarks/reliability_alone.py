@@ -30,6 +30,7 @@ from benchmarks.reliability_rows import Options
 
 HANG_SECONDS = 60
 UPLOAD_MB = 200
+UPLOAD_SECONDS = 420  # for which the memory of an upload is watched
 
 
 def _python(code: str, *words: object, timeout: float = 900) -> subprocess.CompletedProcess[str]:
@@ -326,12 +327,13 @@ def streamlit_uploader(options: Options) -> str:
             _put(here, session_id, UPLOAD_MB * 10**6)
         started = time.monotonic()
         while watched.memory_info().rss - before > UPLOAD_MB * 10**6 / 2:
-            if time.monotonic() - started > 420:
+            if time.monotonic() - started > UPLOAD_SECONDS:
                 break
             time.sleep(1)
         seconds = time.monotonic() - started
+        words = "at least " if seconds > UPLOAD_SECONDS else ""
         return (
-            f"{UPLOAD_MB} MB of an upload stay {seconds:.0f} s after its browser has gone; "
+            f"{UPLOAD_MB} MB of an upload stay {words}{seconds:.0f} s after its browser has gone; "
             f"/_stcore/metrics answers anybody with {len(metrics):,} bytes"
         )
     finally:
