@@ -113,7 +113,7 @@ _ROWS = (
         title="Bundle",
         files=(BACKBONE_FILE, HEAD_FILE),
         purpose="For another studio: opened on its Classify page with “Import a model”.",
-        runtime="this package, or LiteRT and NumPy",
+        runtime="this studio, or LiteRT and NumPy",
         write=writers.write_bundle,
         requirements=("ai-edge-litert>=2.0", "safetensors>=0.6"),
         open_code=predict_script.BUNDLE,
