@@ -10,6 +10,7 @@ from __future__ import annotations
 import subprocess
 import threading
 import weakref
+from contextlib import suppress
 
 from tl_core.processes import child_environment, module_command
 
@@ -111,4 +112,5 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     child.wait()
     for stream in (child.stdin, child.stdout):
         if stream is not None:
-            stream.close()
+            with suppress(BrokenPipeError):  # what was not sent yet
+                stream.close()

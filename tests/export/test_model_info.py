@@ -21,6 +21,7 @@ VALUES = {
     "input": {"dtype": "uint8", "range": [0, 255], "layout": "NHWC", "color": "RGB"},
     "rejection": None,
     "metrics": {"accuracy": 0.9},
+    "weights": "5f0c2a9be1d47c36",
     "files": {},
     "tl_core_version": "0.1.0",
     "created": "2026-11-26T12:00:00+00:00",

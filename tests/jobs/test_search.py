@@ -160,7 +160,7 @@ def test_a_range_test_can_be_called_off(workspace, data_dir):
 
 
 def test_a_range_test_that_fails_says_why(workspace, make_dataset):
-    data_dir = make_dataset({"train/a": 5, "val/b": 3})
+    data_dir = make_dataset({"train/a": 5, "train/c": 5, "val/a": 3, "val/b": 3})
     request_range_test(workspace, BASE, data_dir)
     work(workspace)
     kept = RangeFile(workspace.cache_dir, load_dataset(data_dir, workspace), BASE)
