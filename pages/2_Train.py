@@ -16,10 +16,10 @@ from ui.train.runs_table import draw_runs_table
 from ui.train.search import draw_search
 from ui.train.views import (
     TrainPage,
+    choose_view,
     draw_backbones_view,
     draw_compare_view,
     draw_run_view,
-    settle_view,
 )
 
 STARTED = "Training started."
@@ -67,16 +67,8 @@ with bootstrap("Train") as studio:
         st.session_state[session_keys.NOTICE] = STARTED
         st.rerun()
     with result:
-        settle_view(VIEWS, RUN_VIEW if runs else "Backbones")
-        view = st.segmented_control(
-            "Show",
-            list(VIEWS),
-            key=session_keys.TRAIN_VIEW,
-            required=True,
-            label_visibility="collapsed",
-            persist_state="session",
-        )
-        VIEWS[view or RUN_VIEW](TrainPage(studio, config, runs))
+        view = choose_view(VIEWS, RUN_VIEW if runs else "Backbones")
+        VIEWS[view](TrainPage(studio, config, runs))
     draw_runs_table(studio.workspace, studio.dataset, runs)
     if config is not None:
         prepare_features_ahead(studio, config)

@@ -17,6 +17,7 @@ ALL_SETTINGS = "all_settings"  # whether Train opens with all its settings shown
 TRAIN = "train"  # prefix of the training settings
 TRAIN_VIEW = "train_view"  # what stands beside the settings
 TRAIN_VIEW_NEXT = "train_view_next"  # what shall stand there when the page is drawn next
+TRAIN_VIEW_CHANGES = "train_view_changes"  # how often that was asked for
 RETRAINING = "retraining"  # id of a run on corrected photos that is to be shown when it has ended
 RETRAINED = "retrained"  # ids [old, new] of the run that was retrained last, and of what came of it
 RETRAINED_CLOSED = "retrained_closed"  # set of such pairs whose comparison was closed

@@ -33,12 +33,30 @@ class TrainPage:
     runs: Sequence[Run]
 
 
-def settle_view(views: Collection[str], default: str) -> None:
-    """Choose the view to show before the control is drawn: one asked for, else as it was."""
-    wanted = st.session_state.pop(session_keys.TRAIN_VIEW_NEXT, None)
+def choose_view(views: Collection[str], default: str) -> str:
+    """Draw the control of the views and return the one chosen: one asked for, else as it was.
+
+    Each view that is asked for gets a control of its own. A message that a slow browser sent before
+    it heard of the change still names the old control's choice, and would undo the change.
+    """
+    state = st.session_state
+    wanted = state.pop(session_keys.TRAIN_VIEW_NEXT, None)
     if wanted in views:
-        st.session_state[session_keys.TRAIN_VIEW] = wanted
-    st.session_state.setdefault(session_keys.TRAIN_VIEW, default)
+        state[session_keys.TRAIN_VIEW] = wanted
+        state[session_keys.TRAIN_VIEW_CHANGES] = state.get(session_keys.TRAIN_VIEW_CHANGES, 0) + 1
+    shown = state.setdefault(session_keys.TRAIN_VIEW, default)
+    key = f"{session_keys.TRAIN_VIEW}_{state.get(session_keys.TRAIN_VIEW_CHANGES, 0)}"
+    state.setdefault(key, shown)
+    chosen = st.segmented_control(
+        "Show",
+        list(views),
+        key=key,
+        required=True,
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    state[session_keys.TRAIN_VIEW] = chosen or default
+    return state[session_keys.TRAIN_VIEW]
 
 
 def draw_run_view(page: TrainPage) -> None:
