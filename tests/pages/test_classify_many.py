@@ -84,30 +84,26 @@ def test_uploads_and_answers_survive_another_source_and_another_page(run, opened
     assert "**dog**" not in texts(at)
 
 
+EIGHT_DOGS_AND_ONE_BAD = [
+    "All (9)",
+    "dog (8)",
+    "cat (0)",
+    "Unsure (0)",
+    "None of these (0)",
+    "Not readable (1)",
+]
+
+
 def test_a_list_of_many_classes_shows_names_and_icons_as_text(workspace, run, monkeypatch):
     monkeypatch.setattr("ui.classify.review.MAX_PILLS", 4)
     at = upload(open_page(CLASSIFY, **UPLOAD), *eight(), ("bad.jpg", b"no"))
-    assert at.selectbox(key="answer_filter").options == [
-        "All (9)",
-        "dog (8)",
-        "cat (0)",
-        "Unsure (0)",
-        "None of these (0)",
-        "Not readable (1)",
-    ]
+    assert at.selectbox(key="answer_filter").options == EIGHT_DOGS_AND_ONE_BAD
 
 
 def test_many_photos_are_counted_filtered_and_drawn_without_bars(run):
     at = upload(open_page(CLASSIFY, **UPLOAD), *eight(), ("bad.jpg", b"no"))
     assert len(at.get("vega_lite_chart")) == 0
-    assert [unescaped(label) for label in pills(at).options] == [
-        "All (9)",
-        "dog (8)",
-        "cat (0)",
-        "Unsure (0)",
-        "None of these (0)",
-        "Not readable (1)",
-    ]
+    assert [unescaped(label) for label in pills(at).options] == EIGHT_DOGS_AND_ONE_BAD
     assert [tile["name"] for tile in tiles(at)] == ["dog 90.0 %"] * 8 + ["bad.jpg"]
     assert len(at.dataframe[0].value) == 9
     at.slider(key="unsure_below").set_value(95).run()

@@ -373,10 +373,9 @@ def _read_files(
     with ThreadPoolExecutor(num_workers or os.cpu_count() or 1, "scan") as pool:
         for first in range(0, len(files), _BATCH):
             batch: dict[str, ScannedFile] = {}
-            last = min(first + _BATCH, len(files))
-            tasks = [files[at : min(at + _TASK, last)] for at in range(first, last, _TASK)]
-            futures = [pool.submit(_read_some, root, task) for task in tasks]
-            for future in futures:
+            chunk = files[first : first + _BATCH]
+            tasks = [chunk[at : at + _TASK] for at in range(0, len(chunk), _TASK)]
+            for future in [pool.submit(_read_some, root, task) for task in tasks]:
                 if monitor.is_stopped():
                     pool.shutdown(wait=False, cancel_futures=True)
                     yield batch

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from streamlit.runtime.media_file_manager import MediaFileManager
 
+from ui.hosted.internals import streamlit_function
 from ui.hosted.turns import Page
 
 POLL_SECONDS = 0.05
@@ -82,12 +83,9 @@ def watch(downloads: Downloads) -> None:
     Raises:
         RuntimeError: this version of Streamlit makes them in another place.
     """
-    make = getattr(MediaFileManager, _FUNCTION, None)
-    if make is None:
-        raise RuntimeError(
-            "Expected a version of Streamlit that makes downloads when they are asked for. "
-            "Install the one of requirements.txt."
-        )
+    make = streamlit_function(
+        MediaFileManager, _FUNCTION, "that makes downloads when they are asked for"
+    )
     original = getattr(make, "original", make)
 
     def make_and_tell(manager: MediaFileManager, file_id: str) -> str:

@@ -11,6 +11,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from tl_core.visitors.tokens import keyed_hash
 from tl_core.workspace import default_workspace
+from ui.hosted.internals import streamlit_function
 
 _FUNCTION = "_calculate_file_id"
 
@@ -21,12 +22,9 @@ def key_addresses() -> None:
     Raises:
         RuntimeError: this version of Streamlit names them in another place.
     """
-    by_content = getattr(storage, _FUNCTION, None)
-    if by_content is None:
-        raise RuntimeError(
-            "Expected a version of Streamlit whose media files can be named apart for each "
-            "visitor. Install the one of requirements.txt."
-        )
+    by_content = streamlit_function(
+        storage, _FUNCTION, "whose media files can be named apart for each visitor"
+    )
     if getattr(by_content, "is_keyed", False):
         return
 

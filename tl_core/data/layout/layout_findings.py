@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Protocol
 
-from tl_core.data.audit.findings import Finding, list_some
+from tl_core.data.audit.findings import Finding, Severity, list_some
 from tl_core.data.images.decode import PixelScale
 from tl_core.data.layout.folder_layout import Layout
 
@@ -43,48 +43,45 @@ def find_layout(layout: Layout) -> list[Finding]:
                 (),
             )
         )
-    if layout.joined:
-        count = len(layout.joined)
-        folders = "folder holds the classes" if count == 1 else "folders hold the classes"
-        findings.append(
-            Finding(
-                "joined",
-                "info",
-                f"{count:,} {folders} around it once more, with other images: these are counted "
-                "to their classes.",
-                tuple(layout.joined),
-            )
-        )
-    if layout.unlabelled:
-        count = len(layout.unlabelled)
-        verb = "image has no class and is" if count == 1 else "images have no class and are"
-        findings.append(
-            Finding(
-                "unlabelled", "info", f"{count:,} {verb} not trained on.", tuple(layout.unlabelled)
-            )
-        )
-    if layout.missing:
-        count = len(layout.missing)
-        rows = "row of the label file names" if count == 1 else "rows of the label file name"
-        findings.append(
-            Finding(
-                "missing_files",
-                "warning",
-                f"{count:,} {rows} an image that is not there: {list_some(layout.missing)}.",
-                tuple(layout.missing),
-            )
-        )
-    if layout.odd_names:
-        count = len(layout.odd_names)
-        files = "file has" if count == 1 else "files have"
-        findings.append(
-            Finding(
-                "odd_name",
-                "info",
-                f"{count:,} {files} an odd ending or none, but hold images, and are used.",
-                tuple(layout.odd_names),
-            )
-        )
+    counted: tuple[tuple[str, Severity, Sequence[str], str, str, str], ...] = (
+        (
+            "joined",
+            "info",
+            layout.joined,
+            "folder holds the classes",
+            "folders hold the classes",
+            "around it once more, with other images: these are counted to their classes.",
+        ),
+        (
+            "unlabelled",
+            "info",
+            layout.unlabelled,
+            "image has no class and is",
+            "images have no class and are",
+            "not trained on.",
+        ),
+        (
+            "missing_files",
+            "warning",
+            layout.missing,
+            "row of the label file names",
+            "rows of the label file name",
+            f"an image that is not there: {list_some(layout.missing)}.",
+        ),
+        (
+            "odd_name",
+            "info",
+            layout.odd_names,
+            "file has",
+            "files have",
+            "an odd ending or none, but hold images, and are used.",
+        ),
+    )
+    for kind, severity, paths, one, many, rest in counted:
+        if paths:
+            words = one if len(paths) == 1 else many
+            message = f"{len(paths):,} {words} {rest}"
+            findings.append(Finding(kind, severity, message, tuple(paths)))
     return findings
 
 
