@@ -1,6 +1,9 @@
 """The exported page in a real browser: photos, camera, keyboard, heat map, offline."""
 
+import gzip
+import hashlib
 import itertools
+import json
 import shutil
 
 import numpy as np
@@ -14,7 +17,8 @@ from benchmarks.web_export import serve
 from tl_core.export.card import CARD_FILE
 from tl_core.export.exporter import export_run
 from tl_core.export.run_exports import export_folder
-from tl_core.export.web.runtime import fetch_runtime
+from tl_core.export.web.folder import PLAYER_FILE
+from tl_core.export.web.runtime import FILES, fetch_runtime
 from tl_core.files import write_text
 from tl_core.inference.predict import load_predictor
 
@@ -75,6 +79,29 @@ def shown(page):
         row.locator(".name").inner_text(): float(row.locator(".percent").inner_text().strip("<>% "))
         for row in rows
     }
+
+
+def test_the_runtime_is_compressed_and_each_of_its_files_checked(browser, site, host):
+    folder = host / "some" / "where"
+    player = json.loads((folder / PLAYER_FILE).read_text(encoding="utf-8"))
+    total = 0
+    for key, file in player["runtime"].items():
+        stored = (folder / file["url"]).read_bytes()
+        total += len(stored)
+        assert len(stored) == file["bytes"]
+        assert hashlib.sha256(gzip.decompress(stored)).hexdigest() == FILES[key].sha256
+    assert total < 0.35 * sum(file.bytes for file in FILES.values())
+    wasm = folder / player["runtime"]["wasm"]["url"]
+    stored = wasm.read_bytes()
+    context = browser.new_context(service_workers="block")
+    try:
+        wasm.write_bytes(stored[:-1] + bytes([stored[-1] ^ 1]))  # the same size
+        page = context.new_page()
+        page.goto(site)
+        expect(page.locator("#loading-text")).to_contain_text("litert.wasm.bin could not be loaded")
+    finally:
+        wasm.write_bytes(stored)
+        context.close()
 
 
 def test_photos_get_the_answers_of_the_app(page, run, tmp_path):

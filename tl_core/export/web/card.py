@@ -22,7 +22,7 @@ _PRECISION = {
     "float32": "32-bit floating point",
     "float16": "16-bit floating point",
     "int8": "8-bit integers",
-    "int8_weights": "8-bit integers, computed with as 32-bit floating point",
+    "int8_weights": "8-bit integers (smallest layers 16-bit), computed with as 32-bit floats",
 }
 _LIMITS = (
     "The figures hold for photos like those the model was trained on; another camera, light or "

@@ -10,6 +10,7 @@ examples/                                      photos to try
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import html
 import importlib.util
@@ -27,7 +28,14 @@ from tl_core.export.examples import write_examples
 from tl_core.export.graph import Precision, build_inference_model, convert_to_litert
 from tl_core.export.model_info import MODEL_FILE, file_info
 from tl_core.export.web.card import describe, make_card
-from tl_core.export.web.runtime import CDN, FILES, NOTICE, cached_runtime, fetch_runtime
+from tl_core.export.web.runtime import (
+    CDN,
+    FILES,
+    NOTICE,
+    cached_runtime,
+    fetch_runtime,
+    integrity_of,
+)
 from tl_core.export.writers import LITERT_FILE, Writing
 from tl_core.files import write_json, write_text
 from tl_core.head.out_of_distribution import OODDetector
@@ -39,6 +47,8 @@ PLAYER_SCHEMA = 1
 HEAD_FILE = "head.bin"
 KNOWN_FILE = "known.bin"
 PAGE_FILES = ("index.html", "player", PLAYER_FILE, LITERT_FILE)
+PACKED_SUFFIX = ".bin"
+"""Of a file that the page itself unpacks; hosts announce a ``.gz`` as compressed in transit."""
 MAX_HEAD_BYTES = 4 * 2**20
 """A larger head travels only inside the model: the page then offers no heat map."""
 
@@ -68,16 +78,21 @@ _FONT_CSS = """\
 
 @dataclass(frozen=True)
 class PageFile:
-    """A file that the page loads: its address in the folder or at the CDN."""
+    """A file that the page loads: its address in the folder or at the CDN.
+
+    ``bytes`` and ``integrity`` are those of the file as it is stored, compressed or not.
+    """
 
     url: str
     bytes: int
     integrity: str = ""
+    is_gzip: bool = False
 
     def to_json(self, **more: Any) -> dict[str, Any]:
         """Return what the page's script reads."""
         checked = {"integrity": self.integrity} if self.integrity else {}
-        return {"url": self.url, "bytes": self.bytes, **checked, **more}
+        packed = {"gzip": True} if self.is_gzip else {}
+        return {"url": self.url, "bytes": self.bytes, **checked, **packed, **more}
 
 
 def write_web(writing: Writing, precision: Precision = "float16") -> None:
@@ -123,18 +138,32 @@ def _write(path: Path, content: bytes) -> PageFile:
 
 
 def _write_runtime(folder: Path, cache_dir: Path | None) -> dict[str, dict[str, Any]]:
-    """Put the runtime into the folder, or point to the CDN; the page checks it either way."""
+    """Put the runtime into the folder, or point to the CDN; the page checks it either way.
+
+    In the folder it is compressed, a third of the size: few static hosts compress WebAssembly.
+    """
     contents = cached_runtime(cache_dir) if cache_dir is not None else None
     if contents is None:
-        pages = {key: PageFile(file.cdn_url, file.bytes) for key, file in FILES.items()}
+        pages = {
+            key: PageFile(file.cdn_url, file.bytes, file.integrity) for key, file in FILES.items()
+        }
     else:
         target = folder / "runtime"
         target.mkdir()
-        for name, content in contents.items():
-            (target / name).write_bytes(content)
         (target / "NOTICE.txt").write_text(NOTICE, encoding="utf-8")
-        pages = {key: PageFile(f"runtime/{file.name}", file.bytes) for key, file in FILES.items()}
-    return {key: page.to_json(integrity=FILES[key].integrity) for key, page in pages.items()}
+        pages = {
+            key: _write_packed(target, contents[file.name], file.name)
+            for key, file in FILES.items()
+        }
+    return {key: page.to_json() for key, page in pages.items()}
+
+
+def _write_packed(folder: Path, content: bytes, name: str) -> PageFile:
+    """Write a file compressed by gzip, whose end is none that a host would unpack by itself."""
+    packed = gzip.compress(content, mtime=0)
+    path = folder / f"{name}{PACKED_SUFFIX}"
+    path.write_bytes(packed)
+    return PageFile(f"{folder.name}/{path.name}", len(packed), integrity_of(packed), is_gzip=True)
 
 
 def _write_head(folder: Path, weights: Mapping[str, np.ndarray]) -> dict[str, Any] | None:

@@ -26,6 +26,8 @@ NOTICE = f"""\
 core.js, litert.js, litert.wasm   @litertjs/core {VERSION}
 utils.js                          @litertjs/wasm-utils {VERSION}
 
+Each file is unchanged and compressed by gzip, with .bin added to its name.
+
 Copyright Google LLC. Licensed under the Apache License, Version 2.0:
 https://www.apache.org/licenses/LICENSE-2.0
 Source: https://github.com/google-ai-edge/LiteRT
@@ -50,7 +52,7 @@ class RuntimeFile:
     @property
     def integrity(self) -> str:
         """The digest as browsers take it."""
-        return "sha256-" + base64.b64encode(bytes.fromhex(self.sha256)).decode()
+        return _as_integrity(bytes.fromhex(self.sha256))
 
     @property
     def cdn_url(self) -> str:
@@ -175,6 +177,15 @@ def _unpack(archives: Path, target: Path) -> str:
             return f"{file.member} of the package {file.package} is not the expected file"
         write_bytes(target / file.name, content)
     return ""
+
+
+def integrity_of(content: bytes) -> str:
+    """Return the digest of a file's content as browsers take it."""
+    return _as_integrity(hashlib.sha256(content).digest())
+
+
+def _as_integrity(digest: bytes) -> str:
+    return "sha256-" + base64.b64encode(digest).decode()
 
 
 def _is_intact(file: RuntimeFile, content: bytes) -> bool:

@@ -14,7 +14,7 @@ import { loadRuntime } from "./runtime.js";
  *   onProgress: called with the bytes loaded so far and in all.
  */
 export async function openModel(base, info, player, onProgress) {
-  if (!globalThis.WebAssembly || typeof OffscreenCanvas === "undefined") {
+  if (!["WebAssembly", "OffscreenCanvas", "DecompressionStream"].every((name) => name in globalThis)) {
     throw new Error("This browser is too old to run the model. Update it, or use another one.");
   }
   const { runtime, model, head, known } = player;
@@ -86,7 +86,8 @@ class Model {
   }
 }
 
-async function readBytes(url, { bytes, integrity }, onBytes) {
+/** Return a file's content; `bytes` and `integrity` are of the file before it is unpacked. */
+async function readBytes(url, { bytes, integrity, gzip }, onBytes) {
   let response;
   try {
     response = await fetch(url, integrity ? { integrity } : undefined);
@@ -109,7 +110,12 @@ async function readBytes(url, { bytes, integrity }, onBytes) {
   if (position !== bytes) {
     throw new Error(`${fileName(url)} does not have the size it was exported with. Upload it again.`);
   }
-  return whole;
+  return gzip ? unpack(whole) : whole;
+}
+
+async function unpack(bytes) {
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
 function fileName(url) {
