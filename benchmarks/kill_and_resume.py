@@ -39,10 +39,11 @@ def main() -> None:
         train = ["train", str(options.data_dir.resolve()), *(options.option or DEFAULT_OPTIONS)]
         alone, seconds = _finish(train, Path(folder) / "alone")
         print(f"left alone it takes {seconds:.1f} s, test accuracy {_accuracy(alone):.4f}\n")
-        rows = [
-            _kill_once(train, Path(folder) / f"kill{number}", moments.uniform(0, seconds), alone)
-            for number in range(options.kills)
-        ]
+        rows = []
+        for number in range(options.kills):
+            moment = moments.uniform(0, seconds)
+            rows.append(_kill_once(train, Path(folder) / f"kill{number}", moment, alone))
+            print(number + 1, *rows[-1], file=sys.stderr, flush=True)  # a long run may be ended
     headers = ("killed after s", "state", "epochs", "opens", "weights", "test accuracy")
     print_table(headers, [row[:-1] for row in rows])
     failures = sum(not row[-1] for row in rows)

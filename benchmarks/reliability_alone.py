@@ -19,10 +19,13 @@ import threading
 import time
 import urllib.request
 import uuid
+import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import psutil
 from PIL import Image
 
@@ -90,6 +93,21 @@ def pillow_large(_: Options) -> str:
     return "; ".join(told)
 
 
+def pillow_odd(options: Options) -> str:
+    """What ``convert("RGB")`` makes of a photo with a rotation in its EXIF, and of 16-bit grey."""
+    photo, grey = options.folder / "turned.jpg", options.folder / "grey.png"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    Image.new("RGB", (60, 40)).save(photo, exif=exif)
+    Image.fromarray(np.arange(0, 65_536, 64, dtype=np.uint16).reshape(32, 32)).save(grey)
+    size = Image.open(photo).convert("RGB").size
+    white = (np.asarray(Image.open(grey).convert("RGB")) == 255).mean()
+    return (
+        f"60 x 40 pixels to be turned by a quarter come as {size[0]} x {size[1]}; of a grey ramp "
+        f"of 16 bits {white:.1%} come out white"
+    )
+
+
 _FIT = """
     import keras, sys
     data = keras.utils.image_dataset_from_directory(sys.argv[1], image_size=(32, 32), verbose=False)
@@ -154,6 +172,46 @@ def keras_killed(options: Options) -> str:
         f"epochs in the history, loss of the best model, sum of weights: left alone "
         f"{_last(whole)}, killed and started again {_last(again)}"
     )
+
+
+_WAITS = """
+    import json, os, pathlib, sys
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    import keras, numpy
+    folder, dies = pathlib.Path(sys.argv[1]), len(sys.argv) > 2
+    model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    saved = []
+    class Value(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.epoch = epoch
+            if dies and epoch == 11:
+                os.kill(os.getpid(), 9)
+        def on_epoch_end(self, epoch, logs=None):
+            logs["val_loss"] = abs(epoch - 8) + 1.0  # the best is epoch 8
+    class Checkpoint(keras.callbacks.ModelCheckpoint):
+        def on_epoch_end(self, epoch, logs=None):
+            before = self.best
+            super().on_epoch_end(epoch, logs)
+            if self.best != before:
+                saved.append(epoch)
+    value = Value()
+    model.fit(numpy.zeros((8, 2)), numpy.zeros((8, 1)), epochs=40, verbose=0, callbacks=[
+        value, Checkpoint(folder / "best.keras", monitor="val_loss", save_best_only=True),
+        keras.callbacks.EarlyStopping("val_loss", patience=5),
+        keras.callbacks.BackupAndRestore(folder / "backup")])
+    print(f"stopped after epoch {value.epoch}, the best kept is of epoch {saved[-1]}")
+    """
+
+
+def keras_stops_early(options: Options) -> str:
+    """EarlyStopping and ModelCheckpoint when epoch 8 is the best, killed at epoch 11, resumed."""
+    told = []
+    for name, *words in (("waits_alone",), ("waits_killed", "dies"), ("waits_killed",)):
+        folder = options.folder / name
+        folder.mkdir(exist_ok=True)
+        told.append(_last(_python(_WAITS, folder, *words)))
+    return f"left alone: {told[0]}; killed and started again: {told[2]}"
 
 
 _SAVE_AND_DIE = """
@@ -293,6 +351,56 @@ def python_archives(options: Options) -> str:
     return f"{words}; up to {largest / 1e6:.0f} MB written"
 
 
+def python_bomb(options: Options) -> str:
+    """``zipfile.ZipFile.extractall`` on a small zip that holds half a gigabyte of zeros."""
+    path = options.folder / "bomb.zip"
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("a.png", "w") as entry,
+    ):
+        for _ in range(500):
+            entry.write(bytes(10**6))
+    zipfile.ZipFile(path).extractall(options.folder / "bomb")
+    written = (options.folder / "bomb" / "a.png").stat().st_size
+    shutil.rmtree(options.folder / "bomb")
+    return f"{path.stat().st_size / 1e6:.1f} MB unpacked to {written / 1e6:.0f} MB without a word"
+
+
+_TRAINING_APP = """
+import os, pathlib, sys
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+import keras, numpy
+import streamlit as st
+model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)])
+model.compile("sgd", "mse")
+note = lambda epoch, logs: pathlib.Path(sys.argv[1]).write_text(str(epoch + 1))
+model.fit(numpy.zeros((8, 2)), numpy.zeros((8, 1)), epochs=100_000, verbose=0,
+          callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=note)])
+"""
+
+
+def streamlit_killed(options: Options) -> str:
+    """A page that trains with Keras in its script; the server is killed."""
+    from websockets.sync.client import connect
+    from websockets.typing import Subprotocol
+
+    app, noted = options.folder / "training_app.py", options.folder / "epochs.txt"
+    app.write_text(_TRAINING_APP)
+    with _served(app, str(noted)) as (process, port):
+        address = f"ws://127.0.0.1:{port}/_stcore/stream"
+        with connect(address, subprotocols=[Subprotocol("streamlit")]) as open_:
+            _session_id(open_)
+            for _ in range(1200):
+                if noted.exists() and noted.read_text() > "":
+                    break
+                time.sleep(0.2)
+            process.kill()
+            process.wait()
+    before = noted.read_text()
+    time.sleep(10)
+    return f"{before} epochs were trained, {noted.read_text()} ten seconds later, of 100,000"
+
+
 _APP = """
 import streamlit as st
 file = st.file_uploader("Photo")
@@ -308,14 +416,7 @@ def streamlit_uploader(options: Options) -> str:
 
     app = options.folder / "plain_app.py"
     app.write_text(_APP)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(app), f"--server.port={port}"]
-    command += ["--server.headless=true", "--server.fileWatcherType=none"]
-    process = subprocess.Popen(command, cwd=options.folder, stdout=subprocess.DEVNULL)
-    try:
-        _wait_for(port)
+    with _served(app) as (process, port):
         watched = psutil.Process(process.pid)
         before = watched.memory_info().rss
         here = f"http://127.0.0.1:{port}"
@@ -336,6 +437,20 @@ def streamlit_uploader(options: Options) -> str:
             f"{UPLOAD_MB} MB of an upload stay {words}{seconds:.0f} s after its browser has gone; "
             f"/_stcore/metrics answers anybody with {len(metrics):,} bytes"
         )
+
+
+@contextmanager
+def _served(app: Path, *words: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Serve a page by Streamlit alone; yield the server and its port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", str(app), f"--server.port={port}"]
+    command += ["--server.headless=true", "--server.fileWatcherType=none", "--", *words]
+    process = subprocess.Popen(command, cwd=app.parent, stdout=subprocess.DEVNULL)
+    try:
+        _wait_for(port)
+        yield process, port
     finally:
         process.terminate()
         process.wait()
@@ -390,13 +505,17 @@ ALONE: dict[str, tuple[str, Callable[[Options], str]]] = {
     for function in (
         pillow_alone,
         pillow_large,
+        pillow_odd,
         python_archives,
+        python_bomb,
         keras_bad_files,
         keras_killed,
+        keras_stops_early,
         keras_killed_in_save,
         keras_disk_full,
         keras_hanging,
         keras_in_page,
+        streamlit_killed,
         streamlit_uploader,
     )
 }

@@ -28,6 +28,7 @@ def open_stream(port: int, cookie: str | None = None) -> ClientConnection:
         additional_headers=None if cookie is None else {"Cookie": cookie},
         subprotocols=[Subprotocol("streamlit")],
         max_size=None,
+        ping_interval=None,  # a busy server may take long to answer one
     )
 
 
@@ -42,7 +43,7 @@ def rerun(connection: ClientConnection, name: str = "", query: str = "") -> None
 def finish_run(connection: ClientConnection, received: list[bytes] | None = None) -> None:
     """Read until a script has ended; what is read is appended to ``received``."""
     while True:
-        data = connection.recv(timeout=60)
+        data = connection.recv(timeout=300)
         data = data if isinstance(data, bytes) else data.encode()
         if received is not None:
             received.append(data)

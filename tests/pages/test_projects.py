@@ -32,7 +32,7 @@ from tl_core.projects.trash import delete_project
 from tl_core.runs.files import end_run
 from tl_core.runs.store import archive_run, create_run, delete_run
 from tl_core.workspace import Workspace
-from ui.shell.project_menu import zipped_project
+from ui.datasets.downloads import file_for_download
 
 EVALUATE = "pages/4_Evaluate.py"
 
@@ -304,7 +304,12 @@ def test_the_zip_that_is_offered_is_the_project(workspace, runs, tmp_path):
         if "Export as a zip" in one.proto.label
     ]
     assert button is not None
-    data = zipped_project(workspace, load_project(workspace, "fruit"))
+    made = file_for_download(
+        workspace,
+        "a.zip",
+        lambda out: export_project(workspace, load_project(workspace, "fruit"), out),
+    )
+    data = made.read()
     there = Workspace(tmp_path / "there")
     assert len(runs_of(there, import_project(there, io.BytesIO(data)))) == 2
     assert not list(workspace.cache_dir.glob("tmp*"))

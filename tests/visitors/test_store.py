@@ -1,11 +1,18 @@
 import os
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
 from demo_helpers import new_visitor, start_demo
 
+from tl_core.config.training import TrainConfig
+from tl_core.data.ingest.archive import ArchiveSource, extract_archives
+from tl_core.data.ingest.uploads import store_uploads
 from tl_core.errors import LimitError
+from tl_core.jobs import client
+from tl_core.jobs.handlers import FEATURES
+from tl_core.jobs.queue import JobQueue
 from tl_core.projects.archive import import_project
 from tl_core.projects.registry import list_projects, open_folder, project_at
 from tl_core.projects.relink import relink_project
@@ -126,13 +133,103 @@ def test_each_limit_on_photos_and_bytes_is_named(monkeypatch, tmp_path):
     store.check_photos(Workspace(tmp_path / "studio"), 10**6, 10**12)  # nobody's
 
 
+def leave(workspace):
+    """Make it so long ago that a visitor was seen that the place is free."""
+    before = time.time() - store.ACTIVE_SECONDS - 1
+    os.utime(workspace.root / store.PLACE_FILE, (before, before))
+    age(workspace, store.ACTIVE_SECONDS + 1)
+
+
 def test_places_are_limited_and_free_again_when_a_visitor_left(monkeypatch, tmp_path):
     host = start_demo(monkeypatch, tmp_path / "demo", visitors=2)
-    first, _ = new_visitor(host), new_visitor(host)
+    first, second, third = (new_visitor(host) for _ in range(3))
+    for workspace in (first, second, first):
+        store.take_place(workspace)
+    assert store.num_active(host) == 2
     with pytest.raises(LimitError, match="room for 2 visitors at once"):
-        new_visitor(host)
-    age(first, store.ACTIVE_SECONDS + 1)
-    new_visitor(host)
+        store.take_place(third)
+    assert store.num_active(host) == 2
+    leave(first)
+    store.take_place(third)
+    assert store.num_active(host) == 2
+    with pytest.raises(LimitError, match="all places are taken"):
+        store.take_place(first)
+
+
+def test_who_only_looks_takes_no_place_and_goes_first_when_there_are_many(monkeypatch, tmp_path):
+    host = start_demo(monkeypatch, tmp_path / "demo", visitors=1)
+    worker, tokens = new_visitor(host), [issue_token(host) for _ in range(50)]
+    put(worker, "datasets/pets/cat/1.jpg", 10)
+    for token in tokens:  # a stranger who drops the cookie each time
+        open_visitor(host, token)
+    store.take_place(worker)
+    assert exists(worker)
+    assert len(list_visitors(host)) == store.EMPTY_EACH + 1
+    assert not any(has_ended(host, token) for token in tokens)
+    assert exists(open_visitor(host, tokens[0]))  # who comes back has a workspace again
+
+
+def test_adding_photos_and_starting_work_take_a_place_and_keep_it(
+    monkeypatch, tmp_path, make_dataset
+):
+    host = start_demo(monkeypatch, tmp_path / "demo", visitors=1, backbones="tiny")
+    token = issue_token(host)
+    mine, other = open_visitor(host, token), new_visitor(host)
+    photo = make_dataset({"cat": 1}, tmp_path / "photos") / "cat" / "0.png"
+    data = photo.read_bytes()
+    store_uploads([("1.png", data)], mine.datasets_dir / "pets", class_name="cat")
+    assert store.has_place(mine)
+    refused = pytest.raises(LimitError, match="room for 1 visitors at once")
+    with refused:
+        store_uploads([("1.png", data)], other.datasets_dir / "pets", class_name="cat")
+    archive = tmp_path / "pets.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(photo, "cat/1.png")
+    with refused:
+        extract_archives([ArchiveSource(archive, archive.name)], other.datasets_dir / "pets")
+    config = TrainConfig(backbone="tiny")
+    with refused:
+        client.submit(other, "train", {})
+    with pytest.raises(OSError, match="no worker in tests"):  # it is queued: made in advance
+        client.request(other, FEATURES, config, "datasets/sample")
+    assert [job.kind for job in JobQueue(other).jobs()] == [FEATURES]
+    for _ in range(3):  # seen now and then: the place is kept
+        before = time.time() - 400
+        for name in (store.PLACE_FILE, store.VISITOR_FILE):
+            os.utime(mine.root / name, (before, before))
+        open_visitor(host, token)
+        assert store.has_place(mine)
+    leave(mine)
+    open_visitor(host, token)
+    assert not store.has_place(mine)
+
+
+def test_the_places_of_one_network_address_are_limited_where_the_operator_says_so(
+    monkeypatch, tmp_path
+):
+    host = start_demo(monkeypatch, tmp_path / "demo", visitors=10, address_visitors=2)
+    here = [open_visitor(host, issue_token(host), "192.0.2.1") for _ in range(3)]
+    for workspace in here[:2]:
+        store.take_place(workspace)
+    with pytest.raises(LimitError, match="allows 2 visitors at once from one network address"):
+        store.take_place(here[2])
+    for address in ("192.0.2.2", "", "", ""):  # another, and those of which none is known
+        store.take_place(open_visitor(host, issue_token(host), address))
+    assert "192.0.2" not in (here[0].root / store.VISITOR_FILE).read_text()
+    monkeypatch.setenv("TL_DEMO_ADDRESS_VISITORS", "0")
+    store.take_place(here[2])
+
+
+def test_the_address_is_that_of_the_last_time(monkeypatch, tmp_path):
+    host = start_demo(monkeypatch, tmp_path / "demo", address_visitors=1)
+    token = issue_token(host)
+    mine = open_visitor(host, token, "192.0.2.1")
+    age(mine, 60)
+    open_visitor(host, token, "192.0.2.9")
+    store.take_place(mine)
+    store.take_place(open_visitor(host, issue_token(host), "192.0.2.1"))
+    with pytest.raises(LimitError, match="one network address"):
+        store.take_place(open_visitor(host, issue_token(host), "192.0.2.9"))
 
 
 def test_deleting_a_workspace_takes_everything_and_its_token(host):
@@ -148,7 +245,8 @@ def test_deleting_a_workspace_takes_everything_and_its_token(host):
 
 def test_data_expire_and_empty_workspaces_sooner(monkeypatch, tmp_path):
     host = start_demo(monkeypatch, tmp_path / "demo", hours=2)
-    fresh, used, empty, old = (new_visitor(host) for _ in range(4))
+    tokens = [issue_token(host) for _ in range(4)]
+    fresh, used, empty, old = (open_visitor(host, token) for token in tokens)
     for workspace in (used, old):
         put(workspace, "runs/first/status.json", 10)
     for workspace in (used, empty):
@@ -157,6 +255,7 @@ def test_data_expire_and_empty_workspaces_sooner(monkeypatch, tmp_path):
     assert {one.root for one in end_expired(host)} == {empty.root, old.root}
     assert exists(fresh)
     assert exists(used)
+    assert [has_ended(host, token) for token in tokens] == [False, False, False, True]
 
 
 def test_what_an_interrupted_deletion_left_is_removed(host):

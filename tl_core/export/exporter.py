@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import zipfile
 from dataclasses import dataclass
@@ -172,15 +171,13 @@ def load_export(folder: Path, format_name: str) -> Export:
     return Export(folder, row, info, parity)
 
 
-def zip_export(export: Export, name: str) -> bytes:
-    """Return an export as a zip file that unpacks into one folder of that name."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+def zip_export(export: Export, name: str, out: Path) -> None:
+    """Write an export as a zip file that unpacks into one folder of that name."""
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for path in sorted(export.folder.rglob("*")):
             if path.is_file():
                 inside = path.relative_to(export.folder).as_posix()
                 archive.write(path, f"{name}/{inside}")
-    return buffer.getvalue()
 
 
 def _evaluate(

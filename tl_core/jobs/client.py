@@ -12,9 +12,11 @@ from typing import Any
 from tl_core.config.training import TrainConfig
 from tl_core.jobs import worker_client
 from tl_core.jobs.demo_limits import check_may_queue
+from tl_core.jobs.fair_queue import IN_ADVANCE
 from tl_core.jobs.handlers import EVALUATE, KINDS
 from tl_core.jobs.queue import Job, JobQueue, JobState
 from tl_core.runs.run import Run
+from tl_core.visitors.store import take_place
 from tl_core.workspace import Workspace
 
 
@@ -26,11 +28,13 @@ def submit(
     A job without a run is queued only once, however often it is requested.
 
     Raises:
-        LimitError: the visitor of a demo has too many jobs, or too much data.
+        LimitError: the visitor of a demo has too many jobs, too much data, or gets no place.
         StorageError: the disk is full or read-only, or writing is not allowed.
     """
     row = KINDS[kind]
     if workspace.host is not None:
+        if row.priority > IN_ADVANCE:
+            take_place(workspace)
         check_may_queue(workspace, kind, payload, is_unique=run_dir is None)
     job = JobQueue(workspace).submit(
         kind,

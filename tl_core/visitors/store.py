@@ -2,8 +2,10 @@
 
     <demo's workspace>/visitors/<id>/   a workspace as any other, see tl_core.workspace
                        visitor.json     modified when the visitor was last seen
+                       place            modified while the visitor has one of the places
     <demo's workspace>/visitors/.ended/ one empty file for each that was deleted
 
+Who only looks takes no place: adding photos or starting work does, see :func:`take_place`.
 Whoever looks after the server counts with :mod:`tl_core.visitors.counters`.
 """
 
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,15 +22,17 @@ from pathlib import Path
 
 from tl_core.config.limits import MEGABYTE, current_limits, over
 from tl_core.errors import LimitError
-from tl_core.files import write_json
+from tl_core.files import read_json, write_json
 from tl_core.visitors.counters import count
-from tl_core.visitors.tokens import visitor_id
+from tl_core.visitors.tokens import keyed_hash, visitor_id
 from tl_core.workspace import Workspace
 
 VISITOR_FILE = "visitor.json"
+PLACE_FILE = "place"
 ENDED_DIR = ".ended"
-ACTIVE_SECONDS = 10 * 60.0  # who was seen in it takes one of the places
-EMPTY_SECONDS = 30 * 60.0  # after which a workspace without own data is deleted
+ACTIVE_SECONDS = 10 * 60.0  # for which a visitor who is not seen any more keeps a place
+EMPTY_SECONDS = 10 * 60.0  # after which a workspace without own data is removed
+EMPTY_EACH = 4  # such workspaces, for each of the places
 _ENDED_SECONDS = 14 * 24 * 3600.0  # how long it is known that a workspace has ended
 _TOUCH_SECONDS = 20.0
 _REMAINS_SECONDS = 120.0  # after which what is no workspace is removed
@@ -63,29 +68,69 @@ def reopen(host: Workspace, token: str) -> None:
     (host.visitors_dir / ENDED_DIR / visitor_id(token)).unlink(missing_ok=True)
 
 
-def open_visitor(host: Workspace, token: str) -> Workspace:
+def open_visitor(host: Workspace, token: str, address: str = "") -> Workspace:
     """Return the workspace of a token that was not deleted, creating it at the first visit.
 
+    Args:
+        host: the demo's workspace.
+        token: the visitor's.
+        address: of the network that the visitor comes from, if it is known; a hash of it is kept.
+
     Raises:
-        LimitError: all places are taken, or the demo's disk is full.
+        LimitError: the demo's disk is full.
         StorageError: the disk is full or read-only, or writing is not allowed.
     """
     workspace = visitor_at_token(host, token)
     path = workspace.root / VISITOR_FILE
+    key = keyed_hash(host, "address", address).hex()[:16] if address else ""
     try:
         age = time.time() - path.stat().st_mtime
     except OSError:
-        _check_places(host)
+        _end_empty(host)
         check_disk(host)
-        write_json(path, {"created": time.time()})
+        write_json(path, {"created": time.time(), "address": key})
         count(host, "visitors")
         return workspace
-    if age > ACTIVE_SECONDS:
-        _check_places(host)
     if age > _TOUCH_SECONDS:
         with suppress(OSError):
-            os.utime(path)
+            if has_place(workspace):
+                os.utime(workspace.root / PLACE_FILE)
+            if _address(workspace) != key:
+                write_json(path, {"created": time.time() - age, "address": key})
+            else:
+                os.utime(path)
     return workspace
+
+
+def has_place(workspace: Workspace) -> bool:
+    """Whether a visitor has one of the places: took one, and was seen in the last ten minutes."""
+    path = workspace.root / PLACE_FILE
+    return path.exists() and _age(path) < ACTIVE_SECONDS
+
+
+def take_place(workspace: Workspace) -> None:
+    """Take one of the demo's places, as who adds photos or starts work must; others need none.
+
+    Raises:
+        LimitError: all places are taken, or those for one network address.
+    """
+    limits, host = current_limits(), workspace.host
+    if limits is None or host is None or has_place(workspace) or not exists(workspace):
+        return
+    with _taking:
+        others = [one for one in list_visitors(host) if has_place(one)]
+        address = _address(workspace)
+        if len(others) >= limits.visitors:
+            count(host, "visitors_refused")
+            raise LimitError(
+                f"This demo has room for {limits.visitors:,} visitors at once, and all places are "
+                "taken. Look around, and try again in a few minutes."
+            )
+        neighbours = sum(_address(one) == address for one in others) if address else 0
+        if 0 < limits.address_visitors <= neighbours:
+            count(host, "visitors_refused")
+            raise over("address_visitors", neighbours + 1, "Try again in a few minutes.")
+        (workspace.root / PLACE_FILE).touch()
 
 
 def list_visitors(host: Workspace) -> list[Workspace]:
@@ -101,8 +146,8 @@ def seen_seconds(workspace: Workspace) -> float:
 
 
 def num_active(host: Workspace) -> int:
-    """Return how many visitors were seen in the last ten minutes."""
-    return sum(seen_seconds(one) < ACTIVE_SECONDS for one in list_visitors(host))
+    """Return how many visitors have a place."""
+    return sum(has_place(one) for one in list_visitors(host))
 
 
 def usage(workspace: Workspace) -> Usage:
@@ -117,6 +162,7 @@ def usage(workspace: Workspace) -> Usage:
     return Usage(num_photos, num_bytes)
 
 
+_taking = threading.Lock()  # one process serves all visitors
 _totals: dict[Path, tuple[float, Usage]] = {}  # by demo: when it was computed, and the sum
 
 
@@ -205,14 +251,20 @@ def has_own_data(workspace: Workspace) -> bool:
     return any((workspace.datasets_dir / name).is_dir() for name in datasets)
 
 
-def end_visitor(workspace: Workspace) -> None:
-    """Delete a visitor's workspace; its jobs stop, and its token is not accepted again."""
+def end_visitor(workspace: Workspace, *, may_return: bool = False) -> None:
+    """Delete a visitor's workspace; its jobs stop.
+
+    Args:
+        workspace: the visitor's.
+        may_return: whether the token opens a new workspace later; else it is not accepted again.
+    """
     host = workspace.host
     if host is None or not workspace.root.is_dir():
         return
-    ended = host.visitors_dir / ENDED_DIR
-    ended.mkdir(parents=True, exist_ok=True)
-    (ended / workspace.root.name).touch()
+    if not may_return:
+        ended = host.visitors_dir / ENDED_DIR
+        ended.mkdir(parents=True, exist_ok=True)
+        (ended / workspace.root.name).touch()
     gone = host.visitors_dir / f".gone-{workspace.root.name}-{time.time_ns()}"
     with suppress(FileNotFoundError):
         workspace.root.rename(gone)  # all at once, so that no page shows half of it
@@ -230,8 +282,8 @@ def remove_remains(workspace: Workspace) -> None:
 def end_expired(host: Workspace) -> list[Workspace]:
     """Delete the workspaces of visitors who left, and return them.
 
-    That is after the limit ``hours``, and after half an hour for one without own data. What an
-    interrupted deletion left is removed too.
+    That is after the limit ``hours``, and after ten minutes for one without own data, which is
+    made again if its visitor returns. What an interrupted deletion left is removed too.
     """
     limits = current_limits()
     if limits is None:
@@ -241,7 +293,7 @@ def end_expired(host: Workspace) -> list[Workspace]:
         age = seen_seconds(workspace)
         is_empty = age > EMPTY_SECONDS and not has_own_data(workspace)
         if age > limits.hours * 3600 or is_empty:
-            end_visitor(workspace)
+            end_visitor(workspace, may_return=is_empty)
             ended.append(workspace)
     for name in _names(host.visitors_dir, hidden=True):
         folder = host.visitors_dir / name
@@ -254,14 +306,24 @@ def end_expired(host: Workspace) -> list[Workspace]:
     return ended
 
 
-def _check_places(host: Workspace) -> None:
+def _end_empty(host: Workspace) -> None:
+    """Make room for a new visitor among those who only look: who was seen longest ago goes."""
     limits = current_limits()
-    if limits is not None and num_active(host) >= limits.visitors:
-        count(host, "visitors_refused")
-        raise LimitError(
-            f"This demo has room for {limits.visitors:,} visitors at once, and all places are "
-            "taken. Come back in a few minutes."
-        )
+    most = EMPTY_EACH * limits.visitors if limits is not None else 2**40
+    found = list_visitors(host)
+    if len(found) < most:
+        return
+    empty = [one for one in found if not has_place(one) and not has_own_data(one)]
+    for one in sorted(empty, key=seen_seconds, reverse=True)[: len(empty) - most + 1]:
+        end_visitor(one, may_return=True)
+
+
+def _address(workspace: Workspace) -> str:
+    """Return the hash of the network address that a visitor came from last; empty if unknown."""
+    try:
+        return str(read_json(workspace.root / VISITOR_FILE).get("address", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
 
 
 def _files(workspace: Workspace) -> Iterator[tuple[os.DirEntry[str], bool]]:

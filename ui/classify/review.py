@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path, PurePath
@@ -13,7 +14,7 @@ import streamlit as st
 from tl_core.charts.base import percent
 from tl_core.data.ingest.added_photos import NewPhoto
 from tl_core.inference.answer_table import AnswerTable, Filter
-from tl_core.inference.bulk import answer_columns, answer_row, answers_csv
+from tl_core.inference.bulk import answer_columns, answer_row, write_answers
 from tl_core.inference.predict import Prediction
 from tl_core.tables import safe_table
 from tl_core.workspace import Workspace
@@ -28,6 +29,7 @@ from ui.classify.corrections import (
 )
 from ui.classify.models import Model
 from ui.classify.sources import PhotoSource, large_picture
+from ui.datasets.downloads import file_for_download
 from ui.shared import session_keys
 from ui.shared.errors import guarded
 from ui.shared.page_layout import page_key
@@ -69,7 +71,7 @@ def draw_review(
     """
     chosen = _draw_filter(table)
     count = table.count(chosen)
-    download_table(table, f"{model.id}_{name}")
+    download_table(workspace, table, f"{model.id}_{name}")
     if not count:
         st.caption("No photo matches.")
         return
@@ -141,22 +143,19 @@ def _draw_filter(table: AnswerTable) -> Filter:
     return filters[chosen or ALL]
 
 
-def download_table(table: AnswerTable, stem: str) -> None:
+def download_table(workspace: Workspace, table: AnswerTable, stem: str) -> None:
     """Draw the download of all answers; the file is made when it is asked for."""
     st.download_button(
         "Download CSV",
-        lambda: _csv(table),
+        lambda: file_for_download(
+            workspace, "answers.csv", functools.partial(write_answers, table)
+        ),
         file_name=f"{stem}_answers.csv",
         mime="text/csv",
         key="download_answers",
         icon=":material/download:",
         on_click="ignore",
     )
-
-
-def _csv(table: AnswerTable) -> bytes:
-    answers = [answer for page in table.pages() for answer in page]
-    return answers_csv(answers, table.class_names)
 
 
 def answers_frame(answers: Sequence[Prediction], class_names: Sequence[str]) -> pd.DataFrame:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import tempfile
-import time
-from pathlib import Path
+import functools
+import io
 
 import streamlit as st
 
 from tl_core.data.curation.export import export_cleaned_copy
 from tl_core.data.curation.store import Decisions, edit_decisions, validate
 from tl_core.data.file_names import safe_component
-from tl_core.errors import DatasetError, TLError
+from tl_core.errors import DatasetError
 from tl_core.progress import Monitor
 from tl_core.projects.registry import public_name
 from ui.datasets.dataset_view import DatasetView
+from ui.datasets.downloads import FileOnDisk, file_for_download
 from ui.datasets.picker import choose_dataset, dataset_id
 from ui.shared import session_keys
-from ui.shared.errors import guarded, logger
+from ui.shared.errors import guarded
 from ui.shared.forms import draw_name
 from ui.shared.progress import shower
 from ui.shared.words import number_of
@@ -39,7 +39,7 @@ def draw_export(view: DatasetView) -> None:
         )
         st.download_button(
             "Save decisions",
-            data=view.decisions.to_json(),
+            data=view.decisions.to_json,
             file_name=f"decisions_{_stem(view)}.json",
             mime="application/json",
             key="export_decisions",
@@ -129,16 +129,7 @@ def _folder_name(typed: str) -> str:
     return name
 
 
-def _zipped(view: DatasetView) -> bytes:
-    """Return the cleaned copy as a zip.
-
-    Streamlit says of any error that there is no file; why is in the log.
-    """
-    try:
-        view.workspace.cache_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=view.workspace.cache_dir) as folder:
-            path = export_cleaned_copy(view.index, Path(folder) / f"{time.time_ns()}.zip")
-            return path.read_bytes()
-    except (TLError, OSError):
-        logger.exception("The cleaned copy could not be zipped")
-        raise
+def _zipped(view: DatasetView) -> FileOnDisk | io.BytesIO:
+    """Return the cleaned copy as a zip."""
+    write = functools.partial(export_cleaned_copy, view.index)
+    return file_for_download(view.workspace, "copy.zip", write)

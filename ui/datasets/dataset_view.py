@@ -24,7 +24,7 @@ from tl_core.features.spec import FeatureSpec
 from tl_core.jobs import client as jobs
 from tl_core.progress import Monitor, Progress
 from tl_core.projects.registry import Project
-from tl_core.visitors.store import remove_remains
+from tl_core.visitors.store import exists, remove_remains
 from tl_core.workspace import Workspace
 from ui.datasets.scans import CuratedDataset, load_curated
 from ui.shared.caches import cache_resource
@@ -142,11 +142,11 @@ def ensure_audit(workspace: Workspace, raw: DatasetIndex) -> AuditTask | None:
         if (files.dir / "means.npz").is_file() and read_measured(files) is not None:
             return None
         thread = threading.Thread(
-            target=_look, args=(workspace, raw, looks, files.dir), name="look", daemon=True
+            target=lambda: _look(workspace, raw, looks.turn, task), name="look", daemon=True
         )
-        looking = looks.by_key[files.dir] = AuditTask(thread)
+        task = looks.by_key[files.dir] = AuditTask(thread)
         thread.start()
-        return looking
+        return task
 
 
 def forget_audits(root: Path) -> None:
@@ -209,18 +209,25 @@ def _looks() -> _AuditTasks:
     return _AuditTasks()
 
 
-def _look(workspace: Workspace, raw: DatasetIndex, looks: _AuditTasks, key: Path) -> None:
+def _look(workspace: Workspace, raw: DatasetIndex, turn: threading.Lock, task: AuditTask) -> None:
+    """Look at a dataset; a visitor's workspace and the task may be deleted meanwhile."""
+
     def note(progress: Progress) -> None:
-        looks.by_key[key].progress = progress
+        task.progress = progress
+
+    def is_deleted() -> bool:
+        return workspace.host is not None and not exists(workspace)
 
     try:
-        with looks.turn:
+        with turn:
             is_large = raw.num_images > MAX_LOOKED_AT_HERE
-            (look_apart if is_large else look)(raw, workspace.cache_dir, monitor=Monitor(note))
+            monitor = Monitor(note, is_deleted)
+            (look_apart if is_large else look)(raw, workspace.cache_dir, monitor=monitor)
     except TLError as error:
-        looks.by_key[key].error = str(error)
+        task.error = str(error)
     except Exception:
         logger.exception("A dataset could not be looked at")
-        looks.by_key[key].error = own_bug_message()
-    remove_remains(workspace)
-    give_back()
+        task.error = own_bug_message()
+    finally:
+        remove_remains(workspace)
+        give_back()

@@ -9,6 +9,7 @@ from tl_core.projects.trash import sweep_trash
 from tl_core.visitors.store import end_expired, end_visitor, list_visitors
 from tl_core.workspace import Workspace
 from ui.datasets.dataset_view import forget_audits
+from ui.datasets.downloads import forget_downloads
 from ui.datasets.scans import forget_scans
 from ui.shared import caches
 from ui.shared.errors import logger
@@ -47,4 +48,5 @@ def _forget(root: Path) -> None:
     caches.forget_workspace(str(root))
     forget_scans(root)
     forget_audits(root)
+    forget_downloads(root)
     give_back()

@@ -12,9 +12,11 @@ in the page's own process, see ``visitor.py``; the guard adds what only a server
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import os
 from http.cookies import CookieError, SimpleCookie
+from ipaddress import ip_address
 from urllib.parse import parse_qs, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -29,6 +31,7 @@ from tl_core.visitors.tokens import is_token, issue_token, keyed_hash, visitor_i
 from tl_core.workspace import Workspace, default_workspace
 from ui.hosted.downloads import Downloads, watch
 from ui.hosted.traffic import (
+    TRY_LATER,
     Sessions,
     Tabs,
     Uploads,
@@ -46,6 +49,7 @@ OPERATOR_ENVIRONMENT_NAME = "TL_DEMO_OPERATOR_TOKEN"
 FRAMES_ENVIRONMENT_NAME = "TL_DEMO_FRAMES"
 LOGIN_ENVIRONMENT_NAME = "TL_DEMO_LOGIN"
 PAGE_PREFIX = "page_"
+ADDRESS_HEADER = "X-Visitor-Address"  # from the guard to the page
 COUNTERS_PATH = "demo/counters"
 
 OTHER_BROWSER = "This page belongs to another browser or workspace. Load it again."
@@ -88,6 +92,27 @@ def page_name(host: Workspace, folder_id: str, version: str) -> str:
         version: changes with the page's content.
     """
     return f"{PAGE_PREFIX}{version}_{keyed_hash(host, 'page', folder_id, version).hex()[:32]}"
+
+
+def network_address(scope: Scope) -> str:
+    """Return the address that a request comes from; of IPv6, the network that one household has.
+
+    Behind a proxy it is that which the proxy says, if uvicorn trusts it: ``FORWARDED_ALLOW_IPS``.
+
+    Example:
+        >>> network_address({"client": ("2001:db8:1:2:3:4:5:6", 443)})
+        '2001:db8:1:2::'
+    """
+    text = str((scope.get("client") or ("",))[0])
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return text
+    if address.version == 4:
+        return text
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ip_address(int(address) >> 64 << 64))
 
 
 class VisitorGuard:
@@ -133,23 +158,25 @@ class VisitorGuard:
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Connect a page with its session, unless too many are open."""
-        token = _cookie(scope) or ""
-        if self._tabs.refusal(token) is not None:
-            await send({"type": "websocket.close", "code": 1013})
+        token, address = _cookie(scope) or "", network_address(scope)
+        if self._tabs.refusal(token, address) is not None:
+            await send({"type": "websocket.close", "code": TRY_LATER})
             return
-        address = (scope.get("client") or ("",))[0]
         is_known = is_token(default_workspace(), token)
         page = Page(token if is_known else address, address)
-        with self._tabs.opened(token):
+        with self._tabs.opened(token, address) as tab:
+            closing = asyncio.create_task(tab.close_when_given_up(send))
+            receive, send = tab.messages(receive, send)
             try:
                 await self._app(
-                    self._sessions.without_foreign(scope, token),
+                    _with_address(self._sessions.without_foreign(scope, token), address),
                     messages_of_pages(receive, self._turns, self._downloads, page),
                     messages_to_pages(
                         send, self._sessions, self._turns, self._downloads, page, token
                     ),
                 )
             finally:
+                closing.cancel()
                 self._turns.closed(page)
                 self._downloads.answered(page)
 
@@ -197,7 +224,8 @@ class VisitorGuard:
                 response.headers["set-cookie"] = _set_cookie(scope, link)
                 await response(scope, receive, send)
                 return
-        if (reason := self._tabs.refusal(own or "")) is not None:
+        reason = self._tabs.refusal(own or "", network_address(scope))
+        if reason is not None:
             count(host, "limits_reached")
             await refused(429, reason)(scope, receive, send)
             return
@@ -213,6 +241,13 @@ class VisitorGuard:
             await send(message)
 
         await self._app(scope, receive, with_cookie)
+
+
+def _with_address(scope: Scope, address: str) -> Scope:
+    """Return a request with a header that says where it comes from, whatever it said itself."""
+    name = ADDRESS_HEADER.lower().encode()
+    headers = [one for one in scope["headers"] if one[0].lower() != name]
+    return {**scope, "headers": [*headers, (name, address.encode("latin-1", "replace"))]}
 
 
 def _relative(path: str) -> str:

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -23,7 +23,9 @@ from ui.hosted.turns import Page, Turns
 
 SLOWEST_BYTES = 50_000  # a second, of an upload
 PATIENCE_SECONDS = 30.0  # beyond that
+TRY_LATER = 1013  # as a websocket is told
 TABS_EACH = 4  # of all visitors, on average
+IDLE_SECONDS = 5 * 60.0  # after which a page gives way when all are taken
 MOST_FILES = 10_000  # for which one message may ask addresses
 MESSAGES_A_SECOND = 4.0  # of one page, after a burst
 BURST = 40
@@ -33,36 +35,87 @@ LIFECYCLE_BYTES = 50_000  # of a message that says that a script begins or ends
 _MESSAGES = ("rerun_script", "stop_script", "app_heartbeat")
 
 
+@dataclass(eq=False)
+class Tab:
+    """An open connection of a page: its cookie, where it comes from, and when it last asked."""
+
+    token: str
+    address: str
+    used_at: float
+    is_given_up: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def messages(self, receive: Receive, send: Send) -> tuple[Receive, Send]:
+        """Return what receives and sends, notes when the page was used, and ends with the tab."""
+
+        async def receive_and_note() -> Message:
+            message = await receive()
+            self.used_at = time.monotonic()
+            return message
+
+        async def send_unless_over(message: Message) -> None:
+            if not self.is_given_up.is_set():
+                await send(message)
+
+        return receive_and_note, send_unless_over
+
+    async def close_when_given_up(self, send: Send) -> None:
+        """Wait until another page takes the place, and close the connection."""
+        await self.is_given_up.wait()
+        await send({"type": "websocket.close", "code": TRY_LATER})
+
+
 class Tabs:
-    """The open connections of pages, by the cookie that they came with."""
+    """The open connections of pages.
+
+    When there are as many as the demo can serve, a new one takes the place of one of the network
+    address that has most of them, or else of one that nobody has used for five minutes. That one
+    connects again when its visitor comes back to it.
+    """
 
     def __init__(self) -> None:
-        self._open: Counter[str] = Counter()
+        self._open: list[Tab] = []
 
-    def refusal(self, token: str) -> str | None:
+    def refusal(self, token: str, address: str = "") -> str | None:
         """Return why a page is not opened; None if it may be.
 
         One tab more than the limit is let in, because a page that is loaded again connects before
         its old connection is closed.
         """
         limits = current_limits() or Limits()
-        if token and self._open[token] > limits.tabs:
-            advice = "Close one, then load this page again."
-            return str(over("tabs", self._open[token] + 1, advice))
-        if self._open.total() > TABS_EACH * limits.visitors:
+        own = sum(tab.token == token for tab in self._open)
+        if token and own > limits.tabs:
+            return str(over("tabs", own + 1, "Close one, then load this page again."))
+        if self._is_full() and self._to_give_up(address) is None:
             return "This demo has as many open pages as it can serve. Try again in a few minutes."
         return None
 
     @contextmanager
-    def opened(self, token: str) -> Iterator[None]:
+    def opened(self, token: str, address: str = "") -> Iterator[Tab]:
         """Count a connection as long as it is open."""
-        self._open[token] += 1
+        if self._is_full() and (other := self._to_give_up(address)) is not None:
+            self._open.remove(other)
+            other.is_given_up.set()
+        tab = Tab(token, address, time.monotonic())
+        self._open.append(tab)
         try:
-            yield
+            yield tab
         finally:
-            self._open[token] -= 1
-            if not self._open[token]:
-                del self._open[token]
+            if tab in self._open:
+                self._open.remove(tab)
+
+    def _is_full(self) -> bool:
+        limits = current_limits() or Limits()
+        return len(self._open) > TABS_EACH * limits.visitors
+
+    def _to_give_up(self, address: str) -> Tab | None:
+        """Return the connection that gives way to a new one from an address."""
+        numbers = Counter(tab.address for tab in self._open)
+        ((greedy, most),) = numbers.most_common(1)
+        found = [tab for tab in self._open if tab.address == greedy]
+        if most <= numbers[address] + 1:
+            now = time.monotonic()
+            found = [tab for tab in self._open if now - tab.used_at > IDLE_SECONDS]
+        return min(found, key=lambda tab: tab.used_at, default=None)
 
 
 class Sessions:

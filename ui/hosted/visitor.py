@@ -25,7 +25,8 @@ from tl_core.visitors.store import (
 from tl_core.visitors.tokens import is_token, issue_token, token_of_user
 from tl_core.workspace import Workspace, default_workspace
 from ui.hosted import guard
-from ui.shared import address, session_keys, words
+from ui.shared import address as addresses
+from ui.shared import session_keys, words
 
 TOKEN = "visitor_token"
 COOKIES_BLOCKED = "cookies_blocked"
@@ -47,7 +48,7 @@ def session_workspace() -> Workspace:
     In a demo the page may end here: to log in, to ask about a link, or because the data are gone.
 
     Raises:
-        LimitError: all places of the demo are taken, or its disk is full.
+        LimitError: the disk of the demo is full.
         TLError: the demo was started without its guard.
     """
     host = default_workspace()
@@ -60,7 +61,8 @@ def session_workspace() -> Workspace:
         token = st.session_state[TOKEN] = _choose_token(host)
     if has_ended(host, token):
         _draw_ended()
-    workspace = open_visitor(host, token)
+    address = st.context.headers.get(guard.ADDRESS_HEADER, "")
+    workspace = open_visitor(host, token, address)
     st.session_state[session_keys.WORKSPACE_ROOT] = str(workspace.root)
     return workspace
 
@@ -84,13 +86,13 @@ def _choose_token(host: Workspace) -> str:
     own = st.context.cookies.get(guard.COOKIE)
     if not is_token(host, own):
         own = None
-    link = address.other(guard.LINK)
+    link = addresses.other(guard.LINK)
     if link and link != own and is_token(host, link):
         if has_ended(host, link) or not exists(visitor_at_token(host, link)):
             st.warning(LINK_GONE, icon=":material/link_off:")
         elif _agrees_to_open(host, own, link):
             return link
-    address.remove_other(guard.LINK)
+    addresses.remove_other(guard.LINK)
     if own is None:
         st.session_state[COOKIES_BLOCKED] = True
     return own or issue_token(host)

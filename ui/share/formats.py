@@ -19,6 +19,7 @@ from tl_core.export.web.runtime import CDN, why_from_cdn
 from tl_core.jobs import export as export_jobs
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
+from ui.datasets.downloads import file_for_download
 from ui.share.web_page import page_address
 from ui.shared.errors import guarded
 from ui.shared.job_progress import draw_bar, stop_button
@@ -93,7 +94,7 @@ def _draw_export(
     else:
         st.caption(figures(export))
         with action:
-            _draw_downloads(run, export)
+            _draw_downloads(workspace, run, export)
     if is_queued:
         draw_export_progress(workspace, run.id, row.name)
     else:
@@ -156,11 +157,13 @@ def _draw_start(
         _request(workspace, run, row)
 
 
-def _draw_downloads(run: Run, export: Export) -> None:
+def _draw_downloads(workspace: Workspace, run: Run, export: Export) -> None:
     row, name = export.format, download_name(run, export.format)
     st.download_button(
         "Download",
-        lambda: zip_export(export, name),
+        lambda: file_for_download(
+            workspace, "export.zip", lambda path: zip_export(export, name, path)
+        ),
         file_name=f"{name}.zip",
         mime="application/zip",
         key=f"download_{row.name}",

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
-import time
+import functools
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import streamlit as st
 
@@ -25,10 +23,11 @@ from tl_core.projects.trash import (
     sweep_trash,
 )
 from tl_core.workspace import Workspace
+from ui.datasets.downloads import file_for_download
 from ui.datasets.picker import allowed_path, choose_dataset
 from ui.datasets.scans import read_plan
 from ui.shared import session_keys
-from ui.shared.errors import guarded, logger
+from ui.shared.errors import guarded
 from ui.shared.progress import shower
 from ui.shared.words import ago, number_of, plain
 
@@ -104,7 +103,9 @@ def _draw_relink(workspace: Workspace, project: Project) -> None:
 def _draw_export(workspace: Workspace, project: Project) -> None:
     st.download_button(
         "Export as a zip",
-        data=lambda: zipped_project(workspace, project),
+        data=lambda: file_for_download(
+            workspace, "project.zip", functools.partial(export_project, workspace, project)
+        ),
         file_name=f"{safe_component(project.title)}.zip",
         mime="application/zip",
         key=f"project_export_{project.id}",
@@ -114,21 +115,6 @@ def _draw_export(workspace: Workspace, project: Project) -> None:
         help="Photos, decisions, runs and searches, to keep or to import on another machine. For "
         "more than 2 GB use `tl projects export`.",
     )
-
-
-def zipped_project(workspace: Workspace, project: Project) -> bytes:
-    """Return the project as a zip.
-
-    Streamlit says of any error that there is no file; why is in the log.
-    """
-    try:
-        workspace.cache_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=workspace.cache_dir) as folder:
-            path = Path(folder) / f"{time.time_ns()}.zip"
-            return export_project(workspace, project, path).path.read_bytes()
-    except (TLError, OSError):
-        logger.exception("The project could not be exported")
-        raise
 
 
 @guarded

@@ -4,7 +4,7 @@ import pytest
 from demo_helpers import run_async
 from streamlit import config
 
-from tl_core.visitors.store import end_visitor, open_visitor
+from tl_core.visitors.store import end_visitor, open_visitor, take_place
 from tl_core.visitors.tokens import issue_token, token_of_user, visitor_id
 from ui.hosted import guard as guards
 from ui.hosted import traffic
@@ -104,6 +104,41 @@ def test_a_browser_gets_a_cookie_that_scripts_cannot_read_and_keeps_it(host, ask
     assert "Secure" in ask("/", x_forwarded_proto="https").cookie
 
 
+@pytest.mark.parametrize(
+    ("client", "expected"),
+    [
+        (("192.0.2.7", 1), "192.0.2.7"),
+        (("2001:db8:1:2:3:4:5:6", 1), "2001:db8:1:2::"),
+        (("::ffff:192.0.2.7", 1), "192.0.2.7"),
+        (("testclient", 1), "testclient"),
+        (None, ""),
+    ],
+)
+def test_an_address_is_that_of_a_household(client, expected):
+    assert guards.network_address({"client": client}) == expected
+
+
+def test_a_page_is_told_where_it_is_asked_from_whatever_the_browser_says(host, monkeypatch):
+    told = []
+
+    async def page(scope, receive, send):
+        told.extend(value for name, value in scope["headers"] if name == b"x-visitor-address")
+
+    monkeypatch.setattr(guards._Installed, "guard", None)
+    scope = {
+        "type": "websocket",
+        "path": "/_stcore/stream",
+        "client": ("192.0.2.7", 1),
+        "headers": [(b"X-Visitor-Address", b"192.0.2.1"), (b"x-forwarded-for", b"192.0.2.2")],
+    }
+
+    async def nothing(*_):
+        return {"type": "websocket.disconnect"}
+
+    run_async(VisitorGuard(page)(scope, nothing, nothing))
+    assert told == [b"192.0.2.7"]
+
+
 @pytest.mark.parametrize("kind", ["made up", "ended", "garbage"])
 def test_a_cookie_that_is_not_good_is_replaced(host, ask, kind):
     token = issue_token(host)
@@ -193,7 +228,8 @@ def test_an_exported_page_is_shown_where_the_login_says_whose_it_is(host, ask, m
 
 
 def test_counters_are_for_the_operator_and_hold_no_ids(host, ask, monkeypatch):
-    mine = open_visitor(host, issue_token(host))
+    mine, _ = open_visitor(host, issue_token(host)), open_visitor(host, issue_token(host))
+    take_place(mine)
     assert ask("/demo/counters").status == 404
     monkeypatch.setenv(guards.OPERATOR_ENVIRONMENT_NAME, "an operator's token")
     assert ask("/demo/counters").status == 404

@@ -1,6 +1,7 @@
 """What a stranger may send to the server of a demo: uploads, connections and messages."""
 
 import asyncio
+from contextlib import ExitStack
 from types import SimpleNamespace
 
 import pytest
@@ -95,6 +96,60 @@ def test_tabs_are_counted_for_each_visitor_and_for_all(host, monkeypatch):
             with tabs.opened("b"), tabs.opened(""):
                 assert "as many open pages as it can serve" in tabs.refusal("b")
     assert tabs.refusal("a") is None
+
+
+def test_when_all_pages_are_open_who_has_most_or_left_one_idle_gives_way(host, monkeypatch):
+    monkeypatch.setenv("TL_DEMO_VISITORS", "1")
+    now = [1000.0]
+    monkeypatch.setattr(traffic.time, "monotonic", lambda: now[0])
+
+    async def attack():
+        tabs = Tabs()
+        with ExitStack() as stack:
+
+            def come(name, address):
+                now[0] += 1
+                return stack.enter_context(tabs.opened(name, address))
+
+            flood = [come(f"fresh{number}", "192.0.2.66") for number in range(traffic.TABS_EACH)]
+            visitor = come("visitor", "192.0.2.1")
+            assert tabs.refusal("another", "192.0.2.66") is not None  # has most already
+            assert tabs.refusal("another", "192.0.2.2") is None
+            come("another", "192.0.2.2")
+            assert [one.is_given_up.is_set() for one in flood] == [True, False, False, False]
+            for number in range(10):  # they come again: only their own give way
+                if tabs.refusal("fresh", "192.0.2.66") is None:
+                    come(f"again{number}", "192.0.2.66")
+            assert not visitor.is_given_up.is_set()
+            now[0] += traffic.IDLE_SECONDS + 1
+            receive, _ = visitor.messages(nothing, nothing)
+            await receive()  # the visitor clicks
+            assert tabs.refusal("third", "192.0.2.66") is None
+            come("third", "192.0.2.66")
+            assert not visitor.is_given_up.is_set()
+
+    run_async(attack())
+
+
+def test_a_page_that_gave_way_is_closed_and_sends_no_more(host, monkeypatch):
+    async def give_way():
+        sent, tab = [], traffic.Tab("a", "", 0.0)
+
+        async def send(message):
+            sent.append(message)
+
+        closing = asyncio.create_task(tab.close_when_given_up(send))
+        _, send_on = tab.messages(never, send)
+        await send_on({"type": "websocket.send"})
+        tab.is_given_up.set()
+        await closing
+        await send_on({"type": "websocket.send"})
+        return sent
+
+    assert run_async(give_way()) == [
+        {"type": "websocket.send"},
+        {"type": "websocket.close", "code": 1013},
+    ]
 
 
 def listen(receive):

@@ -6,12 +6,15 @@ from demo_helpers import let_in
 
 from tl_core.config.limits import environment_name
 from tl_core.config.training import TrainConfig
+from tl_core.errors import Stopped
 from tl_core.jobs.queue import JobQueue
 from tl_core.projects.registry import SAMPLE_TITLE
 from tl_core.runs.store import create_run, list_runs
-from tl_core.visitors.store import end_visitor, list_visitors, open_visitor
+from tl_core.visitors.store import end_visitor, list_visitors, open_visitor, take_place
 from tl_core.visitors.tokens import issue_token
+from ui.datasets import dataset_view
 from ui.hosted import guard, visitor
+from ui.hosted.ending import delete_now
 from ui.hosted.panel import upload_caption
 from ui.shared.errors import DEMO_BUG_MESSAGE
 from ui.shared.navigation import ADD_TAB
@@ -151,6 +154,35 @@ def test_data_are_deleted_on_demand(host, monkeypatch):
     assert not mine.root.exists()
 
 
+def test_a_look_at_photos_that_are_deleted_meanwhile_leaves_nothing_behind(host, monkeypatch):
+    """What it notes of its progress after that must not end it before it has tidied up."""
+    token, begun, is_deleted, stopped = issue_token(host), threading.Event(), threading.Event(), []
+
+    def look(raw, cache_dir, monitor):
+        begun.set()
+        assert is_deleted.wait(60)
+        stage = monitor.stage("look", 2)
+        (cache_dir / "late").mkdir(parents=True)
+        stage.advance()
+        try:
+            monitor.check()
+        except Stopped:
+            stopped.append(True)
+            raise
+
+    monkeypatch.setattr(dataset_view, "look", look)
+    let_in(monkeypatch, token)
+    mine = open_visitor(host, token)
+    assert_sound(open_page(DATA))
+    assert begun.wait(60)
+    (thread,) = [one for one in threading.enumerate() if one.name == "look"]
+    delete_now(mine)
+    is_deleted.set()
+    thread.join(60)
+    assert not mine.root.exists()
+    assert stopped == [True]
+
+
 def test_messages_name_no_folder_of_the_server_and_no_log(host, monkeypatch):
     token = issue_token(host)
     let_in(monkeypatch, token)
@@ -194,7 +226,9 @@ def test_what_a_demo_does_not_offer(host, monkeypatch):
 
 def test_a_full_demo_says_which_limit(host, monkeypatch):
     monkeypatch.setenv("TL_DEMO_VISITORS", "1")
-    open_visitor(host, issue_token(host))
+    take_place(open_visitor(host, issue_token(host)))
     let_in(monkeypatch, issue_token(host))
-    at = open_page()
+    assert_sound(open_page())  # to look around needs no place
+    at = open_page(TRAIN)
+    at.button(key="start_training").click().run()
     assert "room for 1 visitors at once" in at.error[0].value

@@ -17,7 +17,7 @@ from tl_core.data.images.images import SUFFIXES, encode_jpeg
 from tl_core.data.images.signatures import holds_image
 from tl_core.errors import ImageError
 from tl_core.progress import Monitor
-from tl_core.visitors.store import allowance, check_photos
+from tl_core.visitors.store import allowance, check_photos, take_place
 from tl_core.workspace import visitor_at
 
 _HEAD_BYTES = 32
@@ -48,7 +48,8 @@ def check_visitor_files(out_dir: Path, uploads: Sequence[tuple[str, Any]]) -> No
     """Check the size of a visitor's uploads and their number before any is read.
 
     Raises:
-        LimitError: one is larger than the demo allows, or they are too many.
+        LimitError: one is larger than the demo allows, they are too many, or all places of the
+            demo are taken.
     """
     visitor, limits = visitor_at(out_dir), current_limits()
     if visitor is None or limits is None:
@@ -58,14 +59,20 @@ def check_visitor_files(out_dir: Path, uploads: Sequence[tuple[str, Any]]) -> No
         if size > limits.upload_mb * MEGABYTE * 1.05:
             advice = f"{show_name(name)} is too large: choose a smaller file."
             raise over("upload_mb", size / MEGABYTE, advice)
+    take_place(visitor)
     check_photos(visitor, len(uploads), 0)
 
 
 def visitor_allowance(out_dir: Path, max_files: int, max_bytes: int) -> tuple[int, int]:
-    """Return how many files and bytes an archive may unpack to, at most what is given."""
+    """Return how many files and bytes an archive may unpack to, at most what is given.
+
+    Raises:
+        LimitError: all places of the demo are taken.
+    """
     visitor = visitor_at(out_dir)
     if visitor is None:
         return max_files, max_bytes
+    take_place(visitor)
     allowed = allowance(visitor)
     return min(max_files, allowed.num_photos), min(max_bytes, allowed.num_bytes)
 
