@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from streamlit.components.v2 import manifest_scanner
+from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 from streamlit.testing.v1 import AppTest
 
 from tl_core.config.training import TrainConfig
@@ -26,6 +27,7 @@ from tl_core.progress import Monitor
 from tl_core.runs.files import CLASSES_FILE, HISTORY_FILE, METRICS_FILE, WEIGHTS_FILE, end_run
 from tl_core.runs.store import Run, create_run
 from tl_core.workspace import ENVIRONMENT_NAME, Workspace
+from ui.shared import page_layout
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA, TRAIN, CLASSIFY = (f"pages/{name}.py" for name in ("1_Data", "2_Train", "3_Classify"))
@@ -64,6 +66,34 @@ def sample_folder(workspace: Workspace) -> Path:
 # Which packages bring components does not change meanwhile, and looking through all that are
 # installed takes longer than most pages.
 manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)
+
+
+_compiled = ScriptCache()
+_compile = ScriptCache.get_bytecode
+
+
+def _compile_once(_: ScriptCache, script_path: str) -> Any:
+    """Compile a page once for all tests; the app's server does so once for all its sessions."""
+    return _compile(_compiled, script_path)
+
+
+ScriptCache.get_bytecode = _compile_once
+
+_valid_charts: set[str] = set()
+_specification = page_layout.chart_specification
+
+
+def _valid_specification(chart: Any) -> dict[str, Any]:
+    """Check a chart against the schema of Vega-Lite, unless one that differs in data alone was."""
+    chart_dict = _specification(chart)
+    shape = re.sub(r'"data": \{"name": "[^"]*"\}', "", json.dumps(chart_dict, sort_keys=True))
+    if shape not in _valid_charts:
+        chart.validate(chart_dict)
+        _valid_charts.add(shape)
+    return chart_dict
+
+
+page_layout.chart_specification = _valid_specification
 
 
 def open_page(

@@ -23,7 +23,7 @@ def class_counts_chart(counts: pd.DataFrame, class_names: Sequence[str]) -> alt.
     import altair as alt
 
     most = max(1, int(counts["images"].max()))
-    base = alt.Chart(counts).encode(
+    base = alt.Chart().encode(
         y=alt.Y("class:N", sort=list(class_names), title=None, axis=label_axis(180)),
         x=alt.X("images:Q", axis=None, scale=alt.Scale(domain=[0, 1.12 * most], nice=False)),
         tooltip=[alt.Tooltip("class:N", title="Class"), alt.Tooltip("images:Q", title="Images")],
@@ -34,7 +34,7 @@ def class_counts_chart(counts: pd.DataFrame, class_names: Sequence[str]) -> alt.
     numbers = base.mark_text(align="left", dx=5, fontWeight=600, color=QUIET).encode(
         text=alt.Text("images:Q")
     )
-    return (bars + numbers).properties(height=34 * len(class_names) + 8)
+    return alt.layer(bars, numbers, data=counts).properties(height=34 * len(class_names) + 8)
 
 
 def probability_chart(top: pd.DataFrame, class_names: Sequence[str]) -> alt.Chart:
@@ -49,7 +49,7 @@ def probability_chart(top: pd.DataFrame, class_names: Sequence[str]) -> alt.Char
         percent=[percent(value) for value in top["probability"]], whole=1.0, place=_TEXT_PLACE
     )
     scale = alt.Scale(domain=[0, _TEXT_PLACE], nice=False)
-    base = alt.Chart(table).encode(
+    base = alt.Chart().encode(
         y=alt.Y("class:N", sort=list(top["class"]), title=None, axis=label_axis(110)),
         tooltip=[
             alt.Tooltip("class:N", title="Class"),
@@ -68,4 +68,4 @@ def probability_chart(top: pd.DataFrame, class_names: Sequence[str]) -> alt.Char
     numbers = base.mark_text(align="right", fontWeight=600, color=QUIET).encode(
         x=alt.X("place:Q", scale=scale, axis=None), text=alt.Text("percent:N")
     )
-    return (track + bars + numbers).properties(height=30 * len(top) + 8)
+    return alt.layer(track, bars, numbers, data=table).properties(height=30 * len(top) + 8)

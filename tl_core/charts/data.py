@@ -66,7 +66,7 @@ def sizes_chart(
         .mark_rect(fill=None, stroke=ACCENT, strokeWidth=2, strokeDash=[6, 4])
         .encode(x=alt.X("x:Q"), x2=alt.X2("x2:Q"), y=alt.Y("y:Q"), y2=alt.Y2("y2:Q"))
     )
-    return (points + frame).properties(height=HEIGHT)
+    return alt.layer(points, frame).properties(height=HEIGHT)
 
 
 def brightness_chart(histogram: pd.DataFrame, class_names: Sequence[str]) -> alt.Chart:
@@ -113,7 +113,7 @@ def formats_chart(formats: pd.DataFrame) -> alt.Chart:
     import altair as alt
 
     most = max(1, int(formats["images"].max()))
-    base = alt.Chart(formats).encode(
+    base = alt.Chart().encode(
         y=alt.Y("format:N", sort="-x", title=None, axis=alt.Axis(ticks=False, domain=False)),
         x=alt.X("images:Q", axis=None, scale=alt.Scale(domain=[0, 1.12 * most], nice=False)),
         tooltip=[alt.Tooltip("format:N"), alt.Tooltip("images:Q")],
@@ -123,7 +123,8 @@ def formats_chart(formats: pd.DataFrame) -> alt.Chart:
         text=alt.Text("images:Q")
     )
     picked = alt.selection_point(name="picked", fields=["format"])
-    return (bars + numbers).add_params(picked).properties(height=34 * len(formats) + 8)
+    layers = alt.layer(bars, numbers, data=formats)
+    return layers.add_params(picked).properties(height=34 * len(formats) + 8)
 
 
 def map_chart(points: pd.DataFrame, class_names: Sequence[str]) -> alt.Chart:
@@ -253,7 +254,7 @@ def curve_chart(points: pd.DataFrame, fit: pd.DataFrame) -> alt.Chart:
             ],
         )
     )
-    return (line + spread + dots).properties(height=HEIGHT)
+    return alt.layer(line, spread, dots).properties(height=HEIGHT)
 
 
 def _class_colors(class_names: Sequence[str]) -> Any:

@@ -23,7 +23,7 @@ from ui.datasets.dataset_view import DatasetView
 from ui.runs.picker import run_title
 from ui.shared.errors import guarded
 from ui.shared.job_progress import draw_bar
-from ui.shared.page_layout import section
+from ui.shared.page_layout import draw_chart, section
 from ui.shared.words import number_of, plain
 
 TOGETHER = "All together"
@@ -113,7 +113,7 @@ def _draw_record(view: DatasetView, record: EffectRecord) -> None:
         return
     chart, text = st.columns([3, 2], gap="large", vertical_alignment="center")
     with chart:
-        st.altair_chart(
+        draw_chart(
             effect_chart(effect_table(record), record.effects[0].same_class),
             key="augment_effect_chart",
             alt=" ".join(effect_words(record.effects)).replace("*", ""),

@@ -33,6 +33,7 @@ from ui.shared import session_keys
 from ui.shared.errors import guarded
 from ui.shared.heat_map import WIDTH, draw_heat
 from ui.shared.memory import give_back
+from ui.shared.page_layout import draw_chart
 from ui.shared.words import number_of, plain
 
 FEW = 6  # photos, of which each gets a card with bars
@@ -130,7 +131,7 @@ def draw_card(
         top = pd.DataFrame(answer.top[:top_k], columns=["class", "probability"])
         best, probability = answer.top[0]
         with st.container(key=f"bars_{number}"):
-            st.altair_chart(
+            draw_chart(
                 probability_chart(top, model.class_names),
                 alt=f"{photo.name}: {best} {percent(probability)}",
             )

@@ -20,6 +20,7 @@ from ui.data.tiles import draw_actions, draw_tiles
 from ui.datasets.dataset_view import DatasetView, read_map
 from ui.shared import session_keys
 from ui.shared.errors import guarded
+from ui.shared.page_layout import draw_chart
 from ui.shared.words import number_of, plain
 
 MAP = "map"
@@ -56,7 +57,7 @@ def draw_map(view: DatasetView) -> None:
     chart, side = st.columns([3, 2], gap="large")
     table = _table(view, maps[kind])
     with chart:
-        st.altair_chart(
+        draw_chart(
             map_chart(table, view.classes),
             key=_chart_key(kind),
             on_select="rerun",

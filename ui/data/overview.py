@@ -25,6 +25,7 @@ from ui.datasets.dataset_view import DatasetView
 from ui.datasets.scans import rescan
 from ui.shared import session_keys
 from ui.shared.errors import guarded
+from ui.shared.page_layout import draw_chart
 from ui.shared.words import number_of, plain
 
 OVERVIEW = "overview"
@@ -61,7 +62,7 @@ def draw_overview(view: DatasetView) -> None:
             st.caption(f"{number_of(len(view.excluded), 'photo')} excluded and not counted.")
         table = pd.DataFrame(view.index.class_counts().items(), columns=["class", "images"])
         with st.container(height=340 if view.index.num_classes > 8 else "content", border=False):
-            st.altair_chart(
+            draw_chart(
                 clickable_counts_chart(table, view.index.class_names),
                 key=_key("class_counts"),
                 on_select=lambda: _take_class(view),
@@ -97,7 +98,7 @@ def _draw_sizes(view: DatasetView) -> None:
     if len(table) > MAX_POINTS:
         table = table.sample(MAX_POINTS, random_state=0)
     height, width = resolve_image_size(view.config)
-    st.altair_chart(
+    draw_chart(
         sizes_chart(table, names, (height, width)),
         key=_key("sizes"),
         on_select=_take_sizes,
@@ -125,7 +126,7 @@ def _draw_brightness(view: DatasetView) -> None:
         ],
         columns=["low", "high", "class", "images"],
     )
-    st.altair_chart(
+    draw_chart(
         brightness_chart(table, names),
         key=_key("brightness"),
         on_select=_take_brightness,
@@ -141,7 +142,7 @@ def _draw_brightness(view: DatasetView) -> None:
 
 def _draw_formats(view: DatasetView) -> None:
     counted = Counter(record.format for record in view.index.records)
-    st.altair_chart(
+    draw_chart(
         formats_chart(pd.DataFrame(counted.items(), columns=["format", "images"])),
         key=_key("formats"),
         on_select=_take_formats,

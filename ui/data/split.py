@@ -21,7 +21,7 @@ from ui.shared import session_keys
 from ui.shared.address import go_to
 from ui.shared.errors import guarded
 from ui.shared.navigation import TRAIN_PAGE
-from ui.shared.page_layout import section
+from ui.shared.page_layout import draw_chart, section
 from ui.shared.words import interval, number_of, plain
 
 MAX_HALF = 0.05  # of an interval; wider is called out
@@ -87,7 +87,7 @@ def _draw_parts(view: DatasetView) -> None:
         columns=["class", "part", "images", "order"],
     )
     with st.container(height=420 if view.index.num_classes > 10 else "content", border=False):
-        st.altair_chart(
+        draw_chart(
             split_chart(table, view.index.class_names),
             key="split_chart",
             alt="Photos of each class in train, val and test",
@@ -173,7 +173,7 @@ def _draw_curve(view: DatasetView) -> None:
         columns=["images", "mean", "low", "high"],
     )
     st.markdown(curve_words(curve))
-    st.altair_chart(
+    draw_chart(
         curve_chart(points, _fit_table(curve)),
         key="curve_chart",
         alt="Accuracy over the number of training photos",

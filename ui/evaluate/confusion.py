@@ -12,7 +12,7 @@ from ui.evaluate.photos import draw_photos
 from ui.runs.evaluations import CELL, CELL_ROUND, EvaluationView
 from ui.runs.retraining import draw_retraining
 from ui.shared import words
-from ui.shared.page_layout import section
+from ui.shared.page_layout import draw_chart, section
 
 COUNTS, SHARES = "Photos", "Row percent"
 MAX_PAIRS = 8
@@ -35,7 +35,7 @@ def draw_confusion(view: EvaluationView) -> None:
             persist_state="session",
         )
         key = f"confusion_{st.session_state.get(CELL_ROUND, 0)}"
-        st.altair_chart(
+        draw_chart(
             confusion_chart(
                 confusion_cells(evaluation, st.session_state.get(CELL)),
                 evaluation.class_names,

@@ -12,6 +12,7 @@ from ui.evaluate.photos import draw_opener, draw_tile, page_of, tiles_of
 from ui.runs.evaluations import EvaluationView
 from ui.runs.retraining import draw_retraining
 from ui.shared import words
+from ui.shared.page_layout import draw_chart
 
 WORST, UNSURE = "Worst mistakes", "Least sure"
 PAGE_SIZE = 12
@@ -82,7 +83,7 @@ def _draw_card(view: EvaluationView, position: int, tile: bytes | None) -> None:
         }
     )
     with st.container(key=f"bars_{position}"):
-        st.altair_chart(probability_chart(top, names), alt=f"{answer} {sure}, is {true}")
+        draw_chart(probability_chart(top, names), alt=f"{answer} {sure}, is {true}")
     with st.container(gap="xxsmall"):
         draw_opener(view, position, "Details", "mistakes")
         draw_correction(view, position, prefix="card")

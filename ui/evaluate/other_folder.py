@@ -13,7 +13,7 @@ from tl_core.tables import safe_table
 from ui.runs.evaluations import TEST, EvaluationView, Source, evaluate
 from ui.shared import words
 from ui.shared.errors import error_words
-from ui.shared.page_layout import section
+from ui.shared.page_layout import draw_chart, section
 
 OWN = "Own test photos"
 
@@ -38,7 +38,7 @@ def draw_other_folder(view: EvaluationView) -> None:
         for title, one in ((OWN, own), (name, there))
     ]
     with left:
-        st.altair_chart(
+        draw_chart(
             intervals_chart(pd.DataFrame(rows), (QUIET, ACCENT)),
             key="shift_accuracy",
             alt=f"Accuracy: own {percent(own.accuracy)}, {name} {percent(there.accuracy)}",
@@ -49,7 +49,7 @@ def draw_other_folder(view: EvaluationView) -> None:
             alt="Figures on the own test photos and on the other folder",
         )
     with right:
-        st.altair_chart(
+        draw_chart(
             recall_chart(recalls(own, there, name), own.class_names, (OWN, name)),
             key="shift_recall",
             alt="Recall of each class on the own test photos and on the folder",

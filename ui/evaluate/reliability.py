@@ -16,7 +16,7 @@ from tl_core.inference.rejection import set_target
 from ui.evaluate.photos import draw_photos
 from ui.runs.evaluations import EvaluationView
 from ui.shared import session_keys, words
-from ui.shared.page_layout import section
+from ui.shared.page_layout import draw_chart, section
 
 MAX_TARGET = 30  # per cent; beyond, a classifier is of little use
 PAGE_SIZE = 12
@@ -61,7 +61,7 @@ def _draw_reliability(evaluation: Evaluation) -> None:
         "Of the photos it was 80 % sure about, 80 % should be right: dots on the dashed line. "
         "Above it the model is underconfident, below it overconfident.",
     )
-    st.altair_chart(
+    draw_chart(
         reliability_chart(pd.DataFrame(reliability_rows(evaluation))),
         key="reliability",
         alt=reliability_words(evaluation).replace("*", ""),
@@ -94,7 +94,7 @@ def _draw_none_of_these(view: EvaluationView) -> None:
     evaluation = dataclasses.replace(view.evaluation, thresholds=thresholds)
     rows = pd.DataFrame(coverage_rows(evaluation))
     turned_away = [int(place) for place in evaluation.is_none_of_these.nonzero()[0]]
-    st.altair_chart(
+    draw_chart(
         coverage_chart(rows),
         key="coverage",
         alt="Accuracy when only the most confident answers count",

@@ -11,7 +11,7 @@ from tl_core.evaluation.report import Evaluation
 from tl_core.tables import safe_table
 from ui.runs.evaluations import EvaluationView
 from ui.shared import words
-from ui.shared.page_layout import section
+from ui.shared.page_layout import draw_chart, section
 
 MAX_REASONS = 30
 
@@ -155,7 +155,7 @@ def _draw_curves(evaluation: Evaluation) -> None:
             if points.empty:
                 st.caption("Needs photos of at least two classes.")
                 continue
-            st.altair_chart(
+            draw_chart(
                 curves_chart(points, evaluation.class_names, kind),
                 key=f"curve_{kind}",
                 alt=f"{title} of each class against all others",

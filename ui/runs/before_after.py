@@ -15,6 +15,7 @@ from tl_core.workspace import Workspace
 from ui.runs.paired_test import draw_verdict, paired_test
 from ui.runs.picker import choose_run, run_title
 from ui.shared import words
+from ui.shared.page_layout import draw_chart
 
 BEFORE, AFTER = "Before", "After"
 
@@ -42,8 +43,9 @@ def draw_difference(
     if test is None:
         return
     figures, text = st.columns([3, 2], gap="large", vertical_alignment="center")
-    figures.altair_chart(
+    draw_chart(
         intervals_chart(interval_rows(test), RUN_COLORS[:2]),
+        figures,
         key="difference",
         alt=f"Accuracy before {percent(test.first_accuracy)}, after "
         f"{percent(test.second_accuracy)}",

@@ -16,6 +16,7 @@ from tl_core.workspace import Workspace
 from ui.runs.event_feed import FEATURES, Feed, follow
 from ui.shared import words
 from ui.shared.errors import guarded
+from ui.shared.page_layout import draw_chart
 
 POLL_SECONDS = 1.0
 PHASE_TITLES = {"head": "Training the new layers", "fine_tune": "Fine-tuning"}
@@ -36,8 +37,9 @@ def draw_live(workspace: Workspace, run: Run) -> None:
         return
     planned, starts, best = planned_epochs(feed, run.config), feed.starts(), feed.best()
     for metric, column in zip(("accuracy", "loss"), st.columns(2), strict=True):
-        column.altair_chart(
+        draw_chart(
             history_chart(epochs, metric, batches, planned, starts=starts, best=best),
+            column,
             key=f"live_{metric}",
             alt=f"{metric} so far, train and val",
         )

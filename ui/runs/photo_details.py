@@ -19,6 +19,7 @@ from ui.datasets.picker import dataset_of
 from ui.datasets.scans import load_curated
 from ui.runs.predictors import explained, nearest
 from ui.shared.heat_map import draw_heat
+from ui.shared.page_layout import draw_chart
 from ui.shared.thumbnails import thumbnails
 from ui.shared.words import plain
 
@@ -50,7 +51,7 @@ def draw_probabilities(
     """Draw the most probable classes as bars; ``class_names`` in class order give the colours."""
     table = pd.DataFrame({"class": classes, "probability": probabilities})
     table = table.sort_values("probability", ascending=False, kind="stable")
-    st.altair_chart(
+    draw_chart(
         probability_chart(table.head(NUM_CLASSES_SHOWN), class_names),
         key="closer_probabilities",
         alt=f"Probabilities: {table['class'].iloc[0]} first",

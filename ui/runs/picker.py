@@ -15,6 +15,7 @@ from tl_core.runs.state_dir import workspace_of
 from tl_core.runs.store import Run, list_runs
 from tl_core.workspace import Workspace
 from ui.shared import address, session_keys, words
+from ui.shared.page_layout import draw_chart
 
 RUN_VIEW = "This run"  # title of the Train page's view of one run
 
@@ -207,7 +208,7 @@ def draw_curves(run: Run) -> None:
     starts, best = phase_starts(history), best_row(run)
     for metric, column in zip(("accuracy", "loss"), st.columns(2), strict=True):
         chart = history_chart(history, metric, starts=starts, best=best)
-        column.altair_chart(chart, key=f"curve_{metric}", alt=f"{metric} by epoch, train and val")
+        draw_chart(chart, column, key=f"curve_{metric}", alt=f"{metric} by epoch, train and val")
 
 
 def best_row(run: Run) -> int | None:

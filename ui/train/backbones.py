@@ -18,6 +18,7 @@ from tl_core.workspace import Workspace
 from ui.shared import session_keys
 from ui.shared.errors import guarded
 from ui.shared.job_progress import draw_bar
+from ui.shared.page_layout import draw_chart
 from ui.shared.words import number_of
 
 POLL_SECONDS = 0.5
@@ -43,7 +44,7 @@ def draw_picker(workspace: Workspace, initial: str) -> str:
     return name
 
 
-def draw_chart(workspace: Workspace, chosen: str, *, may_measure: bool) -> None:
+def draw_backbone_chart(workspace: Workspace, chosen: str, *, may_measure: bool) -> None:
     """Draw all backbones by size and accuracy, where a click chooses, and the chosen one's facts.
 
     Args:
@@ -52,7 +53,7 @@ def draw_chart(workspace: Workspace, chosen: str, *, may_measure: bool) -> None:
         may_measure: whether the machine is free, so that its speed can be measured.
     """
     speeds = known_speeds(workspace.cache_dir)
-    st.altair_chart(
+    draw_chart(
         backbone_chart(_table(speeds), chosen),
         key=CHART_KEY,
         on_select=_take_click,

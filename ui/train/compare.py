@@ -18,7 +18,7 @@ from tl_core.workspace import Workspace
 from ui.runs.paired_test import draw_verdict, paired_test
 from ui.runs.picker import run_titles
 from ui.shared import address, session_keys, words
-from ui.shared.page_layout import section
+from ui.shared.page_layout import draw_chart, section
 
 MARK = "rgba(14, 143, 128, 0.2)"  # behind what differs, readable on both themes
 LETTERS = "ABCD"  # stand for the runs, whose titles are too long for a column or a legend
@@ -77,7 +77,7 @@ def _draw_figures(runs: Sequence[Run], titles: Mapping[str, str]) -> None:
     if part is not None:
         shown = pd.DataFrame([row for row in rows if row["part"] == part])
         shown = shown.assign(name=[titles[run_id] for run_id in shown["run"]])
-        st.altair_chart(
+        draw_chart(
             intervals_chart(shown, RUN_COLORS[: len(shown)]),
             key="compare_accuracy",
             alt=f"Accuracy on {ALL_PHOTOS[part]} with 95 % intervals",
@@ -137,8 +137,9 @@ def _draw_curves(runs: Sequence[Run], titles: Mapping[str, str]) -> None:
     section("Curves", "Solid on validation photos, dashed on training photos.")
     histories = {titles[run.id]: run.history() for run in runs}
     for metric, column in zip(("accuracy", "loss"), st.columns(2), strict=True):
-        column.altair_chart(
+        draw_chart(
             compare_chart(histories, metric),
+            column,
             key=f"compare_{metric}",
             alt=f"{metric} of {len(runs)} runs",
         )

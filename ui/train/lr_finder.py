@@ -16,6 +16,7 @@ from ui.shared import session_keys
 from ui.shared.errors import guarded
 from ui.shared.forms import set_fields
 from ui.shared.job_progress import draw_bar, stop_button
+from ui.shared.page_layout import draw_chart
 from ui.shared.words import plain
 from ui.shell.page import Studio
 
@@ -88,7 +89,7 @@ def _draw_result(test: LearningRateTest, config: TrainConfig) -> None:
             "smoothed": test.smoothed,
         }
     )
-    st.altair_chart(
+    draw_chart(
         range_test_chart(curve, suggestion, config.learning_rate),
         key="range_test_chart",
         alt="Loss over the learning rate, with the suggested rate marked",

@@ -20,6 +20,7 @@ from tl_core.tables import safe_table
 from tl_core.workspace import Workspace
 from ui.runs.start import start_run
 from ui.shared import session_keys, words
+from ui.shared.page_layout import draw_chart
 from ui.train.form import take_over
 
 SWEEP = "search_shown"  # the select box of searches
@@ -51,7 +52,7 @@ def draw_heads(sweep: Sweep, ranking: Ranking, *, is_live: bool = False) -> Tria
     number = table["number"].iloc[rows[0]] if rows and rows[0] < len(table) else ranking.suggested
     fields = list(dict.fromkeys([*sweep.config.varied, *ALWAYS_DRAWN]))
     fields = [name for name in fields if table[name].nunique() > 1] or list(ALWAYS_DRAWN)
-    st.altair_chart(
+    draw_chart(
         parallel_chart(table, fields, number, theme=st.context.theme.type or "light"),
         key=f"search_lines_{state}",
         alt="Each head as a line through its settings to its accuracy",

@@ -12,7 +12,7 @@ from tl_core.runs.store import Run
 from ui.runs.picker import select_run
 from ui.shared import session_keys
 from ui.shell.page import Studio
-from ui.train.backbones import draw_chart
+from ui.train.backbones import draw_backbone_chart
 from ui.train.compare import draw_comparison
 from ui.train.form import stored_config
 from ui.train.run_panel import draw_run
@@ -75,7 +75,7 @@ def draw_compare_view(page: TrainPage) -> None:
 
 def draw_backbones_view(page: TrainPage) -> None:
     """Draw all backbones to choose from."""
-    draw_chart(
+    draw_backbone_chart(
         page.studio.workspace,
         (page.config or stored_config()).backbone,
         may_measure=not any(run.is_active for run in page.runs),
