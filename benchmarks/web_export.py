@@ -1,10 +1,12 @@
 """How an exported web page compares with the app, in a headless chromium.
 
-    python -m benchmarks.web_export RUN PHOTOS [--formats web web-int8] [--photos 500]
+    python -m benchmarks.web_export RUN PHOTOS [--formats web web-int8] [--photos 500] [--keep DIR]
 
 ``PHOTOS`` is a folder of photos at any depth. Odd ones are made of some of them: turned by EXIF,
 transparent, grey and of 12 megapixels. Printed for each format: agreement with the app, size,
 seconds from opening to the first answer, camera answers a second and requests to other hosts.
+``--keep`` leaves photos and pages in a folder; those that are in it already are not made again, so
+that a quiet machine does nothing but measure. ``--prepare`` makes them and measures nothing.
 """
 
 from __future__ import annotations
@@ -65,24 +67,31 @@ def main() -> None:
     parser.add_argument("photos_dir", type=Path)
     parser.add_argument("--formats", nargs="+", default=["web", "web-int8"])
     parser.add_argument("--photos", type=int, default=500)
+    parser.add_argument("--keep", type=Path)
+    parser.add_argument("--prepare", action="store_true")
     options = parser.parse_args()
     predictor = load_predictor(options.run)
     with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        photos = make_photos(find_images([options.photos_dir]), root / "photos", options.photos)
+        root = options.keep or Path(name)
+        root.mkdir(exist_ok=True)
+        if not (root / "photos").exists():
+            make_photos(find_images([options.photos_dir]), root / "photos", options.photos)
+        photos = sorted((root / "photos").iterdir())
+        for format_name in options.formats:
+            if not (root / format_name).exists():
+                export_run(options.run, format_name, root / format_name, with_examples=True)
+        if options.prepare:
+            return
         with serve(root) as url, open_chromium() as browser:
             for format_name in options.formats:
-                site = export_run(
-                    options.run, format_name, root / format_name, with_examples=True
-                ).folder
-                row = {"format": format_name, **size(site)}
+                row = {"format": format_name, **size(root / format_name)}
                 row |= openings(browser, f"{url}{format_name}/")
                 row |= camera(browser, f"{url}{format_name}/")
                 row |= agreement(browser, f"{url}{format_name}/", predictor, photos, url)
                 print(json.dumps(row, indent=2), flush=True)
 
 
-def make_photos(sources: list[Path], target: Path, count: int) -> list[Path]:
+def make_photos(sources: list[Path], target: Path, count: int) -> None:
     """Lay out photos as they are, and made of them those that are read differently."""
     target.mkdir()
     rng = np.random.default_rng(0)
@@ -96,7 +105,6 @@ def make_photos(sources: list[Path], target: Path, count: int) -> list[Path]:
         for number in range(amount):
             with Image.open(sources[int(rng.integers(len(sources)))]) as file:
                 _save_odd(kind, number, file.convert("RGB"), target)
-    return sorted(target.iterdir())
 
 
 def _save_odd(kind: str, number: int, image: Image.Image, target: Path) -> None:

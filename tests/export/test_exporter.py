@@ -69,6 +69,10 @@ def test_every_format_is_written_and_agrees_with_the_app(run, tmp_path, name):
             *((".streamlit", "Dockerfile") if name == "streamlit" else ()),
         ]
     )
+    later = ("README.md", "parity.json", "model.json")  # written, or written again, after the proof
+    files = [path for path in made.folder.rglob("*") if path.is_file() and path.name not in later]
+    total = sum(path.stat().st_size for path in files)
+    assert total < made.parity["bytes"] < total + 20_000
 
 
 def test_the_description_tells_what_a_program_needs(run, litert):

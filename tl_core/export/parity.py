@@ -177,7 +177,7 @@ def check_parity(
         },
         **accuracies([every[place].label for place in kept], theirs, ours),
         "images_per_second": images_per_second([answers[place]["seconds"] for place in kept]),
-        "bytes": sum(size_of(folder / name) for name in row.files),
+        "bytes": size_of(folder),
         "naive_resize": naive_resize(predictor, info, photos, monitor),
         "versions": _versions(row),
     }
