@@ -9,9 +9,8 @@ from ui.home.cards import draw_pictures, draw_project, draw_steps
 from ui.hosted.gallery import draw_gallery
 from ui.shared import session_keys
 from ui.shared.address import go_to
-from ui.shared.brand import HOME_TITLE, TITLE
 from ui.shared.navigation import next_step
-from ui.shared.page_layout import page_header, section
+from ui.shared.page_layout import HOME_TITLE, TITLE, page_header, section
 from ui.shell.page import bootstrap
 
 ON_THIS_MACHINE = "Everything stays on this machine."

@@ -20,6 +20,7 @@ from ui.datasets.dataset_view import ask_for_features, open_view
 from ui.datasets.decisions import draw_undo_only
 from ui.shared import session_keys
 from ui.shared.address import name_tab, take_tab
+from ui.shared.controls import control
 from ui.shared.errors import LABEL_TAB
 from ui.shared.navigation import ADD_TAB, PHOTOS_TAB
 from ui.shared.page_layout import page_header
@@ -34,13 +35,11 @@ with bootstrap("Data") as studio:
         "Data", "The photos of each class, problems found in them, and how training will use them."
     )
     st.session_state[session_keys.SEEN_DATA] = True
-    left = st.session_state.get(session_keys.DATA_PART, PARTS[0])  # outlives another page
-    st.session_state.setdefault(session_keys.DATA_TABS, left)
+    st.session_state.setdefault(session_keys.DATA_TABS, PARTS[0])
     take_tab(session_keys.DATA_TABS, PARTS)
     pictures, findings, on_map, split, augmentation, label, add = st.tabs(
-        PARTS, key=session_keys.DATA_TABS, on_change="rerun"
+        PARTS, **control(session_keys.DATA_TABS)
     )
-    st.session_state[session_keys.DATA_PART] = st.session_state[session_keys.DATA_TABS]
     name_tab(session_keys.DATA_TABS)
     if add.open:
         with add:

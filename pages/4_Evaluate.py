@@ -23,6 +23,7 @@ from ui.runs.evaluations import (
 )
 from ui.runs.picker import loadable_runs
 from ui.shared.address import name_tab, take_tab
+from ui.shared.controls import control
 from ui.shared.navigation import TRAIN_PAGE
 from ui.shared.page_layout import empty_state, page_header
 from ui.shared.words import NO_MODEL, plain
@@ -66,7 +67,7 @@ with bootstrap("Evaluate") as studio:
         draw_downloads(view)
     draw_refusal()
     take_tab(TABS, sections)
-    tabs = st.tabs(list(sections), key=TABS, on_change="rerun")
+    tabs = st.tabs(list(sections), **control(TABS))
     name_tab(TABS)
     for tab, draw in zip(tabs, sections.values(), strict=True):
         if tab.open:

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from streamlit.components.v2 import manifest_scanner
 from streamlit.runtime.scriptrunner.script_cache import ScriptCache
-from streamlit.testing.v1 import AppTest
+from streamlit.runtime.state.common import user_key_from_element_id
+from streamlit.testing.v1 import AppTest, element_tree
 
 from tl_core.config.training import TrainConfig
 from tl_core.data.sample.dataset import SAMPLE_NAME
@@ -28,6 +29,7 @@ from tl_core.runs.files import CLASSES_FILE, HISTORY_FILE, METRICS_FILE, WEIGHTS
 from tl_core.runs.store import Run, create_run
 from tl_core.workspace import ENVIRONMENT_NAME, Workspace
 from ui.shared import page_layout
+from ui.shared.controls import MARK
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA, TRAIN, CLASSIFY = (f"pages/{name}.py" for name in ("1_Data", "2_Train", "3_Classify"))
@@ -94,6 +96,15 @@ def _valid_specification(chart: Any) -> dict[str, Any]:
 
 
 page_layout.chart_specification = _valid_specification
+
+
+def _name_of(element_id: str) -> str | None:
+    """Return an element's key; a control that the app sets too goes by its name alone."""
+    key = user_key_from_element_id(element_id)
+    return None if key is None else key.partition(MARK)[0]
+
+
+element_tree.user_key_from_element_id = _name_of
 
 
 def open_page(

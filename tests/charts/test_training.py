@@ -16,7 +16,7 @@ from tl_core.charts.base import (
 )
 from tl_core.charts.classes import class_counts_chart, probability_chart
 from tl_core.charts.training import backbone_chart, compare_chart, history_chart, phase_starts
-from ui.shared.brand import LOGO
+from ui.shared.page_layout import LOGO
 
 EPOCHS = pd.DataFrame(
     {

@@ -288,5 +288,5 @@ def test_a_click_on_a_dot_chooses_the_backbone(wide, drawn: Server):
     page.get_by_text("Backbones", exact=True).click()
     page.locator("path[aria-label*='Backbone: MobileNetV3Small;']").click()
     settle(page)
-    expect(page.locator(".st-key-train-backbone input")).to_have_value("MobileNetV3Small")
+    expect(page.locator("[class*=st-key-train-backbone-] input")).to_have_value("MobileNetV3Small")
     page.close()

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 from tl_core.files import write_json
 from tl_core.runs.store import rename_run
 from ui.datasets.picker import dataset_id
-from ui.shared.brand import HOME_TITLE
+from ui.shared.page_layout import HOME_TITLE
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
 
@@ -29,16 +29,16 @@ def assert_shows(page: Page, title: str, dataset: str, run: str | None = None) -
     named = {"dataset": [dataset]} | ({"run": [run]} if run else {})
     assert parse_qs(urlsplit(page.url).query) == named
     assert page.evaluate("decodeURI(location.pathname)") == ("/" if title == HOME else f"/{title}")
-    shown = page.get_by_test_id("stSidebar").locator(".st-key-dataset input").input_value()
+    shown = page.get_by_test_id("stSidebar").locator("[class*=st-key-dataset-] input").input_value()
     assert shown == TITLES[dataset]
     if run and title in ("Train", "Classify", "Evaluate"):
-        assert page.locator(".st-key-run input").input_value() == TITLES[run]
+        assert page.locator("[class*=st-key-run-] input").input_value() == TITLES[run]
     for trouble in ("stAlertContentError", "stException", "stToast"):
         assert page.get_by_test_id(trouble).all_inner_texts() == []
 
 
 def pick(page: Page, key: str, title: str) -> None:
-    page.locator(f".st-key-{key} input").click()
+    page.locator(f"[class*=st-key-{key}-] input").click()
     page.get_by_role("option", name=title, exact=True).click()
     settle(page)
 

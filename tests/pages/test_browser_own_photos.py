@@ -21,7 +21,7 @@ from tl_core.data.curation.store import load_decisions
 from tl_core.data.dataset import scan_dataset
 from tl_core.data.split import split_dataset
 from tl_core.projects.registry import load_project, runs_of
-from ui.shared.brand import HOME_TITLE
+from ui.shared.page_layout import HOME_TITLE
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
 
@@ -92,7 +92,7 @@ def assert_sound(page: Page, title: str, run: str | None = None) -> None:
     assert not tab or page.get_by_role("tab", name=tab[0]).get_attribute("aria-selected") == "true"
     assert named.pop("dataset") == [PROJECT]
     assert named == ({"run": [run]} if run else {})
-    shown = page.get_by_test_id("stSidebar").locator(".st-key-dataset input").input_value()
+    shown = page.get_by_test_id("stSidebar").locator("[class*=st-key-dataset-] input").input_value()
     assert shown == PROJECT
     for trouble in ("stAlertContentError", "stException"):
         assert page.get_by_test_id(trouble).all_inner_texts() == []
@@ -157,7 +157,7 @@ def test_own_photos_from_the_zip_to_a_corrected_model(browser, workspace, make_d
         go_to(page, "Train")
         page.get_by_role("radio", name="Compare").click()
         settle(page)
-        assert len(page.locator(".st-key-compared [data-tag]").all()) == 2
+        assert len(page.locator("[class*=st-key-compared-] [data-tag]").all()) == 2
         expect(page.get_by_text("Is the difference more than chance?")).to_be_visible()
         assert_sound(page, "Train", second.id)
 

@@ -50,3 +50,31 @@ def test_a_poll_of_the_page_before_does_not_lead_back(browser, workspace, make_d
         expect(page.locator("h1").first).to_have_text("Train")
         expect(page.get_by_role("radio", name="Search")).to_be_checked()
         assert page.get_by_test_id("stException").count() == 0
+
+
+def test_a_message_from_before_a_change_of_tab_does_not_undo_it(browser, workspace, make_dataset):
+    make_dataset({"cat": 8, "dog": 8}, sample_folder(workspace))
+    with run_app(workspace, NO_WORKER) as server:
+        page = open_page(browser, f"{server.url}/Data")
+        page.add_init_script(KEEP_SENT)
+        page.goto(f"{server.url}/Data")
+        settle(page)
+        page.locator(".st-key-gallery_tiles .tile input").first.click()
+        settle(page)
+        page.evaluate("window.poll = window.sent.at(-1)")
+        page.get_by_role("button", name="Similar").first.click()
+        on_map = page.get_by_role("tab", name="Map")
+        expect(on_map).to_have_attribute("aria-selected", "true")
+        settle(page)
+        page.evaluate("window.sendLate(window.poll)")
+        settle(page)
+        expect(on_map).to_have_attribute("aria-selected", "true")
+        assert "tab=Map" in page.url
+        page.get_by_role(
+            "tab", name="Photos", exact=True
+        ).click()  # back to what was said before, at once
+        settle(page)
+        expect(page.locator(".st-key-gallery_tiles")).to_be_visible()
+        page.go_back()
+        settle(page)
+        expect(on_map).to_have_attribute("aria-selected", "true")

@@ -32,7 +32,7 @@ def assert_sound(page: Page, project: str, run: str | None = None) -> None:
 
 def options(page: Page, key: str) -> list[str]:
     """Return what a select box offers."""
-    page.locator(f".st-key-{key} input").click()
+    page.locator(f"[class*=st-key-{key}-] input").click()
     page.wait_for_selector("[role=option]")
     shown = page.get_by_role("option").all_inner_texts()
     page.keyboard.press("Escape")
@@ -41,7 +41,7 @@ def options(page: Page, key: str) -> list[str]:
 
 
 def pick(page: Page, key: str, title: str) -> None:
-    page.locator(f".st-key-{key} input").click()
+    page.locator(f"[class*=st-key-{key}-] input").click()
     page.get_by_role("option", name=title, exact=True).click()
     settle(page)
 
@@ -98,10 +98,10 @@ def test_two_projects_stay_apart(browser, workspace, make_dataset, tmp_path, cac
         for title in ("Evaluate", "Classify", "Train"):
             go_to(tab, title)
             assert_sound(tab, glass, glass_runs[0].id)
-            assert tab.locator(".st-key-run input").input_value() == "lr 0.001"
+            assert tab.locator("[class*=st-key-run-] input").input_value() == "lr 0.001"
         tab.get_by_role("radio", name="Compare").click()
         settle(tab)
-        chips = tab.locator(".st-key-compared [data-tag]").all_inner_texts()
+        chips = tab.locator("[class*=st-key-compared-] [data-tag]").all_inner_texts()
         assert [chip.strip() for chip in chips] == ["lr 0.001", "lr 0.003"]
 
         # The first tab is still where it was, and reloads to the same.
@@ -120,7 +120,7 @@ def test_two_projects_stay_apart(browser, workspace, make_dataset, tmp_path, cac
         assert_sound(page, "leaves", glass_runs[1].id)
         page.reload()
         assert_sound(page, "leaves", glass_runs[1].id)
-        assert page.locator(".st-key-run input").input_value() == other
+        assert page.locator("[class*=st-key-run-] input").input_value() == other
         sidebar.get_by_text("Runs of all projects").click()
         settle(page)
         assert_sound(page, "leaves")
@@ -135,7 +135,7 @@ def test_two_projects_stay_apart(browser, workspace, make_dataset, tmp_path, cac
         expect(tab.get_by_text("Comparing needs two finished runs.")).to_be_visible()
         tab.get_by_role("radio", name="This run").click()
         settle(tab)
-        assert tab.locator(".st-key-run input").input_value() == leaf_name
+        assert tab.locator("[class*=st-key-run-] input").input_value() == leaf_name
         tab.go_back()
         assert_sound(tab, glass, glass_runs[0].id)
 

@@ -73,7 +73,8 @@ def open_tab(**state):
 
 
 def type_classes(at, names: str):
-    return at.text_input(key="label_new_class").set_value(names).run()
+    at.text_input(key="label_new_class").set_value(names)
+    return at.button(key="label_new_class_add").click().run()
 
 
 def act(at, sheets: Sheets, *actions: Action):

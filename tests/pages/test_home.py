@@ -27,8 +27,8 @@ from ui.datasets import sample
 from ui.datasets.finding_items import LABELS
 from ui.home.cards import BEING_CHECKED, CHECKED_ON_DATA
 from ui.shared import session_keys
-from ui.shared.brand import HOME_TITLE
 from ui.shared.errors import BUG_MESSAGE, LABEL_TAB
+from ui.shared.page_layout import HOME_TITLE
 from ui.shell.page import report_unattended
 from ui.shell.sidebar import AFTER_SAMPLE
 

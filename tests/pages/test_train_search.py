@@ -205,13 +205,3 @@ def test_a_search_made_in_another_tab_does_not_take_the_place_of_the_one_shown(
     at.button(key="delete_search").click().run()
     assert_sound(at)
     assert [one.id for one in list_sweeps(workspace)] == [newer.id]
-
-
-def test_a_late_message_of_a_slow_browser_does_not_undo_a_change_of_view(workspace, dataset):
-    at = open_page(TRAIN, train_view="Backbones")
-    late = at._tree.get_widget_states()
-    at.session_state["train_view_next"] = "Search"
-    at.run()
-    assert at.segmented_control[0].value == "Search"
-    at._run(late)
-    assert at.segmented_control[0].value == at.session_state["train_view"] == "Search"

@@ -42,6 +42,7 @@ from ui.datasets.dataset_view import DatasetView
 from ui.shared import session_keys
 from ui.shared.address import go_to
 from ui.shared.caches import cache_data
+from ui.shared.controls import control
 from ui.shared.errors import guarded
 from ui.shared.forms import draw_field
 from ui.shared.navigation import TRAIN_PAGE
@@ -212,14 +213,12 @@ def _pick_photo(index: DatasetIndex) -> int:
 
 def _pick_transform() -> str:
     """Draw the choice of a transform; the control that was moved last is chosen."""
-    st.session_state.setdefault(TRANSFORM_KEY, "rotation")
     chosen = st.selectbox(
         "Transform",
         TRANSFORMS,
         format_func=title_of,
-        key=TRANSFORM_KEY,
         label_visibility="collapsed",
-        persist_state="session",
+        **control(TRANSFORM_KEY, "rotation"),
     )
     return chosen or "rotation"
 

@@ -32,6 +32,7 @@ from ui.augment.state import (
     saved_key,
     set_augment,
 )
+from ui.shared.controls import control
 from ui.shared.words import distinct, plain
 
 PRESET_KEY = "augment_preset"
@@ -57,9 +58,7 @@ def draw_presets(workspace: Workspace) -> None:
         "Preset",
         list(shown),
         format_func=shown.__getitem__,
-        key=PRESET_KEY,
-        on_change=_apply,
-        args=(saved,),
+        **control(PRESET_KEY, on_change=_apply, args=(saved,)),
         required=True,
         wrap=True,
         help="“Photo” suits most photos. “Tutorial” is flips and rotation up to 90 degrees.",
@@ -96,7 +95,7 @@ def _draw_saved(workspace: Workspace, saved: list[Preset]) -> None:
     by_name = {one.name: one for one in saved}
     if st.session_state.get(CHOSEN_KEY) not in by_name:
         st.session_state[CHOSEN_KEY] = saved[0].name
-    chosen = by_name[st.selectbox("Saved", list(by_name), key=CHOSEN_KEY)]
+    chosen = by_name[st.selectbox("Saved", list(by_name), **control(CHOSEN_KEY))]
     with st.container(horizontal=True, gap="small"):
         st.download_button(
             "Download",

@@ -10,6 +10,7 @@ from tl_core.config.training import AUGMENT_PRESETS, AugmentConfig
 from tl_core.data.augmentation.augment import SWITCHES, active_transforms
 from tl_core.data.augmentation.presets import Preset
 from ui.shared import session_keys
+from ui.shared.controls import control
 from ui.shared.forms import say_number, set_fields
 
 PREFIX = "augment"  # of the controls' keys
@@ -32,7 +33,7 @@ def current_augment() -> AugmentConfig:
 
 
 def set_augment(config: AugmentConfig) -> None:
-    """Set the augmentation and all its controls; before they are drawn, as in a callback."""
+    """Set the augmentation and all its controls."""
     st.session_state[session_keys.AUGMENT] = config.model_dump()
     set_fields(PREFIX, config.model_dump())
 
@@ -90,11 +91,9 @@ GAIN = (
 
 def draw_use_toggle() -> bool:
     """Draw the switch, on the Data and the Train page, that has training use the augmentation."""
-    st.session_state.setdefault(session_keys.USE_AUGMENT, False)
     return st.toggle(
         "Train on augmented views",
-        key=session_keys.USE_AUGMENT,
-        persist_state="session",
+        **control(session_keys.USE_AUGMENT, False),
         help="Uses the augmentation set on the Data page, at present: "
         f"{say_augment(current_augment())}. {GAIN} Each view costs one more pass through the "
         "backbone.",

@@ -24,6 +24,7 @@ from ui.classify.background import run_in_background
 from ui.runs.picker import loadable_runs, select_run
 from ui.runs.predictors import Stamp, model_stamp
 from ui.shared import session_keys, words
+from ui.shared.controls import control
 from ui.shared.words import plain
 
 TRAINED, IMPORTED = "Trained here", "Imported"
@@ -70,19 +71,14 @@ def choose_model(workspace: Workspace, dataset: Project | None) -> Model | None:
     """Draw the choice of a model and what is known about it; None while there is none."""
     runs = loadable_runs(workspace, dataset)
     imported = list_models(workspace)
-    if (just_imported := st.session_state.pop(session_keys.IMPORTED_NEXT, None)) is not None:
-        st.session_state["model_kind"] = IMPORTED
-        st.session_state[session_keys.IMPORTED_MODEL] = just_imported
     kind = TRAINED if runs else IMPORTED
     if runs and imported:
-        st.session_state.setdefault("model_kind", TRAINED)
         kind = (
             st.segmented_control(
                 "Models",
                 [TRAINED, IMPORTED],
-                key="model_kind",
                 required=True,
-                persist_state="session",
+                **control(session_keys.MODEL_KIND, TRAINED),
                 label_visibility="collapsed",
             )
             or TRAINED
@@ -117,7 +113,8 @@ def draw_import(workspace: Workspace) -> None:
             return
         if model is not None:
             st.session_state[session_keys.MODEL_ROUND] = number + 1
-            st.session_state[session_keys.IMPORTED_NEXT] = model.id
+            st.session_state[session_keys.MODEL_KIND] = IMPORTED
+            st.session_state[session_keys.IMPORTED_MODEL] = model.id
             st.session_state[session_keys.NOTICE] = f"Imported: {model.info.name}"
             st.rerun()
 
@@ -131,8 +128,7 @@ def _choose_imported(workspace: Workspace, models: list[ImportedModel]) -> Model
         "Model",
         list(by_id),
         format_func=titles.__getitem__,
-        key=session_keys.IMPORTED_MODEL,
-        persist_state="session",
+        **control(session_keys.IMPORTED_MODEL),
     )
     model = by_id[chosen or next(iter(by_id))]
     if figures := bundle_figures(model.info):

@@ -31,6 +31,7 @@ from ui.classify.models import Model
 from ui.classify.sources import PhotoSource, large_picture
 from ui.datasets.downloads import file_for_download
 from ui.shared import session_keys
+from ui.shared.controls import control
 from ui.shared.errors import guarded
 from ui.shared.page_layout import page_key
 from ui.shared.tile_grid import LARGE_SIDE, Tile, tick_grid
@@ -136,8 +137,7 @@ def _draw_filter(table: AnswerTable) -> Filter:
         "label": "Answers",
         "options": list(labels),
         "format_func": labels.__getitem__,
-        "key": "answer_filter",
-        "persist_state": "session",
+        **control("answer_filter"),
     }
     chosen = pills.pills(**shared, required=True) if as_pills else pills.selectbox(**shared)
     return filters[chosen or ALL]

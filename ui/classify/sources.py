@@ -15,6 +15,7 @@ from ui.classify.photo import Photo
 from ui.hosted.panel import upload_caption
 from ui.shared import session_keys
 from ui.shared.caches import cache_data
+from ui.shared.controls import control
 from ui.shared.thumbnails import make_tile
 from ui.shared.words import number_of
 
@@ -93,9 +94,8 @@ def choose_source(*, has_examples: bool, has_folders: bool, has_live: bool) -> s
     chosen = st.segmented_control(
         "Photos from",
         options,
-        key="photo_source",
         required=True,
-        persist_state="session",
+        **control("photo_source"),
     )
     return chosen or options[0]
 

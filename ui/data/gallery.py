@@ -13,6 +13,7 @@ from ui.data.filter import apply_filter, draw_filter
 from ui.data.tiles import draw_actions, draw_tiles
 from ui.datasets.dataset_view import DatasetView
 from ui.shared import session_keys
+from ui.shared.controls import control
 from ui.shared.errors import guarded
 from ui.shared.navigation import ADD_TAB
 from ui.shared.page_layout import page_key
@@ -123,10 +124,9 @@ def _pick_order(view: DatasetView) -> str:
     return st.selectbox(
         "Order",
         options,
-        key="gallery_order",
         label_visibility="collapsed",
         icon=":material/sort:",
-        persist_state="session",
+        **control("gallery_order"),
     )
 
 
@@ -142,16 +142,15 @@ def _pick_class(view: DatasetView) -> str:
         labels[EXCLUDED] = counted(f"{mark}Excluded", len(view.excluded))
     labels = distinct(labels)
     options = list(labels)
+    if st.session_state.get("gallery_class") not in options:
+        st.session_state["gallery_class"] = ALL
     shared: dict[str, Any] = {
         "label": "Class",
         "options": options,
         "format_func": labels.__getitem__,
-        "key": "gallery_class",
         "label_visibility": "collapsed",
-        "persist_state": "session",
+        **control("gallery_class"),
     }
-    if st.session_state.get("gallery_class") not in options:
-        st.session_state["gallery_class"] = ALL
     if as_pills:
         return st.pills(**shared, required=True) or ALL
     return st.selectbox(**shared, width=320) or ALL

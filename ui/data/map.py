@@ -19,6 +19,7 @@ from ui.data.progress import draw_fallback, draw_job
 from ui.data.tiles import draw_actions, draw_tiles
 from ui.datasets.dataset_view import DatasetView, read_map
 from ui.shared import session_keys
+from ui.shared.controls import control
 from ui.shared.errors import guarded
 from ui.shared.page_layout import draw_chart
 from ui.shared.words import number_of, plain
@@ -86,10 +87,9 @@ def _pick_kind(maps: dict[str, Map]) -> str:
             "Map",
             options,
             format_func=KINDS.__getitem__,
-            key="map_kind",
             label_visibility="collapsed",
             required=True,
-            persist_state="session",
+            **control("map_kind"),
             help="PCA preserves large distances, t-SNE small ones: its groups have a meaning, the "
             "gaps between them do not.",
         )

@@ -24,6 +24,7 @@ from tl_core.projects.trash import list_deleted
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
 from ui.shared import address, session_keys
+from ui.shared.controls import control
 from ui.shared.words import plain
 
 FOLDERS_ENVIRONMENT_NAME = "TL_FOLDERS"
@@ -173,16 +174,12 @@ def draw_dataset_box(workspace: Workspace, shown: Project) -> None:
     """Draw the select box of projects."""
     titles = distinct_titles(list_datasets(workspace))
     titles.setdefault(shown.id, shown.title)  # removed a moment ago
-    # Set on every run: after a change of page the state may hold this value already, but the
-    # browser's new box does not.
     st.session_state[session_keys.DATASET] = shown.id
     st.selectbox(
         "Project",
         list(titles),
         format_func=titles.__getitem__,
-        key=session_keys.DATASET,
-        on_change=_take_dataset,
-        args=(workspace,),
+        **control(session_keys.DATASET, on_change=_take_dataset, args=(workspace,)),
     )
 
 

@@ -20,6 +20,7 @@ from ui.runs.evaluations import (
 )
 from ui.runs.picker import select_run
 from ui.shared import words
+from ui.shared.controls import control
 from ui.shell.page import Studio
 
 SET_APART = "kept out of the training of this run."
@@ -32,16 +33,13 @@ def choose_source(studio: Studio, runs: list[Run]) -> tuple[Run, Source | None]:
     with left:
         run = select_run(runs, "Run") or runs[0]
     with right:
-        st.session_state.setdefault(PART, TEST)
         part = (
             st.segmented_control(
                 "Photos",
                 list(TITLES),
                 format_func=TITLES.__getitem__,
-                key=PART,
-                on_change=_open_first_tab,
                 required=True,
-                persist_state="session",
+                **control(PART, TEST, on_change=_open_first_tab),
                 help="Test photos were kept apart from training and are the fair measure. "
                 "Validation photos were used to choose the best epoch, so the accuracy on them is "
                 "too optimistic. Another folder shows how accurate the model is on photos from "
@@ -82,8 +80,7 @@ def _choose_folder(studio: Studio, run: Run) -> Project | None:
         format_func=lambda one: titles.get(one, one),
         accept_new_options=may_type,
         placeholder="Choose a project or type a full path" if may_type else "Choose a project",
-        key=FOLDER,
-        persist_state="session",
+        **control(FOLDER),
         help=f"Class folders named {', '.join(map(words.plain, run.class_names[:6]))}. "
         "Nothing in them is changed.",
     )

@@ -15,6 +15,7 @@ from tl_core.runs.state_dir import workspace_of
 from tl_core.runs.store import Run, list_runs
 from tl_core.workspace import Workspace
 from ui.shared import address, session_keys, words
+from ui.shared.controls import control
 from ui.shared.page_layout import draw_chart
 
 RUN_VIEW = "This run"  # title of the Train page's view of one run
@@ -61,10 +62,7 @@ def draw_scope(workspace: Workspace, project: Project) -> None:
         st.session_state[session_keys.ALL_PROJECTS] = False
     st.toggle(
         "Runs of all projects",
-        key=session_keys.ALL_PROJECTS,
-        persist_state="session",
-        on_change=_leave_other_project,
-        args=(own,),
+        **control(session_keys.ALL_PROJECTS, False, on_change=_leave_other_project, args=(own,)),
         help="Lists the runs and models of the other projects as well, on every page.",
     )
 
@@ -104,15 +102,14 @@ def select_run(runs: Sequence[Run], label: str) -> Run | None:
             f"was deleted or archived, or it has no model. Shown now: {words.plain(titles[shown])}"
         )
         st.rerun()  # so that the click that found it gone does nothing to another run
-    # On every run of the page, as in draw_dataset_box. Without a choice too: the browser goes on
-    # showing the name of a run that was deleted until it receives another value.
+    # Without a choice too: the browser goes on showing the name of a run that was deleted until it
+    # receives another value.
     st.session_state[session_keys.RUN] = next(iter(by_id)) if wanted is None else wanted
     chosen = st.selectbox(
         label,
         list(by_id),
         format_func=titles.__getitem__,  # no figures: a label that changes loses the choice
-        key=session_keys.RUN,
-        on_change=_take_run,
+        **control(session_keys.RUN, on_change=_take_run),
     )
     run = by_id[chosen or next(iter(by_id))]
     st.session_state[session_keys.RUN_TITLE] = (run.id, titles[run.id])

@@ -97,9 +97,9 @@ def resume(workspace: Workspace, run: Run) -> None:
 
 
 def show_run(run_id: str) -> None:
-    """Make the Train page show a run when it is drawn next."""
+    """Make the Train page show a run from the next run of the page on."""
     choose_run(run_id)
-    st.session_state[session_keys.TRAIN_VIEW_NEXT] = RUN_VIEW
+    st.session_state[session_keys.TRAIN_VIEW] = RUN_VIEW
 
 
 def changed_images(workspace: Workspace, run: Run) -> str:

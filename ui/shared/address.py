@@ -79,6 +79,7 @@ def read() -> bool:
     address.is_tab_due |= is_other_page or _is_back_or_forward()
     if is_other_page:
         address.page, address.first_tab = page, None
+        st.session_state[session_keys.VISIT] = st.session_state.get(session_keys.VISIT, 0) + 1
         st.session_state.pop(session_keys.RUN, None)  # what another page shows without a choice
     if now == address.known:
         return is_other_page
@@ -106,7 +107,7 @@ def take_tab(key: str, names: Collection[str]) -> None:
     """Have the part of a page open that the address names, if it was changed in the browser.
 
     Args:
-        key: of the control that chooses the part, before it is drawn. Its value is set by then.
+        key: of the value that names the part, see ``ui/shared/controls.py``; set by then.
         names: of the parts.
     """
     address = _address()

@@ -1,6 +1,6 @@
 """Widgets built from the fields of our settings: label, help, bounds and type exist once, there.
 
-Each widget lives under the session key ``<prefix>.<field>`` and keeps its value across pages.
+The value of each is held under the session key ``<prefix>.<field>``, see ``ui/shared/controls.py``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from tl_core.config.base import Settings
 from tl_core.errors import ConfigError
+from ui.shared.controls import control
 from ui.shared.words import plain
 
 MAX_NAME = 80
@@ -90,20 +91,22 @@ def draw_field(
     key = f"{prefix}.{name}"
     kind = _inner_type(field.annotation)
     st.session_state.setdefault(key, kind(initial) if kind in (int, float) else to_widget(initial))
+    ways = _number_ways(field, kind) if kind in (int, float) else {}
+    if "min_value" in ways:
+        _bring_into_range(key, ways["min_value"], ways["max_value"])
     shared: dict[str, Any] = {
         "label": field.title or name,
-        "key": key,
         "help": model.help_of(name) or None,
-        "persist_state": "session",
-        "on_change": on_change,
-        "args": args,
+        **control(key, on_change=on_change, args=args),
     }
     if kind is bool:
         return st.toggle(**shared)
     if typing.get_origin(kind) is Literal:
         return st.selectbox(**shared, options=typing.get_args(kind), format_func=str.capitalize)
     if kind in (int, float):
-        return _draw_number(field, kind, shared)
+        if "min_value" in ways:
+            return st.slider(**shared, **ways)
+        return _check_number(field, st.number_input(**shared, **ways))
     text = st.text_input(
         **shared,
         placeholder="Backbone's own" if initial is None else "None",
@@ -143,7 +146,7 @@ def from_widget(model: type[Settings], name: str, value: Any) -> Any:
 
 
 def set_fields(prefix: str, values: Mapping[str, Any]) -> None:
-    """Put values into widgets that are not drawn yet in this run, as in a callback."""
+    """Put values into widgets; they show them from the next run on where they are drawn already."""
     for name, value in values.items():
         st.session_state[f"{prefix}.{name}"] = to_widget(value)
 
@@ -187,26 +190,25 @@ def say_number(field: FieldInfo, value: float) -> str:
     return f"{100 * value:.3g} %" if number_format == "percent" else number_format % round(value, 2)
 
 
-def _draw_number(field: FieldInfo, kind: type, shared: dict[str, Any]) -> float:
-    """Draw a slider for a share or strength, a box for a count or a very small number."""
+def _number_ways(field: FieldInfo, kind: type) -> dict[str, Any]:
+    """Return how a number is drawn, as arguments: a box, or a slider if there is a ``min_value``.
+
+    A share or strength has a slider, a count or a very small number a box.
+    """
     low, high, open_low, open_high = bounds_of(field)
     default = field.default if isinstance(field.default, int | float) else 0
     if kind is int or low is None or high is None:
-        return _check_number(field, st.number_input(**shared, step=kind(1)))
+        return {"step": kind(1)}
     own_step = _own_step(field)
     if own_step or 0 < default < 0.01 * (high - low):  # a slider could not be aimed at it
-        typed = st.number_input(**shared, step=own_step or default / 2, format="%g")
-        return _check_number(field, typed)
+        return {"step": own_step or default / 2, "format": "%g"}
     step = slider_step(low, high)
-    least, most = float(low + step if open_low else low), float(high - step if open_high else high)
-    _bring_into_range(shared["key"], least, most)
-    return st.slider(
-        **shared,
-        min_value=least,
-        max_value=most,
-        step=step,
-        format=_number_format(field, high),
-    )
+    return {
+        "min_value": float(low + step if open_low else low),
+        "max_value": float(high - step if open_high else high),
+        "step": step,
+        "format": _number_format(field, high),
+    }
 
 
 def _check_number(field: FieldInfo, value: float) -> float:

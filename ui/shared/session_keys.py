@@ -4,6 +4,8 @@ Widgets built from settings are keyed ``<prefix>.<field>``, see ``ui/shared/form
 """
 
 WORKSPACE_ROOT = "workspace_root"  # of a hosted demo's visitor, see ui/hosted/visitor.py
+CONTROL_ROUNDS = "control_rounds"  # of the controls, see ui/shared/controls.py
+VISIT = "visit"  # counts changes of page
 ADDRESS = "address"  # what is chosen and what the address named, see ui/shared/address.py
 DATASET = "dataset"  # the sidebar's select box, also ?dataset= in the address
 DATASET_TITLE = "dataset_title"  # (id, title) of the one last shown, to name it once it is gone
@@ -16,8 +18,6 @@ USE_AUGMENT = "use_augment"  # whether training uses it
 ALL_SETTINGS = "all_settings"  # whether Train opens with all its settings shown
 TRAIN = "train"  # prefix of the training settings
 TRAIN_VIEW = "train_view"  # what stands beside the settings
-TRAIN_VIEW_NEXT = "train_view_next"  # what shall stand there when the page is drawn next
-TRAIN_VIEW_CHANGES = "train_view_changes"  # how often that was asked for
 RETRAINING = "retraining"  # id of a run on corrected photos that is to be shown when it has ended
 RETRAINED = "retrained"  # ids [old, new] of the run that was retrained last, and of what came of it
 RETRAINED_CLOSED = "retrained_closed"  # set of such pairs whose comparison was closed
@@ -32,8 +32,8 @@ UPLOAD_ROUND = "upload_round"  # counts uploads, so that each begins with an emp
 SHOT = "shot"  # the last camera picture on Classify
 TASKS = "tasks"  # what runs in threads for this session, see ui/classify/background.py
 MODEL_ROUND = "model_round"  # counts imported models, so that the uploader is empty again
+MODEL_KIND = "model_kind"  # whether trained or imported models are offered
 IMPORTED_MODEL = "imported_model"  # id of the imported model that was chosen
-IMPORTED_NEXT = "imported_next"  # id of one that was imported just now and is to be chosen
 ANSWERS_FOLDER = "answers_folder"  # which folder of this machine Classify answers for
 ADDING = "adding"  # photos that are being added to the project, with their classes
 ADDING_REFUSED = "adding_refused"  # (name, reason) of those that were not, until they are shown
@@ -52,7 +52,6 @@ LABEL_SKIPPED = "label_skipped"  # set of frozensets of paths: groups that were 
 LABEL_LATER = "label_later"  # set of paths of single photos that were skipped
 LABEL_LIKE = "label_like"  # paths of pictures whose like without a class are to be shown next
 DATA_TABS = "data_tabs"  # which part of the Data page is open
-DATA_PART = "data_part"  # the same, kept while another page is shown
 MAP_PICTURE = "map_picture"  # path of the picture whose neighbours are shown
 FILTER_DATASET = "gallery_filter_dataset"  # whose pictures it lets through
 FILTER_ROUND = "gallery_filter_round"  # counts clearings, so that the charts forget theirs

@@ -29,9 +29,9 @@ from ui.datasets.scans import load_index
 from ui.hosted.panel import draw_demo_panel
 from ui.hosted.visitor import session_workspace
 from ui.shared import address, session_keys
-from ui.shared.brand import ICON, LOGO, TITLE
 from ui.shared.errors import error_banner, log_to, logger
 from ui.shared.memory import keep_small, set_imports_aside
+from ui.shared.page_layout import ICON, LOGO, TITLE
 from ui.shared.words import plain
 from ui.shell.keep_focus import keep_focus
 from ui.shell.server import tidy_server

@@ -16,6 +16,7 @@ from tl_core.jobs.handlers import MEASURE_SPEED
 from tl_core.jobs.queue import JobQueue
 from tl_core.workspace import Workspace
 from ui.shared import session_keys
+from ui.shared.controls import control
 from ui.shared.errors import guarded
 from ui.shared.job_progress import draw_bar
 from ui.shared.page_layout import draw_chart
@@ -35,8 +36,7 @@ def draw_picker(workspace: Workspace, initial: str) -> str:
     name = st.selectbox(
         "Backbone",
         names,
-        key=KEY,
-        persist_state="session",
+        **control(KEY),
         help="The pretrained network that turns a photo into numbers. It stays as it is unless "
         "blocks of it are fine-tuned; the new layers behind it are trained.",
     )

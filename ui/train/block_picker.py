@@ -7,6 +7,7 @@ import streamlit as st
 from tl_core.backbones.blocks import block_table, num_trainable, recommended_blocks
 from tl_core.config.training import TrainConfig
 from tl_core.errors import ConfigError
+from ui.shared.controls import control
 from ui.shared.words import plain
 
 NAME = "fine_tune_blocks"
@@ -33,8 +34,7 @@ def draw_block_picker(backbone: str, key: str, initial: int, *, may_freeze: bool
         TrainConfig.title_of(NAME),
         options,
         format_func=lambda count: block_words(backbone, count),
-        key=key,
-        persist_state="session",
+        **control(key),
         help=TrainConfig.help_of(NAME),
     )
 

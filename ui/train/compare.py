@@ -18,6 +18,7 @@ from tl_core.workspace import Workspace
 from ui.runs.paired_test import draw_verdict, paired_test
 from ui.runs.picker import run_titles
 from ui.shared import address, session_keys, words
+from ui.shared.controls import control
 from ui.shared.page_layout import draw_chart, section
 
 MARK = "rgba(14, 143, 128, 0.2)"  # behind what differs, readable on both themes
@@ -63,10 +64,9 @@ def _choose(comparable: Mapping[str, Run]) -> list[Run]:
         "Runs",
         list(comparable),
         format_func=titles.__getitem__,
-        key=key,
         max_selections=len(RUN_COLORS),
         placeholder="Choose two to four runs",
-        persist_state="session",
+        **control(key),
     )
     return [comparable[run_id] for run_id in chosen]
 

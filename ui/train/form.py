@@ -22,6 +22,7 @@ from tl_core.workspace import Workspace
 from ui.augment.state import current_augment, draw_use_toggle, set_augment
 from ui.shared import session_keys
 from ui.shared.caches import cache_data
+from ui.shared.controls import control
 from ui.shared.forms import draw_fields, draw_problem, from_widget, set_fields
 from ui.train.backbones import draw_picker
 from ui.train.block_picker import draw_block_picker
@@ -141,7 +142,6 @@ def _draw_fine_tuning(backbone: str, initial: dict[str, Any]) -> tuple[dict[str,
 
 def _draw_augment() -> dict[str, Any]:
     """Draw whether augmented views are trained on, and how many; return the two fields."""
-    st.session_state.setdefault(VIEWS_KEY, DEFAULT_VIEWS)
     used = draw_use_toggle()
     if not used:
         return {"augment": AugmentConfig(), "views": 1}
@@ -149,9 +149,8 @@ def _draw_augment() -> dict[str, Any]:
         TrainConfig.title_of("views"),
         min_value=2,
         max_value=50,
-        key=VIEWS_KEY,
         help=TrainConfig.help_of("views"),
-        persist_state="session",
+        **control(VIEWS_KEY, DEFAULT_VIEWS),
     )
     return {"augment": current_augment().model_dump(), "views": views}
 

@@ -14,14 +14,15 @@ from tl_core.projects.registry import searches_of
 from tl_core.search.store import Sweep
 from tl_core.workspace import Workspace
 from ui.shared import session_keys
+from ui.shared.controls import control
 from ui.shared.errors import guarded
 from ui.shared.job_progress import draw_bar, stop_button
+from ui.shared.words import distinct
 from ui.shell.page import Studio
 from ui.train.search_form import draw_search_form
 from ui.train.search_result import (
     SWEEP,
     SWEEP_DRAWN,
-    SWEEP_NEXT,
     draw_heads,
     draw_result,
     forget_search,
@@ -67,7 +68,7 @@ def _draw_new(studio: Studio, config: TrainConfig | None, index: DatasetIndex) -
         if sweep_config is None:
             return
         sweep = search_jobs.start_sweep(studio.workspace, sweep_config, config, studio.dataset.path)
-        st.session_state[SWEEP_NEXT] = sweep.id
+        st.session_state[SWEEP] = sweep.id
         st.rerun()
 
 
@@ -96,7 +97,7 @@ def _select(dataset_id: str, sweeps: Sequence[Sweep]) -> Sweep | None:
     """
     by_id = {sweep.id: sweep for sweep in sweeps}
     drawn_for, drawn = st.session_state.get(SWEEP_DRAWN, (dataset_id, None))
-    wanted = st.session_state.pop(SWEEP_NEXT, None) or st.session_state.get(SWEEP)
+    wanted = st.session_state.get(SWEEP)
     if wanted is None and drawn_for == dataset_id:
         wanted = drawn  # not the newest: another window may have made one meanwhile
     if wanted is not None and wanted not in by_id:
@@ -111,8 +112,9 @@ def _select(dataset_id: str, sweeps: Sequence[Sweep]) -> Sweep | None:
         return None
     st.session_state[SWEEP] = shown = wanted or sweeps[0].id
     if len(by_id) > 1:
+        titles = distinct({sweep.id: title_of(sweep) for sweep in sweeps})
         shown = st.selectbox(
-            "Search", list(by_id), format_func=lambda one: title_of(by_id[one]), key=SWEEP
+            "Search", list(titles), format_func=titles.__getitem__, **control(SWEEP)
         )
     st.session_state[SWEEP_DRAWN] = (dataset_id, shown)
     return by_id[shown]

@@ -16,6 +16,7 @@ from tl_core.data.dataset import DatasetIndex
 from tl_core.errors import ConfigError, TLError
 from tl_core.search.estimate import estimate_seconds
 from ui.shared import words
+from ui.shared.controls import control
 from ui.shared.forms import draw_field, parse_whole_numbers
 
 PREFIX = "search"
@@ -75,15 +76,14 @@ def _pick(name: str, options: Sequence[str], *, may_add: bool = True) -> list[st
     """Draw the values of one setting to choose from and return those chosen."""
     field = SweepConfig.model_fields[name]
     key = f"{PREFIX}.{name}"
-    st.session_state.setdefault(key, [_text(value) for value in field.default])
+    chosen = st.session_state.setdefault(key, [_text(value) for value in field.default])
     return st.multiselect(
         SweepConfig.title_of(name),
-        [*options, *(text for text in st.session_state[key] if text not in options)],
-        key=key,
+        [*options, *(text for text in chosen if text not in options)],
         help=f"{field.description} Without any it stays as in the form.",
         placeholder="As in the form",
         accept_new_options=may_add,
-        persist_state="session",
+        **control(key),
     )
 
 

@@ -23,8 +23,7 @@ from ui.shared import session_keys, words
 from ui.shared.page_layout import draw_chart
 from ui.train.form import take_over
 
-SWEEP = "search_shown"  # the select box of searches
-SWEEP_NEXT = "search_shown_next"  # id of the search to show from the next run of the page on
+SWEEP = "search_shown"  # id of the search that is shown
 SWEEP_DRAWN = "search_drawn"  # (dataset id, search id) of the one drawn last
 ALWAYS_DRAWN = ("fc_layers", "dropout", "learning_rate")
 
@@ -87,7 +86,7 @@ def draw_heads(sweep: Sweep, ranking: Ranking, *, is_live: bool = False) -> Tria
 
 def forget_search() -> None:
     """Choose no search: the newest is shown, if there is one."""
-    for key in (SWEEP, SWEEP_NEXT, SWEEP_DRAWN):
+    for key in (SWEEP, SWEEP_DRAWN):
         st.session_state.pop(key, None)
 
 

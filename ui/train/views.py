@@ -11,6 +11,8 @@ from tl_core.config.training import TrainConfig
 from tl_core.runs.store import Run
 from ui.runs.picker import select_run
 from ui.shared import session_keys
+from ui.shared.address import name_tab, take_tab
+from ui.shared.controls import control
 from ui.shell.page import Studio
 from ui.train.backbones import draw_backbone_chart
 from ui.train.compare import draw_comparison
@@ -34,29 +36,19 @@ class TrainPage:
 
 
 def choose_view(views: Collection[str], default: str) -> str:
-    """Draw the control of the views and return the one chosen: one asked for, else as it was.
-
-    Each view that is asked for gets a control of its own. A message that a slow browser sent before
-    it heard of the change still names the old control's choice, and would undo the change.
-    """
-    state = st.session_state
-    wanted = state.pop(session_keys.TRAIN_VIEW_NEXT, None)
-    if wanted in views:
-        state[session_keys.TRAIN_VIEW] = wanted
-        state[session_keys.TRAIN_VIEW_CHANGES] = state.get(session_keys.TRAIN_VIEW_CHANGES, 0) + 1
-    shown = state.setdefault(session_keys.TRAIN_VIEW, default)
-    key = f"{session_keys.TRAIN_VIEW}_{state.get(session_keys.TRAIN_VIEW_CHANGES, 0)}"
-    state.setdefault(key, shown)
-    chosen = st.segmented_control(
+    """Draw the control of the views and return the one chosen: one asked for, else as it was."""
+    st.session_state.setdefault(session_keys.TRAIN_VIEW, default)
+    take_tab(session_keys.TRAIN_VIEW, views)
+    st.segmented_control(
         "Show",
         list(views),
-        key=key,
         required=True,
         label_visibility="collapsed",
-        persist_state="session",
+        **control(session_keys.TRAIN_VIEW),
     )
-    state[session_keys.TRAIN_VIEW] = chosen or default
-    return state[session_keys.TRAIN_VIEW]
+    name_tab(session_keys.TRAIN_VIEW)
+    view: str = st.session_state[session_keys.TRAIN_VIEW]
+    return view
 
 
 def draw_run_view(page: TrainPage) -> None:

@@ -25,11 +25,10 @@ from tl_core.inference.model_info import MODEL_FILE, ModelInfo, read_model_info
 from tl_core.inference.predict import Prediction, Predictor, load_predictor
 from ui.classify.cards import CARD_WIDTH, PAGE_SIZE, answer_words, draw_answer
 from ui.classify.photo import Photo
-from ui.shared.brand import ICON
 from ui.shared.errors import error_banner
 from ui.shared.heat_map import WIDTH, draw_heat
 from ui.shared.memory import give_back, keep_small, set_imports_aside
-from ui.shared.page_layout import draw_document, page_header
+from ui.shared.page_layout import ICON, draw_document, page_header
 from ui.shared.progress import shower
 from ui.shared.words import number_of, plain
 from ui.viewer.card import read_card

@@ -27,6 +27,7 @@ from ui.data.intake.parts import (
 )
 from ui.hosted.panel import upload_caption
 from ui.shared import session_keys
+from ui.shared.controls import control
 from ui.shared.navigation import ADD_TAB
 from ui.shell.page import Studio
 
@@ -89,11 +90,9 @@ def _draw_ways(studio: Studio, ways: Ways) -> None:
         "Where from",
         list(ways),
         format_func=lambda name: f"{ways[name][0]} {name}",
-        default="Zip file",
-        key="intake_way",
         label_visibility="collapsed",
         required=True,
-        persist_state="session",
+        **control("intake_way", "Zip file"),
     )
     ways[way or "Zip file"][1](studio)
     if text := upload_caption():

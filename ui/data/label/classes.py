@@ -20,15 +20,20 @@ MAX_CHARS = 2000
 def draw_class_menu(view: LabelView) -> None:
     """Draw the field for new classes and the menu that renames and removes them."""
     field, menu = st.columns([3, 1], vertical_alignment="bottom")
-    field.text_input(
-        "New classes",
-        key=NEW_CLASS,
-        max_chars=MAX_CHARS,
-        placeholder="Type names, with commas between them, and press Enter",
-        on_change=_add,
-        args=(view,),
-        label_visibility="collapsed" if view.classes else "visible",
-    )
+    # A form, which empties its field in the browser. Emptied from here, a message that was sent
+    # before would still hold the names and add them again.
+    with (
+        field.form("label_new_classes", clear_on_submit=True, border=False),
+        st.container(horizontal=True, vertical_alignment="bottom"),
+    ):
+        st.text_input(
+            "New classes",
+            key=NEW_CLASS,
+            max_chars=MAX_CHARS,
+            placeholder="Type names, with commas between them, and press Enter",
+            label_visibility="collapsed" if view.classes else "visible",
+        )
+        st.form_submit_button("Add", key=f"{NEW_CLASS}_add", on_click=_add, args=(view,))
     _draw_refused(view)
     own = [name for name in view.classes if view.is_own(name)]
     if not own:
@@ -66,7 +71,6 @@ def _draw_refused(view: LabelView) -> None:
 
 def _add(view: LabelView) -> None:
     typed = [name.strip() for name in st.session_state[NEW_CLASS].split(",")]
-    st.session_state[NEW_CLASS] = ""
     remember_dataset(view.workspace, view.dataset.id)
     known, refused = list(view.classes), []
     for name in filter(None, typed):

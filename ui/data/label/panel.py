@@ -33,6 +33,7 @@ from ui.datasets.decisions import draw_refusal, refuse_next
 from ui.datasets.picker import remember_dataset
 from ui.shared import session_keys
 from ui.shared.address import go_to
+from ui.shared.controls import control
 from ui.shared.errors import guarded
 from ui.shared.job_progress import draw_bar
 from ui.shared.navigation import TRAIN_PAGE
@@ -179,11 +180,9 @@ def _pick_mode() -> str:
         st.segmented_control(
             "How",
             [GROUPS, SINGLE],
-            default=GROUPS,
-            key=MODE_KEY,
             label_visibility="collapsed",
             required=True,
-            persist_state="session",
+            **control(MODE_KEY, GROUPS),
         )
         or GROUPS
     )

@@ -57,7 +57,7 @@ class Sheet {
   // Keys are for the photos once classes have been typed.
   takeFocus(numClasses) {
     const field = document.activeElement;
-    const isTyped = field?.closest?.(".st-key-label_new_class") && !field.value;
+    const isTyped = field?.closest?.('[class*="st-key-label_new_class"]') && !field.value;
     if (isTyped && numClasses !== this.numClasses) this.current?.root.focus();
     this.numClasses = numClasses;
   }

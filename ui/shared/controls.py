@@ -1,0 +1,78 @@
+"""Controls that not only the person sets but the app as well: tabs, select boxes, form fields.
+
+A browser sends the values of all its controls with every message. One that it sent before it heard
+that the app changed a control still names the old value, and would undo the change: a page that
+polls sends such messages by itself. So each value that the app sets gets a control of its own, and
+nothing that is said of the old one reaches it.
+
+    st.session_state[KEY] = "Map"                    # anywhere, at any time
+    st.tabs(names, **control(KEY, names[0]))         # where it is drawn
+    st.session_state[KEY]                            # what is chosen, on every page
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from ui.shared import session_keys
+
+# Of a control: when the page was opened, how often the app has set it, and whether the browser is
+# known to have drawn it, as the person has changed it since.
+_Round = tuple[int, int, bool]
+MARK = "~"  # between the name of a control and how often the app has set it
+
+
+def control(
+    key: str,
+    default: Any = None,
+    *,
+    on_change: Callable[..., None] | None = None,
+    args: tuple[Any, ...] = (),
+) -> dict[str, Any]:
+    """Return ``key``, ``on_change`` and ``args`` of the control that shows a value of the session.
+
+    The value itself is no control's: it outlives the change to another page, may be read and set
+    before and after the control is drawn, and follows what the person chooses.
+
+    Args:
+        key: where the session holds the value.
+        default: the value while there is none.
+        on_change: called when the person changes it, after the value was taken over.
+        args: what it is called with.
+    """
+    state = st.session_state
+    value = state.setdefault(key, default)
+    rounds: dict[str, _Round] = state.setdefault(session_keys.CONTROL_ROUNDS, {})
+    visit = state.get(session_keys.VISIT, 0)
+    seen, number, is_heard = rounds.get(key, (visit, 0, False))
+    drawn = _drawn_key(key, number)
+    # After a change of page the state may hold the value still, but the browser's control does not.
+    if seen != visit or (drawn in state and state[drawn] != value):
+        number += 1
+        drawn = _drawn_key(key, number)
+    is_heard = is_heard and drawn in state
+    rounds[key] = (visit, number, is_heard)
+    if not is_heard:
+        state[drawn] = value  # again and again: a run that is interrupted may not reach the browser
+    return {"key": drawn, "on_change": _take, "args": (key, number, on_change, args)}
+
+
+def _take(
+    key: str, number: int, on_change: Callable[..., None] | None, args: tuple[Any, ...]
+) -> None:
+    """Take over what the person chose, unless the app has set something else since."""
+    state = st.session_state
+    visit, current, _ = state[session_keys.CONTROL_ROUNDS][key]
+    if current != number:
+        return
+    state[session_keys.CONTROL_ROUNDS][key] = (visit, number, True)
+    state[key] = state[_drawn_key(key, number)]
+    if on_change is not None:
+        on_change(*args)
+
+
+def _drawn_key(key: str, number: int) -> str:
+    return f"{key}{MARK}{number}"
