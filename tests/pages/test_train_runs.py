@@ -331,7 +331,8 @@ def test_two_runs_stand_side_by_side_with_figures_curves_and_what_differs(worksp
     figures = at.dataframe[0].value
     assert "**A**  second  \n**B**  first" in texts(at)
     assert list(figures.columns) == ["A", "B"]
-    assert list(figures.loc["Accuracy on test photos"]) == ["90.0 % (75.5 to 96.8)"] * 2
+    assert list(figures.loc["Accuracy on test photos"]) == ["90.0 %"] * 2
+    assert list(figures.loc["Interval on test photos"]) == ["75.5 to 96.8"] * 2
     assert list(figures.loc["Notes"]) == ["drier", ""]
     table = at.dataframe[1].value
     assert list(table.index) == ["dropout"]
