@@ -45,9 +45,7 @@ class Limits(Settings):
     job_memory_mb: int = Field(2_300, ge=100, title="MB of memory of a job")
     waiting_jobs: int = Field(3, ge=1, title="jobs of a visitor that wait or run")
     visitors: int = Field(30, ge=1, title="visitors at once")
-    address_visitors: int = Field(
-        0, ge=0, title="visitors at once from one network address; 0 for no such limit"
-    )
+    address_visitors: int = Field(0, ge=0, title="visitors at once from one network address")
     tabs: int = Field(10, ge=1, title="open tabs of a visitor")
     upload_memory_mb: int = Field(150, ge=1, title="MB of uploads held in memory, of all visitors")
     hours: float = Field(24, gt=0, title="hours until the data of a visitor who left are deleted")

@@ -130,7 +130,8 @@ def take_place(workspace: Workspace) -> None:
         if 0 < limits.address_visitors <= neighbours:
             count(host, "visitors_refused")
             raise over("address_visitors", neighbours + 1, "Try again in a few minutes.")
-        (workspace.root / PLACE_FILE).touch()
+        with suppress(FileNotFoundError):  # deleted meanwhile
+            (workspace.root / PLACE_FILE).touch()
 
 
 def list_visitors(host: Workspace) -> list[Workspace]:

@@ -10,6 +10,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ParamSpec
 
 import streamlit as st
@@ -18,6 +19,7 @@ from tl_core.config.mode import current_mode
 from tl_core.errors import TLError, UnlabelledError
 from tl_core.files import storage_error
 from tl_core.logs import add_log_file
+from tl_core.visitors.store import exists
 from tl_core.workspace import Workspace
 from ui.shared import session_keys
 from ui.shared.address import go_to
@@ -48,6 +50,7 @@ STEPS = {
 }
 """What to click, for each of :data:`~tl_core.errors.REMEDIES`."""
 BUG_MESSAGE = "Something went wrong. The details are in logs/app.log of the workspace."
+DELETED = "The data of this workspace were deleted meanwhile. Load this page again."
 DEMO_BUG_MESSAGE = "Something went wrong. The operator of this demo can see the details."
 
 
@@ -75,12 +78,22 @@ def error_banner(bug_message: str = "") -> Iterator[None]:
     except TLError as error:
         st.error(error_words(error), icon=":material/error:")
     except Exception as error:
+        if _is_deleted():
+            st.info(DELETED, icon=":material/delete:")
+            return
         logger.exception("Unexpected error on a page")
         problem = storage_error(error) if isinstance(error, OSError) else None
         if problem is None:
             st.error(bug_message or own_bug_message(), icon=":material/bug_report:")
         else:
             st.error(plain(str(problem)), icon=":material/error:")
+
+
+def _is_deleted() -> bool:
+    """Whether the workspace was deleted while the page ran: by another browser with its link."""
+    root = st.session_state.get(session_keys.WORKSPACE_ROOT)
+    workspace = Workspace(Path(root)) if root else None
+    return workspace is not None and workspace.host is not None and not exists(workspace)
 
 
 def error_words(error: TLError) -> str:

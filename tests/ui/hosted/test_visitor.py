@@ -16,7 +16,7 @@ from ui.datasets import dataset_view
 from ui.hosted import guard, visitor
 from ui.hosted.ending import delete_now
 from ui.hosted.panel import upload_caption
-from ui.shared.errors import DEMO_BUG_MESSAGE
+from ui.shared.errors import DELETED, DEMO_BUG_MESSAGE
 from ui.shared.navigation import ADD_TAB
 from ui.shared.words import plain
 
@@ -192,6 +192,20 @@ def test_messages_name_no_folder_of_the_server_and_no_log(host, monkeypatch):
     monkeypatch.setattr("ui.shell.page.draw_sidebar", lambda *_: 1 / 0)
     at = open_page()
     assert [one.value for one in at.error] == [DEMO_BUG_MESSAGE]
+
+
+def test_a_page_whose_data_another_browser_deletes_meanwhile_says_so(host, monkeypatch):
+    token = issue_token(host)
+    let_in(monkeypatch, token)
+
+    def train(*_):
+        end_visitor(open_visitor(host, token))
+        raise FileNotFoundError("runs/.new/config.json")
+
+    monkeypatch.setattr("ui.shell.page.draw_sidebar", train)
+    at = open_page()
+    assert [one.value for one in at.info] == [DELETED]
+    assert not at.error
 
 
 def test_names_hold_no_links(host):
