@@ -14,7 +14,7 @@ import pytest
 from streamlit.components.v2 import manifest_scanner
 from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 from streamlit.runtime.state.common import user_key_from_element_id
-from streamlit.testing.v1 import AppTest, element_tree
+from streamlit.testing.v1 import AppTest, element_tree, local_script_runner
 
 from tl_core.config.training import TrainConfig
 from tl_core.data.sample.dataset import SAMPLE_NAME
@@ -69,6 +69,17 @@ def sample_folder(workspace: Workspace) -> Path:
 # installed takes longer than most pages.
 manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)
 
+
+_wait_for_script = local_script_runner.require_widgets_deltas
+
+
+def _join_script(runner: Any, timeout: float) -> None:
+    """Wait for a page without asking for it a thousand times a second."""
+    runner.join()  # pytest's time limit ends a wait in vain
+    _wait_for_script(runner, timeout)
+
+
+local_script_runner.require_widgets_deltas = _join_script
 
 _compiled = ScriptCache()
 _compile = ScriptCache.get_bytecode

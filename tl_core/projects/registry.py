@@ -246,6 +246,7 @@ class Names:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
+        self._own = workspace.relative(workspace.datasets_dir)
         self._records = read_records(workspace)
         self._moved = {
             stored: project_id
@@ -260,8 +261,7 @@ class Names:
         if stored in self._moved:
             return self._moved[stored]
         folder, name = os.path.split(stored)
-        is_own = folder == self._workspace.relative(self._workspace.datasets_dir)
-        if is_own and name.isprintable() and not self._has_moved(name):
+        if folder == self._own and name.isprintable() and not self._has_moved(name):
             return name
         text = os.fsencode(stored)
         while self._has_moved(project_id := f"folder-{hashlib.sha256(text).hexdigest()[:12]}"):
@@ -277,8 +277,7 @@ class Names:
         record = self._records.get(project_id, {})
         if isinstance(moved := record.get("data_dir"), str):
             path = self._workspace.resolve(moved)
-        own = self._workspace.datasets_dir
-        is_ours = self._workspace.relative(path.parent) == self._workspace.relative(own)
+        is_ours = self._workspace.relative(path.parent) == self._own
         title = record.get("title")
         if not isinstance(title, str):
             is_sample = is_ours and path.name == SAMPLE_NAME
