@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from typing import Any
 
 import pytest
 from app_helpers import (
@@ -24,6 +25,7 @@ from tl_core.config.training import TrainConfig
 from tl_core.projects.registry import open_folder
 from tl_core.search.store import create_sweep
 from ui.shared import session_keys
+from ui.shared.controls import MARK
 
 HOME = None
 AUGMENTATION = {session_keys.DATA_TABS: "Augmentation"}
@@ -208,6 +210,25 @@ def test_a_value_is_sent_again_after_a_run_that_did_not_reach_the_browser():
     assert at.session_state["runs"] == 2
     assert at.selectbox[0].proto.set_value
     assert at.selectbox[0].value == "b"
+
+
+@pytest.mark.parametrize("page", [DATA, TRAIN])
+def test_what_somebody_types_meanwhile_is_not_overwritten(workspace, dataset, page):
+    at = open_page(page, data_tabs="Augmentation")
+    assert [one.proto.set_value for one in fields(at)] == [True] * len(fields(at))
+    at.run()
+    assert [one.label for one in fields(at) if one.proto.set_value] == []
+    at.session_state["train.dropout"] = 0.7
+    at.session_state["augment.rotation"] = 45.0
+    at.run()
+    changed = {TRAIN: ["Dropout"], DATA: ["Rotation"]}
+    assert [one.label for one in fields(at) if one.proto.set_value] == changed[page]
+
+
+def fields(at: AppTest) -> list[Any]:
+    """Return the fields of a form with a value that the app may set."""
+    kinds = (at.number_input, at.text_input, at.slider, at.selectbox)
+    return [one for kind in kinds for one in kind if MARK in (one.proto.id or "")]
 
 
 def test_no_key_of_a_widget_is_set_by_the_app_as_well():

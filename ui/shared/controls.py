@@ -19,8 +19,8 @@ import streamlit as st
 
 from ui.shared import session_keys
 
-# Of a control: when the page was opened, how often the app has set it, and whether the browser is
-# known to have drawn it, as the person has changed it since.
+# Of a control: when the page was opened, how often the app has set it, and whether the browser has
+# drawn it: a run of the page that drew it came to its end, or the person has changed it.
 _Round = tuple[int, int, bool]
 MARK = "~"  # between the name of a control and how often the app has set it
 
@@ -56,8 +56,17 @@ def control(
     is_heard = is_heard and drawn in state
     rounds[key] = (visit, number, is_heard)
     if not is_heard:
-        state[drawn] = value  # again and again: a run that is interrupted may not reach the browser
+        # Again after a run that was interrupted, as it may not have reached the browser. Not after
+        # others: the browser would put the value in the place of what is being typed there.
+        state[drawn] = value
     return {"key": drawn, "on_change": _take, "args": (key, number, on_change, args)}
+
+
+def have_reached_browser() -> None:
+    """Note that all controls were sent to the browser; call it at the end of a run of a page."""
+    rounds = st.session_state.get(session_keys.CONTROL_ROUNDS, {})
+    for key, (visit, number, _) in rounds.items():
+        rounds[key] = (visit, number, True)
 
 
 def _take(

@@ -29,6 +29,7 @@ from ui.datasets.scans import load_index
 from ui.hosted.panel import draw_demo_panel
 from ui.hosted.visitor import session_workspace
 from ui.shared import address, session_keys
+from ui.shared.controls import have_reached_browser
 from ui.shared.errors import error_banner, log_to, logger
 from ui.shared.memory import keep_small, set_imports_aside
 from ui.shared.page_layout import ICON, LOGO, TITLE
@@ -115,6 +116,7 @@ def bootstrap(title: str) -> Iterator[Studio]:
         yield studio
     if not is_set_up:
         st.stop()
+    have_reached_browser()
     set_imports_aside()
 
 
