@@ -82,5 +82,5 @@ with bootstrap("Classify") as studio:
     else:
         draw_cards(workspace, model, photos, predictions, top_k, project)
         st.subheader("All answers", anchor=False)
-        download_table(table, model.id)
+        download_table(studio.workspace, table, model.id)
         draw_table(predictions, model.class_names)
