@@ -88,8 +88,10 @@ def assert_sound(page: Page, title: str, run: str | None = None) -> None:
     expect(page.locator("h1").first).to_have_text(title)
     settle(page)
     named = parse_qs(urlsplit(page.url).query)
-    tab = named.pop("tab", [])
-    assert not tab or page.get_by_role("tab", name=tab[0]).get_attribute("aria-selected") == "true"
+    for tab in named.pop("tab", []):
+        chosen = page.get_by_role("tab", name=tab, selected=True, exact=True)
+        view = page.get_by_role("radio", name=tab, checked=True, exact=True)
+        expect(chosen.or_(view)).to_have_count(1)
     assert named.pop("dataset") == [PROJECT]
     assert named == ({"run": [run]} if run else {})
     shown = page.get_by_test_id("stSidebar").locator("[class*=st-key-dataset-] input").input_value()

@@ -32,7 +32,16 @@ names = {"__name__": "__main__"}
 for cell in json.load(open("notebook.ipynb", encoding="utf-8"))["cells"]:
     if cell["cell_type"] == "code":
         exec("".join(cell["source"]), names)
+import keras, numpy as np
+def statistics(model):
+    return {one.path: np.array(one) for one in model.variables if "moving" in one.path}
+before, after = statistics(keras.saving.load_model("backbone.keras")), statistics(names["backbone"])
+images = names["test"][0]
+answers = [one.predict(images) for one in (names["model"], keras.saving.load_model("model.keras"))]
 print(json.dumps({
+    "statistics": len(before),
+    "statistics_kept": all(np.array_equal(before[path], after[path]) for path in before),
+    "saved_answers_alike": bool(np.array_equal(*answers)),
     "accuracy": names["accuracy"],
     "photos": [len(names[part][0]) for part in ("train", "val", "test")],
     "epochs": len(names["history"]["val_loss"]),
@@ -90,6 +99,9 @@ def test_it_trains_the_run_again_and_is_as_good(run, interval, folder):
     assert found["epochs"] == 12 + 2
     assert found["trained"] == 2  # convolution and normalisation of the top block
     assert found["lines"] == 4
+    assert found["statistics"] > 0
+    assert found["statistics_kept"]  # fine-tuning as in the run: BatchNorm as in inference
+    assert found["saved_answers_alike"]
     assert (folder / "model.keras").stat().st_size > 0
 
 

@@ -19,6 +19,7 @@ from tl_core.export.exporter import export_run
 from tl_core.export.run_exports import export_folder
 from tl_core.export.web.folder import PLAYER_FILE
 from tl_core.export.web.runtime import FILES, fetch_runtime
+from tl_core.export.writers import LITERT_FILE
 from tl_core.files import write_text
 from tl_core.inference.predict import load_predictor
 
@@ -97,8 +98,15 @@ def test_the_runtime_is_compressed_and_each_of_its_files_checked(browser, site, 
     try:
         wasm.write_bytes(stored[:-1] + bytes([stored[-1] ^ 1]))  # the same size
         page = context.new_page()
+        held = []
+        page.route(f"**/{LITERT_FILE}", held.append)
         page.goto(site)
-        expect(page.locator("#loading-text")).to_contain_text("litert.wasm.bin could not be loaded")
+        problem = page.locator("#loading-text")
+        expect(problem).to_contain_text("litert.wasm.bin could not be loaded")
+        with page.expect_event("requestfinished"):  # a file that comes later says nothing else
+            held[0].continue_()
+        page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
+        expect(problem).to_contain_text("litert.wasm.bin could not be loaded")
     finally:
         wasm.write_bytes(stored)
         context.close()

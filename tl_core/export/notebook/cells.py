@@ -183,20 +183,39 @@ def _model(plan: Plan) -> str:
     return f"""\
 {_augmentation(plan.config)}
 
-inputs = keras.Input((*IMAGE_SIZE, 3), name="images")
-x = augmentation(inputs) if augmentation is not None else inputs
-x = backbone(preprocess_input(x), training=False)  # BatchNorm keeps its statistics
 pooling = {{
     "avg": keras.layers.GlobalAveragePooling2D,
     "max": keras.layers.GlobalMaxPooling2D,
     "flatten": keras.layers.Flatten,
 }}
-x = pooling[POOLING]()(x)
+head = keras.Sequential(name="head")
+head.add(pooling[POOLING]())
 for units in FC_LAYERS:
-    x = keras.layers.Dense(units, activation="relu")(x)
-    x = keras.layers.Dropout(DROPOUT)(x)
-outputs = keras.layers.Dense(len(CLASS_NAMES), activation="softmax", name="probabilities")(x)
-model = keras.Model(inputs, outputs)
+    head.add(keras.layers.Dense(units, activation="relu"))
+    head.add(keras.layers.Dropout(DROPOUT))
+head.add(keras.layers.Dense(len(CLASS_NAMES), activation="softmax", name="probabilities"))
+
+
+class InferenceMode(keras.Layer):
+    \"\"\"Call a model as in inference, whatever its caller does.
+
+    ``fit`` hands training=True on to the layers inside a model, also where the model was called
+    with training=False. BatchNorm would then use the statistics of each batch, and a backbone's
+    own dropout would act.
+    \"\"\"
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def call(self, images):
+        return self.model(images, training=False)
+
+
+inputs = keras.Input((*IMAGE_SIZE, 3), name="images")
+x = preprocess_input(augmentation(inputs) if augmentation is not None else inputs)
+model = keras.Model(inputs, head(backbone(x)))  # is saved: it loads without a class of its own
+trained = keras.Model(inputs, head(InferenceMode(backbone)(x)))  # has the same weights
 model.summary()"""
 
 
@@ -236,7 +255,7 @@ def _train(plan: Plan) -> str:
     return """\
 def fit(learning_rate, epochs, checkpoint):
     \"\"\"Train, and keep the weights of the epoch with the least loss on val.\"\"\"
-    model.compile(
+    trained.compile(
         optimizer=keras.optimizers.AdamW(
             learning_rate, weight_decay=WEIGHT_DECAY, global_clipnorm=CLIP_NORM
         ) if WEIGHT_DECAY else keras.optimizers.Adam(learning_rate, global_clipnorm=CLIP_NORM),
@@ -252,7 +271,7 @@ def fit(learning_rate, epochs, checkpoint):
         callbacks.append(keras.callbacks.EarlyStopping("val_loss", patience=EARLY_STOPPING))
     counts = train[1].sum(axis=0)
     weights = {number: len(train[1]) / (len(counts) * count) for number, count in enumerate(counts)}
-    history = model.fit(
+    history = trained.fit(
         *train,
         validation_data=val,
         epochs=epochs,
@@ -262,7 +281,7 @@ def fit(learning_rate, epochs, checkpoint):
         callbacks=callbacks,
         verbose=2,
     )
-    model.load_weights(checkpoint)
+    trained.load_weights(checkpoint)
     return history.history
 
 
@@ -296,7 +315,7 @@ schedule = keras.optimizers.schedules.CosineDecay(
 head_loss = min(history["val_loss"])
 tuned = fit(schedule, FINE_TUNE_EPOCHS, "fine_tuned.weights.h5")
 if min(tuned["val_loss"]) >= head_loss:
-    model.load_weights("head.weights.h5")  # fine-tuning did not help
+    trained.load_weights("head.weights.h5")  # fine-tuning did not help
 history = {{name: history[name] + tuned[name] for name in history if name in tuned}}"""
 
 

@@ -246,6 +246,7 @@ function listen(player) {
 }
 
 function showProgress(loaded, total) {
+  if (document.body.dataset.state === "failed") return; // one file failed, the others still come
   const [have, all] = [loaded, total].map((bytes) => (bytes / 1e6).toFixed(0));
   $("loading-bar").style.transform = `scaleX(${loaded / total})`;
   $("loading-text").textContent =
