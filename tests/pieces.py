@@ -43,6 +43,8 @@ class PieceScheduling(LoadScopeScheduling):
         return running
 
     def _assign_work_unit(self, node: Any) -> None:
+        if not self.workqueue:  # the others were given all there is
+            return
         super()._assign_work_unit(node)
         if self._pending_of(self.assigned_work[node]) < 2:  # a process keeps its last test waiting
             self._reschedule(node)

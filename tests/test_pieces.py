@@ -29,10 +29,22 @@ def test_one(number):
     ("module", "ends"), [(0, [1]), (3, [1]), (3, [2]), (3, [3]), (3, [0, 2, 3])]
 )
 def test_the_others_run_when_a_process_ends(tmp_path: Path, module: int, ends: list[int]) -> None:
-    (tmp_path / "conftest.py").write_text(CONFTEST.format(tests=str(Path(__file__).parent)))
     for number in range(4):
         text = MODULE.format(ends=ends if number == module else [])
         (tmp_path / f"test_{number}.py").write_text(text)
+    assert f"{len(ends)} failed, {16 - len(ends)} passed" in run_in_two(tmp_path)
+
+
+@pytest.mark.parametrize("num_tests", [1, 2, 3])
+def test_a_few_tests_run_in_more_processes(tmp_path: Path, num_tests: int) -> None:
+    for number in range(num_tests):
+        (tmp_path / f"test_{number}.py").write_text("def test_one():\n    pass\n")
+    assert f"{num_tests} passed" in run_in_two(tmp_path)
+
+
+def run_in_two(folder: Path) -> str:
+    """Return what pytest prints of the tests of a folder, run in two processes."""
+    (folder / "conftest.py").write_text(CONFTEST.format(tests=str(Path(__file__).parent)))
     command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "."]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert f"{len(ends)} failed, {16 - len(ends)} passed" in done.stdout
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    return done.stdout

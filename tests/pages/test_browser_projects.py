@@ -137,6 +137,9 @@ def test_two_projects_stay_apart(browser, workspace, make_dataset, tmp_path, cac
         tab.get_by_role("radio", name="This run").click()
         settle(tab)
         assert tab.locator("[class*=st-key-run-] input").input_value() == leaf_name
+        tab.go_back()  # to the view before
+        assert_sound(tab, "leaves")
+        expect(tab.get_by_role("radio", name="Compare")).to_be_checked()
         tab.go_back()
         assert_sound(tab, glass, glass_runs[0].id)
 

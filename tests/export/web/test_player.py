@@ -99,7 +99,7 @@ def test_the_runtime_is_compressed_and_each_of_its_files_checked(browser, site, 
         wasm.write_bytes(stored[:-1] + bytes([stored[-1] ^ 1]))  # the same size
         page = context.new_page()
         held = []
-        page.route(f"**/{LITERT_FILE}", held.append)
+        page.route(f"**/{LITERT_FILE}", lambda route: held.append(route))
         page.goto(site)
         problem = page.locator("#loading-text")
         expect(problem).to_contain_text("litert.wasm.bin could not be loaded")
