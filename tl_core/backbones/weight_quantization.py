@@ -27,7 +27,7 @@ def quantize_weights(content: bytes) -> bytes:
     """Return a LiteRT file whose convolutions and dense layers have 8-bit weights.
 
     Each output channel has a scale of its own; see :func:`quantize_channels`. The smallest layers
-    keep 16-bit floats (:data:`FLOAT16_SHARE`).
+    and their biases keep 16-bit floats (:data:`FLOAT16_SHARE`).
 
     Args:
         content: a file with 32-bit weights.
@@ -49,15 +49,22 @@ def quantize_weights(content: bytes) -> bytes:
         weights = {
             place: values
             for place in found
-            if (values := _weights(schema, model, graph.tensors[place])) is not None
+            if (values := _constant(schema, model, graph.tensors[place], MIN_WEIGHTS)) is not None
         }
         finer = smallest({place: values.size for place, values in weights.items()}, FLOAT16_SHARE)
+        # The web runtime takes 16-bit weights together with a bias of 16 bits only; a layer with
+        # another bias would be computed without XNNPACK, several times slower.
+        halves = {place: weights[place] for place in finer}
+        for one, _ in layers:
+            for place in map(int, one.inputs[2:] if int(one.inputs[1]) in finer else ()):
+                if (values := _constant(schema, model, graph.tensors[place], 1)) is not None:
+                    halves[place] = values
         expanded: dict[int, int] = {}
-        for place, values in weights.items():
+        for place, values in {**weights, **halves}.items():
             tensor = graph.tensors[place]
             graph.tensors.append(_like(schema, tensor))
             expanded[place] = len(graph.tensors) - 1
-            if place in finer:
+            if place in halves:
                 stored, tensor.type = values.astype("<f2"), schema.TensorType.FLOAT16
             else:
                 stored, scales = quantize_channels(values, found[place])
@@ -65,8 +72,8 @@ def quantize_weights(content: bytes) -> bytes:
                 tensor.quantization = _quantization(schema, scales, found[place])
             model.buffers.append(_buffer(schema, stored))
             tensor.buffer = len(model.buffers) - 1
-        for one, _ in layers:
-            one.inputs[1] = expanded.get(int(one.inputs[1]), one.inputs[1])
+        for one in graph.operators:
+            one.inputs = [expanded.get(int(place), int(place)) for place in one.inputs]
         steps = [_dequantize(schema, *places, len(codes)) for places in expanded.items()]
         graph.operators = [*steps, *graph.operators]
     code = schema.OperatorCodeT()
@@ -120,10 +127,10 @@ def quantize_channels(values: np.ndarray, axis: int) -> tuple[np.ndarray, np.nda
     return np.ascontiguousarray(np.moveaxis(quantized, 0, axis)), scales
 
 
-def _weights(schema: Any, model: Any, tensor: Any) -> np.ndarray | None:
-    """Return a tensor's constant values; None if it has none, or too few to matter."""
+def _constant(schema: Any, model: Any, tensor: Any, min_size: int) -> np.ndarray | None:
+    """Return a tensor's constant values as 32-bit floats; None if it has fewer, or none."""
     data = model.buffers[tensor.buffer].data
-    if tensor.type != schema.TensorType.FLOAT32 or data is None or len(data) < 4 * MIN_WEIGHTS:
+    if tensor.type != schema.TensorType.FLOAT32 or data is None or len(data) < 4 * min_size:
         return None
     return np.frombuffer(bytes(data), "<f4").reshape(tensor.shape)
 
