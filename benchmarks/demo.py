@@ -265,10 +265,15 @@ def check(page: Page, number: int, findings: Findings) -> None:
 def low_priority(program: str | None, folder: str) -> str:
     """Write a program into a folder that starts another one with what time others leave.
 
-    A browser that runs as root undoes ``nice``, so this is Linux' scheduling class for that.
+    A browser that runs as root undoes ``nice``, so this is Linux' scheduling class for that. Where
+    Linux shares the cores between sessions (autogroups), it counts within one alone; each browser
+    is started in a session of its own, which is given the least share.
     """
     path = Path(folder, "low_priority")
-    path.write_text(f'#!/bin/sh\nexec chrt --idle 0 {program} "$@"\n')
+    path.write_text(
+        "#!/bin/sh\n(echo 19 > /proc/$$/autogroup) 2>/dev/null\n"
+        f'exec chrt --idle 0 {program} "$@"\n'
+    )
     path.chmod(0o755)
     return str(path)
 
