@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import urllib.request
 from pathlib import Path
 
@@ -31,6 +30,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from raw_client import finish_run, open_stream, rerun  # type: ignore[import-not-found] # noqa: E402
 
+from benchmarks.reliability_alone import wait_for_app  # noqa: E402
 from tl_core.visitors.store import open_visitor  # noqa: E402
 from tl_core.visitors.tokens import issue_token  # noqa: E402
 from tl_core.workspace import Workspace  # noqa: E402
@@ -65,7 +65,7 @@ def main() -> None:
         with (host.root / "server.log").open("wb") as log:
             process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
         try:
-            _wait_for(port)
+            wait_for_app(port)
             print(_measure(port, token, psutil.Process(process.pid), chosen.slow))
         finally:
             process.terminate()
@@ -80,16 +80,6 @@ def _fill(folder: Path, megabytes: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         pixels = rng.integers(0, 256, (576, 576, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(path, compress_level=0)
-
-
-def _wait_for(port: int) -> None:
-    for _ in range(600):
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5).read()
-            return
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError("the demo is served")
 
 
 def _measure(port: int, token: str, server: psutil.Process, num_slow: int) -> str:

@@ -449,14 +449,15 @@ def _served(app: Path, *words: str) -> Iterator[tuple[subprocess.Popen[bytes], i
     command += ["--server.headless=true", "--server.fileWatcherType=none", "--", *words]
     process = subprocess.Popen(command, cwd=app.parent, stdout=subprocess.DEVNULL)
     try:
-        _wait_for(port)
+        wait_for_app(port)
         yield process, port
     finally:
         process.terminate()
         process.wait()
 
 
-def _wait_for(port: int) -> None:
+def wait_for_app(port: int) -> None:
+    """Wait until the app at a port of this machine answers, for two minutes."""
     for _ in range(600):
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5).read()

@@ -169,6 +169,16 @@ def test_who_only_looks_takes_no_place_and_goes_first_when_there_are_many(monkey
     assert exists(open_visitor(host, tokens[0]))  # who comes back has a workspace again
 
 
+def test_those_with_own_data_leave_no_less_room_for_who_only_looks(monkeypatch, tmp_path):
+    host = start_demo(monkeypatch, tmp_path / "demo", visitors=1)
+    for number in range(store.EMPTY_EACH // 2):
+        put(new_visitor(host), "datasets/pets/cat/1.jpg", 10 + number)
+    looking = [new_visitor(host) for _ in range(store.EMPTY_EACH)]
+    assert all(exists(one) for one in looking)
+    open_visitor(host, issue_token(host))
+    assert sum(exists(one) for one in looking) == store.EMPTY_EACH - 1
+
+
 def test_adding_photos_and_starting_work_take_a_place_and_keep_it(
     monkeypatch, tmp_path, make_dataset
 ):

@@ -310,12 +310,14 @@ def end_expired(host: Workspace) -> list[Workspace]:
 def _end_empty(host: Workspace) -> None:
     """Make room for a new visitor among those who only look: who was seen longest ago goes."""
     limits = current_limits()
-    most = EMPTY_EACH * limits.visitors if limits is not None else 2**40
-    found = list_visitors(host)
+    if limits is None:
+        return
+    most, found = EMPTY_EACH * limits.visitors, list_visitors(host)
     if len(found) < most:
         return
     empty = [one for one in found if not has_place(one) and not has_own_data(one)]
-    for one in sorted(empty, key=seen_seconds, reverse=True)[: len(empty) - most + 1]:
+    too_many = max(0, len(empty) + 1 - most)
+    for one in sorted(empty, key=seen_seconds, reverse=True)[:too_many]:
         end_visitor(one, may_return=True)
 
 

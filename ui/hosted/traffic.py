@@ -23,7 +23,7 @@ from ui.hosted.turns import Page, Turns
 
 SLOWEST_BYTES = 50_000  # a second, of an upload
 PATIENCE_SECONDS = 30.0  # beyond that
-TRY_LATER = 1013  # as a websocket is told
+TRY_LATER = 1013  # close code of a WebSocket
 TABS_EACH = 4  # of all visitors, on average
 IDLE_SECONDS = 5 * 60.0  # after which a page gives way when all are taken
 MOST_FILES = 10_000  # for which one message may ask addresses
