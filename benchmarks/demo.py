@@ -161,10 +161,34 @@ def settle(page: Page) -> None:
     )
 
 
-def visit(
-    browser: Browser, url: str, number: int, until: float, findings: Findings, fine_tune: bool
-) -> None:
-    """Upload, train and classify as one visitor until the time is over."""
+class Start:
+    """Browsers that open their first page one after the other, and visitors that begin at once.
+
+    Args:
+        num_visitors: how many wait for each other.
+        minutes: how long they go on then.
+    """
+
+    def __init__(self, num_visitors: int, minutes: float) -> None:
+        self.opening = threading.Lock()
+        self.until = 0.0
+        self._seconds = 60 * minutes
+        self._all_there = threading.Barrier(num_visitors, self._begin)
+
+    def wait(self) -> None:
+        """Wait for the others; raises when one of them could not open its page."""
+        self._all_there.wait()
+
+    def give_up(self) -> None:
+        """Let nobody wait for a visitor who will not come."""
+        self._all_there.abort()
+
+    def _begin(self) -> None:
+        self.until = time.monotonic() + self._seconds
+
+
+def open_first_page(browser: Browser, url: str) -> Page:
+    """Open the page on which photos are added."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
@@ -172,6 +196,11 @@ def visit(
     settle(page)
     page.locator("[data-testid=stTab]", has_text=ADD_TAB).click()
     settle(page)
+    return page
+
+
+def visit(page: Page, number: int, start: Start, findings: Findings, fine_tune: bool) -> None:
+    """Upload, train and classify as one visitor until the time is over."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"visitor{number}.zip"
         path.write_bytes(photos(number))
@@ -186,10 +215,9 @@ def visit(
             seconds = classify(page, draw(int(rng.integers(2)), rng))
             findings.seconds.setdefault(number, []).append(seconds)
             check(page, number, findings)
-            if time.monotonic() >= until and len(findings.seconds[number]) >= LEAST:
+            if time.monotonic() >= start.until and len(findings.seconds[number]) >= LEAST:
                 break
             page.wait_for_timeout(int(rng.integers(2000, 6000)))
-    context.close()
 
 
 def train(page: Page, number: int, findings: Findings, fine_tune: bool) -> None:
@@ -286,22 +314,26 @@ def run_visitors(
     fine_tune: bool,
     others: str | None,
 ) -> None:
-    """Let visitors come at once, each with a thread and a browser, all but the first ``others``."""
-    until = time.monotonic() + 60 * minutes
+    """Let visitors begin at once, each in a browser; all browsers but the first are ``others``."""
+    start = Start(len(numbers), minutes)
     failed: queue.Queue[str] = queue.Queue()
 
     def run(number: int) -> None:
         try:
             with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(
-                    executable_path=find_chromium() if number == numbers[0] else others,
-                    args=CHROMIUM_ARGUMENTS,
-                )
+                with start.opening:
+                    browser = playwright.chromium.launch(
+                        executable_path=find_chromium() if number == numbers[0] else others,
+                        args=CHROMIUM_ARGUMENTS,
+                    )
+                    page = open_first_page(browser, url)
                 try:
-                    visit(browser, url, number, until, findings, fine_tune)
+                    start.wait()
+                    visit(page, number, start, findings, fine_tune)
                 finally:
                     browser.close()
         except Exception as error:
+            start.give_up()
             failed.put(f"visitor {number}: {type(error).__name__}: {str(error)[:300]}")
 
     threads = [threading.Thread(target=run, args=(number,)) for number in numbers]

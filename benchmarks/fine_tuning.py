@@ -93,7 +93,9 @@ def fit_plainly(photos: Path, options: argparse.Namespace) -> None:
     """Train as Keras' own guide to fine-tuning does and print images a second.
 
     The same weights are trained as by the studio: BatchNorm computes with the statistics of
-    pretraining, its scale and offset learn. Validation is part of an epoch, as in the studio's.
+    pretraining, its scale and offset learn. A layer of its own sees to that, as ``fit`` hands
+    training=True on to the layers inside a model that was called with training=False. Validation
+    is part of an epoch, as in the studio's.
 
     References:
         https://keras.io/guides/transfer_learning/
@@ -129,8 +131,17 @@ def fit_plainly(photos: Path, options: argparse.Namespace) -> None:
         train = train.map(lambda x, y: (changes(x, training=True), y), tf.data.AUTOTUNE)
     base_model = build_base_model("EfficientNetLite0", (224, 224), "avg")
     split_at(base_model, options.blocks)  # says what is trainable
+
+    class InferenceMode(keras.layers.Layer):  # type: ignore[misc]
+        def __init__(self, model: Any) -> None:
+            super().__init__()
+            self.model = model
+
+        def call(self, images: Any) -> Any:
+            return self.model(images, training=False)
+
     inputs = keras.Input((224, 224, 3))
-    x = base_model(inputs, training=False)
+    x = InferenceMode(base_model)(inputs)
     x = keras.layers.Dropout(0.5)(keras.layers.Dense(256, activation="relu")(x))
     model = keras.Model(inputs, keras.layers.Dense(num_classes, activation="softmax")(x))
     model.compile(
