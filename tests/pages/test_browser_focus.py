@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from app_helpers import sample_folder
-from browser_helpers import NO_WORKER, do_jobs, open_page, run_app, settle
+from browser_helpers import NO_WORKER, ROOT, do_jobs, open_page, run_app, settle
 from made_run import make_run
 from playwright.sync_api import Page
 
@@ -24,6 +24,17 @@ FOCUSED = """() => {
     const tile = element.closest('.tile');
     const keyed = element.closest('[class*=st-key-]');
     return tile?.dataset.path ?? /st-key-(\\S+)/.exec(keyed?.className)?.[1] ?? '';
+}"""
+
+
+# A list of items below its tab, and the script under test, without the app.
+ITEMS = """<body><main data-testid=stApp data-test-script-state=notRunning>
+<div data-testid=stMain><div role=tab tabindex=0 aria-selected=true class=st-key-tab>Tab</div>
+<div id=list></div></div></main></body>"""
+KEEP_FOCUS = """async source => {
+    (await import(`data:text/javascript,${encodeURIComponent(source)}`)).default();
+    window.draw = names => document.querySelector('#list').innerHTML = names
+        .map(name => `<div class=st-key-item_${name}><button>${name}</button></div>`).join('');
 }"""
 
 
@@ -120,3 +131,23 @@ def test_the_finding_after_one_that_was_decided_has_the_focus(browser, workspace
         press(page, groups[1])
         (finding,) = keys_of(page, "finding_duplicate")  # the last group has no buttons of its own
         wait_for_focus(page, finding)
+
+
+@pytest.mark.parametrize("key", ["", "Shift"])
+def test_items_that_are_drawn_late_get_the_focus_until_a_key_is_pressed(browser, key):
+    page = browser.new_page()
+    page.set_content(ITEMS)
+    page.evaluate(KEEP_FOCUS, (ROOT / "ui/shell/keep_focus.js").read_text())
+    page.evaluate("draw(['a', 'b', 'c'])")
+    page.locator(".st-key-item_b button").press("Enter")
+    page.evaluate("draw([])")
+    page.wait_for_function(f"({FOCUSED})() === 'tab'")
+    if key:
+        page.keyboard.press(key)
+    page.evaluate("draw(['a', 'c'])")
+    if key:
+        page.wait_for_timeout(1000)  # longer than the script waits for the page to be at rest
+        assert page.evaluate(FOCUSED) == "tab"
+    else:
+        page.wait_for_function(f"({FOCUSED})() === 'item_c'")
+    page.close()

@@ -15,7 +15,7 @@ class FocusKeeper {
   constructor() {
     this.forget();
     window.addEventListener("focusin", (event) => this.note(event.composedPath()[0]), true);
-    window.addEventListener("keydown", () => (this.hasKeys = true), true);
+    window.addEventListener("keydown", () => this.onKey(), true);
     window.addEventListener("pointerdown", () => this.forget(), true);
     const watch = new MutationObserver(() => this.onChange());
     watch.observe(document.body, { childList: true, subtree: true });
@@ -25,10 +25,17 @@ class FocusKeeper {
     this.hasKeys = false; // a pointer needs no focus
     this.focused = null; // the element that had it last
     this.places = []; // where that is or was among items, the inner one first
+    this.stopgap = null; // the tab that got the focus because no item was there
+  }
+
+  onKey() {
+    this.hasKeys = true;
+    this.stopgap = null; // who goes on from there is not led away again
   }
 
   note(element) {
     this.focused = element;
+    if (element !== this.stopgap) this.stopgap = null;
     this.page = window.location.pathname;
     const places = placesOf(element);
     if (places.length) this.places = places; // what lies in no item, as a dialog, is about the last
@@ -49,6 +56,7 @@ class FocusKeeper {
 
   get isLost() {
     if (!this.hasKeys || !this.focused || window.location.pathname !== this.page) return false;
+    if (this.stopgap && document.activeElement === this.stopgap) return true;
     return document.activeElement === document.body && !isShown(this.focused);
   }
 
@@ -64,7 +72,9 @@ class FocusKeeper {
       }
     }
     const tab = document.querySelector("[data-testid=stMain] [role=tab][aria-selected=true]");
-    if (isResting && this.places.length) tab?.focus();
+    if (!isResting || !this.places.length || !tab) return;
+    this.stopgap = tab; // items may still come: what the script sent is not always drawn by now
+    tab.focus();
   }
 }
 
