@@ -18,7 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST, NEWEST = (3, 11), (3, 13)  # TensorFlow 2.21 has wheels for these
 LOCAL_HOST = "127.0.0.1"
-PARALLEL = ("-n", "logical", "--maxprocesses", "4")  # a test process may take 1.5 GB
+# One test process more than processors, as those that drive a browser often wait; at most four, of
+# which each may take 1.5 GB.
+TEST_PROCESSES = min((os.cpu_count() or 1) + 1, 4)
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -105,7 +107,7 @@ def run_tests(pytest_arguments: Sequence[str] = ()) -> int:
         "ruff check": [python, "-m", "ruff", "check", "."],
         "ruff format": [python, "-m", "ruff", "format", "--check", "."],
         "mypy": [python, "-m", "mypy"],
-        "pytest": [python, "-m", "pytest", "-rs", *PARALLEL, *pytest_arguments],
+        "pytest": [python, "-m", "pytest", "-rs", f"-n{TEST_PROCESSES}", *pytest_arguments],
     }
     if browser_reason:
         say(f"The browser test is left out: {browser_reason}")
