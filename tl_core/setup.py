@@ -107,7 +107,7 @@ def run_tests(pytest_arguments: Sequence[str] = ()) -> int:
         "ruff check": [python, "-m", "ruff", "check", "."],
         "ruff format": [python, "-m", "ruff", "format", "--check", "."],
         "mypy": [python, "-m", "mypy"],
-        "pytest": [python, "-m", "pytest", "-rs", f"-n{TEST_PROCESSES}", *pytest_arguments],
+        "pytest": [python, "-m", "pytest", "-rs", "-n", f"{TEST_PROCESSES}", *pytest_arguments],
     }
     if browser_reason:
         say(f"The browser test is left out: {browser_reason}")
