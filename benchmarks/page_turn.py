@@ -20,14 +20,16 @@ from tl_core.analysis.overview import look
 from tl_core.data.dataset import scan_dataset
 from tl_core.jobs.training import end_worker
 from tl_core.workspace import Workspace
+from ui.data.gallery import SHOWN
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
 
-CLICK = """async () => {
+CLICK = """async start => {
     const main = document.querySelector('[data-testid=stMainBlockContainer]');
     const said = () => [...main.querySelectorAll('[data-testid=stCaptionContainer]')]
-        .map(one => one.textContent).find(text => text.startsWith('Pictures '));
+        .map(one => one.textContent).find(text => text.startsWith(start));
     const before = said();
+    if (!before) throw new Error(`Expected a caption that begins with '${start}', found none`);
     const next = main.querySelector('[data-testid=stPaginationNext]');
     const started = performance.now();
     (next.closest('button') || next.querySelector('button')).click();
@@ -63,7 +65,8 @@ def main() -> None:
             page.wait_for_selector("[data-testid=stPaginationNext]")
             if arguments.alone:
                 end_worker(workspace)
-            seconds = sorted(page.evaluate(CLICK) / 1000 for _ in range(arguments.turns))
+            start = SHOWN.partition("{")[0]
+            seconds = sorted(page.evaluate(CLICK, start) / 1000 for _ in range(arguments.turns))
             megabytes = server.megabytes
     print(
         f"{index.num_images:,} images: a page turns in {statistics.median(seconds):.2f} s, "

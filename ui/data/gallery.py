@@ -26,6 +26,7 @@ EXCLUDED = "\x00excluded"  # no class can have this name
 MAX_PILLS = 12
 BY_NAME = "By name"
 NO_MATCH = "No photo matches."
+SHOWN = "Photos {:,} to {:,} of {:,}."
 # Words of the order: what it goes by, and whether the highest comes first.
 ORDERS: dict[str, tuple[str, bool]] = {
     "Smallest first": ("pixels", False),
@@ -81,7 +82,7 @@ def draw_gallery(view: DatasetView) -> None:
         )
         return
     draw_tiles(view, shown, "gallery", _notes(view, shown, by))
-    st.caption(f"Photos {start + 1:,} to {start + len(shown):,} of {len(records):,}.")
+    st.caption(SHOWN.format(start + 1, start + len(shown), len(records)))
 
 
 def sort_records(

@@ -24,6 +24,7 @@ from tl_core.features.spec import FeatureSpec
 from tl_core.jobs import client as jobs
 from tl_core.progress import Monitor, Progress
 from tl_core.projects.registry import Project
+from tl_core.projects.shared_sample import look_at_shared_sample
 from tl_core.visitors.store import exists, remove_remains
 from tl_core.workspace import Workspace
 from ui.datasets.scans import CuratedDataset, load_curated
@@ -222,7 +223,8 @@ def _look(workspace: Workspace, raw: DatasetIndex, turn: threading.Lock, task: A
         with turn:
             is_large = raw.num_images > MAX_LOOKED_AT_HERE
             monitor = Monitor(note, is_deleted)
-            (look_apart if is_large else look)(raw, workspace.cache_dir, monitor=monitor)
+            if not look_at_shared_sample(workspace, raw, monitor):
+                (look_apart if is_large else look)(raw, workspace.cache_dir, monitor=monitor)
     except TLError as error:
         task.error = str(error)
     except Exception:

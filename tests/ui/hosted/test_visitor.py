@@ -8,6 +8,7 @@ from tl_core.config.limits import environment_name
 from tl_core.config.training import TrainConfig
 from tl_core.errors import Stopped
 from tl_core.jobs.queue import JobQueue
+from tl_core.projects import shared_sample
 from tl_core.projects.registry import SAMPLE_TITLE
 from tl_core.runs.store import create_run, list_runs
 from tl_core.visitors.store import end_visitor, list_visitors, open_visitor, take_place
@@ -154,15 +155,20 @@ def test_data_are_deleted_on_demand(host, monkeypatch):
     assert not mine.root.exists()
 
 
-def test_a_look_at_photos_that_are_deleted_meanwhile_leaves_nothing_behind(host, monkeypatch):
+@pytest.mark.parametrize("looks_for_all", [True, False])
+def test_a_look_at_photos_that_are_deleted_meanwhile_leaves_nothing_behind(
+    host, monkeypatch, looks_for_all
+):
     """What it notes of its progress after that must not end it before it has tidied up."""
     token, begun, is_deleted, stopped = issue_token(host), threading.Event(), threading.Event(), []
+
+    mine = open_visitor(host, token)
 
     def look(raw, cache_dir, monitor):
         begun.set()
         assert is_deleted.wait(60)
         stage = monitor.stage("look", 2)
-        (cache_dir / "late").mkdir(parents=True)
+        (mine.cache_dir / "late").mkdir(parents=True)
         stage.advance()
         try:
             monitor.check()
@@ -170,9 +176,12 @@ def test_a_look_at_photos_that_are_deleted_meanwhile_leaves_nothing_behind(host,
             stopped.append(True)
             raise
 
-    monkeypatch.setattr(dataset_view, "look", look)
+    if looks_for_all:
+        monkeypatch.setattr(shared_sample, "look", look)
+    else:
+        monkeypatch.setattr(dataset_view, "look", look)
+        monkeypatch.setattr(dataset_view, "look_at_shared_sample", lambda *_: False)
     let_in(monkeypatch, token)
-    mine = open_visitor(host, token)
     assert_sound(open_page(DATA))
     assert begun.wait(60)
     (thread,) = [one for one in threading.enumerate() if one.name == "look"]

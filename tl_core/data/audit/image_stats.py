@@ -118,6 +118,13 @@ def count_unmeasured(index: DatasetIndex, cache_dir: Path) -> int:
         return len(keys) - len(cache.known_keys(_MEASURE, keys))
 
 
+def copy_measurements(index: DatasetIndex, from_dir: Path, to_dir: Path) -> None:
+    """Copy what one cache holds about the images of a dataset into another one."""
+    keys = {_key(index, record) for record in index.records}
+    with open_stats_cache(from_dir) as source, open_stats_cache(to_dir) as target:
+        target.write_many(_MEASURE, source.read_many(_MEASURE, keys))
+
+
 def _key(index: DatasetIndex, record: ImageRecord) -> str:
     """Return the cache key: the content, and the scale of 16-bit grey."""
     scale = index.scale_of(record)
