@@ -23,6 +23,7 @@ from tl_core.visitors.store import exists
 from tl_core.workspace import Workspace
 from ui.shared import session_keys
 from ui.shared.address import go_to
+from ui.shared.memory import collect_garbage
 from ui.shared.navigation import ADD_TAB, DATA_PAGE, PHOTOS_TAB
 from ui.shared.words import plain
 
@@ -119,12 +120,13 @@ def open_label_tab() -> None:
 
 
 def guarded(function: Callable[P, Any]) -> Callable[P, None]:
-    """Give a fragment its own banner: on its own reruns it runs outside the page's."""
+    """Give a fragment its own banner and end: on its own reruns it runs outside the page's."""
 
     @functools.wraps(function)
     def inside_banner(*args: P.args, **kwargs: P.kwargs) -> None:
         with error_banner():
             function(*args, **kwargs)
+        collect_garbage()
 
     return inside_banner
 

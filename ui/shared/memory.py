@@ -1,32 +1,45 @@
-"""Keeps the web process small, and Streamlit's garbage collection after every script run short.
+"""Keeps the web process small, and the collection of garbage short and rare.
 
-The collection is a full one and holds Python's lock. Walking the some hundred thousand objects
-that imports leave behind takes 100 to 200 ms, in which no picture reaches the browser.
+A full collection holds Python's lock. Walking the some hundred thousand objects that imports leave
+behind takes 100 to 200 ms, in which no picture reaches the browser, and walking what ten visitors'
+pages hold takes 25 ms. Streamlit would do that after every run of a script or fragment
+(``runner.postScriptGC``, off in ``.streamlit/config.toml``), also after each poll.
 """
 
 from __future__ import annotations
 
 import ctypes
 import gc
+import math
 import sys
+import time
 from contextlib import suppress
 
 _ARENA_MAX, _NUM_ARENAS = -8, 2  # glibc's mallopt: M_ARENA_MAX and its value
 _MMAP_THRESHOLD, _LARGE_BYTES = -3, 256 * 1024  # M_MMAP_THRESHOLD and its value
+PAUSE_SECONDS = 5.0
 
 
-class _Frozen:
-    """How many modules there were when their objects were last set aside."""
+class _Collected:
+    """When garbage was last collected, and how many modules' objects are spared from it."""
 
+    at = -math.inf
     num_modules = 0
 
 
-def set_imports_aside() -> None:
-    """Spare what was imported since the last call from all garbage collections to come."""
-    if len(sys.modules) != _Frozen.num_modules:
-        _Frozen.num_modules = len(sys.modules)
-        gc.collect()
+def collect_garbage() -> None:
+    """Collect garbage, and spare what has been imported from all collections to come.
+
+    Every page and fragment calls this at its end; where that was done less than
+    ``PAUSE_SECONDS`` ago in this process, nothing happens.
+    """
+    if time.monotonic() - _Collected.at < PAUSE_SECONDS:
+        return
+    gc.collect()
+    if len(sys.modules) != _Collected.num_modules:
+        _Collected.num_modules = len(sys.modules)
         gc.freeze()
+    _Collected.at = time.monotonic()
 
 
 def keep_small() -> None:

@@ -31,7 +31,7 @@ from ui.hosted.visitor import session_workspace
 from ui.shared import address, session_keys
 from ui.shared.controls import have_reached_browser
 from ui.shared.errors import error_banner, log_to, logger
-from ui.shared.memory import keep_small, set_imports_aside
+from ui.shared.memory import collect_garbage, keep_small
 from ui.shared.page_layout import ICON, LOGO, TITLE
 from ui.shared.words import plain
 from ui.shell.keep_focus import keep_focus
@@ -117,7 +117,7 @@ def bootstrap(title: str) -> Iterator[Studio]:
     if not is_set_up:
         st.stop()
     have_reached_browser()
-    set_imports_aside()
+    collect_garbage()
 
 
 @st.cache_resource(show_spinner=False)

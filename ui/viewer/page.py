@@ -27,7 +27,7 @@ from ui.classify.cards import CARD_WIDTH, PAGE_SIZE, answer_words, draw_answer
 from ui.classify.photo import Photo
 from ui.shared.errors import error_banner
 from ui.shared.heat_map import WIDTH, draw_heat
-from ui.shared.memory import give_back, keep_small, set_imports_aside
+from ui.shared.memory import collect_garbage, give_back, keep_small
 from ui.shared.page_layout import ICON, draw_document, page_header
 from ui.shared.progress import shower
 from ui.shared.words import number_of, plain
@@ -64,7 +64,7 @@ def draw_viewer() -> None:
             _draw_classify(folder, info)
         with about:
             draw_document(read_card(folder) or WITHOUT_CARD)
-    set_imports_aside()
+    collect_garbage()
 
 
 def bundle_folder() -> Path:
