@@ -41,9 +41,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from browser_helpers import CHROMIUM_ARGUMENTS  # type: ignore[import-not-found] # noqa: E402
+from browser_helpers import ARTIFACTS, CHROMIUM_ARGUMENTS  # type: ignore[import-not-found] # noqa: E402
 
 from tl_core.jobs.queue import JobQueue  # noqa: E402
+from tl_core.jobs.training import end_worker  # noqa: E402
 from tl_core.runs.store import list_runs  # noqa: E402
 from tl_core.setup import find_chromium  # noqa: E402
 from tl_core.visitors.store import list_visitors  # noqa: E402
@@ -290,6 +291,12 @@ def check(page: Page, number: int, findings: Findings) -> None:
         findings.errors.append(f"visitor {number}: {error}")
 
 
+def keep_screenshot(page: Page, number: int) -> None:
+    """Keep what a visitor whose wait was too long saw last."""
+    with contextlib.suppress(Exception):  # the browser may be what failed
+        page.screenshot(path=ARTIFACTS / f"demo_visitor{number}.png")
+
+
 def low_priority(program: str | None, folder: str) -> str:
     """Write a program into a folder that starts another one with what time others leave.
 
@@ -330,6 +337,9 @@ def run_visitors(
                 try:
                     start.wait()
                     visit(page, number, start, findings, fine_tune)
+                except Exception:
+                    keep_screenshot(page, number)
+                    raise
                 finally:
                     browser.close()
         except Exception as error:
@@ -433,6 +443,7 @@ def main() -> None:
         finally:
             process.terminate()
             process.wait(60)
+            end_worker(workspace)
 
 
 def quantiles(seconds: list[float]) -> dict[str, float]:
