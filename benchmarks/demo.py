@@ -49,11 +49,11 @@ from tl_core.runs.store import list_runs  # noqa: E402
 from tl_core.setup import find_chromium  # noqa: E402
 from tl_core.visitors.store import list_visitors  # noqa: E402
 from tl_core.workspace import Workspace  # noqa: E402
+from ui.classify.answers import FEW  # noqa: E402
 from ui.shared.navigation import ADD_TAB  # noqa: E402
 
 PATIENCE_MS = 120_000
 NUM_PHOTOS = 24  # of each class
-MOST_CARDS = 6  # with which a photo's name is in a caption
 LEAST = 10  # classifications of a visitor, however long the training took
 
 
@@ -218,7 +218,7 @@ def visit(page: Page, number: int, start: Start, findings: Findings, fine_tune: 
             findings.seconds.setdefault(number, []).append(seconds)
             check(page, number, findings)
             # Of more photos the page shows a table and tiles instead of a card for each.
-            if len(findings.seconds[number]) % MOST_CARDS == 0:
+            if len(findings.seconds[number]) % FEW == 0:
                 page.get_by_role("button", name="Remove all").click()
                 settle(page)
             if time.monotonic() >= start.until and len(findings.seconds[number]) >= LEAST:
