@@ -293,6 +293,7 @@ def check(page: Page, number: int, findings: Findings) -> None:
 def keep_screenshot(page: Page, number: int) -> None:
     """Keep what a visitor whose wait was too long saw last."""
     with contextlib.suppress(Exception):  # the browser may be what failed
+        ARTIFACTS.mkdir(exist_ok=True)
         page.screenshot(path=ARTIFACTS / f"demo_visitor{number}.png")
 
 
