@@ -132,7 +132,7 @@ def fit_plainly(photos: Path, options: argparse.Namespace) -> None:
     base_model = build_base_model("EfficientNetLite0", (224, 224), "avg")
     split_at(base_model, options.blocks)  # says what is trainable
 
-    class InferenceMode(keras.layers.Layer):  # type: ignore[misc]
+    class InferenceMode(keras.layers.Layer):
         def __init__(self, model: Any) -> None:
             super().__init__()
             self.model = model
