@@ -7,9 +7,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from app_helpers import sample_folder
-from browser_helpers import NO_WORKER, click, go_to, open_page, run_app, settle
+from browser_helpers import NO_WORKER, click, go_to, new_context, open_page, run_app, settle
 from made_run import make_run
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocketRoute, expect
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from tl_core.files import write_json
 from tl_core.runs.store import rename_run
@@ -105,3 +107,61 @@ def test_dataset_and_run_stay_what_was_chosen(
         pick(page, "dataset", TITLES[second])
     with run_app(workspace, NO_WORKER) as server:
         assert_shows(open_page(browser, server.url), HOME, second)
+
+
+class LateRun:
+    """Sends the browser, when it asks for another page, that a run of the one in view began.
+
+    As the server does when a part that polls had the whole page drawn again just before.
+    """
+
+    def __init__(self, page: Page) -> None:
+        self.begun: dict[str, bytes] = {}  # what the server sent last as a run began, by kind
+        self.num_sent = 0
+        page.route_web_socket("**/_stcore/stream", self.watch)
+
+    def watch(self, browser: WebSocketRoute) -> None:
+        server = browser.connect_to_server()
+
+        def to_server(message: str | bytes) -> None:
+            asked = BackMsg.FromString(message).rerun_script if isinstance(message, bytes) else None
+            if asked and asked.is_history_navigation:
+                shown = ForwardMsg.FromString(self.begun["navigation"]).navigation.page_script_hash
+                assert asked.page_script_hash != shown
+                for kind in ("new_session", "navigation"):
+                    browser.send(self.begun[kind])
+                self.num_sent += 1
+            server.send(message)
+
+        def to_browser(message: str | bytes) -> None:
+            sent = ForwardMsg.FromString(message) if isinstance(message, bytes) else ForwardMsg()
+            if sent.HasField("new_session") or sent.HasField("navigation"):
+                self.begun[sent.WhichOneof("type")] = message
+            browser.send(message)
+
+        browser.on_message(to_server)
+        server.on_message(to_browser)
+
+
+def test_forward_stays_though_the_page_before_began_to_run_as_it_was_left(browser, workspace):
+    with run_app(workspace, NO_WORKER) as server:
+        page = new_context(browser).new_page()
+        late = LateRun(page)
+        page.goto(f"{server.url}/Data")
+        settle(page)
+        go_to(page, "Train")
+        go_to(page, "Classify")
+        for title in ("Train", "Data"):
+            page.go_back()
+            expect(page.locator("h1").first).to_have_text(title)
+            settle(page)
+        assert late.num_sent == 2
+        for title in ("Train", "Classify"):
+            page.go_forward()
+            expect(page.locator("h1").first).to_have_text(title)
+            settle(page)
+        assert late.num_sent == 4
+        go_to(page, "Data")  # a click still is a step of its own
+        page.go_back()
+        expect(page.locator("h1").first).to_have_text("Classify")
+        assert page.evaluate("location.pathname") == "/Classify"

@@ -34,7 +34,7 @@ from ui.shared.errors import error_banner, log_to, logger
 from ui.shared.memory import collect_garbage, keep_small
 from ui.shared.page_layout import ICON, LOGO, TITLE
 from ui.shared.words import plain
-from ui.shell.keep_focus import keep_focus
+from ui.shell.keep_place import keep_place
 from ui.shell.server import tidy_server
 from ui.shell.sidebar import draw_sidebar
 from ui.viewer.page import draw_viewer
@@ -104,7 +104,7 @@ def bootstrap(title: str) -> Iterator[Studio]:
         studio = Studio(workspace, mode, draw_sidebar(workspace, mode == STUDIO))
         with st.sidebar:
             draw_demo_panel(workspace)
-            keep_focus()
+            keep_place()
         if gone := st.session_state.pop(session_keys.GONE, None):
             st.toast(gone, icon=":material/warning:", duration="long")
         if notice := st.session_state.pop(session_keys.NOTICE, None):
