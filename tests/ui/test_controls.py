@@ -24,10 +24,12 @@ from tl_core.config.search import SweepConfig
 from tl_core.config.training import TrainConfig
 from tl_core.projects.registry import open_folder
 from tl_core.search.store import create_sweep
+from ui.evaluate.source import ELSEWHERE, FOLDER, PART
 from ui.shared import session_keys
 from ui.shared.controls import MARK
 
 HOME = None
+EVALUATE = "pages/4_Evaluate.py"
 AUGMENTATION = {session_keys.DATA_TABS: "Augmentation"}
 SETTINGS = {
     "backbone": "MobileNetV3Small",
@@ -54,6 +56,15 @@ SET_BY_THE_APP = [
     (TRAIN, "train.views", 7, {session_keys.USE_AUGMENT: True}),
     *((TRAIN, f"train.{name}", value, {}) for name, value in SETTINGS.items()),
     (CLASSIFY, "photo_source", "Upload", {}),
+]
+# Segmented controls and pills that the app sets, with a value that is not the one at first.
+CHOSEN = [
+    (HOME, "intake_way", "Folder", {}),
+    (DATA, "gallery_class", "dog", {}),
+    (DATA, "augment_preset", "tutorial", AUGMENTATION),
+    (TRAIN, session_keys.TRAIN_VIEW, "Backbones", {}),
+    (CLASSIFY, "photo_source", "Upload", {}),
+    (EVALUATE, PART, ELSEWHERE, {}),
 ]
 
 
@@ -83,6 +94,49 @@ def test_a_late_message_does_not_undo_what_the_app_set(
     assert_sound(at)
     assert at.session_state[key] == value
     assert drawn(at, key) in ([value], [])  # AppTest does not know tabs
+
+
+@pytest.mark.parametrize(
+    ("page", "key", "value", "session"),
+    CHOSEN,
+    ids=[f"{key} on {page}" for page, key, *_ in CHOSEN],
+)
+def test_a_browser_that_says_nothing_is_chosen_does_not_undo_the_choice(
+    workspace, make_dataset, page, key, value, session
+):
+    """A browser that has not received the value of a control says that there is none."""
+    finished_run(workspace, make_dataset({"cat": 6, "dog": 6}, sample_folder(workspace)))
+    at = open_page(page, **session)
+    at.button_group(key=key).set_value(value).run()
+    assert at.session_state[key] == value
+    at.button_group(key=key).set_value(None).run()
+    assert_sound(at)
+    assert at.session_state[key] == value
+    assert drawn(at, key) == [value]
+
+
+def test_what_can_be_emptied_is_emptied(workspace, make_dataset, tmp_path):
+    finished_run(workspace, make_dataset({"cat": 6, "dog": 6}, sample_folder(workspace)))
+    other = open_folder(workspace, make_dataset({"cat": 6, "dog": 6}, tmp_path / "other"))
+    at = open_page(EVALUATE, **{PART: ELSEWHERE, FOLDER: other.id})
+    assert drawn(at, FOLDER) == [other.id]
+    at.selectbox(key=FOLDER).set_value(None).run()
+    assert_sound(at)
+    assert drawn(at, FOLDER) == [None]
+
+
+def test_no_choice_of_one_can_be_taken_back():
+    calls = [
+        (path.name, node)
+        for path in sorted([*ROOT.glob("ui/**/*.py"), *ROOT.glob("pages/*.py")])
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("segmented_control", "pills")
+    ]
+    assert len(calls) > 10
+    free = [name for name, node in calls if "required" not in {one.arg for one in node.keywords}]
+    assert free == []
 
 
 def test_a_late_message_does_not_lead_back_to_the_run_or_project_before(

@@ -33,6 +33,7 @@ def walk_folders(path_key: str) -> str:
             default=next(place for place in allowed if here.is_relative_to(place)),
             key=f"folder_place_{st.session_state.get(session_keys.FOLDER_ROUND, 0)}",
             on_change=_go_to_place,
+            required=True,
             label_visibility="collapsed",
         )
     inside = subfolders(here)[:MAX_LISTED]

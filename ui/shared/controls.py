@@ -31,6 +31,7 @@ def control(
     *,
     on_change: Callable[..., None] | None = None,
     args: tuple[Any, ...] = (),
+    may_be_none: bool = False,
 ) -> dict[str, Any]:
     """Return ``key``, ``on_change`` and ``args`` of the control that shows a value of the session.
 
@@ -42,6 +43,8 @@ def control(
         default: the value while there is none.
         on_change: called when the person changes it, after the value was taken over.
         args: what it is called with.
+        may_be_none: whether the person can choose nothing, as in a select box that can be emptied.
+            Without it a None keeps the value that was chosen before.
     """
     state = st.session_state
     value = state.setdefault(key, default)
@@ -59,7 +62,7 @@ def control(
         # Again after a run that was interrupted, as it may not have reached the browser. Not after
         # others: the browser would put the value in the place of what is being typed there.
         state[drawn] = value
-    return {"key": drawn, "on_change": _take, "args": (key, number, on_change, args)}
+    return {"key": drawn, "on_change": _take, "args": (key, number, on_change, args, may_be_none)}
 
 
 def have_reached_browser() -> None:
@@ -70,15 +73,24 @@ def have_reached_browser() -> None:
 
 
 def _take(
-    key: str, number: int, on_change: Callable[..., None] | None, args: tuple[Any, ...]
+    key: str,
+    number: int,
+    on_change: Callable[..., None] | None,
+    args: tuple[Any, ...],
+    may_be_none: bool,
 ) -> None:
     """Take over what the person chose, unless the app has set something else since."""
     state = st.session_state
     visit, current, _ = state[session_keys.CONTROL_ROUNDS][key]
     if current != number:
         return
+    chosen = state[_drawn_key(key, number)]
+    if chosen is None and not may_be_none:
+        # Not a choice: a browser that has not received the value says so for a segmented control or
+        # pills, although they are required. They are drawn again with the value, as it differs.
+        return
     state[session_keys.CONTROL_ROUNDS][key] = (visit, number, True)
-    state[key] = state[_drawn_key(key, number)]
+    state[key] = chosen
     if on_change is not None:
         on_change(*args)
 
