@@ -1,7 +1,8 @@
 """The kinds of jobs of the worker, and the functions that run them.
 
 To add a kind, add a row to :data:`KINDS` and a function. Its jobs are queued with
-:func:`tl_core.jobs.client.submit`.
+:func:`tl_core.jobs.client.submit`. A function without a run or search does its work inside
+:func:`record_failure`, which also says that a worker was killed.
 """
 
 from __future__ import annotations
@@ -79,6 +80,15 @@ class JobContext:
         """The data folder of the job."""
         return self.workspace.resolve(self.job.payload["data_dir"])
 
+    def check_not_lost(self) -> None:
+        """Raise why the job is not run again, if its worker ended while it ran.
+
+        Raises:
+            RunError: with the reason.
+        """
+        if self.job.lost:
+            raise RunError(self.job.lost)
+
     def load_dataset(self) -> DatasetIndex:
         """Return the images of the job's data folder, with decisions applied."""
         layout = self.job.payload.get("config", {}).get("layout")
@@ -123,6 +133,7 @@ def run_train(context: JobContext) -> None:
 
 def run_features(context: JobContext) -> None:
     """Compute and cache the features that training with this config and data would need."""
+    context.check_not_lost()  # nobody asked for it, so the reason is only logged
     config, index = context.config, context.load_dataset()
     load_features(
         config,
@@ -139,7 +150,7 @@ def run_explore(context: JobContext) -> None:
     files = ExploreFiles(
         context.workspace.cache_dir, index, FeatureSpec.from_config(context.config)
     )
-    with record_failure(partial(files.write_failure, EXPLORE)):
+    with record_failure(context, partial(files.write_failure, EXPLORE)):
         explore(index, context.config, context.workspace.cache_dir, monitor=context.monitor)
 
 
@@ -147,7 +158,7 @@ def run_label(context: JobContext) -> None:
     """Group the photos of a data folder and rank them by the labels so far."""
     spec = FeatureSpec.from_config(context.config)
     files = LabellingFiles(context.workspace, context.data_dir, spec)
-    with record_failure(partial(files.write_failure, LABEL)):
+    with record_failure(context, partial(files.write_failure, LABEL)):
         sort_photos(context.workspace, context.data_dir, spec, monitor=context.monitor)
 
 
@@ -157,7 +168,7 @@ def run_curve(context: JobContext) -> None:
     files = ExploreFiles(
         context.workspace.cache_dir, index, FeatureSpec.from_config(context.config)
     )
-    with record_failure(partial(files.write_failure, CURVE)):
+    with record_failure(context, partial(files.write_failure, CURVE)):
         measure_curve(index, context.config, context.workspace.cache_dir, monitor=context.monitor)
 
 
@@ -165,7 +176,7 @@ def run_augment_effect(context: JobContext) -> None:
     """Measure the effect of an augmentation on a data folder, with decisions applied."""
     workspace, config, index = context.workspace, context.config, context.load_dataset()
     files = EffectFiles(workspace.cache_dir, index, config)
-    with record_failure(partial(files.explore.write_failure, AUGMENT_EFFECT)):
+    with record_failure(context, partial(files.explore.write_failure, AUGMENT_EFFECT)):
         run, spec, head = None, FeatureSpec.from_config(config), None
         if context.job.payload["run"] is not None:
             run = load_run(workspace.resolve(context.job.payload["run"]))
@@ -196,7 +207,7 @@ def run_find_lr(context: JobContext) -> None:
     config, index = context.config, context.load_dataset()
     cache_dir = context.workspace.cache_dir
     kept = RangeFile(cache_dir, index, config)
-    with record_failure(kept.write_failure):
+    with record_failure(context, kept.write_failure):
         kept.write(find_learning_rate(config, index, cache_dir=cache_dir, monitor=context.monitor))
 
 
@@ -207,7 +218,7 @@ def run_export(context: JobContext) -> None:
     if not run.run_dir.is_dir():  # deleted meanwhile
         return
     with (
-        record_failure(partial(run_exports.write_failure, run, name)),
+        record_failure(context, partial(run_exports.write_failure, run, name)),
         run_exports.replacing_export(run, name) as folder,
     ):
         project = project_of(context.workspace, run)
@@ -232,7 +243,7 @@ def run_classify(context: JobContext) -> None:
     if not model_dir.is_dir():  # deleted meanwhile
         return
     answers = FolderAnswers(workspace, model_dir, photos_dir)
-    with record_failure(answers.write_failure):
+    with record_failure(context, answers.write_failure):
         answers.compute(workspace.cache_dir, context.monitor)
 
 
@@ -246,7 +257,7 @@ def run_evaluate(context: JobContext) -> None:
     run = load_run(workspace.resolve(payload["run"]))
     data_dir = None if payload["data_dir"] is None else workspace.resolve(payload["data_dir"])
     file = EvaluationFile(run, payload["part"], data_dir)
-    with record_failure(file.write_failure):
+    with record_failure(context, file.write_failure):
         index = images_to_evaluate(run, data_dir, cache_dir=cache_dir, monitor=context.monitor)
         evaluation = evaluate_run(
             run.run_dir,
@@ -262,18 +273,20 @@ def run_measure_speed(context: JobContext) -> None:
     """Measure how fast the job's backbone is on this machine."""
     name = get_backbone(context.job.payload["backbone"]).name
     cache_dir = context.workspace.cache_dir
-    with record_failure(partial(benchmark.remember_failure, cache_dir, name)):
+    with record_failure(context, partial(benchmark.remember_failure, cache_dir, name)):
         speed = benchmark.measure(name, cache_dir=cache_dir, monitor=context.monitor)
         benchmark.remember_speed(cache_dir, name, speed)
 
 
 @contextmanager
-def record_failure(keep: Callable[[str], None]) -> Iterator[None]:
+def record_failure(context: JobContext, keep: Callable[[str], None]) -> Iterator[None]:
     """Context manager that passes the reason of a failure to ``keep``, to show it on a page.
 
-    A stop is not a failure. For unexpected errors the message is generic; the log has details.
+    A job whose worker was killed fails at once with that reason, unless it may go on. A stop is
+    not a failure. For unexpected errors the message is generic; the log has details.
     """
     try:
+        context.check_not_lost()
         yield
     except Stopped:
         raise

@@ -25,6 +25,7 @@ from tl_core.workspace import Workspace
 _WAITING = ".waiting.json"
 _ACTIVE = ".active.json"
 _IN_VIEW_SECONDS = 10.0  # a page requests the jobs it shows about once per second
+_LOST_FIRST = 1000  # added to the rank of lost jobs, which only say so
 _OUT_OF_VIEW = 1000  # subtracted from the rank of jobs that no page shows
 _MAX_YIELDS = 3  # a job that gave way this often gives way to trainings only
 _ID = re.compile(r"[0-9]+-[0-9a-f]+")
@@ -46,6 +47,8 @@ class Job:
         num_yields: how often it gave way to other jobs.
         asked: when a page last requested it, in seconds since the epoch.
         workspace: the workspace whose queue it is in, where several queues are served.
+        num_lost: how often a worker ended while it ran the job.
+        lost: why it is not run again, to be said where it was asked for; else empty.
     """
 
     id: str
@@ -58,6 +61,8 @@ class Job:
     num_yields: int = 0
     asked: float = 0.0
     workspace: Workspace | None = None
+    num_lost: int = 0
+    lost: str = ""
 
     @property
     def is_in_view(self) -> bool:
@@ -69,8 +74,10 @@ class Job:
         """The rank of the job: a higher one goes first, and a lower one gives way to it.
 
         Jobs shown on a page go before others. A job that gave way a few times goes before all but
-        trainings, so that it can finish.
+        trainings, so that it can finish. A lost job goes first, as it ends at once.
         """
+        if self.lost:
+            return self.priority + _LOST_FIRST
         rank = self.priority if self.num_yields < _MAX_YIELDS else max(self.priority, -1)
         return rank if self.is_in_view else rank - _OUT_OF_VIEW
 
@@ -227,6 +234,24 @@ class JobQueue:
                     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
             self._rename(job.id, _ACTIVE, _WAITING)
 
+    def put_back_lost(self, job: Job, reason: str = "") -> None:
+        """Return a job to the queue whose worker ended while it ran.
+
+        Args:
+            job: an active one.
+            reason: why it is not run again; empty to run it once more.
+
+        Raises:
+            StorageError: the disk is full or read-only, or writing is not allowed.
+        """
+        with suppress(FileNotFoundError):
+            path = self._path(job.id, _ACTIVE)
+            write_json(path, {**read_json(path), "num_lost": job.num_lost + 1, "lost": reason})
+            retry_on_windows_lock(
+                lambda: self._path(job.id, ".progress.json").unlink(missing_ok=True)
+            )
+            self._rename(job.id, _ACTIVE, _WAITING)
+
     def finish(self, job_id: str) -> None:
         """Remove the files of a finished job."""
         for suffix in (_WAITING, _ACTIVE, ".stop", ".progress.json"):
@@ -285,6 +310,8 @@ class JobQueue:
                 active=name.endswith(_ACTIVE),
                 needs_user=bool(stored.get("needs_user")),
                 num_yields=int(stored.get("num_yields", 0)),
+                num_lost=int(stored.get("num_lost", 0)),
+                lost=str(stored.get("lost") or ""),
                 asked=asked,
             )
         except (OSError, ValueError, OverflowError, KeyError, TypeError):

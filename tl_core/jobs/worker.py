@@ -50,6 +50,11 @@ from tl_core.runs.files import RunState, end_run, update_status
 from tl_core.visitors.store import remove_remains
 from tl_core.workspace import Workspace
 
+LOST_TEXT = (
+    "The process that worked on it ended unexpectedly. Try again; if it happens again, close other "
+    "programs, as the system may have ended it for lack of memory."
+)
+
 _NICENESS = 10  # pages then respond about as fast as on an idle machine
 
 
@@ -87,6 +92,7 @@ _SHRINK_SECONDS = 20.0  # after the last job
 _SPARE_BYTES = 400 * 2**20
 _TENSORFLOW_BYTES = 800 * 2**20
 _SAVE_SECONDS = 2.0  # between two tries to write on a full disk
+_MAX_LOST = 1  # a job that can be resumed is run again this often after its worker was killed
 _UNUSED_SECONDS = 2.0  # so that a restarted server finds its worker
 
 
@@ -396,10 +402,36 @@ class _Worker:
             if work is not None and work.state == "queued" and job.kind in self._kinds:
                 self._queue.put_back(job)  # killed before it started
                 continue
-            if work is not None and work.state == "interrupted":
-                self._end(work.folder, "interrupted", work.message)
             _log.warning("job %s was interrupted", job.id)
+            if work is None:
+                self._put_back_lost(job)
+                continue
+            if work.state == "interrupted":
+                self._end(work.folder, "interrupted", work.message)
             self._queue.queue_of(job).finish(job.id)
+
+    def _put_back_lost(self, job: Job, reason: str = "") -> None:
+        """Run a job again that can be resumed, and have others say why they ended.
+
+        Only its own function knows where the reason has to be kept, so the job is queued for that.
+        It is run again only once, as it may be what ended the worker.
+
+        Args:
+            job: an active one without a run or search, whose worker ended.
+            reason: why it must not be run again; by default it is unknown why the worker ended.
+        """
+        queue = self._queue.queue_of(job)
+        kind = self._kinds.get(job.kind)
+        if kind is None or job.lost or queue.is_stop_requested(job.id):
+            queue.finish(job.id)
+            return
+        if not reason and not (kind.gives_way and job.num_lost < _MAX_LOST):
+            reason = LOST_TEXT
+        try:
+            queue.put_back_lost(job, reason)
+        except OSError as error:
+            _log.warning("job %s could not be queued again: %s", job.id, error)
+            queue.finish(job.id)
 
     def _may_leave(self, unused: bool) -> bool:
         """Announce the exit, unless there is a new job or, with ``unused``, a new user.
@@ -438,8 +470,10 @@ class _Worker:
         for job in self._queue.jobs():
             if job.active:
                 work = work_folder(self._workspace_of(job), job)
-                if work is not None:
-                    self._end(work.folder, "failed", message)
+                if work is None:
+                    self._put_back_lost(job, message)
+                    continue
+                self._end(work.folder, "failed", message)
                 self._queue.queue_of(job).finish(job.id)
         end_children()
         end_process()

@@ -16,6 +16,7 @@ from tl_core.workspace import Workspace
 from ui.runs.event_feed import FEATURES, Feed, follow
 from ui.shared import words
 from ui.shared.errors import guarded
+from ui.shared.job_progress import keep_worker
 from ui.shared.page_layout import draw_chart
 
 POLL_SECONDS = 1.0
@@ -30,6 +31,7 @@ def draw_live(workspace: Workspace, run: Run) -> None:
     """Draw a waiting or running run and draw it again until it ends; then rerun the page once."""
     if not run.is_active:
         st.rerun()
+    keep_worker(workspace)  # a run that waits stays so when the worker is killed before it
     feed = follow(run)
     _draw_progress(workspace, run, feed)
     epochs, batches = feed.epochs(), feed.batches()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import streamlit as st
 
+from tl_core.errors import StorageError
+from tl_core.jobs import worker_client
 from tl_core.jobs.queue import JobState
 from tl_core.jobs.training import worker_state
 from tl_core.progress import Progress, stage_words
@@ -11,6 +15,14 @@ from tl_core.workspace import Workspace
 from ui.shared.progress import progress_text
 
 STOPPING = "stopping"
+STARTING = "the training engine is starting"
+WAITING = "waiting for other work"
+
+
+def keep_worker(workspace: Workspace) -> None:
+    """Start a worker again that was killed while a page waits for it."""
+    with suppress(StorageError):  # the page itself says so
+        worker_client.ensure_worker(workspace)
 
 
 def stop_button(state: JobState | None, key: str, help: str | None = None) -> bool:
@@ -20,10 +32,13 @@ def stop_button(state: JobState | None, key: str, help: str | None = None) -> bo
 
 
 def draw_bar(workspace: Workspace, state: JobState | None, what: str) -> None:
-    """Draw the bar of a job; None is one that is just being taken."""
+    """Draw the bar of a job; None is one that is just being taken.
+
+    A worker that was killed is started again, which a page that only polls would not do.
+    """
+    keep_worker(workspace)
     if state is None or not state.is_active:
-        warm = worker_state(workspace).warm
-        why = "waiting for other work" if warm else "the training engine is starting"
+        why = WAITING if worker_state(workspace).warm else STARTING
         st.progress(0.0, text=f"{what}: {why}")
         return
     if state.is_stopping:
