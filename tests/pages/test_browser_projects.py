@@ -154,6 +154,15 @@ def test_two_projects_stay_apart(browser, workspace, make_dataset, tmp_path, cac
         click(page, "project_undo")
         assert_sound(page, "leaves")
         assert options(page, "run") == [leaf_name]
+
+        # The box of projects shows another name at once.
+        sidebar.get_by_text("Manage project").click()
+        name = page.get_by_label("Name of the project")
+        name.fill("Autumn")
+        name.press("Enter")
+        settle(page)
+        click(page, "project_rename")
+        expect(page.locator("[class*=st-key-dataset-] input")).to_have_value("Autumn")
     with run_app(workspace) as server:
         page = open_page(browser, f"{server.url}/Train?dataset={glass}&run={glass_runs[0].id}")
         assert_sound(page, glass, glass_runs[0].id)

@@ -200,6 +200,31 @@ def test_a_project_is_renamed_from_the_sidebar(workspace, dataset, fruit):
     assert "Our cups" in at.selectbox(key="dataset").options
     assert at.query_params["dataset"] == "fruit"
     assert "Our cups" in at.toast[0].value
+    box = at.selectbox(key="dataset").proto
+    assert (box.set_value, box.raw_value) == (True, "Our cups")  # else the browser shows the old
+
+
+def test_a_project_is_not_renamed_to_the_name_of_another(workspace, dataset, fruit):
+    taken = load_project(workspace, dataset.name).title
+    at = open_page(DATA, dataset="fruit")
+    at.text_input(key="project_title_fruit").set_value(taken).run()
+    at.button(key="project_rename").click().run()
+    assert not at.exception
+    (said,) = [unescaped(one.value) for one in at.error]
+    assert said == f"Another project is called '{taken}' already. Choose another name."
+    assert load_project(workspace, "fruit").title == "fruit"
+
+
+def test_a_run_that_is_renamed_is_shown_with_its_name_in_the_boxes(workspace, runs):
+    run = runs["fruit 64"]
+    at = open_page(TRAIN, dataset="fruit", run=run.id)
+    before = at.selectbox(key="run").proto.id
+    at.text_input(key=f"run_name_{run.id}").set_value("The best").run()
+    assert at.selectbox(key="run").proto.id == before  # not replaced without need
+    at.button(key="rename_run").click().run()
+    assert_sound(at)
+    box = at.selectbox(key="run").proto
+    assert (box.set_value, box.raw_value) == (True, "The best")
 
 
 def test_a_project_is_deleted_and_the_deleting_taken_back(workspace, runs, dataset, fruit):

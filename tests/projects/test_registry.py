@@ -86,6 +86,15 @@ def test_a_title_that_cannot_be_shown_is_refused(place, pets, title):
         rename_project(place, load_project(place, "pets"), title)
 
 
+@pytest.mark.parametrize("title", ["fruit", " Fruit "])
+def test_a_title_of_another_project_is_refused(place, pets, title):
+    (place.datasets_dir / "fruit").mkdir()
+    with pytest.raises(DatasetError, match="Another project"):
+        rename_project(place, load_project(place, "pets"), title)
+    assert load_project(place, "pets").title == "pets"
+    assert rename_project(place, load_project(place, "pets"), "Pets").title == "Pets"
+
+
 def test_an_unknown_project_is_refused_with_a_suggestion(place, pets):
     with pytest.raises(DatasetError, match="Did you mean 'pets'"):
         load_project(place, "petz")

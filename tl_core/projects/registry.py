@@ -185,7 +185,7 @@ def rename_project(workspace: Workspace, project: Project, title: str) -> Projec
     """Give a project another title; an empty one goes back to the folder's name. The id stays.
 
     Raises:
-        DatasetError: the title is too long or not printable.
+        DatasetError: the title is too long, not printable, or that of another project.
     """
     title = " ".join(title.split())
     if len(title) > MAX_TITLE or not title.isprintable():
@@ -193,6 +193,10 @@ def rename_project(workspace: Workspace, project: Project, title: str) -> Projec
             f"Expected a title of up to {MAX_TITLE} printable characters, received {len(title)}. "
             "Shorten it."
         )
+    # Titles alone tell projects apart in the lists, so that two must not be alike in case either.
+    taken = (one.title for one in list_projects(workspace) if one.id != project.id)
+    if title and title.casefold() in map(str.casefold, taken):
+        raise DatasetError(f"Another project is called '{title}' already. Choose another name.")
     change_record(workspace, project.id, title=title or None)
     return project_at(workspace, project.path)
 

@@ -127,8 +127,7 @@ def _choose_imported(workspace: Workspace, models: list[ImportedModel]) -> Model
     chosen = st.selectbox(
         "Model",
         list(by_id),
-        format_func=titles.__getitem__,
-        **control(session_keys.IMPORTED_MODEL),
+        **control(session_keys.IMPORTED_MODEL, format_func=titles.__getitem__),
     )
     model = by_id[chosen or next(iter(by_id))]
     if figures := bundle_figures(model.info):

@@ -178,8 +178,12 @@ def draw_dataset_box(workspace: Workspace, shown: Project) -> None:
     st.selectbox(
         "Project",
         list(titles),
-        format_func=titles.__getitem__,
-        **control(session_keys.DATASET, on_change=_take_dataset, args=(workspace,)),
+        **control(
+            session_keys.DATASET,
+            on_change=_take_dataset,
+            args=(workspace,),
+            format_func=titles.__getitem__,
+        ),
     )
 
 

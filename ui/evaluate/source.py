@@ -77,10 +77,9 @@ def _choose_folder(studio: Studio, run: Run) -> Project | None:
         "Folder with the same class names",
         list(known),
         index=None,
-        format_func=lambda one: titles.get(one, one),
         accept_new_options=may_type,
         placeholder="Choose a project or type a full path" if may_type else "Choose a project",
-        **control(FOLDER, may_be_none=True),
+        **control(FOLDER, may_be_none=True, format_func=lambda one: titles.get(one, one)),
         help=f"Class folders named {', '.join(map(words.plain, run.class_names[:6]))}. "
         "Nothing in them is changed.",
     )

@@ -108,8 +108,7 @@ def select_run(runs: Sequence[Run], label: str) -> Run | None:
     chosen = st.selectbox(
         label,
         list(by_id),
-        format_func=titles.__getitem__,  # no figures: a label that changes loses the choice
-        **control(session_keys.RUN, on_change=_take_run),
+        **control(session_keys.RUN, on_change=_take_run, format_func=titles.__getitem__),
     )
     run = by_id[chosen or next(iter(by_id))]
     st.session_state[session_keys.RUN_TITLE] = (run.id, titles[run.id])

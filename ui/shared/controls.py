@@ -32,8 +32,11 @@ def control(
     on_change: Callable[..., None] | None = None,
     args: tuple[Any, ...] = (),
     may_be_none: bool = False,
+    format_func: Callable[[Any], str] | None = None,
 ) -> dict[str, Any]:
-    """Return ``key``, ``on_change`` and ``args`` of the control that shows a value of the session.
+    """Return the arguments of the control that shows a value of the session.
+
+    They are ``key``, ``on_change`` and ``args``, and ``format_func`` if it is given.
 
     The value itself is no control's: it outlives the change to another page, may be read and set
     before and after the control is drawn, and follows what the person chooses.
@@ -45,6 +48,9 @@ def control(
         args: what it is called with.
         may_be_none: whether the person can choose nothing, as in a select box that can be emptied.
             Without it a None keeps the value that was chosen before.
+        format_func: the title of a value, given here where titles change, as by renaming. A browser
+            knows what is chosen by its title and goes on showing the old one, so that a control
+            gets a successor when the title of its value changes.
     """
     state = st.session_state
     value = state.setdefault(key, default)
@@ -52,8 +58,12 @@ def control(
     visit = state.get(session_keys.VISIT, 0)
     seen, number, is_heard = rounds.get(key, (visit, 0, False))
     drawn = _drawn_key(key, number)
+    titles: dict[str, list[str]] = state.setdefault(session_keys.CONTROL_TITLES, {})
+    title = _titles(value, format_func)
+    is_renamed = titles.get(key, title) != title and drawn in state and state[drawn] == value
+    titles[key] = title
     # After a change of page the state may hold the value still, but the browser's control does not.
-    if seen != visit or (drawn in state and state[drawn] != value):
+    if seen != visit or is_renamed or (drawn in state and state[drawn] != value):
         number += 1
         drawn = _drawn_key(key, number)
     is_heard = is_heard and drawn in state
@@ -62,7 +72,8 @@ def control(
         # Again after a run that was interrupted, as it may not have reached the browser. Not after
         # others: the browser would put the value in the place of what is being typed there.
         state[drawn] = value
-    return {"key": drawn, "on_change": _take, "args": (key, number, on_change, args, may_be_none)}
+    made = {"key": drawn, "on_change": _take, "args": (key, number, on_change, args, may_be_none)}
+    return made if format_func is None else {**made, "format_func": format_func}
 
 
 def have_reached_browser() -> None:
@@ -93,6 +104,13 @@ def _take(
     state[key] = chosen
     if on_change is not None:
         on_change(*args)
+
+
+def _titles(value: Any, format_func: Callable[[Any], str] | None) -> list[str]:
+    """Return the title of a value, or of each of several."""
+    if format_func is None or value is None:
+        return []
+    return [format_func(one) for one in (value if isinstance(value, list) else [value])]
 
 
 def _drawn_key(key: str, number: int) -> str:

@@ -5,6 +5,7 @@ Widgets built from settings are keyed ``<prefix>.<field>``, see ``ui/shared/form
 
 WORKSPACE_ROOT = "workspace_root"  # of a hosted demo's visitor, see ui/hosted/visitor.py
 CONTROL_ROUNDS = "control_rounds"  # of the controls, see ui/shared/controls.py
+CONTROL_TITLES = "control_titles"  # what their values are called, likewise
 VISIT = "visit"  # counts changes of page
 ADDRESS = "address"  # what is chosen and what the address named, see ui/shared/address.py
 DATASET = "dataset"  # the sidebar's select box, also ?dataset= in the address

@@ -63,10 +63,9 @@ def _choose(comparable: Mapping[str, Run]) -> list[Run]:
     chosen = st.multiselect(
         "Runs",
         list(comparable),
-        format_func=titles.__getitem__,
         max_selections=len(RUN_COLORS),
         placeholder="Choose two to four runs",
-        **control(key),
+        **control(key, format_func=titles.__getitem__),
     )
     return [comparable[run_id] for run_id in chosen]
 
