@@ -165,3 +165,12 @@ def test_figures_come_with_their_intervals(runs):
         "loss": 0.3,
         "num_images": 40,
     }
+
+
+def test_the_images_of_a_run_that_was_killed_are_counted_in_its_split(runs):
+    figures = {"val_accuracy": 0.5, "val_interval": [0.1, 0.9], "best_epoch": 0}
+    for run in runs:
+        write_json(run.run_dir / METRICS_FILE, figures)
+    lines = ["path,sha256,class,part", "a.png,1,cat,train", "b.png,2,cat,val", "c.png,3,dog,val"]
+    (runs[0].run_dir / SPLIT_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert [row["num_images"] for row in metric_rows(runs)] == [2, None]

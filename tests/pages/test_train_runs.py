@@ -340,6 +340,17 @@ def test_two_runs_stand_side_by_side_with_figures_curves_and_what_differs(worksp
     assert len(at.get("vega_lite_chart")) == 3
 
 
+def test_a_number_of_photos_that_is_not_known_is_not_given_as_none(workspace, dataset):
+    finished_run(workspace, dataset, name="first")
+    killed = finished_run(workspace, dataset, name="second", test_accuracy=None)
+    write_json(killed.run_dir / METRICS_FILE, {"val_accuracy": 0.8, "val_interval": [0.6, 0.92]})
+    at = open_page(TRAIN, train_view="Compare")
+    assert_sound(at)
+    figures = at.dataframe[0].value
+    assert list(figures.loc["Accuracy on validation photos"]) == ["80.0 %"] * 2
+    assert list(figures.loc["Number of validation photos"]) == ["", "20"]
+
+
 def test_all_settings_are_listed_on_request(workspace, dataset):
     at = compare(workspace, dataset)
     at.toggle(key="compare_only").set_value(False).run()

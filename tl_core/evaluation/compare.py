@@ -191,7 +191,7 @@ def metric_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return the metrics of runs as rows ready for a DataFrame, one per run and part.
 
     Columns: ``run`` (id), ``name``, ``part``, ``accuracy``, ``low``, ``high`` (95 % interval),
-    ``loss``, ``num_images``. Parts without metrics are left out.
+    ``loss``, ``num_images`` (None when it is not known). Parts without metrics are left out.
     """
     rows = []
     for run in runs:
@@ -200,9 +200,10 @@ def metric_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
             share = metrics.get(f"{part}_accuracy")
             if share is None:
                 continue
-            num_images = int(metrics.get("num_images", {}).get(part, 0))
+            num_images = run.num_images_of(part)
             known = metrics.get(f"{part}_interval")
-            low, high = known or wilson_interval(round(share * num_images), num_images)
+            counted = num_images or 0
+            low, high = known or wilson_interval(round(share * counted), counted)
             rows.append(
                 {
                     "run": run.id,

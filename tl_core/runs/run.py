@@ -182,6 +182,23 @@ class Run(WorkFolder):
         path = self.run_dir / SPLIT_FILE
         return read_split(path) if path.exists() else []
 
+    def num_images_of(self, part: str) -> int | None:
+        """Return how many images a part has; None when neither the figures nor the split say.
+
+        The figures of a run that was killed do not say it yet: they are those of its best epoch.
+
+        Args:
+            part: ``train``, ``val`` or ``test``.
+
+        Raises:
+            RunError: ``metrics.json`` or ``split.csv`` is unreadable.
+        """
+        count = (self.metrics.get("num_images") or {}).get(part)
+        if count is not None:
+            return int(count)
+        split = self.split()
+        return sum(row.part == part for row in split) if split else None
+
     def left_out(self) -> list[tuple[str, str]]:
         """Return path and reason of each file of the data folder that could not be read."""
         try:

@@ -111,10 +111,11 @@ class EvaluationView:
         metrics, part = self.run.metrics, evaluation.part
         accuracy, bounds = metrics.get(f"{part}_accuracy"), metrics.get(f"{part}_interval")
         if changes and accuracy is not None:
+            count = self.run.num_images_of(part)
+            on = "" if count is None else f" on {words.number_of(count, 'photo')}"
             text.append(
                 f"As evaluated when it was trained: {percent(accuracy)}"
-                f"{f' ({words.interval(bounds)})' if bounds else ''} on "
-                f"{words.number_of((metrics.get('num_images') or {}).get(part, 0), 'photo')}."
+                f"{f' ({words.interval(bounds)})' if bounds else ''}{on}."
             )
         return " ".join(text)
 

@@ -105,7 +105,8 @@ def figures_table(runs: Sequence[Run], titles: Mapping[str, str]) -> pd.DataFram
             # Rows of their own: side by side, the interval is cut in a narrow window.
             column[f"Accuracy on {photos}"] = percent(row["accuracy"]) if row else ""
             column[f"Interval on {photos}"] = low_to_high
-            column[f"Number of {photos}"] = f"{row['num_images']:,}" if row else ""
+            count = row.get("num_images")
+            column[f"Number of {photos}"] = "" if count is None else f"{count:,}"
             loss = row.get("loss")
             column[f"Loss on {photos}"] = "" if loss is None else f"{loss:.3f}"
         column["Weights of"] = words.best_epoch(run).removeprefix("best ").removeprefix("in ")
