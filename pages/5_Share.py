@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui.runs.picker import loadable_runs, select_run
+from ui.runs.picker import loadable_runs, select_model
 from ui.share.formats import draw_formats
 from ui.shared.navigation import TRAIN_PAGE
 from ui.shared.page_layout import empty_state, page_header
@@ -19,7 +19,7 @@ with bootstrap("Share") as studio:
             "Train a classifier",
         )
         st.stop()
-    run = select_run(runs, "Model")
+    run = select_model(runs, "Model")
     if run is None:
         st.stop()
     st.caption(

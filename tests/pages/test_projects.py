@@ -29,12 +29,14 @@ from tl_core.projects.registry import (
     runs_of,
 )
 from tl_core.projects.trash import delete_project
-from tl_core.runs.files import end_run
+from tl_core.runs.files import end_run, update_status
 from tl_core.runs.store import archive_run, create_run, delete_run
 from tl_core.workspace import Workspace
 from ui.datasets.downloads import file_for_download
+from ui.runs.picker import EARLY_MODEL
+from ui.shared.words import PART_PHOTOS
 
-EVALUATE = "pages/4_Evaluate.py"
+EVALUATE, SHARE = "pages/4_Evaluate.py", "pages/5_Share.py"
 
 
 @pytest.fixture
@@ -139,6 +141,53 @@ def test_the_figure_in_the_sidebar_is_of_the_project_in_view(workspace, dataset,
     other = open_page(DATA, dataset="fruit")
     assert "Last run: 90.0 %" in "\n".join(one.value for one in pets.sidebar.caption)
     assert "Last run: failed" in "\n".join(one.value for one in other.sidebar.caption)
+
+
+def killed_run(workspace, data_dir, **settings):
+    """Return a run whose process was killed after an epoch, before its test."""
+    run = finished_run(workspace, data_dir, test_accuracy=None, **settings)
+    update_status(run.run_dir, state="running", pid=None)
+    return run
+
+
+@pytest.mark.parametrize("page", [CLASSIFY, EVALUATE, SHARE])
+def test_a_run_that_was_interrupted_answers_only_when_it_is_chosen(workspace, dataset, page):
+    finished = finished_run(workspace, dataset, fc_layers=(64,))
+    killed = killed_run(workspace, dataset)
+    at = open_page(page)
+    assert_sound(at)
+    assert at.selectbox(key="run").value == finished.id
+    assert shown_runs(at) == ["256 (interrupted)", "64"]
+    early = EARLY_MODEL.format(state="Interrupted")
+    assert early not in texts(at)
+    at.selectbox(key="run").set_value(killed.id).run()
+    assert not at.exception
+    assert at.selectbox(key="run").value == killed.id
+    assert early in texts(at)
+
+
+def test_without_a_finished_run_the_newest_answers_and_says_that_it_ended_early(workspace, dataset):
+    end_run(finished_run(workspace, dataset, fc_layers=(64,)).run_dir, "failed")
+    killed = killed_run(workspace, dataset)
+    at = open_page(SHARE)
+    assert_sound(at)
+    assert at.selectbox(key="run").value == killed.id
+    assert shown_runs(at) == ["256 (interrupted)", "64 (failed)"]
+    assert EARLY_MODEL.format(state="Interrupted") in texts(at)
+
+
+def test_the_figures_in_sidebar_and_cards_say_which_photos_they_are_of(workspace, dataset):
+    finished_run(workspace, dataset)
+    at = open_page(dataset=dataset.name)
+    figure = f"90.0 % (75.5 to 96.8) on {PART_PHOTOS['test']}"
+    said = "\n".join(one.value for one in at.sidebar.caption)
+    assert f"Last run: {figure}  \n" in said
+    assert f"**{figure}**" in texts(at)
+    killed_run(workspace, dataset, fc_layers=(64,))
+    at = open_page(dataset=dataset.name)
+    said = "\n".join(one.value for one in at.sidebar.caption)
+    assert f"80.0 % (60.0 to 92.0) on {PART_PHOTOS['val']}, interrupted" in said
+    assert f"**{figure}**" in texts(at)  # of the run that Evaluate shows
 
 
 def test_a_training_of_another_project_says_whose_it_is(workspace, dataset, fruit):

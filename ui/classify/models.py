@@ -21,7 +21,7 @@ from tl_core.projects.registry import Project
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
 from ui.classify.background import run_in_background
-from ui.runs.picker import loadable_runs, select_run
+from ui.runs.picker import default_run, loadable_runs, select_model
 from ui.runs.predictors import Stamp, model_stamp
 from ui.shared import session_keys, words
 from ui.shared.controls import control
@@ -84,7 +84,7 @@ def choose_model(workspace: Workspace, dataset: Project | None) -> Model | None:
             or TRAINED
         )
     if kind == TRAINED:
-        run = select_run(runs, "Model") or runs[0]
+        run = select_model(runs, "Model") or default_run(runs)
         if line := words.headline(run.metrics):
             st.caption(" ".join(line) + ".")
         return Model.of_run(run)

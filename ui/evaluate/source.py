@@ -18,7 +18,7 @@ from ui.runs.evaluations import (
     VAL,
     Source,
 )
-from ui.runs.picker import select_run
+from ui.runs.picker import default_run, select_model
 from ui.shared import words
 from ui.shared.controls import control
 from ui.shell.page import Studio
@@ -31,7 +31,7 @@ def choose_source(studio: Studio, runs: list[Run]) -> tuple[Run, Source | None]:
     """Draw the choice of run and photos; the source is None while no folder is named."""
     left, right = st.columns([2, 3], gap="medium")
     with left:
-        run = select_run(runs, "Run") or runs[0]
+        run = select_model(runs, "Run") or default_run(runs)
     with right:
         part = (
             st.segmented_control(

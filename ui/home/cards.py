@@ -21,6 +21,7 @@ from ui.datasets.finding_items import (
     unchecked_words,
 )
 from ui.datasets.scans import file_stamp, read_plan
+from ui.runs.picker import default_run
 from ui.shared import words
 from ui.shared.address import page_link
 from ui.shared.caches import cache_data
@@ -177,7 +178,8 @@ def _steps(
 ) -> list[tuple[str, str, str, str, str, str]]:
     finished = [run for run in runs if run.is_loadable]
     active = any(run.is_active for run in runs)
-    best = words.headline(finished[0].metrics) if finished else None
+    metrics = default_run(finished).metrics if finished else {}  # what Evaluate shows at first
+    best = words.headline(metrics)
     return [
         (
             ":material/photo_library:",
@@ -222,7 +224,7 @@ def _steps(
         (
             ":material/analytics:",
             "Evaluate",
-            best[0] if best else "No figures yet",
+            words.figure(metrics) or "No figures yet",
             "See which classes it confuses, correct wrong labels, and choose when it answers "
             "“none of "
             "these”."

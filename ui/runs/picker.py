@@ -19,6 +19,8 @@ from ui.shared.controls import control
 from ui.shared.page_layout import draw_chart
 
 RUN_VIEW = "This run"  # title of the Train page's view of one run
+ENDED_EARLY = ("stopped", "failed", "interrupted")  # states that the choice of runs names
+EARLY_MODEL = "{state}: the model is that of the best epoch until then."
 
 
 def listed_runs(workspace: Workspace, project: Project | None) -> list[Run]:
@@ -44,6 +46,14 @@ def num_archived_runs(workspace: Workspace, project: Project | None) -> int:
 def loadable_runs(workspace: Workspace, project: Project | None) -> list[Run]:
     """Return the listed runs that can classify, newest first."""
     return [run for run in listed_runs(workspace, project) if run.is_loadable]
+
+
+def default_run(runs: Sequence[Run]) -> Run:
+    """Return the run that answers while none is chosen: the newest that came to a planned end.
+
+    One that was stopped counts, as a person ended it. Without any it is the newest of all.
+    """
+    return next((run for run in runs if run.state in ("finished", "stopped")), runs[0])
 
 
 def draw_scope(workspace: Workspace, project: Project) -> None:
@@ -87,15 +97,37 @@ def leave_run() -> None:
     st.session_state.pop(session_keys.RUN, None)
 
 
-def select_run(runs: Sequence[Run], label: str) -> Run | None:
-    """Draw the select box of runs and return the one chosen; newest first."""
+def select_model(runs: Sequence[Run], label: str) -> Run | None:
+    """Draw the select box of runs with a model and return the one chosen.
+
+    Without a choice it is :func:`default_run`. Below the box stands whether it ended early.
+    """
+    if not runs:
+        return None
+    run = select_run(runs, label, default_run(runs))
+    if run is not None and run.state in ENDED_EARLY:
+        icon, _, state = words.STATE_BADGES[run.state]
+        st.caption(f"{icon} {EARLY_MODEL.format(state=state)}")
+    return run
+
+
+def select_run(runs: Sequence[Run], label: str, default: Run | None = None) -> Run | None:
+    """Draw the select box of runs, newest first, and return the one chosen.
+
+    Args:
+        runs: the runs to choose from.
+        label: of the box.
+        default: what is shown without a choice; None for the newest.
+    """
     by_id = {run.id: run for run in runs}
     if not by_id:
         return None
+    first = next(iter(by_id)) if default is None else default.id
     titles = run_titles(list(by_id.values()))
+    shown_titles = {run_id: _with_state(by_id[run_id], title) for run_id, title in titles.items()}
     wanted = address.chosen(session_keys.RUN) or st.session_state.get(session_keys.RUN)
     if wanted is not None and wanted not in by_id:
-        shown = next(iter(by_id))
+        shown = first
         leave_run()
         st.session_state[session_keys.GONE] = (
             f"The run {words.plain(_last_title(wanted, by_id[shown]))} cannot be shown here: it "
@@ -104,15 +136,21 @@ def select_run(runs: Sequence[Run], label: str) -> Run | None:
         st.rerun()  # so that the click that found it gone does nothing to another run
     # Without a choice too: the browser goes on showing the name of a run that was deleted until it
     # receives another value.
-    st.session_state[session_keys.RUN] = next(iter(by_id)) if wanted is None else wanted
+    st.session_state[session_keys.RUN] = first if wanted is None else wanted
     chosen = st.selectbox(
         label,
         list(by_id),
-        **control(session_keys.RUN, on_change=_take_run, format_func=titles.__getitem__),
+        **control(session_keys.RUN, on_change=_take_run, format_func=shown_titles.__getitem__),
     )
-    run = by_id[chosen or next(iter(by_id))]
+    run = by_id[chosen or first]
     st.session_state[session_keys.RUN_TITLE] = (run.id, titles[run.id])
     return run
+
+
+def _with_state(run: Run, title: str) -> str:
+    """Return a run's title, with its state if its training ended early."""
+    state = run.state
+    return f"{title} ({words.STATE_BADGES[state][2].lower()})" if state in ENDED_EARLY else title
 
 
 def _last_title(gone_id: str, other: Run) -> str:

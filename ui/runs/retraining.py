@@ -17,7 +17,7 @@ from ui.datasets.picker import dataset_of
 from ui.datasets.scans import CuratedDataset
 from ui.runs.before_after import draw_difference
 from ui.runs.live_run import draw_live
-from ui.runs.picker import choose_run, run_title
+from ui.runs.picker import choose_run, default_run, run_title
 from ui.runs.start import retrain
 from ui.shared import address, session_keys, words
 
@@ -74,7 +74,7 @@ def _draw_close(before: Run, after: Run) -> None:
 
 
 def draw_project_retraining(curated: CuratedDataset) -> None:
-    """Draw :func:`draw_retraining` for the run of the dataset that was chosen, else its newest."""
+    """Draw :func:`draw_retraining` for the chosen run of the dataset, else its default one."""
     runs = [
         run
         for run in runs_of(curated.workspace, curated.dataset)
@@ -82,7 +82,8 @@ def draw_project_retraining(curated: CuratedDataset) -> None:
     ]
     if runs:
         chosen = address.chosen(session_keys.RUN)
-        draw_retraining(curated, next((run for run in runs if run.id == chosen), runs[0]))
+        run = next((run for run in runs if run.id == chosen), default_run(runs))
+        draw_retraining(curated, run)
 
 
 def steps_since(run: Run, decisions: Decisions) -> list[str]:

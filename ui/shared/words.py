@@ -14,6 +14,7 @@ from tl_core.runs.store import Run
 
 Key = TypeVar("Key")
 
+PART_PHOTOS = {"test": "test photos", "val": "validation photos"}
 NO_MODEL = "This project has no model yet. Training the first takes under a minute."
 
 STATE_BADGES = {
@@ -115,6 +116,15 @@ def headline(metrics: dict[str, Any]) -> tuple[str, str] | None:
             f"on {number_of(count, 'photo')} {which}" if count else f"on photos {which}",
         )
     return None
+
+
+def figure(metrics: dict[str, Any]) -> str | None:
+    """Return the run's figure with the photos it is of, in brief; as :func:`headline`."""
+    text = headline(metrics)
+    if text is None:
+        return None
+    part = next(part for part in PART_PHOTOS if metrics.get(f"{part}_accuracy") is not None)
+    return f"{text[0]} on {PART_PHOTOS[part]}"
 
 
 def best_epoch(run: Run) -> str:

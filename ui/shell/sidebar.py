@@ -13,7 +13,7 @@ from ui.datasets.picker import draw_dataset_box, settle_dataset
 from ui.datasets.sample import sample_dir
 from ui.runs.event_feed import follow
 from ui.runs.live_run import progress_text
-from ui.runs.picker import draw_scope
+from ui.runs.picker import ENDED_EARLY, draw_scope
 from ui.shared import words
 from ui.shared.address import page_link
 from ui.shared.errors import guarded
@@ -77,6 +77,9 @@ def _draw_training(workspace: Workspace, project: Project | None, active: Run | 
         engine = AFTER_SAMPLE
     lines = [f"Training engine: {engine}"]
     if newest is not None:
-        figure = words.headline(newest.metrics) if newest.state != "damaged" else None
-        lines.insert(0, f"Last run: {figure[0] if figure else newest.state}")
+        state = newest.state
+        figure = words.figure(newest.metrics) if state != "damaged" else None
+        said = state if figure is None else figure
+        ending = f", {state}" if figure and state in ENDED_EARLY else ""
+        lines.insert(0, f"Last run: {said}{ending}")
     st.caption("  \n".join(lines))

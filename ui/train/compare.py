@@ -24,7 +24,6 @@ from ui.shared.page_layout import draw_chart, section
 MARK = "rgba(14, 143, 128, 0.2)"  # behind what differs, readable on both themes
 LETTERS = "ABCD"  # stand for the runs, whose titles are too long for a column or a legend
 NEEDS_TWO = "Comparing needs two finished runs. Train another with one setting changed."
-ALL_PHOTOS = {"test": "test photos", "val": "validation photos"}
 
 
 def draw_comparison(workspace: Workspace, runs: Sequence[Run]) -> None:
@@ -79,9 +78,9 @@ def _draw_figures(runs: Sequence[Run], titles: Mapping[str, str]) -> None:
         draw_chart(
             intervals_chart(shown, RUN_COLORS[: len(shown)]),
             key="compare_accuracy",
-            alt=f"Accuracy on {ALL_PHOTOS[part]} with 95 % intervals",
+            alt=f"Accuracy on {words.PART_PHOTOS[part]} with 95 % intervals",
         )
-        st.caption(f"Accuracy on each run's {ALL_PHOTOS[part]}.")
+        st.caption(f"Accuracy on each run's {words.PART_PHOTOS[part]}.")
     st.dataframe(
         safe_table(figures_table(runs, titles)), key="compare_figures", alt="Figures of the runs"
     )
@@ -90,7 +89,7 @@ def _draw_figures(runs: Sequence[Run], titles: Mapping[str, str]) -> None:
 def _common_part(rows: Sequence[Mapping[str, object]], num_runs: int) -> str | None:
     """Return the part that all runs have a figure on, test photos before validation photos."""
     counts = pd.Series([row["part"] for row in rows]).value_counts()
-    return next((part for part in ALL_PHOTOS if counts.get(part, 0) == num_runs), None)
+    return next((part for part in words.PART_PHOTOS if counts.get(part, 0) == num_runs), None)
 
 
 def figures_table(runs: Sequence[Run], titles: Mapping[str, str]) -> pd.DataFrame:
@@ -99,7 +98,7 @@ def figures_table(runs: Sequence[Run], titles: Mapping[str, str]) -> pd.DataFram
     columns = {}
     for run in runs:
         column = {}
-        for part, photos in ALL_PHOTOS.items():
+        for part, photos in words.PART_PHOTOS.items():
             row = line.get((run.id, part), {})
             low_to_high = words.interval((row["low"], row["high"])) if row else ""
             # Rows of their own: side by side, the interval is cut in a narrow window.
