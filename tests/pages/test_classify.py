@@ -69,6 +69,19 @@ def test_an_unreadable_file_gets_its_reason_and_spoils_nothing(workspace, datase
     assert list(errors) == ["", "It is no image: expected JPEG or PNG."]
 
 
+def test_a_file_of_another_kind_is_taken_and_named_with_its_reason(workspace, dataset, opened):
+    finished_run(workspace, dataset)
+    at = open_page(CLASSIFY, **UPLOAD)
+    uploader = at.file_uploader(key="photo_upload_0")
+    assert list(uploader.proto.type) == []
+    files = [("notes.txt", b"not a picture\n", "text/plain"), ("crash.poc", b"no\x00", "")]
+    uploader.set_value(files).run()
+    assert_sound(at)
+    table = at.dataframe[0].value
+    assert list(table["photo"]) == ["notes.txt", "crash.poc"]
+    assert all(table["error"])
+
+
 def test_one_answer_says_that_it_is_unsure_as_many_do(workspace, dataset, opened):
     finished_run(workspace, dataset)
     at = open_page(CLASSIFY, **UPLOAD, unsure_below=95)

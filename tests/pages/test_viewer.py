@@ -51,7 +51,8 @@ def test_every_address_shows_the_model_and_no_page_of_the_studio(viewer, bundle,
 def test_photos_are_answered_and_a_bad_file_says_why(viewer, bundle):
     photo = next((bundle[0].data_dir / "dog").iterdir())
     at = open_page()
-    files = [("a.png", photo.read_bytes(), "image/png"), ("b.png", b"no photo", "image/png")]
+    files = [("a.png", photo.read_bytes(), "image/png"), ("b.poc", b"no photo", "")]
+    assert list(at.file_uploader(key="viewer_upload").proto.type) == []
     at.file_uploader(key="viewer_upload").set_value(files).run()
     assert_sound(at)
     assert "**dog**" in texts(at)

@@ -77,7 +77,7 @@ def test_many_images_are_answered_as_the_app_does_and_a_bad_one_with_its_reason(
         assert same_as(one, row)
     assert rows[2] == {
         "index": 2,
-        "error": "It is a text file under an image's name. Look for the picture itself.",
+        "error": "It is a text file, not a picture. Look for the picture itself.",
     }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from tl_core.data.images.images import OFFERED, ImageSource, encode_jpeg, open_image
+from tl_core.data.images.images import ImageSource, encode_jpeg, open_image
 from tl_core.data.sample import dataset
 from tl_core.errors import ImageError, RunError
 from tl_core.runs.store import Run
@@ -117,9 +117,8 @@ def _uploads() -> list[Photo]:
     """Draw the uploader and what was uploaded so far; each upload adds to it."""
     kept: list[Photo] = st.session_state.setdefault(session_keys.UPLOADS, [])
     number = st.session_state.get(session_keys.UPLOAD_ROUND, 0)
-    files = st.file_uploader(
+    files = st.file_uploader(  # of any type: a refusal here would name neither file nor reason
         "Photos",
-        type=OFFERED,
         accept_multiple_files=True,
         key=f"photo_upload_{number}",
         label_visibility="collapsed",

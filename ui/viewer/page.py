@@ -16,7 +16,7 @@ from pathlib import Path
 import streamlit as st
 
 from tl_core.charts.base import percent
-from tl_core.data.images.images import OFFERED, SUFFIXES
+from tl_core.data.images.images import SUFFIXES
 from tl_core.errors import ConfigError, ExportError
 from tl_core.inference.bulk import answers_csv
 from tl_core.inference.explain import Explanation, explain_with
@@ -170,8 +170,8 @@ def _gather(folder: Path) -> list[Photo]:
     if source == CAMERA:
         shot = st.camera_input("Camera", key="viewer_camera", label_visibility="collapsed")
         return [] if shot is None else [Photo("camera.jpg", shot.getvalue())]
-    files = st.file_uploader(
-        "Photos", type=OFFERED, accept_multiple_files=True, key="viewer_upload",
+    files = st.file_uploader(  # of any type: a refusal here would name neither file nor reason
+        "Photos", accept_multiple_files=True, key="viewer_upload",
         label_visibility="collapsed",
     )  # fmt: skip
     return [Photo(file.name, file.getvalue()) for file in files or []][: MAX_PHOTOS + 1]

@@ -149,7 +149,7 @@ def test_single_files_go_into_the_named_class(tmp_path: Path) -> None:
         ("ds/cats/notes.txt", b"hello", "It is not an image file."),
         ("ds/cats/cut.png", photo(1)[:200], "truncated"),
         ("ds/cats/empty.png", b"", "empty"),
-        ("ds/cats/text.jpg", b"hello", "under an image's name"),
+        ("ds/cats/text.jpg", b"hello", "text file, not a picture"),
         ("ds/1.png", photo(1), "It is not in a class folder."),
         ("1.png", photo(1), "It is not in a class folder."),
     ],

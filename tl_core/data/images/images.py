@@ -46,12 +46,6 @@ SUFFIXES = frozenset(
     )
 )
 
-# Types for file choosers: whatever may be an image, so that the reason why one cannot be read comes
-# from here and is in the report of the upload. Browsers do not know all extensions as images.
-_UNKNOWN_TO_BROWSERS = ("jfif", "jif", "jpe", "mpo", "apng", "heic", "heif", "hif", "jxl")
-_CAMERA_RAW = ("dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "raf")
-OFFERED = ("image/*", *_UNKNOWN_TO_BROWSERS, *_CAMERA_RAW)
-
 _BLACK = (0, 0, 0)
 
 

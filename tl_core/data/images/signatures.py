@@ -15,9 +15,10 @@ _RAW = f"It is a camera RAW file. {_CONVERT}"
 _JPEG_2000 = f"It is a JPEG 2000 image, which is not read here. {_CONVERT}"
 _JPEG_XL = f"It is a JPEG XL image, which is not read here. {_CONVERT}"
 _TIFF = f"It is a TIFF or camera RAW file, which is not read here. {_CONVERT}"
-_ARCHIVE = "It is an archive under an image's name. Unpack it first."
+_ARCHIVE = "It is an archive, not a picture. Unpack it first."
 _VIDEO = "It is a video. Save single frames of it as JPEG."
-_WEB_PAGE = "It is a web page under an image's name. Download the picture itself."
+_WEB_PAGE = "It is a web page, not a picture. Download the picture itself."
+_TEXT = "It is a text file, not a picture. Look for the picture itself."
 _SVG = f"It is an SVG drawing, which has no pixels. {_CONVERT}"
 _LFS = "It is a Git LFS pointer, not the picture itself. Run 'git lfs pull' where it came from."
 _EMPTY = "The file is empty (0 bytes). Copy or download it again."
@@ -144,4 +145,4 @@ def _explain_text(data: bytes) -> str:
     printable = sum(character.isprintable() or character.isspace() for character in text)
     if printable < len(text) or len(text.encode()) < len(head) - 3:
         return _UNKNOWN
-    return "It is a text file under an image's name. Look for the picture itself."
+    return _TEXT

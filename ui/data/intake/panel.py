@@ -10,8 +10,6 @@ from functools import partial
 
 import streamlit as st
 
-from tl_core.data.images.images import OFFERED
-from tl_core.data.ingest.archive_entries import LIST_SUFFIXES, TABLE_SUFFIXES
 from tl_core.projects.registry import Project
 from ui.data.intake.archives import draw_archives
 from ui.data.intake.camera import draw_camera
@@ -32,7 +30,6 @@ from ui.shared.navigation import ADD_TAB
 from ui.shell.page import Studio
 
 OWN_PHOTOS, ANOTHER_PROJECT = "Use my own photos", "Start another project"
-LABEL_FILES = tuple(sorted(name[1:] for name in TABLE_SUFFIXES | LIST_SUFFIXES))
 Ways = dict[str, tuple[str, Callable[[Studio], None]]]  # icon and what draws it, by title
 
 
@@ -120,9 +117,8 @@ def _draw_folder(studio: Studio, *, begins_new: bool) -> None:
         "A folder of this device with **one folder per class**, or with a label file beside the "
         "photos. For more than 900 files use a zip: browsers fail with that many."
     )
-    files = st.file_uploader(
+    files = st.file_uploader(  # of any type: the report names what is left out, with the reason
         "Folder",
-        type=(*OFFERED, *LABEL_FILES),
         accept_multiple_files="directory",
         key=fresh("intake_folder"),
     )
@@ -133,8 +129,8 @@ def _draw_folder(studio: Studio, *, begins_new: bool) -> None:
 
 def _draw_photos(studio: Studio) -> None:
     st.markdown("Photos of **one class**, as many as you like.")
-    files = st.file_uploader(
-        "Photos", type=OFFERED, accept_multiple_files=True, key=fresh("intake_photos")
+    files = st.file_uploader(  # of any type, as above
+        "Photos", accept_multiple_files=True, key=fresh("intake_photos")
     )
     target = draw_target(studio, "photos")
     class_name = draw_class(target, "photos")
