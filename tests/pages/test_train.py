@@ -157,10 +157,16 @@ def test_the_augmentation_of_the_data_page_is_trained_on_when_switched_on(worksp
     ("setting", "typed", "reason"),
     [
         ("fc_layers", "banana", "FC layers: Expected whole numbers such as '256, 128', received"),
-        ("fc_layers", "9000", "8192"),
+        ("fc_layers", "9000", "FC layers: expected at least 1 and at most 8,192, received 9,000."),
+        ("fc_layers", "64, 999999999", "at most 8,192, received 999,999,999."),
+        ("fc_layers", "9" * 5000, "FC layers: Expected numbers of at most 15 digits, received 5,0"),
+        ("fc_layers", ", ".join("8" * 9), "FC layers: expected at most 8 numbers, received 9."),
         ("learning_rate", 50.0, "Learning rate: expected above 0 and at most 1, received 50"),
         ("epochs", 0, "Epochs: expected at least 1 and at most 1,000, received 0"),
-        ("image_size", "0", "image_size"),
+        ("epochs", 1_000_000_000, "Epochs: expected at least 1 and at most 1,000, received 1,000,"),
+        ("seed", -1, "Seed: expected at least 0 and at most 2,147,483,647, received -1."),
+        ("image_size", "0", "Image size: expected at least 32 and at most 1,024, received 0."),
+        ("image_size", "64, 64, 64", "Image size: expected at most 2 numbers, received 3."),
     ],
 )
 def test_a_setting_that_does_not_fit_stops_start_with_the_reason_beside_it(
@@ -172,6 +178,17 @@ def test_a_setting_that_does_not_fit_stops_start_with_the_reason_beside_it(
     told = [unescaped(one.value) for one in at.caption if reason in unescaped(one.value)]
     assert len(told) == 2  # below the setting and below the button
     assert at.number_input(key="train.batch_size").value == 32  # the rest of the form is drawn
+
+
+def test_each_setting_that_does_not_fit_is_told_beside_it_and_what_does_not_fit_together_once(
+    workspace, dataset
+):
+    at = open_page(TRAIN, **{"train.fc_layers": "9000", "train.epochs": 0})
+    told = [unescaped(one.value) for one in at.caption]
+    for title in ("FC layers: expected", "Epochs: expected"):
+        assert sum(title in one for one in told) == 2
+    at = open_page(TRAIN, **{"train.backbone": "Xception", "train.image_size": "64"})
+    assert texts(at).count("at least 71 pixels") == 1
 
 
 def test_boxes_have_no_limits_of_their_own_behind_which_the_last_valid_value_is_kept(

@@ -120,10 +120,29 @@ def test_a_search_is_queued_with_what_was_chosen(workspace, dataset):
     assert [job for job in JobQueue(workspace).jobs() if job.kind == SWEEP] == []
 
 
-def test_what_is_no_number_is_explained_and_start_waits(workspace, dataset):
-    at = open_page(TRAIN, **SEARCH, **{"search.learning_rate": ["fast"]})
+@pytest.mark.parametrize(
+    ("setting", "typed", "reason"),
+    [
+        (
+            "learning_rate",
+            "fast",
+            "Learning rates: expected a number such as 0.01, received 'fast'",
+        ),
+        ("learning_rate", "50", "Learning rates: expected above 0 and at most 1, received 50."),
+        ("dropout", "nan", "Dropout: expected a number"),
+        (
+            "fc_layers",
+            "9000, 8",
+            "FC layers: expected at least 1 and at most 8,192, received 9,000",
+        ),
+    ],
+)
+def test_a_value_to_try_that_does_not_fit_is_explained_and_start_waits(
+    workspace, dataset, setting, typed, reason
+):
+    at = open_page(TRAIN, **SEARCH, **{f"search.{setting}": [typed]})
     assert not at.exception
-    assert "received 'fast'" in at.error[0].value
+    assert reason in at.error[0].value
     assert at.button(key="start_search").disabled
 
 

@@ -21,6 +21,7 @@ from ui.shared.controls import control
 from ui.shared.words import plain
 
 MAX_NAME = 80
+MAX_DIGITS = 15  # of a number; more are a slip of the hand
 WHOLE_NUMBERS = r"^\s*(\d+(\s*[,x× ]\s*\d+)*)?\s*$"
 
 
@@ -106,7 +107,7 @@ def draw_field(
     if kind in (int, float):
         if "min_value" in ways:
             return st.slider(**shared, **ways)
-        return _check_number(field, st.number_input(**shared, **ways))
+        return check_number(field, st.number_input(**shared, **ways))
     text = st.text_input(
         **shared,
         placeholder="Backbone's own" if initial is None else "None",
@@ -155,11 +156,16 @@ def parse_whole_numbers(text: str) -> tuple[int, ...]:
     """Read ``"256, 128"`` or ``"224 x 320"`` as whole numbers; an empty text holds none.
 
     Raises:
-        ConfigError: there is something else in it.
+        ConfigError: there is something else in it, or a number of more than ``MAX_DIGITS`` digits.
     """
     if not re.match(WHOLE_NUMBERS, text):
         raise ConfigError(f"Expected whole numbers such as '256, 128', received '{text[:40]}'.")
-    return tuple(int(part) for part in re.findall(r"\d+", text))
+    parts = re.findall(r"\d+", text)
+    if any(len(part) > MAX_DIGITS for part in parts):
+        raise ConfigError(
+            f"Expected numbers of at most {MAX_DIGITS} digits, received {max(map(len, parts)):,}."
+        )
+    return tuple(map(int, parts))
 
 
 def bounds_of(field: FieldInfo) -> tuple[float | None, float | None, bool, bool]:
@@ -211,8 +217,13 @@ def _number_ways(field: FieldInfo, kind: type) -> dict[str, Any]:
     }
 
 
-def _check_number(field: FieldInfo, value: float) -> float:
+def check_number(field: FieldInfo, value: float, title: str | None = None) -> float:
     """Return a number that was typed.
+
+    Args:
+        field: its limits, and its title unless there is another.
+        value: the number.
+        title: what the number is called.
 
     Raises:
         ConfigError: it is out of the field's range.
@@ -222,14 +233,20 @@ def _check_number(field: FieldInfo, value: float) -> float:
     is_high = high is not None and (value >= high if open_high else value > high)
     if is_low or is_high:
         limits = [
-            "" if low is None else f"{'above' if open_low else 'at least'} {low:,g}",
-            "" if high is None else f"{'below' if open_high else 'at most'} {high:,g}",
+            "" if low is None else f"{'above' if open_low else 'at least'} {_in_full(low)}",
+            "" if high is None else f"{'below' if open_high else 'at most'} {_in_full(high)}",
         ]
         raise ConfigError(
-            f"{field.title}: expected {' and '.join(limit for limit in limits if limit)}, "
-            f"received {value:,g}."
+            f"{title or field.title}: expected {' and '.join(limit for limit in limits if limit)}, "
+            f"received {_in_full(value)}."
         )
     return value
+
+
+def _in_full(value: float) -> str:
+    """Return a number with all its digits if it is whole: ``"1,000,000,000"``, not ``"1e+09"``."""
+    is_whole = abs(value) < 10**MAX_DIGITS and value == int(value)
+    return f"{int(value):,}" if is_whole else f"{value:,g}"
 
 
 def _bring_into_range(key: str, least: float, most: float) -> None:
@@ -264,9 +281,27 @@ def _parse_tuple(text: str, field: FieldInfo) -> tuple[int, ...] | None:
         numbers = parse_whole_numbers(text)
     except ConfigError as error:
         raise ConfigError(f"{field.title}: {error}") from error
-    if type(None) in typing.get_args(field.annotation):
+    parts = typing.get_args(_inner_type(field.annotation))
+    for number in numbers:
+        check_number(_limits_of(parts[0]), number, field.title)
+    if type(None) in typing.get_args(field.annotation):  # a size: two numbers, or one for a square
+        if len(numbers) > len(parts):
+            raise ConfigError(
+                f"{field.title}: expected at most {len(parts)} numbers, received {len(numbers)}."
+            )
         return None if not numbers else numbers * 2 if len(numbers) == 1 else numbers
+    most = next((one.max_length for one in field.metadata if hasattr(one, "max_length")), None)
+    if most is not None and len(numbers) > most:
+        raise ConfigError(
+            f"{field.title}: expected at most {most} numbers, received {len(numbers)}."
+        )
     return numbers
+
+
+def _limits_of(annotation: Any) -> FieldInfo:
+    """Return what a number inside a field may be: the field in ``Annotated[int, Field(...)]``."""
+    found = typing.get_args(annotation)[1:]
+    return next((one for one in found if isinstance(one, FieldInfo)), FieldInfo())
 
 
 def _inner_type(annotation: Any) -> Any:

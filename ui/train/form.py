@@ -23,7 +23,7 @@ from ui.augment.state import current_augment, draw_use_toggle, set_augment
 from ui.shared import session_keys
 from ui.shared.caches import cache_data
 from ui.shared.controls import control
-from ui.shared.forms import draw_fields, draw_problem, from_widget, set_fields
+from ui.shared.forms import draw_fields, from_widget, set_fields
 from ui.train.backbones import draw_picker
 from ui.train.block_picker import draw_block_picker
 
@@ -56,10 +56,11 @@ DEFAULT_VIEWS = 3
 def draw_form(
     workspace: Workspace, index: DatasetIndex
 ) -> tuple[TrainConfig | None, Sequence[str]]:
-    """Draw the settings; what does not fit is explained where it is.
+    """Draw the settings; what is wrong with one of them is said below it.
 
     Returns:
-        The settings, or None while they cannot be trained with, and then why not.
+        The settings, or None while they cannot be trained with, and then why not: also what is
+        wrong with several settings together, which is not said here.
     """
     initial = TrainConfig().model_dump()
     values: dict[str, Any] = {"backbone": draw_picker(workspace, initial["backbone"])}
@@ -94,7 +95,6 @@ def draw_form(
         check_settings(config)
         check_memory(config, index)
     except ConfigError as error:
-        draw_problem(str(error))
         return None, [str(error)]
     problem = _split_problem(index, config)
     return (None, [problem]) if problem else (config, [])

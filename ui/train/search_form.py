@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from tl_core.errors import ConfigError, TLError
 from tl_core.search.estimate import estimate_seconds
 from ui.shared import words
 from ui.shared.controls import control
-from ui.shared.forms import draw_field, parse_whole_numbers
+from ui.shared.forms import check_number, draw_field, from_widget
 
 PREFIX = "search"
 LAYERS = ("none", "64", "128", "256", "512", "128, 64", "256, 128", "512, 256")
@@ -88,18 +89,27 @@ def _pick(name: str, options: Sequence[str], *, may_add: bool = True) -> list[st
 
 
 def _numbers(name: str, options: Sequence[str]) -> tuple[float, ...]:
-    return tuple(_number(text) for text in _pick(name, options))
+    return tuple(_number(name, text) for text in _pick(name, options))
 
 
 def _read_layers(text: str) -> tuple[int, ...]:
-    return () if text.strip().lower() == "none" else parse_whole_numbers(text)
+    if text.strip().lower() == "none":
+        return ()
+    layers: tuple[int, ...] = from_widget(TrainConfig, "fc_layers", text)
+    return layers
 
 
-def _number(text: str) -> float:
+def _number(name: str, text: str) -> float:
+    """Read a value of a setting; its limits are those of the setting in the form."""
     try:
-        return float(text)
-    except ValueError as error:
-        raise ConfigError(f"Expected a number such as 0.01, received '{text}'.") from error
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ConfigError(
+            f"{SweepConfig.title_of(name)}: expected a number such as 0.01, received '{text}'."
+        )
+    return check_number(TrainConfig.model_fields[name], value, SweepConfig.title_of(name))
 
 
 def _text(value: Any) -> str:
