@@ -10,12 +10,14 @@ import sys
 import numpy as np
 import pytest
 from made_export import TEMPERATURE, make_export_run
+from PIL import UnidentifiedImageError
 
 from tl_core.errors import ConfigError, ExportError, Stopped, TakenError
 from tl_core.export import exporter, formats, parity
 from tl_core.export.exporter import export_run
 from tl_core.export.formats import FORMATS
 from tl_core.export.model_info import file_info, read_model_info
+from tl_core.export.predict_template import reason_of
 from tl_core.inference.predict import load_predictor
 from tl_core.runs.files import update_status
 
@@ -96,14 +98,16 @@ def test_the_description_tells_what_a_program_needs(run, litert):
 def test_the_script_answers_as_the_app_without_this_package(run, litert):
     photos = sorted((run.data_dir / "dog").iterdir())[:3]
     done = subprocess.run(
-        [sys.executable, "-I", "predict.py", "--json", *photos, "missing.jpg"],
+        [sys.executable, "-I", "predict.py", "--json", *photos, "missing.jpg", "model.json"],
         cwd=litert.folder,
         capture_output=True,
         text=True,
         check=True,
     )
-    *answers, missing = map(json.loads, done.stdout.splitlines())
+    *answers, missing, text = map(json.loads, done.stdout.splitlines())
     assert "No such file" in missing["error"]
+    assert text["error"] == reason_of(UnidentifiedImageError())
+    assert "BytesIO" not in text["error"]
     for answer, own in zip(
         answers,
         load_predictor(run.run_dir, run.workspace.cache_dir).predict(photos),

@@ -9,6 +9,7 @@ from tl_core.export.web.folder import PLAYER_FILE
 from tl_core.files import write_json
 from tl_core.jobs.queue import JobQueue
 from ui.classify import live
+from ui.shared.job_progress import STARTING
 
 LIVE = {"photo_source": "Live"}
 
@@ -37,10 +38,12 @@ def test_it_is_prepared_by_the_worker_and_can_be_stopped(run, workspace):
     at = open_page(CLASSIFY, **LIVE)
     assert_sound(at)
     assert frames(at) == []
+    assert live.OFFER in texts(at)
     at.button(key="prepare_live").click().run()
     assert_sound(at)
     (job,) = JobQueue(workspace).jobs()
     assert (job.kind, job.payload["format"]) == ("export", "web")
+    assert [bar.proto.text for bar in at.get("progress")] == [f"{live.PREPARING}: {STARTING}"]
     at.button(key="stop_export_web").click().run()
     assert JobQueue(workspace).jobs() == []
 

@@ -32,7 +32,7 @@ from tl_core.export.graph import Precision
 from tl_core.export.model_info import ModelInfo
 from tl_core.export.odd_images import draw_odd_images
 from tl_core.export.predict_script import PREDICT_FILE
-from tl_core.inference.predict import Predictor
+from tl_core.inference.predict import Prediction, Predictor
 from tl_core.metrics import classification
 from tl_core.processes import run_watched
 from tl_core.progress import SILENT, Monitor, Stage
@@ -125,12 +125,12 @@ def check_parity(
         ExportError: the export does not open or does not answer.
         Stopped: ``monitor`` was asked to stop.
     """
-    stage = monitor.stage(STAGE, 1)
     with tempfile.TemporaryDirectory() as name:
         every = [*photos, *write_odd_images(Path(name))]
         paths = [photo.path for photo in every]
+        stage = monitor.stage(STAGE, 2 * len(paths))  # the export answers, then the app
         answers = _ask_export(row, folder, paths, stage)
-        app = predictor.predict(paths, should_stop=monitor.is_stopped)
+        app = answer_in_app(predictor, paths, stage, monitor)
         pixels = [_pixels_digest(path, info) for path in paths]
     kept, problems, num_pixels_equal = [], [], 0
     for place, (answer, own, digest) in enumerate(zip(answers, app, pixels, strict=True)):
@@ -204,6 +204,17 @@ def refusal(row: Format, parity: dict[str, Any]) -> str:
     return (
         f"The model as {row.title} does not agree with the app: {'; '.join(reasons)}. "
         "It was not kept. Choose another format."
+    )
+
+
+def answer_in_app(
+    predictor: Predictor, paths: Sequence[Path], stage: Stage, monitor: Monitor
+) -> list[Prediction]:
+    """Return the app's answers, counted as the second half of a stage."""
+    return predictor.predict(
+        paths,
+        on_progress=lambda progress: stage.update(len(paths) + progress.done),
+        should_stop=monitor.is_stopped,
     )
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -212,6 +212,17 @@ def classify(model: Model, info: dict[str, Any], data: bytes) -> dict[str, Any]:
     }
 
 
+def reason_of(error: Exception) -> str:
+    """Return in plain words why a photo has no answer; it is shown after the photo's name."""
+    if isinstance(error, UnidentifiedImageError):
+        return f"it is no image that can be read here ({', '.join(FORMATS)})"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, OSError | SyntaxError):  # of Pillow's decoders
+        return "the file is damaged or incomplete"
+    return f"{error}"
+
+
 def main() -> None:
     """Classify the photos named on the command line."""
     parser = argparse.ArgumentParser(description="Classify photos with the model in this folder.")
@@ -231,7 +242,7 @@ def main() -> None:
         try:
             answer = classify(model, info, photo.read_bytes())
         except Exception as error:  # one bad file does not end the others
-            answer = {"error": f"{error}"}
+            answer = {"error": reason_of(error)}
         if arguments.json:
             print(json.dumps({"path": str(photo), **answer}), flush=True)
         elif "error" in answer:

@@ -13,6 +13,11 @@ from ui.share.web_page import page_address
 from ui.shared.words import plain
 
 FORMAT = "web"
+PREPARING = "Preparing the live view"
+OFFER = (
+    "Point the camera at something and the answer follows. The model has to be prepared for "
+    "the browser once, which can take some minutes."
+)
 _FRAME_HEIGHT = 640
 
 
@@ -29,14 +34,11 @@ def draw_live(workspace: Workspace, run: Run) -> None:
         )
         return
     if export_jobs.export_state(workspace, run, FORMAT) is not None:
-        draw_export_progress(workspace, run.id, FORMAT)
+        draw_export_progress(workspace, run.id, FORMAT, PREPARING)
         return
     if reason := run_exports.export_failure(run, FORMAT):
         st.warning(plain(reason), icon=":material/warning:")
-    st.markdown(
-        "Point the camera at something and the answer follows. The model has to be prepared for "
-        "the browser once; that takes about half a minute."
-    )
+    st.markdown(OFFER)
     if st.button("Prepare the live view", key="prepare_live", type="primary"):
         export_jobs.request_export(workspace, run, FORMAT)
         st.rerun()

@@ -203,13 +203,18 @@ def _draw_card(export: Export) -> None:
 
 @st.fragment(run_every=POLL_SECONDS)
 @guarded
-def draw_export_progress(workspace: Workspace, run_id: str, format_name: str) -> None:
-    """Draw how far an export is, and a button that stops it; rerun the page when it ends."""
+def draw_export_progress(
+    workspace: Workspace, run_id: str, format_name: str, what: str = "Export"
+) -> None:
+    """Draw how far an export is, and a button that stops it; rerun the page when it ends.
+
+    ``what`` says what it is made for.
+    """
     run = Run(workspace.runs_dir / run_id)
     state = export_jobs.export_state(workspace, run, format_name)
     if state is None:
         st.rerun()
-    draw_bar(workspace, state, "Export")
+    draw_bar(workspace, state, what)
     if stop_button(state, f"stop_export_{format_name}"):
         export_jobs.stop_export(workspace, run, format_name)
         st.rerun()

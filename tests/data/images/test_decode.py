@@ -15,8 +15,15 @@ from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 from tl_core.data.images import decode as decode_module
 from tl_core.data.images import images as images_module
-from tl_core.data.images.decode import decode
+from tl_core.data.images.decode import DAMAGED_INSIDE, RARE, decode, explain_error
 from tl_core.data.images.images import inspect_image, load_image
+from tl_core.data.images.signatures import (
+    DAMAGED,
+    DEEP_JPEG,
+    LOSSLESS_JPEG,
+    UNKNOWN,
+    readable_kinds,
+)
 from tl_core.errors import ImageError
 
 pytestmark = [
@@ -163,6 +170,57 @@ def test_what_is_no_readable_image_is_named(
     monkeypatch.setattr("tl_core.data.images.extra_formats.has_extra_formats", lambda: False)
     with pytest.raises(ImageError, match=reason):
         inspect_image(data)
+
+
+def rare_jpeg(marker: int, bits: int) -> bytes:
+    """Return a JPEG whose frame header names another process or other bits."""
+    data = encode(photo(), "JPEG")
+    start = data.index(b"\xff\xc0\0\x11\x08")
+    return data[:start] + bytes((0xFF, marker, 0, 0x11, bits)) + data[start + 5 :]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (rare_jpeg(0xC1, 12), DEEP_JPEG.format(bits=12)),
+        (rare_jpeg(0xC0, 16), DEEP_JPEG.format(bits=16)),
+        (rare_jpeg(0xC3, 8), LOSSLESS_JPEG),
+        (rare_jpeg(0xC0, 3), DAMAGED),
+    ],
+    ids=["12 bits", "16 bits", "lossless", "damaged"],
+)
+def test_a_sound_jpeg_of_a_rare_kind_is_not_called_damaged(data: bytes, reason: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        load_image(data, (32, 32))
+    assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize("has_extra", [False, True])
+def test_what_is_no_image_is_told_every_kind_that_is_read_here(
+    has_extra: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in ("extra_formats", "signatures"):
+        monkeypatch.setattr(f"tl_core.data.images.{path}.has_extra_formats", lambda: has_extra)
+    expected = "JPEG, PNG, GIF, BMP, WebP, HEIC, AVIF and TIFF"
+    assert readable_kinds() == (expected if has_extra else "JPEG, PNG, GIF, BMP and WebP")
+    with pytest.raises(ImageError) as caught:
+        load_image(HEADS["noise"][0], (32, 32))
+    assert str(caught.value) == UNKNOWN.format(kinds=readable_kinds())
+
+
+@pytest.mark.parametrize(
+    ("raised", "reason"),
+    [
+        (OSError("decoder error -2"), DAMAGED_INSIDE),
+        (OSError("broken data stream when reading image file"), DAMAGED_INSIDE),
+        (OSError("cannot load this image"), DAMAGED_INSIDE),
+        (IndexError("index out of range"), DAMAGED_INSIDE),
+        (OSError("Unsupported BMP bitfields layout"), RARE),
+    ],
+    ids=str,
+)
+def test_no_words_of_a_decoder_are_shown(raised: Exception, reason: str) -> None:
+    assert explain_error(raised) == reason
 
 
 BOMBS = {

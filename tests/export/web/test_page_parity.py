@@ -13,6 +13,7 @@ from tl_core.export.parity import ProofPhoto
 from tl_core.export.web import browser, parity
 from tl_core.export.web.browser import Answers, answer_in_browser, find_browser
 from tl_core.inference.predict import load_predictor
+from tl_core.processes import run_watched
 from tl_core.progress import SILENT, Monitor
 
 ROW = FORMATS["web"]
@@ -39,7 +40,7 @@ def check(run, photos, tmp_path, monkeypatch):
     odd = [ProofPhoto(photos[0].path)] * 3
     monkeypatch.setattr(parity, "write_odd_images", lambda folder: odd)
 
-    def run_check(change=lambda number, probabilities: probabilities, row=ROW):
+    def run_check(change=lambda number, probabilities: probabilities, row=ROW, monitor=SILENT):
         def answer(browser, folder, paths, stage):
             answers = Answers(user_agent="Chrome/1")
             for number, one in enumerate(predictor.predict(paths)):
@@ -52,7 +53,9 @@ def check(run, photos, tmp_path, monkeypatch):
             return answers
 
         monkeypatch.setattr(parity, "answer_in_browser", answer)
-        return parity.check_page(row, tmp_path, describe_run(run), predictor, photos)
+        return parity.check_page(
+            row, tmp_path, describe_run(run), predictor, photos, monitor=monitor
+        )
 
     return run_check
 
@@ -92,6 +95,32 @@ def test_an_odd_image_that_browsers_read_otherwise_is_none(check, photos):
     found = check(lambda number, p: swapped(number, p) if number >= len(photos) else p)
     assert found["agrees"] is True
     assert found["top1_agreement"] < 1
+
+
+def test_what_the_app_has_answered_is_counted_as_the_second_half(check, photos):
+    reported = []
+    check(monitor=Monitor(reported.append, report_seconds=0))
+    total = 2 * (len(photos) + 3)
+    assert {(one.stage, one.total) for one in reported} == {("parity", total)}
+    assert reported[-1].done == total
+
+
+def test_what_the_browser_has_answered_is_counted(tmp_path, monkeypatch):
+    """The bar moves while the browser answers, which takes most of the time."""
+    told = []
+
+    class Counting(Answers):
+        def __init__(self):
+            super().__init__()
+            self.by_number |= {0: {}, 1: {}}
+            self.user_agent = "Chrome/1"
+
+    monkeypatch.setattr(browser, "Answers", Counting)
+    stage = Monitor(lambda one: told.append((one.done, one.total))).stage("parity", 8)
+    script = [sys.executable, "-c", "import time; time.sleep(60)"]
+    monkeypatch.setattr(browser, "run_watched", lambda command, look: run_watched(script, look))
+    answer_in_browser("browser", tmp_path, [], stage)
+    assert told == [(2, 8)]
 
 
 def test_without_a_browser_it_is_not_proven(check, monkeypatch):

@@ -25,7 +25,7 @@ from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError, WebPImagePlu
 
 from tl_core.config.limits import current_limits
 from tl_core.data.images.extra_formats import decode_extra, is_extra_format
-from tl_core.data.images.signatures import explain_unknown, webp_size
+from tl_core.data.images.signatures import explain_rare_jpeg, explain_unknown, webp_size
 from tl_core.errors import ImageError
 
 P = ParamSpec("P")
@@ -86,6 +86,10 @@ _MAX_SCANS = 100  # each scan of a progressive JPEG is a pass over all its pixel
 _TRUNCATED = re.compile(r"truncated|end of file|not enough image data", re.IGNORECASE)
 _UNSUPPORTED = re.compile(r"unsupported|unknown|not supported", re.IGNORECASE)
 _TOO_MUCH_TEXT = re.compile(r"MAX_TEXT|Decompressed data too large")
+
+# Pillow's own words, such as "decoder error -2", mean nothing to a user; they are in the cause.
+RARE = "It is a rare variant of its format, which is not read here. Save it as JPEG or PNG."
+DAMAGED_INSIDE = "The file is damaged: its pixels cannot be read. Copy or download it again."
 
 # What Pillow's decoders raise on broken files, seen on thousands of them; the first four lead.
 DECODE_ERRORS = (
@@ -235,7 +239,7 @@ def decode(
     except UnidentifiedImageError as error:
         raise ImageError(explain_unknown(data)) from error
     except DECODE_ERRORS as error:
-        raise ImageError(explain_error(error)) from error
+        raise ImageError(explain_rare_jpeg(data) or explain_error(error)) from error
 
 
 def _decode_file(
@@ -469,5 +473,5 @@ def explain_error(error: BaseException) -> str:
     if _TOO_MUCH_TEXT.search(text):
         return "The file contains too much text metadata. Save it again as JPEG or PNG."
     if _UNSUPPORTED.search(text):
-        return f"It has a rare format that is not supported ({text}). Save it as JPEG or PNG."
-    return f"The file is damaged ({text}). Copy or download it again."
+        return RARE
+    return DAMAGED_INSIDE

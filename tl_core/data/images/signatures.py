@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from tl_core.data.images.extra_formats import is_extra_format
-
-READABLE = "JPEG, PNG, GIF, BMP and WebP"
+from tl_core.data.images.extra_formats import has_extra_formats, is_extra_format
 
 _CONVERT = "Convert it to JPEG or PNG."
 _HEIC = f"It is a HEIC photo, as iPhones save them. {_CONVERT}"
@@ -24,7 +22,12 @@ _LFS = "It is a Git LFS pointer, not the picture itself. Run 'git lfs pull' wher
 _EMPTY = "The file is empty (0 bytes). Copy or download it again."
 _ZEROS = "The file holds nothing but zeros. Copy or download it again."
 DAMAGED = "The file is damaged: its header cannot be read. Copy or download it again."
-_UNKNOWN = f"It is not an image of a kind that is read here ({READABLE})."
+UNKNOWN = "It is not an image of a kind that is read here ({kinds})."
+DEEP_JPEG = (
+    "It is a JPEG with {bits} bits for each colour, which is not read here. Convert it to one with "
+    "8 bits."
+)
+LOSSLESS_JPEG = f"It is a lossless JPEG, which is not read here. {_CONVERT}"
 
 EXTRA_REASONS = frozenset((_HEIC, _AVIF, _TIFF))
 """What is said of files that the extra ``heif`` reads."""
@@ -65,12 +68,22 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", _LFS),
 )
 _READABLE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM")
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers of a JPEG's frame header
+_LOSSLESS_FRAMES = frozenset((0xC3, 0xC7, 0xCB, 0xCF))
 _BMP_HEADERS = tuple(size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124))
 _BRANDS = {
     b"heic": _HEIC, b"heix": _HEIC, b"heim": _HEIC, b"heis": _HEIC, b"hevc": _HEIC,
     b"hevx": _HEIC, b"mif1": _HEIC, b"msf1": _HEIC, b"avif": _AVIF, b"avis": _AVIF,
     b"crx ": _RAW,
 }  # fmt: skip
+
+
+def readable_kinds() -> str:
+    """Return the kinds of images that are read in this installation, as words."""
+    kinds = ["JPEG", "PNG", "GIF", "BMP", "WebP"]
+    if has_extra_formats():
+        kinds += ["HEIC", "AVIF", "TIFF"]
+    return f"{', '.join(kinds[:-1])} and {kinds[-1]}"
 
 
 def looks_readable(head: bytes) -> bool:
@@ -105,6 +118,25 @@ def webp_size(head: bytes) -> tuple[int, int] | None:
     return None
 
 
+def explain_rare_jpeg(data: bytes) -> str:
+    """Return why a JPEG of a rare kind is not read, by its frame header; empty for any other."""
+    if not data.startswith(b"\xff\xd8"):
+        return ""
+    position = 2
+    while data[position : position + 1] == b"\xff" and position + 4 < len(data):
+        marker = data[position + 1]
+        if marker == 0xFF:  # fills up before a marker
+            position += 1
+            continue
+        if marker in _FRAMES:
+            bits = data[position + 4]
+            if marker in _LOSSLESS_FRAMES:
+                return LOSSLESS_JPEG
+            return DEEP_JPEG.format(bits=bits) if 8 < bits <= 16 else ""
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return ""
+
+
 def explain_unknown(data: bytes) -> str:
     """Return one or two sentences on what an undecodable file is."""
     if not data:
@@ -115,7 +147,7 @@ def explain_unknown(data: bytes) -> str:
     if data[4:8] == b"ftyp":
         return _explain_brands(data)
     if looks_readable(data):
-        return DAMAGED
+        return explain_rare_jpeg(data) or DAMAGED
     if not data.strip(b"\x00"):
         return _ZEROS
     return _explain_text(data)
@@ -132,7 +164,7 @@ def _explain_text(data: bytes) -> str:
     """Distinguish web pages, SVG drawings and other text; anything else is unknown."""
     head = data[:1024]
     if b"\x00" in head:
-        return _UNKNOWN
+        return UNKNOWN.format(kinds=readable_kinds())
     lowered = head.lower()
     if b"<svg" in lowered:
         return _SVG
@@ -141,8 +173,8 @@ def _explain_text(data: bytes) -> str:
     try:
         text = head.decode("utf-8", errors="strict" if len(data) <= len(head) else "ignore")
     except UnicodeDecodeError:
-        return _UNKNOWN
+        return UNKNOWN.format(kinds=readable_kinds())
     printable = sum(character.isprintable() or character.isspace() for character in text)
     if printable < len(text) or len(text.encode()) < len(head) - 3:
-        return _UNKNOWN
+        return UNKNOWN.format(kinds=readable_kinds())
     return _TEXT

@@ -138,7 +138,7 @@ def answer_in_browser(browser: str, folder: Path, photos: Sequence[Path], stage:
         browser: from :func:`find_browser`.
         folder: of the page.
         photos: their files.
-        stage: asked meanwhile whether to stop.
+        stage: counts the photos answered, and is asked meanwhile whether to stop.
 
     Raises:
         ExportError: the browser does not start, or the page does not work in it.
@@ -147,6 +147,7 @@ def answer_in_browser(browser: str, folder: Path, photos: Sequence[Path], stage:
     answers = Answers()
 
     def look() -> None:
+        stage.done = len(answers.by_number)
         stage.look()
         if answers.user_agent or answers.failure:
             raise _Through

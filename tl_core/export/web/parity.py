@@ -21,6 +21,7 @@ from tl_core.export.parity import (
     STAGE,
     ProofPhoto,
     accuracies,
+    answer_in_app,
     images_per_second,
     naive_resize,
     size_of,
@@ -65,15 +66,15 @@ def check_page(
     browser = find_browser()
     if browser is None:
         return _not_proven(row, NO_BROWSER)
-    stage = monitor.stage(STAGE, 1)
     with tempfile.TemporaryDirectory() as name:
         every = [*photos, *write_odd_images(Path(name))]
         paths = [photo.path for photo in every]
+        stage = monitor.stage(STAGE, 2 * len(paths))  # the export answers, then the app
         try:
             answers = answer_in_browser(browser, folder, paths, stage)
         except ExportError as error:
             return _not_proven(row, str(error))
-        app = predictor.predict(paths, should_stop=monitor.is_stopped)
+        app = answer_in_app(predictor, paths, stage, monitor)
     kept, problems = [], []
     for number, own in enumerate(app):
         answer = answers.by_number.get(number, {"error": "no answer"})
