@@ -63,8 +63,9 @@ with bootstrap("Evaluate") as studio:
     view = look(studio.workspace, run, source)
     if view is None:
         st.stop()
-    with action:
-        draw_downloads(view)
+    if not view.is_outdated:
+        with action:
+            draw_downloads(view)
     draw_refusal()
     take_tab(TABS, sections)
     tabs = st.tabs(list(sections), **control(TABS))

@@ -26,8 +26,9 @@ from tl_core.evaluation.report import Evaluation
 from tl_core.files import write_bytes, write_json
 from tl_core.head.out_of_distribution import fit_detector, load_detector, save_detector
 from tl_core.head.temperature import Calibration
-from tl_core.jobs import handlers
+from tl_core.jobs import handlers, worker_client
 from tl_core.jobs.queue import JobQueue
+from tl_core.progress import Monitor
 from tl_core.runs.files import SPLIT_FILE, WEIGHTS_FILE
 from tl_core.runs.image_selection import TRAINED_ON
 from tl_core.runs.store import create_run, list_runs
@@ -487,6 +488,56 @@ def test_another_session_finds_the_evaluation_with_the_run(run, asked):
     assert_sound(at)
     assert "## 75.0 % (30.1 to 95.4)" in texts(at)
     assert len(asked) == 1
+
+
+def answer_waiting(workspace):
+    """Do the waiting evaluation as the worker would."""
+    queue = JobQueue(workspace)
+    job = queue.take()
+    handlers.KINDS[job.kind].run(handlers.JobContext(workspace, job, Monitor()))
+    queue.finish(job.id)
+
+
+def test_after_a_correction_the_page_stays_until_the_new_figures_are_there(
+    workspace, run, asked, monkeypatch
+):
+    at = open_tab("Mistakes", mistakes_order="Least sure")
+    before = [key for key in labels_of(at) if key.startswith("card_exclude")]
+    assert evaluations.AGAIN_TEXT not in texts(at)
+    monkeypatch.setattr(worker_client, "ensure_worker", lambda *args, **kwargs: None)
+    at.button(key="card_exclude_cat/1.png").click().run()
+    assert_sound(at)
+    assert evaluations.AGAIN_TEXT in texts(at)
+    assert len(bars(at)) == 1
+    after = [key for key in labels_of(at) if key.startswith("card_exclude")]
+    assert after == [key for key in before if key != "card_exclude_cat/1.png"] != []
+    assert "download_report" not in [one.key for one in at.get("download_button")]
+    # More is decided while the worker is at it: the result is of neither, and asked for again.
+    queue = JobQueue(workspace)
+    job = queue.take()
+    at.button(key=after[0]).click().run()
+    assert_sound(at)
+    assert [one.id for one in queue.jobs()] == [job.id]
+    queue.finish(job.id)
+    at.run()
+    assert_sound(at)
+    assert evaluations.AGAIN_TEXT in texts(at)
+    answer_waiting(workspace)
+    at.run()
+    assert_sound(at)
+    assert evaluations.AGAIN_TEXT not in texts(at)
+    assert (bars(at), len(asked)) == ([], 2)
+    assert "download_report" in [one.key for one in at.get("download_button")]
+
+
+def test_other_weights_leave_no_figures_from_before(workspace, run, asked, monkeypatch):
+    at = open_page(EVALUATE)
+    monkeypatch.setattr(worker_client, "ensure_worker", lambda *args, **kwargs: None)
+    write_bytes(run.run_dir / WEIGHTS_FILE, b"newer")
+    at.run()
+    assert_sound(at)
+    assert evaluations.AGAIN_TEXT not in texts(at)
+    assert not at.tabs
 
 
 def test_a_failure_is_one_message_without_a_bar_and_can_be_tried_again(run, asked, monkeypatch):

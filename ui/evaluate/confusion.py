@@ -104,7 +104,7 @@ def _draw_pairs(evaluation: Evaluation) -> None:
 
 def _draw_cell(view: EvaluationView, true: str, answer: str) -> None:
     evaluation = view.evaluation
-    positions = evaluation.cell(true, answer)
+    positions = view.still_open(evaluation.cell(true, answer))
     title = (
         f"{words.plain(true)}, answered correctly"
         if true == answer

@@ -37,7 +37,11 @@ def draw_mistakes(view: EvaluationView) -> None:
             help="Worst: wrong answers, the most confident first. Least sure: all photos, "
             "those first whose two most probable classes were nearly equal.",
         )
-    positions = evaluation.least_sure() if order == UNSURE else evaluation.worst_mistakes()
+    positions = view.still_open(
+        evaluation.least_sure() if order == UNSURE else evaluation.worst_mistakes()
+    )
+    if not positions and view.is_outdated:
+        return
     if not positions:
         st.markdown(":green[:material/check_circle:] All photos were classified correctly.")
         st.caption("Show the least sure answers instead, or evaluate on another folder.")

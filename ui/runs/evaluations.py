@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -35,7 +36,8 @@ CELL = "evaluate_cell"  # (true class, answer) whose photos are shown
 CELL_ROUND = "evaluate_cell_round"  # counts choices beside the chart, which then forgets its own
 PHOTO = "evaluate_photo"  # path of the photo that is looked at closely
 KEPT = "evaluate_kept"  # the last evaluations of this session by what they are of
-ASKED = "evaluate_asked"  # id of the job that was queued last, by what it evaluates
+ASKED = "evaluate_asked"  # stamp of what was asked for and not answered, by what it is of
+AGAIN_TEXT = "Computed again after what was decided about the photos; what follows is from before."
 STOPPED_TEXT = "The evaluation was stopped."
 LOST_TEXT = "The evaluation ended without a result; the reason is in logs/worker.log."
 POLL_SECONDS = 0.5
@@ -63,6 +65,7 @@ class EvaluationView:
         source: which photos were asked for.
         evaluation: the figures.
         curated: the photos' folder, as it lies there and with what was decided about it.
+        is_outdated: whether more was decided since, and the worker computes the figures again.
     """
 
     workspace: Workspace
@@ -70,6 +73,21 @@ class EvaluationView:
     source: Source
     evaluation: Evaluation
     curated: CuratedDataset
+    is_outdated: bool = False
+
+    def still_open(self, positions: Sequence[int]) -> Sequence[int]:
+        """Return those of some images about which nothing was decided since the evaluation."""
+        if not self.is_outdated:
+            return positions
+        evaluation = self.evaluation
+        names = [self.name_now(name) for name in evaluation.class_names]
+        counts = {record.path for record in self.curated.index.records}
+        return [
+            position
+            for position in positions
+            if (path := evaluation.paths[position]) in counts
+            and names[evaluation.labels[position]] in (None, self.curated.class_of(path))
+        ]
 
     def record(self, position: int) -> ImageRecord | None:
         """Return the file of an image of the evaluation; None when it is gone meanwhile."""
@@ -146,23 +164,41 @@ class EvaluationView:
 
 
 NUM_KEPT = 4
+_NUM_DECISION_STAMPS = 2  # at the end of a stamp
 Slot = tuple[str, str, str]
 
 
 def look(workspace: Workspace, run: Run, source: Source) -> EvaluationView | None:
     """Return what a run says about some photos; None while the worker finds out.
 
-    Meanwhile the progress is drawn, and the page is drawn again when it is over.
+    Meanwhile the progress is drawn, and the page is drawn again when it is over. After a decision
+    about a photo the figures from before are returned until the new ones are there.
 
     Raises:
         DatasetError: the photos are gone, or have none of the run's classes.
         RunError: the run cannot be read.
     """
-    evaluation = evaluate(workspace, run, source)
-    if evaluation is None:
-        return None
+    evaluation, is_outdated = evaluate(workspace, run, source), False
     dataset = source.folder or dataset_of(workspace, run)
-    return EvaluationView(workspace, run, source, evaluation, load_curated(workspace, dataset))
+    if evaluation is None:
+        evaluation, is_outdated = _from_before(workspace, run, source, dataset), True
+        if evaluation is None:
+            return None
+        st.caption(f":material/history: {AGAIN_TEXT}")
+    curated = load_curated(workspace, dataset)
+    return EvaluationView(workspace, run, source, evaluation, curated, is_outdated)
+
+
+def _from_before(
+    workspace: Workspace, run: Run, source: Source, dataset: Project
+) -> Evaluation | None:
+    """Return the last evaluation of this session if only decisions have changed since."""
+    kept = st.session_state[KEPT].get((run.id, source.part, dataset.id))
+    if kept is None or not isinstance(kept[1], Evaluation):
+        return None
+    now = _stamp(workspace, run, dataset)
+    is_same = kept[0][:-_NUM_DECISION_STAMPS] == now[:-_NUM_DECISION_STAMPS]
+    return kept[1] if is_same else None
 
 
 def evaluate(workspace: Workspace, run: Run, source: Source) -> Evaluation | None:
@@ -199,6 +235,7 @@ def _outcome(workspace: Workspace, run: Run, source: Source, slot: Slot) -> Eval
     part = TEST if source.folder else source.part
     file = EvaluationFile(run, part, folder)
     queue, asked = JobQueue(workspace), st.session_state.setdefault(ASKED, {})
+    stamp = _stamp(workspace, run, source.folder or dataset_of(workspace, run))
 
     def found() -> Evaluation | str | None:
         if not file.exists:
@@ -209,13 +246,14 @@ def _outcome(workspace: Workspace, run: Run, source: Source, slot: Slot) -> Eval
     kind, payload = client.evaluation(workspace, run, part, folder)
     if queue.find(kind, payload) is None:
         outcome = found()
-        if outcome is not None or slot in asked:
+        if outcome is not None or asked.get(slot) == stamp:
             asked.pop(slot, None)
             return outcome or LOST_TEXT
+        # Not asked for yet, or more was decided while the worker was at it.
         client.submit(workspace, kind, payload)
         if queue.find(kind, payload) is None:  # done at once
             return found()
-    asked[slot] = True
+        asked[slot] = stamp
     _draw_progress(workspace, run, source, slot)
     return None
 
