@@ -48,14 +48,14 @@ def test_an_error_keeps_its_traceback_and_no_folder_of_a_person(
     try:
         raise KeyError(
             f"{tmp_path}/runs/x /home/ada/photos C:\\Users\\ada\\photos "
-            f"{tmp_path}/visitors/t0ken/runs"
+            f"{tmp_path}/visitors/t0ken/datasets/Grandma's cats\nC:\\demo\\visitors\\t1ken\\cats"
         )
     except KeyError:
         logger.exception("lost %s", Path.home() / "photos")
     (record,) = records(tmp_path)
     assert "Traceback" in str(record["error"])
     text = json.dumps(record)
-    for private in (str(tmp_path), str(Path.home()), "ada", "t0ken"):
+    for private in (str(tmp_path), str(Path.home()), "ada", "t0ken", "t1ken", "cats"):
         assert len(private) < 2 or private not in text.replace("test_logs", "")
     assert "./runs/x" in str(record["error"])
 

@@ -1,7 +1,8 @@
 """Logs of the app and the worker: one JSON object a line in ``logs/``, rotated.
 
 A record says when, which process, which job and run, and what happened. The folders of users are
-written as ``~``, that of the workspace as ``.``, and visitors of a demo are not named.
+written as ``~``, that of the workspace as ``.``, and what belongs to a visitor of a demo, such as
+the names of projects, is left out.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ MAX_BYTES = 2_000_000
 NUM_OLD_FILES = 2
 _MAX_CHARS = 20_000
 _HOMES = re.compile(r"(/home/|/Users/|[A-Za-z]:[/\\]+Users[/\\]+)[^/\\\s'\":]+")
-_VISITORS = re.compile(r"(visitors[/\\])[^/\\\s'\":]+")
+_VISITORS = re.compile(r"(visitors[/\\]).+")
 _context: ContextVar[dict[str, str] | None] = ContextVar("log_context", default=None)
 
 

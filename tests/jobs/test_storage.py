@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -185,3 +186,28 @@ class Clock(FakeClock):
 
     def time(self) -> float:
         return self.now
+
+
+def test_the_worker_writes_its_records_to_its_log_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    logger = logging.getLogger("tl_core")
+    monkeypatch.setattr(logger, "propagate", True)
+    monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.setattr(logger, "level", logger.level)
+    monkeypatch.setattr(worker.sys, "argv", ["worker", str(tmp_path)])
+    printed: list[logging.LogRecord] = []
+    root = logging.Handler()
+    root.emit = printed.append  # type: ignore[method-assign]  # as TensorFlow's libraries add one
+    monkeypatch.setattr(logging.getLogger(), "handlers", [root])
+
+    def run(*_: object, **__: object) -> None:
+        logger.info("photos from %s", tmp_path / "visitors" / "t0ken" / "Grandma")
+
+    monkeypatch.setattr(worker, "run_worker", run)
+    worker.main()
+    logger.handlers[0].close()
+    assert printed == []
+    text = (tmp_path / "logs" / worker.LOG_NAME).read_text("utf-8")
+    assert "photos from ./visitors/" in text
+    assert "Grandma" not in text

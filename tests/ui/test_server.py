@@ -7,12 +7,15 @@ import weakref
 from collections.abc import Iterator
 
 import pytest
+from streamlit import net_util
 from streamlit.proto.ClientState_pb2 import ClientState
 from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.memory_session_storage import MemorySessionStorage
 from streamlit.runtime.scriptrunner_utils.script_requests import RerunData, ScriptRequests
 from streamlit.runtime.stats import StatsManager
+from streamlit.web.server.server_util import is_url_from_allowed_origins
 
+from ui.hosted.internals import ask_for_no_address
 from ui.shell import server
 
 
@@ -62,6 +65,15 @@ def test_the_metrics_of_the_server_are_empty(monkeypatch) -> None:
     server.tidy_server()
     assert manager.registered_families() == []
     assert manager.get_stats() == {}
+
+
+def test_a_page_of_another_site_has_no_service_asked_for_this_machines_address(monkeypatch) -> None:
+    monkeypatch.setattr(net_util, "get_external_ip", net_util.get_external_ip)
+    asked = []
+    monkeypatch.setattr(net_util, "_make_blocking_http_get", lambda url, **_: asked.append(url))
+    ask_for_no_address()
+    assert not is_url_from_allowed_origins("http://evil.example")
+    assert asked == []
 
 
 @pytest.fixture

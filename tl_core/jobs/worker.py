@@ -515,6 +515,7 @@ def main() -> None:
     workspace = Workspace(arguments.workspace.absolute())
     logger = logging.getLogger("tl_core")
     logger.setLevel(logging.INFO)
+    logger.propagate = False  # TensorFlow's libraries print what reaches the root logger, as it is
     add_log_file(logger, workspace.logs_dir / LOG_NAME, workspace.root)
     command = [*module_command("tl_core.jobs.worker"), *sys.argv[1:]]
     restart = None if sys.platform == "win32" else lambda: os.execv(command[0], command)

@@ -35,19 +35,24 @@ class Downloads:
 
     def __init__(self) -> None:
         self._now: dict[str, _Asked] = {}
-        self._waiting: list[str] = []
-        self._made: Counter[str] = Counter()
+        self._waiting: list[Page] = []
+        self._made: Counter[str] = Counter()  # for each visitor
+        self._made_at: Counter[str] = Counter()  # for each network address
 
     async def wait(self, page: Page, file_id: str) -> None:
-        """Wait until no other file is made; those who were given fewer go first."""
-        visitor = page.visitor
-        self._waiting.append(visitor)
+        """Wait until no other file is made; those who were given fewer go first.
+
+        First of all those whose address was given fewer: who asks for many as ever new visitors
+        holds up nobody else.
+        """
+        self._waiting.append(page)
         try:
-            while not self._is_next(visitor):
+            while not self._is_next(page):
                 await asyncio.sleep(POLL_SECONDS)
         finally:
-            self._waiting.remove(visitor)
-        self._made[visitor] += 1
+            self._waiting.remove(page)
+        self._made[page.visitor] += 1
+        self._made_at[page.address] += 1
         self._now[file_id] = _Asked(page, time.monotonic())
 
     def answered(self, page: Page) -> None:
@@ -66,7 +71,7 @@ class Downloads:
         """Note that a file has been made, or could not be; called in its thread."""
         self._now.pop(file_id, None)
 
-    def _is_next(self, visitor: str) -> bool:
+    def _is_next(self, page: Page) -> bool:
         for file_id, asked in list(self._now.items()):
             if not asked.has_begun and time.monotonic() - asked.at > START_SECONDS:
                 self.ended(file_id)
@@ -74,7 +79,12 @@ class Downloads:
             return False
         if len(self._made) > 10 * len(self._waiting) + 1_000:
             self._made.clear()
-        return self._made[visitor] <= min(self._made[one] for one in self._waiting)
+        if len(self._made_at) > 10 * len(self._waiting) + 1_000:
+            self._made_at.clear()
+        return self._given(page) <= min(map(self._given, self._waiting))
+
+    def _given(self, page: Page) -> tuple[int, int]:
+        return self._made_at[page.address], self._made[page.visitor]
 
 
 def watch(downloads: Downloads) -> None:

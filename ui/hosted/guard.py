@@ -29,7 +29,9 @@ from tl_core.visitors.counters import count, read_counters
 from tl_core.visitors.store import has_ended, num_active, total_usage
 from tl_core.visitors.tokens import is_token, issue_token, keyed_hash, visitor_id
 from tl_core.workspace import Workspace, default_workspace
+from ui.hosted.connections import Connections, allow_files, watch_connections
 from ui.hosted.downloads import Downloads, watch
+from ui.hosted.internals import ask_for_no_address
 from ui.hosted.traffic import (
     TRY_LATER,
     Sessions,
@@ -126,6 +128,8 @@ class VisitorGuard:
         self._turns = Turns()
         self._downloads = Downloads()
         watch(self._downloads)
+        watch_connections(Connections(allow_files()))
+        ask_for_no_address()
         _Installed.guard = self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -192,7 +196,9 @@ class VisitorGuard:
         if not length.isdecimal():
             await refused(411, "The size of an upload has to be given.")(scope, receive, send)
             return
-        reason = await self._uploads.take(self._app, scope, receive, send, int(length))
+        reason = await self._uploads.take(
+            self._app, scope, receive, send, int(length), network_address(scope)
+        )
         if reason is not None:
             count(default_workspace(), "limits_reached")
             await refused(413, reason)(scope, receive, send)

@@ -1,8 +1,10 @@
-"""Functions of Streamlit that are not public and that a demo puts its own in the place of."""
+"""Functions of Streamlit that are not public and that the app puts its own in the place of."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from streamlit import net_util
 
 
 def streamlit_function(owner: object, name: str, ability: str) -> Any:
@@ -22,3 +24,12 @@ def streamlit_function(owner: object, name: str, ability: str) -> Any:
             f"Expected a version of Streamlit {ability}. Install the one of requirements.txt."
         )
     return function
+
+
+def ask_for_no_address() -> None:
+    """Have no service asked which address this machine has on the internet.
+
+    When a page of another site tries to connect, Streamlit asks Amazon for it, within the loop that
+    serves all pages: they stand still until that answers.
+    """
+    net_util.get_external_ip = lambda: None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from tl_core.config.limits import MEGABYTE, Limits, current_limits
 from tl_core.jobs.fair_queue import FairQueue, is_in_advance
@@ -12,6 +13,7 @@ from tl_core.visitors.store import usage
 from tl_core.workspace import Workspace
 from ui.hosted.ending import delete_now
 from ui.hosted.guard import is_logged_in_demo
+from ui.hosted.traffic import has_lost_upload
 from ui.hosted.visitor import COOKIES_BLOCKED, leave, own_link
 from ui.shared import words
 from ui.shared.errors import guarded
@@ -23,6 +25,10 @@ BLOCKED = (
     "Cookies are blocked here, as in a frame of another site: when this page is closed, only its "
     "link leads back to your photos."
 )
+UPLOAD_LOST = (
+    "A file that you had chosen is not there any more: others needed the memory for uploads. "
+    "Choose it again."
+)
 ASKED = "delete_data_asked"
 
 
@@ -31,6 +37,9 @@ def draw_demo_panel(workspace: Workspace) -> None:
     limits = current_limits()
     if limits is None or workspace.host is None:
         return
+    context = get_script_run_ctx()
+    if context is not None and has_lost_upload(context.session_id):
+        st.toast(UPLOAD_LOST, icon=":material/warning:", duration="long")
     if st.session_state.get(COOKIES_BLOCKED):
         st.caption(BLOCKED)
         st.link_button(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -27,12 +28,14 @@ TRY_LATER = 1013  # close code of a WebSocket
 TABS_EACH = 4  # of all visitors, on average
 IDLE_SECONDS = 5 * 60.0  # after which a page gives way when all are taken
 MOST_FILES = 10_000  # for which one message may ask addresses
+MOST_WIDGETS = 2_000  # of which one message may tell the values
 MESSAGES_A_SECOND = 4.0  # of one page, after a burst
 BURST = 40
 NUM_SESSIONS = 5_000  # whose cookies are known
 LIFECYCLE_BYTES = 50_000  # of a message that says that a script begins or ends
 
-_MESSAGES = ("rerun_script", "stop_script", "app_heartbeat")
+_MESSAGES = ("stop_script", "app_heartbeat")
+_lost: deque[str] = deque(maxlen=NUM_SESSIONS)  # sessions of which an upload was given up
 
 
 @dataclass(eq=False)
@@ -163,6 +166,9 @@ def messages_to_pages(
             if kind == "new_session":
                 sessions.note(answer.new_session.initialize.session_id, token)
                 turns.began(page)
+                script = PurePath(answer.new_session.main_script_path)
+                answer.new_session.main_script_path = script.name  # no folder of the server
+                message = {**message, "bytes": answer.SerializeToString()}
             elif kind == "script_finished" and (
                 answer.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN
             ):
@@ -218,7 +224,9 @@ def _asked(data: bytes) -> BackMsg | None:
         return BackMsg()  # Streamlit closes the connection
     kind = message.WhichOneof("type")
     is_own = kind in _MESSAGES
-    if kind == "file_urls_request":
+    if kind == "rerun_script":
+        is_own = len(message.rerun_script.widget_states.widgets) <= MOST_WIDGETS
+    elif kind == "file_urls_request":
         is_own = len(message.file_urls_request.file_names) <= MOST_FILES
     elif kind == "backend_operation_request":
         is_own = message.backend_operation_request.WhichOneof("payload") == "deferred_file"
@@ -230,18 +238,30 @@ class _Incoming:
     """An upload whose body is on its way."""
 
     session_id: str
+    address: str
     num_bytes: int
     timeout: asyncio.Timeout
 
 
 class Uploads:
-    """The uploads on their way, and the memory of those that wait until a page takes them."""
+    """The uploads on their way, and the memory of those that wait until a page takes them.
+
+    When it is full, those of the network address that holds most give way, or of the session that
+    holds most of one address; what a page has lost so is told by :func:`has_lost_upload`.
+    """
 
     def __init__(self) -> None:
         self._incoming: list[_Incoming] = []
+        self._addresses: dict[str, str] = {}  # of sessions that have uploaded
 
     async def take(
-        self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, num_bytes: int
+        self,
+        app: ASGIApp,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        num_bytes: int,
+        address: str = "",
     ) -> str | None:
         """Pass an upload on to the app; return why it was refused, or None.
 
@@ -251,8 +271,12 @@ class Uploads:
             receive: its body.
             send: takes the answer.
             num_bytes: the length of the body.
+            address: the network address that it comes from.
         """
         session_id = uploading_session(scope)
+        self._addresses[session_id] = address
+        if len(self._addresses) > NUM_SESSIONS:
+            del self._addresses[next(iter(self._addresses))]
         if (reason := self._refusal(session_id, num_bytes)) is not None:
             return reason
         is_answered = False
@@ -264,7 +288,7 @@ class Uploads:
 
         try:
             async with asyncio.timeout(PATIENCE_SECONDS + num_bytes / SLOWEST_BYTES) as timeout:
-                one = _Incoming(session_id, num_bytes, timeout)
+                one = _Incoming(session_id, address, num_bytes, timeout)
                 self._incoming.append(one)
                 try:
                     await app(scope, receive, noted)
@@ -288,13 +312,29 @@ class Uploads:
         if own > 3 * most:
             return f"This demo holds {3 * limits.upload_mb} MB of uploads of one visitor at once."
         while used.total() + num_bytes > limits.upload_memory_mb * MEGABYTE:
-            ((greedy, bytes_used),) = used.most_common(1) or [("", 0)]
-            if bytes_used <= own or not self._drop_one(greedy):
+            greedy = self._to_give_up(used, session_id, num_bytes)
+            if greedy is None or not self._drop_one(greedy):
                 return (
                     f"This demo holds {limits.upload_memory_mb} MB of uploads at once. Try again."
                 )
             used = self._used()
         return None
+
+    def _to_give_up(self, used: Counter[str], session_id: str, num_bytes: int) -> str | None:
+        """Return the session that gives place to an upload of another; None if none has more."""
+        own_address = self._addresses[session_id]
+        of_addresses: Counter[str] = Counter()
+        for one, held in used.items():
+            of_addresses[self._addresses.get(one, "")] += held
+        address, most = max(of_addresses.items(), key=lambda item: item[1], default=("", 0))
+        if most <= of_addresses[own_address] + num_bytes:
+            address = own_address
+        held, greedy = max(
+            ((held, one) for one, held in used.items() if self._addresses.get(one, "") == address),
+            default=(0, None),
+        )
+        is_own = address == own_address
+        return None if is_own and held <= used[session_id] + num_bytes else greedy
 
     def _used(self) -> Counter[str]:
         """Return the bytes of uploads of each session, held or on their way."""
@@ -314,6 +354,7 @@ class Uploads:
                 return True
         for file_id in held_files().get(session_id, {}):
             _manager().remove_file(session_id, file_id)
+            _lost.append(session_id)
             return True
         return False
 
@@ -321,6 +362,14 @@ class Uploads:
 def uploading_session(scope: Scope) -> str:
     """Return the id of the session for which a file is stored or removed."""
     return str(scope["path"].rstrip("/").split("/")[-2])
+
+
+def has_lost_upload(session_id: str) -> bool:
+    """Whether an upload of a session was given up since this was last asked."""
+    has_lost = session_id in _lost
+    while session_id in _lost:
+        _lost.remove(session_id)
+    return has_lost
 
 
 def held_files() -> dict[str, dict[str, Any]]:

@@ -16,6 +16,7 @@ from streamlit import runtime
 from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests, ScriptRequestType
 
+from ui.hosted.internals import ask_for_no_address
 from ui.shared.memory import give_back
 
 _SWEEP_SECONDS = 15.0
@@ -31,6 +32,7 @@ def tidy_server() -> None:
     if not runtime.exists():
         return
     drop_late_polls()
+    ask_for_no_address()
     server: Any = runtime.get_instance()
     with suppress(AttributeError):
         server.stats_mgr._providers_by_family.clear()

@@ -100,6 +100,34 @@ def test_uploads_over_a_limit_change_nothing(monkeypatch, tmp_path, limits, told
     assert not (mine.datasets_dir / "pets").exists()
 
 
+def test_uploaded_folders_over_the_limit_of_classes_change_nothing(monkeypatch, tmp_path):
+    mine = new_visitor(start_demo(monkeypatch, tmp_path / "demo", classes=2))
+    out_dir = mine.datasets_dir / "pets"
+
+    def add(*names, **where):
+        uploads = [(f"{name}.png", png(0, sum(map(ord, name)))) for name in names]
+        return store_uploads(uploads, out_dir, **where)
+
+    with pytest.raises(LimitError, match="allows 2 classes of a dataset; this would be 3"):
+        add("pets/cat/1", "pets/dog/2", "pets/owl/3")
+    assert not out_dir.exists()
+    assert all(one.is_stored for one in add("pets/cat/1", "pets/dog/2", "pets/dog/4"))
+    before = sorted(out_dir.rglob("*"))
+    with pytest.raises(LimitError, match="this would be 3"):
+        add("5", class_name="owl")
+    assert sorted(out_dir.rglob("*")) == before
+    (more,) = add("6", class_name="dog")
+    assert more.is_stored
+
+
+def test_a_split_does_not_count_its_classes_twice(monkeypatch, tmp_path):
+    mine = new_visitor(start_demo(monkeypatch, tmp_path / "demo", classes=2))
+    names = [f"{part}/{name}/1.png" for part in ("train", "test") for name in ("cat", "dog")]
+    files = {name: png(0, seed) for seed, name in enumerate(names)}
+    report = extract_archives([ArchiveSource(packed(files))], mine.datasets_dir / "pets")
+    assert report.num_files == 4
+
+
 @pytest.mark.parametrize("limits", [{"photos": 2}, {"classes": 2}], ids=str)
 def test_archives_over_a_limit_change_nothing(monkeypatch, tmp_path, limits):
     mine = new_visitor(start_demo(monkeypatch, tmp_path / "demo", **limits))

@@ -25,7 +25,17 @@ def deferred(manager, make):
     return manager.add_deferred(make, "application/zip", str(uuid.uuid4()), "a.zip")
 
 
-def test_files_are_made_one_at_a_time_and_who_asked_once_does_not_wait_for_who_asks_often(manager):
+@pytest.mark.parametrize(
+    "flood",
+    [
+        [("flood", "192.0.2.1")] * 20,
+        [(f"fresh{number}", "192.0.2.66") for number in range(20)],  # a new cookie each time
+    ],
+    ids=["of one visitor", "of one address"],
+)
+def test_files_are_made_one_at_a_time_and_who_asked_once_does_not_wait_for_who_asks_often(
+    manager, flood
+):
     downloads = Downloads()
     watch(downloads)
     lock, all_ask, order, at_once = threading.Lock(), threading.Event(), [], []
@@ -40,14 +50,14 @@ def test_files_are_made_one_at_a_time_and_who_asked_once_does_not_wait_for_who_a
 
         return make
 
-    async def ask(visitor):
+    async def ask(visitor, address):
         file_id = deferred(manager, maker(visitor))
-        await downloads.wait(Page(visitor, "x"), file_id)
+        await downloads.wait(Page(visitor, address), file_id)
         address = await asyncio.to_thread(manager.execute_deferred, file_id)
         assert address.startswith("/media/")
 
     async def ask_all():
-        asked = [asyncio.create_task(ask(name)) for name in ["flood"] * 20 + ["visitor"]]
+        asked = [asyncio.create_task(ask(*names)) for names in [*flood, ("visitor", "192.0.2.1")]]
         await asyncio.sleep(0)
         all_ask.set()
         await asyncio.gather(*asked)

@@ -42,9 +42,9 @@ async def never(*_):
     await asyncio.Event().wait()
 
 
-def take(uploads, session, num_bytes, app=nothing):
+def take(uploads, session, num_bytes, app=nothing, address=""):
     scope = {"path": f"/_stcore/upload_file/{session}/file"}
-    return uploads.take(app, scope, nothing, nothing, num_bytes)
+    return uploads.take(app, scope, nothing, nothing, num_bytes, address)
 
 
 def test_bodies_that_never_come_hold_no_place_of_others(host, held):
@@ -76,6 +76,33 @@ def test_who_holds_most_gives_place_and_who_holds_less_does_not(host, held):
     assert len(held.storage["modest"]) == 1
     held("visitor", 15 * MB, 19 * MB)
     assert "holds 150 MB" in run_async(take(Uploads(), "visitor", 19 * MB))
+
+
+@pytest.mark.parametrize("app", [nothing, never], ids=["that arrived", "only announced"])
+def test_many_sessions_of_one_address_keep_no_uploads_of_others_out(host, held, app):
+    async def attack():
+        uploads = Uploads()
+        assert await take(uploads, "early", 12 * MB, address="192.0.2.1") is None
+        held("early", 12 * MB)
+        flood = []
+        for number in range(45):  # more than the memory for uploads
+            name = f"flood{number}"
+            task = take(uploads, name, 4 * MB, app, "192.0.2.66")
+            flood.append(asyncio.create_task(task))
+            await asyncio.sleep(0)
+            if flood[-1].done() and flood[-1].result() is None:
+                held(name, 4 * MB)
+        late = [await take(uploads, f"late{n}", 20 * MB, address=f"192.0.2.{n}") for n in (2, 3)]
+        for task in flood:
+            task.cancel()
+        return late
+
+    assert run_async(attack()) == [None, None]
+    assert len(held.storage["early"]) == 1
+    assert not traffic.has_lost_upload("early")
+    lost = [name for name in held.storage if traffic.has_lost_upload(name)]
+    assert bool(lost) == (app is nothing)
+    assert not any(held.storage[name] or traffic.has_lost_upload(name) for name in lost)
 
 
 def test_an_upload_slower_than_any_network_is_given_up(host, held, monkeypatch):
@@ -163,6 +190,8 @@ def back_message(kind, number=0):
         message.file_urls_request.file_names.extend(["a"] * number)
     elif kind == "rerun_script":
         message.rerun_script.query_string = "a=b"
+        for widget in range(number):
+            message.rerun_script.widget_states.widgets.add(id=str(widget), int_value=1)
     elif kind in ("deferred_file", "install_skills", "dismiss_skills_nudge"):
         getattr(message.backend_operation_request, kind).SetInParent()
     else:
@@ -174,6 +203,8 @@ def back_message(kind, number=0):
     ("kind", "number", "passes"),
     [
         ("rerun_script", 0, True),
+        ("rerun_script", 1_000, True),
+        ("rerun_script", 300_000, False),  # more than any page has: seconds of a core
         ("stop_script", 0, True),
         ("app_heartbeat", 0, True),
         ("deferred_file", 0, True),
@@ -228,6 +259,22 @@ def test_a_session_goes_on_only_for_the_browser_that_began_it(cookie, asked, pas
     (_, got), host = sessions.without_foreign(scope, cookie)["headers"]
     assert got == (protocols if passes else b"streamlit, xsrf")
     assert host == (b"host", b"here")
+
+
+def test_a_page_is_told_no_folder_of_the_server():
+    sent, message = [], ForwardMsg()
+    message.new_session.main_script_path = "/home/ada/demo/app.py"
+    message.new_session.initialize.session_id = "s1"
+
+    async def send(one):
+        sent.append(one)
+
+    page = Page("visitor", "address")
+    send_on = messages_to_pages(send, Sessions(), Turns(), Downloads(), page, "own")
+    run_async(send_on({"type": "websocket.send", "bytes": message.SerializeToString()}))
+    told = ForwardMsg.FromString(sent[0]["bytes"]).new_session
+    assert (told.main_script_path, told.initialize.session_id) == ("app.py", "s1")
+    assert b"ada" not in sent[0]["bytes"]
 
 
 def test_a_flood_of_messages_is_slowed_down_and_a_pause_forgives_it(monkeypatch):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from tl_core.config.limits import check_classes
 from tl_core.data.file_names import (
     UnsafeName,
     debris_kind,
@@ -134,6 +135,7 @@ def store_uploads(
                 shown = None if path is None else str(path)
                 outcomes.append(UploadOutcome(name, shown, reason, is_table))
                 stage.advance()
+            batch.check_classes(found)
             batch.move_in_place()
     except OSError as error:
         raise DatasetError(
@@ -246,6 +248,16 @@ class _Batch:
         self._sha256[path_key(path)] = sha256
         self._paths.append(path)
         return path, None
+
+    def check_classes(self, found: Layout) -> None:
+        """Check the number of classes that a visitor's dataset will have, if it has more then.
+
+        Raises:
+            LimitError: it exceeds the limit of a hosted demo.
+        """
+        new = {path.parent.name for path in self._paths} - {"", *found.classes}
+        if self._visitor is not None and new:
+            check_classes(len(found.classes) + len(new))
 
     def move_in_place(self) -> None:
         """Move the files to the dataset; if one cannot be moved, undo all moves."""

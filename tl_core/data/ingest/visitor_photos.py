@@ -97,7 +97,7 @@ def clean_folder(folder: Path, out_dir: Path, monitor: Monitor) -> list[tuple[st
         return []
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     photos = [path for path in paths if path.suffix.lower() in SUFFIXES or _is_photo(path)]
-    check_classes(len({path.parent for path in photos}))
+    check_classes(len({path.parent.name for path in photos}))  # train/cat and test/cat are one
     refused: list[tuple[str, str]] = []
     stage = monitor.stage("encode", len(photos))
     num_bytes = 0

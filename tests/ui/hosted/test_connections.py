@@ -1,0 +1,137 @@
+"""Connections to a demo's server: who asks for nothing does not keep others out."""
+
+import asyncio
+import errno
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route, WebSocketRoute
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from ui.hosted import connections as module
+from ui.hosted.connections import Connections, allow_files, watch_connections
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+
+
+@pytest.fixture(params=["httptools", "h11"])
+def port(request, monkeypatch) -> Iterator[int]:
+    """Return the port of a server that may have 20 connections, with short patience."""
+    for protocol in (HttpToolsProtocol, H11Protocol):
+        monkeypatch.setattr(protocol, "connection_made", protocol.connection_made)
+    monkeypatch.setattr(module, "HEAD_SECONDS", 0.5)
+
+    async def echo(websocket):
+        await websocket.accept()
+        while True:
+            await websocket.send_bytes(await websocket.receive_bytes())
+
+    routes = [Route("/", lambda _: PlainTextResponse("hello")), WebSocketRoute("/echo", echo)]
+    watch_connections(Connections(2 * 20))
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(
+            Starlette(routes=routes), http=request.param, ws="websockets-sansio", log_level="error"
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield listening.getsockname()[1]
+        server.should_exit = True
+        thread.join()
+
+
+def call(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
+
+
+def ask(connection: socket.socket) -> None:
+    """Send a request and wait for the answer."""
+    connection.sendall(REQUEST)
+    answer = b""
+    while b"hello" not in answer:
+        part = connection.recv(1000)
+        assert part
+        answer += part
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Wait until the server closes a connection."""
+    while connection.recv(1000):
+        pass
+    return True
+
+
+def test_a_connection_without_a_request_is_closed(port) -> None:
+    silent, half = call(port), call(port)
+    half.sendall(REQUEST[:20])
+    assert is_closed(silent)
+    assert is_closed(half)
+
+
+def test_a_second_request_that_never_ends_is_closed_too(port) -> None:
+    connection = call(port)
+    ask(connection)
+    connection.sendall(REQUEST[:20])
+    assert is_closed(connection)
+
+
+def test_who_comes_after_many_that_ask_for_nothing_is_answered(port, monkeypatch) -> None:
+    monkeypatch.setattr(module, "HEAD_SECONDS", 3600.0)
+    silent = [call(port) for _ in range(60)]
+    visitor = call(port)
+    ask(visitor)
+    assert all(is_closed(connection) for connection in silent[:40])
+    silent[-1].setblocking(False)
+    with pytest.raises(BlockingIOError):
+        silent[-1].recv(1)
+
+
+def test_a_page_that_is_open_stays_and_may_not_send_much_at_once(port) -> None:
+    with connect(f"ws://127.0.0.1:{port}/echo", ping_interval=None) as page:
+        page.send(b"a")
+        assert page.recv(timeout=60) == b"a"
+        time.sleep(3 * module.HEAD_SECONDS)  # longer than a request may take
+        page.send(bytes(module.LARGEST_MESSAGE))
+        assert len(page.recv(timeout=60)) == module.LARGEST_MESSAGE
+        page.send(bytes(module.LARGEST_MESSAGE + 1))
+        with pytest.raises(ConnectionClosed):
+            page.recv(timeout=60)
+
+
+def test_that_no_file_can_be_opened_is_logged_once_and_other_errors_each(caplog) -> None:
+    loop, connections = asyncio.new_event_loop(), Connections(40)
+    full = {"message": "accept", "exception": OSError(errno.EMFILE, "Too many open files")}
+    for _ in range(3):
+        connections.handle(loop, full)
+        connections.handle(loop, {"message": "other", "exception": OSError(errno.EPIPE, "gone")})
+    loop.close()
+    assert [record.getMessage().split()[0] for record in caplog.records] == [
+        "accept",
+        "other",
+        "other",
+        "other",
+    ]
+
+
+def test_a_demo_may_have_as_many_open_files_as_the_system_permits() -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+        number = allow_files()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == number
+        assert number in (hard, module.MOST_FILES)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
