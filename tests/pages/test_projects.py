@@ -276,6 +276,18 @@ def test_a_run_that_is_renamed_is_shown_with_its_name_in_the_boxes(workspace, ru
     assert (box.set_value, box.raw_value) == (True, "The best")
 
 
+def test_a_box_in_which_another_run_or_project_is_chosen_stays_the_same_box(workspace, runs):
+    at = open_page(TRAIN, dataset="fruit", run=runs["fruit 64"].id)
+    for key in ("run", "dataset"):
+        box = at.selectbox(key=key)
+        before, shown = box.proto.id, box.options[box.index]
+        box.select(next(one for one in box.options if one != shown)).run()
+        assert_sound(at)
+        now = at.selectbox(key=key)
+        assert now.options[now.index] != shown
+        assert now.proto.id == before  # another one would not have the focus of the keyboard
+
+
 def test_a_project_is_deleted_and_the_deleting_taken_back(workspace, runs, dataset, fruit):
     at = open_page(TRAIN, dataset="fruit")
     at.button(key="project_delete").click().run()

@@ -58,10 +58,11 @@ def control(
     visit = state.get(session_keys.VISIT, 0)
     seen, number, is_heard = rounds.get(key, (visit, 0, False))
     drawn = _drawn_key(key, number)
-    titles: dict[str, list[str]] = state.setdefault(session_keys.CONTROL_TITLES, {})
+    titles: dict[str, tuple[Any, list[str]]] = state.setdefault(session_keys.CONTROL_TITLES, {})
     title = _titles(value, format_func)
-    is_renamed = titles.get(key, title) != title and drawn in state and state[drawn] == value
-    titles[key] = title
+    before, title_before = titles.get(key, (value, title))
+    is_renamed = before == value and title_before != title
+    titles[key] = (value, title)
     # After a change of page the state may hold the value still, but the browser's control does not.
     if seen != visit or is_renamed or (drawn in state and state[drawn] != value):
         number += 1
