@@ -26,6 +26,12 @@ FOCUSED = """() => {
     return tile?.dataset.path ?? /st-key-(\\S+)/.exec(keyed?.className)?.[1] ?? '';
 }"""
 
+# True once an element has had the focus for half a second.
+STAYS_FOCUSED = f"""key => {{
+    const now = performance.now();
+    window.thereSince = ({FOCUSED})() === key ? (window.thereSince ?? now) : null;
+    return window.thereSince !== null && now - window.thereSince > 500;
+}}"""
 
 # A list of items below its tab, and the script under test, without the app.
 ITEMS = """<body><main data-testid=stApp data-test-script-state=notRunning>
@@ -39,10 +45,14 @@ KEEP_FOCUS = """async source => {
 
 
 def wait_for_focus(page: Page, key: str) -> None:
-    """Wait until the focus is where it should be, and has stayed there."""
+    """Wait until the focus is where it should be, and stays there once all is drawn.
+
+    While new figures take the place of earlier ones it may be away for an instant.
+    """
     page.wait_for_function(f"key => ({FOCUSED})() === key", arg=key)
     settle(page)
-    assert page.evaluate(FOCUSED) == key
+    page.evaluate("window.thereSince = null")
+    page.wait_for_function(STAYS_FOCUSED, arg=key, polling=50)
 
 
 def keys_of(page: Page, start: str) -> list[str]:
