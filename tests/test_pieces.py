@@ -1,9 +1,13 @@
 """A test process that ends takes one test with it, and no other."""
 
+import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 CONFTEST = """
@@ -43,8 +47,25 @@ def test_a_few_tests_run_in_more_processes(tmp_path: Path, num_tests: int) -> No
 
 
 def run_in_two(folder: Path) -> str:
-    """Return what pytest prints of the tests of a folder, run in two processes."""
+    """Return what pytest prints of the tests of a folder, run in two processes.
+
+    If they do not end, it says where each process stood.
+    """
     (folder / "conftest.py").write_text(CONFTEST.format(tests=str(Path(__file__).parent)))
     command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "."]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
-    return done.stdout
+    running = subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        return running.communicate(timeout=120)[0]
+    except subprocess.TimeoutExpired:
+        first = psutil.Process(running.pid)
+        for process in [*first.children(recursive=True), first]:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGABRT)
+        pytest.fail(f"The run did not end:\n{running.communicate()[0]}")
