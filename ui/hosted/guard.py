@@ -34,6 +34,7 @@ from ui.hosted.downloads import Downloads, watch
 from ui.hosted.internals import ask_for_no_address
 from ui.hosted.traffic import (
     TRY_LATER,
+    FileNames,
     Sessions,
     Tabs,
     Uploads,
@@ -53,6 +54,8 @@ LOGIN_ENVIRONMENT_NAME = "TL_DEMO_LOGIN"
 PAGE_PREFIX = "page_"
 ADDRESS_HEADER = "X-Visitor-Address"  # from the guard to the page
 COUNTERS_PATH = "demo/counters"
+
+LONGEST_ID = 64  # of an upload; Streamlit's have 36 characters, and it keeps any
 
 OTHER_BROWSER = "This page belongs to another browser or workspace. Load it again."
 
@@ -127,6 +130,7 @@ class VisitorGuard:
         self._sessions = Sessions()
         self._turns = Turns()
         self._downloads = Downloads()
+        self._names = FileNames()
         watch(self._downloads)
         watch_connections(Connections(allow_files()))
         ask_for_no_address()
@@ -174,7 +178,7 @@ class VisitorGuard:
             try:
                 await self._app(
                     _with_address(self._sessions.without_foreign(scope, token), address),
-                    messages_of_pages(receive, self._turns, self._downloads, page),
+                    messages_of_pages(receive, self._turns, self._downloads, self._names, page),
                     messages_to_pages(
                         send, self._sessions, self._turns, self._downloads, page, token
                     ),
@@ -191,6 +195,9 @@ class VisitorGuard:
             return
         if scope["method"] == "DELETE":
             await self._app(scope, receive, send)
+            return
+        if len(scope["path"].rstrip("/").rpartition("/")[2]) > LONGEST_ID:
+            await _not_found()(scope, receive, send)
             return
         length = Headers(scope=scope).get("content-length", "")
         if not length.isdecimal():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -27,7 +27,10 @@ PATIENCE_SECONDS = 30.0  # beyond that
 TRY_LATER = 1013  # close code of a WebSocket
 TABS_EACH = 4  # of all visitors, on average
 IDLE_SECONDS = 5 * 60.0  # after which a page gives way when all are taken
-MOST_FILES = 10_000  # for which one message may ask addresses
+MOST_FILES = 1_000  # for which one message may ask addresses; each costs time and memory of all
+FILES_A_SECOND = 200.0  # for which one network address may ask, after a burst
+BURST_FILES = 3_000
+FILE_BYTES = 5_000  # that an upload holds beside its content: its name, ids and address
 MOST_WIDGETS = 2_000  # of which one message may tell the values
 MESSAGES_A_SECOND = 4.0  # of one page, after a burst
 BURST = 40
@@ -180,7 +183,27 @@ def messages_to_pages(
     return send_and_note
 
 
-def messages_of_pages(receive: Receive, turns: Turns, downloads: Downloads, page: Page) -> Receive:
+class FileNames:
+    """For how many uploads each network address may ask where to send them."""
+
+    def __init__(self) -> None:
+        self._allowed: dict[str, tuple[float, float]] = {}  # and when that was so
+
+    async def wait(self, address: str, number: int) -> None:
+        """Wait until an address may ask for as many files more."""
+        now = time.monotonic()
+        allowed, noted_at = self._allowed.pop(address, (BURST_FILES, now))
+        allowed = min(BURST_FILES, allowed + (now - noted_at) * FILES_A_SECOND) - number
+        self._allowed[address] = allowed, now
+        if len(self._allowed) > NUM_SESSIONS:
+            del self._allowed[next(iter(self._allowed))]
+        if allowed < 0:
+            await asyncio.sleep(-allowed / FILES_A_SECOND)
+
+
+def messages_of_pages(
+    receive: Receive, turns: Turns, downloads: Downloads, names: FileNames, page: Page
+) -> Receive:
     """Return what receives the messages of a browser that concern its own session, at a pace.
 
     Streamlit also takes messages that empty the caches of all sessions, that ask for the names of
@@ -189,11 +212,39 @@ def messages_of_pages(receive: Receive, turns: Turns, downloads: Downloads, page
     who used much of the server waits for others (``turns.py``).
     """
     allowed, noted_at = float(BURST), time.monotonic()
+    ahead: asyncio.Task[Message] | None = None  # receives the message after one that waits
+
+    async def has_ended(turn: Coroutine[Any, Any, None]) -> bool:
+        """Wait for a turn; return whether the connection ended before, which gives it up.
+
+        A closed page would keep its message in memory until its turn comes.
+        """
+        nonlocal ahead
+        waiting = asyncio.ensure_future(turn)
+        if ahead is None:
+            ahead = asyncio.ensure_future(receive())
+        try:
+            await asyncio.wait({waiting, ahead}, return_when=asyncio.FIRST_COMPLETED)
+            is_over = ahead.done() and ahead.result()["type"] == "websocket.disconnect"
+            if is_over and not waiting.done():
+                return True
+            await waiting
+        finally:
+            waiting.cancel()
+        return False
+
+    async def next_message() -> Message:
+        nonlocal ahead
+        if ahead is None:
+            return await receive()
+        message = await ahead
+        ahead = None
+        return message
 
     async def receive_allowed() -> Message:
         nonlocal allowed, noted_at
         while True:
-            message = await receive()
+            message = await next_message()
             if message["type"] != "websocket.receive":
                 return message
             now = time.monotonic()
@@ -206,10 +257,16 @@ def messages_of_pages(receive: Receive, turns: Turns, downloads: Downloads, page
                 continue
             kind = asked.WhichOneof("type")
             if kind == "rerun_script":
-                await turns.wait(page)
+                if turns.may_run(page):
+                    turns.began(page)
+                elif await has_ended(turns.wait(page)):
+                    continue  # what comes next is that the connection has ended
+            elif kind == "file_urls_request":
+                await names.wait(page.address, len(asked.file_urls_request.file_names))
             elif kind == "backend_operation_request":
                 file_id = asked.backend_operation_request.deferred_file.file_id
-                await downloads.wait(page, file_id)
+                if await has_ended(downloads.wait(page, file_id)):
+                    continue
             return message
 
     return receive_allowed
@@ -340,9 +397,10 @@ class Uploads:
         """Return the bytes of uploads of each session, held or on their way."""
         used: Counter[str] = Counter()
         for session_id, files in list(held_files().items()):
-            used[session_id] += sum(len(file.data) for file in list(files.values()))
+            held = list(files.values())
+            used[session_id] += sum(len(file.data) for file in held) + FILE_BYTES * len(held)
         for one in self._incoming:
-            used[one.session_id] += one.num_bytes
+            used[one.session_id] += one.num_bytes + FILE_BYTES
         return used
 
     def _drop_one(self, session_id: str) -> bool:

@@ -197,6 +197,7 @@ def test_uploads_are_bounded_before_they_are_read(host, ask, monkeypatch):
     put = {"method": "PUT"}
     assert ask(path, **put, content_length="1000").status == 200
     assert ask(path, **put).status == 411
+    assert ask(f"{path}{'x' * 60_000}", **put, content_length="0").status == 404
     answer = ask(path, **put, content_length="22000000")
     assert (answer.status, answer.body) == (413, b"This demo allows 20 MB of one upload.")
     hold(monkeypatch, session=[20_000_000] * 3)

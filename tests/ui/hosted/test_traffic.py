@@ -11,7 +11,14 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from ui.hosted import traffic
 from ui.hosted.downloads import Downloads
-from ui.hosted.traffic import Sessions, Tabs, Uploads, messages_of_pages, messages_to_pages
+from ui.hosted.traffic import (
+    FileNames,
+    Sessions,
+    Tabs,
+    Uploads,
+    messages_of_pages,
+    messages_to_pages,
+)
 from ui.hosted.turns import Page, Turns
 
 MB = 1_000_000
@@ -181,7 +188,8 @@ def test_a_page_that_gave_way_is_closed_and_sends_no_more(host, monkeypatch):
 
 def listen(receive):
     """Return what receives the messages of a page that nobody else competes with."""
-    return messages_of_pages(receive, Turns(), Downloads(), Page("visitor", "address"))
+    page = Page("visitor", "address")
+    return messages_of_pages(receive, Turns(), Downloads(), FileNames(), page)
 
 
 def back_message(kind, number=0):
@@ -209,7 +217,7 @@ def back_message(kind, number=0):
         ("app_heartbeat", 0, True),
         ("deferred_file", 0, True),
         ("file_urls_request", 1_000, True),
-        ("file_urls_request", 300_000, False),  # each name costs an id: seconds for all visitors
+        ("file_urls_request", 1_001, False),  # each name costs an id: seconds for all visitors
         ("clear_cache", 0, False),  # of all sessions
         ("load_git_info", 0, False),  # names of files in the operator's repository
         ("set_run_on_save", 0, False),
@@ -259,6 +267,71 @@ def test_a_session_goes_on_only_for_the_browser_that_began_it(cookie, asked, pas
     (_, got), host = sessions.without_foreign(scope, cookie)["headers"]
     assert got == (protocols if passes else b"streamlit, xsrf")
     assert host == (b"host", b"here")
+
+
+def test_who_asks_for_many_uploads_waits_on_all_pages_of_one_address(monkeypatch):
+    now, slept = [0.0], []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+
+    async def ask():
+        names = FileNames()
+        for _ in range(5):
+            await names.wait("192.0.2.66", 1_000)
+        await names.wait("192.0.2.1", 1_000)
+        now[0] += 3600
+        await names.wait("192.0.2.66", 1_000)
+
+    monkeypatch.setattr(traffic, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    run_async(ask())
+    assert slept == [1_000 / 200, 2_000 / 200]  # after a burst of 3,000
+
+
+@pytest.mark.parametrize("kind", ["rerun_script", "deferred_file"])
+def test_a_page_that_is_closed_while_it_waits_is_forgotten(kind):
+    page, turns, downloads = Page("visitor", "address"), Turns(), Downloads()
+    turns.may_run = downloads._is_next = lambda _: False  # others are there
+    sent = [
+        {"type": "websocket.receive", "bytes": back_message(kind)},
+        {"type": "websocket.disconnect", "code": 1001},
+    ]
+
+    async def receive():
+        return sent.pop(0)
+
+    listening = messages_of_pages(receive, turns, downloads, FileNames(), page)
+    assert run_async(asyncio.wait_for(listening(), 30))["type"] == "websocket.disconnect"
+    assert page not in turns._waiting
+    assert page not in downloads._waiting
+
+
+def test_what_comes_while_a_page_waits_is_kept_in_order():
+    may_run = [False, False, True]
+    turns = Turns()
+    turns.may_run = lambda _: may_run.pop(0) if may_run else True
+    kinds = ["rerun_script", "app_heartbeat", "stop_script"]
+    sent = [{"type": "websocket.receive", "bytes": back_message(kind)} for kind in kinds]
+
+    async def receive():
+        return sent.pop(0)
+
+    async def listen_to_three():
+        page = Page("visitor", "address")
+        listening = messages_of_pages(receive, turns, Downloads(), FileNames(), page)
+        return [BackMsg.FromString((await listening())["bytes"]) for _ in kinds]
+
+    got = run_async(listen_to_three())
+    assert [message.WhichOneof("type") for message in got] == kinds
+
+
+def test_empty_uploads_count_too(host, held, monkeypatch):
+    monkeypatch.setenv("TL_DEMO_UPLOAD_MB", "1")
+    held("s", *[0] * 630)  # of 5,000 bytes each, and 1.05 MB is allowed three times
+    assert "3 MB of uploads of one visitor" in run_async(take(Uploads(), "s", 1))
+    held("s", *[0] * 500)
+    assert run_async(take(Uploads(), "s", 1)) is None
 
 
 def test_a_page_is_told_no_folder_of_the_server():
