@@ -216,8 +216,8 @@ def back_message(kind, number=0):
         ("stop_script", 0, True),
         ("app_heartbeat", 0, True),
         ("deferred_file", 0, True),
-        ("file_urls_request", 1_000, True),
-        ("file_urls_request", 1_001, False),  # each name costs an id: seconds for all visitors
+        ("file_urls_request", 3_000, True),
+        ("file_urls_request", 3_001, False),  # each name costs an id: seconds for all visitors
         ("clear_cache", 0, False),  # of all sessions
         ("load_git_info", 0, False),  # names of files in the operator's repository
         ("set_run_on_save", 0, False),
