@@ -42,8 +42,8 @@ class Downloads:
     async def wait(self, page: Page, file_id: str) -> None:
         """Wait until no other file is made; those who were given fewer go first.
 
-        First of all those whose address was given fewer: who asks for many as ever new visitors
-        holds up nobody else.
+        Those whose address was given fewer go first of all, so that many requests of one address
+        keep nobody else waiting, even with a new cookie each time.
         """
         self._waiting.append(page)
         try:

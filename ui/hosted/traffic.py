@@ -183,22 +183,40 @@ def messages_to_pages(
     return send_and_note
 
 
+class Pace:
+    """How often something may be asked for: at a rate, after a burst.
+
+    Args:
+        burst: how much may be asked for at once.
+        a_second: how much more in each second.
+    """
+
+    def __init__(self, burst: float, a_second: float) -> None:
+        self._burst, self._a_second = burst, a_second
+        self._allowed, self._noted_at = burst, time.monotonic()
+
+    async def wait(self, number: int = 1) -> None:
+        """Wait until as much more may be asked for."""
+        now = time.monotonic()
+        passed, self._noted_at = now - self._noted_at, now
+        self._allowed = min(self._burst, self._allowed + passed * self._a_second) - number
+        if self._allowed < 0:
+            await asyncio.sleep(-self._allowed / self._a_second)
+
+
 class FileNames:
     """For how many uploads each network address may ask where to send them."""
 
     def __init__(self) -> None:
-        self._allowed: dict[str, tuple[float, float]] = {}  # and when that was so
+        self._paces: dict[str, Pace] = {}
 
     async def wait(self, address: str, number: int) -> None:
         """Wait until an address may ask for as many files more."""
-        now = time.monotonic()
-        allowed, noted_at = self._allowed.pop(address, (BURST_FILES, now))
-        allowed = min(BURST_FILES, allowed + (now - noted_at) * FILES_A_SECOND) - number
-        self._allowed[address] = allowed, now
-        if len(self._allowed) > NUM_SESSIONS:
-            del self._allowed[next(iter(self._allowed))]
-        if allowed < 0:
-            await asyncio.sleep(-allowed / FILES_A_SECOND)
+        pace = self._paces.pop(address, None) or Pace(BURST_FILES, FILES_A_SECOND)
+        self._paces[address] = pace
+        if len(self._paces) > NUM_SESSIONS:
+            del self._paces[next(iter(self._paces))]
+        await pace.wait(number)
 
 
 def messages_of_pages(
@@ -211,7 +229,7 @@ def messages_of_pages(
     Each message may run a page again, on the cores of all: who sends many waits between them, and
     who used much of the server waits for others (``turns.py``).
     """
-    allowed, noted_at = float(BURST), time.monotonic()
+    pace = Pace(BURST, MESSAGES_A_SECOND)
     ahead: asyncio.Task[Message] | None = None  # receives the message after one that waits
 
     async def has_ended(turn: Coroutine[Any, Any, None]) -> bool:
@@ -242,16 +260,11 @@ def messages_of_pages(
         return message
 
     async def receive_allowed() -> Message:
-        nonlocal allowed, noted_at
         while True:
             message = await next_message()
             if message["type"] != "websocket.receive":
                 return message
-            now = time.monotonic()
-            allowed = min(BURST, allowed + (now - noted_at) * MESSAGES_A_SECOND) - 1
-            noted_at = now
-            if allowed < 0:
-                await asyncio.sleep(-allowed / MESSAGES_A_SECOND)
+            await pace.wait()
             asked = _asked(message.get("bytes") or b"")
             if asked is None:
                 continue
@@ -303,8 +316,8 @@ class _Incoming:
 class Uploads:
     """The uploads on their way, and the memory of those that wait until a page takes them.
 
-    When it is full, those of the network address that holds most give way, or of the session that
-    holds most of one address; what a page has lost so is told by :func:`has_lost_upload`.
+    When it is full, an upload of the network address that holds most is dropped, or of the session
+    that holds most at one address. :func:`has_lost_upload` tells whether a page has lost one.
     """
 
     def __init__(self) -> None:

@@ -125,6 +125,13 @@ def test_that_no_file_can_be_opened_is_logged_once_and_other_errors_each(caplog)
     ]
 
 
+def test_where_few_files_may_be_open_half_of_them_are_for_connections(monkeypatch) -> None:
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 1024))
+    assert allow_files() == 1024
+    assert Connections(1024)._most == 512
+
+
 def test_a_demo_may_have_as_many_open_files_as_the_system_permits() -> None:
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

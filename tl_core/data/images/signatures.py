@@ -86,6 +86,10 @@ def readable_kinds() -> str:
     return f"{', '.join(kinds[:-1])} and {kinds[-1]}"
 
 
+def _unknown() -> str:
+    return UNKNOWN.format(kinds=readable_kinds())
+
+
 def looks_readable(head: bytes) -> bool:
     """Return whether a file with these first bytes (at least 12) may be a readable image."""
     is_webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
@@ -164,7 +168,7 @@ def _explain_text(data: bytes) -> str:
     """Distinguish web pages, SVG drawings and other text; anything else is unknown."""
     head = data[:1024]
     if b"\x00" in head:
-        return UNKNOWN.format(kinds=readable_kinds())
+        return _unknown()
     lowered = head.lower()
     if b"<svg" in lowered:
         return _SVG
@@ -173,8 +177,8 @@ def _explain_text(data: bytes) -> str:
     try:
         text = head.decode("utf-8", errors="strict" if len(data) <= len(head) else "ignore")
     except UnicodeDecodeError:
-        return UNKNOWN.format(kinds=readable_kinds())
+        return _unknown()
     printable = sum(character.isprintable() or character.isspace() for character in text)
     if printable < len(text) or len(text.encode()) < len(head) - 3:
-        return UNKNOWN.format(kinds=readable_kinds())
+        return _unknown()
     return _TEXT

@@ -255,8 +255,10 @@ class _Batch:
         Raises:
             LimitError: it exceeds the limit of a hosted demo.
         """
+        if self._visitor is None:
+            return
         new = {path.parent.name for path in self._paths} - {"", *found.classes}
-        if self._visitor is not None and new:
+        if new:
             check_classes(len(found.classes) + len(new))
 
     def move_in_place(self) -> None:
