@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 from tl_core.jobs.handlers import KINDS, JobContext
 from tl_core.jobs.queue import JobQueue
@@ -212,6 +212,17 @@ def click(page: Page, key: str) -> None:
     """Click the button of that key, and wait for what follows."""
     page.locator(f".st-key-{key} button").first.click()
     settle(page)
+
+
+def fill(page: Page, box: Locator, text: str) -> None:
+    """Type a text in the place of what a field holds, once the field has come to rest.
+
+    A field that is drawn again between the selecting of its text and the typing keeps the text.
+    """
+    box.wait_for()
+    settle(page)
+    box.fill(text)
+    expect(box).to_have_value(text)
 
 
 def go_to(page: Page, title: str) -> None:

@@ -11,6 +11,7 @@ from browser_helpers import (
     FEW_PHOTOS,
     Server,
     click,
+    fill,
     go_to,
     keep_screenshot,
     new_context,
@@ -113,7 +114,7 @@ def test_from_the_sample_set_to_a_classified_photo(browser, server: Server, tmp_
     click(page, "go_train")
     page.wait_for_selector("h1:has-text('Train')")
     settle(page)
-    number_box(page, "Epochs").fill("5")
+    fill(page, number_box(page, "Epochs"), "5")
     number_box(page, "Epochs").press("Enter")
     settle(page)
     page.locator(".st-key-start_training button").first.click()
@@ -274,7 +275,7 @@ def test_shift_and_a_click_between_two_pictures_begins_no_range(wide, drawn: Ser
 
 def test_what_was_chosen_survives_a_look_at_another_page(wide, drawn: Server):
     page = open_page(wide, f"{drawn.url}/Train")
-    number_box(page, "Batch size").fill("16")
+    fill(page, number_box(page, "Batch size"), "16")
     number_box(page, "Batch size").press("Enter")
     settle(page)
     go_to(page, "Data")

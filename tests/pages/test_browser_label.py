@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from app_helpers import sample_folder
-from browser_helpers import NO_WORKER, open_page, run_app
+from browser_helpers import NO_WORKER, fill, open_page, run_app
 from playwright.sync_api import expect
 
 from tl_core.analysis.labelling import group_photos
@@ -33,7 +33,7 @@ def test_photos_are_labelled_by_keys_and_stay_so(browser, workspace, make_datase
     with run_app(workspace, NO_WORKER) as server:
         page = open_page(browser, f"{server.url}/Data?dataset=heap", width=480)
         page.get_by_role("button", name="Label these photos").click()
-        page.locator(".st-key-label_new_class input").fill("cat, dog")
+        fill(page, page.locator(".st-key-label_new_class input"), "cat, dog")
         page.keyboard.press("Enter")
         photos = page.get_by_label("Photos to label").get_by_role("checkbox")
         expect(photos).to_have_count(4)

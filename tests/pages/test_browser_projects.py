@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from app_helpers import sample_folder
-from browser_helpers import click, go_to, open_page, run_app, settle
+from browser_helpers import click, fill, go_to, open_page, run_app, settle
 from conftest import keep_default_backbone
 from made_run import CONFIG, make_run
 from playwright.sync_api import Page, expect
@@ -158,7 +158,7 @@ def test_two_projects_stay_apart(browser, workspace, make_dataset, tmp_path, cac
         # The box of projects shows another name at once.
         sidebar.get_by_text("Manage project").click()
         name = page.get_by_label("Name of the project")
-        name.fill("Autumn")
+        fill(page, name, "Autumn")
         name.press("Enter")
         settle(page)
         click(page, "project_rename")
