@@ -16,7 +16,6 @@ import asyncio
 import hmac
 import os
 from http.cookies import CookieError, SimpleCookie
-from ipaddress import ip_address
 from urllib.parse import parse_qs, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -31,10 +30,13 @@ from tl_core.visitors.tokens import is_token, issue_token, keyed_hash, visitor_i
 from tl_core.workspace import Workspace, default_workspace
 from ui.hosted.connections import Connections, allow_files, watch_connections
 from ui.hosted.downloads import Downloads, watch
+from ui.hosted.frames import Frames, watch_frames
 from ui.hosted.internals import ask_for_no_address
+from ui.hosted.paces import Paces, network_address
 from ui.hosted.traffic import (
+    BURST_FILES,
+    FILES_A_SECOND,
     TRY_LATER,
-    FileNames,
     Sessions,
     Tabs,
     Uploads,
@@ -99,27 +101,6 @@ def page_name(host: Workspace, folder_id: str, version: str) -> str:
     return f"{PAGE_PREFIX}{version}_{keyed_hash(host, 'page', folder_id, version).hex()[:32]}"
 
 
-def network_address(scope: Scope) -> str:
-    """Return the address that a request comes from; of IPv6, the network that one household has.
-
-    Behind a proxy it is that which the proxy says, if uvicorn trusts it: ``FORWARDED_ALLOW_IPS``.
-
-    Example:
-        >>> network_address({"client": ("2001:db8:1:2:3:4:5:6", 443)})
-        '2001:db8:1:2::'
-    """
-    text = str((scope.get("client") or ("",))[0])
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return text
-    if address.version == 4:
-        return text
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ip_address(int(address) >> 64 << 64))
-
-
 class VisitorGuard:
     """The middleware; one instance serves all requests of a process."""
 
@@ -130,9 +111,10 @@ class VisitorGuard:
         self._sessions = Sessions()
         self._turns = Turns()
         self._downloads = Downloads()
-        self._names = FileNames()
+        self._names = Paces(BURST_FILES, FILES_A_SECOND)
         watch(self._downloads)
         watch_connections(Connections(allow_files()))
+        watch_frames(Frames())
         ask_for_no_address()
         _Installed.guard = self
 
@@ -145,6 +127,8 @@ class VisitorGuard:
             await self._stream(scope, receive, send)
         elif scope["type"] != "http":
             await self._app(scope, receive, send)
+        elif "transfer-encoding" in Headers(scope=scope):
+            await _without_length()(scope, receive, send)
         elif path.startswith(_CORE):
             await self._core(path.removeprefix(_CORE), scope, receive, send)
         elif path.startswith(f"component/{PAGE_PREFIX}"):
@@ -201,7 +185,7 @@ class VisitorGuard:
             return
         length = Headers(scope=scope).get("content-length", "")
         if not length.isdecimal():
-            await refused(411, "The size of an upload has to be given.")(scope, receive, send)
+            await _without_length()(scope, receive, send)
             return
         reason = await self._uploads.take(
             self._app, scope, receive, send, int(length), network_address(scope)
@@ -313,6 +297,13 @@ def _counters(scope: Scope) -> Response:
             "days": read_counters(host),
         }
     )
+
+
+def _without_length() -> Response:
+    """Return the answer to a body of unknown length, which may come in any number of parts."""
+    response = refused(411, "The size of an upload has to be given.")
+    response.headers["connection"] = "close"
+    return response
 
 
 def _not_found() -> Response:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from streamlit import net_util
+
+Method = Callable[..., None]  # of a class, called with the object
 
 
 def streamlit_function(owner: object, name: str, ability: str) -> Any:
@@ -24,6 +27,30 @@ def streamlit_function(owner: object, name: str, ability: str) -> Any:
             f"Expected a version of Streamlit {ability}. Install the one of requirements.txt."
         )
     return function
+
+
+def put_around(owner: Any, name: str, around: Method, ability: str) -> None:
+    """Have a method of a class called by a function, which is given the method and its arguments.
+
+    What was put around it before is taken away.
+
+    Args:
+        owner: the class.
+        name: of the method.
+        around: is called with the method, the object and the other arguments.
+        ability: as of :func:`streamlit_function`.
+
+    Raises:
+        RuntimeError: the class does not have the method.
+    """
+    method = streamlit_function(owner, name, ability)
+    original = getattr(method, "original", method)
+
+    def replaced(self: Any, *arguments: Any) -> None:
+        around(original, self, *arguments)
+
+    replaced.original = original  # type: ignore[attr-defined]
+    setattr(owner, name, replaced)
 
 
 def ask_for_no_address() -> None:

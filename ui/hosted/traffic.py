@@ -20,6 +20,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from tl_core.config.limits import MEGABYTE, Limits, current_limits, over
 from ui.hosted.downloads import Downloads
+from ui.hosted.paces import Pace, Paces
 from ui.hosted.turns import Page, Turns
 
 SLOWEST_BYTES = 50_000  # a second, of an upload
@@ -183,44 +184,8 @@ def messages_to_pages(
     return send_and_note
 
 
-class Pace:
-    """How often something may be asked for: at a rate, after a burst.
-
-    Args:
-        burst: how much may be asked for at once.
-        a_second: how much more in each second.
-    """
-
-    def __init__(self, burst: float, a_second: float) -> None:
-        self._burst, self._a_second = burst, a_second
-        self._allowed, self._noted_at = burst, time.monotonic()
-
-    async def wait(self, number: int = 1) -> None:
-        """Wait until as much more may be asked for."""
-        now = time.monotonic()
-        passed, self._noted_at = now - self._noted_at, now
-        self._allowed = min(self._burst, self._allowed + passed * self._a_second) - number
-        if self._allowed < 0:
-            await asyncio.sleep(-self._allowed / self._a_second)
-
-
-class FileNames:
-    """For how many uploads each network address may ask where to send them."""
-
-    def __init__(self) -> None:
-        self._paces: dict[str, Pace] = {}
-
-    async def wait(self, address: str, number: int) -> None:
-        """Wait until an address may ask for as many files more."""
-        pace = self._paces.pop(address, None) or Pace(BURST_FILES, FILES_A_SECOND)
-        self._paces[address] = pace
-        if len(self._paces) > NUM_SESSIONS:
-            del self._paces[next(iter(self._paces))]
-        await pace.wait(number)
-
-
 def messages_of_pages(
-    receive: Receive, turns: Turns, downloads: Downloads, names: FileNames, page: Page
+    receive: Receive, turns: Turns, downloads: Downloads, names: Paces, page: Page
 ) -> Receive:
     """Return what receives the messages of a browser that concern its own session, at a pace.
 
@@ -275,7 +240,8 @@ def messages_of_pages(
                 elif await has_ended(turns.wait(page)):
                     continue  # what comes next is that the connection has ended
             elif kind == "file_urls_request":
-                await names.wait(page.address, len(asked.file_urls_request.file_names))
+                number = len(asked.file_urls_request.file_names)
+                await names.of(page.address).wait(number)
             elif kind == "backend_operation_request":
                 file_id = asked.backend_operation_request.deferred_file.file_id
                 if await has_ended(downloads.wait(page, file_id)):

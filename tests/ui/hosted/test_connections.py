@@ -3,16 +3,12 @@
 import asyncio
 import errno
 import socket
-import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
-import uvicorn
-from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
-from starlette.routing import Route, WebSocketRoute
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from server_helpers import serve
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -24,32 +20,19 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 
 
 @pytest.fixture(params=["httptools", "h11"])
-def port(request, monkeypatch) -> Iterator[int]:
-    """Return the port of a server that may have 20 connections, with short patience."""
-    for protocol in (HttpToolsProtocol, H11Protocol):
-        monkeypatch.setattr(protocol, "connection_made", protocol.connection_made)
+def connections(request, monkeypatch) -> Iterator[Connections]:
+    """Return the connections of a server that may have 20, with short patience."""
     monkeypatch.setattr(module, "HEAD_SECONDS", 0.5)
+    watched = Connections(2 * 20)
+    watch_connections(watched)
+    with serve(http=request.param) as port:
+        watched.port, watched.http = port, request.param
+        yield watched
 
-    async def echo(websocket):
-        await websocket.accept()
-        while True:
-            await websocket.send_bytes(await websocket.receive_bytes())
 
-    routes = [Route("/", lambda _: PlainTextResponse("hello")), WebSocketRoute("/echo", echo)]
-    watch_connections(Connections(2 * 20))
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(
-            Starlette(routes=routes), http=request.param, ws="websockets-sansio", log_level="error"
-        )
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        yield listening.getsockname()[1]
-        server.should_exit = True
-        thread.join()
+@pytest.fixture
+def port(connections) -> int:
+    return connections.port
 
 
 def call(port: int) -> socket.socket:
@@ -68,9 +51,16 @@ def ask(connection: socket.socket) -> None:
 
 def is_closed(connection: socket.socket) -> bool:
     """Wait until the server closes a connection."""
-    while connection.recv(1000):
-        pass
+    with suppress(ConnectionError):
+        while connection.recv(1000):
+            pass
     return True
+
+
+def send(connection: socket.socket, data: bytes) -> None:
+    """Send as much as the server takes."""
+    with suppress(ConnectionError):
+        connection.sendall(data)
 
 
 def test_a_connection_without_a_request_is_closed(port) -> None:
@@ -96,6 +86,61 @@ def test_who_comes_after_many_that_ask_for_nothing_is_answered(port, monkeypatch
     silent[-1].setblocking(False)
     with pytest.raises(BlockingIOError):
         silent[-1].recv(1)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /" + b"a" * 400_000,
+        REQUEST[:-2] + b"X: " + b"a" * 400_000,
+        REQUEST[:-2] + b"a:b\r\n" * 400,
+    ],
+    ids=["address", "header", "headers"],
+)
+def test_a_request_has_a_bound_before_it_is_read_whole(connections, monkeypatch, head) -> None:
+    if connections.http == "h11" and b"a:b" in head:
+        head += b"a:b\r\n" * 40_000  # it counts bytes alone
+    monkeypatch.setattr(module, "HEAD_SECONDS", 3600.0)
+    connection = call(connections.port)
+    send(connection, head)
+    assert is_closed(connection)
+
+
+def test_many_requests_at_once_are_refused_and_a_few_answered(connections) -> None:
+    few, many = call(connections.port), call(connections.port)
+    few.sendall(REQUEST * 6)
+    answers = b""
+    while answers.count(b"hello") < 6:
+        part = few.recv(1000)
+        assert part
+        answers += part
+    if connections.http == "httptools":  # h11 reads one by one
+        send(many, REQUEST * 2_000)
+        answers = b""
+        with suppress(ConnectionError):
+            while part := many.recv(1000):
+                answers += part
+        assert answers.count(b"hello") <= 1
+
+
+def test_a_connection_that_has_ended_is_forgotten(connections, monkeypatch) -> None:
+    monkeypatch.setattr(module, "HEAD_SECONDS", 3600.0)
+    connection = call(connections.port)
+    ask(connection)
+    (timer,) = [one.timer for one in connections._open.values()]
+    connection.close()
+    with connect(f"ws://127.0.0.1:{connections.port}/echo", ping_interval=None) as page:
+        page.send(b"a")
+        assert page.recv(timeout=60) == b"a"
+        while connections._open:  # forever, if one is kept
+            time.sleep(0.01)
+    assert timer.cancelled()
+
+
+def test_a_version_of_uvicorn_without_what_is_watched_is_refused(monkeypatch) -> None:
+    monkeypatch.delattr(HttpToolsProtocol, "on_message_begin")
+    with pytest.raises(RuntimeError, match="Expected a version"):
+        watch_connections(Connections(40))
 
 
 def test_a_page_that_is_open_stays_and_may_not_send_much_at_once(port) -> None:

@@ -192,6 +192,13 @@ def test_websockets_are_taken_at_one_address(host, ask):
     assert ask("/other", kind="websocket").closed == 1008
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_a_body_of_unknown_length_ends_the_connection(host, ask, method):
+    answer = ask("/", method=method, transfer_encoding="chunked")
+    assert answer.status == 411
+    assert ("connection", "close") in answer.headers
+
+
 def test_uploads_are_bounded_before_they_are_read(host, ask, monkeypatch):
     path = "/_stcore/upload_file/session/file"
     put = {"method": "PUT"}

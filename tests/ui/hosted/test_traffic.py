@@ -9,10 +9,10 @@ from demo_helpers import run_async
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-from ui.hosted import traffic
+from ui.hosted import paces, traffic
 from ui.hosted.downloads import Downloads
+from ui.hosted.paces import Paces
 from ui.hosted.traffic import (
-    FileNames,
     Sessions,
     Tabs,
     Uploads,
@@ -186,10 +186,14 @@ def test_a_page_that_gave_way_is_closed_and_sends_no_more(host, monkeypatch):
     ]
 
 
+def names_of_files():
+    return Paces(traffic.BURST_FILES, traffic.FILES_A_SECOND)
+
+
 def listen(receive):
     """Return what receives the messages of a page that nobody else competes with."""
     page = Page("visitor", "address")
-    return messages_of_pages(receive, Turns(), Downloads(), FileNames(), page)
+    return messages_of_pages(receive, Turns(), Downloads(), names_of_files(), page)
 
 
 def back_message(kind, number=0):
@@ -276,14 +280,14 @@ def test_who_asks_for_many_uploads_waits_on_all_pages_of_one_address(monkeypatch
         slept.append(seconds)
 
     async def ask():
-        names = FileNames()
+        names = names_of_files()
         for _ in range(5):
-            await names.wait("192.0.2.66", 1_000)
-        await names.wait("192.0.2.1", 1_000)
+            await names.of("192.0.2.66").wait(1_000)
+        await names.of("192.0.2.1").wait(1_000)
         now[0] += 3600
-        await names.wait("192.0.2.66", 1_000)
+        await names.of("192.0.2.66").wait(1_000)
 
-    monkeypatch.setattr(traffic, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(paces, "time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(asyncio, "sleep", sleep)
     run_async(ask())
     assert slept == [1_000 / 200, 2_000 / 200]  # after a burst of 3,000
@@ -301,7 +305,7 @@ def test_a_page_that_is_closed_while_it_waits_is_forgotten(kind):
     async def receive():
         return sent.pop(0)
 
-    listening = messages_of_pages(receive, turns, downloads, FileNames(), page)
+    listening = messages_of_pages(receive, turns, downloads, names_of_files(), page)
     assert run_async(asyncio.wait_for(listening(), 30))["type"] == "websocket.disconnect"
     assert page not in turns._waiting
     assert page not in downloads._waiting
@@ -319,7 +323,7 @@ def test_what_comes_while_a_page_waits_is_kept_in_order():
 
     async def listen_to_three():
         page = Page("visitor", "address")
-        listening = messages_of_pages(receive, turns, Downloads(), FileNames(), page)
+        listening = messages_of_pages(receive, turns, Downloads(), names_of_files(), page)
         return [BackMsg.FromString((await listening())["bytes"]) for _ in kinds]
 
     got = run_async(listen_to_three())
@@ -370,7 +374,7 @@ def test_a_flood_of_messages_is_slowed_down_and_a_pause_forgives_it(monkeypatch)
             await receive_allowed()
         return in_flood, sum(slept)
 
-    monkeypatch.setattr(traffic, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(paces, "time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(asyncio, "sleep", sleep)
     in_flood, in_all = run_async(flood())
     assert in_flood == pytest.approx(8 / traffic.MESSAGES_A_SECOND)

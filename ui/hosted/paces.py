@@ -1,0 +1,81 @@
+"""How often a connection, or all of one network address, may ask for something."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from ipaddress import ip_address
+
+from starlette.types import Scope
+
+NUM_ADDRESSES = 5_000  # whose paces are known
+
+
+class Pace:
+    """How often something may be asked for: at a rate, after a burst.
+
+    Args:
+        burst: how much may be asked for at once.
+        a_second: how much more in each second.
+    """
+
+    def __init__(self, burst: float, a_second: float) -> None:
+        self._burst, self._a_second = burst, a_second
+        self._allowed, self._noted_at = burst, time.monotonic()
+
+    async def wait(self, number: int = 1) -> None:
+        """Wait until as much more may be asked for."""
+        self._refill()
+        self._allowed -= number
+        if self._allowed < 0:
+            await asyncio.sleep(-self._allowed / self._a_second)
+
+    def take(self) -> bool:
+        """Whether one more may be asked for now, which is counted then."""
+        self._refill()
+        if self._allowed < 1:
+            return False
+        self._allowed -= 1
+        return True
+
+    def _refill(self) -> None:
+        now = time.monotonic()
+        passed, self._noted_at = now - self._noted_at, now
+        self._allowed = min(self._burst, self._allowed + passed * self._a_second)
+
+
+class Paces:
+    """The pace of each network address, as of :class:`Pace`."""
+
+    def __init__(self, burst: float, a_second: float) -> None:
+        self._burst, self._a_second = burst, a_second
+        self._paces: dict[str, Pace] = {}
+
+    def of(self, address: str) -> Pace:
+        """Return the pace of an address; that of the one not asked for longest is forgotten."""
+        pace = self._paces.pop(address, None) or Pace(self._burst, self._a_second)
+        self._paces[address] = pace
+        if len(self._paces) > NUM_ADDRESSES:
+            del self._paces[next(iter(self._paces))]
+        return pace
+
+
+def network_address(scope: Scope) -> str:
+    """Return the address that a request comes from; of IPv6, the network that one household has.
+
+    Behind a proxy it is that which the proxy says, if uvicorn trusts it: ``FORWARDED_ALLOW_IPS``.
+
+    Example:
+        >>> network_address({"client": ("2001:db8:1:2:3:4:5:6", 443)})
+        '2001:db8:1:2::'
+    """
+    text = str((scope.get("client") or ("",))[0])
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return text
+    if address.version == 4:
+        return text
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ip_address(int(address) >> 64 << 64))
