@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tl_core import logs
-from tl_core.logs import add_log_file, log_context, readable
+from tl_core.logs import FewRepeats, add_log_file, log_context, readable
 
 
 @pytest.fixture
@@ -91,3 +91,45 @@ def test_where_nothing_can_be_written_nothing_is_logged(tmp_path) -> None:
     assert not add_log_file(
         logging.getLogger("tl_core.none"), tmp_path / "logs" / "x.log", tmp_path
     )
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(logs.time, "monotonic", lambda: now[0])
+    return now
+
+
+def told(repeats: FewRepeats, text: str, *args: object, error: Exception | None = None) -> str:
+    """Return what is logged of a record, "" if it is left out."""
+    info = None if error is None else (type(error), error, None)
+    record = logging.LogRecord("x", logging.ERROR, "", 0, text, args, info)
+    return record.getMessage() if repeats.filter(record) else ""
+
+
+def test_what_repeats_is_logged_once_a_minute_with_how_often(clock) -> None:
+    repeats = FewRepeats()
+    assert told(repeats, "from %s", "a") == "from a"
+    assert told(repeats, "from %s", "b") == ""  # of one kind, whatever its arguments
+    clock[0] += 59
+    assert told(repeats, "from %s", "c") == ""
+    assert told(repeats, "other") == "other"
+    clock[0] += 1
+    assert told(repeats, "from %s", "100 % d") == "from 100 % d (2 more like it since the last)"
+    clock[0] += 60
+    assert told(repeats, "from %s", "e") == "from e"
+
+
+def test_each_error_is_of_its_own_kind(clock) -> None:
+    repeats = FewRepeats()
+    for error in (ValueError("a"), ValueError("b"), OSError("a"), None):
+        assert told(repeats, "failed", error=error) == "failed"
+        assert told(repeats, "failed", error=error) == ""
+
+
+def test_no_more_kinds_than_a_hundred_are_logged_in_a_minute(clock) -> None:
+    repeats = FewRepeats()
+    assert sum(bool(told(repeats, f"kind {number}")) for number in range(250)) == 100
+    clock[0] += 60
+    assert sum(bool(told(repeats, f"new kind {number}")) for number in range(250)) == 100
+    assert len(repeats._kinds) == 100

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -20,6 +23,8 @@ from typing import Any
 
 MAX_BYTES = 2_000_000
 NUM_OLD_FILES = 2
+REPEAT_SECONDS = 60.0
+MAX_KINDS = 100  # of records within that time
 _MAX_CHARS = 20_000
 _HOMES = re.compile(r"(/home/|/Users/|[A-Za-z]:[/\\]+Users[/\\]+)[^/\\\s'\":]+")
 _VISITORS = re.compile(r"(visitors[/\\]).+")
@@ -81,6 +86,47 @@ class JsonFormatter(logging.Formatter):
                 text = text.replace(place, shown)
         text = _VISITORS.sub(r"\1...", _HOMES.sub("~", text))
         return text if len(text) <= _MAX_CHARS else f"{text[:_MAX_CHARS]} ..."
+
+
+class FewRepeats(logging.Filter):
+    """Passes a record of each kind once a minute, and at most 100 of all kinds.
+
+    For what strangers can cause as often as they like. Records are of one kind when they say the
+    same, whatever their arguments, of the same error. The next one of a kind tells how many were
+    left out.
+
+    Examples:
+        >>> repeats = FewRepeats()
+        >>> [repeats.filter(logging.makeLogRecord({"msg": "invalid"})) for _ in range(3)]
+        [True, False, False]
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._kinds: dict[tuple[str, str], tuple[float, int]] = {}  # passed, left out since
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to log a record."""
+        error = record.exc_info[1] if record.exc_info else None
+        kind = (str(record.msg)[:_MAX_CHARS], repr(error)[:_MAX_CHARS])
+        now = time.monotonic()
+        with self._lock:  # in the order in which one of each kind passed
+            passed_at, left_out = self._kinds.get(kind, (-math.inf, 0))
+            if now - passed_at < REPEAT_SECONDS:
+                self._kinds[kind] = (passed_at, left_out + 1)
+                return False
+            self._kinds.pop(kind, None)
+            if len(self._kinds) >= MAX_KINDS:
+                oldest = next(iter(self._kinds))
+                if now - self._kinds[oldest][0] < REPEAT_SECONDS:
+                    return False
+                del self._kinds[oldest]
+            self._kinds[kind] = (now, 0)
+        if left_out:
+            record.msg = f"{record.getMessage()} ({left_out} more like it since the last)"
+            record.args = None
+        return True
 
 
 def add_log_file(logger: logging.Logger, path: Path, root: Path) -> bool:

@@ -8,13 +8,13 @@ of its open files, its memory, or its time.
 from __future__ import annotations
 
 import asyncio
-import errno
 import importlib
-import time
+import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from tl_core.logs import FewRepeats
 from ui.hosted.frames import page_protocol
 from ui.hosted.internals import Method, put_around
 
@@ -24,11 +24,11 @@ MOST_HEADERS = 200
 MOST_AHEAD = 8  # requests of one connection that wait for the answer to an earlier one
 LARGEST_MESSAGE = 1_000_000  # bytes of a browser's message; files are uploaded by requests
 MOST_CONNECTIONS = 1_000  # after which those that wait for a request are closed at once
-QUIET_SECONDS = 60.0  # between two records that no more files may be open
 MOST_FILES = 65_536  # that this process asks to be allowed to have open
 _PROTOCOLS = (("httptools_impl", "HttpToolsProtocol"), ("h11_impl", "H11Protocol"))
 _BOUNDED = "H11Protocol"  # takes requests one by one, each with a head of 64 kB
 _ABILITY = "whose uvicorn tells of connections"
+_LOGGERS = ("uvicorn.error", "asyncio")  # of requests that are none, and of each try to accept one
 
 
 @dataclass(eq=False)
@@ -49,15 +49,12 @@ class Connections:
     def __init__(self, num_files: int) -> None:
         self._most = min(MOST_CONNECTIONS, num_files // 2)
         self._open: dict[Any, _Open] = {}  # by uvicorn's protocol
-        self._told_at = -QUIET_SECONDS
 
     def made(self, original: Method, protocol: Any, transport: Any) -> None:
         """Note a new connection."""
         original(protocol, transport)
         protocol.config.ws_max_size = LARGEST_MESSAGE
         protocol.ws_protocol_class = page_protocol()
-        if protocol.loop.get_exception_handler() is None:
-            protocol.loop.set_exception_handler(self.handle)
         self._open[protocol] = _Open(self._look_later(protocol))
         if len(self._open) > self._most:
             longest = next(filter(_is_waiting, self._open))  # this one, if no other
@@ -78,18 +75,6 @@ class Connections:
             one.head_bytes = one.head_bytes + len(data) if _is_in_head(protocol) else 0
             if one.head_bytes > LARGEST_HEAD:
                 protocol.transport.abort()
-
-    def handle(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Log an error of the server's loop, but seldom that no connection can be accepted.
-
-        asyncio tells so of each of 2,048 tries a second, longer than the second takes.
-        """
-        error, now = context.get("exception"), time.monotonic()
-        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-            if now - self._told_at < QUIET_SECONDS:
-                return
-            self._told_at = now
-        loop.default_exception_handler(context)
 
     def _look_later(self, protocol: Any) -> asyncio.TimerHandle:
         loop: asyncio.AbstractEventLoop = protocol.loop
@@ -132,7 +117,7 @@ def _add_header(original: Method, protocol: Any, name: bytes, value: bytes) -> N
 
 
 def watch_connections(connections: Connections) -> None:
-    """Have uvicorn tell of each connection and of what it sends.
+    """Have uvicorn tell of each connection and of what it sends, and log what repeats seldom.
 
     Raises:
         RuntimeError: this version of uvicorn makes them in another way.
@@ -151,6 +136,9 @@ def watch_connections(connections: Connections) -> None:
         bounds = {} if name == _BOUNDED else parsed
         for method, around in {**notes, **bounds}.items():
             put_around(protocol, method, around, _ABILITY)
+    for logger in map(logging.getLogger, _LOGGERS):
+        if not any(isinstance(one, FewRepeats) for one in logger.filters):
+            logger.addFilter(FewRepeats())
 
 
 def allow_files() -> int:

@@ -1,3 +1,5 @@
+import logging
+
 import pytest
 from app_helpers import make_workspace
 from demo_helpers import start_demo
@@ -17,9 +19,11 @@ def host(monkeypatch, tmp_path, make_dataset):
 
 @pytest.fixture(autouse=True)
 def own_protocols(monkeypatch):
-    """Leave uvicorn as it was."""
+    """Leave uvicorn and its loggers as they were."""
     for protocol in (HttpToolsProtocol, H11Protocol, WebSocketsSansIOProtocol):
         for name in ("connection_made", "connection_lost", "data_received"):
             monkeypatch.setattr(protocol, name, getattr(protocol, name))
     for name in ("on_message_begin", "on_header"):
         monkeypatch.setattr(HttpToolsProtocol, name, getattr(HttpToolsProtocol, name))
+    for name in ("uvicorn.error", "asyncio"):
+        monkeypatch.setattr(logging.getLogger(name), "filters", [])

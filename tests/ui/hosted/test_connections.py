@@ -155,19 +155,29 @@ def test_a_page_that_is_open_stays_and_may_not_send_much_at_once(port) -> None:
             page.recv(timeout=60)
 
 
-def test_that_no_file_can_be_opened_is_logged_once_and_other_errors_each(caplog) -> None:
-    loop, connections = asyncio.new_event_loop(), Connections(40)
+@pytest.mark.parametrize("http", ["httptools", "h11"])
+def test_requests_that_are_none_are_logged_seldom(caplog, http) -> None:
+    watch_connections(Connections(40))
+    watch_connections(Connections(40))  # as by another app of the process
+    with serve(http=http, log_level="warning", log_config=None) as port:
+        for _ in range(5):
+            with call(port) as one:
+                one.sendall(b"no request\r\n\r\n")
+                assert is_closed(one)
+    refused = [one for one in caplog.records if one.name == "uvicorn.error"]
+    assert [one.getMessage() for one in refused] == ["Invalid HTTP request received."]
+
+
+def test_that_no_file_can_be_opened_is_logged_once_and_other_errors_too(caplog) -> None:
+    watch_connections(Connections(40))
+    loop = asyncio.new_event_loop()
     full = {"message": "accept", "exception": OSError(errno.EMFILE, "Too many open files")}
     for _ in range(3):
-        connections.handle(loop, full)
-        connections.handle(loop, {"message": "other", "exception": OSError(errno.EPIPE, "gone")})
+        loop.call_exception_handler(full)
+        loop.call_exception_handler({"message": "accept", "exception": OSError("gone")})
     loop.close()
-    assert [record.getMessage().split()[0] for record in caplog.records] == [
-        "accept",
-        "other",
-        "other",
-        "other",
-    ]
+    errors = [str(one.exc_info[1]) for one in caplog.records if one.exc_info]
+    assert errors == ["[Errno 24] Too many open files", "gone"]
 
 
 def test_where_few_files_may_be_open_half_of_them_are_for_connections(monkeypatch) -> None:
