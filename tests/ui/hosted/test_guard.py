@@ -2,6 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 from demo_helpers import run_async
+from starlette.datastructures import Headers
 from streamlit import config
 
 from tl_core.visitors.store import end_visitor, open_visitor, take_place
@@ -102,6 +103,36 @@ def test_a_browser_gets_a_cookie_that_scripts_cannot_read_and_keeps_it(host, ask
     assert ask("/Data", cookie=f"{COOKIE}={first.token}").token == first.token
     assert ask("/").token != first.token
     assert "Secure" in ask("/", x_forwarded_proto="https").cookie
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_cookies_in_quotes_which_may_take_a_minute_are_taken_away(host, monkeypatch, kind):
+    passed_on = []
+
+    async def remember(scope, receive, send):
+        passed_on.append(Headers(scope=scope).getlist("cookie"))
+
+    monkeypatch.setattr(guards._Installed, "guard", None)
+    token = issue_token(host)
+    given = [
+        b'a="' + b"\\" * 60_000 + b'"; _streamlit_xsrf=2|1f',
+        rb"b=\1;; c ; ",
+    ]
+    scope = {
+        "type": kind,
+        "method": "GET",
+        "path": "/_stcore/stream" if kind == "websocket" else "/_stcore/health",
+        "query_string": b"",
+        "headers": [(b"cookie", given[0]), (b"cookie", given[1] + f"{COOKIE}={token}".encode())],
+    }
+    run_async(VisitorGuard(remember)(scope, None, None))
+    assert passed_on == [[f"_streamlit_xsrf=2|1f; {COOKIE}={token}"]]
+
+
+def test_of_two_tokens_the_last_counts(host, ask):
+    tokens = [ask("/").token for _ in range(2)]
+    both = "; ".join(f"{COOKIE}={one}" for one in tokens)
+    assert ask("/Data", cookie=both).token == tokens[1]
 
 
 @pytest.mark.parametrize(
