@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from streamlit.components.v2 import manifest_scanner
+from streamlit.proto.Common_pb2 import UploadedFileInfo
+from streamlit.proto.WidgetStates_pb2 import WidgetStates
 from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 from streamlit.runtime.state.common import user_key_from_element_id
 from streamlit.testing.v1 import AppTest, element_tree, local_script_runner
@@ -147,6 +149,33 @@ def assert_sound(at: AppTest) -> None:
     """Assert that the page neither crashed nor shows the banner of a mistake or a bug."""
     assert not at.exception
     assert [error.value for error in at.error] == []
+
+
+def element_ids(at: AppTest) -> dict[str, str]:
+    """Return the ids of all widgets on the page, by their keys."""
+    protos = [getattr(one, "proto", None) for one in at]
+    found = [getattr(proto, "id", None) or "" for proto in protos]
+    return {one.split("-", 2)[-1]: one for one in found if one.startswith("$$ID")}
+
+
+def send(at: AppTest, *values: tuple[str, str, Any]) -> AppTest:
+    """Send what no browser of a person would: (id of a widget, field, value), and run the page."""
+    states = WidgetStates()
+    for element_id, field, value in values:
+        one = states.widgets.add(id=element_id)
+        if field.endswith("_array_value"):
+            getattr(one, field).SetInParent()
+            getattr(one, field).data.extend(value)
+        elif field in ("string_trigger_value", "chat_input_value"):
+            getattr(one, field).data = value
+        elif field == "arrow_value":
+            one.arrow_value.SetInParent()
+        elif field == "file_uploader_state_value":
+            files = one.file_uploader_state_value.uploaded_file_info
+            files.extend([UploadedFileInfo(file_id=name, name="a\0.exe") for name in value])
+        else:
+            setattr(one, field, value)
+    return at._run(states)
 
 
 def texts(at: AppTest) -> str:

@@ -1,7 +1,7 @@
 from types import SimpleNamespace
 
 import pytest
-from app_helpers import DATA, TRAIN, assert_sound, open_page, sample_folder, texts, tiles
+from app_helpers import DATA, TRAIN, assert_sound, open_page, sample_folder, send, texts, tiles
 
 import ui.data.map
 from tl_core.analysis import explore
@@ -69,6 +69,26 @@ def test_neighbours_of_a_picture_are_listed_the_nearest_first(workspace, dataset
     assert "(dog) and what is most like it" in texts(at)
     assert len(tiles(at)) == 13
     assert tiles(at)[0]["path"] == "dog/4.png"
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        '{"picked": 1, "region": 1}',
+        '{"picked": [{"row": 9999}]}',
+        '{"picked": [{"row": "x"}]}',
+        '{"region": {"x": 1}}',
+        '{"region": {"x": [1], "y": ["a", {}]}}',
+    ],
+)
+def test_a_selection_that_the_map_does_not_have_is_none(workspace, dataset, selection):
+    open_page(DATA, **MAP)
+    work(workspace, "explore")
+    at = open_page(DATA, **MAP)
+    (chart,) = at.get("vega_lite_chart")
+    send(at, (chart.proto.id, "string_value", f'{{"selection": {selection}}}'))
+    assert_sound(at)
+    assert "Drag over points to list their photos" in texts(at)
 
 
 def test_a_clicked_picture_is_marked_at_once(workspace, dataset, monkeypatch):

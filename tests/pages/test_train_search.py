@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from app_helpers import TRAIN, assert_sound, open_page, texts
+from app_helpers import TRAIN, assert_sound, open_page, send, texts
 
 from tl_core.config.search import SweepConfig
 from tl_core.config.training import TrainConfig
@@ -159,6 +159,16 @@ def test_a_finished_search_names_the_simplest_of_the_best(sweep):
     assert list(table["Verdict"]) == ["tie", "suggested", ""]
     assert list(table["Best epoch"]) == [3, 3, 3]
     assert len(at.get("vega_lite_chart")) == 1
+
+
+@pytest.mark.parametrize("rows", ["[99]", "[-9]", '["x"]', "1", '{"0": 1}'])
+def test_a_row_that_the_table_does_not_have_picks_no_head(sweep, rows):
+    end_run(sweep.sweep_dir, "finished")
+    at = open_page(TRAIN, **SEARCH)
+    table = at.dataframe(key=f"search_table_done_{sweep.id}").proto.id
+    send(at, (table, "string_value", f'{{"selection": {{"rows": {rows}}}}}'))
+    assert_sound(at)
+    assert "## 89.0 %" in texts(at)
 
 
 def test_the_suggested_head_becomes_a_run(workspace, dataset, sweep):

@@ -10,6 +10,7 @@ from functools import wraps
 from typing import ParamSpec
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from tl_core.config.training import AUGMENT_PRESETS
 from tl_core.data.augmentation.presets import (
@@ -19,7 +20,7 @@ from tl_core.data.augmentation.presets import (
     list_presets,
     save_preset,
 )
-from tl_core.errors import TLError
+from tl_core.errors import ConfigError, TLError
 from tl_core.workspace import Workspace
 from ui.augment.state import (
     CONTROLS,
@@ -166,6 +167,8 @@ def _import_uploaded(workspace: Workspace, key: str) -> None:
     if file is None:
         return
     st.session_state[ROUND_KEY] = st.session_state.get(ROUND_KEY, 0) + 1
+    if not isinstance(file, UploadedFile):
+        raise ConfigError("This file is not here any more. Load it again.")
     preset = import_preset(workspace, file.getvalue())
     _remember(preset)
     set_augment(preset.augment)

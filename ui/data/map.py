@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -19,7 +20,7 @@ from ui.data.progress import draw_fallback, draw_job
 from ui.data.tiles import draw_actions, draw_tiles
 from ui.datasets.dataset_view import DatasetView, read_map
 from ui.shared import session_keys
-from ui.shared.controls import control
+from ui.shared.controls import as_kind, control
 from ui.shared.errors import guarded
 from ui.shared.page_layout import draw_chart
 from ui.shared.words import number_of, plain
@@ -27,6 +28,23 @@ from ui.shared.words import number_of, plain
 MAP = "map"
 KINDS = {"pca": "Overview (PCA)", "tsne": "Groups (t-SNE)"}
 CHART = "map_chart"
+
+
+@dataclass(frozen=True)
+class _Region:
+    """What a drag over the chart tells."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class _Point:
+    """What a click on the chart tells."""
+
+    row: int
+
+
 ABOUT_MAP = "The backbone turns each photo into numbers; similar photos are placed near each other."
 MAX_POINTS = 6000
 NUM_LISTED = 24
@@ -108,9 +126,9 @@ def _take_click(view: DatasetView, kind: str) -> None:
     selection = _selected(kind)
     if selection.get("region"):
         return
-    place = (selection.get("picked") or [{}])[0].get("row")
-    if place is not None and 0 <= int(place) < len(view.raw.records):
-        st.session_state[session_keys.MAP_PICTURE] = view.raw.records[int(place)].path
+    points = as_kind(list[_Point], selection.get("picked"))
+    if points and 0 <= points[0].row < len(view.raw.records):
+        st.session_state[session_keys.MAP_PICTURE] = view.raw.records[points[0].row].path
 
 
 def _table(view: DatasetView, one: Map) -> pd.DataFrame:
@@ -140,9 +158,9 @@ def _chosen(
     view: DatasetView, one: Map, table: pd.DataFrame, kind: str
 ) -> tuple[Sequence[ImageRecord], str]:
     """Return the pictures that were dragged over, or a clicked one and its neighbours."""
-    region = _selected(kind).get("region") or {}
-    if region.get("x") and region.get("y"):
-        inside = table[table["x"].between(*region["x"]) & table["y"].between(*region["y"])]
+    region = as_kind(_Region, _selected(kind).get("region"))
+    if region is not None:
+        inside = table[table["x"].between(*region.x) & table["y"].between(*region.y)]
         records = [view.raw.records[row] for row in inside["row"]]
         return records, f"**{number_of(len(records), 'photo')}** in the region"
     place = view.raw_place.get(st.session_state.get(session_keys.MAP_PICTURE, ""))

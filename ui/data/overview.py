@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from ui.data.progress import draw_audit_progress
 from ui.datasets.dataset_view import DatasetView
 from ui.datasets.scans import rescan
 from ui.shared import session_keys
+from ui.shared.controls import as_kind
 from ui.shared.errors import guarded
 from ui.shared.page_layout import draw_chart
 from ui.shared.words import number_of, plain
@@ -33,6 +35,30 @@ SIZES, LIGHT, FORMATS, MEANS = "Sizes", "Brightness", "Formats", "Mean photos"
 NUM_BINS = 20
 MAX_POINTS = 5000
 MEAN_SIDE = 96
+
+
+# What clicks on the charts tell, and a drag over that of the sizes.
+@dataclass(frozen=True)
+class _Size:
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class _Region:
+    width: tuple[float, float]
+    height: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class _Light:
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class _Format:
+    format: str
 
 
 @st.fragment(key=OVERVIEW)
@@ -177,7 +203,7 @@ def _as_jpeg(pixels: np.ndarray) -> bytes:
 
 
 def _take_class(view: DatasetView) -> None:
-    picked = _selection("class_counts").get("picked") or []
+    picked = as_kind(list[dict[str, Any]], _selection("class_counts").get("picked"))
     name = picked[0].get("class") if picked else None
     st.session_state["gallery_class"] = name if name in view.index.class_names else ALL
     st.rerun(GALLERY)
@@ -185,15 +211,14 @@ def _take_class(view: DatasetView) -> None:
 
 def _take_sizes() -> None:
     chosen = _selection("sizes")
-    region, picked = chosen.get("region") or {}, chosen.get("picked") or []
-    if region.get("width") and region.get("height"):
-        bounds: Bounds = tuple(
-            (name, float(region[name][0]), float(region[name][1])) for name in ("width", "height")
-        )
+    region = as_kind(_Region, chosen.get("region"))
+    picked = as_kind(list[_Size], chosen.get("picked"))
+    if region is not None:
+        bounds: Bounds = (("width", *region.width), ("height", *region.height))
         words = " and ".join(f"{name} {low:.0f} to {high:.0f}" for name, low, high in bounds)
         _set_filter(Filter(words, bounds=bounds))
     elif picked:
-        width, height = float(picked[0]["width"]), float(picked[0]["height"])
+        width, height = picked[0].width, picked[0].height
         bounds = (("width", width, width), ("height", height, height))
         _set_filter(Filter(f"{width:.0f} × {height:.0f} pixels", bounds=bounds))
     else:
@@ -201,11 +226,11 @@ def _take_sizes() -> None:
 
 
 def _take_brightness() -> None:
-    picked = _selection("brightness").get("picked") or []
+    picked = as_kind(list[_Light], _selection("brightness").get("picked"))
     if not picked:
         _set_filter(None)
         return
-    low, high = float(picked[0]["low"]), float(picked[0]["high"])
+    low, high = picked[0].low, picked[0].high
     words = f"brightness {100 * low:.0f} to {100 * high:.0f} %"
     # The last bar takes what is white altogether; others end before the next begins.
     end = 1.0 if high >= 1 else float(np.nextafter(np.float32(high), np.float32(0)))
@@ -213,8 +238,8 @@ def _take_brightness() -> None:
 
 
 def _take_formats() -> None:
-    picked = _selection("formats").get("picked") or []
-    formats = tuple(str(point["format"]) for point in picked)
+    picked = as_kind(list[_Format], _selection("formats").get("picked"))
+    formats = tuple(point.format for point in picked or [])
     _set_filter(Filter(", ".join(formats), formats=formats) if formats else None)
 
 

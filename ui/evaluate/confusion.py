@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pandas as pd
 import streamlit as st
 
@@ -12,11 +14,20 @@ from ui.evaluate.photos import draw_photos
 from ui.runs.evaluations import CELL, CELL_ROUND, EvaluationView
 from ui.runs.retraining import draw_retraining
 from ui.shared import words
+from ui.shared.controls import as_kind
 from ui.shared.page_layout import draw_chart, section
 
 COUNTS, SHARES = "Photos", "Row percent"
 MAX_PAIRS = 8
 PAGE_SIZE = 24
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """What a click on the matrix tells."""
+
+    true: str
+    answer: str
 
 
 def draw_confusion(view: EvaluationView) -> None:
@@ -117,9 +128,9 @@ def _draw_cell(view: EvaluationView, true: str, answer: str) -> None:
 
 
 def _pick_clicked(key: str) -> None:
-    chosen = st.session_state[key].selection.get("cell") or []
+    chosen = as_kind(list[_Cell], st.session_state[key].selection.get("cell"))
     if chosen:
-        st.session_state[CELL] = (chosen[0]["true"], chosen[0]["answer"])
+        st.session_state[CELL] = (chosen[0].true, chosen[0].answer)
     else:
         st.session_state.pop(CELL, None)
 

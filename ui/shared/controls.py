@@ -13,15 +13,18 @@ nothing that is said of the old one reaches it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar
 
 import streamlit as st
+from pydantic import TypeAdapter, ValidationError
 
 from ui.shared import session_keys
 
 # Of a control: when the page was opened, how often the app has set it, and whether the browser has
 # drawn it: a run of the page that drew it came to its end, or the person has changed it.
 _Round = tuple[int, int, bool]
+T = TypeVar("T")
 MARK = "~"  # between the name of a control and how often the app has set it
 
 
@@ -75,6 +78,26 @@ def control(
         state[drawn] = value
     made = {"key": drawn, "on_change": _take, "args": (key, number, on_change, args, may_be_none)}
     return made if format_func is None else {**made, "format_func": format_func}
+
+
+def as_kind(kind: type[T], value: object) -> T | None:
+    """Return what a browser sent as JSON if it is of a kind; None for anything else.
+
+    Charts, tables and components tell what was chosen in that way, and a browser may send any.
+
+    Example:
+        >>> as_kind(list[int], [1, 2]), as_kind(list[int], {"rows": "all"})
+        ([1, 2], None)
+    """
+    try:
+        return _adapter(kind).validate_python(value)  # type: ignore[arg-type]
+    except ValidationError:
+        return None
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def have_reached_browser() -> None:

@@ -76,18 +76,35 @@ def error_banner(bug_message: str = "") -> Iterator[None]:
     except UnlabelledError:
         st.info(NO_CLASSES, icon=":material/label:")
         draw_label_button()
-    except TLError as error:
-        st.error(error_words(error), icon=":material/error:")
     except Exception as error:
-        if _is_deleted():
-            st.info(DELETED, icon=":material/delete:")
-            return
-        logger.exception("Unexpected error on a page")
-        problem = storage_error(error) if isinstance(error, OSError) else None
-        if problem is None:
-            st.error(bug_message or own_bug_message(), icon=":material/bug_report:")
-        else:
-            st.error(plain(str(problem)), icon=":material/error:")
+        words, icon = _told(error, bug_message)
+        (st.info if words == DELETED else st.error)(words, icon=icon)
+
+
+@contextmanager
+def error_toast() -> Iterator[None]:
+    """Show what goes wrong inside as a toast, and go on.
+
+    For callbacks of widgets: they run before the page, or a part of it, has a place for a banner.
+    """
+    try:
+        yield
+    except Exception as error:
+        words, icon = _told(error)
+        st.toast(words, icon=icon, duration="long")
+
+
+def _told(error: Exception, bug_message: str = "") -> tuple[str, str]:
+    """Return what to say about an error, and its icon; one that is a bug of ours is logged."""
+    if isinstance(error, TLError):
+        return error_words(error), ":material/error:"
+    if _is_deleted():
+        return DELETED, ":material/delete:"
+    logger.exception("Unexpected error on a page")
+    problem = storage_error(error) if isinstance(error, OSError) else None
+    if problem is None:
+        return bug_message or own_bug_message(), ":material/bug_report:"
+    return plain(str(problem)), ":material/error:"
 
 
 def _is_deleted() -> bool:

@@ -15,6 +15,8 @@ from typing import Any
 
 import streamlit as st
 
+from ui.shared.controls import as_kind
+
 _HERE = Path(__file__).parent
 _GRID = st.components.v2.component(
     "tile_grid",
@@ -51,6 +53,15 @@ class Tile:
     """A second line under it."""
 
 
+@dataclass(frozen=True)
+class _Ticks:
+    """What the browser tells when the person has ticked."""
+
+    id: str | int
+    shown: list[str]
+    ticked: list[str]
+
+
 def tick_grid(
     tiles: Sequence[Tile],
     ticked: Collection[str],
@@ -76,10 +87,11 @@ def tick_grid(
     answered_key = f"{key}_answered"
 
     def take() -> None:
-        caption = st.session_state[key].ticked
-        st.session_state[answered_key] = caption["id"]
-        shown = set(caption["shown"])
-        on_tick(shown, shown.intersection(caption["ticked"]))
+        sent = as_kind(_Ticks, st.session_state[key].ticked)
+        if sent is not None:
+            st.session_state[answered_key] = sent.id
+            shown = set(sent.shown)
+            on_tick(shown, shown.intersection(sent.ticked))
 
     data = {
         "ticked": [tile.path for tile in tiles if tile.path in ticked],

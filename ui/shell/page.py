@@ -37,6 +37,7 @@ from ui.shared.words import plain
 from ui.shell.keep_place import keep_place
 from ui.shell.server import tidy_server
 from ui.shell.sidebar import draw_sidebar
+from ui.shell.widget_values import check_widget_values
 from ui.viewer.page import draw_viewer
 
 STYLE = f"<style>{Path(__file__).with_name('style.css').read_text('utf-8')}</style>"
@@ -72,6 +73,7 @@ def bootstrap(title: str) -> Iterator[Studio]:
     When setting it up fails already, the page ends with that banner. In the mode ``viewer`` the
     viewer is drawn in place of every page.
     """
+    check_widget_values()
     mode = ""
     with error_banner():
         mode = current_mode()

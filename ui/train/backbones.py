@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pandas as pd
 import streamlit as st
 
@@ -16,7 +18,7 @@ from tl_core.jobs.handlers import MEASURE_SPEED
 from tl_core.jobs.queue import JobQueue
 from tl_core.workspace import Workspace
 from ui.shared import session_keys
-from ui.shared.controls import control
+from ui.shared.controls import as_kind, control
 from ui.shared.errors import guarded
 from ui.shared.job_progress import draw_bar
 from ui.shared.page_layout import draw_chart
@@ -25,6 +27,13 @@ from ui.shared.words import number_of
 POLL_SECONDS = 0.5
 KEY = f"{session_keys.TRAIN}.backbone"
 CHART_KEY = "backbone_chart"
+
+
+@dataclass(frozen=True)
+class _Dot:
+    """What a click on the chart tells."""
+
+    backbone: str
 
 
 def draw_picker(workspace: Workspace, initial: str) -> str:
@@ -115,9 +124,9 @@ def describe(backbone: Backbone, speed: float | None) -> str:
 
 
 def _take_click() -> None:
-    picked = st.session_state[CHART_KEY].selection.get("picked") or []
-    if picked and picked[0].get("backbone"):
-        st.session_state[KEY] = picked[0]["backbone"]
+    picked = as_kind(list[_Dot], st.session_state[CHART_KEY].selection.get("picked"))
+    if picked and picked[0].backbone in {backbone.name for backbone in _offered()}:
+        st.session_state[KEY] = picked[0].backbone
 
 
 def _table(speeds: dict[str, float]) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from tl_core.workspace import Workspace
 from ui.runs.picker import num_archived_runs, run_titles
 from ui.runs.start import show_run
 from ui.shared import session_keys, words
+from ui.shared.controls import as_kind
 
 
 def draw_runs_table(workspace: Workspace, project: Project | None, runs: Sequence[Run]) -> None:
@@ -63,8 +64,8 @@ def runs_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def _open_row(run_ids: Sequence[str]) -> None:
-    rows = st.session_state[f"runs_table_{len(run_ids)}"].selection.rows
-    if rows:
+    rows = as_kind(list[int], st.session_state[f"runs_table_{len(run_ids)}"].selection.rows)
+    if rows and 0 <= rows[0] < len(run_ids):
         show_run(run_ids[rows[0]])
 
 

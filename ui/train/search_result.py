@@ -20,6 +20,7 @@ from tl_core.tables import safe_table
 from tl_core.workspace import Workspace
 from ui.runs.start import start_run
 from ui.shared import session_keys, words
+from ui.shared.controls import as_kind
 from ui.shared.page_layout import draw_chart
 from ui.train.form import take_over
 
@@ -47,8 +48,10 @@ def draw_heads(sweep: Sweep, ranking: Ranking, *, is_live: bool = False) -> Tria
     table = trials_table(ranking)
     state = "live" if is_live else "done"
     key = f"search_table_{state}_{sweep.id}"
-    rows = [] if is_live else st.session_state.get(key, {}).get("selection", {}).get("rows", [])
-    number = table["number"].iloc[rows[0]] if rows and rows[0] < len(table) else ranking.suggested
+    sent = None if is_live else st.session_state.get(key, {}).get("selection", {}).get("rows")
+    rows = as_kind(list[int], sent) or []
+    is_picked = bool(rows) and 0 <= rows[0] < len(table)
+    number = table["number"].iloc[rows[0]] if is_picked else ranking.suggested
     fields = list(dict.fromkeys([*sweep.config.varied, *ALWAYS_DRAWN]))
     fields = [name for name in fields if table[name].nunique() > 1] or list(ALWAYS_DRAWN)
     draw_chart(

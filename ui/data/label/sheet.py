@@ -10,9 +10,11 @@ import base64
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import streamlit as st
+
+from ui.shared.controls import as_kind
 
 Act = Literal["label", "out", "undo", "next", "more"]
 
@@ -73,6 +75,21 @@ class Action:
     class_name: str
 
 
+@dataclass(frozen=True)
+class _Done:
+    """An action as the browser tells it."""
+
+    id: str
+    act: str
+    paths: list[str]
+    name: str
+
+
+@dataclass(frozen=True)
+class _Acted:
+    actions: list[_Done]
+
+
 def label_sheet(
     tiles: Sequence[SheetTile],
     classes: Mapping[str, int],
@@ -104,15 +121,16 @@ def label_sheet(
     def take() -> None:
         last = st.session_state.get(answered_key, "")
         fresh, is_new = [], False
-        sent = st.session_state[key].acted["actions"]
-        if all(one["id"] != last for one in sent):
+        acted = as_kind(_Acted, st.session_state[key].acted)
+        sent = [] if acted is None else acted.actions
+        if all(one.id != last for one in sent):
             is_new = True
         for one in sent:
-            if is_new and one["act"] in get_args(Act):
-                fresh.append(Action(one["act"], tuple(one["paths"]), str(one["name"])))
-            is_new = is_new or one["id"] == last
+            if is_new and one.act in get_args(Act):
+                fresh.append(Action(cast(Act, one.act), tuple(one.paths), one.name))
+            is_new = is_new or one.id == last
         if sent:
-            st.session_state[answered_key] = sent[-1]["id"]
+            st.session_state[answered_key] = sent[-1].id
         on_act(fresh)
 
     data = {
