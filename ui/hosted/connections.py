@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,13 +18,14 @@ from typing import Any
 from tl_core.logs import FewRepeats
 from ui.hosted.frames import page_protocol
 from ui.hosted.internals import Method, put_around
+from ui.hosted.paces import network_address
 
 HEAD_SECONDS = 15.0  # within which a request has to be sent, up to its body
 LARGEST_HEAD = 65_536  # bytes of a request without its body
 MOST_HEADERS = 200
 MOST_AHEAD = 8  # requests of one connection that wait for the answer to an earlier one
 LARGEST_MESSAGE = 1_000_000  # bytes of a browser's message; files are uploaded by requests
-MOST_CONNECTIONS = 1_000  # after which those that wait for a request are closed at once
+MOST_CONNECTIONS = 1_000  # after which the address with most gives one up
 MOST_FILES = 65_536  # that this process asks to be allowed to have open
 _PROTOCOLS = (("httptools_impl", "HttpToolsProtocol"), ("h11_impl", "H11Protocol"))
 _BOUNDED = "H11Protocol"  # takes requests one by one, each with a head of 64 kB
@@ -33,10 +35,12 @@ _LOGGERS = ("uvicorn.error", "asyncio")  # of requests that are none, and of eac
 
 @dataclass(eq=False)
 class _Open:
-    """An open connection: when it is looked at next, and what has come of an unfinished request."""
+    """An open connection."""
 
-    timer: asyncio.TimerHandle
-    head_bytes: int = 0
+    protocol: Any  # uvicorn's; another one since it became a page's WebSocket
+    address: str
+    timer: asyncio.TimerHandle | None = None  # when it is looked at next; None for a WebSocket
+    head_bytes: int = 0  # of a request that has begun
 
 
 class Connections:
@@ -48,54 +52,75 @@ class Connections:
 
     def __init__(self, num_files: int) -> None:
         self._most = min(MOST_CONNECTIONS, num_files // 2)
-        self._open: dict[Any, _Open] = {}  # by uvicorn's protocol
+        self._open: dict[Any, _Open] = {}  # by transport
 
     def made(self, original: Method, protocol: Any, transport: Any) -> None:
         """Note a new connection."""
         original(protocol, transport)
         protocol.config.ws_max_size = LARGEST_MESSAGE
         protocol.ws_protocol_class = page_protocol()
-        self._open[protocol] = _Open(self._look_later(protocol))
+        one = _Open(protocol, network_address({"client": protocol.client}))
+        self._open[transport] = one
+        self._look_later(one)
         if len(self._open) > self._most:
-            longest = next(filter(_is_waiting, self._open))  # this one, if no other
-            self._forget(longest)
-            longest.transport.close()
+            superfluous = self._superfluous()
+            self._forget(superfluous)
+            superfluous.abort()
 
     def lost(self, original: Method, protocol: Any, error: Exception | None) -> None:
         """Forget a connection that has ended."""
-        self._forget(protocol)
+        self._forget(protocol.transport)
         original(protocol, error)
 
     def receive(self, original: Method, protocol: Any, data: bytes) -> None:
         """Pass on what a connection sends, and end it if it is no request."""
         original(protocol, data)
-        if protocol not in protocol.connections:  # a page's WebSocket by now
-            self._forget(protocol)
-        elif (one := self._open.get(protocol)) is not None:
+        one = self._open.get(protocol.transport)
+        if one is not None and one.protocol is protocol:
             one.head_bytes = one.head_bytes + len(data) if _is_in_head(protocol) else 0
             if one.head_bytes > LARGEST_HEAD:
                 protocol.transport.abort()
 
-    def _look_later(self, protocol: Any) -> asyncio.TimerHandle:
-        loop: asyncio.AbstractEventLoop = protocol.loop
-        return loop.call_later(HEAD_SECONDS, self._look, protocol, protocol.cycle)
+    def receive_page(self, original: Method, protocol: Any, data: bytes) -> None:
+        """Pass on what the WebSocket of a page sends, and end it if it began with no request."""
+        original(protocol, data)
+        one = self._open.get(protocol.transport)
+        if one is not None and one.timer is not None:
+            one.timer.cancel()
+            one.protocol, one.timer = protocol, None
+        if not protocol.handshake_initiated:
+            protocol.transport.abort()  # uvicorn would neither answer nor end it
 
-    def _look(self, protocol: Any, last: object) -> None:
+    def _superfluous(self) -> Any:
+        """Return the connection of the address with most that waits longest, or its last one."""
+        numbers = Counter(one.address for one in self._open.values())
+        (greedy, _), *_ = numbers.most_common(1)
+        own = {key: one for key, one in self._open.items() if one.address == greedy}
+        return next((key for key, one in own.items() if _is_waiting(one)), [*own][-1])
+
+    def _look_later(self, one: _Open) -> None:
+        loop: asyncio.AbstractEventLoop = one.protocol.loop
+        one.timer = loop.call_later(HEAD_SECONDS, self._look, one, one.protocol.cycle)
+
+    def _look(self, one: _Open, last: object) -> None:
         """Close a connection that has waited since its last request was answered."""
-        if protocol.cycle is last and _is_waiting(protocol):
-            self._forget(protocol)
-            protocol.transport.close()
+        if one.protocol.cycle is last and _is_waiting(one):
+            self._forget(one.protocol.transport)
+            one.protocol.transport.close()
         else:
-            self._open[protocol].timer = self._look_later(protocol)
+            self._look_later(one)
 
-    def _forget(self, protocol: Any) -> None:
+    def _forget(self, transport: Any) -> None:
         """Keep no connection in memory that has ended, nor what it has sent."""
-        if (one := self._open.pop(protocol, None)) is not None:
+        one = self._open.pop(transport, None)
+        if one is not None and one.timer is not None:
             one.timer.cancel()
 
 
-def _is_waiting(protocol: Any) -> bool:
-    return protocol.cycle is None or bool(protocol.cycle.response_complete)
+def _is_waiting(one: _Open) -> bool:
+    """Whether a connection waits for a request; that of a page does not."""
+    cycle = getattr(one.protocol, "cycle", None)
+    return one.timer is not None and (cycle is None or bool(cycle.response_complete))
 
 
 def _is_in_head(protocol: Any) -> bool:
@@ -136,6 +161,8 @@ def watch_connections(connections: Connections) -> None:
         bounds = {} if name == _BOUNDED else parsed
         for method, around in {**notes, **bounds}.items():
             put_around(protocol, method, around, _ABILITY)
+    put_around(page_protocol(), "connection_lost", connections.lost, _ABILITY)
+    put_around(page_protocol(), "data_received", connections.receive_page, _ABILITY)
     for logger in map(logging.getLogger, _LOGGERS):
         if not any(isinstance(one, FewRepeats) for one in logger.filters):
             logger.addFilter(FewRepeats())

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -32,6 +32,7 @@ from ui.hosted.downloads import Downloads, watch
 from ui.hosted.frames import Frames, watch_frames
 from ui.hosted.internals import ask_for_no_address
 from ui.hosted.paces import Paces, network_address
+from ui.hosted.requests import BUSY, Requests
 from ui.hosted.traffic import (
     BURST_FILES,
     FILES_A_SECOND,
@@ -56,6 +57,8 @@ PAGE_PREFIX = "page_"
 ADDRESS_HEADER = "X-Visitor-Address"  # from the guard to the page
 COUNTERS_PATH = "demo/counters"
 
+MOST_FIELDS = 100  # of an address
+MOST_DIGITS = 15  # of the length of an upload
 LONGEST_ID = 64  # of an upload; Streamlit's have 36 characters, and it keeps any
 
 OTHER_BROWSER = "This page belongs to another browser or workspace. Load it again."
@@ -110,6 +113,7 @@ class VisitorGuard:
         self._sessions = Sessions()
         self._turns = Turns()
         self._downloads = Downloads()
+        self._requests = Requests()
         self._names = Paces(BURST_FILES, FILES_A_SECOND)
         watch(self._downloads)
         watch_connections(Connections(allow_files()))
@@ -119,16 +123,26 @@ class VisitorGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
-        if scope["type"] in ("http", "websocket"):
-            scope = _with_plain_cookies(scope)
-        path = _relative(scope.get("path", ""))
-        if scope["type"] == "websocket" and path != f"{_CORE}stream":
-            await send({"type": "websocket.close", "code": 1008})
-        elif scope["type"] == "websocket":
-            await self._stream(scope, receive, send)
-        elif scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
-        elif "transfer-encoding" in Headers(scope=scope):
+            return
+        scope = _with_plain_cookies(scope)
+        path = _relative(scope["path"])
+        is_stream = scope["type"] == "websocket"
+        if await self._requests.wait(scope, is_page=is_stream or _is_document(scope, path)):
+            if is_stream:
+                await self._stream(path, scope, receive, send)
+            else:
+                send = self._requests.counting(scope, send)
+                await self._answer(path, scope, receive, send)
+        elif is_stream:
+            await send({"type": "websocket.close", "code": TRY_LATER})
+        else:
+            await _last(429, BUSY)(scope, receive, send)
+
+    async def _answer(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer an HTTP request, or pass it on."""
+        if "transfer-encoding" in Headers(scope=scope):
             await _without_length()(scope, receive, send)
         elif path.startswith(_CORE):
             await self._core(path.removeprefix(_CORE), scope, receive, send)
@@ -136,10 +150,10 @@ class VisitorGuard:
             await self._page(path.split("/")[1], scope, receive, send)
         elif path == COUNTERS_PATH:
             await _counters(scope)(scope, receive, send)
-        elif path.startswith(_FOR_FILES) or scope["method"] not in ("GET", "HEAD"):
-            await self._app(scope, receive, send)
-        else:
+        elif _is_document(scope, path):
             await self._document(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
     async def _core(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         if not path.startswith(_CORE_ALLOWED):
@@ -149,8 +163,11 @@ class VisitorGuard:
         else:
             await self._app(scope, receive, send)
 
-    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _stream(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Connect a page with its session, unless too many are open."""
+        if path != f"{_CORE}stream" or not _has_origin(scope):
+            await send({"type": "websocket.close", "code": 1008})
+            return
         token, address = _cookie(scope) or "", network_address(scope)
         if self._tabs.refusal(token, address) is not None:
             await send({"type": "websocket.close", "code": TRY_LATER})
@@ -185,7 +202,7 @@ class VisitorGuard:
             await _not_found()(scope, receive, send)
             return
         length = Headers(scope=scope).get("content-length", "")
-        if not length.isdecimal():
+        if not length.isdecimal() or len(length) > MOST_DIGITS:
             await _without_length()(scope, receive, send)
             return
         reason = await self._uploads.take(
@@ -211,7 +228,7 @@ class VisitorGuard:
         host, own = default_workspace(), _cookie(scope)
         if not is_token(host, own) or has_ended(host, str(own)):
             own = None
-        query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+        query = _query(scope)
         link, proof = (query.get(name, [""])[0] for name in (LINK, ENTER))
         if link and own is not None and is_token(host, link):
             is_agreed = hmac.compare_digest(
@@ -283,6 +300,32 @@ def _cookie(scope: Scope) -> str | None:
     return None
 
 
+def _has_origin(scope: Scope) -> bool:
+    """Whether Streamlit can read where a page is asked from and to."""
+    headers = Headers(scope=scope)
+    try:
+        hosts = [urlsplit(headers.get("origin", "")), urlsplit(f"//{headers.get('host', '')}")]
+        return all(one.port is None or one.port >= 0 for one in hosts)
+    except ValueError:
+        return False
+
+
+def _is_document(scope: Scope, path: str) -> bool:
+    """Whether a request is for a page, wherever in the app."""
+    is_other = path.startswith((_CORE, *_FOR_FILES)) or path == COUNTERS_PATH
+    return not is_other and scope["method"] in ("GET", "HEAD")
+
+
+def _query(scope: Scope) -> dict[str, list[str]]:
+    """Return what the address of a request says, nothing if that is too much."""
+    try:
+        return parse_qs(
+            scope.get("query_string", b"").decode("latin-1"), max_num_fields=MOST_FIELDS
+        )
+    except ValueError:
+        return {}
+
+
 def _set_cookie(scope: Scope, token: str) -> str:
     """Return the header that keeps a token in the browser as long as its data are kept."""
     limits = current_limits() or Limits()
@@ -320,11 +363,16 @@ def _counters(scope: Scope) -> Response:
     )
 
 
-def _without_length() -> Response:
-    """Return the answer to a body of unknown length, which may come in any number of parts."""
-    response = refused(411, "The size of an upload has to be given.")
+def _last(status: int, reason: str) -> Response:
+    """Return a refusal after which the connection is closed, whatever else has come on it."""
+    response = refused(status, reason)
     response.headers["connection"] = "close"
     return response
+
+
+def _without_length() -> Response:
+    """Return the answer to a body of unknown length, which may come in any number of parts."""
+    return _last(411, "The size of an upload has to be given.")
 
 
 def _not_found() -> Response:

@@ -23,12 +23,22 @@ class Pace:
         self._burst, self._a_second = burst, a_second
         self._allowed, self._noted_at = burst, time.monotonic()
 
+    @property
+    def seconds_behind(self) -> float:
+        """How long the next to ask has to wait."""
+        self._refill()
+        return max(0.0, -self._allowed / self._a_second)
+
     async def wait(self, number: int = 1) -> None:
         """Wait until as much more may be asked for."""
+        self.spend(number)
+        if (seconds := self.seconds_behind) > 0:
+            await asyncio.sleep(seconds)
+
+    def spend(self, number: float) -> None:
+        """Count what was asked for without waiting; whoever asks next may have to."""
         self._refill()
         self._allowed -= number
-        if self._allowed < 0:
-            await asyncio.sleep(-self._allowed / self._a_second)
 
     def take(self) -> bool:
         """Whether one more may be asked for now, which is counted then."""

@@ -10,12 +10,19 @@ from contextlib import suppress
 import pytest
 from server_helpers import serve
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidMessage
 from websockets.sync.client import connect
 
 from ui.hosted import connections as module
 from ui.hosted.connections import Connections, allow_files, watch_connections
 
+UPGRADE = b"""GET /echo HTTP/1.1
+Host: here
+Connection: Upgrade
+Upgrade: websocket
+Sec-WebSocket-Version: 13
+Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==
+""".replace(b"\n", b"\r\n")
 REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 
 
@@ -88,6 +95,24 @@ def test_who_comes_after_many_that_ask_for_nothing_is_answered(port, monkeypatch
         silent[-1].recv(1)
 
 
+def test_who_comes_from_elsewhere_is_answered_when_one_address_has_all_connections(
+    connections, monkeypatch
+) -> None:
+    monkeypatch.setattr(module, "HEAD_SECONDS", 3600.0)
+    monkeypatch.setattr(module, "_is_waiting", lambda _: False)  # each has a request
+
+    def from_address(number: int) -> socket.socket:
+        source = (f"127.0.0.{number}", 0)
+        return socket.create_connection(("127.0.0.1", connections.port), 60, source)
+
+    visitors = [from_address(3) for _ in range(4)]
+    greedy = [from_address(2) for _ in range(40)]
+    last = from_address(4)
+    for visitor in [*visitors, last]:
+        ask(visitor)
+    assert all(is_closed(connection) for connection in greedy[16:])
+
+
 @pytest.mark.parametrize(
     "head",
     [
@@ -132,9 +157,41 @@ def test_a_connection_that_has_ended_is_forgotten(connections, monkeypatch) -> N
     with connect(f"ws://127.0.0.1:{connections.port}/echo", ping_interval=None) as page:
         page.send(b"a")
         assert page.recv(timeout=60) == b"a"
-        while connections._open:  # forever, if one is kept
+        while len(connections._open) > 1:  # forever, if one is kept
             time.sleep(0.01)
+    while connections._open:
+        time.sleep(0.01)
     assert timer.cancelled()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"Origin: " + b"a" * 20_000,
+        b"Sec-WebSocket-Protocol: " + b"a" * 20_000,
+        b"\r\n".join(b"a%d: b" % number for number in range(150)),
+    ],
+    ids=["long header", "long protocol", "many headers"],
+)
+def test_an_upgrade_that_is_not_taken_is_ended(connections, monkeypatch, odd) -> None:
+    monkeypatch.setattr(module, "HEAD_SECONDS", 3600.0)
+    connection = call(connections.port)
+    send(connection, UPGRADE.strip() + b"\r\n" + odd + b"\r\n\r\n")
+    assert is_closed(connection)
+    while connections._open:
+        time.sleep(0.01)
+
+
+def test_pages_count_as_connections(connections, monkeypatch) -> None:
+    monkeypatch.setattr(module, "HEAD_SECONDS", 3600.0)
+    address = f"ws://127.0.0.1:{connections.port}/echo"
+    pages = [connect(address, ping_interval=None) for _ in range(20)]
+    with pytest.raises((ConnectionClosed, OSError, InvalidMessage)):
+        connect(address, ping_interval=None).recv(timeout=60)
+    for page in pages:
+        page.send(b"a")
+        assert page.recv(timeout=60) == b"a"
+        page.close()
 
 
 def test_a_version_of_uvicorn_without_what_is_watched_is_refused(monkeypatch) -> None:

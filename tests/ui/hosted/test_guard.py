@@ -129,6 +129,29 @@ def test_cookies_in_quotes_which_may_take_a_minute_are_taken_away(host, monkeypa
     assert passed_on == [[f"_streamlit_xsrf=2|1f; {COOKIE}={token}"]]
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [{"origin": "http://[::"}, {"host": "[::"}, {"origin": "http://here:x"}, {"host": "a:99999"}],
+)
+def test_a_page_whose_origin_or_host_is_no_address_is_refused(host, ask, headers):
+    assert ask("/_stcore/stream", kind="websocket", **headers).closed == 1008
+    plain = {"origin": "https://here", "host": "here:8501"}
+    assert ask("/_stcore/stream", kind="websocket", **plain).closed is None
+
+
+def test_a_length_of_thousands_of_digits_is_none(host, ask):
+    path = "/_stcore/upload_file/s1/a"
+    assert ask(path, method="PUT", content_length="0" * 5_000 + "1").status == 411
+
+
+def test_an_address_with_thousands_of_fields_is_not_read(host, ask, monkeypatch):
+    token = issue_token(host)
+    query = "&".join(f"a{number}=1" for number in range(5_000)) + f"&visitor={token}"
+    answer = ask("/", query, cookie=f"{COOKIE}={token}")
+    assert answer.status == 200
+    assert ask("/", query[-60:], cookie=f"{COOKIE}={token}").status == 303
+
+
 def test_of_two_tokens_the_last_counts(host, ask):
     tokens = [ask("/").token for _ in range(2)]
     both = "; ".join(f"{COOKIE}={one}" for one in tokens)

@@ -1,0 +1,116 @@
+"""Requests of one network address: more than a browser sends wait, and the others do not."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from demo_helpers import run_async
+
+from ui.hosted import guard as guards
+from ui.hosted import paces
+from ui.hosted.guard import VisitorGuard
+
+TEXT = b"x" * 512_000  # two units
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Return how long was waited, and a clock that goes on by it."""
+    waited = SimpleNamespace(now=1000.0, seconds=[])
+
+    async def sleep(seconds):
+        waited.seconds.append(seconds)
+        waited.now += seconds
+
+    monkeypatch.setattr(paces, "time", SimpleNamespace(monotonic=lambda: waited.now))
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    return waited
+
+
+@pytest.fixture
+def ask(monkeypatch, host, clock):
+    """Return a function that sends requests to a guard, one after the other."""
+    monkeypatch.setattr(guards._Installed, "guard", None)
+
+    async def app(scope, receive, send):
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.accept"})
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        body = TEXT if scope["path"] == "/static/large.js" else b""
+        await send({"type": "http.response.body", "body": body})
+
+    guard = VisitorGuard(app)
+
+    def request(path, number=1, client="192.0.2.7", kind="http", headers=()):
+        got = []
+
+        async def send(message):
+            got.append(message)
+
+        async def receive():
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def all_of_them():
+            for _ in range(number):
+                scope = {
+                    "type": kind,
+                    "method": "GET",
+                    "path": path,
+                    "query_string": b"",
+                    "headers": list(headers),
+                    "client": (client, 1),
+                }
+                await guard(scope, receive, send)
+
+        run_async(all_of_them())
+        return [one for one in got if one["type"] != "http.response.body"]
+
+    return request
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "headers", "units"),
+    [
+        ("/_stcore/health", "http", [], 1),
+        ("/static/small.js", "http", [], 1),
+        ("/_stcore/health", "http", [(b"cookie", b"a=" + b"b" * 1_500)], 4),
+        ("/static/large.js", "http", [], 3),
+        ("/Data", "http", [], 4),
+        ("/_stcore/stream", "websocket", [], 4),
+    ],
+    ids=["small", "file", "long head", "long answer", "page", "stream"],
+)
+def test_an_address_waits_after_a_burst_and_the_others_do_not(
+    ask, clock, path, kind, headers, units
+):
+    number = 2_000 // units
+    ask(path, number, kind=kind, headers=headers)
+    assert clock.seconds == []
+    ask(path, 3, kind=kind, headers=headers)
+    assert sum(clock.seconds) == pytest.approx(((number + 3) * units - 2_000) / 150, abs=0.021)
+    clock.seconds.clear()
+    ask(path, 1, "192.0.2.8", kind, headers)
+    assert clock.seconds == []
+    clock.now += 2_000 / 150 + 1
+    ask(path, number, kind=kind, headers=headers)
+    assert clock.seconds == []
+
+
+def test_who_would_wait_long_is_refused_later_and_the_connection_ends(ask, clock, monkeypatch):
+    now = clock.now
+    ask("/static/small.js", 2_000)
+
+    async def stand_still(seconds):  # as if all had come at once
+        clock.seconds.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", stand_still)
+    assert {one["status"] for one in ask("/static/small.js", 1_500)} == {200}
+    clock.seconds.clear()
+    passed, refused = ask("/static/small.js", 2)  # behind 10 seconds, and a little more
+    assert (passed["status"], refused["status"]) == (200, 429)
+    assert (b"connection", b"close") in refused["headers"]
+    assert clock.seconds == pytest.approx([1_501 / 150, 5.0])
+    assert ask("/_stcore/stream", kind="websocket") == [{"type": "websocket.close", "code": 1013}]
+    assert ask("/static/small.js", client="192.0.2.8")[0]["status"] == 200
+    assert clock.now == now
