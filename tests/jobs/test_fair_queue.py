@@ -1,12 +1,17 @@
+import itertools
+import json
 import os
 import threading
 import time
 
 import pytest
 from demo_helpers import new_visitor, start_demo
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tl_core.config.training import TrainConfig
 from tl_core.errors import LimitError
+from tl_core.files import read_json
 from tl_core.jobs import client, demo_limits, worker, worker_client
 from tl_core.jobs.demo_limits import JobClock, check_may_queue
 from tl_core.jobs.fair_queue import FairQueue
@@ -15,7 +20,9 @@ from tl_core.jobs.queue import JobQueue
 from tl_core.jobs.training import queue_position, stop_run
 from tl_core.runs.files import end_run, start_run
 from tl_core.runs.store import create_run
-from tl_core.visitors.store import end_visitor
+from tl_core.visitors.store import address_key, end_visitor, open_visitor
+from tl_core.visitors.tokens import issue_token
+from tl_core.workspace import Workspace
 
 
 @pytest.fixture
@@ -27,17 +34,105 @@ def submit(workspace, number, priority=0):
     return JobQueue(workspace).submit("work", {"number": number}, priority=priority)
 
 
+def end(queue, job):
+    """End a job, as a worker does."""
+    queue.note_end(job, 1.0)
+    queue.queue_of(job).finish(job.id)
+
+
 def taken(queue, num_jobs):
     """Take jobs one after another, as a worker does."""
     found = []
     for _ in range(num_jobs):
         job = queue.take()
         found.append((job.workspace.root.name, job.payload["number"]))
-        queue.queue_of(job).finish(job.id)
+        end(queue, job)
     return found
 
 
-def test_visitors_take_turns(host):
+@pytest.fixture
+def clock(monkeypatch):
+    """Let each look at the clock find it later than the one before, on any system."""
+    ticks = itertools.count(time.time_ns(), 1000)
+    monkeypatch.setattr(time, "time_ns", lambda: next(ticks))
+    return ticks
+
+
+def play(host, steps):
+    """Return what a worker serves when these steps happen one after another.
+
+    Args:
+        host: the demo.
+        steps: ``x1`` is a visitor of address x who queues a job, ``take`` takes one, ``end`` ends
+            it, ``run`` does both, and ``x1-`` deletes the visitor's data.
+    """
+    queue, visitors, names, order, active = FairQueue(host), {}, {}, [], None
+    for step in steps.split():
+        if step in ("take", "run"):
+            active = queue.take()
+            order.append(names[active.workspace.root.name])
+        if step in ("end", "run"):
+            end(queue, active)
+            active = None
+        elif step.endswith("-"):
+            end_visitor(visitors.pop(step[:-1]))
+        elif step != "take":
+            if step not in visitors:
+                visitors[step] = open_visitor(host, issue_token(host), f"192.0.2.{ord(step[0])}")
+                names[visitors[step].root.name] = step
+            submit(visitors[step], 0)
+    rest = [names[job.workspace.root.name] for job in queue.jobs() if not job.active]
+    if active is not None:
+        end(queue, active)
+    served = [taken(queue, 1)[0][0] for _ in rest]
+    assert [names[name] for name in served] == rest  # as it was shown
+    return " ".join([*order, *rest])
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ("v1 run v1 x1 x2 x3 run", "v1 v1 x1 x2 x3"),
+        ("v1 run x1 v1 x2 x3 run x4 run x5", "v1 x1 v1 x2 x3 x4 x5"),
+        ("v1 run x1 x2 x3 v1", "v1 x1 v1 x2 x3"),
+        ("x1 x2 x3 v1 v1", "x1 v1 x2 v1 x3"),
+        ("v1 run x1 take v1 x1- x2 end x2- x3", "v1 x1 v1 x3"),
+        ("x1 x2 x3 take x1- v1 end", "x1 v1 x2 x3"),
+        ("x1 x1 take v1 end", "x1 v1 x1"),
+        ("v1 v1 take x1 x2 end", "v1 x1 v1 x2"),
+        ("x1 x1 take v1", "x1 v1 x1"),
+        ("x1 x1 x2 x2 v1 w1 v1", "x1 v1 w1 x2 v1 x1 x2"),
+        ("x1 run x1 x2 x3 run x4 x1", "x1 x1 x2 x3 x4 x1"),
+        ("v1 run v1 w1 x1 run", "v1 v1 w1 x1"),
+    ],
+    ids=[
+        "fresh visitors do not overtake one who was served before",
+        "nor do those who come while others are served",
+        "one address has one turn, however many visitors come from it",
+        "also when nobody was served before",
+        "who deletes data and comes again goes behind those who wait",
+        "a turn of an address lasts until its job ends, also when its data are gone",
+        "who comes during a job goes before a second one of its visitor",
+        "an address that waits alternates with one that has much",
+        "and that is shown while the job runs",
+        "visitors of one address take turns",
+        "with one address for all, visitors take turns, and fresh ones go to the end",
+        "who waits longest is next, served before or not",
+    ],
+)
+def test_visitors_are_served_in_this_order(host, clock, steps, expected):
+    assert play(host, steps) == expected
+
+
+def test_an_urgent_job_is_the_first_of_its_visitor_who_waits_no_longer_for_it(host, clock):
+    a, b = new_visitor(host), new_visitor(host)
+    submit(a, 0)
+    submit(b, 1)
+    submit(a, 2, priority=10)
+    assert [number for _, number in taken(FairQueue(host), 3)] == [2, 1, 0]
+
+
+def test_visitors_take_turns_where_no_address_is_known(host, clock):
     a, b, c = (new_visitor(host) for _ in range(3))
     for number in range(3):
         submit(a, number)
@@ -48,14 +143,75 @@ def test_visitors_take_turns(host):
     assert order == ["a0", "b0", "c0", "a1", "a2"]
 
 
-def test_who_was_served_longest_ago_is_next(host):
-    a, b = new_visitor(host), new_visitor(host)
-    queue = FairQueue(host)
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    before=st.lists(st.sampled_from(["fresh", "again", "victim", "serve", "delete"]), max_size=12),
+    after=st.lists(st.sampled_from(["fresh", "again", "serve", "delete"]), max_size=20),
+)
+def test_whatever_one_address_does_another_waits_for_one_of_its_jobs(host, clock, before, after):
+    demo = Workspace(host.root / str(next(clock)))  # a new one for each example
+    queue = FairQueue(demo)
+    victim = open_visitor(demo, issue_token(demo), "192.0.2.1")
+    crowd = []
+
+    def do(step):
+        if step == "victim":
+            submit(victim, 0)
+        elif step == "fresh" or (step == "again" and not crowd):
+            crowd.append(open_visitor(demo, issue_token(demo), "192.0.2.2"))
+            submit(crowd[-1], 0)
+        elif step == "again":
+            submit(crowd[0], 0)
+        elif step == "delete" and crowd:
+            end_visitor(crowd.pop(0))
+        elif step == "serve" and queue.jobs():
+            return taken(queue, 1)[0] == (victim.root.name, 1)
+        return False
+
+    for step in before:
+        do(step)
+    num_own = len(JobQueue(victim).jobs())
+    job = submit(victim, 1)
+    position = queue.position(victim, job.id)
+    assert position <= 2 * num_own + 1
+    others = 0
+    for step in [*after, *["serve"] * (2 * num_own + 2)]:
+        if do(step):
+            break
+        others += step == "serve"
+    assert others <= 2 * num_own + 1
+    assert JobQueue(victim).jobs() == []
+
+
+def test_turns_are_kept_no_longer_than_they_matter_and_no_address_in_clear(host, clock):
+    x = open_visitor(host, issue_token(host), "192.0.2.88")
+    queue, stored = FairQueue(host), host.queue_dir / "turns.json"
+    submit(x, 0)
+    submit(x, 1)
+    taken(queue, 1)
+    turns = read_json(stored)
+    assert set(turns) == {x.root.name, address_key(x)}
+    assert "192.0.2.88" not in stored.read_text()
+    y = open_visitor(host, issue_token(host), "192.0.2.89")
+    taken(queue, 1)
+    submit(y, 0)
+    taken(queue, 1)
+    assert set(read_json(stored)) == {y.root.name, address_key(y)}
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", '{"a": "x"}', '{"a": 1e400}', "ahead"])
+def test_turns_that_cannot_be_read_or_lie_ahead_do_no_harm(host, clock, content):
+    a, b = (open_visitor(host, issue_token(host), f"192.0.2.{number}") for number in (1, 2))
     submit(a, 0)
-    assert taken(queue, 1) == [(a.root.name, 0)]
-    submit(a, 1)  # earlier than b's
-    submit(b, 0)
-    assert taken(queue, 2) == [(b.root.name, 0), (a.root.name, 1)]
+    submit(b, 1)
+    if content == "ahead":  # the clock was set back
+        content = json.dumps({address_key(a): time.time_ns() + 10**15})
+    if content is not None:
+        host.queue_dir.mkdir(parents=True)
+        (host.queue_dir / "turns.json").write_text(content)
+    assert [number for _, number in taken(FairQueue(host), 2)] == [0, 1]
 
 
 def test_what_somebody_waits_for_goes_before_what_is_computed_in_advance(host):

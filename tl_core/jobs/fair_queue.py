@@ -1,26 +1,38 @@
-"""The queues of all visitors of a hosted demo as one, in which visitors take turns.
+"""The queues of all visitors of a hosted demo as one, in which addresses and visitors take turns.
 
 Each visitor has a queue of jobs of their own; one worker serves all. What somebody waits for goes
-before what is computed in advance. Of each, the first jobs of all visitors go before anybody's
-second; among visitors who wait equally long in this sense, the one served longest ago is next.
+before what is computed in advance. Of each, the network addresses that visitors come from take
+turns, one job each, and so do the visitors of one address. Whoever has just come, or was just
+served, goes behind all who wait: nobody gets before them by a new cookie. Where all visitors have
+one address, as behind a proxy that is not trusted, visitors take turns.
+
+References:
+    J. Nagle, "On packet switches with infinite storage", RFC 970, 1985: a queue for each source,
+    served in turn. M. Shreedhar and G. Varghese, "Efficient fair queuing using deficit round
+    robin", IEEE/ACM Transactions on Networking 4(3), 1996: a list of those who wait, at whose end
+    come new ones and those just served; here each job costs one turn. J. Bennett and H. Zhang,
+    "Hierarchical packet fair queueing algorithms", SIGCOMM 1996: one such queue within another.
 """
 
 from __future__ import annotations
 
+import itertools
+import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 
 from tl_core.files import read_json, write_json
 from tl_core.jobs.queue import Job, JobQueue
-from tl_core.visitors.store import list_visitors
+from tl_core.visitors.store import address_key, list_visitors
 from tl_core.workspace import Workspace
 
 TURNS_FILE = "turns.json"
 PACE_FILE = "pace.json"
 _FIRST_PACE = 20.0  # seconds of a job, before any was measured
 _NEWEST = 0.3  # weight of the last job in the mean
+_LATER = 2**64  # nanoseconds since the epoch, later than any job
 IN_ADVANCE = -10
 """Jobs of this priority and below are computed before anybody asks."""
 
@@ -30,6 +42,8 @@ class FairQueue:
 
     def __init__(self, host: Workspace) -> None:
         self._host = host
+        self._noting = threading.Lock()  # the worker takes jobs in two threads
+        self._taken: dict[str, tuple[str, str]] = {}  # by job: whose, also after data were deleted
 
     def queue_of(self, job: Job) -> JobQueue:
         """Return the queue that a job is in."""
@@ -37,32 +51,43 @@ class FairQueue:
 
     def jobs(self) -> list[Job]:
         """Return the jobs of all visitors in the order in which they will run."""
-        turns = self._turns()
-        ordered: list[tuple[tuple[bool, bool, int, float, str], Job]] = []
+        active: list[Job] = []
+        asked: list[Job] = []
+        ahead: list[Job] = []
         for workspace in [self._host, *list_visitors(self._host)]:
-            numbers = {False: 0, True: 0}
-            turn = turns.get(workspace.root.name, 0.0)
             for job in JobQueue(workspace).jobs():
-                is_ahead = is_in_advance(job)
-                key = (not job.active, is_ahead, numbers[is_ahead], turn, job.id)
-                ordered.append((key, replace(job, workspace=workspace)))
-                numbers[is_ahead] += 1
-        return [job for _, job in sorted(ordered, key=lambda pair: pair[0])]
+                group = active if job.active else ahead if is_in_advance(job) else asked
+                group.append(replace(job, workspace=workspace))
+        active.sort(key=lambda job: (is_in_advance(job), job.id))
+        turns, ticks = self._turns(), itertools.count(_LATER)
+        for job in active:
+            if job.priority > IN_ADVANCE:  # its turn lasts until it ends
+                turns.update(dict.fromkeys(self._whose(job), next(ticks)))
+        return [
+            *active,
+            *self._in_turn(asked, turns, ticks),
+            *self._in_turn(ahead, turns, ticks),
+        ]
 
     def take(self, *, without_kinds: Collection[str] = ()) -> Job | None:
         """Take the next job, except of the given kinds, and make it active; for the worker."""
-        for job in self.jobs():
+        jobs = self.jobs()
+        for job in jobs:
             if job.active or job.kind in without_kinds:
                 continue
+            whose = self._whose(job)
             taken = self.queue_of(job).take_job(job)
-            if taken is not None and job.workspace is not None:
-                self._note_turn(job.workspace)
+            if taken is not None:
+                self._taken[job.id] = whose
+                self._note_turn(whose, jobs)
                 return taken
         return None
 
     def put_back(self, job: Job, *, gave_way: bool = False) -> None:
         """Return an active job to its place in its visitor's queue."""
         self.queue_of(job).put_back(job, gave_way=gave_way)
+        if not gave_way:  # it never ran
+            self._taken.pop(job.id, None)
 
     def must_give_way(self, job: Job) -> bool:
         """Whether a job waits that is more urgent: of the same visitor, or not in advance."""
@@ -91,11 +116,15 @@ class FairQueue:
         """Return about how long so many jobs take, from how long the last ones took."""
         return num_before * self._pace()
 
-    def note_duration(self, seconds: float) -> None:
-        """Take into account how long a job took that somebody waited for."""
-        pace = (1 - _NEWEST) * self._pace() + _NEWEST * seconds
-        with suppress(OSError):
-            write_json(self._host.queue_dir / PACE_FILE, {"seconds": pace})
+    def note_end(self, job: Job, seconds: float) -> None:
+        """Note that a turn is over, and how long a job took that somebody waited for."""
+        whose = self._taken.pop(job.id, None)
+        if whose is not None and job.priority > IN_ADVANCE:
+            self._note_turn(whose, self.jobs())
+        if not is_in_advance(job):
+            pace = (1 - _NEWEST) * self._pace() + _NEWEST * seconds
+            with suppress(OSError):
+                write_json(self._host.queue_dir / PACE_FILE, {"seconds": pace})
 
     def _pace(self) -> float:
         try:
@@ -103,18 +132,63 @@ class FairQueue:
         except (OSError, ValueError, TypeError, KeyError):
             return _FIRST_PACE
 
-    def _turns(self) -> dict[str, float]:
+    def _in_turn(
+        self, jobs: Iterable[Job], turns: dict[str, int], ticks: Iterator[int]
+    ) -> list[Job]:
+        """Return waiting jobs in the order in which they will run if no other comes.
+
+        Args:
+            jobs: those of each visitor in their order.
+            turns: when each address and each visitor had a turn last; those to come are added.
+            ticks: the times of the turns to come.
+        """
+        waiting: dict[str, dict[str, list[Job]]] = {}  # by address, by visitor
+        for job in jobs:
+            address, visitor = self._whose(job)
+            waiting.setdefault(address, {}).setdefault(visitor, []).append(job)
+
+        def since(name: str, own: Iterable[Job]) -> int:
+            """Return since when an address or a visitor waits for a turn."""
+            return max(turns.get(name, 0), min(job.submitted for job in own))
+
+        ordered = []
+        while waiting:
+            _, address = min(
+                (since(name, itertools.chain(*visitors.values())), name)
+                for name, visitors in waiting.items()
+            )
+            visitors = waiting[address]
+            _, visitor = min((since(name, own), name) for name, own in visitors.items())
+            ordered.append(visitors[visitor].pop(0))
+            turns[address] = turns[visitor] = next(ticks)
+            if not visitors[visitor]:
+                del visitors[visitor]
+            if not visitors:
+                del waiting[address]
+        return ordered
+
+    def _whose(self, job: Job) -> tuple[str, str]:
+        """Return the names by which turns are noted: of the address, a hash, and of the visitor."""
+        workspace = job.workspace or self._host
+        own = workspace.root.name
+        return (own if workspace == self._host else address_key(workspace)), own
+
+    def _turns(self) -> dict[str, int]:
+        """Return when each address and visitor had a turn last, in nanoseconds since the epoch."""
+        now = time.time_ns()
         try:
             stored = read_json(self._host.queue_dir / TURNS_FILE)
-            return {str(name): float(turn) for name, turn in stored.items()}
-        except (OSError, ValueError, TypeError, AttributeError):
+            turns = {str(name): int(turn) for name, turn in stored.items()}
+        except (OSError, ValueError, OverflowError, TypeError, AttributeError):
             return {}
+        return {name: turn for name, turn in turns.items() if turn <= now}  # the clock was set back
 
-    def _note_turn(self, workspace: Workspace) -> None:
-        living = {one.root.name for one in list_visitors(self._host)}
-        turns = {name: turn for name, turn in self._turns().items() if name in living}
-        turns[workspace.root.name] = time.time()
-        with suppress(OSError):
+    def _note_turn(self, whose: tuple[str, str], jobs: Iterable[Job]) -> None:
+        """Note a turn that began or ended now; forget those that are older than all jobs."""
+        oldest = min((job.submitted for job in jobs), default=_LATER)
+        with self._noting, suppress(OSError):
+            turns = {name: turn for name, turn in self._turns().items() if turn > oldest}
+            turns.update(dict.fromkeys(whose, time.time_ns()))
             write_json(self._host.queue_dir / TURNS_FILE, turns)
 
 

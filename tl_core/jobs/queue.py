@@ -65,6 +65,11 @@ class Job:
     lost: str = ""
 
     @property
+    def submitted(self) -> int:
+        """When it was submitted, in nanoseconds since the epoch."""
+        return int(self.id.split("-")[0])
+
+    @property
     def is_in_view(self) -> bool:
         """Whether a page shows it, or it does not need one."""
         return not self.needs_user or time.time() - self.asked < _IN_VIEW_SECONDS

@@ -31,7 +31,7 @@ from tl_core.config.training import TrainConfig
 from tl_core.errors import LimitError, RunError, Stopped, TLError
 from tl_core.files import storage_error, write_json
 from tl_core.jobs.demo_limits import JobClock, reason_to_end, time_message
-from tl_core.jobs.fair_queue import FairQueue, is_in_advance
+from tl_core.jobs.fair_queue import FairQueue
 from tl_core.jobs.handlers import KINDS, JobContext, JobKind, work_folder
 from tl_core.jobs.housekeeping import return_memory, sweep_workspace, used_bytes
 from tl_core.jobs.queue import Job, JobQueue
@@ -304,8 +304,8 @@ class _Worker:
             _log.exception("job %s failed", job.id)
         finally:
             is_over = self._clock.is_over(job.id)
-            if isinstance(self._queue, FairQueue) and not is_in_advance(job):
-                self._queue.note_duration(self._clock.seconds(job.id))
+            if isinstance(self._queue, FairQueue):
+                self._queue.note_end(job, self._clock.seconds(job.id))
             self._clock.end(job)
         self._close_work(job, message)
         if is_over:

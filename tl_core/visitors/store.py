@@ -95,7 +95,7 @@ def open_visitor(host: Workspace, token: str, address: str = "") -> Workspace:
         with suppress(OSError):
             if has_place(workspace):
                 os.utime(workspace.root / PLACE_FILE)
-            if _address(workspace) != key:
+            if address_key(workspace) != key:
                 write_json(path, {"created": time.time() - age, "address": key})
             else:
                 os.utime(path)
@@ -119,14 +119,14 @@ def take_place(workspace: Workspace) -> None:
         return
     with _taking:
         others = [one for one in list_visitors(host) if has_place(one)]
-        address = _address(workspace)
+        address = address_key(workspace)
         if len(others) >= limits.visitors:
             count(host, "visitors_refused")
             raise LimitError(
                 f"This demo has room for {limits.visitors:,} visitors at once, and all places are "
                 "taken. Look around, and try again in a few minutes."
             )
-        neighbours = sum(_address(one) == address for one in others) if address else 0
+        neighbours = sum(address_key(one) == address for one in others) if address else 0
         if 0 < limits.address_visitors <= neighbours:
             count(host, "visitors_refused")
             raise over("address_visitors", neighbours + 1, "Try again in a few minutes.")
@@ -138,6 +138,14 @@ def list_visitors(host: Workspace) -> list[Workspace]:
     """Return the workspaces of all visitors."""
     found = [Workspace(host.visitors_dir / name) for name in sorted(_names(host.visitors_dir))]
     return [workspace for workspace in found if exists(workspace)]
+
+
+def address_key(workspace: Workspace) -> str:
+    """Return the hash of the address that a visitor came from last; empty if it is unknown."""
+    try:
+        return str(read_json(workspace.root / VISITOR_FILE).get("address", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
 
 
 def seen_seconds(workspace: Workspace) -> float:
@@ -319,14 +327,6 @@ def _end_empty(host: Workspace) -> None:
     too_many = max(0, len(empty) + 1 - most)
     for one in sorted(empty, key=seen_seconds, reverse=True)[:too_many]:
         end_visitor(one, may_return=True)
-
-
-def _address(workspace: Workspace) -> str:
-    """Return the hash of the network address that a visitor came from last; empty if unknown."""
-    try:
-        return str(read_json(workspace.root / VISITOR_FILE).get("address", ""))
-    except (OSError, ValueError, AttributeError):
-        return ""
 
 
 def _files(workspace: Workspace) -> Iterator[tuple[os.DirEntry[str], bool]]:
