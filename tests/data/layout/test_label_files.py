@@ -12,8 +12,12 @@ from conftest import draw_image
 
 from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import scan_dataset
-from tl_core.data.layout.label_files import ImageFinder, read_table
+from tl_core.data.layout import label_files
+from tl_core.data.layout.folder_layout import Layout
+from tl_core.data.layout.label_files import ImageFinder, num_rows, read_table
+from tl_core.data.layout.layout_findings import find_layout
 from tl_core.data.layout.plan import plan_layout
+from tl_core.data.layout.tree import ImageFile
 from tl_core.data.split import split_dataset
 from tl_core.errors import DatasetError
 
@@ -389,3 +393,148 @@ def test_folders_that_differ_in_a_number_give_way_to_a_table(tmp_path: Path) -> 
 
     assert plan.is_sure
     assert plan.readings[0].class_counts == {"mel": 6, "nv": 6}
+
+
+CELLS = [f"p{number}" for number in range(200)]
+LONG = "1" * 5_000  # Python makes no number of more than 4,300 digits
+
+
+@pytest.mark.parametrize(
+    ("first", "names"),
+    [(LONG, "a\nb\n"), ("1" * 400, "a\nb\n"), ("0", f"{LONG} a\n2 b\n3 c\n")],
+    ids=["class of 5,000 digits", "number too large for a float", "list of names"],
+)
+def test_numbers_of_any_length_are_read(tmp_path: Path, first: str, names: str) -> None:
+    draw(tmp_path, CELLS)
+    rows = [(cell, first if number < 2 else number % 100) for number, cell in enumerate(CELLS)]
+    write_csv(tmp_path / "labels.csv", ("file", "label"), rows)
+    (tmp_path / "classes.txt").write_text(names)
+    found = counts(tmp_path)
+    assert sum(found.values()) == 200
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"images": [{"id": [1], "file_name": "p1"}], "categories": None, "annotations": [{}]},
+        {
+            "images": [{"id": 1, "file_name": "p1"}, None],
+            "categories": [{"id": {}, "name": "a"}],
+            "annotations": [{"image_id": [], "category_id": [1]}, 7],
+        },
+        {"images": [], "annotations": []},
+    ],
+    ids=["no categories", "lists for ids", "empty"],
+)
+def test_odd_coco_files_are_no_label_files(tmp_path: Path, value: object) -> None:
+    draw(tmp_path, CELLS[:3])
+    (tmp_path / "coco.json").write_text(json.dumps(value))
+    plan = plan_layout(tmp_path)
+    assert plan.chosen is not None
+    assert plan.chosen.num_unlabelled == 3
+
+
+def nested(levels: int) -> str:
+    return '{"a": ' * levels + '"cat"' + "}" * levels
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        # 20,000 columns of two characters in 20,000 rows would be 400 million cells
+        ("l.csv", "file,label" + ",c" * 20_000 + "\n" + "p1,cat\n" * 20_000),
+        # 101 columns in 500 records: 50,500 cells of 20,000 characters
+        ("l.jsonl", "".join(f'{{"file":"p1","k{n % 100}":"{n % 7}"}}\n' for n in range(500))),
+    ],
+    ids=["columns of a CSV", "keys of records"],
+)
+def test_a_file_has_no_more_cells_than_characters(
+    tmp_path: Path, name: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    table = label_files.Table
+
+    def count(path: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> object:
+        made.append(len(columns) * len(rows))
+        return table(path, columns, rows)
+
+    monkeypatch.setattr(label_files, "Table", count)
+    (tmp_path / name).write_text(text)
+    read_table(tmp_path, name, ImageFinder.of([]))
+    assert [one for one in made if one > 2 * len(text)] == []
+
+
+@pytest.mark.parametrize("count", [500, 501])
+def test_records_have_at_most_500_columns(tmp_path: Path, count: int) -> None:
+    (tmp_path / "l.json").write_text(json.dumps([{f"k{number}": 1 for number in range(count)}]))
+    table = read_table(tmp_path, "l.json", ImageFinder.of([]))
+    assert (0 if table is None else len(table.columns)) == {500: 500}.get(count, 0)
+
+
+def test_values_that_lie_deep_or_have_long_names_are_left_out(tmp_path: Path) -> None:
+    rows = [
+        f'{{"file": "p{n}", "label": "c{n}", "deep": {nested(8)}, "shallow": {nested(6)}, '
+        f'"{"k" * 201}": 1, "{"k" * 200}": 2}}'
+        for n in range(2)
+    ]
+    (tmp_path / "l.json").write_text(f"[{','.join(rows)}]")
+    table = read_table(tmp_path, "l.json", ImageFinder.of([]))
+    assert table is not None
+    assert table.columns == ("file", "label", "shallow" + ".a" * 6, "k" * 200)
+
+
+def test_a_class_holds_nothing_that_utf_8_cannot(tmp_path: Path) -> None:
+    draw(tmp_path, CELLS[:4])
+    names = ["\\ud800", "b\\u0000", "\\ud800", "b"]
+    rows = [f'{{"file": "{CELLS[n]}", "label": "{name}"}}' for n, name in enumerate(names)]
+    (tmp_path / "l.json").write_text(f"[{','.join(rows)}]")
+    index = scan_dataset(tmp_path)
+    assert index.class_counts() == {"?": 2, "b": 2}
+    assert len(index.fingerprint) == 64
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "expected"),
+    [
+        ("a.csv", b"file,label\n1.jpg,cat\n2.jpg,dog", 3),
+        ("a.csv", b"file,label\r1.jpg,cat\r2.jpg,dog\r", 3),
+        ("a.txt", b"1.jpg\x0c2.jpg\x0c3.jpg\x0c4.jpg", 4),
+        ("a.txt", "1.jpg\n2.jpg\n".encode("utf-16"), 2),
+        ("a.json", b'[{"a": {"b": 1}}, {"a": 2}]', 3),
+        ("a.json", b"[" + b"1," * 500 + b"1]", 5),  # 1,003 bytes
+        ("a.xml", b"<annotation>\n" * 50, 3),  # 650 bytes
+        ("a.csv", b"", 0),
+    ],
+)
+def test_rows_are_counted_as_lines_objects_or_250_bytes(
+    name: str, data: bytes, expected: int
+) -> None:
+    assert num_rows(name, data) == expected
+
+
+def test_among_many_images_of_one_name_the_folder_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [f"data/{number}/x/1.jpg" for number in range(300)] + ["data/0/y/1.png", "test/1.jpg"]
+    finder = ImageFinder.of([ImageFile(path, 1, 1) for path in paths])
+    looked = []
+    only = label_files._only_there
+
+    def count(found: Sequence[ImageFile], near: str, part: str) -> ImageFile | None:
+        looked.append(len(found))
+        return only(found, near, part)
+
+    monkeypatch.setattr(label_files, "_only_there", count)
+    for number in range(300):
+        assert finder.find(f"{number}/x/1.jpg", "") == ImageFile(paths[number], 1, 1)
+        assert finder.find(f"{number}/x/1", "") == ImageFile(paths[number], 1, 1)
+        assert finder.find("x/1.jpg", "", "val") is None  # there are 300
+        assert finder.find("1.jpg", "", "test") == ImageFile("test/1.jpg", 1, 1)
+        assert finder.find("y/1", "") == ImageFile("data/0/y/1.png", 1, 1)
+    # All 301 of the name once for each part; 302 with the one that differs in its ending.
+    assert sorted(looked) == [301, 301, 302]
+
+
+def test_of_rows_without_images_the_first_thousand_are_named() -> None:
+    gone = [f"gone{number}" for number in range(1_500)]
+    (found,) = find_layout(Layout(missing=gone))
+    assert found.message.startswith("1,500 rows of the label file name")
+    assert found.paths == tuple(gone[:1_000])

@@ -475,3 +475,28 @@ def test_one_folder_of_photos_may_be_labelled(draw: Draw) -> None:
     assert (names_of(plan), plan.is_sure) == (["class-folders", "unlabelled"], False)
     with pytest.raises(DatasetError, match="or label the photos"):
         scan_dataset(data_dir)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["0 " + "11 " * 30 + "x", "0 1 1 1 " + "1" * 100_000 + "x", "0 " + ".5 " * 30 + "-"],
+    ids=["numbers", "digits", "fractions"],
+)
+def test_a_line_that_is_nearly_of_boxes_is_seen_at_once(tmp_path, line):
+    # Each digit of a number that could be read in two ways would double the time.
+    for number in range(3):
+        draw_image(number, 1).save(tmp_path / f"p{number}.png")
+    (tmp_path / "p0.txt").write_text(line)
+    assert plan_layout(tmp_path).other is None
+
+
+@pytest.mark.parametrize(
+    "line", ["0 0.5 0.5 .25 1", "3 -1 2.5e-3 1e2 .5 0.1\n\n1 1 1 1 1", "  2\t1 1 1 1  "]
+)
+def test_lines_of_boxes_are_known(tmp_path, line):
+    for number in range(3):
+        draw_image(number, 1).save(tmp_path / f"p{number}.png")
+        (tmp_path / f"p{number}.txt").write_text(line)
+    found = plan_layout(tmp_path).other
+    assert found is not None
+    assert found.kind == "detection"

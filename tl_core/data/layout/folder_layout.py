@@ -20,7 +20,7 @@ from tl_core.errors import DatasetError, did_you_mean
 LABELLABLE = ("stray", "no_row", "no_class", "two_labels")
 """The reasons for which images are left out that a person can give a class."""
 
-_DIGITS = re.compile(r"(\d+)")
+_DIGITS = re.compile(r"(\d{1,1000})")  # Python makes no number of several thousand
 
 NaturalKey = tuple[tuple[str | int, ...], str]
 

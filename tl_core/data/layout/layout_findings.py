@@ -10,6 +10,7 @@ from tl_core.data.audit.findings import Finding, Severity, list_some
 from tl_core.data.images.decode import PixelScale
 from tl_core.data.layout.folder_layout import Layout
 
+_MAX_MISSING = 1_000  # named rows without an image: a label file may have millions
 _MIN_JUDGED = 20  # images; the 95 % interval of an accuracy on fewer is wider than ±20 points
 
 
@@ -81,7 +82,8 @@ def find_layout(layout: Layout) -> list[Finding]:
         if paths:
             words = one if len(paths) == 1 else many
             message = f"{len(paths):,} {words} {rest}"
-            findings.append(Finding(kind, severity, message, tuple(paths)))
+            named = paths[:_MAX_MISSING] if kind == "missing_files" else paths
+            findings.append(Finding(kind, severity, message, tuple(named)))
     return findings
 
 

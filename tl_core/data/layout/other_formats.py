@@ -12,7 +12,8 @@ from tl_core.data.layout.tree import Folder, Tree
 
 _SAMPLE = 20
 _HEAD_BYTES = 2**20
-_YOLO_LINE = re.compile(r"\s*\d+(\s+-?\d*\.?\d+(e-?\d+)?){4,}\s*", re.IGNORECASE)
+# No text fits it in two ways: with those of a line of 50 digits a server would never be done.
+_YOLO_LINE = re.compile(r"\s*\d+(?:\s+-?(?:\d+(?:\.\d+)?|\.\d+)(?:e-?\d+)?){4,}\s*", re.IGNORECASE)
 _SHARD = re.compile(r"(?i).*\d{3,}\.tar")
 _MASKS = frozenset(
     (

@@ -145,7 +145,7 @@ def _is_flag_column(table: Table, label: str, one_hot: Sequence[str]) -> bool:
 
 
 def _marked(table: Table, one_hot: Sequence[str], row: Sequence[str]) -> list[str]:
-    return [name for name in one_hot if _is_one(row[table.columns.index(name)])]
+    return [name for name in one_hot if _is_one(row[table.place_of[name]])]
 
 
 def _other_labels(table: Table, ranked: Sequence[str], matched: Sequence[int]) -> tuple[str, ...]:
@@ -171,7 +171,7 @@ def is_label_word(name: str) -> bool:
 def label_of(table: Table, columns: Columns, row: Sequence[str]) -> str:
     """Return the class that a row names; "" for none."""
     if not columns.one_hot:
-        return row[table.columns.index(columns.label)].strip()
+        return row[table.place_of[columns.label]].strip()
     marked = _marked(table, columns.one_hot, row)
     return marked[0].strip() if len(marked) == 1 else ""
 
@@ -202,7 +202,7 @@ def _split_column(table: Table, file: str) -> str:
         if name == file:
             continue
         values = {value for value in table.column(name) if value}
-        known = {part_of_value(value) for value in values}
+        known = {part_of_value(value) for value in values} if len(values) <= 6 else {None}
         is_named = _SPLIT_WORDS.search(name) is not None
         if 0 < len(values) <= 6 and None not in known and (is_named or len(known) > 1):
             return name
@@ -222,7 +222,7 @@ def _group_column(table: Table, file: str, matched: Sequence[int]) -> str:
     for name in table.columns:
         if name == file or not _GROUP_WORDS.search(name):
             continue
-        values = [table.rows[place][table.columns.index(name)] for place in matched]
+        values = [table.rows[place][table.place_of[name]] for place in matched]
         num_groups = len({value for value in values if value})
         if 2 <= num_groups < len(values):
             return name

@@ -9,7 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tl_core.data.layout.folder_layout import Layout
-from tl_core.data.layout.label_files import ImageFinder, Table, is_table_name, read_table
+from tl_core.data.layout.label_files import (
+    ImageFinder,
+    Table,
+    is_table_name,
+    read_table,
+    read_text,
+)
 from tl_core.data.layout.split_names import UNLABELLED, part_of_file, part_of_name
 from tl_core.data.layout.table_columns import Columns, Guess, find_columns, label_of, part_of_cell
 from tl_core.data.layout.tree import Folder, ImageFile, Tree
@@ -17,9 +23,11 @@ from tl_core.files import parse_json
 
 _MAX_TABLES = 40
 _MAX_SEVERAL = 0.01  # of the rows: more that carry several labels make it another task
-_INTEGER = re.compile(r"\d+(\.0+)?")
+_INTEGER = re.compile(r"\d{1,15}(\.0+)?")  # no class has a longer number
 _NAME_LISTS = re.compile(r"(?i)(class|label|categor|name|species|breed)")
 _NUM_EXAMPLES = 5
+_MAX_DIGITS = 15  # of the number of a class
+_MAX_NAMES_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -184,15 +192,11 @@ def split_lists(tree: Tree, finder: ImageFinder) -> dict[str, str]:
 
 
 def _listed(root: Path, folder: str, name: str, finder: ImageFinder) -> list[ImageFile]:
-    try:
-        lines = (root / folder / name).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
+    lines = read_text(root / folder / name).splitlines()
     found = []
     for line in lines:
-        image = finder.find(line, folder) or finder.find(
-            line.split()[0] if line.split() else "", folder
-        )
+        words = line.split(maxsplit=1)
+        image = finder.find(line, folder) or (finder.find(words[0], folder) if words else None)
         if image is not None:
             found.append(image)
     return found if len(found) >= 0.8 * len(lines) else []
@@ -271,10 +275,7 @@ def _class_names_of(tree: Tree, labels: set[str], sources: Sequence[str]) -> Map
 
 def _read_names(path: Path) -> dict[int, str]:
     """Return the name of each number that a small file lists: JSON, CSV or one name a line."""
-    try:
-        text = path.read_text(encoding="utf-8-sig") if path.stat().st_size < 2**20 else ""
-    except (OSError, UnicodeDecodeError):
-        return {}
+    text = read_text(path, _MAX_NAMES_BYTES)
     if path.suffix.lower() == ".json":
         try:
             value = parse_json(text)
@@ -292,15 +293,19 @@ def _read_names(path: Path) -> dict[int, str]:
             cells = [cell.strip().strip('"') for cell in re.split(r"[,;\t]", line, maxsplit=1)]
             if len(cells) < 2:
                 cells = line.split(maxsplit=1)
-            if len(cells) == 2 and (cells[0].isdecimal() or cells[1].isdecimal()):
+            if len(cells) == 2 and (_is_number(cells[0]) or _is_number(cells[1])):
                 pairs.append((cells[0], cells[1]))
         if not pairs and path.suffix.lower() in (".txt", ".names"):
             return dict(enumerate(lines))
-    if all(number.isdecimal() for number, _ in pairs):
+    if all(_is_number(number) for number, _ in pairs):
         return {int(number): name for number, name in pairs}
-    if all(number.isdecimal() for _, number in pairs):
+    if all(_is_number(number) for _, number in pairs):
         return {int(number): name for name, number in pairs}
-    return {int(number): name for number, name in pairs if number.isdecimal()}
+    return {int(number): name for number, name in pairs if _is_number(number)}
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _MAX_DIGITS
 
 
 def agreement(labels: Labels, layout: Layout) -> float:
