@@ -34,6 +34,7 @@ class Limits(Settings):
     disk_mb: int = Field(8_000, ge=1, title="MB of all visitors")
     megapixels: int = Field(25, ge=1, le=250, title="megapixels of a photo")
     classes: int = Field(20, ge=2, title="classes of a dataset")
+    label_rows: int = Field(20_000, ge=2, title="rows in the label files of a project")
     epochs: int = Field(50, ge=1, title="epochs of a training, in each of its phases")
     views: int = Field(5, ge=1, title="augmented versions of a photo")
     trials: int = Field(20, ge=1, title="heads of a search")
@@ -104,9 +105,8 @@ def over(name: str, received: float, advice: str) -> LimitError:
     limits = current_limits() or Limits()
     title = Limits.title_of(name)
     limit = getattr(limits, name)
-    return LimitError(
-        f"This demo allows {limit:,} {title}; this would be {received:,.4g}. {advice}"
-    )
+    shown = f"{received:,.4g}" if received < 1000 else f"{received:,.0f}"
+    return LimitError(f"This demo allows {limit:,} {title}; this would be {shown}. {advice}")
 
 
 def check_classes(num_classes: int) -> None:

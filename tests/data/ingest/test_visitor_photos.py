@@ -1,4 +1,5 @@
 import io
+import json
 import random
 import zipfile
 
@@ -7,6 +8,7 @@ from conftest import draw_image, png
 from demo_helpers import new_visitor, start_demo
 from PIL import Image
 
+from tl_core.data.dataset import scan_dataset
 from tl_core.data.ingest.archive import ArchiveSource, extract_archives
 from tl_core.data.ingest.uploads import add_archives, store_uploads
 from tl_core.errors import LimitError, TLError
@@ -146,3 +148,64 @@ def test_a_photo_of_too_many_pixels_is_left_out(monkeypatch, tmp_path):
     large, small = store_uploads(uploads, out_dir, class_name="cat")
     assert "this demo allows 1 megapixels of a photo" in large.reason
     assert small.is_stored
+
+
+ROWS = "file,label\n" + "".join(f"{number}.png,{'ab'[number % 2]}\n" for number in range(9))
+JSON_ROWS = json.dumps([{"file": f"{number}.png", "label": "a"} for number in range(11)])
+FAR = "This demo allows 10 rows in the label files of a project; this would be"
+
+
+def photos(count=4):
+    return {f"{number}.png": png(number, number) for number in range(count)}
+
+
+def store_files(files, out_dir):
+    return store_uploads(list(files.items()), out_dir)
+
+
+def extract_files(files, out_dir):
+    return extract_archives([ArchiveSource(packed(files))], out_dir)
+
+
+ADDING = pytest.mark.parametrize("add", [store_files, extract_files])
+
+
+@ADDING
+@pytest.mark.parametrize(
+    ("files", "received"),
+    [
+        ({"labels.csv": ROWS + "9.png,a\n"}, 11),
+        ({"labels.csv": ROWS + "9.png,a\n" * 2000}, 2010),
+        ({"train.csv": ROWS, "val.csv": "file,label\n3.png,a\n"}, 12),
+        ({"labels.json": JSON_ROWS}, 11),
+        ({"a.json": "[{},{},{},{},{},{}]", "b.json": "[{},{},{},{},{}]"}, 11),
+        ({"labels.json": "[" + "1," * 1251 + "1]"}, 11),  # 2,505 bytes in a line
+        ({"train.txt": "0.png\n" * 12}, 12),
+        ({"0.txt": "0 1 1 1 1\n" * 12}, 12),
+    ],
+    ids=["csv", "long", "two", "json", "two of json", "list", "split", "boxes"],
+)
+def test_label_files_of_too_many_rows_are_refused_as_they_are_added(
+    monkeypatch, tmp_path, add, files, received
+):
+    mine = new_visitor(start_demo(monkeypatch, tmp_path / "demo", label_rows=10))
+    files = {name: text.encode() for name, text in files.items()}
+    with pytest.raises(LimitError) as told:
+        add({**photos(), **files}, mine.datasets_dir / "pets")
+    advice = f"Keep only the rows about your photos in '{list(files)[-1]}'."
+    assert str(told.value) == f"{FAR} {received:,}. {advice}"
+    assert not (mine.datasets_dir / "pets").exists()
+
+
+@ADDING
+def test_label_files_of_as_many_rows_as_may_be_are_taken(monkeypatch, tmp_path, add):
+    mine = new_visitor(start_demo(monkeypatch, tmp_path / "demo", label_rows=10))
+    out_dir = mine.datasets_dir / "pets"
+    add({**photos(), "labels.csv": ROWS.encode()}, out_dir)
+    assert scan_dataset(out_dir).class_counts() == {"a": 2, "b": 2}
+
+
+@ADDING
+def test_a_studio_takes_label_files_of_any_length(tmp_path, add):
+    add({**photos(), "labels.csv": (ROWS + "9.png,a\n" * 30_000).encode()}, tmp_path / "pets")
+    assert (tmp_path / "pets" / "labels.csv").stat().st_size > 200_000

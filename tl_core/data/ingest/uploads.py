@@ -28,7 +28,7 @@ from tl_core.data.images.images import SUFFIXES, inspect_image
 from tl_core.data.ingest.archive import MAX_BYTES, MAX_FILES, ArchiveSource, unpack_to
 from tl_core.data.ingest.archive_entries import MAX_TABLE_BYTES, TABLE_SUFFIXES, is_table_name
 from tl_core.data.ingest.class_folders import check_has_folders, class_folder_name, class_home
-from tl_core.data.ingest.visitor_photos import check_visitor_files, reencode
+from tl_core.data.ingest.visitor_photos import check_label_rows, check_visitor_files, reencode
 from tl_core.data.layout.folder_layout import Layout
 from tl_core.data.layout.plan import read_layout
 from tl_core.data.layout.split_names import part_of_name
@@ -198,7 +198,7 @@ class _Batch:
         self._out_dir = out_dir
         self._folder = folder
         self._max_bytes = max_bytes
-        self._num_bytes = 0
+        self._num_bytes = self._num_label_rows = 0
         self._sha256: dict[str, str] = {}  # by path_key, of this upload
         self._paths: list[PurePosixPath] = []
         self._visitor = visitor_at(out_dir)
@@ -217,6 +217,9 @@ class _Batch:
             if is_table:
                 if len(data) > MAX_TABLE_BYTES:
                     return None, f"It has more than {size_text(MAX_TABLE_BYTES)}, the limit."
+                if self._visitor is not None:
+                    rows = self._num_label_rows
+                    self._num_label_rows = check_label_rows(place.name, data, rows)
             else:
                 data = reencode(data) if self._visitor is not None else data
                 inspect_image(data)

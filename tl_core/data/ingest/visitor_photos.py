@@ -15,6 +15,7 @@ from tl_core.data.file_names import show_name
 from tl_core.data.images.decode import decode
 from tl_core.data.images.images import SUFFIXES, encode_jpeg
 from tl_core.data.images.signatures import holds_image
+from tl_core.data.layout.label_files import num_rows
 from tl_core.errors import ImageError
 from tl_core.progress import Monitor
 from tl_core.visitors.store import allowance, check_photos, take_place
@@ -63,6 +64,33 @@ def check_visitor_files(out_dir: Path, uploads: Sequence[tuple[str, Any]]) -> No
     check_photos(visitor, len(uploads), 0)
 
 
+def check_label_rows(name: str, data: bytes, before: int = 0) -> int:
+    """Check the rows of a visitor's label files, counted by ``num_rows``.
+
+    Args:
+        name: of the file.
+        data: what it holds.
+        before: the rows of the files before it.
+
+    Returns:
+        The rows of all; 0 outside of a demo.
+
+    Raises:
+        LimitError: they are more than the demo allows.
+    """
+    limits = current_limits()
+    if limits is None:
+        return 0
+    rows = before + data.count(b"\n")  # of a file that is far too long, without decoding it
+    if rows <= limits.label_rows:
+        rows = before + num_rows(name, data)
+    if rows > limits.label_rows:
+        raise over(
+            "label_rows", rows, f"Keep only the rows about your photos in {show_name(name)}."
+        )
+    return rows
+
+
 def visitor_allowance(out_dir: Path, max_files: int, max_bytes: int) -> tuple[int, int]:
     """Return how many files and bytes an archive may unpack to, at most what is given.
 
@@ -89,7 +117,7 @@ def clean_folder(folder: Path, out_dir: Path, monitor: Monitor) -> list[tuple[st
         The path and the reason of each file that is no readable image; it is removed.
 
     Raises:
-        LimitError: they exceed a limit of the demo.
+        LimitError: they or the label files among them exceed a limit of the demo.
         Stopped: ``monitor`` was asked to stop.
     """
     visitor = visitor_at(out_dir)
@@ -98,6 +126,9 @@ def clean_folder(folder: Path, out_dir: Path, monitor: Monitor) -> list[tuple[st
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     photos = [path for path in paths if path.suffix.lower() in SUFFIXES or _is_photo(path)]
     check_classes(len({path.parent.name for path in photos}))  # train/cat and test/cat are one
+    rows = 0
+    for path in sorted(set(paths) - set(photos)):
+        rows = check_label_rows(path.name, path.read_bytes(), rows)
     refused: list[tuple[str, str]] = []
     stage = monitor.stage("encode", len(photos))
     num_bytes = 0
