@@ -174,6 +174,16 @@ def test_features_of_the_same_config_and_data_are_prepared_once(no_worker, works
     assert jobs[0].id == jobs[1].id
 
 
+def test_a_page_that_knows_the_classes_has_no_label_file_parsed_for_their_features(
+    no_worker, workspace, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(jobs_module, "plan_layout", lambda *_: pytest.fail("it was parsed"))
+    (tmp_path / "heap").mkdir()
+    assert prepare_features(workspace, CONFIG, tmp_path / "heap").kind == "features"
+    with pytest.raises(DatasetError, match="found none"):
+        prepare_features(workspace, CONFIG, tmp_path / "nowhere")
+
+
 def test_a_queued_run_is_cancelled(no_worker, workspace, make_dataset):
     run = start_training(workspace, CONFIG, make_dataset({"a": 1, "b": 1}))
     stop_run(workspace, run)

@@ -128,9 +128,9 @@ def prepare_features(workspace: Workspace, config: TrainConfig, data_dir: Path |
 
     Raises:
         ConfigError: the backbone is unknown or the image size does not suit it.
-        DatasetError: the folder is missing or empty.
+        DatasetError: the folder is missing, or its path is not UTF-8.
     """
-    check_start(workspace, config, Path(data_dir))
+    _check_settings(config, Path(data_dir))
     return request(workspace, FEATURES, config, data_dir)
 
 
@@ -201,11 +201,7 @@ def check_start(workspace: Workspace, config: TrainConfig, data_dir: Path) -> No
             :func:`~tl_core.training.memory.check_memory`.
         DatasetError: the folder is missing or empty, or its path is not UTF-8.
     """
-    check_settings(config)
-    check_memory(config)
-    check_folder_name(data_dir)
-    if not data_dir.is_dir():
-        raise DatasetError(f"Expected a folder of class folders at '{data_dir}', found none.")
+    _check_settings(config, data_dir)
     with os.scandir(data_dir) as entries:
         has_folders = any(entry.is_dir() and not entry.name.startswith(".") for entry in entries)
     if not has_folders:  # classes may come from a label file, the files' names, or a person
@@ -217,3 +213,11 @@ def check_start(workspace: Workspace, config: TrainConfig, data_dir: Path) -> No
                 f"Expected class folders in '{data_dir}', found none. "
                 "Put the images of each class in a folder of its own."
             )
+
+
+def _check_settings(config: TrainConfig, data_dir: Path) -> None:
+    check_settings(config)
+    check_memory(config)
+    check_folder_name(data_dir)
+    if not data_dir.is_dir():
+        raise DatasetError(f"Expected a folder of class folders at '{data_dir}', found none.")

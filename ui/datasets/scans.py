@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import os
 import threading
+import time
 from collections import Counter, OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +16,7 @@ from typing import Generic, TypeVar
 
 import streamlit as st
 
+from tl_core.config.limits import current_limits
 from tl_core.data.curation.store import (
     Decision,
     Decisions,
@@ -21,16 +27,18 @@ from tl_core.data.curation.store import (
     load_decisions,
 )
 from tl_core.data.dataset import DatasetIndex, ImageRecord, check_folder_name, scan_dataset
-from tl_core.data.layout.plan import LayoutPlan, plan_layout
+from tl_core.data.layout.folder_layout import natural_key
+from tl_core.data.layout.label_files import TEXT_SUFFIXES
+from tl_core.data.layout.plan import LayoutPlan, plan_layout, read_layout
 from tl_core.errors import DatasetError
 from tl_core.projects.registry import Project
-from tl_core.workspace import Workspace
-from ui.datasets.picker import subfolder_paths
-from ui.shared.caches import cache_resource
+from tl_core.workspace import Workspace, visitor_at
 from ui.shared.progress import shower
 from ui.shared.words import plain
 
-NUM_KEPT_SCANS = 6
+NUM_KEPT_SCANS = 6  # in a demo, as many as it has visitors
+FAILURE_SECONDS = 60.0  # how long it is kept why a folder cannot be read
+NUM_STAMPED_FILES = 200  # text files of one ending; of more, only coming and going is seen
 
 
 def load_index(workspace: Workspace, dataset: Project) -> DatasetIndex:
@@ -105,17 +113,13 @@ def load_curated(workspace: Workspace, dataset: Project) -> CuratedDataset:
         DatasetError: as :func:`load_index`.
     """
     raw = load_raw(workspace, dataset)
-    kept = _curated_cache()
     path = decisions_path(workspace, dataset.path)
-    stamp = (id(raw), *file_stamp(path))
-    decided = kept.get(path, stamp)
-    if decided is None:
+
+    def decide() -> CuratedDataset:
         decisions = decisions_of(workspace, dataset)
-        decided = CuratedDataset(
-            workspace, dataset, raw, decisions, apply_decisions(raw, decisions)
-        )
-        kept.put(path, stamp, decided)
-    return decided
+        return CuratedDataset(workspace, dataset, raw, decisions, apply_decisions(raw, decisions))
+
+    return _curated_cache().get_or_make(path, (id(raw), *file_stamp(path)), decide)
 
 
 def decisions_of(workspace: Workspace, dataset: Project) -> Decisions:
@@ -125,12 +129,9 @@ def decisions_of(workspace: Workspace, dataset: Project) -> Decisions:
         DatasetError: as :func:`~tl_core.data.curation.store.load_decisions`.
     """
     path = decisions_path(workspace, dataset.path)
-    kept, stamp = _kept_decisions(), file_stamp(path)
-    decisions = kept.get(path, stamp)
-    if decisions is None:
-        decisions = load_decisions(workspace, dataset.path)
-        kept.put(path, stamp, decisions)
-    return decisions
+    return _kept_decisions().get_or_make(
+        path, file_stamp(path), lambda: load_decisions(workspace, dataset.path)
+    )
 
 
 def file_stamp(path: Path) -> tuple[int, int]:
@@ -154,19 +155,15 @@ def load_raw(workspace: Workspace, dataset: Project) -> DatasetIndex:
             "the folder's new place with 'Manage project' in the sidebar."
         )
     check_folder_name(dataset.path)
-    kept = _kept_scans()
     layout = kept_layout(workspace, dataset.path)
     labels = labels_of(decisions_of(workspace, dataset))
     stamp = (*folder_stamp(dataset.path), hash(layout), hash(frozenset(labels.items())))
-    found = kept.get(dataset.path, stamp)
-    index = (
-        None if found is None or found.sources_stamp != _sources_stamp(found.index) else found.index
-    )
-    if index is None:
+
+    def scan() -> DatasetIndex:
         place = st.empty()
         try:
             bar = place.progress(0.0, text=f"Reading {plain(dataset.title)}")
-            index = scan_dataset(
+            return scan_dataset(
                 dataset.path,
                 layout,
                 labels=labels,
@@ -175,32 +172,35 @@ def load_raw(workspace: Workspace, dataset: Project) -> DatasetIndex:
             )
         finally:
             place.empty()
-        kept.put(dataset.path, stamp, _KeptScan(index, _sources_stamp(index)))
-    return index
 
-
-@dataclass(frozen=True)
-class _KeptScan:
-    """A scan, and the state of the label files that it read."""
-
-    index: DatasetIndex
-    sources_stamp: tuple[tuple[int, int], ...]
-
-
-def _sources_stamp(index: DatasetIndex) -> tuple[tuple[int, int], ...]:
-    """Return what changes when a label file is written to, which its folder does not tell."""
-    return tuple(file_stamp(index.data_dir / source) for source in index.sources)
+    return _kept_scans().get_or_make(dataset.path, stamp, scan)
 
 
 def folder_stamp(data_dir: Path) -> tuple[int, int]:
-    """Return what changes when files below ``data_dir`` come or go, or it is to be read again."""
-    times = []
-    pending = [data_dir]
+    """Return what changes when files below ``data_dir`` come or go, or it is to be read again.
+
+    It changes as well when a label file or another text file beside the photos is written to,
+    which its folder does not tell.
+    """
+    times: list[tuple[str, int, int]] = []
+    num_files: Counter[str] = Counter()
+    pending = [str(data_dir)]
     while pending:
         folder = pending.pop()
         try:
-            times.append((str(folder), folder.stat().st_mtime_ns))
-            pending.extend(Path(entry) for entry in subfolder_paths(folder))
+            times.append((folder, Path(folder).stat().st_mtime_ns, 0))
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        if not entry.name.startswith("."):
+                            pending.append(entry.path)
+                        continue
+                    ending = f".{entry.name.rpartition('.')[2].lower()}"
+                    if ending in TEXT_SUFFIXES and num_files[ending] < NUM_STAMPED_FILES:
+                        num_files[ending] += 1
+                        with suppress(OSError):  # a link that leads nowhere
+                            facts = entry.stat()
+                            times.append((entry.path, facts.st_mtime_ns, facts.st_size))
         except OSError:  # a folder that vanished or may not be read is the scan's to report
             continue
     return hash(frozenset(times)), _rescans()[data_dir]
@@ -219,12 +219,28 @@ def read_plan(workspace: Workspace, dataset: Project, layout: str | None = None)
     """
     check_folder_name(dataset.path)
     name = layout or kept_layout(workspace, dataset.path)
-    return _plan(str(dataset.path), folder_stamp(dataset.path), name)
+    return _kept_plans().get_or_make(
+        dataset.path,
+        folder_stamp(dataset.path),
+        lambda: plan_layout(dataset.path, name),
+        name=name or "",
+    )
 
 
-@cache_resource(max_entries=8)
-def _plan(data_dir: str, stamp: tuple[int, int], layout: str | None) -> LayoutPlan:
-    return plan_layout(Path(data_dir), layout)
+def read_class_names(workspace: Workspace, data_dir: Path) -> list[str]:
+    """Return the classes of a folder in order, those without a photo yet among them.
+
+    Raises:
+        DatasetError: it is no dataset of class images.
+    """
+    layout = kept_layout(workspace, data_dir)
+    found = _kept_class_names().get_or_make(
+        data_dir,
+        folder_stamp(data_dir),
+        lambda: tuple(sorted(read_layout(data_dir, layout=layout).classes, key=natural_key)),
+        name=layout or "",
+    )
+    return list(found)
 
 
 def rescan(dataset: Project) -> None:
@@ -234,9 +250,14 @@ def rescan(dataset: Project) -> None:
 
 def forget_scans(root: Path) -> None:
     """Forget the scans of a workspace that has ended."""
-    _kept_scans().forget(root)
-    _curated_cache().forget(root)
-    _kept_decisions().forget(root)
+    for kept in (
+        _kept_scans(),
+        _kept_plans(),
+        _kept_class_names(),
+        _curated_cache(),
+        _kept_decisions(),
+    ):
+        kept.forget(root)
     rescans = _rescans()
     for path in [path for path in rescans if path.is_relative_to(root)]:
         del rescans[path]
@@ -245,35 +266,111 @@ def forget_scans(root: Path) -> None:
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class _Entry(Generic[T]):
+    """What was made, or why it could not be, until when it is good, and whose it is."""
+
+    stamp: tuple[int, ...]
+    value: T | None
+    error: DatasetError | None
+    ends_at: float
+    owner: Path | None
+
+
 class _Kept(Generic[T]):
-    """The last few of something, shared by all sessions, each good for one stamp."""
+    """The last few of something, shared by all sessions, each good for one stamp.
+
+    When there are too many, the visitor of a demo who has most loses the oldest one: nobody can
+    have those of others made again at each of their views.
+    """
 
     def __init__(self, max_entries: int) -> None:
-        self._entries: OrderedDict[Path, tuple[tuple[int, ...], T]] = OrderedDict()
+        self._entries: OrderedDict[tuple[Path, str], _Entry[T]] = OrderedDict()
         self._lock = threading.Lock()
         self._max_entries = max_entries
 
-    def get(self, path: Path, stamp: tuple[int, ...]) -> T | None:
-        with self._lock:
-            kept = self._entries.get(path)
-            return kept[1] if kept and kept[0] == stamp else None
+    def get(self, path: Path, stamp: tuple[int, ...], name: str = "") -> T | None:
+        kept = self._find(path, stamp, name)
+        return None if kept is None else kept.value
 
-    def put(self, path: Path, stamp: tuple[int, ...], value: T) -> None:
-        with self._lock:
-            self._entries[path] = (stamp, value)
-            self._entries.move_to_end(path)
-            while len(self._entries) > self._max_entries:
-                self._entries.popitem(last=False)
+    def put(self, path: Path, stamp: tuple[int, ...], value: T, name: str = "") -> None:
+        self._put(path, name, stamp, value, None)
+
+    def get_or_make(
+        self, path: Path, stamp: tuple[int, ...], make: Callable[[], T], name: str = ""
+    ) -> T:
+        """Return what is kept, or make and keep it.
+
+        Args:
+            path: the folder that it is about.
+            stamp: changes when it has to be made again.
+            make: makes it.
+            name: tells apart several of one folder.
+
+        Raises:
+            DatasetError: ``make`` raised it, now or less than ``FAILURE_SECONDS`` ago. What
+                changes no stamp, such as who may read a file, is seen then.
+        """
+        kept = self._find(path, stamp, name)
+        if kept is not None and kept.error is not None:
+            raise copy.copy(kept.error)  # without the frames of who saw it before
+        if kept is not None and kept.value is not None:
+            return kept.value
+        try:
+            value = make()
+        except DatasetError as error:
+            self._put(path, name, stamp, None, copy.copy(error))
+            raise
+        self._put(path, name, stamp, value, None)
+        return value
 
     def forget(self, root: Path) -> None:
         """Remove the entries of all paths below ``root``."""
         with self._lock:
-            for path in [path for path in self._entries if path.is_relative_to(root)]:
-                del self._entries[path]
+            for key in [key for key in self._entries if key[0].is_relative_to(root)]:
+                del self._entries[key]
+
+    def _find(self, path: Path, stamp: tuple[int, ...], name: str) -> _Entry[T] | None:
+        with self._lock:
+            kept = self._entries.get((path, name))
+        is_good = kept is not None and kept.stamp == stamp and time.monotonic() < kept.ends_at
+        return kept if is_good else None
+
+    def _put(
+        self,
+        path: Path,
+        name: str,
+        stamp: tuple[int, ...],
+        value: T | None,
+        error: DatasetError | None,
+    ) -> None:
+        ends_at = float("inf") if error is None else time.monotonic() + FAILURE_SECONDS
+        visitor = visitor_at(path)
+        owner = None if visitor is None else visitor.root
+        limits = current_limits()
+        most = max(self._max_entries, 0 if limits is None else limits.visitors)
+        with self._lock:
+            self._entries[path, name] = _Entry(stamp, value, error, ends_at, owner)
+            self._entries.move_to_end((path, name))
+            while len(self._entries) > most:
+                counts = Counter(entry.owner for entry in self._entries.values())
+                (first, _), *_ = counts.most_common(1)
+                oldest = next(key for key, one in self._entries.items() if one.owner == first)
+                del self._entries[oldest]
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
-def _kept_scans() -> _Kept[_KeptScan]:
+def _kept_scans() -> _Kept[DatasetIndex]:
+    return _Kept(NUM_KEPT_SCANS)
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _kept_plans() -> _Kept[LayoutPlan]:
+    return _Kept(NUM_KEPT_SCANS)
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _kept_class_names() -> _Kept[tuple[str, ...]]:
     return _Kept(NUM_KEPT_SCANS)
 
 

@@ -15,8 +15,6 @@ from streamlit.typing import UploadedFile
 from tl_core.data.curation.store import kept_layout
 from tl_core.data.file_names import safe_component
 from tl_core.data.ingest.uploads import UploadOutcome, store_uploads
-from tl_core.data.layout.folder_layout import natural_key
-from tl_core.data.layout.plan import read_layout
 from tl_core.errors import DatasetError, UnlabelledError
 from tl_core.files import check_is_new
 from tl_core.progress import Monitor
@@ -28,9 +26,8 @@ from ui.datasets.picker import (
     distinct_titles,
     list_datasets,
 )
-from ui.datasets.scans import folder_stamp, load_raw
+from ui.datasets.scans import load_raw, read_class_names
 from ui.shared import session_keys
-from ui.shared.caches import cache_data
 from ui.shared.errors import LABEL_TAB, error_words
 from ui.shared.forms import draw_name
 from ui.shared.navigation import PHOTOS_TAB
@@ -73,14 +70,7 @@ class Target:
 
 def class_names(studio: Studio, data_dir: Path) -> list[str]:
     """Return the classes of a dataset in order, those without a picture yet among them."""
-    layout = kept_layout(studio.workspace, data_dir)
-    return _class_names(str(data_dir), layout, folder_stamp(data_dir))
-
-
-@cache_data(max_entries=8)
-def _class_names(data_dir: str, layout: str | None, stamp: tuple[int, int]) -> list[str]:
-    """Walk the dataset once for each state of it: with many pictures that takes a second."""
-    return sorted(read_layout(Path(data_dir), layout=layout).classes, key=natural_key)
+    return read_class_names(studio.workspace, data_dir)
 
 
 def draw_target(
