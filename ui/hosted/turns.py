@@ -13,14 +13,15 @@ from dataclasses import dataclass
 
 SHARE = 0.25  # of one core, that a visitor may use all the time
 BURST_SECONDS = 5.0  # beyond that, before having to wait for others
-RUNS_EACH = 3  # young ones of a visitor at once
+RUNS_EACH = 3  # of a visitor at once
 SHARE_OF_ADDRESS = 0.5  # these three while other addresses are active
 BURST_OF_ADDRESS = 10.0
-RUNS_OF_ADDRESS = 6
+RUNS_OF_ADDRESS = 6  # young ones
 RUNS_IN_ALL = 4  # more at once are charged as if there were so many: each may claim to take long
-YOUNG_SECONDS = 2.0  # older runs hold up nobody, and are not charged
-LONGEST_SECONDS = 30.0  # of a run of which no end is seen
-ACTIVE_SECONDS = 3.0  # after a run has begun
+HEAVY_RUNS = 2  # at once of all who used more than a share, one of them young
+YOUNG_SECONDS = 2.0
+LONGEST_SECONDS = 30.0  # that a run counts for and is charged: its end may not be seen
+ACTIVE_SECONDS = 3.0  # after a run has ended
 POLL_SECONDS = 0.05
 NUM_KNOWN = 5_000  # visitors, and addresses
 
@@ -71,6 +72,11 @@ class _Use:
         """Return the debt as a fraction of what is allowed; 0 while no other is active."""
         return self._debts.get(name, 0.0) / self._burst if self.has_others(name, now) else 0.0
 
+    def is_here(self, name: str, now: float) -> None:
+        """Note that a page runs or waits: a slow server makes nobody one who has left."""
+        if name in self._active:
+            self.began(name, now)
+
     def has_others(self, name: str, now: float) -> bool:
         for other, began_at in reversed(self._active.items()):
             if now - began_at >= ACTIVE_SECONDS:
@@ -88,7 +94,7 @@ class Turns:
         self._waiting: set[Page] = set()
         self._visitors = _Use(SHARE, BURST_SECONDS)
         self._addresses = _Use(SHARE_OF_ADDRESS, BURST_OF_ADDRESS)
-        self._noted_at = time.monotonic()
+        self._noted_at = self._seen_at = time.monotonic()
         self._free_at = 0.0  # when the next run of who used too much may begin
 
     async def wait(self, page: Page) -> None:
@@ -113,20 +119,20 @@ class Turns:
         now = self._charge()
         run = self._runs.pop(page, None)
         if run is not None and run.is_heavy:
-            self._free_at = now + min(YOUNG_SECONDS, now - run.began_at)
+            self._free_at = max(self._free_at, now + now - run.began_at)
 
     def closed(self, page: Page) -> None:
         """Note that a page's connection has closed; its script may go on unseen."""
         run = self._runs.get(page)
         if run is not None:
-            run.ends_by = run.began_at + YOUNG_SECONDS
+            run.ends_by = min(run.ends_by, self._noted_at + YOUNG_SECONDS)
 
     def may_run(self, page: Page) -> bool:
         """Return whether a page may run now, or has to wait for others."""
         now = self._charge()
         others = [one for one in self._runs if one is not page]
         young = [one for one in others if now - self._runs[one].began_at < YOUNG_SECONDS]
-        if sum(one.visitor == page.visitor for one in young) >= RUNS_EACH:
+        if sum(one.visitor == page.visitor for one in others) >= RUNS_EACH:
             return False
         if sum(
             one.address == page.address for one in young
@@ -140,7 +146,7 @@ class Turns:
             and not any(
                 run.is_heavy and now - run.began_at < YOUNG_SECONDS for run in self._runs.values()
             )
-            and sum(one.visitor == page.visitor for one in others) < RUNS_EACH
+            and sum(self._runs[one].is_heavy for one in others) < HEAVY_RUNS
             and weight <= min((self._weight(one, now) for one in self._waiting), default=weight)
         )
 
@@ -155,9 +161,14 @@ class Turns:
         before, self._noted_at = self._noted_at, now
         self._visitors.pass_time(now - before)
         self._addresses.pass_time(now - before)
+        if now - self._seen_at >= ACTIVE_SECONDS / 6:  # not at each look of each page that waits
+            self._seen_at = now
+            for page in (*self._runs, *self._waiting):
+                self._visitors.is_here(page.visitor, now)
+                self._addresses.is_here(page.address, now)
         number = min(RUNS_IN_ALL, len(self._runs))
         for page, run in list(self._runs.items()):
-            seconds = min(now, run.began_at + YOUNG_SECONDS) - before
+            seconds = min(now, run.ends_by) - before
             if seconds > 0:
                 self._visitors.charge(page.visitor, seconds / number)
                 self._addresses.charge(page.address, seconds / number)

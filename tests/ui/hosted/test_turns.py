@@ -163,3 +163,71 @@ def test_what_was_used_is_forgotten_with_the_oldest_visitor(server, monkeypatch)
     for number in range(5):
         server.turns.began(Page(f"visitor{number}", "x"))
     assert list(server.turns._visitors._active) == ["visitor2", "visitor3", "visitor4"]
+
+
+def expensive(server, page_list, seconds):
+    """Return an asker whose pages always want another run, and cannot be interrupted in one."""
+    return lambda now: [(page, seconds) for page in page_list if page not in server.left]
+
+
+@pytest.mark.parametrize("seconds", [0.2, 3.0, 10.0])
+def test_expensive_runs_of_one_visitor_leave_others_their_turn(server, seconds):
+    flood = expensive(server, pages("flood", 11), seconds)
+    honest = every(2.0, Page("honest", "other"))
+    server.run(60, honest, flood)
+    server.done.clear()
+    server.run(120, honest, flood)
+    assert server.done["honest"] in (59, 60, 61)
+    assert "honest" not in server.waited
+    assert server.done["flood"] > 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "charged"), [(1.0, 0.75), (10.0, 7.5), (30.0, 22.5), (100.0, 5.0)]
+)
+def test_a_run_is_charged_whole_but_for_a_quarter_of_the_time(server, seconds, charged):
+    # Of 100 s the first 30 count, and a quarter of the 100 is free.
+    page = Page("visitor", "address")
+    server.turns.began(page)
+    for _ in range(round(seconds * 10)):
+        server.clock.now += 0.1
+        server.turns.may_run(Page("other", "elsewhere"))
+    server.turns.ended(page)
+    assert server.turns._visitors._debts["visitor"] == pytest.approx(charged, abs=0.03)
+
+
+def test_who_is_kept_waiting_by_a_slow_server_has_not_left(server):
+    slow = Page("slow", "x")
+    server.turns.began(slow)
+    server.turns.began(Page("other", "y"))
+    server.turns.ended(Page("other", "y"))
+    server.clock.now = 10.0
+    server.turns.may_run(slow)
+    assert server.turns._visitors.has_others("other", server.clock.now)
+    server.turns.ended(slow)
+    server.clock.now = 13.5  # more than three seconds later
+    server.turns.may_run(slow)
+    assert not server.turns._visitors.has_others("other", server.clock.now)
+
+
+def test_of_all_who_used_too_much_two_run_at_once_and_pause_as_long_as_they_ran(server):
+    heavy, other = [Page(name, name) for name in "abc"], Page("other", "elsewhere")
+    for page in heavy:
+        server.turns._visitors.charge(page.visitor, 100.0)
+
+    def may_run(page, now):
+        server.clock.now = now
+        server.turns.began(other)
+        server.turns.ended(other)
+        return server.turns.may_run(page)
+
+    assert may_run(heavy[0], 1.0)
+    server.turns.began(heavy[0])
+    assert not may_run(heavy[1], 2.9)
+    assert may_run(heavy[1], 3.1)
+    server.turns.began(heavy[1])
+    assert not may_run(heavy[2], 6.0)  # two do
+    server.clock.now = 7.0
+    server.turns.ended(heavy[0])  # after six seconds
+    assert not may_run(heavy[2], 12.9)
+    assert may_run(heavy[2], 13.1)
