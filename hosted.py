@@ -13,6 +13,7 @@ from tl_core.config.mode import MODE_ENVIRONMENT_NAME
 from tl_core.workspace import default_workspace
 from ui.hosted.ending import start_sweeping
 from ui.hosted.guard import VisitorGuard
+from ui.hosted.kept import count_uploader_values
 from ui.hosted.media import key_addresses
 
 st.secrets.load_if_toml_exists()  # its values are environment variables from now on
@@ -21,6 +22,7 @@ if (limits := current_limits()) is not None:
     config.set_option("server.maxUploadSize", limits.upload_mb)
     config.set_option("client.showErrorDetails", "none")
     key_addresses()
+    count_uploader_values()
 
 
 @asynccontextmanager

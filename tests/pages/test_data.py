@@ -22,9 +22,11 @@ from tl_core.data.dataset import scan_dataset
 from tl_core.errors import DatasetError
 from tl_core.jobs.training import JobQueue
 from ui.data.findings import FILES_CLEAR
+from ui.data.intake import camera
 from ui.datasets import dataset_view, picker
 from ui.datasets.dataset_view import ensure_audit
 from ui.datasets.picker import dataset_id
+from ui.shared import session_keys
 from ui.shared.navigation import ADD_TAB
 from ui.shared.thumbnails import PAGE_SIZE, thumbnail_path
 
@@ -145,17 +147,21 @@ def test_an_uploaded_folder_becomes_a_new_dataset_with_its_classes(workspace, da
     assert sorted(path.name for path in folder.rglob("*.png")) == ["1.png", "1.png", "2.png"]
 
 
-def test_a_camera_picture_goes_into_its_class_and_the_next_can_follow(workspace, dataset):
+def test_a_camera_picture_goes_into_its_class_and_the_next_can_follow(
+    workspace, dataset, monkeypatch
+):
     at = open_page(DATA, intake_way="Camera", **ADD)
     at.selectbox(key="intake_class_camera").set_value("cat").run()
-    for number in range(2):
+    monkeypatch.setattr(camera, "NUM_SHOWN", 2)
+    for number in range(3):
         buffer = io.BytesIO()
         draw_image(2, 7 + number).save(buffer, "JPEG")
         at.camera_input(key=f"intake_camera_{number}").upload("shot.jpg", buffer.getvalue()).run()
         assert_sound(at)
-    assert len(list((dataset / "cat").glob("camera_*.jpg"))) == 2
-    assert "2 photos added in this session" in texts(at)
-    assert at.camera_input(key="intake_camera_2").value is None
+    assert len(list((dataset / "cat").glob("camera_*.jpg"))) == 3
+    assert "3 photos added in this session" in texts(at)
+    assert len(at.session_state[session_keys.SHOTS]) == 2
+    assert at.camera_input(key="intake_camera_3").value is None
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from ui.classify.background import run_in_background
 from ui.classify.cards import CARD_WIDTH, answer_words, draw_answer
 from ui.classify.corrections import CorrectionTarget, draw_correction
 from ui.classify.models import Model
-from ui.classify.photo import Photo
+from ui.classify.photo import Photo, image_of
 from ui.runs.photo_details import (
     ClassifiedPhoto,
     draw_neighbours,
@@ -39,6 +39,7 @@ from ui.shared.words import number_of, plain
 FEW = 6  # photos, of which each gets a card with bars
 NUM_HEAT_CLASSES = 3  # offered to look for; beyond, a photo says little about a class
 NUM_KEPT_MODELS = 3
+NUM_KEPT_ANSWERS = 5_000  # of each, beyond those on the page
 NO_NEIGHBOURS = "An imported model comes without its training photos."
 
 Kept = OrderedDict[str, dict[str, Prediction]]
@@ -73,6 +74,10 @@ def predict(workspace: Workspace, model: Model, photos: Sequence[Photo]) -> list
         if answers is None:
             return None
         known.update(zip(map(_key, new), answers, strict=True))
+        if len(known) > NUM_KEPT_ANSWERS:
+            shown = {_key(photo): known[_key(photo)] for photo in photos}
+            known.clear()
+            known.update(shown)
     return [known[_key(photo)] for photo in photos]
 
 
@@ -140,7 +145,7 @@ def draw_card(
     if prediction.error is not None:
         return
     if st.button("Details", key=f"look_closer_{number}", icon=":material/zoom_in:"):
-        draw_details(workspace, model, photo.digest, photo.data, prediction)
+        draw_details(workspace, model, photo.digest, photo, prediction)
     if project is not None:
         draw_correction(project, photo, number)
 
@@ -151,7 +156,7 @@ def draw_details(
     workspace: Workspace,
     model: Model,
     digest: str,
-    content: bytes | Path,
+    photo: Photo | Path,
     prediction: Prediction,
 ) -> None:
     """Show where the model looked in a photo, and the training photos most like it."""
@@ -163,11 +168,11 @@ def draw_details(
     classes, shares = zip(*prediction.top, strict=True)
 
     def explain(class_name: str) -> Explanation:
-        return explained(workspace, model.folder, digest, content, class_name)
+        return explained(workspace, model.folder, digest, image_of(photo), class_name)
 
     draw_heat(digest, classes[:NUM_HEAT_CLASSES], explain)
     draw_probabilities(classes, shares, model.class_names)
     if model.run is None:
         st.caption(NO_NEIGHBOURS)
     else:
-        draw_neighbours(ClassifiedPhoto(workspace, model.run, digest, content))
+        draw_neighbours(ClassifiedPhoto(workspace, model.run, digest, image_of(photo)))

@@ -34,16 +34,18 @@ class Task:
         self.result: Any = None
         self.error: BaseException | None = None
         self.is_stopped = threading.Event()
-        self._work = work
-        self.thread = threading.Thread(target=self._run, name="background", daemon=True)
+        # The thread alone holds the work, and with it photos, until it ends.
+        self.thread = threading.Thread(
+            target=self._run, args=(work,), name="background", daemon=True
+        )
         if (context := get_script_run_ctx(suppress_warning=True)) is not None:
             add_script_run_ctx(self.thread, context)  # whose visitor's caches it fills
         self.thread.start()
 
-    def _run(self) -> None:
+    def _run(self, work: Callable[[Monitor], Any]) -> None:
         monitor = Monitor(self._take, self.is_stopped.is_set)
         try:
-            self.result = self._work(monitor)
+            self.result = work(monitor)
         except BaseException as error:
             self.error = error
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import streamlit as st
 
-from tl_core.data.ingest.added_photos import NewPhoto, add_photos
+from tl_core.data.ingest.added_photos import Additions, NewPhoto, add_photos
 from tl_core.errors import TLError
+from tl_core.progress import Monitor
 from tl_core.projects.registry import Project
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
 from ui.classify.background import run_in_background
-from ui.classify.photo import Photo
+from ui.classify.photo import Photo, image_of
 from ui.datasets.decisions import add, draw_refusal, move
 from ui.datasets.picker import remember_dataset
 from ui.datasets.scans import CuratedDataset, load_curated
@@ -30,6 +32,15 @@ ONLY_READ = (
     "Photos that are in the folder already can be corrected here."
 )
 NUM_REASONS = 5
+
+
+@dataclass(frozen=True)
+class Addition:
+    """A photo to add, or its path, and the class it shows."""
+
+    name: str
+    photo: Photo | Path
+    class_name: str
 
 
 @dataclass(frozen=True)
@@ -71,25 +82,25 @@ def open_project(
     return CorrectionTarget(curated, {record.sha256: record.path for record in curated.raw.records})
 
 
-def start_adding(photos: Sequence[NewPhoto]) -> None:
+def start_adding(photos: Sequence[Addition]) -> None:
     """Add photos to the project when the page is drawn next, with progress."""
     st.session_state[session_keys.ADDING] = tuple(photos)
     st.rerun()
 
 
 def _draw_adding(curated: CuratedDataset) -> None:
-    photos: tuple[NewPhoto, ...] | None = st.session_state.get(session_keys.ADDING)
+    photos: tuple[Addition, ...] | None = st.session_state.get(session_keys.ADDING)
     if photos is None:
         return
     workspace, folder = curated.workspace, curated.raw.data_dir
     what = f"Adding {number_of(len(photos), 'photo')}"
+
+    def work(monitor: Monitor) -> Additions:
+        new = [NewPhoto(one.name, image_of(one.photo), one.class_name) for one in photos]
+        return add_photos(workspace, folder, new, monitor=monitor)
+
     try:
-        done = run_in_background(
-            "add_answers",
-            id(photos),
-            what,
-            lambda monitor: add_photos(workspace, folder, photos, monitor=monitor),
-        )
+        done = run_in_background("add_answers", id(photos), what, work)
     except TLError as error:
         del st.session_state[session_keys.ADDING]
         st.warning(error_words(error), icon=":material/block:")

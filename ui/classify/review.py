@@ -12,7 +12,6 @@ import pandas as pd
 import streamlit as st
 
 from tl_core.charts.base import percent
-from tl_core.data.ingest.added_photos import NewPhoto
 from tl_core.inference.answer_table import AnswerTable, Filter
 from tl_core.inference.bulk import answer_columns, answer_row, write_answers
 from tl_core.inference.predict import Prediction
@@ -23,11 +22,13 @@ from ui.classify.cards import UNSURE_BELOW, UNSURE_KEY, is_unsure
 from ui.classify.corrections import (
     FOR_TRAINING,
     WRONG,
+    Addition,
     CorrectionTarget,
     draw_left_out,
     start_adding,
 )
 from ui.classify.models import Model
+from ui.classify.photo import Photo
 from ui.classify.sources import PhotoSource, large_picture
 from ui.datasets.downloads import file_for_download
 from ui.shared import session_keys
@@ -91,7 +92,7 @@ def draw_review(
         "answer_tiles",
         _take_ticks,
         TILE_WIDTH,
-        lambda key: large_picture(source.content(key), LARGE_SIDE),
+        lambda key: large_picture(source.photo(key), LARGE_SIDE),
     )
     st.caption(f"Photos {start + 1:,} to {start + len(rows):,} of {count:,}.")
 
@@ -241,9 +242,9 @@ def _draw_actions(
             and one[1].error is None
             and st.button("Details", key="answers_details", icon=":material/zoom_in:")
         ):
-            content = source.content(one[0])
-            if content is not None:
-                draw_details(workspace, model, _digest(one[0], content), content, one[1])
+            photo = source.photo(one[0])
+            if photo is not None:
+                draw_details(workspace, model, _digest(photo), photo, one[1])
         if project is None:
             return
         _draw_wrong(project, source, picked)
@@ -297,19 +298,19 @@ def new_photos(
     source: PhotoSource,
     classes: Sequence[str],
     chosen: str,
-) -> list[NewPhoto]:
+) -> list[Addition]:
     """Return photos with their classes, without those that have none or cannot be read."""
     photos = []
     for key, answer in picked.items():
-        content = source.content(key)
-        if answer.error is not None or content is None:
+        photo = source.photo(key)
+        if answer.error is not None or photo is None:
             continue
         class_name = chosen
         if chosen == AS_ANSWERED:
             if answer.is_none_of_these or answer.top[0][0] not in classes:
                 continue
             class_name = answer.top[0][0]
-        photos.append(NewPhoto(PurePath(answer.name).name, content, class_name))
+        photos.append(Addition(PurePath(answer.name).name, photo, class_name))
     return photos
 
 
@@ -320,6 +321,7 @@ def _tick_all(shown: set[str], all_ticked: bool) -> None:
         _picked().update(shown)
 
 
-def _digest(key: str, content: bytes | Path) -> str:
-    data = content if isinstance(content, bytes) else key.encode("utf-8", "surrogateescape")
-    return hashlib.sha256(data).hexdigest()
+def _digest(photo: Photo | Path) -> str:
+    if isinstance(photo, Photo):
+        return photo.digest
+    return hashlib.sha256(str(photo).encode("utf-8", "surrogateescape")).hexdigest()

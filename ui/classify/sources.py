@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from tl_core.config.limits import MEGABYTE, Limits, current_limits
 from tl_core.data.images.images import ImageSource, encode_jpeg, open_image
 from tl_core.data.sample import dataset
 from tl_core.errors import ImageError, RunError
 from tl_core.runs.store import Run
-from ui.classify.photo import Photo
+from ui.classify.photo import Photo, image_of
+from ui.hosted.kept import keep_photo, release
 from ui.hosted.panel import upload_caption
 from ui.shared import session_keys
 from ui.shared.caches import cache_data
@@ -32,9 +35,9 @@ class UploadedPhotos:
     def __init__(self, photos: Sequence[Photo]) -> None:
         self._photos = photos
 
-    def content(self, key: str) -> bytes | Path | None:
-        """Return a photo's bytes or its path; None for a key that is none."""
-        return self._photos[int(key)].data if key.isdecimal() else None
+    def photo(self, key: str) -> Photo | Path | None:
+        """Return a photo; None for a key that is none."""
+        return self._photos[int(key)] if key.isdecimal() else None
 
     def tile(self, key: str) -> bytes | None:
         """Return a photo's thumbnail, None when it cannot be read."""
@@ -47,14 +50,14 @@ class FolderPhotos:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def content(self, key: str) -> bytes | Path | None:
+    def photo(self, key: str) -> Photo | Path | None:
         """Return a photo's path; None for one outside of the folder."""
         path = Path(key)
         return path if path.is_relative_to(self._root) and ".." not in path.parts else None
 
     def tile(self, key: str) -> bytes | None:
         """Return a photo's thumbnail, None when it cannot be read."""
-        path = self.content(key)
+        path = self.photo(key)
         if not isinstance(path, Path):
             return None
         try:
@@ -67,12 +70,12 @@ class FolderPhotos:
 PhotoSource = UploadedPhotos | FolderPhotos
 
 
-def large_picture(content: bytes | Path | None, max_side: int) -> bytes | None:
+def large_picture(photo: Photo | Path | None, max_side: int) -> bytes | None:
     """Return a photo at most ``max_side`` pixels wide and high, as JPEG; None when unreadable."""
-    if content is None:
+    if photo is None:
         return None
     try:
-        return encode_jpeg(open_image(content, max_side), quality=88)
+        return encode_jpeg(open_image(image_of(photo), max_side), quality=88)
     except (ImageError, OSError):
         return None
 
@@ -107,15 +110,18 @@ def gather_photos(source: str, run: Run | None) -> list[Photo]:
     if source == CAMERA:
         shot = st.camera_input("Camera", key="photo_camera", label_visibility="collapsed")
         if shot is not None:
-            st.session_state[session_keys.SHOT] = Photo("camera.jpg", shot.getvalue())
-        kept = st.session_state.get(session_keys.SHOT)
-        return [] if kept is None else [kept]
+            photo = keep_photo(Photo("camera.jpg", shot.getvalue()))
+            st.session_state[session_keys.SHOT] = photo
+            release(shot)
+        kept: Photo | None = st.session_state.get(session_keys.SHOT)
+        return [] if kept is None or kept.is_given_up else [kept]
     return [] if run is None else _examples(run)
 
 
 def _uploads() -> list[Photo]:
     """Draw the uploader and what was uploaded so far; each upload adds to it."""
     kept: list[Photo] = st.session_state.setdefault(session_keys.UPLOADS, [])
+    _remove_given_up(kept)
     number = st.session_state.get(session_keys.UPLOAD_ROUND, 0)
     files = st.file_uploader(  # of any type: a refusal here would name neither file nor reason
         "Photos",
@@ -124,24 +130,13 @@ def _uploads() -> list[Photo]:
         label_visibility="collapsed",
     )
     if files:
-        left_out = 0
-        size = sum(len(photo.data) for photo in kept)
-        for file in files:
-            size += file.size
-            if size > MAX_UPLOAD_BYTES:
-                left_out += 1
-                size -= file.size
-            else:
-                kept.append(Photo(file.name, file.getvalue()))
-        if left_out:
-            st.session_state[session_keys.NOTICE] = (
-                f"{number_of(left_out, 'photo')} left out: a session holds at most "
-                f"{MAX_UPLOAD_BYTES // 2**20} MB. Remove others, or classify a folder."
-            )
+        _take(files, kept)
         st.session_state[session_keys.UPLOAD_ROUND] = number + 1  # an empty uploader
         st.rerun()
     if not kept:
-        st.caption(f"As many as you like. {KEPT_TEXT}")
+        limits = current_limits()
+        most = "As many as you like" if limits is None else f"Up to {_most_in_demo(limits)} at once"
+        st.caption(f"{most}. {KEPT_TEXT}")
         if text := upload_caption():
             st.caption(text)
         return kept
@@ -152,6 +147,45 @@ def _uploads() -> list[Photo]:
             st.session_state.pop(session_keys.ANSWER_PICKED, None)
             st.rerun()
     return list(kept)
+
+
+def _remove_given_up(kept: list[Photo]) -> None:
+    """Remove photos whose memory others needed; ticks and choices are by number, so they go too."""
+    left = [photo for photo in kept if not photo.is_given_up]
+    if len(left) == len(kept):
+        return
+    kept[:] = left
+    st.session_state.pop(session_keys.ANSWER_PICKED, None)
+    round_number = st.session_state.get(session_keys.CORRECTION_ROUND, 0)
+    st.session_state[session_keys.CORRECTION_ROUND] = round_number + 1
+
+
+def _take(files: Sequence[UploadedFile], kept: list[Photo]) -> None:
+    """Add uploads to those of this session, as far as it may hold them."""
+    limits = current_limits()
+    most = MAX_UPLOAD_BYTES if limits is None else 3 * limits.upload_mb * MEGABYTE
+    left_out = 0
+    size = sum(len(photo.content) for photo in kept)
+    for file in files:
+        if size + file.size > most:
+            left_out += 1
+        else:
+            size += file.size
+            kept.append(keep_photo(Photo(file.name, file.getvalue())))
+        release(file)
+    if left_out:
+        advice = (
+            f"{most // 2**20} MB. Remove others, or classify a folder."
+            if limits is None
+            else f"{_most_in_demo(limits)} in this demo. Remove others first."
+        )
+        st.session_state[session_keys.NOTICE] = (
+            f"{number_of(left_out, 'photo')} left out: a session holds at most {advice}"
+        )
+
+
+def _most_in_demo(limits: Limits) -> str:
+    return f"{3 * limits.upload_mb} MB"
 
 
 def _examples(run: Run) -> list[Photo]:

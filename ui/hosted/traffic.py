@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections import Counter, deque
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -17,8 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import runtime
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from tl_core.config.limits import MEGABYTE, Limits, current_limits, over
+from ui.hosted import kept
 from ui.hosted.downloads import Downloads
 from ui.hosted.paces import Pace, Paces
 from ui.hosted.turns import Page, Turns
@@ -280,9 +283,9 @@ class _Incoming:
 
 
 class Uploads:
-    """The uploads on their way, and the memory of those that wait until a page takes them.
+    """The uploads on their way, and the memory of those that wait for a page or that it keeps.
 
-    When it is full, an upload of the network address that holds most is dropped, or of the session
+    When it is full, the oldest of the network address that holds most is dropped, or of the session
     that holds most at one address. :func:`has_lost_upload` tells whether a page has lost one.
     """
 
@@ -346,10 +349,14 @@ class Uploads:
         used = self._used()
         own = used[session_id] + num_bytes
         if own > 3 * most:
-            return f"This demo holds {3 * limits.upload_mb} MB of uploads of one visitor at once."
+            return (
+                f"This demo holds {3 * limits.upload_mb} MB of uploads of one visitor at once, "
+                "those on Classify among them. Remove some first."
+            )
         while used.total() + num_bytes > limits.upload_memory_mb * MEGABYTE:
             greedy = self._to_give_up(used, session_id, num_bytes)
-            if greedy is None or not self._drop_one(greedy):
+            too_much = used.total() + num_bytes - limits.upload_memory_mb * MEGABYTE
+            if greedy is None or not self._drop(greedy, min(too_much, MEGABYTE)):
                 return (
                     f"This demo holds {limits.upload_memory_mb} MB of uploads at once. Try again."
                 )
@@ -373,27 +380,68 @@ class Uploads:
         return None if is_own and held <= used[session_id] + num_bytes else greedy
 
     def _used(self) -> Counter[str]:
-        """Return the bytes of uploads of each session, held or on their way."""
+        """Return the bytes of uploads of each session: held, on their way, or kept by its pages."""
         used: Counter[str] = Counter()
+        seen: dict[int, bytes] = {}  # what several objects share counts once
+
+        def add(session_id: str, data: bytes) -> None:
+            used[session_id] += FILE_BYTES
+            if id(data) not in seen:
+                seen[id(data)] = data
+                used[session_id] += len(data)
+
         for session_id, files in list(held_files().items()):
-            held = list(files.values())
-            used[session_id] += sum(len(file.data) for file in held) + FILE_BYTES * len(held)
+            for file in list(files.values()):
+                add(session_id, file.data)
+        for (session_id, _), photo in kept.photos():
+            add(session_id, photo.content)
+        for (session_id, _), value in _removed_values():
+            add(session_id, kept.content_of(value))
         for one in self._incoming:
             used[one.session_id] += one.num_bytes + FILE_BYTES
         return used
 
-    def _drop_one(self, session_id: str) -> bool:
-        """Give up the oldest upload of a session; whether there was one."""
-        for one in self._incoming:
-            if one.session_id == session_id:
-                self._incoming.remove(one)
-                one.timeout.reschedule(asyncio.get_running_loop().time())
-                return True
-        for file_id in held_files().get(session_id, {}):
-            _manager().remove_file(session_id, file_id)
+    def _drop(self, session_id: str, num_bytes: int) -> bool:
+        """Give up the oldest uploads of a session, of so many bytes; whether there was one."""
+        dropped = 0
+        for size, give_up in self._oldest(session_id):
+            give_up()
+            dropped += size + FILE_BYTES
+            if dropped >= num_bytes:
+                break
+        return dropped > 0
+
+    def _oldest(self, session_id: str) -> Iterator[tuple[int, Callable[[], None]]]:
+        """Yield the bytes of each upload of a session and what gives it up, as they are to go."""
+
+        def lose(forget: Callable[..., None], *of: object) -> None:
             _lost.append(session_id)
-            return True
-        return False
+            forget(*of)
+
+        for one in list(self._incoming):
+            if one.session_id == session_id:
+                yield one.num_bytes, functools.partial(self._give_up_incoming, one)
+        for key, value in _removed_values():
+            if key[0] == session_id:
+                yield len(kept.content_of(value)), functools.partial(kept.give_up_value, key)
+        for key, photo in kept.photos():
+            if key[0] == session_id:
+                yield len(photo.content), functools.partial(lose, kept.give_up_photo, key)
+        for file_id, file in list(held_files().get(session_id, {}).items()):
+            forget = functools.partial(lose, _manager().remove_file, session_id, file_id)
+            yield len(file.data), forget
+
+    def _give_up_incoming(self, one: _Incoming) -> None:
+        self._incoming.remove(one)
+        one.timeout.reschedule(asyncio.get_running_loop().time())
+
+
+def _removed_values() -> Iterator[tuple[kept.Key, UploadedFile]]:
+    """Return the values of uploaders whose files are not in the store any more."""
+    storage = held_files()
+    for key, file in kept.values():
+        if file.file_id not in storage.get(key[0], {}):
+            yield key, file
 
 
 def uploading_session(scope: Scope) -> str:

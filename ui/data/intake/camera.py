@@ -40,6 +40,9 @@ def draw_camera(studio: Studio) -> None:
         taken = st.session_state.setdefault(session_keys.SHOTS, [])
         if outcome.is_stored:
             taken.append((class_name, make_tile(data)))
+            del taken[:-NUM_SHOWN]
+            number = st.session_state.get(session_keys.NUM_SHOTS, 0)
+            st.session_state[session_keys.NUM_SHOTS] = number + 1
             choose_dataset(studio.workspace, dataset_id(studio.workspace, folder))
         else:
             st.session_state[session_keys.NOTICE] = outcome.reason or "The photo was not added."
@@ -54,8 +57,9 @@ def _draw_taken() -> None:
     taken: list[tuple[str, bytes]] = st.session_state.get(session_keys.SHOTS, [])
     if not taken:
         return
-    st.caption(f"{number_of(len(taken), 'photo')} added in this session, the last ones:")
+    number = st.session_state.get(session_keys.NUM_SHOTS, len(taken))
+    st.caption(f"{number_of(number, 'photo')} added in this session, the last ones:")
     with st.grid("auto", min_column_width=96, gap="small"):
-        for class_name, tile in taken[: -NUM_SHOWN - 1 : -1]:
+        for class_name, tile in reversed(taken):
             caption, alt = plain(class_name), f"Camera photo: {class_name}"
             st.image(tile, caption=caption, width="stretch", alt=alt)
