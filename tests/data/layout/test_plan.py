@@ -13,6 +13,7 @@ from conftest import draw_image
 
 from tl_core.data.dataset import DatasetIndex, scan_dataset
 from tl_core.data.layout.layout_name import LayoutName
+from tl_core.data.layout.name_patterns import compile_pattern, guess_group_pattern
 from tl_core.data.layout.plan import LayoutPlan, plan_layout
 from tl_core.errors import ConfigError, DatasetError
 
@@ -500,3 +501,28 @@ def test_lines_of_boxes_are_known(tmp_path, line):
     found = plan_layout(tmp_path).other
     assert found is not None
     assert found.kind == "detection"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "expected"),
+    [
+        ("{class}_{n}_{n}_*", "cat_1_22_x_y.png", "cat"),
+        ("*-{n}-{class}-*", "a-1-b-2-Dog-3-4.png", "Dog"),  # * takes as much as it can
+        ("{n}{n}{n}{class}", "1234cat.png", "cat"),
+        ("{class}{n}{n}{n}", "cat1234.png", "cat"),
+        ("{class}*{n}*{n}*z", "cat.png", None),
+        ("A*{class}*B*", "a1b2b.png", "2"),
+        ("{class}*{class}*{class}*", "xyz.png", "x/y/z"),
+    ],
+)
+def test_patterns_of_many_parts_read_as_those_of_few(pattern, name, expected):
+    assert compile_pattern(pattern, "class").read(name, "class") == expected
+
+
+def test_a_pattern_and_a_name_of_any_kind_are_read_at_once():
+    # A regular expression would try each way to divide the name: more than 10^30 of them.
+    pattern = compile_pattern("{class}" + "*{n}" * 40 + "x", "class")
+    assert pattern.read("a1" * 120 + ".png", "class") is None
+    assert guess_group_pattern(["_1" * 60 + "_" * 120 + ".png"] * 200) is None
+    with pytest.raises(ConfigError, match="at most 200 characters, received 201"):
+        compile_pattern("{class}" + "*" * 194, "class")

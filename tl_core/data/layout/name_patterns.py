@@ -18,6 +18,8 @@ from tl_core.errors import ConfigError
 
 _FIELDS = {"{class}": "(?P<class_{}>.+?)", "{group}": "(?P<group_{}>.+?)", "{n}": r"\d+"}
 _TOKEN = re.compile(r"\{class\}|\{group\}|\{n\}|\*|\{[^}]*\}")
+_MAX_LENGTH = 200  # characters of a pattern
+_MAX_FREE = 2  # parts of any length that a regular expression finds in little time
 
 # First words of names that cameras, phones and programs give.
 _CAMERA = frozenset(
@@ -28,20 +30,29 @@ _CAMERA = frozenset(
         *("dscx", "cimg", "imgp", "sam", "wp", "fb", "received", "telegram", "signal", "mobile"),
     )
 )
+_TRAILING = re.compile(r"(?P<name>[\W\d_]*[^\W\d_].*?)(?P<gap>[ _.\-]*)\(?\d+\)?")
 _PIECES = re.compile(r"[^\W\d_]+|\d+|[^\w]+|_+")
 _FRAME = re.compile(
-    r"(?P<group>.*?\d.*?|.*[^\W\d_])[ _.\-]*"
-    r"(?P<mark>frame|frm|fr|f|img|image|crop|tile|patch|slice|view|shot|aug|rot|copy|burst|t)?"
-    r"[ _.\-]*\(?(?P<number>\d+)\)?",
+    r"(?P<group>\D*\d.*?|.*[^\W\d_])[ _.\-]*"
+    r"(?:(?P<mark>frame|frm|fr|f|img|image|crop|tile|patch|slice|view|shot|aug|rot|copy|burst|t)"
+    r"[ _.\-]*)?\(?(?P<number>\d+)\)?",
     re.IGNORECASE,
 )
 
 
 @dataclass(frozen=True)
 class NamePattern:
-    """A pattern that was typed, ready to be held against paths."""
+    """A pattern that was typed, ready to be held against paths.
+
+    Attributes:
+        text: as it was typed.
+        tokens: each a field, ``*`` or text that stands for itself.
+        regex: the same as a regular expression; its time grows with the power of the number of
+            parts of any length.
+    """
 
     text: str
+    tokens: tuple[str, ...]
     regex: re.Pattern[str]
 
     def read(self, path: str, field: str) -> str | None:
@@ -49,11 +60,56 @@ class NamePattern:
         subject = path if "/" in self.text else path.rpartition("/")[2]
         folder, _, name = subject.rpartition("/")
         stem = PurePosixPath(name).stem if "." in name[1:] else name
-        match = self.regex.fullmatch(f"{folder}/{stem}" if folder else stem)
-        if match is None:
-            return None
-        pieces = [value for key, value in match.groupdict().items() if key.startswith(f"{field}_")]
+        whole = f"{folder}/{stem}" if folder else stem
+        if sum(token in (*_FIELDS, "*") for token in self.tokens) > _MAX_FREE:
+            pieces = self._find(whole, f"{{{field}}}")
+        else:
+            match = self.regex.fullmatch(whole)
+            named = {} if match is None else match.groupdict()
+            pieces = [value for key, value in named.items() if key.startswith(f"{field}_")]
         return "/".join(pieces).strip(" _-.") or None
+
+    def _find(self, whole: str, field: str) -> list[str]:
+        """Return what the regular expression would find, in time linear in both lengths."""
+        letters, end = [letter.lower() for letter in whole], len(whole)
+        fits = [bytearray(end + 1)]  # for each token and place: whether the rest fits from there
+        fits[0][end] = 1
+        for token in reversed(self.tokens):
+            after, here = fits[0], bytearray(end + 1)
+            last = after.rfind(1)
+            if token == "*":
+                here[: last + 1] = b"\1" * (last + 1)
+            elif token == "{n}":
+                for place in reversed(range(end)):
+                    rest_fits = after[place + 1] or here[place + 1]
+                    here[place] = whole[place].isdecimal() and rest_fits
+            elif token in _FIELDS:
+                here[: max(last, 0)] = b"\1" * max(last, 0)
+            else:
+                text = [letter.lower() for letter in token]
+                for place in range(end - len(text) + 1):
+                    stop = place + len(text)
+                    here[place] = after[stop] and letters[place:stop] == text
+            fits.insert(0, here)
+        if not fits[0][0]:
+            return []
+        pieces, start = [], 0
+        for token, after in zip(self.tokens, fits[1:], strict=True):
+            if token == "*":
+                stop = after.rfind(1)
+            elif token == "{n}":
+                stop = start + 1
+                while stop < end and whole[stop].isdecimal():
+                    stop += 1
+                stop = after.rfind(1, start + 1, stop + 1)
+            elif token in _FIELDS:
+                stop = after.find(1, start + 1)
+            else:
+                stop = start + len(token)
+            if token == field:
+                pieces.append(whole[start:stop])
+            start = stop
+        return pieces
 
     def reads(self, field: str) -> bool:
         """Return whether the pattern says anything about ``field``."""
@@ -68,7 +124,8 @@ def compile_pattern(text: str, field: str) -> NamePattern:
         field: ``"class"`` or ``"group"``, which it must say.
 
     Raises:
-        ConfigError: it does not say ``field``, or has braces with something else in them.
+        ConfigError: it does not say ``field``, has braces with something else in them, or is
+            longer than any file name.
 
     Example:
         >>> compile_pattern("{class}.{n}", "class").read("train/cat.12.jpg", "class")
@@ -79,9 +136,16 @@ def compile_pattern(text: str, field: str) -> NamePattern:
             f"Expected a pattern with {{{field}}} in it, such as '{{{field}}}_{{n}}', "
             f"received '{text}'."
         )
+    if len(text) > _MAX_LENGTH:
+        raise ConfigError(
+            f"Expected a pattern of at most {_MAX_LENGTH} characters, received {len(text):,}. "
+            "Use * for what differs."
+        )
     pieces, position = [], 0
+    tokens: list[str] = []
     for number, token in enumerate(_TOKEN.finditer(text)):
         pieces.append(re.escape(text[position : token.start()]))
+        tokens += (text[position : token.start()], token[0])
         if token[0] == "*":
             pieces.append(".*")
         elif token[0] in _FIELDS:
@@ -93,7 +157,8 @@ def compile_pattern(text: str, field: str) -> NamePattern:
             )
         position = token.end()
     pieces.append(re.escape(text[position:]))
-    return NamePattern(text, re.compile("".join(pieces), re.IGNORECASE))
+    parts = tuple(token for token in (*tokens, text[position:]) if token)
+    return NamePattern(text, parts, re.compile("".join(pieces), re.IGNORECASE))
 
 
 def guess_class_pattern(paths: Sequence[str]) -> str | None:
@@ -166,7 +231,7 @@ def _candidates(paths: Sequence[str]) -> list[str]:
             continue
         first, last = words[0], words[-1]
         # A class up to the last number: "american_bulldog_12", "n01440764_18", "pug12".
-        trailing = re.fullmatch(r"(?P<name>.*?[^\W\d_].*?)(?P<gap>[ _.\-]*)\(?\d+\)?", stem)
+        trailing = _TRAILING.fullmatch(stem)
         if trailing and trailing["name"]:
             gap = trailing["gap"]
             ending = "({n})" if stem.endswith(")") else "{n}"
