@@ -23,8 +23,12 @@ async def echo(websocket: Any) -> None:
 
 @contextmanager
 def serve(page: Any = echo, **options: Any) -> Iterator[int]:
-    """Serve "hello" at / and a WebSocket at /echo as long as it is needed; yield the port."""
-    routes = [Route("/", lambda _: PlainTextResponse("hello")), WebSocketRoute("/echo", page)]
+    """Serve "hello", 20 MB and a WebSocket as long as it is needed; yield the port."""
+    routes = [
+        Route("/", lambda _: PlainTextResponse("hello")),
+        Route("/large", lambda _: PlainTextResponse(bytes(20_000_000) + b"end")),
+        WebSocketRoute("/echo", page),
+    ]
     options = {"ws": "websockets-sansio", "log_level": "error", **options}
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))

@@ -24,6 +24,7 @@ HEAD_SECONDS = 15.0  # within which a request has to be sent, up to its body
 LARGEST_HEAD = 65_536  # bytes of a request without its body
 MOST_HEADERS = 200
 MOST_AHEAD = 8  # requests of one connection that wait for the answer to an earlier one
+LEAST_BYTES = 75_000  # of an answer that is over, to be taken within that time
 LARGEST_MESSAGE = 1_000_000  # bytes of a browser's message; files are uploaded by requests
 MOST_CONNECTIONS = 1_000  # after which the address with most gives one up
 MOST_FILES = 65_536  # that this process asks to be allowed to have open
@@ -100,15 +101,20 @@ class Connections:
 
     def _look_later(self, one: _Open) -> None:
         loop: asyncio.AbstractEventLoop = one.protocol.loop
-        one.timer = loop.call_later(HEAD_SECONDS, self._look, one, one.protocol.cycle)
+        unsent = one.protocol.transport.get_write_buffer_size()
+        one.timer = loop.call_later(HEAD_SECONDS, self._look, one, one.protocol.cycle, unsent)
 
-    def _look(self, one: _Open, last: object) -> None:
-        """Close a connection that has waited since its last request was answered."""
-        if one.protocol.cycle is last and _is_waiting(one):
-            self._forget(one.protocol.transport)
-            one.protocol.transport.close()
-        else:
-            self._look_later(one)
+    def _look(self, one: _Open, last: object, unsent_before: int) -> None:
+        """End a connection that has waited since its last answer, or whose answer nobody takes."""
+        transport = one.protocol.transport
+        unsent = transport.get_write_buffer_size()
+        is_over = _is_waiting(one) or transport.is_closing()
+        if is_over and unsent:
+            if 0 < unsent_before < unsent + LEAST_BYTES:
+                transport.abort()
+        elif one.protocol.cycle is last and is_over:
+            transport.close()
+        self._look_later(one)
 
     def _forget(self, transport: Any) -> None:
         """Keep no connection in memory that has ended, nor what it has sent."""

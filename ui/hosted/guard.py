@@ -15,12 +15,14 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
+from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from streamlit import config
+from streamlit import config, runtime
+from streamlit.web.server.component_file_utils import build_safe_abspath, guess_content_type
 
 from tl_core.config.limits import Limits, current_limits
 from tl_core.visitors.counters import count, read_counters
@@ -126,7 +128,7 @@ class VisitorGuard:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        scope = _with_plain_cookies(scope)
+        scope = _plain(scope)
         path = _relative(scope["path"])
         is_stream = scope["type"] == "websocket"
         if await self._requests.wait(scope, is_page=is_stream or _is_document(scope, path)):
@@ -146,8 +148,8 @@ class VisitorGuard:
             await _without_length()(scope, receive, send)
         elif path.startswith(_CORE):
             await self._core(path.removeprefix(_CORE), scope, receive, send)
-        elif path.startswith(f"component/{PAGE_PREFIX}"):
-            await self._page(path.split("/")[1], scope, receive, send)
+        elif (page := _exported_page(path)) is not None:
+            await self._page(page, path, scope, receive, send)
         elif path == COUNTERS_PATH:
             await _counters(scope)(scope, receive, send)
         elif _is_document(scope, path):
@@ -212,7 +214,7 @@ class VisitorGuard:
             count(default_workspace(), "limits_reached")
             await refused(413, reason)(scope, receive, send)
 
-    async def _page(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _page(self, name: str, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Show an exported page to its owner, or to who knows its name where no cookie tells."""
         host, token = default_workspace(), _cookie(scope)
         if token is not None and is_token(host, token) and not is_logged_in_demo():
@@ -221,7 +223,7 @@ class VisitorGuard:
             if not hmac.compare_digest(wanted.encode(), name.encode()):
                 await _not_found()(scope, receive, send)
                 return
-        await self._app(scope, receive, send)
+        await _file_of_page(path)(scope, receive, send)
 
     async def _document(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a page, and make sure that its browser has the cookie of a workspace."""
@@ -265,6 +267,25 @@ def _with_address(scope: Scope, address: str) -> Scope:
     return {**scope, "headers": [*headers, (name, address.encode("latin-1", "replace"))]}
 
 
+def _exported_page(path: str) -> str | None:
+    """Return the name of the exported page that a file belongs to, None for other files."""
+    folder, _, rest = path.partition("/")
+    name = rest.partition("/")[0].rpartition(".")[2]  # after that of the module that shows it
+    return name if folder == "component" and name.startswith(PAGE_PREFIX) else None
+
+
+def _file_of_page(path: str) -> Response:
+    """Return a file of an exported page in pieces: Streamlit reads it whole for each request."""
+    component, _, name = path.removeprefix("component/").partition("/")
+    registry = runtime.get_instance().component_registry if runtime.exists() else None
+    root = None if registry is None else registry.get_component_path(component)
+    file = None if root is None else build_safe_abspath(root, name)
+    if file is None or not Path(file).is_file():
+        return _not_found()
+    kept = "no-cache" if name.endswith(".html") else "public"
+    return FileResponse(file, media_type=guess_content_type(file), headers={"cache-control": kept})
+
+
 def _relative(path: str) -> str:
     """Return a path below the address of the app, without a slash at its start."""
     base = str(config.get_option("server.baseUrlPath") or "").strip("/")
@@ -272,13 +293,14 @@ def _relative(path: str) -> str:
     return path.removeprefix(f"{base}/") if base else path
 
 
-def _with_plain_cookies(scope: Scope) -> Scope:
-    """Return a request without cookies that are quoted, which nothing here sets.
+def _plain(scope: Scope) -> Scope:
+    """Return a request without what would take long: quoted cookies, and compressed answers.
 
-    Reading the escapes within the quotes took a minute for 60 kB, in which nobody was answered
-    (CVE-2024-7592, mended in Python 3.11.10 and 3.12.6).
+    Nothing here sets cookies in quotes. Reading the escapes within them took a minute for 60 kB, in
+    which nobody was answered (CVE-2024-7592, mended in Python 3.11.10 and 3.12.6). Starlette
+    compresses a model's file anew for each request, for half a second.
     """
-    rest = [one for one in scope["headers"] if one[0] != b"cookie"]
+    rest = [one for one in scope["headers"] if one[0] not in (b"cookie", b"accept-encoding")]
     plain = [one for one in _cookies(scope) if not set(one) & set('"\\')]
     if plain:
         rest.append((b"cookie", "; ".join(plain).encode("latin-1")))

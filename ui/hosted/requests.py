@@ -11,6 +11,7 @@ import asyncio
 
 from starlette.types import Message, Scope, Send
 
+from ui.datasets.downloads import CHUNK_BYTES, PATIENCE_SECONDS
 from ui.hosted.paces import Paces, network_address
 
 BURST_UNITS = 2_000  # an app that no browser has loaded before takes some 150
@@ -45,13 +46,23 @@ class Requests:
         return True
 
     def counting(self, scope: Scope, send: Send) -> Send:
-        """Return what sends the answer to a request and counts its bytes."""
+        """Return what sends the answer to a request, in pieces, and counts its bytes.
+
+        Raises:
+            TimeoutError: from what it returns: nobody took a piece for half a minute.
+        """
         pace = self._paces.of(network_address(scope))
 
         async def send_counted(message: Message) -> None:
-            if message["type"] == "http.response.body":
-                pace.spend(len(message.get("body", b"")) / BODY_BYTES)
-            await send(message)
+            if message["type"] != "http.response.body":
+                await send(message)
+                return
+            body = message.get("body", b"")
+            pace.spend(len(body) / BODY_BYTES)
+            for start in range(0, max(1, len(body)), CHUNK_BYTES):
+                has_more = start + CHUNK_BYTES < len(body) or message.get("more_body", False)
+                piece = {"body": body[start : start + CHUNK_BYTES], "more_body": has_more}
+                await asyncio.wait_for(send({**message, **piece}), PATIENCE_SECONDS)
 
         return send_counted
 

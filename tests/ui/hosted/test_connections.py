@@ -182,6 +182,27 @@ def test_an_upgrade_that_is_not_taken_is_ended(connections, monkeypatch, odd) ->
         time.sleep(0.01)
 
 
+def test_an_answer_that_nobody_takes_is_given_up(connections) -> None:
+    connection = call(connections.port)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.sendall(REQUEST.replace(b"GET /", b"GET /large"))
+    while not connections._open:
+        time.sleep(0.01)
+    while connections._open:  # for ever, if it is kept
+        time.sleep(0.01)
+
+
+def test_an_answer_that_is_taken_slowly_comes_whole(connections) -> None:
+    connection = call(connections.port)
+    connection.sendall(REQUEST.replace(b"GET /", b"GET /large"))
+    got = b""
+    while not got.endswith(b"end"):
+        part = connection.recv(500_000)
+        assert part
+        got += part
+        time.sleep(0.03)  # the connection is looked at every half second
+
+
 def test_pages_count_as_connections(connections, monkeypatch) -> None:
     monkeypatch.setattr(module, "HEAD_SECONDS", 3600.0)
     address = f"ws://127.0.0.1:{connections.port}/echo"

@@ -5,16 +5,19 @@ from demo_helpers import run_async
 from starlette.datastructures import Headers
 from streamlit import config
 
+from tl_core.export.web.folder import PLAYER_FILE
 from tl_core.visitors.store import end_visitor, open_visitor, take_place
 from tl_core.visitors.tokens import issue_token, token_of_user, visitor_id
 from ui.hosted import guard as guards
 from ui.hosted import traffic
 from ui.hosted.guard import COOKIE, VisitorGuard, enter_proof, page_name
+from ui.share.web_page import page_address
 
 
 class Answer:
     def __init__(self):
         self.status, self.headers, self.body, self.closed = None, [], b"", None
+        self.num_pieces = 0
 
     @property
     def cookie(self):
@@ -66,6 +69,7 @@ def ask(monkeypatch):
         answer = Answer()
         scope = {
             "type": kind,
+            "asgi": {"spec_version": "2.4"},  # Starlette does not listen while it sends
             "method": method,
             "path": path,
             "query_string": query.encode(),
@@ -83,6 +87,7 @@ def ask(monkeypatch):
                 ]
             elif message["type"] == "http.response.body":
                 answer.body += message["body"]
+                answer.num_pieces += 1
             elif message["type"] == "websocket.close":
                 answer.closed = message["code"]
 
@@ -111,6 +116,7 @@ def test_cookies_in_quotes_which_may_take_a_minute_are_taken_away(host, monkeypa
 
     async def remember(scope, receive, send):
         passed_on.append(Headers(scope=scope).getlist("cookie"))
+        assert "accept-encoding" not in Headers(scope=scope)  # as compressing takes half a second
 
     monkeypatch.setattr(guards._Installed, "guard", None)
     token = issue_token(host)
@@ -125,6 +131,7 @@ def test_cookies_in_quotes_which_may_take_a_minute_are_taken_away(host, monkeypa
         "query_string": b"",
         "headers": [(b"cookie", given[0]), (b"cookie", given[1] + f"{COOKIE}={token}".encode())],
     }
+    scope["headers"].append((b"accept-encoding", b"gzip"))
     run_async(VisitorGuard(remember)(scope, None, None))
     assert passed_on == [[f"_streamlit_xsrf=2|1f; {COOKIE}={token}"]]
 
@@ -267,7 +274,23 @@ def test_uploads_are_bounded_before_they_are_read(host, ask, monkeypatch):
     assert b"150 MB of uploads at once" in ask(path, **put, content_length="19000000").body
 
 
-def test_an_exported_page_is_shown_to_its_visitor_alone(host, ask):
+@pytest.fixture
+def registered(monkeypatch, tmp_path):
+    """Return a folder that Streamlit serves as the files of whatever component is named."""
+    folder = tmp_path / "exported"
+    folder.mkdir()
+    (folder / "index.html").write_text("<p>page</p>")
+    (folder / "model.tflite").write_bytes(bytes(range(250)) * 2_000)
+    (tmp_path / "secret.key").write_text("secret")
+    registry = SimpleNamespace(get_component_path=lambda _: str(folder))
+    instance = SimpleNamespace(component_registry=registry)
+    fake = SimpleNamespace(exists=lambda: True, get_instance=lambda: instance)
+    monkeypatch.setattr(guards, "runtime", fake)
+    return folder
+
+
+@pytest.mark.parametrize("module", ["", "ui.share.web_page."])
+def test_an_exported_page_is_shown_to_its_visitor_alone(host, ask, registered, module):
     own, other = issue_token(host), issue_token(host)
     name = page_name(host, visitor_id(own), "abc123")
     for path, cookie, status in (
@@ -277,11 +300,40 @@ def test_an_exported_page_is_shown_to_its_visitor_alone(host, ask):
         (f"page_abc123_{'0' * 32}", other, 404),
         ("page_é", own, 404),
     ):
-        answer = ask(f"/component/{path}/index.html", cookie=f"{COOKIE}={cookie}")
+        answer = ask(f"/component/{module}{path}/index.html", cookie=f"{COOKIE}={cookie}")
         assert answer.status == status, path
+    assert ask(f"/component/{module}{name}/index.html").status == 200  # it has no cookie in a frame
 
 
-def test_an_exported_page_is_shown_where_the_login_says_whose_it_is(host, ask, monkeypatch):
+def test_the_address_of_a_page_is_one_that_the_guard_knows(host, ask, registered, monkeypatch):
+    own, other = issue_token(host), issue_token(host)
+    visitor = open_visitor(host, own)
+    info = SimpleNamespace(files={PLAYER_FILE: SimpleNamespace(sha256="0123456789abcdef")})
+    folder = visitor.runs_dir / "run" / "exports" / "web"
+    folder.mkdir(parents=True)
+    address = page_address(SimpleNamespace(info=info, folder=folder)).partition("?")[0]
+    assert ask(address, cookie=f"{COOKIE}={own}").status == 200
+    assert ask(address, cookie=f"{COOKIE}={other}").status == 404
+
+
+def test_files_of_an_exported_page_come_in_pieces_and_no_other_file(host, ask, registered):
+    root = f"/component/ui.share.web_page.{page_name(host, visitor_id('x'), 'abc123')}"
+    model = ask(f"{root}/model.tflite")
+    assert model.body == (registered / "model.tflite").read_bytes()
+    assert model.num_pieces > 2
+    headers = dict(model.headers)
+    assert (headers["content-type"], headers["cache-control"]) == (
+        "application/octet-stream",
+        "public",
+    )
+    assert dict(ask(f"{root}/index.html").headers)["cache-control"] == "no-cache"
+    for name in ("../secret.key", "none.bin", "", "%2e%2e/secret.key"):
+        assert ask(f"{root}/{name}").status == 404
+
+
+def test_an_exported_page_is_shown_where_the_login_says_whose_it_is(
+    host, ask, registered, monkeypatch
+):
     name = page_name(host, visitor_id(token_of_user(host, "issuer user")), "abc123")
     path, cookie = f"/component/{name}/index.html", f"{COOKIE}={issue_token(host)}"
     assert ask(path, cookie=cookie).status == 404

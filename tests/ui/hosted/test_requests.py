@@ -8,7 +8,9 @@ from demo_helpers import run_async
 
 from ui.hosted import guard as guards
 from ui.hosted import paces
+from ui.hosted import requests as module
 from ui.hosted.guard import VisitorGuard
+from ui.hosted.requests import Requests
 
 TEXT = b"x" * 512_000  # two units
 
@@ -114,3 +116,28 @@ def test_who_would_wait_long_is_refused_later_and_the_connection_ends(ask, clock
     assert ask("/_stcore/stream", kind="websocket") == [{"type": "websocket.close", "code": 1013}]
     assert ask("/static/small.js", client="192.0.2.8")[0]["status"] == 200
     assert clock.now == now
+
+
+def test_a_long_answer_is_sent_in_pieces_and_given_up_when_nobody_takes_one(monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.05)
+    scope = {"type": "http", "client": ("192.0.2.7", 1)}
+    taken = []
+
+    async def take(message):
+        taken.append(message)
+
+    async def take_none(_):
+        await asyncio.sleep(3600)
+
+    text = b"".join(number.to_bytes(4, "big") for number in range(200_000))
+    for message in ({"body": text}, {"body": text, "more_body": True}, {}, {"body": b""}):
+        taken.clear()
+        run_async(Requests().counting(scope, take)({"type": "http.response.body", **message}))
+        assert b"".join(one["body"] for one in taken) == message.get("body", b"")
+        is_last = [not one["more_body"] for one in taken]
+        assert is_last == [False] * (len(taken) - 1) + [not message.get("more_body", False)]
+        assert all(len(one["body"]) <= 2**18 for one in taken)
+    with pytest.raises(TimeoutError):
+        run_async(
+            Requests().counting(scope, take_none)({"type": "http.response.body", "body": b"a"})
+        )
