@@ -2,13 +2,17 @@
 
 Scripts of all sessions share one interpreter, so that each that runs slows down all others. A
 visitor, and the address that a visitor comes from, are charged for the time during which pages run.
-Nobody waits who stays below a fair share, or who is alone.
+Who stays below a fair share waits only while as many pages run as the interpreter serves well; then
+addresses take turns, and the visitors of one address, as in :mod:`tl_core.jobs.fair_queue`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 
 SHARE = 0.25  # of one core, that a visitor may use all the time
@@ -16,7 +20,8 @@ BURST_SECONDS = 5.0  # beyond that, before having to wait for others
 RUNS_EACH = 3  # of a visitor at once
 SHARE_OF_ADDRESS = 0.5  # these three while other addresses are active
 BURST_OF_ADDRESS = 10.0
-RUNS_OF_ADDRESS = 6  # young ones
+RUNS_OF_ADDRESS = 2  # young ones
+RUNS_AT_ONCE = 4  # young ones of all
 RUNS_IN_ALL = 4  # more at once are charged as if there were so many: each may claim to take long
 HEAVY_RUNS = 2  # at once of all who used more than a share, one of them young
 YOUNG_SECONDS = 2.0
@@ -43,6 +48,15 @@ class _Run:
     ends_by: float  # as its end may not be seen
 
 
+class _Running:
+    """Which pages run, and how many of each visitor and address."""
+
+    def __init__(self, pages: Collection[Page], young: set[Page]) -> None:
+        self.pages, self.young = pages, young
+        self.of_visitor = Counter(one.visitor for one in pages)
+        self.young_of_address = Counter(one.address for one in young)
+
+
 class _Use:
     """What each visitor, or each address, has used beyond a share, and when it was active last."""
 
@@ -50,6 +64,16 @@ class _Use:
         self._share, self._burst = share, burst
         self._debts: dict[str, float] = {}
         self._active: dict[str, float] = {}
+        self._served: dict[str, float] = {}
+
+    def served(self, name: str) -> float:
+        """Return when a page of a visitor or address began last; -inf if none has."""
+        return self._served.get(name, -math.inf)
+
+    def serve(self, name: str, now: float) -> None:
+        """Note that a page begins."""
+        self._served[name] = now
+        self.began(name, now)
 
     def began(self, name: str, now: float) -> None:
         self._active.pop(name, None)
@@ -58,6 +82,7 @@ class _Use:
             oldest = next(iter(self._active))
             del self._active[oldest]
             self._debts.pop(oldest, None)
+            self._served.pop(oldest, None)
 
     def charge(self, name: str, seconds: float) -> None:
         self._debts[name] = self._debts.get(name, 0.0) + seconds
@@ -91,7 +116,8 @@ class Turns:
 
     def __init__(self) -> None:
         self._runs: dict[Page, _Run] = {}
-        self._waiting: set[Page] = set()
+        self._waiting: dict[Page, int] = {}  # in which order they came
+        self._num_waited = 0
         self._visitors = _Use(SHARE, BURST_SECONDS)
         self._addresses = _Use(SHARE_OF_ADDRESS, BURST_OF_ADDRESS)
         self._noted_at = self._seen_at = time.monotonic()
@@ -99,20 +125,29 @@ class Turns:
 
     async def wait(self, page: Page) -> None:
         """Wait until a page may run; it counts as running from then on."""
-        self._waiting.add(page)
+        self.line_up(page)
         try:
             while not self.may_run(page):
                 await asyncio.sleep(POLL_SECONDS)
         finally:
-            self._waiting.discard(page)
+            self.step_out(page)
         self.began(page)
+
+    def line_up(self, page: Page) -> None:
+        """Note that a page waits from now on."""
+        self._num_waited += 1
+        self._waiting[page] = self._num_waited
+
+    def step_out(self, page: Page) -> None:
+        """Note that a page waits no longer."""
+        self._waiting.pop(page, None)
 
     def began(self, page: Page) -> None:
         """Note that a page's script begins."""
         now = self._charge()
         self._runs[page] = _Run(now, self._weight(page, now) > 1, now + LONGEST_SECONDS)
-        self._visitors.began(page.visitor, now)
-        self._addresses.began(page.address, now)
+        self._visitors.serve(page.visitor, now)
+        self._addresses.serve(page.address, now)
 
     def ended(self, page: Page) -> None:
         """Note that a page's script has ended."""
@@ -130,24 +165,46 @@ class Turns:
     def may_run(self, page: Page) -> bool:
         """Return whether a page may run now, or has to wait for others."""
         now = self._charge()
-        others = [one for one in self._runs if one is not page]
-        young = [one for one in others if now - self._runs[one].began_at < YOUNG_SECONDS]
-        if sum(one.visitor == page.visitor for one in others) >= RUNS_EACH:
-            return False
-        if sum(
-            one.address == page.address for one in young
-        ) >= RUNS_OF_ADDRESS and self._addresses.has_others(page.address, now):
-            return False
+        young = {one for one, run in self._runs.items() if now - run.began_at < YOUNG_SECONDS}
+        num_free = RUNS_AT_ONCE - len(young - {page})
         weight = self._weight(page, now)
+        if num_free <= 0 or (weight > 1 and not self._may_be_heavy(page, young, now)):
+            return False
+        running = _Running(self._runs, young)
+        if self._has_enough(page, running, now):
+            return False
+        own_turn = self._turn(page)
+        for one in self._waiting:
+            if (
+                self._turn(one) < own_turn
+                and self._weight(one, now) <= 1
+                and not self._has_enough(one, running, now)
+            ):
+                num_free -= 1
+                if num_free == 0:
+                    return False
         if weight <= 1:
             return True
+        return weight <= min((self._weight(one, now) for one in self._waiting), default=weight)
+
+    def _may_be_heavy(self, page: Page, young: set[Page], now: float) -> bool:
+        """Whether another page may run of those who used too much."""
+        heavy = {one for one, run in self._runs.items() if run.is_heavy}
+        return now >= self._free_at and not heavy & young and len(heavy - {page}) < HEAVY_RUNS
+
+    def _has_enough(self, page: Page, running: _Running, now: float) -> bool:
+        """Whether as many other pages of the visitor or the address run as may at once."""
+        if running.of_visitor[page.visitor] - (page in running.pages) >= RUNS_EACH:
+            return True
+        of_address = running.young_of_address[page.address] - (page in running.young)
+        return of_address >= RUNS_OF_ADDRESS and self._addresses.has_others(page.address, now)
+
+    def _turn(self, page: Page) -> tuple[float, float, float]:
+        """Return what orders the pages that wait: whose turn was longest ago, then who came."""
         return (
-            now >= self._free_at
-            and not any(
-                run.is_heavy and now - run.began_at < YOUNG_SECONDS for run in self._runs.values()
-            )
-            and sum(self._runs[one].is_heavy for one in others) < HEAVY_RUNS
-            and weight <= min((self._weight(one, now) for one in self._waiting), default=weight)
+            self._addresses.served(page.address),
+            self._visitors.served(page.visitor),
+            self._waiting.get(page, math.inf),
         )
 
     def _weight(self, page: Page, now: float) -> float:
