@@ -268,6 +268,33 @@ def test_data_expire_and_empty_workspaces_sooner(monkeypatch, tmp_path):
     assert [has_ended(host, token) for token in tokens] == [False, False, False, True]
 
 
+def test_a_workspace_without_own_data_leaves_nothing_when_it_is_deleted(host):
+    token = issue_token(host)
+    for _ in range(3):  # in a loop, with one cookie or a new one each time
+        end_visitor(open_visitor(host, token))
+        end_visitor(new_visitor(host))
+    assert list(host.visitors_dir.iterdir()) == []
+    assert not has_ended(host, token)
+
+
+@pytest.mark.parametrize(
+    ("most", "known"),
+    [(3, [False, True, False, True, True]), (9, [True, True, False, True, True])],
+    ids=["too many", "too old"],
+)
+def test_of_workspaces_that_ended_the_oldest_are_forgotten(host, monkeypatch, most, known):
+    monkeypatch.setattr(store, "MOST_ENDED", most)
+    tokens = [issue_token(host) for _ in range(5)]
+    for days, token in zip((4, 2, 15, 1, 3), tokens, strict=True):
+        mine = open_visitor(host, token)
+        put(mine, "presets/one.json", 10)
+        end_visitor(mine)
+        marker, then = host.visitors_dir / ".ended" / mine.root.name, time.time() - days * 86400
+        os.utime(marker, (then, then))
+    end_expired(host)
+    assert [has_ended(host, token) for token in tokens] == known
+
+
 def test_what_an_interrupted_deletion_left_is_removed(host):
     left = put(host, "visitors/.gone-abc-1/datasets/x.jpg", 5).parents[1]
     late = put(host, f"visitors/{'a' * 32}/queue/1.progress.json", 5).parents[1]

@@ -3,7 +3,8 @@
     <demo's workspace>/visitors/<id>/   a workspace as any other, see tl_core.workspace
                        visitor.json     modified when the visitor was last seen
                        place            modified while the visitor has one of the places
-    <demo's workspace>/visitors/.ended/ one empty file for each that was deleted
+    <demo's workspace>/visitors/.ended/ one empty file for each that was deleted with own data,
+                                        of the last 14 days and the newest MOST_ENDED
 
 Who only looks takes no place: adding photos or starting work does, see :func:`take_place`.
 Whoever looks after the server counts with :mod:`tl_core.visitors.counters`.
@@ -34,6 +35,7 @@ ACTIVE_SECONDS = 10 * 60.0  # for which a visitor who is not seen any more keeps
 EMPTY_SECONDS = 10 * 60.0  # after which a workspace without own data is removed
 EMPTY_EACH = 4  # such workspaces, for each of the places
 _ENDED_SECONDS = 14 * 24 * 3600.0  # how long it is known that a workspace has ended
+MOST_ENDED = 10_000  # of which this is known; of more, the oldest are forgotten
 _TOUCH_SECONDS = 20.0
 _REMAINS_SECONDS = 120.0  # after which what is no workspace is removed
 _TOTAL_SECONDS = 30.0  # how long the sum over all visitors is used
@@ -59,7 +61,7 @@ def exists(workspace: Workspace) -> bool:
 
 
 def has_ended(host: Workspace, token: str) -> bool:
-    """Whether the workspace of a token was deleted."""
+    """Whether the workspace of a token was deleted with own data, as far as that is remembered."""
     return (host.visitors_dir / ENDED_DIR / visitor_id(token)).exists()
 
 
@@ -265,12 +267,13 @@ def end_visitor(workspace: Workspace, *, may_return: bool = False) -> None:
 
     Args:
         workspace: the visitor's.
-        may_return: whether the token opens a new workspace later; else it is not accepted again.
+        may_return: whether the token opens a new workspace later. Else it is not accepted again,
+            unless nothing was added or made: such a workspace leaves nothing on the disk.
     """
     host = workspace.host
     if host is None or not workspace.root.is_dir():
         return
-    if not may_return:
+    if not may_return and has_own_data(workspace):
         ended = host.visitors_dir / ENDED_DIR
         ended.mkdir(parents=True, exist_ok=True)
         (ended / workspace.root.name).touch()
@@ -292,7 +295,8 @@ def end_expired(host: Workspace) -> list[Workspace]:
     """Delete the workspaces of visitors who left, and return them.
 
     That is after the limit ``hours``, and after ten minutes for one without own data, which is
-    made again if its visitor returns. What an interrupted deletion left is removed too.
+    made again if its visitor returns. What an interrupted deletion left is removed too, and which
+    workspaces have ended is forgotten as :data:`MOST_ENDED` and the time say.
     """
     limits = current_limits()
     if limits is None:
@@ -308,11 +312,17 @@ def end_expired(host: Workspace) -> list[Workspace]:
         folder = host.visitors_dir / name
         if name != ENDED_DIR and not exists(Workspace(folder)) and _age(folder) > _REMAINS_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)  # also what a job wrote after the deletion
-    for name in _names(host.visitors_dir / ENDED_DIR):
-        path = host.visitors_dir / ENDED_DIR / name
-        if _age(path) > _ENDED_SECONDS:
-            path.unlink(missing_ok=True)
+    _forget_ended(host)
     return ended
+
+
+def _forget_ended(host: Workspace) -> None:
+    """Forget workspaces that ended long ago, and the oldest when there are too many."""
+    folder = host.visitors_dir / ENDED_DIR
+    ages = sorted((_age(folder / name), name) for name in _names(folder))
+    for place, (age, name) in enumerate(ages):
+        if place >= MOST_ENDED or age > _ENDED_SECONDS:
+            (folder / name).unlink(missing_ok=True)
 
 
 def _end_empty(host: Workspace) -> None:

@@ -29,6 +29,7 @@ from ui.shared import address as addresses
 from ui.shared import session_keys, words
 
 TOKEN = "visitor_token"
+LEFT = "visitor_left"  # whether the data were deleted in this session
 COOKIES_BLOCKED = "cookies_blocked"
 NOT_GUARDED = (
     "This demo was not started as one: its visitors could not be kept apart. Start it with "
@@ -59,7 +60,7 @@ def session_workspace() -> Workspace:
     token = st.session_state.get(TOKEN)
     if token is None:
         token = st.session_state[TOKEN] = _choose_token(host)
-    if has_ended(host, token):
+    if st.session_state.get(LEFT) or has_ended(host, token):
         _draw_ended()
     address = st.context.headers.get(guard.ADDRESS_HEADER, "")
     workspace = open_visitor(host, token, address)
@@ -74,10 +75,11 @@ def own_link() -> str:
 
 
 def leave() -> None:
-    """Forget everything of the session but whose it was; the next run says that data are gone."""
+    """Forget everything of the session but whose it was; its next runs say that data are gone."""
     token = st.session_state.get(TOKEN)
     st.session_state.clear()
     st.session_state[TOKEN] = token
+    st.session_state[LEFT] = True
 
 
 def _choose_token(host: Workspace) -> str:

@@ -204,7 +204,9 @@ def test_a_page_is_told_where_it_is_asked_from_whatever_the_browser_says(host, m
 def test_a_cookie_that_is_not_good_is_replaced(host, ask, kind):
     token = issue_token(host)
     if kind == "ended":
-        end_visitor(open_visitor(host, token))
+        mine = open_visitor(host, token)
+        (mine.runs_dir / "first").mkdir(parents=True)
+        end_visitor(mine)
     sent = {"made up": "A" * 48, "ended": token, "garbage": '"\\;x'}[kind]
     assert ask("/", cookie=f"{COOKIE}={sent}").token not in ("", sent)
 
