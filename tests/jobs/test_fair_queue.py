@@ -9,18 +9,22 @@ from demo_helpers import new_visitor, start_demo
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tl_core.config.search import SweepConfig
 from tl_core.config.training import TrainConfig
-from tl_core.errors import LimitError
+from tl_core.errors import ConfigError, LimitError
 from tl_core.files import read_json
 from tl_core.jobs import client, demo_limits, worker, worker_client
 from tl_core.jobs.demo_limits import JobClock, check_may_queue
 from tl_core.jobs.fair_queue import FairQueue
-from tl_core.jobs.handlers import TRAIN, JobKind
+from tl_core.jobs.handlers import FIND_LR, SWEEP, TRAIN, JobKind
 from tl_core.jobs.queue import JobQueue
-from tl_core.jobs.training import queue_position, stop_run
+from tl_core.jobs.search import request_range_test, resume_sweep, start_sweep
+from tl_core.jobs.training import queue_position, resume_training, start_training, stop_run
 from tl_core.runs.files import end_run, start_run
-from tl_core.runs.store import create_run
-from tl_core.visitors.store import address_key, end_visitor, open_visitor
+from tl_core.runs.store import create_run, list_runs
+from tl_core.search.lr_cache import settings_that_matter
+from tl_core.search.store import create_sweep
+from tl_core.visitors.store import address_key, end_visitor, list_visitors, open_visitor
 from tl_core.visitors.tokens import issue_token
 from tl_core.workspace import Workspace
 
@@ -332,6 +336,162 @@ def test_a_training_that_needs_too_much_memory_ends_with_its_process(
     kinds = {TRAIN: JobKind(train, keeps_partial=True)}
     worker.run_worker(host, warm=False, idle_seconds=0.1, kinds=kinds, end_process=ended.set)
     assert (run.state, run.message) == ("failed", demo_limits.memory_message())
+    assert JobQueue(a).jobs() == []
+
+
+@pytest.fixture
+def end_worker(host, monkeypatch):
+    """Run a training and a job alongside until the worker ends; return what is left then.
+
+    The function takes the bytes held as the training begins, as the other one begins, and at last.
+    It returns of each job that is queued how often it was lost and why, and state and message of
+    the run.
+    """
+
+    def run(at_start, alongside, at_end):
+        held = [at_start]
+        monkeypatch.setattr(demo_limits, "family_memory", lambda: held[0])
+        monkeypatch.setattr(worker, "end_children", lambda: None)
+        monkeypatch.setattr(worker, "_LIMITS_SECONDS", 0.01)
+        begun, ended, done = threading.Event(), threading.Event(), []
+
+        def train(context):
+            if done:
+                return
+            start_run(context.job.run_dir, "head")
+            held[0] = alongside
+            assert begun.wait(60)
+            held[0] = at_end
+            assert ended.wait(60)
+            done.append(context.job.kind)
+
+        def look(context):
+            begun.set()
+            assert ended.wait(60)
+
+        def end_process():
+            for job in FairQueue(host).jobs():
+                found[job.kind] = (job.num_lost, job.lost)
+            for run in (
+                one for visitor in list_visitors(host) for one in list_runs(visitor.runs_dir)
+            ):
+                found["run"] = (run.state, run.message)
+            held[0] = 0
+            ended.set()
+
+        found = {}
+        kinds = {TRAIN: JobKind(train, keeps_partial=True), "look": JobKind(look, alongside=True)}
+        worker.run_worker(host, warm=False, idle_seconds=0.1, kinds=kinds, end_process=end_process)
+        return found
+
+    return run
+
+
+@pytest.fixture
+def run(host, make_dataset):
+    """A queued training of a visitor, beside which another visitor waits for an evaluation."""
+    a, b = new_visitor(host), new_visitor(host)
+    data = make_dataset({"cat": 2, "dog": 2}, a.datasets_dir / "pets")
+    run = create_run(a.runs_dir, TrainConfig(backbone="tiny"), data)
+    JobQueue(a).submit(TRAIN, {}, run.run_dir)
+    time.sleep(0.001)
+    JobQueue(b).submit("look", {})
+    return run
+
+
+MB = 10**6  # a job may take 1,300 of 2,300: the worker holds up to 1,000 without one
+
+
+def test_only_the_job_to_blame_is_told_so_and_the_other_is_queued_again(run, end_worker):
+    left = end_worker(800 * MB, 900 * MB, 2301 * MB)
+    assert left == {"look": (1, ""), "run": ("failed", demo_limits.memory_message())}
+
+
+def test_jobs_are_queued_again_that_found_too_little_memory_free(run, end_worker):
+    left = end_worker(1001 * MB, 2000 * MB, 2301 * MB)  # the training took 1,300
+    assert left == {TRAIN: (1, ""), "look": (1, ""), "run": ("queued", "")}
+
+
+def test_a_job_that_was_queued_again_once_is_not_again(run, end_worker):
+    queue = FairQueue(Workspace(run.run_dir.parents[3]))
+    for job in queue.jobs():
+        queue.queue_of(job).take()
+        queue.queue_of(job).put_back_lost(job)
+    left = end_worker(1001 * MB, 2000 * MB, 2301 * MB)
+    assert left == {"look": (2, worker.LOST_TEXT), "run": ("failed", worker.LOST_TEXT)}
+
+
+def test_of_jobs_that_overrun_only_these_are_told_so(run, end_worker, monkeypatch):
+    looks = {job.id for job in FairQueue(Workspace(run.run_dir.parents[3])).jobs()}
+    looks -= {job.id for job in JobQueue(Workspace(run.run_dir.parents[1])).jobs()}
+    monkeypatch.setattr(JobClock, "overdue", lambda self: sorted(looks & set(self._started)))
+    left = end_worker(0, 0, 0)
+    assert left == {
+        TRAIN: (1, ""),
+        "look": (1, demo_limits.time_message()),
+        "run": ("queued", ""),
+    }
+
+
+@pytest.mark.parametrize(("held", "num_restarts"), [(2071, 0), (2072, 1)])
+def test_a_training_begins_in_a_new_process_where_earlier_jobs_left_too_little_memory(
+    host, monkeypatch, make_dataset, held, num_restarts
+):
+    a = new_visitor(host)
+    data = make_dataset({"cat": 2, "dog": 2}, a.datasets_dir / "pets")
+    wide = TrainConfig(backbone="tiny", fc_layers=(2000, 2000))  # 228.03 MB: 2,071.97 are left
+    monkeypatch.setattr(demo_limits, "family_memory", lambda: held * MB)
+    began = []
+
+    def train(context):
+        began.append(len(restarts))
+        end_run(context.job.run_dir, "finished")
+
+    for _ in range(2):  # the first has this process to itself
+        JobQueue(a).submit(TRAIN, {}, create_run(a.runs_dir, wide, data).run_dir)
+    restarts = []
+    kinds = {TRAIN: JobKind(train)}
+    worker.run_worker(
+        host, warm=False, idle_seconds=0.1, kinds=kinds, restart=lambda: restarts.append(1)
+    )
+    assert began == [0, num_restarts]
+    assert JobQueue(a).jobs() == []
+
+
+def test_what_needs_more_memory_than_a_job_may_have_is_not_queued(
+    monkeypatch, tmp_path, make_dataset
+):
+    host = start_demo(monkeypatch, tmp_path / "demo", backbones="tiny", job_memory_mb=1000)
+    a = new_visitor(host)
+    data = make_dataset({"cat": 2, "dog": 2}, a.datasets_dir / "pets")
+    wide = TrainConfig(backbone="tiny", fc_layers=(2000, 2000))  # 228 MB, of 100
+    base = wide.updated(fc_layers=())
+    search = SweepConfig(fc_layers=((2000, 2000), ()), dropout=(0.0,), learning_rate=(0.01,))
+    for start in (
+        lambda: start_training(a, wide, data),
+        lambda: request_range_test(a, wide, data),
+        lambda: start_sweep(a, search, base, data),
+    ):
+        with pytest.raises(ConfigError, match=r"100 MB are available of the 1,000 MB"):
+            start()
+    assert list_runs(a.runs_dir) == []
+    assert not a.sweeps_dir.exists()
+    # Whoever asks: those that were made before the limit was lower, and what a page left out.
+    run, sweep = create_run(a.runs_dir, wide, data), create_sweep(a, search, base, data)
+    for kind, payload, run_dir in (
+        (TRAIN, {}, run.run_dir),
+        (SWEEP, {SWEEP: sweep.id}, None),
+        (FIND_LR, {"config": settings_that_matter(wide), "data_dir": "datasets/pets"}, None),
+    ):
+        with pytest.raises(LimitError, match=r"100 MB are available of the 1,000 MB"):
+            client.submit(a, kind, payload, run_dir)
+    for folder in (run.run_dir, sweep.sweep_dir):
+        end_run(folder, "stopped")
+    with pytest.raises(ConfigError, match="Training with these settings needs about 229 MB"):
+        resume_training(a, run)
+    with pytest.raises(ConfigError, match="A search with these settings needs about"):
+        resume_sweep(a, sweep)
+    assert run.state == sweep.state == "stopped"
     assert JobQueue(a).jobs() == []
 
 

@@ -146,6 +146,17 @@ def test_a_value_to_try_that_does_not_fit_is_explained_and_start_waits(
     assert at.button(key="start_search").disabled
 
 
+def test_heads_that_need_more_memory_than_there_is_are_refused_in_the_form(
+    workspace, dataset, monkeypatch
+):
+    monkeypatch.setattr("tl_core.training.memory.available_bytes", lambda: 900 * 10**6)
+    at = open_page(TRAIN, **SEARCH, **{"search.fc_layers": ["8192, 8192"]})
+    assert not at.exception
+    assert "A search with these settings needs about" in at.error[0].value
+    assert "900 MB are available" in at.error[0].value
+    assert at.button(key="start_search").disabled
+
+
 def test_a_finished_search_names_the_simplest_of_the_best(sweep):
     end_run(sweep.sweep_dir, "finished")
     at = open_page(TRAIN, **SEARCH)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from demo_helpers import start_demo
 
 from tl_core.backbones.blocks import block_table
 from tl_core.config.training import AugmentConfig, TrainConfig
@@ -13,7 +14,7 @@ from tl_core.errors import ConfigError
 from tl_core.jobs.training import start_training
 from tl_core.runs.store import list_runs
 from tl_core.training import memory, trainer
-from tl_core.training.memory import check_memory, estimate_memory
+from tl_core.training.memory import check_memory, check_search_memory, estimate_memory
 from tl_core.workspace import Workspace
 
 WIDE = TrainConfig(backbone="tiny", fc_layers=(8192,) * 8)
@@ -74,3 +75,75 @@ def test_a_training_that_cannot_fit_leaves_no_run(
         trainer.train(WIDE, scan_dataset(dataset), tmp_path / "run")
     assert list_runs(workspace.runs_dir) == []
     assert not (tmp_path / "run").exists()
+
+
+# 32 features into 2,000 units, those into 2,000 and those into 2 classes, each with an offset
+TWICE_2000 = TrainConfig(backbone="tiny", fc_layers=(2000, 2000))
+TWICE_2000_WEIGHTS = 66_000 + 4_002_000 + 4_002
+
+
+@pytest.mark.parametrize(("job_memory_mb", "fits"), [(1229, True), (1228, False)])
+def test_a_demo_gives_a_training_its_limit_less_what_the_worker_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job_memory_mb: int, fits: bool
+) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda: 8 * 10**9)
+    assert 4 * 14 * TWICE_2000_WEIGHTS == 228_032_112  # and 1,229 - 1,000 is 229
+    start_demo(monkeypatch, tmp_path / "demo", job_memory_mb=job_memory_mb)
+    if fits:
+        check_memory(TWICE_2000)
+        return
+    with pytest.raises(ConfigError) as caught:
+        check_memory(TWICE_2000)
+    assert str(caught.value) == (
+        "Training with these settings needs about 229 MB of memory; 228 MB are available of the "
+        "1,228 MB that this demo allows a job. 229 MB of it are for the FC layers. Choose fewer or "
+        "narrower ones."
+    )
+
+
+@pytest.mark.parametrize(
+    ("job_memory_mb", "config"),
+    [
+        (900, TrainConfig()),
+        (2300, TrainConfig(fc_layers=(2048,) * 5)),
+        (2300, TrainConfig(fc_layers=(4096, 4096))),
+        (2300, TrainConfig(fine_tune_blocks=5)),
+    ],
+    ids=["default", "five of 2,048", "two of 4,096", "fine-tuning"],
+)
+def test_a_demo_refuses_nothing_that_was_seen_to_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job_memory_mb: int, config: TrainConfig
+) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda: 8 * 10**9)
+    start_demo(monkeypatch, tmp_path / "demo", job_memory_mb=job_memory_mb)
+    check_memory(config)
+
+
+def test_a_machine_with_less_than_a_demo_allows_is_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_demo(monkeypatch, tmp_path / "demo")
+    monkeypatch.setattr(memory, "available_bytes", lambda: 3 * 10**6)
+    with pytest.raises(ConfigError, match=r"3 MB are available\. "):
+        check_memory(TWICE_2000)
+
+
+@pytest.mark.parametrize(
+    ("num_cores", "num_bytes"),
+    [
+        (1, 4 * 8 * TWICE_2000_WEIGHTS),
+        (2, 2 * 4 * 8 * TWICE_2000_WEIGHTS),
+        (6, 3 * 4 * 8 * (TWICE_2000_WEIGHTS + 66)),  # 32 features into 2 classes: 66 weights
+        (64, 3 * 4 * 8 * (TWICE_2000_WEIGHTS + 66)),
+    ],
+)
+def test_a_search_needs_memory_for_as_many_of_its_largest_heads_as_there_are_cores(
+    monkeypatch: pytest.MonkeyPatch, num_cores: int, num_bytes: int
+) -> None:
+    trials = [TrainConfig(backbone="tiny", fc_layers=()), TWICE_2000]
+    monkeypatch.setattr(memory, "num_cores", lambda: num_cores)
+    monkeypatch.setattr(memory, "available_bytes", lambda: num_bytes)
+    check_search_memory(trials, 3)
+    monkeypatch.setattr(memory, "available_bytes", lambda: num_bytes - 1)
+    with pytest.raises(ConfigError, match=r"A search with these settings .* FC layers\. Choose"):
+        check_search_memory(trials, 3)

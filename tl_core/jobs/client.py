@@ -28,14 +28,15 @@ def submit(
     A job without a run is queued only once, however often it is requested.
 
     Raises:
-        LimitError: the visitor of a demo has too many jobs, too much data, or gets no place.
+        LimitError: the visitor of a demo has too many jobs, too much data, or gets no place, or
+            the job needs too much memory.
         StorageError: the disk is full or read-only, or writing is not allowed.
     """
     row = KINDS[kind]
     if workspace.host is not None:
         if row.priority > IN_ADVANCE:
             take_place(workspace)
-        check_may_queue(workspace, kind, payload, is_unique=run_dir is None)
+        check_may_queue(workspace, kind, payload, run_dir, is_unique=run_dir is None)
     job = JobQueue(workspace).submit(
         kind,
         payload,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tl_core.config.limits import (
@@ -13,11 +15,21 @@ from tl_core.config.limits import (
     current_limits,
     over,
 )
+from tl_core.config.search import draw_trials
 from tl_core.config.training import TrainConfig
-from tl_core.errors import LimitError
+from tl_core.errors import ConfigError, LimitError, TLError
 from tl_core.jobs.fair_queue import is_in_advance
+from tl_core.jobs.handlers import FIND_LR, SWEEP
 from tl_core.jobs.queue import Job, JobQueue
 from tl_core.processes import family_memory
+from tl_core.runs.run import Run
+from tl_core.search.store import Sweep
+from tl_core.training.memory import (
+    check_memory,
+    check_search_memory,
+    estimate_memory,
+    estimate_search_memory,
+)
 from tl_core.visitors.counters import count
 from tl_core.visitors.store import check_disk, usage
 from tl_core.workspace import Workspace
@@ -27,7 +39,12 @@ GRACE_SECONDS = 60.0
 
 
 def check_may_queue(
-    workspace: Workspace, kind: str, payload: Mapping[str, Any], *, is_unique: bool
+    workspace: Workspace,
+    kind: str,
+    payload: Mapping[str, Any],
+    run_dir: Path | None = None,
+    *,
+    is_unique: bool,
 ) -> None:
     """Check whether a visitor of a demo may queue a job.
 
@@ -37,10 +54,13 @@ def check_may_queue(
         workspace: the visitor's.
         kind: the kind of job.
         payload: its arguments; settings and backbone in them are checked.
+        run_dir: the run that it trains, if any.
         is_unique: whether an equal job that waits is not queued again.
 
     Raises:
-        LimitError: the visitor has too many jobs or too much data, or a setting is over its limit.
+        LimitError: the visitor has too many jobs or too much data, a setting is over its limit, or
+            the job needs more memory than a job may have.
+        RunError: the run or the search to be queued cannot be read.
     """
     limits, host = current_limits(), workspace.host
     if limits is None or host is None:
@@ -50,6 +70,7 @@ def check_may_queue(
             check_config(TrainConfig.create(config))
         if (backbone := payload.get("backbone")) is not None:
             check_config(TrainConfig(backbone=str(backbone)))
+        _check_memory(workspace, kind, payload, run_dir)
         used = usage(workspace).num_bytes
         if used >= limits.visitor_mb * MEGABYTE:
             raise over("visitor_mb", used / MEGABYTE, "Delete projects or runs first.")
@@ -64,6 +85,60 @@ def check_may_queue(
     count(host, f"jobs_{kind}")
 
 
+def _check_memory(
+    workspace: Workspace, kind: str, payload: Mapping[str, Any], run_dir: Path | None
+) -> None:
+    """Check the memory of a job that trains: a run, a search, or a test of the learning rate.
+
+    Raises:
+        LimitError: it needs more than a job may have.
+    """
+    trials, num_folds = _trials(workspace, kind, payload, run_dir)
+    try:
+        if num_folds:
+            check_search_memory(trials, num_folds)
+        elif trials:
+            check_memory(trials[0])
+    except ConfigError as error:
+        raise LimitError(str(error)) from error
+
+
+def _trials(
+    workspace: Workspace, kind: str, payload: Mapping[str, Any], run_dir: Path | None
+) -> tuple[list[TrainConfig], int]:
+    """Return the settings that a job trains with, and the folds of a search; else 0."""
+    if run_dir is not None:
+        return [Run(run_dir).config], 0
+    if kind == SWEEP:
+        sweep = Sweep(workspace.sweeps_dir / str(payload[SWEEP]))
+        return draw_trials(sweep.config, sweep.base), sweep.config.folds
+    if kind == FIND_LR:
+        return [TrainConfig.create(payload["config"])], 0
+    return [], 0
+
+
+def has_room(job: Job, workspace: Workspace) -> bool:
+    """Whether a job that trains has room beside what the worker's process holds now.
+
+    It may not, after other jobs, whose memory is not returned to the system. Outside of a demo it
+    always has, as it has where its settings cannot be read, which it will say itself.
+    """
+    limits = current_limits()
+    if limits is None:
+        return True
+    try:
+        trials, num_folds = _trials(workspace, job.kind, job.payload, job.run_dir)
+        if not trials:
+            return True
+        if num_folds:
+            need = estimate_search_memory(trials, num_folds)
+        else:
+            need = estimate_memory(trials[0])
+    except TLError:
+        return True
+    return family_memory() + need.total <= limits.job_memory_mb * MEGABYTE
+
+
 def _make_room(queue: JobQueue, limits: Limits) -> None:
     jobs = queue.jobs()
     ahead = [job for job in jobs if is_in_advance(job)]
@@ -75,21 +150,25 @@ def _make_room(queue: JobQueue, limits: Limits) -> None:
 
 
 class JobClock:
-    """How long the active jobs of a demo have been running.
+    """How long the active jobs of a demo have been running, and the memory held as they began.
 
     Outside of a demo no job is over time.
     """
 
     def __init__(self) -> None:
         self._started: dict[str, float] = {}
+        self._held: dict[str, int] = {}
 
     def start(self, job: Job) -> None:
         """Note that a job was started."""
+        if current_limits() is not None:
+            self._held[job.id] = family_memory()
         self._started[job.id] = time.monotonic()
 
     def end(self, job: Job) -> None:
         """Forget a job."""
         self._started.pop(job.id, None)
+        self._held.pop(job.id, None)
 
     def seconds(self, job_id: str) -> float:
         """Return how long a job has been running."""
@@ -106,18 +185,49 @@ class JobClock:
         """Return the ids of jobs that did not end in the time of grace."""
         return [job_id for job_id in list(self._started) if self.is_over(job_id, GRACE_SECONDS)]
 
+    def grown(self, num_bytes: int) -> list[str]:
+        """Return the ids of jobs since whose start more memory was taken than a job may.
 
-def reason_to_end(clock: JobClock) -> str:
-    """Return why the worker's process must end now, a job and all; empty if it need not.
+        Args:
+            num_bytes: what the process and its children hold now.
+        """
+        limits = current_limits()
+        most = float("inf") if limits is None else limits.job_bytes
+        return [job_id for job_id, held in list(self._held.items()) if num_bytes - held > most]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why the worker's process must end now, jobs and all.
+
+    ``to_blame`` are the ids of the jobs because of which. It is empty when none took more than a
+    job may, as when earlier ones left memory that is not free.
+    """
+
+    message: str
+    to_blame: tuple[str, ...]
+
+
+def reason_to_end(clock: JobClock, main_id: str) -> Ending | None:
+    """Return why the worker's process must end now; None if it need not.
 
     A job is overdue, or the process and its children hold more memory than a job may.
+
+    Args:
+        clock: knows the active jobs.
+        main_id: the job that others run alongside of, if any. These take little memory, so it is
+            to blame if either may be.
     """
     limits = current_limits()
     if limits is None:
-        return ""
-    if clock.overdue():
-        return time_message()
-    return memory_message() if family_memory() > limits.job_memory_mb * MEGABYTE else ""
+        return None
+    if overdue := clock.overdue():
+        return Ending(time_message(), tuple(overdue))
+    held = family_memory()
+    if held <= limits.job_memory_mb * MEGABYTE:
+        return None
+    grown = clock.grown(held)
+    return Ending(memory_message(), (main_id,) if main_id in grown else tuple(grown[:1]))
 
 
 def time_message() -> str:

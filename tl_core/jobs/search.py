@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tl_core.config.search import SweepConfig
+from tl_core.config.search import SweepConfig, draw_trials
 from tl_core.config.training import TrainConfig
 from tl_core.errors import RunError
 from tl_core.jobs import client
@@ -14,6 +14,7 @@ from tl_core.jobs.queue import Job, JobQueue, JobState
 from tl_core.runs.files import end_run, update_status
 from tl_core.runs.state_dir import delete_work
 from tl_core.search.store import Sweep, create_sweep
+from tl_core.training.memory import check_search_memory
 from tl_core.workspace import Workspace
 
 
@@ -23,9 +24,11 @@ def check_sweep(
     """Check a search before it is queued.
 
     Raises:
-        ConfigError: a backbone is unknown, or does not suit the image size.
+        ConfigError: a backbone is unknown or does not suit the image size, or the largest heads
+            need more memory than is free.
         DatasetError: the folder is missing or empty.
     """
+    check_search_memory(draw_trials(config, base), config.folds)
     for backbone in config.backbone or (base.backbone,):
         training_jobs.check_start(workspace, base.updated(backbone=backbone), Path(data_dir))
 
@@ -76,8 +79,10 @@ def resume_sweep(workspace: Workspace, sweep: Sweep) -> None:
 
     Raises:
         RunError: it is finished or running, or cannot be read.
+        ConfigError: its largest heads need more memory than is free.
     """
     check_resumable(workspace, sweep)
+    check_search_memory(draw_trials(sweep.config, sweep.base), sweep.config.folds)
     update_status(sweep.sweep_dir, state="queued", message="")
     client.submit(workspace, SWEEP, {SWEEP: sweep.id})
 

@@ -78,7 +78,9 @@ def resume_training(workspace: Workspace, run: Run) -> None:
 
     Raises:
         RunError: the run is finished, queued, or being trained.
+        ConfigError: it needs more memory than is free.
     """
+    check_memory(run.config)
     queue_again(run)
     queue = JobQueue(workspace)
     if (left := queue.job_of(run.run_dir)) is not None:  # of a worker that was killed

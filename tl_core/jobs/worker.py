@@ -28,9 +28,9 @@ from filelock import FileLock, Timeout
 
 from tl_core.config.mode import current_mode
 from tl_core.config.training import TrainConfig
-from tl_core.errors import LimitError, RunError, Stopped, TLError
+from tl_core.errors import LimitError, RunError, Stopped, StorageError, TLError
 from tl_core.files import storage_error, write_json
-from tl_core.jobs.demo_limits import JobClock, reason_to_end, time_message
+from tl_core.jobs.demo_limits import JobClock, has_room, reason_to_end, time_message
 from tl_core.jobs.fair_queue import FairQueue
 from tl_core.jobs.handlers import KINDS, JobContext, JobKind, work_folder
 from tl_core.jobs.housekeeping import return_memory, sweep_workspace, used_bytes
@@ -47,6 +47,7 @@ from tl_core.logs import add_log_file, log_context
 from tl_core.processes import end_children, module_command, own_identity
 from tl_core.progress import Monitor
 from tl_core.runs.files import RunState, end_run, update_status
+from tl_core.runs.state_dir import WorkFolder
 from tl_core.visitors.store import remove_remains
 from tl_core.workspace import Workspace
 
@@ -173,6 +174,8 @@ class _Worker:
         self._left = threading.Event()
         self._warming: threading.Thread | None = None
         self._is_blocked = False  # by a job that does not give way
+        self._has_worked = False
+        self._main_id = ""  # of the active job that is not run alongside another
         self._used_at = self._users_seen_at = time.monotonic()
         self._unsaved: dict[Path, tuple[RunState, str]] = {}  # ends that could not be written
         self._saved_at = 0.0
@@ -200,14 +203,19 @@ class _Worker:
                 self._save_ends()
                 job = self._queue.take(without_kinds=self._kinds_for_users if unused else ())
                 is_idle = time.monotonic() - idle_since >= self._idle_seconds
-                if job is not None:
+                if job is not None and not self._has_room(job):
+                    self._queue.put_back(job)
+                    self._replace()
+                elif job is not None:
                     self._note_idle_size()
                     self._publish(state="busy", job_id=job.id)
                     self._is_blocked = (
                         job.kind in self._kinds and not self._kinds[job.kind].gives_way
                     )
+                    self._main_id = job.id
                     message = self._do(job)
-                    self._is_blocked = False
+                    self._has_worked = True
+                    self._is_blocked, self._main_id = False, ""
                     self._publish(state="idle", job_id=None, message=message)
                     idle_since = time.monotonic()
                     return_memory()
@@ -231,6 +239,14 @@ class _Worker:
             return False
         allowed = _SPARE_BYTES if self._record["warm"] else _SPARE_BYTES + _TENSORFLOW_BYTES
         return used_bytes() - self._idle_bytes > allowed
+
+    def _has_room(self, job: Job) -> bool:
+        """Whether a job has memory in this process, or would have no more in a new one."""
+        if self._restart is None or not self._has_worked:
+            return True
+        if has_room(job, self._workspace_of(job)):
+            return True
+        return any(one.active and one.id != job.id for one in self._queue.jobs())
 
     def _replace(self) -> None:
         """Replace this process by a new worker, unless that is not possible."""
@@ -433,6 +449,22 @@ class _Worker:
             _log.warning("job %s could not be queued again: %s", job.id, error)
             queue.finish(job.id)
 
+    def _put_back_innocent(self, job: Job, work: WorkFolder | None) -> None:
+        """Run a job again, from where it was, whose worker is ended because of another one."""
+        queue = self._queue.queue_of(job)
+        try:
+            if queue.is_stop_requested(job.id):
+                if work is not None:
+                    self._end(work.folder, "stopped", "Stopped.")
+                queue.finish(job.id)
+                return
+            if work is not None:
+                update_status(work.folder, state="queued", ended=None, message="")
+            queue.put_back_lost(job)
+        except (OSError, RunError, StorageError) as error:
+            _log.warning("job %s could not be queued again: %s", job.id, error)
+            queue.finish(job.id)
+
     def _may_leave(self, unused: bool) -> bool:
         """Announce the exit, unless there is a new job or, with ``unused``, a new user.
 
@@ -462,17 +494,25 @@ class _Worker:
             self._watch_limits(end_process)
 
     def _watch_limits(self, end_process: Callable[[], None]) -> None:
-        """End this process when a job of a demo cannot be ended otherwise."""
-        message = reason_to_end(self._clock)
-        if not message:
+        """End this process when a job of a demo cannot be ended otherwise.
+
+        Only the jobs to blame are told why; those that ran alongside are queued again.
+        """
+        ending = reason_to_end(self._clock, self._main_id)
+        if ending is None:
             return
-        _log.error("leaving: %s", message)
+        _log.error("leaving: %s", ending.message)
         for job in self._queue.jobs():
-            if job.active:
-                work = work_folder(self._workspace_of(job), job)
-                if work is None:
-                    self._put_back_lost(job, message)
-                    continue
+            if not job.active:
+                continue
+            work = work_folder(self._workspace_of(job), job)
+            is_to_blame = job.id in ending.to_blame
+            message = ending.message if is_to_blame else LOST_TEXT
+            if not is_to_blame and job.num_lost < _MAX_LOST:
+                self._put_back_innocent(job, work)
+            elif work is None:
+                self._put_back_lost(job, message)
+            else:
                 self._end(work.folder, "failed", message)
                 self._queue.queue_of(job).finish(job.id)
         end_children()

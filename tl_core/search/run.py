@@ -36,6 +36,7 @@ from tl_core.training.checkpoints import EpochResult
 from tl_core.training.feature_stage import load_features
 from tl_core.training.head_phase import HeadData, first_weights, fit_head
 from tl_core.training.head_steps import borrow_steps
+from tl_core.training.memory import check_search_memory
 
 STAGE = "sweep"
 
@@ -78,6 +79,7 @@ def _search(sweep: Sweep, on_trial: OnTrial | None, monitor: Monitor) -> None:
     for config in configs:
         check_settings(config)
     index = load_dataset(sweep.data_dir, workspace, sweep.base.layout, monitor=monitor)
+    check_search_memory(configs, sweep.config.folds, index)
     audit = audit_dataset(index, cache_dir=workspace.cache_dir, **monitor.callbacks)
     pool, folds = cross_validation(
         index, sweep.base, sweep.config.folds, sweep.config.seed, audit.groups

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tl_core.backbones.blocks import block_table, num_trainable
 from tl_core.backbones.registry import get_backbone, resolve_image_size
+from tl_core.config.limits import current_limits
 from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import DatasetIndex
 from tl_core.errors import ConfigError
-from tl_core.features.hardware import available_bytes
+from tl_core.features.hardware import available_bytes, num_cores
 from tl_core.files import size_text
 
 _FLOAT_BYTES = 4
 _NUM_COPIES = 14  # of each weight: itself, gradient, Adam's moments, and a checkpoint being saved
+_NUM_SEARCH_COPIES = 8  # in a search, which saves none
 _NUM_FEATURE_COPIES = 2  # the array and the tensor
 _AHEAD_BATCHES = 3  # of activations at the cut, computed ahead
 _FINE_TUNE_BYTES = 600 * 10**6  # the Keras model, compiled steps, and converting the backbone
@@ -87,7 +90,7 @@ def estimate_memory(
 
 
 def check_memory(config: TrainConfig, index: DatasetIndex | None = None) -> None:
-    """Check that a training fits into the memory that is free.
+    """Check that a training fits into the memory that is free, and that a demo allows a job.
 
     Args:
         config: the settings.
@@ -96,16 +99,61 @@ def check_memory(config: TrainConfig, index: DatasetIndex | None = None) -> None
     Raises:
         ConfigError: it needs more than is free, or the backbone or image size is invalid.
     """
+    _check("Training with these settings", _estimate(config, index))
+
+
+def check_search_memory(
+    trials: Sequence[TrainConfig], num_folds: int, index: DatasetIndex | None = None
+) -> None:
+    """Check that the largest heads of a search fit into memory, as :func:`check_memory`.
+
+    As many heads are trained at once as there are cores, each on another fold or with other
+    settings.
+
+    Args:
+        trials: the settings of each head.
+        num_folds: how often each is trained.
+        index: the images; without them only what the settings alone need is checked.
+
+    Raises:
+        ConfigError: they need more than is free, or a backbone or image size is invalid.
+    """
+    _check("A search with these settings", estimate_search_memory(trials, num_folds, index))
+
+
+def estimate_search_memory(
+    trials: Sequence[TrainConfig], num_folds: int, index: DatasetIndex | None = None
+) -> MemoryEstimate:
+    """Return about how much memory a search takes; see :func:`check_search_memory`."""
+    distinct = {(one.backbone, one.fc_layers): one for one in trials}
+    needs = {key: _estimate(one, index) for key, one in distinct.items()}
+    heads = sorted((needs[one.backbone, one.fc_layers].fc_layers for one in trials), reverse=True)
+    at_once = [need for need in heads[: num_cores()] for _ in range(num_folds)][: num_cores()]
+    fc_layers = sum(at_once) * _NUM_SEARCH_COPIES // _NUM_COPIES
+    features = max((need.features for need in needs.values()), default=0)
+    return MemoryEstimate(fc_layers, features, 0)
+
+
+def _estimate(config: TrainConfig, index: DatasetIndex | None) -> MemoryEstimate:
     if index is None:
-        need = estimate_memory(config)
-    else:
-        need = estimate_memory(config, index.num_classes, index.num_images)
-    available = available_bytes()
+        return estimate_memory(config)
+    return estimate_memory(config, index.num_classes, index.num_images)
+
+
+def _check(what: str, need: MemoryEstimate) -> None:
+    """Check a need against what is free, and what a demo leaves a job of its limit.
+
+    Raises:
+        ConfigError: it is more.
+    """
+    available, reason, limits = available_bytes(), "", current_limits()
+    if limits is not None and limits.job_bytes < available:
+        available = limits.job_bytes
+        reason = f" of the {limits.job_memory_mb:,} MB that this demo allows a job"
     if need.total <= available:
         return
     most = max(_ADVICE, key=lambda name: int(getattr(need, name)))
     raise ConfigError(
-        f"Training with these settings needs about {size_text(need.total)} of memory; "
-        f"{size_text(available)} are available. {size_text(getattr(need, most))} of it are "
-        f"for {_ADVICE[most]}"
+        f"{what} needs about {size_text(need.total)} of memory; {size_text(available)} are "
+        f"available{reason}. {size_text(getattr(need, most))} of it are for {_ADVICE[most]}"
     )

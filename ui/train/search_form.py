@@ -16,6 +16,7 @@ from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import DatasetIndex
 from tl_core.errors import ConfigError, TLError
 from tl_core.search.estimate import estimate_seconds
+from tl_core.training.memory import check_search_memory
 from ui.shared import words
 from ui.shared.controls import control
 from ui.shared.forms import check_number, draw_field, from_widget
@@ -57,6 +58,7 @@ def draw_search_form(base: TrainConfig, index: DatasetIndex, cache_dir: Path) ->
         sweep = SweepConfig.create(values)
         trials = draw_trials(sweep, base)
         check_search(sweep, len(trials))
+        check_search_memory(trials, sweep.folds, index)
         seconds = estimate_seconds(trials, sweep.folds, index, cache_dir)
     except TLError as error:
         st.error(str(error), icon=":material/tune:")

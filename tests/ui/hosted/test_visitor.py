@@ -239,6 +239,20 @@ def test_the_backbones_to_choose_from_are_those_that_may_be_trained(host, monkey
     assert not at.button(key="start_training").disabled
 
 
+@pytest.mark.parametrize(("layers", "fits"), [("1000", True), ("2000, 2000", False)])
+def test_layers_that_need_more_memory_than_a_job_may_have_are_refused_in_the_form(
+    host, monkeypatch, layers, fits
+):
+    monkeypatch.setenv(environment_name("job_memory_mb"), "1050")  # of which a training has 100
+    let_in(monkeypatch, issue_token(host))
+    at = open_page(TRAIN)
+    at.text_input(key="train.fc_layers").set_value(layers).run()
+    assert_sound(at)
+    assert at.button(key="start_training").disabled == (not fits)
+    told = "100 MB are available of the 1,050 MB that this demo allows a job"
+    assert (told in texts(at)) == (not fits)
+
+
 def test_what_a_demo_does_not_offer(host, monkeypatch):
     let_in(monkeypatch, issue_token(host))
     at = open_page(DATA, data_tabs=ADD_TAB)
