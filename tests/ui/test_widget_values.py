@@ -197,6 +197,40 @@ def test_values_of_their_kind_are_taken(widgets, key):
     assert at.session_state["called"] == [key]
 
 
+def odd_options() -> None:
+    import streamlit as st
+
+    from ui.shell.widget_values import check_widget_values
+
+    check_widget_values()
+    options = ["a", "\0mark", ("\0", 1)]
+    titles = dict(zip(options, ("A", "Mark", "Pair"), strict=True))
+    named = {"options": options, "format_func": lambda one: titles.get(one, one)}
+    st.session_state["seen"] = {
+        "box": st.selectbox("Box", key="box", **named),
+        "typed": st.selectbox("Typed", key="typed", accept_new_options=True, **named),
+        "radio": st.radio("Radio", key="radio", **named),
+        "pills": st.pills("Pills", key="pills", **named),
+        "segments": st.segmented_control("Segments", key="segments", **named),
+        "several": st.multiselect("Several", key="several", **named),
+    }
+
+
+@pytest.mark.parametrize("title", ["Mark", "Pair"])
+@pytest.mark.parametrize("key", ["box", "typed", "radio", "pills", "segments", "several"])
+def test_options_of_the_app_may_be_what_nobody_can_type(key, title):
+    if (key, title) == ("typed", "Pair"):
+        pytest.skip("what can be typed is a text")
+    at = AppTest.from_function(odd_options).run()
+    is_list = key in ("pills", "segments", "several")
+    field = "string_array_value" if is_list else "string_value"
+    send(at, (element_ids(at)[key], field, [title] if is_list else title))
+    assert not at.exception
+    seen = at.session_state["seen"][key]
+    (chosen,) = seen if key == "several" else (seen,)
+    assert chosen[0] == "\0"
+
+
 def test_a_whole_number_may_come_as_one(widgets):
     """As browsers send that of a number input without decimals."""
     at = send(opened(), (widgets["whole"], "int_value", 4))

@@ -122,7 +122,9 @@ def read_value(state: Any, metadata: Any) -> Any:
     sent = unpack_widget_state_value(state)
     _check_plain(sent)
     value = metadata.deserializer(sent)
-    _check_plain(value)  # that of a chart or table comes as a text of JSON
+    is_option = field == "string_value" and isinstance(value, str)  # or what was typed for one
+    if metadata.formatted_options is None and not is_option:  # options may be whatever the app has
+        _check_plain(value)  # that of a chart or table comes as a text of JSON
     return value
 
 
