@@ -13,6 +13,15 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocketDisconnect
 
+UPGRADE = b"""GET /echo HTTP/1.1
+Host: here
+Connection: Upgrade
+Upgrade: websocket
+Sec-WebSocket-Version: 13
+Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==
+
+""".replace(b"\n", b"\r\n")
+
 
 async def echo(websocket: Any) -> None:
     await websocket.accept()

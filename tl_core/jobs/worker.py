@@ -496,7 +496,7 @@ class _Worker:
     def _watch_limits(self, end_process: Callable[[], None]) -> None:
         """End this process when a job of a demo cannot be ended otherwise.
 
-        Only the jobs to blame are told why; those that ran alongside are queued again.
+        Only the jobs that caused it get the reason; those that ran alongside are queued again.
         """
         ending = reason_to_end(self._clock, self._main_id)
         if ending is None:

@@ -298,7 +298,7 @@ def _plain(scope: Scope) -> Scope:
 
     Nothing here sets cookies in quotes. Reading the escapes within them took a minute for 60 kB, in
     which nobody was answered (CVE-2024-7592, mended in Python 3.11.10 and 3.12.6). Starlette
-    compresses a model's file anew for each request, for half a second.
+    compresses a model's file again for each request, which takes half a second.
     """
     rest = [one for one in scope["headers"] if one[0] not in (b"cookie", b"accept-encoding")]
     plain = [one for one in _cookies(scope) if not set(one) & set('"\\')]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from server_helpers import serve
+from server_helpers import UPGRADE, serve
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from websockets.exceptions import ConnectionClosed, InvalidMessage
 from websockets.sync.client import connect
@@ -16,13 +16,6 @@ from websockets.sync.client import connect
 from ui.hosted import connections as module
 from ui.hosted.connections import Connections, allow_files, watch_connections
 
-UPGRADE = b"""GET /echo HTTP/1.1
-Host: here
-Connection: Upgrade
-Upgrade: websocket
-Sec-WebSocket-Version: 13
-Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==
-""".replace(b"\n", b"\r\n")
 REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 
 

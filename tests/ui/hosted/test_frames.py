@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from server_helpers import serve
+from server_helpers import UPGRADE, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import Protocol
 from websockets.sync.client import ClientConnection, connect
@@ -17,14 +17,6 @@ from ui.hosted.frames import Frames, watch_frames
 
 OWN, MORE = 20, 30
 FRAMES = {"ping": 0x89, "pong": 0x8A, "part": 0x00, "message": 0x82}
-UPGRADE = b"""GET /echo HTTP/1.1
-Host: here
-Connection: Upgrade
-Upgrade: websocket
-Sec-WebSocket-Version: 13
-Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==
-
-""".replace(b"\n", b"\r\n")
 EMPTY = bytes([0x80, 0, 0, 0, 0])  # what follows, with a mask
 
 
