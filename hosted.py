@@ -11,7 +11,7 @@ from streamlit import config
 from tl_core.config.limits import current_limits
 from tl_core.config.mode import MODE_ENVIRONMENT_NAME
 from tl_core.workspace import default_workspace
-from ui.hosted.ending import start_sweeping
+from ui.hosted.ending import start_upkeep
 from ui.hosted.guard import VisitorGuard
 from ui.hosted.kept import count_uploader_values
 from ui.hosted.media import key_addresses
@@ -28,7 +28,7 @@ if (limits := current_limits()) is not None:
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[None]:
     """Delete expired data as long as the server runs."""
-    ended = start_sweeping(default_workspace())
+    ended = start_upkeep(default_workspace())
     yield
     ended.set()
 

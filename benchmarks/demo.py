@@ -45,6 +45,7 @@ from browser_helpers import ARTIFACTS, CHROMIUM_ARGUMENTS  # type: ignore[import
 
 from tl_core.jobs.queue import JobQueue  # noqa: E402
 from tl_core.jobs.training import end_worker  # noqa: E402
+from tl_core.jobs.worker_client import PROCESS_MODULE  # noqa: E402
 from tl_core.runs.store import list_runs  # noqa: E402
 from tl_core.setup import find_chromium  # noqa: E402
 from tl_core.visitors.store import list_visitors  # noqa: E402
@@ -120,7 +121,7 @@ WORKSPACE_IN_USE = ""
 
 def _is_worker(process: psutil.Process) -> bool:
     line = process.info["cmdline"] or []
-    return "tl_core.jobs.worker" in line and WORKSPACE_IN_USE in line
+    return PROCESS_MODULE in line and WORKSPACE_IN_USE in line
 
 
 def class_names(number: int) -> tuple[str, str]:

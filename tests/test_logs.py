@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tl_core import logs
+from tl_core.errors import DatasetError
 from tl_core.logs import FewRepeats, add_log_file, log_context, readable
 
 
@@ -58,6 +59,24 @@ def test_an_error_keeps_its_traceback_and_no_folder_of_a_person(
     for private in (str(tmp_path), str(Path.home()), "ada", "t0ken", "t1ken", "cats"):
         assert len(private) < 2 or private not in text.replace("test_logs", "")
     assert "./runs/x" in str(record["error"])
+
+
+@pytest.mark.parametrize(
+    ("mode", "shown"), [("studio", "no class 'Grandma'"), ("demo", "DatasetError")]
+)
+def test_a_demo_logs_the_type_of_a_plain_error_but_not_its_words(
+    logger, tmp_path, monkeypatch, mode, shown
+) -> None:
+    monkeypatch.setenv("TL_MODE", mode)
+    (handler,) = logger.handlers
+    logger.removeHandler(handler)
+    handler.close()
+    add_log_file(logger, tmp_path / "logs" / "app.log", tmp_path)
+    logger.warning("job %s failed: %s", "17-ab", DatasetError("no class 'Grandma'"))
+    logger.warning("job %s failed: %s", "18-ab", OSError("the disk is full"))
+    first, second = records(tmp_path)
+    assert first["message"] == f"job 17-ab failed: {shown}"
+    assert second["message"] == "job 18-ab failed: the disk is full"
 
 
 def test_the_file_is_rotated(logger, tmp_path) -> None:

@@ -19,7 +19,7 @@ OF_THE_COMMAND_LINE = re.compile(r"(?<![\w-])--[a-z]|\btl [a-z]|'table:")
 WITH_COMMANDS = (
     "tl_core/cli/",
     "tl_core/export/",
-    "tl_core/jobs/worker.py",
+    "tl_core/jobs/__main__.py",
     "tl_core/jobs/worker_client.py",
     "tl_core/runs/run.py",
     "tl_core/serving/server.py",

@@ -2,7 +2,7 @@
 
 A record says when, which process, which job and run, and what happened. The folders of users are
 written as ``~``, that of the workspace as ``.``, and what belongs to a visitor of a demo, such as
-the names of projects, is left out.
+the names of projects and classes, is left out.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
+
+from tl_core.config.mode import current_mode
+from tl_core.errors import TLError
 
 MAX_BYTES = 2_000_000
 NUM_OLD_FILES = 2
@@ -58,10 +61,14 @@ class JsonFormatter(logging.Formatter):
 
     Args:
         root: the workspace, whose folder is written as ``.``.
+        is_demo: whether the messages may be about strangers' data. Of a
+            :class:`~tl_core.errors.TLError` in a message only the type is written, as its text may
+            name classes and projects.
     """
 
-    def __init__(self, root: Path | None = None) -> None:
+    def __init__(self, root: Path | None = None, *, is_demo: bool = False) -> None:
         super().__init__()
+        self._is_demo = is_demo
         self._places = {} if root is None else {str(root.absolute()): "."}
         with suppress(RuntimeError):
             self._places[str(Path.home())] = "~"
@@ -74,11 +81,18 @@ class JsonFormatter(logging.Formatter):
             "process": record.process,
             "from": record.name,
             **(_context.get() or {}),
-            "message": self._redacted(record.getMessage()),
+            "message": self._redacted(self._message(record)),
         }
         if record.exc_info:
             values["error"] = self._redacted(self.formatException(record.exc_info))
         return json.dumps(values)
+
+    def _message(self, record: logging.LogRecord) -> str:
+        if not self._is_demo or not isinstance(record.args, tuple):
+            return record.getMessage()
+        return str(record.msg) % tuple(
+            type(one).__name__ if isinstance(one, TLError) else one for one in record.args
+        )
 
     def _redacted(self, text: str) -> str:
         for place, shown in self._places.items():
@@ -147,7 +161,7 @@ def add_log_file(logger: logging.Logger, path: Path, root: Path) -> bool:
         )
     except OSError:  # a read-only workspace can still be looked at
         return False
-    handler.setFormatter(JsonFormatter(root))
+    handler.setFormatter(JsonFormatter(root, is_demo=current_mode() == "demo"))
     logger.addHandler(handler)
     return True
 

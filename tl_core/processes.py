@@ -1,4 +1,4 @@
-"""Run modules of this package in child processes.
+"""Run modules of this package in child processes, and work at low priority.
 
 Child processes isolate work that needs much memory or cannot be interrupted. They are started by
 module name and never through ``multiprocessing``, whose children import the main module, which in
@@ -7,6 +7,7 @@ Streamlit is the page.
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import json
 import os
@@ -17,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,7 @@ from tl_core import errors
 from tl_core.progress import SILENT, Monitor
 
 _POLL_SECONDS = 0.05
+_NICENESS = 10  # pages then respond about as fast as on an idle machine
 
 
 class BackgroundImport:
@@ -57,6 +60,29 @@ class BackgroundImport:
             import keras  # noqa: F401
         except BaseException as error:
             self._error = error
+
+
+def run_at_low_priority(work: Callable[[], None]) -> None:
+    """Run ``work`` at low priority and return when it is done.
+
+    On Linux each thread has its own priority, which can be lowered but not raised and is inherited
+    by the threads it starts, so ``work`` runs in a separate thread. On other systems it runs at
+    normal priority.
+
+    Raises:
+        Exception: an error of ``work``.
+    """
+    if sys.platform != "linux":
+        work()
+        return
+    with ThreadPoolExecutor(1, "background", initializer=_lower_own_priority) as thread:
+        thread.submit(contextvars.copy_context().run, work).result()
+
+
+def _lower_own_priority() -> None:
+    with suppress(OSError):  # if not permitted, the work runs at normal priority
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        os.setpriority(os.PRIO_PROCESS, 0, max(own, _NICENESS))
 
 
 _CLOCK_SLACK_SECONDS = 2.0  # the system clock may be changed while a process runs

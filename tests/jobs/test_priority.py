@@ -7,8 +7,8 @@ import pytest
 from tl_core.jobs import worker
 from tl_core.jobs.handlers import JobKind
 from tl_core.jobs.queue import JobQueue
-from tl_core.jobs.worker import run_at_low_priority
 from tl_core.jobs.worker_client import worker_state
+from tl_core.processes import run_at_low_priority
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="priorities of threads are Linux'")
 

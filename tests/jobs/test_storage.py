@@ -16,6 +16,7 @@ from conftest import FakeClock, MakeDataset
 from tl_core.config.training import TrainConfig
 from tl_core.data.curation.store import Decision, edit_decisions, load_decisions
 from tl_core.errors import RunError, StorageError
+from tl_core.jobs import __main__ as process
 from tl_core.jobs import worker, worker_client
 from tl_core.jobs.handlers import TRAIN, JobContext, JobKind
 from tl_core.jobs.queue import JobQueue
@@ -195,7 +196,7 @@ def test_the_worker_writes_its_records_to_its_log_alone(
     monkeypatch.setattr(logger, "propagate", True)
     monkeypatch.setattr(logger, "handlers", [])
     monkeypatch.setattr(logger, "level", logger.level)
-    monkeypatch.setattr(worker.sys, "argv", ["worker", str(tmp_path)])
+    monkeypatch.setattr(process.sys, "argv", ["worker", str(tmp_path)])
     printed: list[logging.LogRecord] = []
     root = logging.Handler()
     root.emit = printed.append  # type: ignore[method-assign]  # as TensorFlow's libraries add one
@@ -204,10 +205,10 @@ def test_the_worker_writes_its_records_to_its_log_alone(
     def run(*_: object, **__: object) -> None:
         logger.info("photos from %s", tmp_path / "visitors" / "t0ken" / "Grandma")
 
-    monkeypatch.setattr(worker, "run_worker", run)
-    worker.main()
+    monkeypatch.setattr(process, "run_worker", run)
+    process.main()
     logger.handlers[0].close()
     assert printed == []
-    text = (tmp_path / "logs" / worker.LOG_NAME).read_text("utf-8")
+    text = (tmp_path / "logs" / worker_client.LOG_NAME).read_text("utf-8")
     assert "photos from ./visitors/" in text
     assert "Grandma" not in text

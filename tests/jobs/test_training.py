@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -30,7 +31,7 @@ from tl_core.jobs.training import (
     worker_state,
 )
 from tl_core.jobs.worker import run_worker
-from tl_core.jobs.worker_client import USERS_FILE, has_users
+from tl_core.jobs.worker_client import LOG_NAME, USERS_FILE, has_users
 from tl_core.runs.files import start_run, update_status
 from tl_core.runs.store import Run, create_run, list_runs
 from tl_core.workspace import Workspace
@@ -537,6 +538,9 @@ def test_a_worker_process_trains_and_stops_when_asked(studio, data_dir, monkeypa
     wait_until(lambda: not finished.is_active)
     assert finished.state == "finished", (finished.message, worker_log_tail(studio))
     assert finished.metrics["test_accuracy"] is not None
+    records = map(json.loads, (studio.logs_dir / LOG_NAME).read_text("utf-8").splitlines())
+    messages = {(record["from"], record.get("run")): record["message"] for record in records}
+    assert messages["tl_core.jobs.worker", finished.name].endswith(": train")
     wait_for_weights(endless)
     stop_run(studio, endless)
     assert endless.state == "stopped"

@@ -210,7 +210,7 @@ def _leftovers(workspace: Workspace) -> Iterator[Check]:
                 pass
         except Timeout:
             text = "The queue is locked, but no worker is known."
-            advice = "End the process that runs tl_core.jobs.worker, then open the studio."
+            advice = "End the process that runs 'python -m tl_core.jobs', then open the studio."
             yield Check("locks", "error", text, advice)
     if not worker.alive and any(job.active for job in JobQueue(workspace).jobs()):
         text = "A job is marked as active, but its worker has ended."

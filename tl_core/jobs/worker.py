@@ -1,23 +1,19 @@
-"""The worker process: preloads slow imports, then runs one job after another.
+"""The worker: preloads slow imports, then runs one job after another.
 
-Started by :func:`tl_core.jobs.worker_client.ensure_worker`, one per workspace. It exits after a
+It runs in a process of its own, ``python -m tl_core.jobs``, which
+:func:`tl_core.jobs.worker_client.ensure_worker` starts, one per workspace. It exits after a
 long idle time, when the processes that use it have ended and no training or search is queued, or
 when its workspace was deleted.
 """
 
 from __future__ import annotations
 
-import argparse
-import contextvars
-import faulthandler
 import functools
 import logging
-import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -36,15 +32,13 @@ from tl_core.jobs.handlers import KINDS, JobContext, JobKind, work_folder
 from tl_core.jobs.housekeeping import return_memory, sweep_workspace, used_bytes
 from tl_core.jobs.queue import Job, JobQueue
 from tl_core.jobs.worker_client import (
-    DEFAULT_IDLE_SECONDS,
-    IDLE_ENVIRONMENT_NAME,
-    LOG_NAME,
     WORKER_FILE,
+    chosen_idle_seconds,
     has_users,
     spawn_lock,
 )
-from tl_core.logs import add_log_file, log_context
-from tl_core.processes import end_children, module_command, own_identity
+from tl_core.logs import log_context
+from tl_core.processes import end_children, own_identity, run_at_low_priority
 from tl_core.progress import Monitor
 from tl_core.runs.files import RunState, end_run, update_status
 from tl_core.runs.state_dir import WorkFolder
@@ -55,32 +49,6 @@ LOST_TEXT = (
     "The process that worked on it ended unexpectedly. Try again; if it happens again, close other "
     "programs, as the system may have ended it for lack of memory."
 )
-
-_NICENESS = 10  # pages then respond about as fast as on an idle machine
-
-
-def run_at_low_priority(work: Callable[[], None]) -> None:
-    """Run ``work`` at low priority and return when it is done.
-
-    On Linux each thread has its own priority, which can be lowered but not raised and is inherited
-    by the threads it starts, so ``work`` runs in a separate thread. On other systems it runs at
-    normal priority.
-
-    Raises:
-        Exception: an error of ``work``.
-    """
-    if sys.platform != "linux":
-        work()
-        return
-    with ThreadPoolExecutor(1, "background", initializer=_lower_own_priority) as thread:
-        thread.submit(contextvars.copy_context().run, work).result()
-
-
-def _lower_own_priority() -> None:
-    with suppress(OSError):  # if not permitted, the work runs at normal priority
-        own = os.getpriority(os.PRIO_PROCESS, 0)
-        os.setpriority(os.PRIO_PROCESS, 0, max(own, _NICENESS))
-
 
 _log = logging.getLogger(__name__)
 
@@ -123,7 +91,7 @@ def run_worker(
             a job goes on, as it must where the worker is a thread of another program.
     """
     if idle_seconds is None:
-        idle_seconds = _idle_seconds()
+        idle_seconds = chosen_idle_seconds()
     workspace.queue_dir.mkdir(parents=True, exist_ok=True)
     lock = FileLock(workspace.queue_dir / "worker.lock")
     try:
@@ -135,22 +103,6 @@ def run_worker(
         _Worker(workspace, kinds or KINDS, idle_seconds, restart, end_process).work(warm)
     finally:
         lock.release()
-
-
-def _idle_seconds() -> float:
-    """Return ``TL_WORKER_IDLE_SECONDS`` if it is valid, else the default."""
-    text = os.environ.get(IDLE_ENVIRONMENT_NAME, "").strip()
-    with suppress(ValueError):
-        if (seconds := float(text)) >= 0:
-            return seconds
-    if text:
-        _log.warning(
-            "%s: expected seconds such as 600, received '%s'; using %g instead",
-            IDLE_ENVIRONMENT_NAME,
-            text,
-            DEFAULT_IDLE_SECONDS,
-        )
-    return DEFAULT_IDLE_SECONDS
 
 
 class _Worker:
@@ -484,7 +436,7 @@ class _Worker:
         try:
             warm_up(self._workspace)
         except Exception as error:  # training will fail with the same error and report it
-            _log.warning("warming up failed: %s", error)
+            _log.warning("warming up failed", exc_info=error)
             return
         _log.info("warm after %.1f s", time.monotonic() - started)
         self._publish(warm=True)
@@ -543,29 +495,3 @@ def warm_up(workspace: Workspace) -> None:
         features, labels = np.zeros((2, dim), np.float32), np.zeros(2, np.int32)
         settings = StepSettings(config.batch_size, config.learning_rate, config.dropout, 0.0, 0)
         steps.train(features, labels, np.ones(3), np.arange(2), 0, settings)
-
-
-def main() -> None:
-    """Run the worker of the workspace named on the command line."""
-    parser = argparse.ArgumentParser(description="Train what is queued in a workspace.")
-    parser.add_argument("workspace", type=Path)
-    parser.add_argument("--cold", action="store_true", help="do not preload anything")
-    arguments = parser.parse_args()
-    faulthandler.enable()
-    workspace = Workspace(arguments.workspace.absolute())
-    logger = logging.getLogger("tl_core")
-    logger.setLevel(logging.INFO)
-    logger.propagate = False  # TensorFlow's libraries print what reaches the root logger, as it is
-    add_log_file(logger, workspace.logs_dir / LOG_NAME, workspace.root)
-    command = [*module_command("tl_core.jobs.worker"), *sys.argv[1:]]
-    restart = None if sys.platform == "win32" else lambda: os.execv(command[0], command)
-    run_worker(
-        workspace,
-        warm=not arguments.cold,
-        restart=restart,
-        end_process=lambda: os._exit(1),
-    )
-
-
-if __name__ == "__main__":
-    main()

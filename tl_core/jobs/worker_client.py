@@ -1,10 +1,11 @@
 """Start, observe and end the worker process.
 
-Its state is in ``worker.json`` in the queue folder; :mod:`tl_core.jobs.worker` is the process.
+Its state is in ``worker.json`` in the queue folder; ``python -m tl_core.jobs`` is the process.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -22,12 +23,15 @@ from tl_core.processes import child_environment, is_alive, module_command, own_i
 from tl_core.runs.files import tail
 from tl_core.workspace import Workspace
 
+PROCESS_MODULE = "tl_core.jobs"
 WORKER_FILE = "worker.json"
 USERS_FILE = "worker_users.json"
 LOG_NAME = "worker.log"
 OUTPUT_NAME = "worker_output.log"  # what libraries print, and why it ended
 IDLE_ENVIRONMENT_NAME = "TL_WORKER_IDLE_SECONDS"
 DEFAULT_IDLE_SECONDS = 1800.0
+
+_log = logging.getLogger(__name__)
 
 _MAX_LOG_BYTES = 4 * 2**20
 _LONGEST_PAUSE_SECONDS = 60.0
@@ -133,6 +137,22 @@ def _start(workspace: Workspace, warm: bool) -> None:
         write_json(workspace.queue_dir / WORKER_FILE, record)
 
 
+def chosen_idle_seconds() -> float:
+    """Return ``TL_WORKER_IDLE_SECONDS`` if it is valid, else the default."""
+    text = os.environ.get(IDLE_ENVIRONMENT_NAME, "").strip()
+    with suppress(ValueError):
+        if (seconds := float(text)) >= 0:
+            return seconds
+    if text:
+        _log.warning(
+            "%s: expected seconds such as 600, received '%s'; using %g instead",
+            IDLE_ENVIRONMENT_NAME,
+            text,
+            DEFAULT_IDLE_SECONDS,
+        )
+    return DEFAULT_IDLE_SECONDS
+
+
 def has_users(workspace: Workspace) -> bool:
     """Whether a recorded user process is still running; True if none was recorded."""
     users = _users(workspace)
@@ -191,7 +211,7 @@ def _record_user(workspace: Workspace) -> None:
 
 
 def _spawn(workspace: Workspace, warm: bool) -> subprocess.Popen[bytes]:
-    command = module_command("tl_core.jobs.worker", str(workspace.root.absolute()))
+    command = module_command(PROCESS_MODULE, str(workspace.root.absolute()))
     environment = child_environment(
         PYTHONUNBUFFERED="1",
         TF_CPP_MIN_LOG_LEVEL=os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),

@@ -14,7 +14,7 @@ from tl_core.runs.store import create_run, list_runs
 from tl_core.visitors.store import end_visitor, list_visitors, open_visitor, take_place
 from tl_core.visitors.tokens import issue_token
 from ui.datasets import dataset_view
-from ui.hosted import guard, visitor
+from ui.hosted import ending, guard, visitor
 from ui.hosted.ending import delete_now
 from ui.hosted.panel import upload_caption
 from ui.shared.errors import DELETED, DEMO_BUG_MESSAGE
@@ -30,6 +30,26 @@ def test_a_demo_without_its_guard_shows_nothing(host):
     at = open_page()
     assert [unescaped(one.value) for one in at.error] == [unescaped(plain(visitor.NOT_GUARDED))]
     assert list_visitors(host) == []
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_worker_is_started_for_jobs_that_wait_though_no_page_is_open(host, monkeypatch, waits):
+    started, looked = threading.Event(), threading.Event()
+    monkeypatch.setattr(ending, "ensure_worker", lambda _: started.set())
+    monkeypatch.setattr(ending, "UPKEEP_SECONDS", 0.01)
+    monkeypatch.setattr(ending, "end_expired", lambda _: looked.set() or [])
+    visitor = open_visitor(host, issue_token(host))
+    ended = ending.start_upkeep(host)
+    try:
+        for _ in range(3):  # the second and third look come after whole turns
+            looked.clear()
+            assert looked.wait(60)
+        assert not started.is_set()
+        if waits:
+            JobQueue(visitor).submit("train", {})
+            assert started.wait(60)
+    finally:
+        ended.set()
 
 
 def test_the_cookie_says_whose_workspace_a_page_shows(host, monkeypatch, make_dataset):
