@@ -13,8 +13,8 @@ from tl_core.config.mode import MODE_ENVIRONMENT_NAME
 from tl_core.workspace import default_workspace
 from ui.hosted.ending import start_upkeep
 from ui.hosted.guard import VisitorGuard
+from ui.hosted.internals import key_addresses
 from ui.hosted.kept import count_uploader_values
-from ui.hosted.media import key_addresses
 
 st.secrets.load_if_toml_exists()  # its values are environment variables from now on
 os.environ.setdefault(MODE_ENVIRONMENT_NAME, "demo")

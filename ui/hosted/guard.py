@@ -5,7 +5,8 @@ in the page's own process, see ``visitor.py``; the guard adds what only a server
 
 * It gives a browser its cookie before the page connects; scripts cannot read it.
 * It refuses endpoints that a visitor does not need, such as the server's metrics.
-* It bounds uploads, open pages and what a browser may ask for, see ``traffic.py``.
+* It bounds uploads, open pages and what a browser may ask for, see ``uploads.py`` and
+  ``traffic.py``.
 * It shows an exported web page only to the visitor who exported it.
 * It answers whoever looks after the server: ``<address>/demo/counters`` with its token.
 """
@@ -41,13 +42,12 @@ from ui.hosted.traffic import (
     TRY_LATER,
     Sessions,
     Tabs,
-    Uploads,
     messages_of_pages,
     messages_to_pages,
     refused,
-    uploading_session,
 )
 from ui.hosted.turns import Page, Turns
+from ui.hosted.uploads import Uploads, uploading_session
 
 COOKIE = "tl_visitor"
 LINK = "visitor"

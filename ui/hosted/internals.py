@@ -6,8 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from streamlit import net_util
+from streamlit.runtime import memory_media_file_storage as storage
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from tl_core.visitors.tokens import keyed_hash
+from tl_core.workspace import default_workspace
 
 Method = Callable[..., None]  # of a class, called with the object
+_FILE_ID = "_calculate_file_id"
 
 
 def streamlit_function(owner: object, name: str, ability: str) -> Any:
@@ -60,3 +66,28 @@ def ask_for_no_address() -> None:
     serves all pages: they stand still until that answers.
     """
     net_util.get_external_ip = lambda: None
+
+
+def key_addresses() -> None:
+    """Have pictures and downloads get addresses that only their visitor knows, from now on.
+
+    Streamlit names a file by a hash of its content, so that who has a photo could ask whether
+    another visitor has it too. Now the hash is keyed by the server's secret and the session.
+
+    Raises:
+        RuntimeError: this version of Streamlit names them in another place.
+    """
+    by_content = streamlit_function(
+        storage, _FILE_ID, "whose media files can be named apart for each visitor"
+    )
+    if getattr(by_content, "is_keyed", False):
+        return
+
+    def by_session(data: bytes, mimetype: str, filename: str | None = None) -> str:
+        context = get_script_run_ctx(suppress_warning=True)
+        session_id = "" if context is None else context.session_id
+        content = by_content(data, mimetype, filename)
+        return keyed_hash(default_workspace(), "media", session_id, content).hex()[:56]
+
+    by_session.is_keyed = True  # type: ignore[attr-defined]
+    setattr(storage, _FILE_ID, by_session)

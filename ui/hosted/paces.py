@@ -29,6 +29,12 @@ class Pace:
         self._refill()
         return max(0.0, -self._allowed / self._a_second)
 
+    @property
+    def used(self) -> float:
+        """How much was asked for that is not allowed again yet."""
+        self._refill()
+        return self._burst - self._allowed
+
     async def wait(self, number: int = 1) -> None:
         """Wait until as much more may be asked for."""
         self.spend(number)

@@ -13,7 +13,7 @@ from tl_core.visitors.store import usage
 from tl_core.workspace import Workspace
 from ui.hosted.ending import delete_now
 from ui.hosted.guard import is_logged_in_demo
-from ui.hosted.traffic import has_lost_upload
+from ui.hosted.uploads import has_lost_upload
 from ui.hosted.visitor import COOKIES_BLOCKED, leave, own_link
 from ui.shared import words
 from ui.shared.errors import guarded

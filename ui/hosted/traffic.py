@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections import Counter
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -14,35 +13,30 @@ from typing import Any
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from streamlit import runtime
+from starlette.types import Message, Receive, Scope, Send
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from tl_core.config.limits import MEGABYTE, Limits, current_limits, over
-from ui.hosted import kept
+from tl_core.config.limits import Limits, current_limits, over
 from ui.hosted.downloads import Downloads
 from ui.hosted.paces import Pace, Paces
 from ui.hosted.turns import Page, Turns
 
-SLOWEST_BYTES = 50_000  # a second, of an upload
-PATIENCE_SECONDS = 30.0  # beyond that
 TRY_LATER = 1013  # close code of a WebSocket
 TABS_EACH = 4  # of all visitors, on average
 IDLE_SECONDS = 5 * 60.0  # after which a page gives way when all are taken
 MOST_FILES = 3_000  # for which one message may ask addresses; each costs time and memory of all
 FILES_A_SECOND = 200.0  # for which one network address may ask, after a burst
 BURST_FILES = MOST_FILES
-FILE_BYTES = 5_000  # that an upload holds beside its content: its name, ids and address
 MOST_WIDGETS = 2_000  # of which one message may tell the values
+MOST_CHARS = 10_000  # of the address of a page
+MOST_ID_CHARS = 1_000  # of a page and a part of it, which the server's answer repeats
 MESSAGES_A_SECOND = 4.0  # of one page, after a burst
 BURST = 40
 NUM_SESSIONS = 5_000  # whose cookies are known
 LIFECYCLE_BYTES = 50_000  # of a message that says that a script begins or ends
 
 _MESSAGES = ("stop_script", "app_heartbeat")
-_lost: deque[str] = deque(maxlen=NUM_SESSIONS)  # sessions of which an upload was given up
 
 
 @dataclass(eq=False)
@@ -264,206 +258,17 @@ def _asked(data: bytes) -> BackMsg | None:
     kind = message.WhichOneof("type")
     is_own = kind in _MESSAGES
     if kind == "rerun_script":
-        is_own = len(message.rerun_script.widget_states.widgets) <= MOST_WIDGETS
+        rerun = message.rerun_script
+        is_own = (
+            len(rerun.widget_states.widgets) <= MOST_WIDGETS
+            and len(rerun.query_string) + len(rerun.page_name) <= MOST_CHARS
+            and len(rerun.page_script_hash) + len(rerun.fragment_id) <= MOST_ID_CHARS
+        )
     elif kind == "file_urls_request":
         is_own = len(message.file_urls_request.file_names) <= MOST_FILES
     elif kind == "backend_operation_request":
         is_own = message.backend_operation_request.WhichOneof("payload") == "deferred_file"
     return message if is_own else None
-
-
-@dataclass(eq=False)
-class _Incoming:
-    """An upload whose body is on its way."""
-
-    session_id: str
-    address: str
-    num_bytes: int
-    timeout: asyncio.Timeout
-
-
-class Uploads:
-    """The uploads on their way, and the memory of those that wait for a page or that it keeps.
-
-    When it is full, the oldest of the network address that holds most is dropped, or of the session
-    that holds most at one address. :func:`has_lost_upload` tells whether a page has lost one.
-    """
-
-    def __init__(self) -> None:
-        self._incoming: list[_Incoming] = []
-        self._addresses: dict[str, str] = {}  # of sessions that have uploaded
-
-    async def take(
-        self,
-        app: ASGIApp,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        num_bytes: int,
-        address: str = "",
-    ) -> str | None:
-        """Pass an upload on to the app; return why it was refused, or None.
-
-        Args:
-            app: what stores it.
-            scope: the request, ``.../upload_file/<session>/<file>``.
-            receive: its body.
-            send: takes the answer.
-            num_bytes: the length of the body.
-            address: the network address that it comes from.
-        """
-        session_id = uploading_session(scope)
-        self._addresses[session_id] = address
-        if len(self._addresses) > NUM_SESSIONS:
-            del self._addresses[next(iter(self._addresses))]
-        if (reason := self._refusal(session_id, num_bytes)) is not None:
-            return reason
-        is_answered = False
-
-        async def noted(message: Message) -> None:
-            nonlocal is_answered
-            is_answered = True
-            await send(message)
-
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS + num_bytes / SLOWEST_BYTES) as timeout:
-                one = _Incoming(session_id, address, num_bytes, timeout)
-                self._incoming.append(one)
-                try:
-                    await app(scope, receive, noted)
-                finally:
-                    if one in self._incoming:
-                        self._incoming.remove(one)
-        except TimeoutError:
-            if is_answered:
-                return None
-            return "This upload took too long, or others needed its memory. Try again."
-        return None
-
-    def _refusal(self, session_id: str, num_bytes: int) -> str | None:
-        """Return why an upload has no place, after making one where that is fair."""
-        limits = current_limits() or Limits()
-        most = int(limits.upload_mb * MEGABYTE * 1.05)
-        if num_bytes > most:
-            return f"This demo allows {limits.upload_mb} MB of one upload."
-        used = self._used()
-        own = used[session_id] + num_bytes
-        if own > 3 * most:
-            return (
-                f"This demo holds {3 * limits.upload_mb} MB of uploads of one visitor at once, "
-                "those on Classify among them. Remove some first."
-            )
-        while used.total() + num_bytes > limits.upload_memory_mb * MEGABYTE:
-            greedy = self._to_give_up(used, session_id, num_bytes)
-            too_much = used.total() + num_bytes - limits.upload_memory_mb * MEGABYTE
-            if greedy is None or not self._drop(greedy, min(too_much, MEGABYTE)):
-                return (
-                    f"This demo holds {limits.upload_memory_mb} MB of uploads at once. Try again."
-                )
-            used = self._used()
-        return None
-
-    def _to_give_up(self, used: Counter[str], session_id: str, num_bytes: int) -> str | None:
-        """Return the session that gives place to an upload of another; None if none has more."""
-        own_address = self._addresses[session_id]
-        of_addresses: Counter[str] = Counter()
-        for one, held in used.items():
-            of_addresses[self._addresses.get(one, "")] += held
-        address, most = max(of_addresses.items(), key=lambda item: item[1], default=("", 0))
-        if most <= of_addresses[own_address] + num_bytes:
-            address = own_address
-        held, greedy = max(
-            ((held, one) for one, held in used.items() if self._addresses.get(one, "") == address),
-            default=(0, None),
-        )
-        is_own = address == own_address
-        return None if is_own and held <= used[session_id] + num_bytes else greedy
-
-    def _used(self) -> Counter[str]:
-        """Return the bytes of uploads of each session: held, on their way, or kept by its pages."""
-        used: Counter[str] = Counter()
-        seen: dict[int, bytes] = {}  # what several objects share counts once
-
-        def add(session_id: str, data: bytes) -> None:
-            used[session_id] += FILE_BYTES
-            if id(data) not in seen:
-                seen[id(data)] = data
-                used[session_id] += len(data)
-
-        for session_id, files in list(held_files().items()):
-            for file in list(files.values()):
-                add(session_id, file.data)
-        for (session_id, _), photo in kept.photos():
-            add(session_id, photo.content)
-        for (session_id, _), value in _removed_values():
-            add(session_id, kept.content_of(value))
-        for one in self._incoming:
-            used[one.session_id] += one.num_bytes + FILE_BYTES
-        return used
-
-    def _drop(self, session_id: str, num_bytes: int) -> bool:
-        """Give up the oldest uploads of a session, of so many bytes; whether there was one."""
-        dropped = 0
-        for size, give_up in self._oldest(session_id):
-            give_up()
-            dropped += size + FILE_BYTES
-            if dropped >= num_bytes:
-                break
-        return dropped > 0
-
-    def _oldest(self, session_id: str) -> Iterator[tuple[int, Callable[[], None]]]:
-        """Yield the bytes of each upload of a session and what gives it up, as they are to go."""
-
-        def lose(forget: Callable[..., None], *of: object) -> None:
-            _lost.append(session_id)
-            forget(*of)
-
-        for one in list(self._incoming):
-            if one.session_id == session_id:
-                yield one.num_bytes, functools.partial(self._give_up_incoming, one)
-        for key, value in _removed_values():
-            if key[0] == session_id:
-                yield len(kept.content_of(value)), functools.partial(kept.give_up_value, key)
-        for key, photo in kept.photos():
-            if key[0] == session_id:
-                yield len(photo.content), functools.partial(lose, kept.give_up_photo, key)
-        for file_id, file in list(held_files().get(session_id, {}).items()):
-            forget = functools.partial(lose, _manager().remove_file, session_id, file_id)
-            yield len(file.data), forget
-
-    def _give_up_incoming(self, one: _Incoming) -> None:
-        self._incoming.remove(one)
-        one.timeout.reschedule(asyncio.get_running_loop().time())
-
-
-def _removed_values() -> Iterator[tuple[kept.Key, UploadedFile]]:
-    """Return the values of uploaders whose files are not in the store any more."""
-    storage = held_files()
-    for key, file in kept.values():
-        if file.file_id not in storage.get(key[0], {}):
-            yield key, file
-
-
-def uploading_session(scope: Scope) -> str:
-    """Return the id of the session for which a file is stored or removed."""
-    return str(scope["path"].rstrip("/").split("/")[-2])
-
-
-def has_lost_upload(session_id: str) -> bool:
-    """Whether an upload of a session was given up since this was last asked."""
-    has_lost = session_id in _lost
-    while session_id in _lost:
-        _lost.remove(session_id)
-    return has_lost
-
-
-def held_files() -> dict[str, dict[str, Any]]:
-    """Return the uploads that Streamlit holds in memory: by session, then by file."""
-    return _manager().file_storage if runtime.exists() else {}
-
-
-def _manager() -> Any:
-    return runtime.get_instance().uploaded_file_mgr
 
 
 def refused(status: int, reason: str) -> PlainTextResponse:

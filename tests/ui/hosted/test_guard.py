@@ -9,7 +9,7 @@ from tl_core.export.web.folder import PLAYER_FILE
 from tl_core.visitors.store import end_visitor, open_visitor, take_place
 from tl_core.visitors.tokens import issue_token, token_of_user, visitor_id
 from ui.hosted import guard as guards
-from ui.hosted import traffic
+from ui.hosted import uploads
 from ui.hosted.guard import COOKIE, VisitorGuard, enter_proof, page_name
 from ui.share.web_page import page_address
 
@@ -46,8 +46,8 @@ class Held:
 
 def hold(monkeypatch, **sizes):
     held = Held(**sizes)
-    monkeypatch.setattr(traffic, "_manager", lambda: held)
-    monkeypatch.setattr(traffic, "held_files", lambda: held.file_storage)
+    monkeypatch.setattr(uploads, "_manager", lambda: held)
+    monkeypatch.setattr(uploads, "held_files", lambda: held.file_storage)
     return held.file_storage
 
 

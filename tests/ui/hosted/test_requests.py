@@ -44,7 +44,7 @@ def ask(monkeypatch, host, clock):
 
     guard = VisitorGuard(app)
 
-    def request(path, number=1, client="192.0.2.7", kind="http", headers=()):
+    def request(path, number=1, client="192.0.2.7", kind="http", headers=(), method="GET"):
         got = []
 
         async def send(message):
@@ -57,7 +57,7 @@ def ask(monkeypatch, host, clock):
             for _ in range(number):
                 scope = {
                     "type": kind,
-                    "method": "GET",
+                    "method": method,
                     "path": path,
                     "query_string": b"",
                     "headers": list(headers),
@@ -96,6 +96,46 @@ def test_an_address_waits_after_a_burst_and_the_others_do_not(
     assert clock.seconds == []
     clock.now += 2_000 / 150 + 1
     ask(path, number, kind=kind, headers=headers)
+    assert clock.seconds == []
+
+
+def test_an_upload_counts_more_than_what_is_looked_up(ask, clock):
+    ask("/_stcore/upload_file/session/file", 666, method="PUT")
+    assert clock.seconds == []
+    ask("/_stcore/upload_file/session/file", 4, method="PUT")
+    assert sum(clock.seconds) == pytest.approx(10 / 150, abs=0.021)
+
+
+def test_addresses_that_send_many_share_what_is_answered_and_others_do_not_wait(
+    ask, clock, monkeypatch
+):
+    async def stand_still(seconds):  # as if all had come at once
+        clock.seconds.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", stand_still)
+    for number in range(4):
+        ask("/static/small.js", 1_001, f"192.0.2.{number}")  # 4,004 units in all
+    assert clock.seconds == []
+    ask("/static/small.js", 1, "192.0.2.0")
+    assert clock.seconds == pytest.approx([5 / 450])
+    clock.seconds.clear()
+    ask("/static/small.js", 1_000, "192.0.2.9")
+    assert clock.seconds == []
+    ask("/static/large.js", 1, "192.0.2.9")  # an answer of two units
+    ask("/static/small.js", 2, "192.0.2.9")
+    assert clock.seconds == pytest.approx([1_009 / 450, 1_010 / 450])
+    ask("/static/small.js", 1_000, "192.0.2.8")
+    ask("/static/small.js", 1_000, "192.0.2.7")
+    ask("/static/small.js", 1_000, "192.0.2.6")
+    ask("/static/small.js", 495, "192.0.2.5")
+    clock.seconds.clear()
+    (refused,) = ask("/static/small.js", 1, "192.0.2.0")  # behind ten seconds and a little more
+    assert refused["status"] == 429
+    assert ask("/static/small.js", 1, "192.0.2.5")[0]["status"] == 200
+    assert clock.seconds == [5.0]
+    clock.seconds.clear()
+    clock.now += 4_505 / 450 + 1
+    ask("/static/small.js", 1, "192.0.2.0")
     assert clock.seconds == []
 
 

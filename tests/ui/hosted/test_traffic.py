@@ -15,7 +15,6 @@ from ui.hosted.paces import Paces
 from ui.hosted.traffic import (
     Sessions,
     Tabs,
-    Uploads,
     messages_of_pages,
     messages_to_pages,
 )
@@ -24,98 +23,12 @@ from ui.hosted.turns import Page, Turns
 MB = 1_000_000
 
 
-@pytest.fixture
-def held(monkeypatch):
-    """Return what stands for Streamlit's store: by session, files with so many bytes."""
-    storage = {}
-
-    def hold(session, *sizes):
-        storage[session] = {str(n): SimpleNamespace(data=bytes(s)) for n, s in enumerate(sizes)}
-
-    def remove_file(session, file_id):
-        del storage[session][file_id]
-
-    monkeypatch.setattr(traffic, "held_files", lambda: storage)
-    monkeypatch.setattr(traffic, "_manager", lambda: SimpleNamespace(remove_file=remove_file))
-    hold.storage = storage
-    return hold
-
-
 async def nothing(*_):
     """Stand for an app that answers at once, and for a browser that sends nothing."""
 
 
 async def never(*_):
     await asyncio.Event().wait()
-
-
-def take(uploads, session, num_bytes, app=nothing, address=""):
-    scope = {"path": f"/_stcore/upload_file/{session}/file"}
-    return uploads.take(app, scope, nothing, nothing, num_bytes, address)
-
-
-def test_bodies_that_never_come_hold_no_place_of_others(host, held):
-    async def attack():
-        uploads = Uploads()
-        slow = [asyncio.create_task(take(uploads, "slow", 20 * MB, never)) for _ in range(12)]
-        slow += [asyncio.create_task(take(uploads, f"s{n}", 18 * MB, never)) for n in range(5)]
-        await asyncio.sleep(0)
-        taken = await take(uploads, "visitor", 15 * MB)
-        await asyncio.wait(slow, return_when=asyncio.ALL_COMPLETED, timeout=0.1)
-        ended = [task.result() for task in slow if task.done()]
-        for task in slow:
-            task.cancel()
-        return taken, ended
-
-    taken, ended = run_async(attack())
-    assert taken is None
-    assert len(ended) == 10  # nine over what one visitor may hold, and one that made place
-    assert sum("60 MB of uploads of one visitor" in reason for reason in ended) == 9
-    assert sum("others needed its memory" in reason for reason in ended) == 1
-
-
-def test_who_holds_most_gives_place_and_who_holds_less_does_not(host, held):
-    for number in range(2):
-        held(f"greedy{number}", 20 * MB, 20 * MB, 20 * MB)
-    held("modest", 20 * MB)
-    assert run_async(take(Uploads(), "visitor", 15 * MB)) is None
-    assert sum(map(len, held.storage.values())) == 6
-    assert len(held.storage["modest"]) == 1
-    held("visitor", 15 * MB, 19 * MB)
-    assert "holds 150 MB" in run_async(take(Uploads(), "visitor", 19 * MB))
-
-
-@pytest.mark.parametrize("app", [nothing, never], ids=["that arrived", "only announced"])
-def test_many_sessions_of_one_address_keep_no_uploads_of_others_out(host, held, app):
-    async def attack():
-        uploads = Uploads()
-        assert await take(uploads, "early", 12 * MB, address="192.0.2.1") is None
-        held("early", 12 * MB)
-        flood = []
-        for number in range(45):  # more than the memory for uploads
-            name = f"flood{number}"
-            task = take(uploads, name, 4 * MB, app, "192.0.2.66")
-            flood.append(asyncio.create_task(task))
-            await asyncio.sleep(0)
-            if flood[-1].done() and flood[-1].result() is None:
-                held(name, 4 * MB)
-        late = [await take(uploads, f"late{n}", 20 * MB, address=f"192.0.2.{n}") for n in (2, 3)]
-        for task in flood:
-            task.cancel()
-        return late
-
-    assert run_async(attack()) == [None, None]
-    assert len(held.storage["early"]) == 1
-    assert not traffic.has_lost_upload("early")
-    lost = [name for name in held.storage if traffic.has_lost_upload(name)]
-    assert bool(lost) == (app is nothing)
-    assert not any(held.storage[name] or traffic.has_lost_upload(name) for name in lost)
-
-
-def test_an_upload_slower_than_any_network_is_given_up(host, held, monkeypatch):
-    monkeypatch.setattr(traffic, "PATIENCE_SECONDS", 0.0)
-    monkeypatch.setattr(traffic, "SLOWEST_BYTES", 10**12)
-    assert "took too long" in run_async(take(Uploads(), "slow", MB, never))
 
 
 def test_tabs_are_counted_for_each_visitor_and_for_all(host, monkeypatch):
@@ -293,6 +206,29 @@ def test_who_asks_for_many_uploads_waits_on_all_pages_of_one_address(monkeypatch
     assert slept == [1_000 / 200, 2_000 / 200]  # after a burst of 3,000
 
 
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        ("page_script_hash", 1_000),
+        ("fragment_id", 1_000),
+        ("query_string", 10_000),
+        ("page_name", 10_000),
+    ],
+)
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_message_whose_answer_would_be_long_is_dropped(name, most, more):
+    message = BackMsg()
+    setattr(message.rerun_script, name, "x" * (most + more))
+    data = message.SerializeToString()
+    sent = [{"type": "websocket.receive", "bytes": data}, {"type": "websocket.disconnect"}]
+
+    async def receive():
+        return sent.pop(0)
+
+    got = run_async(listen(receive)())
+    assert got.get("bytes") == (None if more else data)
+
+
 @pytest.mark.parametrize("kind", ["rerun_script", "deferred_file"])
 def test_a_page_that_is_closed_while_it_waits_is_forgotten(kind):
     page, turns, downloads = Page("visitor", "address"), Turns(), Downloads()
@@ -328,14 +264,6 @@ def test_what_comes_while_a_page_waits_is_kept_in_order():
 
     got = run_async(listen_to_three())
     assert [message.WhichOneof("type") for message in got] == kinds
-
-
-def test_empty_uploads_count_too(host, held, monkeypatch):
-    monkeypatch.setenv("TL_DEMO_UPLOAD_MB", "1")
-    held("s", *[0] * 630)  # of 5,000 bytes each, and 1.05 MB is allowed three times
-    assert "3 MB of uploads of one visitor" in run_async(take(Uploads(), "s", 1))
-    held("s", *[0] * 500)
-    assert run_async(take(Uploads(), "s", 1)) is None
 
 
 def test_a_page_is_told_no_folder_of_the_server():

@@ -1,0 +1,179 @@
+"""Uploads of a demo: what is held in memory, who makes room for whom, and what it costs."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from demo_helpers import run_async
+
+from ui.hosted import uploads as module
+from ui.hosted.uploads import Uploads
+
+MB = 1_000_000
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Return what stands for Streamlit's store: by session, files with so many bytes."""
+    storage = {}
+
+    def hold(session, *sizes):
+        storage[session] = {str(n): SimpleNamespace(data=bytes(s)) for n, s in enumerate(sizes)}
+
+    def remove_file(session, file_id):
+        del storage[session][file_id]
+
+    monkeypatch.setattr(module, "held_files", lambda: storage)
+    monkeypatch.setattr(module, "_manager", lambda: SimpleNamespace(remove_file=remove_file))
+    hold.storage = storage
+    return hold
+
+
+async def nothing(*_):
+    """Stand for an app that answers at once, and for a browser that sends nothing."""
+
+
+async def never(*_):
+    await asyncio.Event().wait()
+
+
+def take(uploads, session, num_bytes, app=nothing, address=""):
+    scope = {"path": f"/_stcore/upload_file/{session}/file"}
+    return uploads.take(app, scope, nothing, nothing, num_bytes, address)
+
+
+def test_bodies_that_never_come_hold_no_place_of_others(host, held):
+    async def attack():
+        uploads = Uploads()
+        slow = [asyncio.create_task(take(uploads, "slow", 20 * MB, never)) for _ in range(12)]
+        slow += [asyncio.create_task(take(uploads, f"s{n}", 18 * MB, never)) for n in range(5)]
+        await asyncio.sleep(0)
+        taken = await take(uploads, "visitor", 15 * MB)
+        await asyncio.wait(slow, return_when=asyncio.ALL_COMPLETED, timeout=0.1)
+        ended = [task.result() for task in slow if task.done()]
+        for task in slow:
+            task.cancel()
+        return taken, ended
+
+    taken, ended = run_async(attack())
+    assert taken is None
+    assert len(ended) == 10  # nine over what one visitor may hold, and one that made place
+    assert sum("60 MB of uploads of one visitor" in reason for reason in ended) == 9
+    assert sum("others needed its memory" in reason for reason in ended) == 1
+
+
+def test_who_holds_most_gives_place_and_who_holds_less_does_not(host, held):
+    for number in range(2):
+        held(f"greedy{number}", 20 * MB, 20 * MB, 20 * MB)
+    held("modest", 20 * MB)
+    assert run_async(take(Uploads(), "visitor", 15 * MB)) is None
+    assert sum(map(len, held.storage.values())) == 6
+    assert len(held.storage["modest"]) == 1
+    held("visitor", 15 * MB, 19 * MB)
+    assert "holds 150 MB" in run_async(take(Uploads(), "visitor", 19 * MB))
+
+
+@pytest.mark.parametrize("app", [nothing, never], ids=["that arrived", "only announced"])
+def test_many_sessions_of_one_address_keep_no_uploads_of_others_out(host, held, app):
+    async def attack():
+        uploads = Uploads()
+        assert await take(uploads, "early", 12 * MB, address="192.0.2.1") is None
+        held("early", 12 * MB)
+        flood = []
+        for number in range(45):  # more than the memory for uploads
+            name = f"flood{number}"
+            task = take(uploads, name, 4 * MB, app, "192.0.2.66")
+            flood.append(asyncio.create_task(task))
+            await asyncio.sleep(0)
+            if flood[-1].done() and flood[-1].result() is None:
+                held(name, 4 * MB)
+        late = [await take(uploads, f"late{n}", 20 * MB, address=f"192.0.2.{n}") for n in (2, 3)]
+        for task in flood:
+            task.cancel()
+        return late
+
+    assert run_async(attack()) == [None, None]
+    assert len(held.storage["early"]) == 1
+    assert not module.has_lost_upload("early")
+    lost = [name for name in held.storage if module.has_lost_upload(name)]
+    assert bool(lost) == (app is nothing)
+    assert not any(held.storage[name] or module.has_lost_upload(name) for name in lost)
+
+
+def test_an_upload_slower_than_any_network_is_given_up(host, held, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "SLOWEST_BYTES", 10**12)
+    assert "took too long" in run_async(take(Uploads(), "slow", MB, never))
+
+
+def test_empty_uploads_count_too(host, held, monkeypatch):
+    monkeypatch.setenv("TL_DEMO_UPLOAD_MB", "1")
+    held("s", *[0] * 630)  # of 5,000 bytes each, and 1.05 MB is allowed three times
+    assert "3 MB of uploads of one visitor" in run_async(take(Uploads(), "s", 1))
+    held("s", *[0] * 500)
+    assert run_async(take(Uploads(), "s", 1)) is None
+
+
+def test_a_session_holds_few_uploads_more_than_the_photos_a_visitor_may_have(
+    host, held, monkeypatch
+):
+    monkeypatch.setenv("TL_DEMO_PHOTOS", "5")
+    uploads = Uploads()
+    held("s", *[0] * 9)
+    held("other", *[0] * 10)
+    assert run_async(take(uploads, "s", 1)) is None
+    held("s", *[0] * 10)
+    assert "holds 10 uploads of one visitor" in run_async(take(uploads, "s", 1))
+
+
+def test_many_uploads_are_not_counted_anew_for_each_other_one_but_what_comes_counts(
+    host, held, monkeypatch
+):
+    now, counts, count = [1000.0], [], Uploads._count
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(Uploads, "_count", lambda self: counts.append(1) or count(self))
+    held("a", *[MB // 100] * 1_500)
+    held("b", *[MB // 100] * 1_500)  # 45 MB in all
+    uploads = Uploads()
+
+    async def attack():
+        waiting = []
+        for number in range(12):
+            task = take(uploads, f"s{number}", 10 * MB, never, f"192.0.2.{number}")
+            waiting.append(asyncio.create_task(task))
+            await asyncio.sleep(0)
+        reasons = [task.result() for task in waiting if task.done()]
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+        return reasons
+
+    reasons = run_async(attack())
+    assert len(counts) == 1
+    assert reasons == []  # the others, of one address, hold most
+    left = sum(len(one.data) + 5_000 for files in held.storage.values() for one in files.values())
+    assert left <= 150 * MB - 12 * 10_005_000 < left + 200_000 + 15_000
+    now[0] += 3_000 * 50e-6 + 0.001
+    assert run_async(take(uploads, "late", 1)) is None
+    assert len(counts) == 2
+
+
+def test_few_uploads_are_counted_exactly_and_what_gives_way_makes_room_for_more_than_one(
+    host, held, monkeypatch
+):
+    monkeypatch.setattr(module.time, "monotonic", lambda: 1000.0)
+    uploads = Uploads()
+    held("small", *[45_000] * 800)  # with 5,000 bytes each, 40 MB
+    assert run_async(take(uploads, "late", 10 * MB, address="192.0.2.1")) is None
+    assert len(held.storage["small"]) == 800
+    for name in ("a", "b"):  # they come while the clock stands still
+        held(name, 20 * MB, 20 * MB, 15 * MB)
+    assert run_async(take(uploads, "late", 5_000, address="192.0.2.1")) is None  # 10 kB too much
+    given_up = 800 - len(held.storage["small"])
+    large = sum(map(len, (held.storage["a"], held.storage["b"])))
+    assert (given_up, large) == (0, 5)
+    del held.storage["a"], held.storage["b"]
+    held("small", *[45_000] * 999)
+    monkeypatch.setenv("TL_DEMO_UPLOAD_MEMORY_MB", "50")  # 49.95 MB are held
+    assert run_async(take(uploads, "late", 60_000, address="192.0.2.1")) is None
+    assert 999 - len(held.storage["small"]) == 4  # 200,000 bytes, and 10,000 would do
