@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil  # noqa: F401  before a test pretends to be on another system, which it would believe
 import pytest
 from filelock import FileLock
 from PIL import Image, ImageDraw

@@ -227,6 +227,70 @@ def test_what_somebody_waits_for_goes_before_what_is_computed_in_advance(host):
     assert taken(queue, 2) == [(b.root.name, 1), (a.root.name, 0)]
 
 
+@pytest.fixture
+def wall(monkeypatch):
+    """Set the clock of the system by hand."""
+    now, ticks = [time.time()], itertools.count(0, 1000)
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    monkeypatch.setattr(time, "time_ns", lambda: int(now[0] * 1e9) + next(ticks))
+    return now
+
+
+def show(workspace):
+    """Have the jobs of a visitor shown by a page at the time of that clock."""
+    for path in workspace.queue_dir.glob("*.json"):
+        os.utime(path, (time.time(), time.time()))
+
+
+def test_a_map_that_a_page_shows_takes_turns_with_trainings_after_ten_seconds(host, wall):
+    a, b = new_visitor(host), new_visitor(host)
+    queue = FairQueue(host)
+    for number in range(4):
+        submit(a, number)
+    JobQueue(b).submit("map", {"number": 9}, priority=-20, needs_user=True)
+    seen, served = [], []
+    for _ in range(3):
+        wall[0] += 6
+        show(b)
+        job = queue.take()
+        served.append(job.payload["number"])
+        if job.kind == "map":
+            seen.append(queue.must_give_way(job))
+            wall[0] += 11
+            show(b)
+            seen.append(queue.must_give_way(job))  # it is still looked at
+            wall[0] += 11
+            seen.append(queue.must_give_way(job))  # nobody does any more
+        end(queue, job)
+        if job.kind == "map":
+            break
+    assert served == [0, 9]
+    assert seen == [False, False, True]
+
+
+def test_a_map_gives_way_to_what_others_ask_for_in_its_first_seconds(host, wall):
+    a, b = new_visitor(host), new_visitor(host)
+    queue = FairQueue(host)
+    JobQueue(b).submit("map", {"number": 9}, priority=-20, needs_user=True)
+    job = queue.take()
+    assert not queue.must_give_way(job)
+    wall[0] += 5
+    submit(a, 0)
+    assert queue.must_give_way(job)
+    queue.put_back(job, gave_way=True)
+    show(b)
+    assert [job.payload["number"] for job in queue.jobs()] == [0, 9]
+
+
+def test_a_map_that_nobody_looks_at_waits_for_all_that_was_asked_for(host, wall):
+    a, b = new_visitor(host), new_visitor(host)
+    JobQueue(b).submit("map", {"number": 9}, priority=-20, needs_user=True)
+    wall[0] += 60
+    for number in range(2):
+        submit(a, number)
+    assert [job.payload["number"] for job in FairQueue(host).jobs()] == [0, 1, 9]
+
+
 def test_a_visitor_sees_how_many_jobs_of_all_come_before(host, monkeypatch, make_dataset):
     data = make_dataset({"cat": 2, "dog": 2})
     a, b = new_visitor(host), new_visitor(host)
@@ -370,6 +434,8 @@ def end_worker(host, monkeypatch):
             assert ended.wait(60)
 
         def end_process():
+            if ended.is_set():  # a process is ended once; this one goes on
+                return
             for job in FairQueue(host).jobs():
                 found[job.kind] = (job.num_lost, job.lost)
             for run in (

@@ -1,10 +1,11 @@
 """The queues of all visitors of a hosted demo as one, in which addresses and visitors take turns.
 
 Each visitor has a queue of jobs of their own; one worker serves all. What somebody waits for goes
-before what is computed in advance. Of each, the network addresses that visitors come from take
-turns, one job each, and so do the visitors of one address. Whoever has just come, or was just
-served, goes behind all who wait: nobody gets before them by a new cookie. Where all visitors have
-one address, as behind a proxy that is not trusted, visitors take turns.
+before what is computed in advance; after some seconds a page that shows it waits as well. Of each,
+the network addresses that visitors come from take turns, one job each, and so do the visitors of
+one address. Whoever has just come, or was just served, goes behind all who wait: nobody gets before
+them by a new cookie. Where all visitors have one address, as behind a proxy that is not trusted,
+visitors take turns.
 
 References:
     J. Nagle, "On packet switches with infinite storage", RFC 970, 1985: a queue for each source,
@@ -32,6 +33,7 @@ TURNS_FILE = "turns.json"
 PACE_FILE = "pace.json"
 _FIRST_PACE = 20.0  # seconds of a job, before any was measured
 _NEWEST = 0.3  # weight of the last job in the mean
+_PATIENCE_SECONDS = 10.0  # until what was begun in advance, and a page shows, takes turns
 _LATER = 2**64  # nanoseconds since the epoch, later than any job
 IN_ADVANCE = -10
 """Jobs of this priority and below are computed before anybody asks."""
@@ -56,12 +58,12 @@ class FairQueue:
         ahead: list[Job] = []
         for workspace in [self._host, *list_visitors(self._host)]:
             for job in JobQueue(workspace).jobs():
-                group = active if job.active else ahead if is_in_advance(job) else asked
+                group = active if job.active else asked if _waits(job) else ahead
                 group.append(replace(job, workspace=workspace))
-        active.sort(key=lambda job: (is_in_advance(job), job.id))
+        active.sort(key=lambda job: (not _waits(job), job.id))
         turns, ticks = self._turns(), itertools.count(_LATER)
         for job in active:
-            if job.priority > IN_ADVANCE:  # its turn lasts until it ends
+            if _takes_turns(job):  # its turn lasts until it ends
                 turns.update(dict.fromkeys(self._whose(job), next(ticks)))
         return [
             *active,
@@ -91,13 +93,15 @@ class FairQueue:
 
     def must_give_way(self, job: Job) -> bool:
         """Whether a job waits that is more urgent: of the same visitor, or not in advance."""
-        for other in self.jobs():
+        jobs = self.jobs()
+        now = next((one for one in jobs if one.id == job.id), job)  # as now shown by pages
+        for other in jobs:
             if other.active:
                 continue
             if other.workspace == job.workspace:
-                if other.rank > job.rank:
+                if other.rank > now.rank:
                     return True
-            elif is_in_advance(job) and not is_in_advance(other):
+            elif not _waits(now) and _waits(other):
                 return True
         return False
 
@@ -110,7 +114,7 @@ class FairQueue:
         if this.active:
             return 0
         before = jobs[: jobs.index(this)]
-        return sum(not (job.active and is_in_advance(job)) for job in before)
+        return sum(not job.active or _waits(job) for job in before)
 
     def wait_seconds(self, num_before: int) -> float:
         """Return about how long so many jobs take, from how long the last ones took."""
@@ -119,7 +123,7 @@ class FairQueue:
     def note_end(self, job: Job, seconds: float) -> None:
         """Note that a turn is over, and how long a job took that somebody waited for."""
         whose = self._taken.pop(job.id, None)
-        if whose is not None and job.priority > IN_ADVANCE:
+        if whose is not None and _takes_turns(job):
             self._note_turn(whose, self.jobs())
         if not is_in_advance(job):
             pace = (1 - _NEWEST) * self._pace() + _NEWEST * seconds
@@ -192,6 +196,18 @@ class FairQueue:
             write_json(self._host.queue_dir / TURNS_FILE, turns)
 
 
+def _waits(job: Job) -> bool:
+    """Whether somebody waits for a job."""
+    return job.is_in_view and _takes_turns(job)
+
+
+def _takes_turns(job: Job) -> bool:
+    """Whether a job was asked for, or has been waited for long enough by whoever looks at it."""
+    if job.priority > IN_ADVANCE:
+        return True
+    return job.needs_user and time.time_ns() - job.submitted > _PATIENCE_SECONDS * 1e9
+
+
 def is_in_advance(job: Job) -> bool:
-    """Whether nobody waits for a job, or its page was closed."""
+    """Whether nobody asked for a job, or its page was closed."""
     return job.priority <= IN_ADVANCE or not job.is_in_view
