@@ -139,6 +139,13 @@ def test_what_repeats_is_logged_once_a_minute_with_how_often(clock) -> None:
     assert told(repeats, "from %s", "e") == "from e"
 
 
+def test_long_ones_are_cut(clock) -> None:
+    repeats = FewRepeats()
+    assert told(repeats, "from %s", "a" * 900_000) == "from " + "a" * 1_995 + " ..."
+    assert told(repeats, "from %s", "a" * 900_000) == ""
+    assert told(repeats, "for %s", "a" * 1_996) == "for " + "a" * 1_996
+
+
 def test_each_error_is_of_its_own_kind(clock) -> None:
     repeats = FewRepeats()
     for error in (ValueError("a"), ValueError("b"), OSError("a"), None):

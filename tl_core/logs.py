@@ -29,6 +29,7 @@ NUM_OLD_FILES = 2
 REPEAT_SECONDS = 60.0
 MAX_KINDS = 100  # of records within that time
 _MAX_CHARS = 20_000
+_MAX_REPEATED_CHARS = 2_000  # of what strangers can cause
 _HOMES = re.compile(r"(/home/|/Users/|[A-Za-z]:[/\\]+Users[/\\]+)[^/\\\s'\":]+")
 _VISITORS = re.compile(r"(visitors[/\\]).+")
 _context: ContextVar[dict[str, str] | None] = ContextVar("log_context", default=None)
@@ -107,7 +108,7 @@ class FewRepeats(logging.Filter):
 
     For what strangers can cause as often as they like. Records are of one kind when they say the
     same, whatever their arguments, of the same error. The next one of a kind tells how many were
-    left out.
+    left out. Long ones are cut.
 
     Examples:
         >>> repeats = FewRepeats()
@@ -137,9 +138,12 @@ class FewRepeats(logging.Filter):
                     return False
                 del self._kinds[oldest]
             self._kinds[kind] = (now, 0)
+        text = record.getMessage()
+        shown = text if len(text) <= _MAX_REPEATED_CHARS else f"{text[:_MAX_REPEATED_CHARS]} ..."
         if left_out:
-            record.msg = f"{record.getMessage()} ({left_out} more like it since the last)"
-            record.args = None
+            shown = f"{shown} ({left_out} more like it since the last)"
+        if shown != text:
+            record.msg, record.args = shown, None
         return True
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import re
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,7 +32,8 @@ MOST_FILES = 65_536  # that this process asks to be allowed to have open
 _PROTOCOLS = (("httptools_impl", "HttpToolsProtocol"), ("h11_impl", "H11Protocol"))
 _BOUNDED = "H11Protocol"  # takes requests one by one, each with a head of 64 kB
 _ABILITY = "whose uvicorn tells of connections"
-_LOGGERS = ("uvicorn.error", "asyncio")  # of requests that are none, and of each try to accept one
+# Of requests that are none, of each try to accept one, and of messages of pages.
+_LOGGERS = re.compile(r"uvicorn\.error|asyncio|streamlit(\..+)?")
 
 
 @dataclass(eq=False)
@@ -169,8 +171,11 @@ def watch_connections(connections: Connections) -> None:
             put_around(protocol, method, around, _ABILITY)
     put_around(page_protocol(), "connection_lost", connections.lost, _ABILITY)
     put_around(page_protocol(), "data_received", connections.receive_page, _ABILITY)
-    for logger in map(logging.getLogger, _LOGGERS):
-        if not any(isinstance(one, FewRepeats) for one in logger.filters):
+    for name in ("uvicorn.error", "asyncio", *logging.root.manager.loggerDict):
+        logger = logging.getLogger(name)
+        if _LOGGERS.fullmatch(name) and not any(
+            isinstance(one, FewRepeats) for one in logger.filters
+        ):
             logger.addFilter(FewRepeats())
 
 

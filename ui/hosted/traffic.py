@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections import Counter, deque
+from collections.abc import Coroutine, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
+from streamlit import runtime
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
@@ -31,6 +32,8 @@ BURST_FILES = MOST_FILES
 MOST_WIDGETS = 2_000  # of which one message may tell the values
 MOST_CHARS = 10_000  # of the address of a page
 MOST_ID_CHARS = 1_000  # of a page and a part of it, which the server's answer repeats
+MESSAGE_BYTES = 500  # of a message beside its content
+MOST_AHEAD_BYTES = 50_000  # that are read after a message that waits for its turn
 MESSAGES_A_SECOND = 4.0  # of one page, after a burst
 BURST = 40
 NUM_SESSIONS = 5_000  # whose cookies are known
@@ -165,7 +168,8 @@ def messages_to_pages(
             answer = ForwardMsg.FromString(data)
             kind = answer.WhichOneof("type")
             if kind == "new_session":
-                sessions.note(answer.new_session.initialize.session_id, token)
+                page.session_id = answer.new_session.initialize.session_id
+                sessions.note(page.session_id, token)
                 turns.began(page)
                 script = PurePath(answer.new_session.main_script_path)
                 answer.new_session.main_script_path = script.name  # no folder of the server
@@ -192,33 +196,41 @@ def messages_of_pages(
     who used much of the server waits for others (``turns.py``).
     """
     pace = Pace(BURST, MESSAGES_A_SECOND)
-    ahead: asyncio.Task[Message] | None = None  # receives the message after one that waits
+    ahead: deque[Message] = deque()  # what came after a message that waits
+    reading: asyncio.Task[Message] | None = None
 
     async def has_ended(turn: Coroutine[Any, Any, None]) -> bool:
         """Wait for a turn; return whether the connection ended before, which gives it up.
 
-        A closed page would keep its message in memory until its turn comes.
+        A closed page would keep its messages in memory until it was the turn of each.
         """
-        nonlocal ahead
+        nonlocal reading
         waiting = asyncio.ensure_future(turn)
-        if ahead is None:
-            ahead = asyncio.ensure_future(receive())
         try:
-            await asyncio.wait({waiting, ahead}, return_when=asyncio.FIRST_COMPLETED)
-            is_over = ahead.done() and ahead.result()["type"] == "websocket.disconnect"
-            if is_over and not waiting.done():
-                return True
+            while not waiting.done():
+                if reading is None and _size(ahead) < MOST_AHEAD_BYTES:
+                    reading = asyncio.ensure_future(receive())
+                both = {waiting} if reading is None else {waiting, reading}
+                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+                if reading is not None and reading.done():
+                    ahead.append(reading.result())
+                    reading = None
+                    if ahead[-1]["type"] == "websocket.disconnect" and not waiting.done():
+                        while len(ahead) > 1:
+                            ahead.popleft()
+                        return True
             await waiting
         finally:
             waiting.cancel()
         return False
 
     async def next_message() -> Message:
-        nonlocal ahead
-        if ahead is None:
+        nonlocal reading
+        if ahead:
+            return ahead.popleft()
+        if reading is None:
             return await receive()
-        message = await ahead
-        ahead = None
+        message, reading = await reading, None
         return message
 
     async def receive_allowed() -> Message:
@@ -231,9 +243,11 @@ def messages_of_pages(
             if asked is None:
                 continue
             kind = asked.WhichOneof("type")
+            if kind == "rerun_script" and _runs_nothing(page.session_id, asked.rerun_script):
+                continue
             if kind == "rerun_script":
                 if turns.may_run(page):
-                    turns.began(page)
+                    turns.reserve(page)
                 elif await has_ended(turns.wait(page)):
                     continue  # what comes next is that the connection has ended
             elif kind == "file_urls_request":
@@ -246,6 +260,21 @@ def messages_of_pages(
             return message
 
     return receive_allowed
+
+
+def _runs_nothing(session_id: str, rerun: Any) -> bool:
+    """Whether a message is for a part that its page does not have, so that no script begins."""
+    if not rerun.fragment_id or not runtime.exists():
+        return False
+    server: Any = runtime.get_instance()
+    with suppress(AttributeError):
+        found = server._session_mgr.get_session_info(session_id)
+        return found is not None and not found.session.has_fragment(rerun.fragment_id)
+    return False
+
+
+def _size(messages: Iterable[Message]) -> int:
+    return sum(len(one.get("bytes") or b"") + MESSAGE_BYTES for one in messages)
 
 
 def _asked(data: bytes) -> BackMsg | None:

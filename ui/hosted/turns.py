@@ -25,6 +25,7 @@ RUNS_AT_ONCE = 4  # young ones of all
 RUNS_IN_ALL = 4  # more at once are charged as if there were so many: each may claim to take long
 HEAVY_RUNS = 2  # at once of all who used more than a share, one of them young
 YOUNG_SECONDS = 2.0
+UNSEEN_SECONDS = 0.5  # within which a script begins, if a message makes one begin at all
 LONGEST_SECONDS = 30.0  # that a run counts for and is charged: its end may not be seen
 ACTIVE_SECONDS = 3.0  # after a run has ended
 POLL_SECONDS = 0.05
@@ -37,6 +38,7 @@ class Page:
 
     visitor: str
     address: str
+    session_id: str = ""  # once it has begun
 
 
 @dataclass
@@ -124,14 +126,14 @@ class Turns:
         self._free_at = 0.0  # when the next run of who used too much may begin
 
     async def wait(self, page: Page) -> None:
-        """Wait until a page may run; it counts as running from then on."""
+        """Wait until a page may run, and reserve its turn."""
         self.line_up(page)
         try:
             while not self.may_run(page):
                 await asyncio.sleep(POLL_SECONDS)
         finally:
             self.step_out(page)
-        self.began(page)
+        self.reserve(page)
 
     def line_up(self, page: Page) -> None:
         """Note that a page waits from now on."""
@@ -141,6 +143,20 @@ class Turns:
     def step_out(self, page: Page) -> None:
         """Note that a page waits no longer."""
         self._waiting.pop(page, None)
+
+    def reserve(self, page: Page) -> None:
+        """Count a page as running for the moment, until its script begins.
+
+        Not each message makes one begin: it may be for a part that the page no longer has.
+        """
+        now = self._charge()
+        ends_by = now + UNSEEN_SECONDS
+        if (run := self._runs.get(page)) is None:
+            self._runs[page] = _Run(now, self._weight(page, now) > 1, ends_by)
+        else:
+            run.ends_by = max(run.ends_by, ends_by)
+        self._visitors.serve(page.visitor, now)
+        self._addresses.serve(page.address, now)
 
     def began(self, page: Page) -> None:
         """Note that a page's script begins."""

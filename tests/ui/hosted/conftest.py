@@ -25,5 +25,5 @@ def own_protocols(monkeypatch):
             monkeypatch.setattr(protocol, name, getattr(protocol, name))
     for name in ("on_message_begin", "on_header"):
         monkeypatch.setattr(HttpToolsProtocol, name, getattr(HttpToolsProtocol, name))
-    for name in ("uvicorn.error", "asyncio"):
+    for name in ("uvicorn.error", "asyncio", *logging.root.manager.loggerDict):
         monkeypatch.setattr(logging.getLogger(name), "filters", [])

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import logging
 import socket
 import time
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from contextlib import suppress
 
 import pytest
 from server_helpers import UPGRADE, serve
+from streamlit.runtime import app_session
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from websockets.exceptions import ConnectionClosed, InvalidMessage
 from websockets.sync.client import connect
@@ -237,6 +239,13 @@ def test_requests_that_are_none_are_logged_seldom(caplog, http) -> None:
                 assert is_closed(one)
     refused = [one for one in caplog.records if one.name == "uvicorn.error"]
     assert [one.getMessage() for one in refused] == ["Invalid HTTP request received."]
+
+
+def test_what_streamlit_says_about_messages_of_pages_is_logged_seldom() -> None:
+    logger = logging.getLogger(app_session.__name__)
+    watch_connections(Connections(40))
+    records = [logging.makeLogRecord({"msg": "no part %s", "args": ("x",)}) for _ in range(3)]
+    assert [bool(logger.filter(one)) for one in records] == [True, False, False]
 
 
 def test_that_no_file_can_be_opened_is_logged_once_and_other_errors_too(caplog) -> None:

@@ -8,6 +8,8 @@ import pytest
 from demo_helpers import run_async
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime.app_session import AppSession
+from streamlit.runtime.session_manager import SessionManager
 
 from ui.hosted import paces, traffic
 from ui.hosted.downloads import Downloads
@@ -229,17 +231,58 @@ def test_a_message_whose_answer_would_be_long_is_dropped(name, most, more):
     assert got.get("bytes") == (None if more else data)
 
 
-@pytest.mark.parametrize("kind", ["rerun_script", "deferred_file"])
-def test_a_page_that_is_closed_while_it_waits_is_forgotten(kind):
-    page, turns, downloads = Page("visitor", "address"), Turns(), Downloads()
-    turns.may_run = downloads._is_next = lambda _: False  # others are there
+@pytest.mark.parametrize(
+    ("session", "fragment", "passes"),
+    [("s1", "there", True), ("s1", "gone", False), ("s1", "", True), ("unknown", "gone", True)],
+)
+def test_a_message_for_a_part_that_its_page_does_not_have_takes_no_turn(
+    monkeypatch, session, fragment, passes
+):
+    known = SimpleNamespace(session=SimpleNamespace(has_fragment=lambda name: name == "there"))
+    server = SimpleNamespace(
+        _session_mgr=SimpleNamespace(get_session_info={"s1": known, "unknown": None}.get)
+    )
+    monkeypatch.setattr(traffic.runtime, "exists", lambda: True)
+    monkeypatch.setattr(traffic.runtime, "get_instance", lambda: server)
+    begins = ForwardMsg()
+    begins.new_session.initialize.session_id = session
+    message = BackMsg()
+    message.rerun_script.fragment_id = fragment
+    page, turns = Page("visitor", "address"), Turns()
     sent = [
-        {"type": "websocket.receive", "bytes": back_message(kind)},
-        {"type": "websocket.disconnect", "code": 1001},
+        {"type": "websocket.receive", "bytes": message.SerializeToString()},
+        {"type": "websocket.disconnect"},
     ]
 
     async def receive():
         return sent.pop(0)
+
+    async def begin_and_listen():
+        told = messages_to_pages(nothing, Sessions(), turns, Downloads(), page, "own")
+        await told({"type": "websocket.send", "bytes": begins.SerializeToString()})
+        turns.ended(page)
+        return await messages_of_pages(receive, turns, Downloads(), names_of_files(), page)()
+
+    got = run_async(begin_and_listen())
+    assert (got["type"] == "websocket.receive") == passes
+    assert (page in turns._runs) == passes
+
+
+def test_streamlit_tells_which_parts_a_page_has():
+    assert callable(AppSession.has_fragment)
+    assert callable(SessionManager.get_session_info)
+
+
+@pytest.mark.parametrize("kind", ["rerun_script", "deferred_file"])
+@pytest.mark.parametrize("num_more", [0, 40])
+def test_a_page_that_is_closed_while_it_waits_is_forgotten(kind, num_more):
+    page, turns, downloads = Page("visitor", "address"), Turns(), Downloads()
+    turns.may_run = downloads._is_next = lambda _: False  # others are there
+    sent = [{"type": "websocket.receive", "bytes": back_message(kind)}] * (1 + num_more)
+    sent.append({"type": "websocket.disconnect", "code": 1001})
+
+    async def receive():
+        return sent.pop(0) if sent else await never()
 
     listening = messages_of_pages(receive, turns, downloads, names_of_files(), page)
     assert run_async(asyncio.wait_for(listening(), 30))["type"] == "websocket.disconnect"
@@ -255,7 +298,7 @@ def test_what_comes_while_a_page_waits_is_kept_in_order():
     sent = [{"type": "websocket.receive", "bytes": back_message(kind)} for kind in kinds]
 
     async def receive():
-        return sent.pop(0)
+        return sent.pop(0) if sent else await never()
 
     async def listen_to_three():
         page = Page("visitor", "address")
@@ -264,6 +307,26 @@ def test_what_comes_while_a_page_waits_is_kept_in_order():
 
     got = run_async(listen_to_three())
     assert [message.WhichOneof("type") for message in got] == kinds
+
+
+def test_little_is_read_after_a_message_that_waits():
+    turns, read = Turns(), []
+    turns.may_run = lambda _: False
+
+    async def receive():
+        message = BackMsg()
+        message.rerun_script.query_string = "x" * 9_000
+        read.append(message)
+        return {"type": "websocket.receive", "bytes": message.SerializeToString()}
+
+    async def listen_for_a_while():
+        page = Page("visitor", "address")
+        listening = messages_of_pages(receive, turns, Downloads(), names_of_files(), page)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(listening(), 0.2)
+
+    run_async(listen_for_a_while())
+    assert len(read) == 1 + 6  # of 9,500 bytes each: the sixth reaches 50,000
 
 
 def test_a_page_is_told_no_folder_of_the_server():

@@ -35,7 +35,8 @@ class Simulated:
     def run(self, seconds, *askers):
         """Let time pass; each of ``askers`` gives the pages that would run now, and how long.
 
-        A page that runs when it is let through begins again.
+        A page that runs when it is let through begins again. None stands for a message that makes
+        nothing run.
         """
         step, end = 0.01, self.clock.now + seconds
         while self.clock.now < end:
@@ -47,9 +48,12 @@ class Simulated:
                         self.asked_at[page] = self.clock.now
             for page in list(self.waiting):
                 if self.turns.may_run(page):
-                    self.left[page] = self.waiting.pop(page)
+                    seconds = self.waiting.pop(page)
                     self.turns.step_out(page)
-                    self.turns.began(page)
+                    self.turns.reserve(page)
+                    if seconds is not None:
+                        self.left[page] = seconds
+                        self.turns.began(page)
                 else:
                     self.waited.add(page.visitor)
             self.clock.now += step
@@ -94,6 +98,31 @@ def test_a_flood_gets_fewer_than_two_runs_for_one_of_another_visitor(server):
     assert server.done["honest"] in (60, 61)
     assert "honest" not in server.waited
     assert server.done["flood"] <= 130
+
+
+def test_messages_that_make_nothing_run_take_no_turn_of_others(server):
+    silent = [every(0.5, page, None) for n in range(2) for page in pages(f"silent{n}", 3)]
+    server.run(10, *silent)
+    server.run(30, *silent, every(1.0, Page("honest", "other")))
+    assert server.done == {"honest": 30}
+    assert max(server.took["honest"]) < 1.0
+
+
+def test_what_is_reserved_does_not_shorten_a_run_nor_is_it_charged_like_one(server):
+    page = Page("visitor", "address")
+    server.turns.began(page)
+    server.turns.reserve(page)
+    server.clock.now += 20
+    server.turns.may_run(page)
+    assert page in server.turns._runs
+    server.turns.ended(page)
+    server.clock.now += 1_000
+    other = Page("other", "address")
+    server.turns.reserve(other)
+    server.clock.now += 20
+    server.turns.may_run(other)
+    assert other not in server.turns._runs
+    assert server.turns._visitors._debts.get("other", 0.0) <= 0.5
 
 
 def test_many_cookies_of_one_address_are_held_to_the_same(server):
