@@ -318,6 +318,15 @@ def test_waiting_jobs_are_limited_but_not_those_in_advance(monkeypatch, tmp_path
     assert [job.payload["number"] for job in JobQueue(b).jobs()] == [2, 3]
 
 
+def test_who_may_use_no_more_of_the_disk_gets_no_job(monkeypatch, tmp_path):
+    host = start_demo(monkeypatch, tmp_path / "demo", visitor_mb=1)
+    a, b = new_visitor(host), new_visitor(host)
+    (a.root / "large").write_bytes(bytes(10**6))
+    with pytest.raises(LimitError, match="allows 1 MB of a visitor"):
+        check_may_queue(a, "work", {}, is_unique=False)
+    check_may_queue(b, "work", {}, is_unique=False)
+
+
 def test_a_backbone_that_is_not_allowed_is_refused_whatever_asks_for_it(host):
     a = new_visitor(host)
     for kind, payload in (

@@ -25,7 +25,6 @@ from tl_core.visitors.store import (
     has_ended,
     list_visitors,
     open_visitor,
-    usage,
 )
 from tl_core.visitors.tokens import is_token, issue_token, token_of_user, visitor_id
 from tl_core.workspace import Workspace, shared_cache_dir, visitor_at
@@ -95,42 +94,6 @@ def test_a_path_belongs_to_the_visitor_whose_workspace_contains_it(host, monkeyp
     monkeypatch.setenv("TL_MODE", "studio")
     assert visitor_at(mine.datasets_dir) is None
     assert shared_cache_dir(mine.cache_dir) == mine.cache_dir
-
-
-def test_what_is_shared_is_not_counted(host):
-    mine = new_visitor(host)
-    before = usage(mine).num_bytes
-    put(mine, "datasets/pets/cat/1.jpg", 1000)
-    put(mine, "cache/features.sqlite", 500)
-    shared = put(host, "datasets/sample/cat/1.jpg", 9000)
-    (mine.datasets_dir / "sample").mkdir()
-    os.link(shared, mine.datasets_dir / "sample" / "1.jpg")
-    assert usage(mine) == store.Usage(1, before + 1500)
-
-
-def test_each_limit_on_photos_and_bytes_is_named(monkeypatch, tmp_path):
-    host = start_demo(
-        monkeypatch, tmp_path / "demo", photos=5, visitor_mb=2, all_photos=8, disk_mb=3
-    )
-    mine, other = new_visitor(host), new_visitor(host)
-    store.check_photos(mine, 5, 1_000_000)
-    with pytest.raises(LimitError, match="allows 5 photos of a visitor; this would be 6"):
-        store.check_photos(mine, 6, 0)
-    with pytest.raises(LimitError, match="allows 2 MB of a visitor"):
-        store.check_photos(mine, 1, 2_000_000)
-    for number in range(4):
-        put(other, f"datasets/a/{number}.jpg", 250_000)
-        put(other, f"runs/{number}", 250_000)
-    monkeypatch.setattr(store, "_totals", {})
-    with pytest.raises(LimitError, match="allows 8 photos of all visitors"):
-        store.check_photos(mine, 5, 0)
-    with pytest.raises(LimitError, match="allows 3 MB of all visitors"):
-        store.check_photos(mine, 1, 1_100_000)
-    put(mine, "runs/large", 1_100_000)
-    monkeypatch.setattr(store, "_totals", {})
-    with pytest.raises(LimitError, match="allows 3 MB of all visitors"):
-        new_visitor(host)
-    store.check_photos(Workspace(tmp_path / "studio"), 10**6, 10**12)  # nobody's
 
 
 def leave(workspace):

@@ -31,7 +31,7 @@ from tl_core.training.memory import (
     estimate_search_memory,
 )
 from tl_core.visitors.counters import count
-from tl_core.visitors.store import check_disk, usage
+from tl_core.visitors.usage import check_room
 from tl_core.workspace import Workspace
 
 GRACE_SECONDS = 60.0
@@ -71,10 +71,7 @@ def check_may_queue(
         if (backbone := payload.get("backbone")) is not None:
             check_config(TrainConfig(backbone=str(backbone)))
         _check_memory(workspace, kind, payload, run_dir)
-        used = usage(workspace).num_bytes
-        if used >= limits.visitor_mb * MEGABYTE:
-            raise over("visitor_mb", used / MEGABYTE, "Delete projects or runs first.")
-        check_disk(host)
+        check_room(workspace)
         queue = JobQueue(workspace)
         if is_unique and queue.find(kind, payload) is not None:
             return

@@ -1,4 +1,4 @@
-"""The workspaces of visitors: open one, what they use, and delete those that have ended.
+"""The workspaces of visitors: open one, give it a place, and delete those that have ended.
 
     <demo's workspace>/visitors/<id>/   a workspace as any other, see tl_core.workspace
                        visitor.json     modified when the visitor was last seen
@@ -16,12 +16,10 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-from tl_core.config.limits import MEGABYTE, current_limits, over
+from tl_core.config.limits import current_limits, over
 from tl_core.errors import LimitError
 from tl_core.files import read_json, write_json
 from tl_core.visitors.counters import count
@@ -38,16 +36,10 @@ _ENDED_SECONDS = 14 * 24 * 3600.0  # how long it is known that a workspace has e
 MOST_ENDED = 10_000  # of which this is known; of more, the oldest are forgotten
 _TOUCH_SECONDS = 20.0
 _REMAINS_SECONDS = 120.0  # after which what is no workspace is removed
-_TOTAL_SECONDS = 30.0  # how long the sum over all visitors is used
 _OWN_DIRS = ("runs", "sweeps", "decisions", "presets", "trash")
 
 
-@dataclass(frozen=True)
-class Usage:
-    """Photos and bytes on disk, without what is shared with all visitors."""
-
-    num_photos: int
-    num_bytes: int
+_taking = threading.Lock()  # one process serves all visitors
 
 
 def visitor_at_token(host: Workspace, token: str) -> Workspace:
@@ -79,7 +71,6 @@ def open_visitor(host: Workspace, token: str, address: str = "") -> Workspace:
         address: of the network that the visitor comes from, if it is known; a hash of it is kept.
 
     Raises:
-        LimitError: the demo's disk is full.
         StorageError: the disk is full or read-only, or writing is not allowed.
     """
     workspace = visitor_at_token(host, token)
@@ -89,7 +80,6 @@ def open_visitor(host: Workspace, token: str, address: str = "") -> Workspace:
         age = time.time() - path.stat().st_mtime
     except OSError:
         _end_empty(host)
-        check_disk(host)
         write_json(path, {"created": time.time(), "address": key})
         count(host, "visitors")
         return workspace
@@ -161,98 +151,6 @@ def num_active(host: Workspace) -> int:
     return sum(has_place(one) for one in list_visitors(host))
 
 
-def usage(workspace: Workspace) -> Usage:
-    """Return what a visitor uses: files that are not shared, photos among them."""
-    num_photos = num_bytes = 0
-    for entry, is_photo in _files(workspace):
-        with suppress(OSError):
-            facts = entry.stat(follow_symlinks=False)
-            if facts.st_nlink == 1:  # a link is to the shared sample set or its features
-                num_bytes += facts.st_size
-                num_photos += is_photo
-    return Usage(num_photos, num_bytes)
-
-
-_taking = threading.Lock()  # one process serves all visitors
-_totals: dict[Path, tuple[float, Usage]] = {}  # by demo: when it was computed, and the sum
-
-
-def total_usage(host: Workspace) -> Usage:
-    """Return what all visitors use together, at most half a minute old."""
-    computed, total = _totals.get(host.root, (-_TOTAL_SECONDS, Usage(0, 0)))
-    if time.monotonic() - computed >= _TOTAL_SECONDS:
-        used = [usage(workspace) for workspace in list_visitors(host)]
-        total = Usage(sum(one.num_photos for one in used), sum(one.num_bytes for one in used))
-        _totals[host.root] = time.monotonic(), total
-    return total
-
-
-def allowance(workspace: Workspace) -> Usage:
-    """Return how many photos and bytes a visitor may still add, each 0 or more.
-
-    Example:
-        >>> from tl_core.workspace import default_workspace
-        >>> allowance(default_workspace()).num_photos >= 1_000_000  # no limits outside of a demo
-        True
-    """
-    limits, host = current_limits(), workspace.host
-    if limits is None or host is None:
-        return Usage(2**40, 2**60)
-    own, total = usage(workspace), total_usage(host)
-    photos = min(limits.photos - own.num_photos, limits.all_photos - total.num_photos)
-    num_bytes = min(
-        limits.visitor_mb * MEGABYTE - own.num_bytes, limits.disk_mb * MEGABYTE - total.num_bytes
-    )
-    return Usage(max(0, photos), max(0, num_bytes))
-
-
-def check_photos(
-    workspace: Workspace, num_photos: int, num_bytes: int, own: Usage | None = None
-) -> None:
-    """Check whether a visitor may add photos.
-
-    Args:
-        workspace: the visitor's workspace; any other has no limits.
-        num_photos: how many.
-        num_bytes: their bytes on disk.
-        own: what the visitor uses, when it was computed before.
-
-    Raises:
-        LimitError: it exceeds a limit of the demo; the message names it.
-    """
-    limits, host = current_limits(), workspace.host
-    if limits is None or host is None:
-        return
-    own = own or usage(workspace)
-    if own.num_photos + num_photos > limits.photos:
-        raise over(
-            "photos", own.num_photos + num_photos, "Add fewer, or delete photos that you added."
-        )
-    if own.num_bytes + num_bytes > limits.visitor_mb * MEGABYTE:
-        raise over(
-            "visitor_mb",
-            (own.num_bytes + num_bytes) / MEGABYTE,
-            "Add smaller photos, or delete projects and runs.",
-        )
-    total = total_usage(host)
-    if total.num_photos + num_photos > limits.all_photos:
-        raise over("all_photos", total.num_photos + num_photos, "Try again in a few hours.")
-    if total.num_bytes + num_bytes > limits.disk_mb * MEGABYTE:
-        raise over("disk_mb", (total.num_bytes + num_bytes) / MEGABYTE, "Try again in a few hours.")
-
-
-def check_disk(host: Workspace) -> None:
-    """Check whether the demo has room for more data.
-
-    Raises:
-        LimitError: the visitors' data have reached the limit.
-    """
-    limits = current_limits()
-    used = total_usage(host).num_bytes
-    if limits is not None and used >= limits.disk_mb * MEGABYTE:
-        raise over("disk_mb", used / MEGABYTE, "Try again in a few hours.")
-
-
 def has_own_data(workspace: Workspace) -> bool:
     """Whether a visitor added or made something."""
     folders = [workspace.root / name for name in _OWN_DIRS]
@@ -281,7 +179,6 @@ def end_visitor(workspace: Workspace, *, may_return: bool = False) -> None:
     with suppress(FileNotFoundError):
         workspace.root.rename(gone)  # all at once, so that no page shows half of it
     shutil.rmtree(gone, ignore_errors=True)
-    _totals.pop(host.root, None)
     count(host, "workspaces_ended")
 
 
@@ -337,23 +234,6 @@ def _end_empty(host: Workspace) -> None:
     too_many = max(0, len(empty) + 1 - most)
     for one in sorted(empty, key=seen_seconds, reverse=True)[:too_many]:
         end_visitor(one, may_return=True)
-
-
-def _files(workspace: Workspace) -> Iterator[tuple[os.DirEntry[str], bool]]:
-    """Yield all files of a workspace, and whether each is a photo."""
-    pending = [(str(workspace.root), False)]
-    datasets = str(workspace.datasets_dir)
-    while pending:
-        folder, is_photo = pending.pop()
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append((entry.path, is_photo or folder == datasets))
-                    else:
-                        yield entry, is_photo
-        except OSError:  # deleted meanwhile
-            continue
 
 
 def _age(path: Path) -> float:

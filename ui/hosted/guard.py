@@ -27,8 +27,9 @@ from streamlit.web.server.component_file_utils import build_safe_abspath, guess_
 
 from tl_core.config.limits import Limits, current_limits
 from tl_core.visitors.counters import count, read_counters
-from tl_core.visitors.store import has_ended, num_active, total_usage
+from tl_core.visitors.store import has_ended, num_active
 from tl_core.visitors.tokens import is_token, issue_token, keyed_hash, visitor_id
+from tl_core.visitors.usage import total_usage
 from tl_core.workspace import Workspace, default_workspace
 from ui.hosted.connections import Connections, allow_files, watch_connections
 from ui.hosted.downloads import Downloads, watch

@@ -9,7 +9,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from tl_core.config.limits import MEGABYTE, Limits, current_limits
 from tl_core.jobs.fair_queue import FairQueue, is_in_advance
-from tl_core.visitors.store import usage
+from tl_core.visitors.usage import usage
 from tl_core.workspace import Workspace
 from ui.hosted.ending import delete_now
 from ui.hosted.guard import is_logged_in_demo

@@ -35,7 +35,7 @@ from tl_core.data.layout.split_names import part_of_name
 from tl_core.errors import DatasetError, ImageError
 from tl_core.files import scratch_folder, size_text
 from tl_core.progress import SILENT, Monitor
-from tl_core.visitors.store import check_photos, usage
+from tl_core.visitors.usage import check_photos, usage
 from tl_core.workspace import visitor_at
 
 _CHUNK = 1024 * 1024

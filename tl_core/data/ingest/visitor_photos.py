@@ -18,7 +18,8 @@ from tl_core.data.images.signatures import holds_image
 from tl_core.data.layout.label_files import num_rows
 from tl_core.errors import ImageError
 from tl_core.progress import Monitor
-from tl_core.visitors.store import allowance, check_photos, take_place
+from tl_core.visitors.store import take_place
+from tl_core.visitors.usage import allowance, check_photos
 from tl_core.workspace import visitor_at
 
 _HEAD_BYTES = 32

@@ -1,0 +1,277 @@
+"""What visitors use of the disk, and whether they may use more: of their own, and of all."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tl_core.config.limits import MEGABYTE, Limits, current_limits, over
+from tl_core.errors import LimitError
+from tl_core.visitors.store import address_key, list_visitors
+from tl_core.workspace import Workspace
+
+ENTRY_BYTES = 10_000  # that a file or folder counts at least: each is looked at again and again
+_TOTAL_SECONDS = 30.0  # how long what others use is known, at least
+_TIMES = 200  # of the time that it took to find out, if that is longer
+_PAUSE_SECONDS = 1.0  # between two looks at others
+_LOOK_SECONDS = 0.2  # for which a page finds out what others use
+SHARE_OF_FREE = 2  # of what no visitor uses, that one network address may use
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Photos and bytes on disk, without what is shared with all visitors.
+
+    Each file and folder counts :data:`ENTRY_BYTES` at least.
+    """
+
+    num_photos: int
+    num_bytes: int
+
+
+def usage(workspace: Workspace) -> Usage:
+    """Return what a visitor uses: files that are not shared, photos among them."""
+    num_photos = num_bytes = 0
+    for entry, is_photo in _entries(workspace):
+        with suppress(OSError):
+            if entry.is_dir(follow_symlinks=False):
+                num_bytes += ENTRY_BYTES
+                continue
+            facts = entry.stat(follow_symlinks=False)
+            if facts.st_nlink == 1:  # a link is to the shared sample set or its features
+                num_bytes += max(ENTRY_BYTES, facts.st_size)
+                num_photos += is_photo
+    return Usage(num_photos, num_bytes)
+
+
+_totals: dict[Path, _Totals] = {}  # by demo
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What a visitor uses, as it was found out last; what is added is noted at once."""
+
+    used: Usage
+    address: str
+    look_at: float  # when to find out again
+
+
+class _Totals:
+    """What each visitor of a demo uses."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, _Known] = {}
+        self._looked_at = -_PAUSE_SECONDS
+
+    def note(self, workspace: Workspace, used: Usage) -> str:
+        """Note what a visitor uses now, as somebody else found out; return the address."""
+        known = self._known.get(workspace.root)
+        if known is None:
+            known = _Known(used, address_key(workspace), time.monotonic() + _TOTAL_SECONDS)
+        self._known[workspace.root] = replace(known, used=used)
+        return known.address
+
+    def look(self, host: Workspace) -> None:
+        """Find out what visitors use, of whom it is not known or who may have changed it.
+
+        Those whom it takes long, as they have many files, are looked at less often.
+        """
+        began = time.monotonic()
+        if began - self._looked_at < _PAUSE_SECONDS:
+            return
+        self._looked_at = began
+        visitors = list_visitors(host)
+        for root in set(self._known) - {one.root for one in visitors}:
+            self._known.pop(root, None)
+        for workspace in visitors:
+            known = self._known.get(workspace.root)
+            if known is not None:
+                now = time.monotonic()
+                if now < known.look_at or now - began > _LOOK_SECONDS:
+                    continue
+            before = time.monotonic()
+            used, now = usage(workspace), time.monotonic()
+            look_at = now + max(_TOTAL_SECONDS, _TIMES * (now - before))
+            self._known[workspace.root] = _Known(used, address_key(workspace), look_at)
+
+    def sum(self, address: str | None = None) -> Usage:
+        """Return what all visitors use, or those of an address."""
+        found = [
+            one
+            for root, one in list(self._known.items())
+            if address in (None, one.address) and root.is_dir()
+        ]
+        return Usage(
+            sum(one.used.num_photos for one in found), sum(one.used.num_bytes for one in found)
+        )
+
+
+def total_usage(host: Workspace) -> Usage:
+    """Return what all visitors use together, as far as it is known."""
+    return _looked(host).sum()
+
+
+def _looked(host: Workspace) -> _Totals:
+    totals = _totals.setdefault(host.root, _Totals())
+    totals.look(host)
+    return totals
+
+
+@dataclass(frozen=True)
+class _Left:
+    """How much more a visitor may use by the limits of all, and by the share of the address."""
+
+    of_all: int
+    of_share: int
+    share: int  # what the address may use then
+
+    @property
+    def least(self) -> int:
+        return max(0, min(self.of_all, self.of_share))
+
+
+def _left(limit: int, total: int, of_address: int | None) -> _Left:
+    """Return how much more there is of a limit.
+
+    One address may use as much as :data:`SHARE_OF_FREE` times what is free then, so that some is
+    free for others however many fill up what they may: with two addresses a fifth, with twelve a
+    twenty-fifth.
+
+    References:
+        A. Choudhury and E. Hahne, "Dynamic queue length thresholds for shared-memory packet
+        switches", IEEE/ACM Transactions on Networking 6(2), 1998.
+
+    Args:
+        limit: of all visitors.
+        total: what they use.
+        of_address: what those of the address use; None if it is not known, which has no share.
+    """
+    free = limit - total
+    if of_address is None:
+        return _Left(free, free, limit)
+    more = (SHARE_OF_FREE * free - of_address) // (1 + SHARE_OF_FREE)
+    return _Left(free, more, of_address + max(0, more))
+
+
+def _left_of_all(workspace: Workspace, host: Workspace, own: Usage) -> tuple[_Left, _Left]:
+    """Return how many photos and bytes there are for a visitor, who uses ``own``."""
+    limits, totals = current_limits() or Limits(), _looked(host)
+    address = totals.note(workspace, own)
+    total, of_address = totals.sum(), totals.sum(address)
+    return (
+        _left(limits.all_photos, total.num_photos, of_address.num_photos if address else None),
+        _left(
+            limits.disk_mb * MEGABYTE, total.num_bytes, of_address.num_bytes if address else None
+        ),
+    )
+
+
+def allowance(workspace: Workspace) -> Usage:
+    """Return how many photos and bytes a visitor may still add, each 0 or more.
+
+    Example:
+        >>> from tl_core.workspace import default_workspace
+        >>> allowance(default_workspace()).num_photos >= 1_000_000  # no limits outside of a demo
+        True
+    """
+    limits, host = current_limits(), workspace.host
+    if limits is None or host is None:
+        return Usage(2**40, 2**60)
+    own = usage(workspace)
+    photos, num_bytes = _left_of_all(workspace, host, own)
+    return Usage(
+        max(0, min(limits.photos - own.num_photos, photos.least)),
+        max(0, min(limits.visitor_mb * MEGABYTE - own.num_bytes, num_bytes.least)),
+    )
+
+
+def check_photos(
+    workspace: Workspace, num_photos: int, num_bytes: int, own: Usage | None = None
+) -> None:
+    """Check whether a visitor may add photos, and count them with what all use.
+
+    Args:
+        workspace: the visitor's workspace; any other has no limits.
+        num_photos: how many.
+        num_bytes: their bytes on disk.
+        own: what the visitor uses, when it was computed before.
+
+    Raises:
+        LimitError: it exceeds a limit of the demo; the message names it.
+    """
+    limits, host = current_limits(), workspace.host
+    if limits is None or host is None:
+        return
+    own = own or usage(workspace)
+    if own.num_photos + num_photos > limits.photos:
+        raise over(
+            "photos", own.num_photos + num_photos, "Add fewer, or delete photos that you added."
+        )
+    if own.num_bytes + num_bytes > limits.visitor_mb * MEGABYTE:
+        raise over(
+            "visitor_mb",
+            (own.num_bytes + num_bytes) / MEGABYTE,
+            "Add smaller photos, or delete projects and runs.",
+        )
+    photos, free = _left_of_all(workspace, host, own)
+    total = total_usage(host)
+    if num_photos > photos.of_all:
+        raise over("all_photos", total.num_photos + num_photos, "Try again in a few hours.")
+    if num_photos > photos.of_share:
+        raise _over_share("all_photos", photos.share)
+    if num_bytes > free.of_all:
+        raise over("disk_mb", (total.num_bytes + num_bytes) / MEGABYTE, "Try again in a few hours.")
+    if num_bytes > free.of_share:
+        raise _over_share("disk_mb", free.share // MEGABYTE)
+    added = Usage(own.num_photos + num_photos, own.num_bytes + num_bytes)
+    _totals[host.root].note(workspace, added)
+
+
+def check_room(workspace: Workspace) -> None:
+    """Check whether a visitor may use more of the disk.
+
+    Raises:
+        LimitError: a limit on the data of the visitor, of an address or of all is reached.
+    """
+    limits, host = current_limits(), workspace.host
+    if limits is None or host is None:
+        return
+    own = usage(workspace)
+    if own.num_bytes >= limits.visitor_mb * MEGABYTE:
+        raise over("visitor_mb", own.num_bytes / MEGABYTE, "Delete projects or runs first.")
+    _, free = _left_of_all(workspace, host, own)
+    if free.of_all <= 0:
+        used = total_usage(host).num_bytes / MEGABYTE
+        raise over("disk_mb", used, "Try again in a few hours.")
+    if free.of_share <= 0:
+        raise _over_share("disk_mb", free.share // MEGABYTE)
+
+
+def _over_share(name: str, share: int) -> LimitError:
+    """Return the error for what one network address may use of a limit of all visitors."""
+    limits = current_limits() or Limits()
+    return LimitError(
+        f"This demo allows {getattr(limits, name):,} {Limits.title_of(name)}, of which those of "
+        f"your network address may have {share:,} at the moment. Delete photos, projects or runs, "
+        "or try again in a few hours."
+    )
+
+
+def _entries(workspace: Workspace) -> Iterator[tuple[os.DirEntry[str], bool]]:
+    """Yield all files and folders of a workspace, and whether a file is a photo."""
+    pending = [(str(workspace.root), False)]
+    datasets = str(workspace.datasets_dir)
+    while pending:
+        folder, is_photo = pending.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append((entry.path, is_photo or folder == datasets))
+                    yield entry, is_photo
+        except OSError:  # deleted meanwhile
+            continue
