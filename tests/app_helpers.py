@@ -14,6 +14,7 @@ import pytest
 from streamlit.components.v2 import manifest_scanner
 from streamlit.proto.Common_pb2 import UploadedFileInfo
 from streamlit.proto.WidgetStates_pb2 import WidgetStates
+from streamlit.runtime.scriptrunner import script_runner
 from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 from streamlit.runtime.state.common import user_key_from_element_id
 from streamlit.testing.v1 import AppTest, element_tree, local_script_runner
@@ -93,6 +94,11 @@ def _compile_once(_: ScriptCache, script_path: str) -> Any:
 
 
 ScriptCache.get_bytecode = _compile_once
+
+# After each run of a page Streamlit clears Keras' state and collects the garbage of the whole
+# process, if Keras is loaded. The app's server never loads it; a process of these tests may have,
+# and has so much else that this takes longer than most pages.
+script_runner._clean_problem_modules = lambda: None
 
 _valid_charts: set[str] = set()
 _specification = page_layout.chart_specification
