@@ -16,7 +16,16 @@ from tl_core.files import read_json
 from tl_core.jobs import client, demo_limits, worker, worker_client
 from tl_core.jobs.demo_limits import JobClock, check_may_queue
 from tl_core.jobs.fair_queue import FairQueue
-from tl_core.jobs.handlers import FIND_LR, SWEEP, TRAIN, JobKind
+from tl_core.jobs.handlers import (
+    CURVE,
+    EXPLORE,
+    FEATURES,
+    FIND_LR,
+    LABEL,
+    SWEEP,
+    TRAIN,
+    JobKind,
+)
 from tl_core.jobs.queue import JobQueue
 from tl_core.jobs.search import request_range_test, resume_sweep, start_sweep
 from tl_core.jobs.training import queue_position, resume_training, start_training, stop_run
@@ -26,6 +35,7 @@ from tl_core.search.lr_cache import settings_that_matter
 from tl_core.search.store import create_sweep
 from tl_core.visitors.store import address_key, end_visitor, list_visitors, open_visitor
 from tl_core.visitors.tokens import issue_token
+from tl_core.visitors.usage import Usage
 from tl_core.workspace import Workspace
 
 
@@ -568,6 +578,24 @@ def test_what_needs_more_memory_than_a_job_may_have_is_not_queued(
         resume_sweep(a, sweep)
     assert run.state == sweep.state == "stopped"
     assert JobQueue(a).jobs() == []
+
+
+@pytest.mark.parametrize(("num_photos", "pooling"), [(97, "flatten"), (98, "flatten"), (98, "avg")])
+@pytest.mark.parametrize("kind", [EXPLORE, FEATURES, CURVE, LABEL])
+def test_features_that_need_more_memory_than_a_job_may_have_are_not_computed(
+    monkeypatch, tmp_path, kind, num_photos, pooling
+):
+    host = start_demo(monkeypatch, tmp_path / "demo", job_memory_mb=1000)
+    a = new_visitor(host)
+    monkeypatch.setattr(demo_limits, "usage", lambda _: Usage(num_photos, 0))
+    # 10 x 10 places of 1,280 values of 4 bytes, twice: 1.024 MB of an image, and 100 are allowed
+    config = {"backbone": "EfficientNetLite0", "image_size": [320, 320], "pooling": pooling}
+    payload = {"config": config, "data_dir": "datasets/pets"}
+    if num_photos == 98 and pooling == "flatten":
+        with pytest.raises(LimitError, match=r"This needs about 101 MB.*pooling 'avg'"):
+            check_may_queue(a, kind, payload, is_unique=True)
+    else:
+        check_may_queue(a, kind, payload, is_unique=True)
 
 
 def test_a_worker_inside_another_program_does_not_end_it(host, monkeypatch):

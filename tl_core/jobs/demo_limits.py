@@ -25,13 +25,14 @@ from tl_core.processes import family_memory
 from tl_core.runs.run import Run
 from tl_core.search.store import Sweep
 from tl_core.training.memory import (
+    check_feature_memory,
     check_memory,
     check_search_memory,
     estimate_memory,
     estimate_search_memory,
 )
 from tl_core.visitors.counters import count
-from tl_core.visitors.usage import check_room
+from tl_core.visitors.usage import check_room, usage
 from tl_core.workspace import Workspace
 
 GRACE_SECONDS = 60.0
@@ -85,7 +86,7 @@ def check_may_queue(
 def _check_memory(
     workspace: Workspace, kind: str, payload: Mapping[str, Any], run_dir: Path | None
 ) -> None:
-    """Check the memory of a job that trains: a run, a search, or a test of the learning rate.
+    """Check the memory of a job: what it trains, or the features of a visitor's photos.
 
     Raises:
         LimitError: it needs more than a job may have.
@@ -96,6 +97,8 @@ def _check_memory(
             check_search_memory(trials, num_folds)
         elif trials:
             check_memory(trials[0])
+        elif isinstance(config := payload.get("config"), Mapping):
+            check_feature_memory(TrainConfig.create(config), usage(workspace).num_photos)
     except ConfigError as error:
         raise LimitError(str(error)) from error
 

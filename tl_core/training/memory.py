@@ -102,6 +102,20 @@ def check_memory(config: TrainConfig, index: DatasetIndex | None = None) -> None
     _check("Training with these settings", _estimate(config, index))
 
 
+def check_feature_memory(config: TrainConfig, num_images: int) -> None:
+    """Check that the features of images fit into memory, as :func:`check_memory`.
+
+    Args:
+        config: the settings that features depend on; others are ignored.
+        num_images: how many.
+
+    Raises:
+        ConfigError: they need more than is free, or the backbone or image size is invalid.
+    """
+    need = estimate_memory(config, num_images=num_images).features
+    _check("This", MemoryEstimate(fc_layers=0, features=need, blocks=0))
+
+
 def check_search_memory(
     trials: Sequence[TrainConfig], num_folds: int, index: DatasetIndex | None = None
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tl_core.config.training import AugmentConfig
+from tl_core.data.augmentation import presets
 from tl_core.data.augmentation.presets import (
     MAX_BYTES,
     MAX_NAME,
@@ -150,3 +151,15 @@ def test_reading_a_file_names_it_when_it_is_wrong(tmp_path) -> None:
     (tmp_path / "bad.json").write_bytes(b"{}")
     with pytest.raises(ConfigError, match=r"Cannot use '.*bad\.json': Expected a preset"):
         read_preset(tmp_path / "bad.json")
+
+
+def test_there_are_no_more_presets_than_a_page_can_list(workspace, monkeypatch) -> None:
+    monkeypatch.setattr(presets, "MAX_PRESETS", 2)
+    for name in ("a", "b"):
+        save_preset(workspace, name, ELM)
+    with pytest.raises(ConfigError, match="There are 2 presets, the most that can be"):
+        save_preset(workspace, "c", ELM)
+    with pytest.raises(ConfigError, match="There are 2 presets"):
+        import_preset(workspace, Preset("d", OAK).to_json().encode())
+    save_preset(workspace, "B", ELM)  # in the place of b
+    assert names(workspace) == ["a", "B"]

@@ -16,6 +16,7 @@ from tl_core.workspace import Workspace
 
 MAX_NAME = 40
 MAX_BYTES = 64 * 1024
+MAX_PRESETS = 200  # of a workspace; a page lists all of them
 _SUFFIX = ".json"
 _FIELDS = {"preset", "augment"}
 
@@ -96,10 +97,13 @@ def save_preset(workspace: Workspace, name: str, augment: AugmentConfig) -> Pres
     """Save settings under a name, replacing a preset of that name, ignoring case.
 
     Raises:
-        ConfigError: the name cannot be used, or the file cannot be written.
+        ConfigError: the name cannot be used, there are as many presets as can be, or the file
+            cannot be written.
     """
     preset = Preset(clean_name(name), augment)
     replaced = _path_of(workspace, preset.name)
+    if replaced is None and len(list_presets(workspace)) >= MAX_PRESETS:
+        raise ConfigError(f"There are {MAX_PRESETS} presets, the most that can be. Delete some.")
     try:
         write_text(workspace.presets_dir / preset.file_name, preset.to_json())
         if replaced is not None and replaced.name != preset.file_name:
