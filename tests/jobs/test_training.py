@@ -259,7 +259,7 @@ def test_a_worker_takes_the_usual_idle_time_when_the_environment_says_none(
     text, workspace, monkeypatch, caplog
 ):
     monkeypatch.setenv("TL_WORKER_IDLE_SECONDS", text)
-    monkeypatch.setattr(worker_module, "DEFAULT_IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(worker_client, "DEFAULT_IDLE_SECONDS", 0.1)
     run_worker(workspace, warm=False, kinds={"none": None})
     assert worker_state(workspace).state == "exiting"
     assert f"expected seconds such as 600, received '{text}'" in caplog.text

@@ -103,12 +103,15 @@ SELECTIONS = [
 ]
 # The same of what the components of the app tell.
 TOLD = [
-    '{"ticked": 1, "viewed": 1, "opened": 1, "acted": 1}',
-    '{"ticked": {}, "viewed": {"a": 1}, "opened": [], "acted": {}}',
-    '{"ticked": {"id": {}, "shown": 3, "ticked": null}, "acted": {"actions": [1]}}',
-    '{"ticked": {"id": 1, "shown": [[1]], "ticked": [{}]}, "acted": {"actions": [{"id": 1}]}}',
-    *(f'[{{"event": "{one}", "value": 1}}]' for one in ("ticked", "viewed", "opened", "acted")),
-    '[{"event": "ticked", "value": {"id": {}, "shown": 3}}, 1, {"event": []}]',
+    '{"told": 1, "acted": 1}',
+    '{"told": {}, "acted": {}}',
+    '{"told": {"ticks": {}, "viewed": {"a": 1}, "opened": []}, "acted": {"actions": [1]}}',
+    '{"told": {"ticks": null, "viewed": 1, "opened": 1}, "acted": {"actions": [{"id": 1}]}}',
+    '{"told": {"ticks": {"id": {}, "shown": 3}, "viewed": [], "opened": 1}}',
+    '{"told": {"ticks": {"id": "1", "shown": [[1]], "ticked": [{}]}, "viewed": "", "opened": ""}}',
+    *(f'[{{"event": "{one}", "value": 1}}]' for one in ("told", "acted")),
+    '[{"event": "told", "value": {"ticks": {"id": {}, "shown": 3}}}, 1, {"event": []}]',
+    '[{"event": "told", "value": {"ticks": null, "viewed": "no/such", "opened": "no/such"}}]',
 ]
 PAGES: list[tuple[str | None, dict[str, Any]]] = [
     (HOME, {}),

@@ -15,7 +15,8 @@ class Grid {
     this.element = element;
     this.canTick = canTick;
     this.tiles = new Map(); // path -> Tile, in the order shown
-    this.told = null; // what Python has not answered yet
+    this.told = null; // the ticks that Python has not answered yet
+    this.viewed = ""; // the picture of which the large one was asked for last
     this.last = null; // where a range that Shift ends begins
     this.viewer = new Viewer(this);
     element.after(this.viewer.root);
@@ -25,7 +26,7 @@ class Grid {
   }
 
   show(data, setTriggerValue) {
-    this.tell = setTriggerValue;
+    this.setTriggerValue = setTriggerValue;
     this.key = data.key;
     this.hint = data.hint;
     this.element.dataset.key = data.key;
@@ -44,7 +45,7 @@ class Grid {
       this.viewer.close();
     }
     for (const each of data.tiles) this.tiles.get(each.path).show(each, data.hint);
-    if (this.canTick && (turned || this.told === null || data.answered === this.told)) {
+    if (this.canTick && (turned || this.told === null || data.answered === this.told.id)) {
       const ticked = new Set(data.ticked);
       for (const [path, tile] of this.tiles) tile.stop.checked = ticked.has(path);
       this.told = null;
@@ -80,10 +81,15 @@ class Grid {
   }
 
   tellTicks() {
-    this.told = `${Date.now()}-${Math.random()}`;
-    const paths = [...this.tiles.keys()];
-    const ticked = paths.filter((path) => this.tiles.get(path).stop.checked);
-    this.tell("ticked", { id: this.told, shown: paths, ticked });
+    const shown = [...this.tiles.keys()];
+    const ticked = shown.filter((path) => this.tiles.get(path).stop.checked);
+    this.told = { id: `${Date.now()}-${Math.random()}`, shown, ticked };
+    this.tell();
+  }
+
+  // Of what is told while a page is drawn Streamlit keeps the last: each time all of it is told.
+  tell(opened = "") {
+    this.setTriggerValue("told", { ticks: this.told, viewed: this.viewed, opened });
   }
 
   onKey(event) {
@@ -153,7 +159,7 @@ class Viewer {
     if (!this.grid.canTick) {
       return button("Details", "", () => {
         this.close();
-        this.grid.tell("opened", this.path);
+        this.grid.tell(this.path);
       });
     }
     const label = create("label", "choose");
@@ -183,7 +189,9 @@ class Viewer {
     this.on.disabled = place === entries.length - 1;
     this.showTick();
     if (!this.root.open) this.root.showModal();
-    if (!this.large.has(path)) this.grid.tell("viewed", path);
+    if (this.large.has(path)) return;
+    this.grid.viewed = path;
+    this.grid.tell();
   }
 
   showTick() {

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +54,20 @@ class Tile:
 
 @dataclass(frozen=True)
 class _Ticks:
-    """What the browser tells when the person has ticked."""
+    """What the person has ticked, until it is answered."""
 
-    id: str | int
+    id: str
     shown: list[str]
     ticked: list[str]
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What the browser tells; as paths, of which an empty one is none."""
+
+    ticks: _Ticks | None
+    viewed: str
+    opened: str
 
 
 def tick_grid(
@@ -87,22 +95,17 @@ def tick_grid(
     answered_key = f"{key}_answered"
 
     def take() -> None:
-        sent = as_kind(_Ticks, st.session_state[key].ticked)
-        if sent is not None:
-            st.session_state[answered_key] = sent.id
-            shown = set(sent.shown)
-            on_tick(shown, shown.intersection(sent.ticked))
+        ticks = _take_told(key).ticks
+        if ticks is not None and ticks.id != st.session_state.get(answered_key):
+            st.session_state[answered_key] = ticks.id
+            shown = set(ticks.shown)
+            on_tick(shown, shown.intersection(ticks.ticked))
 
     data = {
         "ticked": [tile.path for tile in tiles if tile.path in ticked],
         "answered": st.session_state.get(answered_key),
     }
-    _GRID(
-        key=key,
-        data=_data_of(tiles, tile_width, key) | data,
-        on_ticked_change=take,
-        on_viewed_change=partial(_take_view, key),
-    )
+    _GRID(key=key, data=_data_of(tiles, tile_width, key) | data, on_told_change=take)
     _send_large(tiles, key, large_of)
 
 
@@ -127,20 +130,20 @@ def open_grid(
     """
 
     def take() -> None:
-        on_open(str(st.session_state[key].opened))
+        if opened := _take_told(key).opened:
+            on_open(opened)
 
     data = {"ticked": None, "hint": hint}
-    _GRID(
-        key=key,
-        data=_data_of(tiles, tile_width, key) | data,
-        on_opened_change=take,
-        on_viewed_change=partial(_take_view, key),
-    )
+    _GRID(key=key, data=_data_of(tiles, tile_width, key) | data, on_told_change=take)
     _send_large(tiles, key, large_of)
 
 
-def _take_view(key: str) -> None:
-    st.session_state[f"{key}_viewed"] = str(st.session_state[key].viewed)
+def _take_told(key: str) -> _Told:
+    """Return what the browser told; which picture is viewed large is noted."""
+    told = as_kind(_Told, st.session_state[key].told) or _Told(None, "", "")
+    if told.viewed:
+        st.session_state[f"{key}_viewed"] = told.viewed
+    return told
 
 
 def _send_large(tiles: Sequence[Tile], key: str, large_of: LargeOf) -> None:
