@@ -33,10 +33,15 @@ class Usage:
     num_bytes: int
 
 
-def usage(workspace: Workspace) -> Usage:
-    """Return what a visitor uses: files that are not shared, photos among them."""
+def usage(workspace: Workspace, besides: Path | None = None) -> Usage:
+    """Return what a visitor uses: files that are not shared, photos among them.
+
+    Args:
+        workspace: the visitor's.
+        besides: a folder in it that is not counted, as what is in it is still to be added.
+    """
     num_photos = num_bytes = 0
-    for entry, is_photo in _entries(workspace):
+    for entry, is_photo in _entries(workspace, besides):
         with suppress(OSError):
             if entry.is_dir(follow_symlinks=False):
                 num_bytes += ENTRY_BYTES
@@ -261,8 +266,11 @@ def _over_share(name: str, share: int) -> LimitError:
     )
 
 
-def _entries(workspace: Workspace) -> Iterator[tuple[os.DirEntry[str], bool]]:
+def _entries(
+    workspace: Workspace, besides: Path | None = None
+) -> Iterator[tuple[os.DirEntry[str], bool]]:
     """Yield all files and folders of a workspace, and whether a file is a photo."""
+    left_out = "" if besides is None else str(besides)
     pending = [(str(workspace.root), False)]
     datasets = str(workspace.datasets_dir)
     while pending:
@@ -270,6 +278,8 @@ def _entries(workspace: Workspace) -> Iterator[tuple[os.DirEntry[str], bool]]:
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
+                    if entry.path == left_out:
+                        continue
                     if entry.is_dir(follow_symlinks=False):
                         pending.append((entry.path, is_photo or folder == datasets))
                     yield entry, is_photo

@@ -139,6 +139,20 @@ def test_archives_over_a_limit_change_nothing(monkeypatch, tmp_path, limits):
     assert not (mine.datasets_dir / "pets").exists()
 
 
+def test_archives_of_as_many_photos_as_may_be_are_taken(monkeypatch, tmp_path):
+    """What is unpacked is on the disk before it is added, and counts once."""
+    mine = new_visitor(start_demo(monkeypatch, tmp_path / "demo", photos=5))
+    out_dir = mine.datasets_dir / "new"
+
+    def source(*seeds):
+        return [ArchiveSource(packed({f"a/{seed}.png": png(0, seed) for seed in seeds}))]
+
+    assert extract_archives(source(0, 1, 2), out_dir).num_files == 3
+    assert [one.is_stored for one in add_archives(source(3, 4), out_dir)] == [True, True]
+    with pytest.raises(LimitError, match=r"allows 5 photos of a visitor; this would be 6\."):
+        add_archives(source(5), out_dir)
+
+
 def test_a_photo_of_too_many_pixels_is_left_out(monkeypatch, tmp_path):
     mine = new_visitor(start_demo(monkeypatch, tmp_path / "demo", megapixels=1))
     buffer = io.BytesIO()

@@ -71,6 +71,7 @@ def store_uploads(
     class_name: str | None = None,
     folder: str | None = None,
     layout: str | None = None,
+    unpacked: Path | None = None,
     monitor: Monitor = SILENT,
     max_files: int = MAX_FILES,
     max_bytes: int = MAX_BYTES,
@@ -91,6 +92,8 @@ def store_uploads(
         class_name: Put every file directly into this class, ignoring folders in its name.
         folder: Put every file directly into this folder, whatever the classes are made of.
         layout: The layout of the dataset, if one was chosen.
+        unpacked: The folder that the files were unpacked to, for a visitor of a demo: they are
+            counted once.
         monitor: Counts the files processed; checked before each.
         max_files: Maximum number of files.
         max_bytes: Maximum number of bytes in total.
@@ -107,7 +110,7 @@ def store_uploads(
     found = read_layout(out_dir, layout=layout) if out_dir.exists() else Layout()
     if folder is None:
         check_has_folders(found, out_dir.name)
-    check_visitor_files(out_dir, uploads := list(files))
+    check_visitor_files(out_dir, uploads := list(files), unpacked)
     class_folder = None if folder is None else PurePosixPath(folder)
     if class_name is not None:
         known = class_name in found.classes
@@ -125,7 +128,7 @@ def store_uploads(
     stage = monitor.stage("upload", len(uploads))
     try:
         with scratch_folder(out_dir) as scratch:
-            batch = _Batch(out_dir, scratch, max_bytes)
+            batch = _Batch(out_dir, scratch, max_bytes, unpacked)
             for (name, content), place in zip(uploads, places, strict=True):
                 monitor.check()
                 path, reason = place
@@ -171,6 +174,7 @@ def add_archives(
                 out_dir,
                 class_name=source.class_name,
                 layout=layout,
+                unpacked=folder,
                 monitor=monitor,
             )
     return outcomes
@@ -194,7 +198,7 @@ class LazyFile(io.RawIOBase):
 class _Batch:
     """The files of one upload, in a hidden folder until all have been checked."""
 
-    def __init__(self, out_dir: Path, folder: Path, max_bytes: int) -> None:
+    def __init__(self, out_dir: Path, folder: Path, max_bytes: int, unpacked: Path | None) -> None:
         self._out_dir = out_dir
         self._folder = folder
         self._max_bytes = max_bytes
@@ -202,7 +206,7 @@ class _Batch:
         self._sha256: dict[str, str] = {}  # by path_key, of this upload
         self._paths: list[PurePosixPath] = []
         self._visitor = visitor_at(out_dir)
-        self._used = None if self._visitor is None else usage(self._visitor)
+        self._used = None if self._visitor is None else usage(self._visitor, unpacked)
 
     def store(
         self,

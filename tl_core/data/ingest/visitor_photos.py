@@ -19,7 +19,7 @@ from tl_core.data.layout.label_files import num_rows
 from tl_core.errors import ImageError
 from tl_core.progress import Monitor
 from tl_core.visitors.store import take_place
-from tl_core.visitors.usage import allowance, check_photos
+from tl_core.visitors.usage import allowance, check_photos, usage
 from tl_core.workspace import visitor_at
 
 _HEAD_BYTES = 32
@@ -46,8 +46,15 @@ def reencode(data: bytes) -> bytes:
     return encode_jpeg(decoded.picture, quality=_QUALITY)
 
 
-def check_visitor_files(out_dir: Path, uploads: Sequence[tuple[str, Any]]) -> None:
+def check_visitor_files(
+    out_dir: Path, uploads: Sequence[tuple[str, Any]], besides: Path | None = None
+) -> None:
     """Check the size of a visitor's uploads and their number before any is read.
+
+    Args:
+        out_dir: the dataset that they are added to.
+        uploads: their names and content.
+        besides: the folder that they are in, if they are on the visitor's disk already.
 
     Raises:
         LimitError: one is larger than the demo allows, they are too many, or all places of the
@@ -62,7 +69,7 @@ def check_visitor_files(out_dir: Path, uploads: Sequence[tuple[str, Any]]) -> No
             advice = f"{show_name(name)} is too large: choose a smaller file."
             raise over("upload_mb", size / MEGABYTE, advice)
     take_place(visitor)
-    check_photos(visitor, len(uploads), 0)
+    check_photos(visitor, len(uploads), 0, usage(visitor, besides))
 
 
 def check_label_rows(name: str, data: bytes, before: int = 0) -> int:
@@ -96,12 +103,13 @@ def visitor_allowance(out_dir: Path, max_files: int, max_bytes: int) -> tuple[in
     """Return how many files and bytes an archive may unpack to, at most what is given.
 
     Raises:
-        LimitError: all places of the demo are taken.
+        LimitError: none more, or all places of the demo are taken.
     """
     visitor = visitor_at(out_dir)
     if visitor is None:
         return max_files, max_bytes
     take_place(visitor)
+    check_photos(visitor, 1, 1)
     allowed = allowance(visitor)
     return min(max_files, allowed.num_photos), min(max_bytes, allowed.num_bytes)
 
@@ -144,7 +152,8 @@ def clean_folder(folder: Path, out_dir: Path, monitor: Monitor) -> list[tuple[st
             num_bytes += len(data)
             path.write_bytes(data)
         stage.advance()
-    check_photos(visitor, len(photos) - len(refused), num_bytes)
+    used = usage(visitor, besides=folder)
+    check_photos(visitor, len(photos) - len(refused), num_bytes, used)
     return refused
 
 
