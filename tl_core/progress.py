@@ -17,6 +17,7 @@ from tl_core.errors import Stopped
 STAGE_WORDS = {
     "sample": "drawing the sample set",
     "scan": "reading the photos",
+    "entries": "reading the archive",
     "unpack": "unpacking",
     "upload": "checking the photos",
     "copy": "copying",
@@ -47,7 +48,7 @@ AFTER_WORDS = {
     "sweep": "ranking the heads",
 }
 FINISHING = "finishing"
-_BYTE_STAGES = ("unpack", "download")
+_BYTE_STAGES = ("entries", "unpack", "download")
 _REPORT_SECONDS = 0.1
 
 

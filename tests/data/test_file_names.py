@@ -41,6 +41,7 @@ from tl_core.data.file_names import (
         ("", "no name"),
         ("./", "no name"),
         ("a/" * 16 + "moo.jpg", "deep"),
+        ("é" * 1_025, "more than 1,024 characters"),
     ],
 )
 def test_a_name_is_refused_that_leads_out_or_deceives(name: str, reason: str) -> None:
@@ -56,6 +57,7 @@ def test_a_name_is_refused_that_leads_out_or_deceives(name: str, reason: str) ->
         ("cats/", ("cats",)),
         ("cats/..jpg", ("cats", "..jpg")),
         ("cats/a~b/日本.jpg", ("cats", "a~b", "日本.jpg")),
+        ("é" * 1_024, ("é" * 1_024,)),
     ],
 )
 def test_an_ordinary_name_is_taken_apart(name: str, parts: tuple[str, ...]) -> None:

@@ -99,18 +99,18 @@ def unpack(
     from tl_core.data.ingest.archive import ArchiveSource, extract_archives, look_into
 
     sources = []
-    for path in archives:
-        contents = look_into(path, path.name)
-        name = class_name or (contents.class_name if len(archives) > 1 else None)
-        sources.append(
-            ArchiveSource(
-                path,
-                path.name,
-                name if contents.is_flat else None,
-                nested or (bool(contents.nested) and contents.num_images == 0),
-            )
-        )
     with working(quiet) as (_, monitor):
+        for path in archives:
+            contents = look_into(path, path.name, monitor=monitor)
+            name = class_name or (contents.class_name if len(archives) > 1 else None)
+            sources.append(
+                ArchiveSource(
+                    path,
+                    path.name,
+                    name if contents.is_flat else None,
+                    nested or (bool(contents.nested) and contents.num_images == 0),
+                )
+            )
         report = extract_archives(sources, folder_at(out_dir, "for the photos"), monitor=monitor)
     say(f"{report.num_files:,} files in {out_dir}")
     for encoding in report.encodings:

@@ -40,6 +40,7 @@ class Limits(Settings):
     visitor_mb: int = Field(300, ge=1, title="MB of a visitor: photos, runs and caches")
     all_photos: int = Field(20_000, ge=2, title="photos of all visitors")
     disk_mb: int = Field(8_000, ge=1, title="MB of all visitors")
+    intake_seconds: int = Field(60, ge=1, title="seconds of processor time for one upload")
     megapixels: int = Field(25, ge=1, le=250, title="megapixels of a photo")
     classes: int = Field(20, ge=2, title="classes of a dataset")
     label_rows: int = Field(20_000, ge=2, title="rows in the label files of a project")

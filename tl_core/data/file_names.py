@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 _MAX_DEPTH = 16
+_MAX_CHARS = 1_024  # of a path, as file systems allow; longer names only cost time
 _MAX_BYTES = 120  # of 255 that file systems allow, leaving room for a suffix
 _MAX_SHOWN = 80
 
@@ -28,6 +29,7 @@ _RESERVED = frozenset(
     {"con", "prn", "aux", "nul", "conin$", "conout$"}
     | {f"{port}{number}" for port in ("com", "lpt") for number in "0123456789¹²³"}
 )
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 _ODD_ENDING = re.compile(r"\.(jpe?g|png|gif|webp|bmp)[^a-z]", re.IGNORECASE)
 _JOINERS = "\u200c\u200d"  # part of words in some scripts, and of emoji
@@ -41,9 +43,12 @@ def name_parts(name: str) -> tuple[str, ...]:
     """Return the folders and the file name of a name like ``"pets/cats/1.jpg"``.
 
     Raises:
-        UnsafeName: it is empty, leads out of its folder, or is ambiguous to people or systems.
+        UnsafeName: it is empty or too long, leads out of its folder, or is ambiguous to people or
+            systems.
     """
-    if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in name):
+    if len(name) > _MAX_CHARS:
+        raise UnsafeName(f"has a name of more than {_MAX_CHARS:,} characters")
+    if _CONTROL.search(name) is not None:
         raise UnsafeName("has control characters in its name")
     if "\\" in name:
         raise UnsafeName("has a backslash in its name")
@@ -87,11 +92,13 @@ def safe_component(part: str) -> str:
     dots and spaces at either end are removed, reserved names get a prefix ``_``, and long names
     are shortened with a hash.
     """
-    text = "".join(
-        character
-        for character in unicodedata.normalize("NFC", part)
-        if unicodedata.category(character) != "Cf" or character in _JOINERS
-    )
+    text = part
+    if not part.isascii():
+        text = "".join(
+            character
+            for character in unicodedata.normalize("NFC", part)
+            if unicodedata.category(character) != "Cf" or character in _JOINERS
+        )
     text = _FORBIDDEN.sub("_", text.encode("utf-8", "replace").decode("utf-8"))
     text = text.strip(" .") or "_"  # a leading dot would hide it
     if text.split(".")[0].rstrip().lower() in _RESERVED:
@@ -120,6 +127,8 @@ class UniqueNames:
         self._names: set[tuple[str, ...]] = set()
         self._files: set[str] = set()
         self._folders: set[str] = set()
+        # Thousands of files may share a folder: its path, and the keys of it and those around it.
+        self._paths: dict[tuple[str, ...], tuple[PurePosixPath, frozenset[str]]] = {}
 
     def place(self, parts: tuple[str, ...]) -> PurePosixPath:
         """Return the relative path for a file with these :func:`name_parts`.
@@ -129,10 +138,10 @@ class UniqueNames:
         """
         if parts in self._names:
             raise UnsafeName("is listed twice")
-        path = PurePosixPath(*map(safe_component, parts))
+        folder, folders = self._folder(parts[:-1])
+        path = folder / safe_component(parts[-1])
         if path_key(path) in self._files:
             path = mark_name(path, _digest("/".join(parts)))
-        folders = {path_key(folder) for folder in path.parents}
         if path_key(path) in self._folders or folders & self._files:
             raise UnsafeName("is both a file and a folder")
         if path_key(path) in self._files:
@@ -141,6 +150,12 @@ class UniqueNames:
         self._files.add(path_key(path))
         self._folders |= folders
         return path
+
+    def _folder(self, parts: tuple[str, ...]) -> tuple[PurePosixPath, frozenset[str]]:
+        if parts not in self._paths:
+            path = PurePosixPath(*map(safe_component, parts))
+            self._paths[parts] = path, frozenset(map(path_key, (path, *path.parents)))
+        return self._paths[parts]
 
 
 def path_key(path: PurePosixPath) -> str:

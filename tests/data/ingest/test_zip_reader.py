@@ -148,6 +148,7 @@ BIG = 2_000_000
         (Entry(name=b"~/1.jpg"), "'~/1.jpg' names a home folder"),
         (Entry(name=b"cats\\1.jpg"), "has a backslash in its name"),
         (Entry(name=b"cats/1.jpg\0.exe"), r"'cats/1.jpg\\x00.exe' has control characters"),
+        (Entry(name=b"a" * 1_025), "has a name of more than 1,024 characters"),
         (Entry(mode=stat.S_IFLNK | 0o777), "'cats/1.jpg' is a symbolic link"),
         (Entry(mode=stat.S_IFIFO | 0o644), "'cats/1.jpg' is a device"),
         (Entry(mode=stat.S_IFCHR | 0o644), "'cats/1.jpg' is a device"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -90,8 +91,9 @@ def main() -> None:
     source, target = sys.stdin.buffer, sys.stdout.buffer
     while len(head := source.read(REQUEST.size)) == REQUEST.size:
         (num_bytes,) = REQUEST.unpack(head)
+        began = time.process_time()
         described, pixels = describe(source.read(num_bytes))
-        text = json.dumps(described).encode()
+        text = json.dumps({**described, "seconds": time.process_time() - began}).encode()
         target.write(ANSWER.pack(len(text), len(pixels)) + text)
         target.write(pixels)
         target.flush()

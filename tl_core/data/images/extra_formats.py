@@ -12,6 +12,7 @@ import json
 import queue
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,6 +82,7 @@ def decode_extra(data: bytes) -> PlainPicture:
     with _child() as child:
         if not child.is_running:
             child.start()
+        began = time.monotonic()
         try:
             child.write(REQUEST.pack(len(data)), data)
             num_text, num_pixels = ANSWER.unpack(child.read(ANSWER.size, ANSWER_SECONDS))
@@ -90,10 +92,12 @@ def decode_extra(data: bytes) -> PlainPicture:
             described = json.loads(child.read(num_text, ANSWER_SECONDS))
             pixels = child.read(num_pixels, ANSWER_SECONDS)
         except ChildEndedError as error:
+            _spent.seconds = child_seconds() + time.monotonic() - began
             raise ImageError(
                 "The file is damaged, or asks for more memory or time than a photo needs. "
                 "Convert it to JPEG or PNG."
             ) from error
+    _spent.seconds = child_seconds() + described["seconds"]
     if reason := described.get("reason"):
         raise ImageError(reason)
     return PlainPicture(
@@ -105,6 +109,16 @@ def decode_extra(data: bytes) -> PlainPicture:
     )
 
 
+def child_seconds() -> float:
+    """Return the processor time that decoding files for this thread has taken in child processes.
+
+    Of a child that did not answer, it is the time that was waited for it.
+    """
+    seconds: float = getattr(_spent, "seconds", 0.0)
+    return seconds
+
+
+_spent = threading.local()
 _idle: queue.LifoQueue[GuardedProcess] = queue.LifoQueue()
 _making = threading.Lock()
 _made: list[GuardedProcess] = []

@@ -32,22 +32,26 @@ from tl_core.data.ingest.archive_entries import (
     select_entries,
     suffix_of,
 )
+from tl_core.data.ingest.intake_budget import (
+    MAX_BYTES,
+    MAX_FILES,
+    Budget,
+    check_num_archives,
+    file_size,
+    look_budget,
+    max_entries,
+)
 from tl_core.data.ingest.tar_reader import TarReader, is_tar
-from tl_core.data.ingest.visitor_photos import clean_folder, visitor_allowance
+from tl_core.data.ingest.visitor_photos import clean_folder, in_time, visitor_allowance
 from tl_core.data.ingest.zip_reader import ArchiveEntry, ZipReader
 from tl_core.data.layout.name_patterns import guess_class_pattern
 from tl_core.errors import ArchiveError, TakenError
 from tl_core.files import new_folder, size_text
 from tl_core.progress import SILENT, Monitor
 
-MAX_FILES = 50_000
-MAX_BYTES = 8 * 2**30
-
 ARCHIVE_ENDINGS = ("zip", "tar", "tgz", "gz", "tbz2", "bz2", "txz", "xz")
 """Extensions of supported archives."""
 
-# macOS adds a hidden file for each file, and folders are entries as well.
-_ENTRIES_PER_FILE = 3
 _SPARE_BYTES = 64 * 2**20
 _HEAD_BYTES = 32
 
@@ -107,15 +111,25 @@ class ArchiveSource:
     unpack_nested: bool = False
 
 
-def look_into(file: Path | BinaryIO, name: str = "") -> ArchiveContents:
+def look_into(
+    file: Path | BinaryIO, name: str = "", *, monitor: Monitor = SILENT
+) -> ArchiveContents:
     """Return the contents of an archive without extracting it.
+
+    Args:
+        file: its path, or a seekable binary file.
+        name: its name in messages.
+        monitor: counts the bytes read, of an archive that has to be read whole.
 
     Raises:
         ArchiveError: it cannot be read, or contains an entry that is refused.
+        LimitError: it takes longer than a hosted demo allows.
+        Stopped: ``monitor`` was asked to stop.
     """
     source = ArchiveSource(file, name or getattr(file, "name", "the archive"))
+    monitor = in_time(monitor)
     with _opened(source) as opened, _naming_archive(source):
-        reader = _reader(opened, MAX_FILES, MAX_BYTES)
+        reader = _reader(opened, look_budget(opened, monitor.check), monitor)
     entries = [
         entry
         for entry in reader.entries
@@ -154,19 +168,21 @@ def extract_archives(
     Args:
         sources: zip, tar, tar.gz, tar.bz2 or tar.xz archives, such as the parts of one folder.
         out_dir: The folder of the dataset; missing or empty.
-        monitor: Counts the bytes extracted; checked between pieces of 256 KiB.
+        monitor: Counts the bytes extracted; checked between entries and pieces of 256 KiB.
         max_files: Maximum number of files.
         max_bytes: Maximum number of extracted bytes.
 
     Raises:
         ArchiveError: an archive is refused; the message names the entry and the reason.
         DatasetError: ``out_dir`` is not empty.
-        LimitError: the images exceed a limit of a hosted demo.
+        LimitError: they exceed a limit of a hosted demo.
         Stopped: ``monitor`` was asked to stop.
     """
+    monitor = in_time(monitor)
+    check_num_archives(len(sources))
     max_files, max_bytes = visitor_allowance(out_dir, max_files, max_bytes)
     with _naming_archive(sources[0]), new_folder(out_dir) as folder:
-        unpacking = _Unpacking(folder, max_files, max_bytes, monitor)
+        unpacking = _Unpacking(folder, sources, max_files, max_bytes, monitor)
         for source in sources:
             with _opened(source) as file, _naming_archive(source):
                 prefix = PurePosixPath(
@@ -186,7 +202,8 @@ def unpack_to(
     Raises:
         ArchiveError, Stopped: as :func:`extract_archives`.
     """
-    unpacking = _Unpacking(folder, *visitor_allowance(folder, MAX_FILES, MAX_BYTES), monitor)
+    allowed = visitor_allowance(folder, MAX_FILES, MAX_BYTES)
+    unpacking = _Unpacking(folder, sources, *allowed, monitor)
     for source in sources:
         with _opened(source) as file, _naming_archive(source):
             unpacking.take(file, PurePosixPath(), source, is_inner=False)
@@ -225,10 +242,20 @@ def _naming_archive(source: ArchiveSource) -> Iterator[None]:
         ) from error
 
 
-def _reader(file: BinaryIO, max_files: int, max_bytes: int) -> ZipReader | TarReader:
-    if is_tar(file):
-        return TarReader(file, _ENTRIES_PER_FILE * max_files, max_bytes)
-    return ZipReader(file, _ENTRIES_PER_FILE * max_files)
+def _reader(file: BinaryIO, budget: Budget, monitor: Monitor | None) -> ZipReader | TarReader:
+    """Read the list of entries; with a monitor, report how much of a tar archive was read."""
+    if not is_tar(file):
+        return ZipReader(file, budget)
+    if monitor is None:
+        return TarReader(file, budget)
+    stage = monitor.stage("entries", file_size(file))
+
+    def look() -> None:
+        monitor.check()
+        stage.update(file.tell())
+
+    with budget.looking(look):
+        return TarReader(file, budget)
 
 
 class _Unpacking:
@@ -237,6 +264,7 @@ class _Unpacking:
     def __init__(
         self,
         folder: Path,
+        sources: Sequence[ArchiveSource],
         max_files: int,
         max_bytes: int,
         monitor: Monitor,
@@ -246,27 +274,36 @@ class _Unpacking:
         self._max_bytes = max_bytes
         self._monitor = monitor
         self._stage = monitor.stage("unpack")
+        packed_bytes = 0
+        for source in sources:
+            with _opened(source) as file:
+                packed_bytes += file_size(file)
+        look = self._stage.look
+        self._budget = Budget(packed_bytes, max_entries(max_files), max_bytes, look)
         self._num_files = self._num_bytes = 0
         self._ignored: Counter[str] = Counter()
         self._refused: list[tuple[str, str]] = []
         self._tables: list[str] = []
         self._encodings: list[str] = []
         self._taken: set[str] = set()
+        self._folders: set[PurePosixPath] = set()
 
     def take(
         self, file: BinaryIO, prefix: PurePosixPath, source: ArchiveSource, *, is_inner: bool
     ) -> None:
         """Extract the selected entries of an archive below ``prefix``."""
-        reader = _reader(file, self._max_files, self._max_bytes)
+        reader = _reader(file, self._budget, None if is_inner else self._monitor)
+        self._stage.restart_clock()
         if reader.encoding:
             self._encodings.append(reader.encoding)
-        selection = select_entries(reader.entries, may_nest=source.unpack_nested and not is_inner)
+        may_nest = source.unpack_nested and not is_inner
+        selection = select_entries(reader.entries, may_nest=may_nest, look=self._budget.look)
         self._ignored += selection.ignored
         self._refused += [(entry.name, "It is not an image file.") for entry in selection.others]
         self._check_limits(selection)
         for empty in selection.folders:
             if source.class_name is None:
-                (self._folder / prefix / empty).mkdir(parents=True, exist_ok=True)
+                self._make_folder(prefix / empty)
         self._stage.total += selection.num_bytes
         wanted = [entry for entry, _ in selection.files.values()]
         for entry, pieces in reader.contents(wanted):
@@ -314,6 +351,7 @@ class _Unpacking:
         selection: Selection,
     ) -> None:
         """Write one file unless it exists already with the same name and content."""
+        self._budget.look()
         if entry.name in selection.odd:
             head = next(pieces, b"")
             if not holds_image(head[:_HEAD_BYTES]):
@@ -325,10 +363,10 @@ class _Unpacking:
         is_taken = path_key(path) in self._taken
         if is_taken:
             target = target.with_name(f".{target.name}.again")
-        target.parent.mkdir(parents=True, exist_ok=True)
+        self._make_folder(path.parent)
         with target.open("xb") as out:
             for piece in pieces:
-                self._monitor.check()
+                self._budget.take_bytes(len(piece))
                 out.write(piece)
                 self._stage.advance(len(piece))
         if is_taken and not self._keep_second(target, path):
@@ -340,6 +378,15 @@ class _Unpacking:
         else:
             self._num_files += 1
 
+    def _make_folder(self, path: PurePosixPath) -> None:
+        """Create a folder and those around it."""
+        if path not in self._folders:
+            new = [one for one in (path, *path.parents) if one not in self._folders]
+            for folder in reversed(new):
+                self._budget.take_folder()
+                (self._folder / folder).mkdir(exist_ok=True)
+            self._folders.update(new)
+
     def _keep_second(self, target: Path, path: PurePosixPath) -> bool:
         """Rename a file whose name is already used, or remove it if its content is the same."""
         digest = _digest(target)
@@ -349,7 +396,8 @@ class _Unpacking:
                 target.rename(place)
                 self._taken.add(path_key(other))
                 return True
-            if _digest(place) == digest:
+            # A large file is not read again for each small one of its name.
+            if place.stat().st_size == target.stat().st_size and _digest(place) == digest:
                 break
         target.unlink()
         return False
@@ -363,20 +411,28 @@ class _Unpacking:
     ) -> None:
         """Extract the archives inside of an archive, each into a folder of its name."""
         inner = self._folder / ".nested"
+        self._budget.take_archives(len(nested))
+        self._stage.total += sum(entry.num_bytes for entry in nested)
         for entry, pieces in reader.contents(nested):
+            self._budget.look()
             if self._num_bytes + entry.num_bytes > self._max_bytes:
                 raise ArchiveError(f"It unpacks to more than {size_text(self._max_bytes)}.")
             with inner.open("wb") as out:
                 for piece in pieces:
-                    self._monitor.check()
+                    self._budget.take_bytes(len(piece))
                     out.write(piece)
+                    self._stage.advance(len(piece))
+            done, total = self._stage.done, self._stage.total
             *folders, name = entry.parts
             place = prefix.joinpath(*map(safe_component, (*folders, propose_class(name))))
             try:
                 with inner.open("rb") as file:
                     self.take(file, place, source, is_inner=True)
             except ArchiveError as error:
+                if self._budget.is_spent:  # the others would cost as much
+                    raise
                 self._refused.append((entry.name, str(error)))
+                self._stage.total = total + self._stage.done - done  # no more of it is to come
             finally:
                 inner.unlink()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -22,6 +22,8 @@ from tl_core.data.layout.split_names import part_of_name
 from tl_core.errors import ArchiveError
 
 MAX_TABLE_BYTES = 64 * 2**20
+_LOOK_ENTRIES = 50
+_MAX_NAME = 255  # characters of a file's name, of which a class name is made
 ARCHIVE_SUFFIXES = frozenset(
     f".{name}"
     for name in (
@@ -56,12 +58,15 @@ class Selection:
         return sum(entry.num_bytes for entry, _ in self.files.values())
 
 
-def select_entries(entries: Sequence[ArchiveEntry], *, may_nest: bool) -> Selection:
+def select_entries(
+    entries: Sequence[ArchiveEntry], *, may_nest: bool, look: Callable[[], None]
+) -> Selection:
     """Return which entries of an archive to extract.
 
     Args:
         entries: all entries.
         may_nest: whether archives inside of it are extracted too.
+        look: called after some entries; it may raise, to stop.
 
     Raises:
         ArchiveError: it has an archive inside without ``may_nest``, no image, or an unsafe name.
@@ -71,7 +76,9 @@ def select_entries(entries: Sequence[ArchiveEntry], *, may_nest: bool) -> Select
         PurePosixPath(entry.parts[-1]).stem for entry in entries if suffix_of(entry) in SUFFIXES
     }
     num_images = 0
-    for entry in entries:
+    for number, entry in enumerate(entries):
+        if number % _LOOK_ENTRIES == 0:
+            look()
         kind = debris_kind(part for part in entry.parts if part != ".")
         suffix = suffix_of(entry)
         if kind is not None:
@@ -117,7 +124,7 @@ def propose_class(name: str, folder: Sequence[str] = ()) -> str:
     """
     if folder:
         return folder[-1]
-    stem = PurePosixPath(name).name
+    stem = PurePosixPath(name).name[-_MAX_NAME:]
     while PurePosixPath(stem).suffix.lower() in ARCHIVE_SUFFIXES:
         stem = PurePosixPath(stem).stem
     while (shorter := _PACKED_NAME.sub("", stem).strip(" -_")) and shorter != stem:

@@ -5,12 +5,15 @@ Zip programs on Windows write names in the local code page without recording whi
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 _WORD = re.compile(rb"[A-Za-z\x80-\xff]+")
 _NOT_ASCII = re.compile(rb"[\x80-\xff]+")
 _WESTERN = ("cp437", "cp1252")
+_SAMPLE_BYTES = 8_192  # of names that are looked at: each takes time in each encoding
 _CANDIDATES = ("cp932", "gbk", "cp949", "cp866", "cp437", "cp1252")
 """For Japanese, Chinese, Korean, Russian, and Western names; the first of ties is used."""
 
@@ -36,7 +39,7 @@ def guess_encoding(names: Sequence[bytes]) -> str:
     unclear = [name for name in names if not name.isascii() and not _is_utf8(name)]
     if not unclear:
         return ""
-    sample = unclear[:: max(1, len(unclear) // 200)][:200]
+    sample = _first_of(unclear[:: max(1, len(unclear) // 200)][:200])
     # Accented letters are isolated among ASCII letters; other scripts form whole words.
     words = [word for name in sample for word in _WORD.findall(name) if not word.isascii()]
     accented = sum(any(map(_is_letter, word)) and _longest_run(word) <= 2 for word in words)
@@ -44,6 +47,13 @@ def guess_encoding(names: Sequence[bytes]) -> str:
     scores = {encoding: _score(sample, encoding) for encoding in candidates}
     best = max(candidates, key=lambda encoding: scores[encoding])
     return "" if best == "cp437" else best
+
+
+def _first_of(names: Sequence[bytes]) -> list[bytes]:
+    """Return the first of these names, as many as have :data:`_SAMPLE_BYTES` together."""
+    sizes = itertools.accumulate(map(len, names))
+    num = sum(size <= _SAMPLE_BYTES for size in sizes)
+    return list(names[:num]) or [names[0][:_SAMPLE_BYTES]]
 
 
 def _is_letter(byte: int) -> bool:
@@ -65,18 +75,19 @@ def _is_utf8(name: bytes) -> bool:
 
 def _score(names: Sequence[bytes], encoding: str) -> float:
     """Return how plausible names are in an encoding: mean over bytes, below 0 if invalid."""
-    total = num_bytes = 0.0
+    counts: Counter[str] = Counter()
     for name in names:
         try:
-            text = name.decode(encoding)
+            counts.update(name.decode(encoding))
         except UnicodeDecodeError:
             return -10.0
-        for character in text:
-            if not character.isascii():
-                width = len(character.encode(encoding, "ignore")) or 1
-                total += width * _likeness(character, encoding)
-                num_bytes += width
-    return total / max(1.0, num_bytes)
+    total = num_bytes = 0.0
+    for character, count in counts.items():
+        if not character.isascii():
+            num = count * (len(character.encode(encoding, "ignore")) or 1)
+            total += num * _likeness(character, encoding)
+            num_bytes += num
+    return round(total / max(1.0, num_bytes), 9)
 
 
 def _likeness(character: str, encoding: str) -> float:

@@ -25,10 +25,16 @@ from tl_core.data.file_names import (
 )
 from tl_core.data.images.decode import MAX_FILE_BYTES
 from tl_core.data.images.images import SUFFIXES, inspect_image
-from tl_core.data.ingest.archive import MAX_BYTES, MAX_FILES, ArchiveSource, unpack_to
+from tl_core.data.ingest.archive import ArchiveSource, unpack_to
 from tl_core.data.ingest.archive_entries import MAX_TABLE_BYTES, TABLE_SUFFIXES, is_table_name
 from tl_core.data.ingest.class_folders import check_has_folders, class_folder_name, class_home
-from tl_core.data.ingest.visitor_photos import check_label_rows, check_visitor_files, reencode
+from tl_core.data.ingest.intake_budget import MAX_BYTES, MAX_FILES, check_num_archives
+from tl_core.data.ingest.visitor_photos import (
+    check_label_rows,
+    check_visitor_files,
+    in_time,
+    reencode,
+)
 from tl_core.data.layout.folder_layout import Layout
 from tl_core.data.layout.plan import read_layout
 from tl_core.data.layout.split_names import part_of_name
@@ -107,6 +113,7 @@ def store_uploads(
         LimitError: they exceed a limit of a hosted demo; nothing was changed.
         Stopped: ``monitor`` was asked to stop; nothing was changed.
     """
+    monitor = in_time(monitor)
     found = read_layout(out_dir, layout=layout) if out_dir.exists() else Layout()
     if folder is None:
         check_has_folders(found, out_dir.name)
@@ -163,6 +170,8 @@ def add_archives(
         DatasetError: the files cannot be stored; nothing of that archive was added.
         Stopped: ``monitor`` was asked to stop.
     """
+    monitor = in_time(monitor)
+    check_num_archives(len(sources))
     outcomes: list[UploadOutcome] = []
     for source in sources:
         with scratch_folder(out_dir) as folder:

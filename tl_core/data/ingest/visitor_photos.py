@@ -6,6 +6,8 @@ Elsewhere photos are stored as they are, and nothing here changes them.
 from __future__ import annotations
 
 import io
+import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,10 @@ from typing import Any
 from tl_core.config.limits import MEGABYTE, check_classes, current_limits, over
 from tl_core.data.file_names import show_name
 from tl_core.data.images.decode import decode
+from tl_core.data.images.extra_formats import child_seconds
 from tl_core.data.images.images import SUFFIXES, encode_jpeg
 from tl_core.data.images.signatures import holds_image
-from tl_core.data.layout.label_files import num_rows
+from tl_core.data.layout.label_files import ROW_BYTES, num_rows
 from tl_core.errors import ImageError
 from tl_core.progress import Monitor
 from tl_core.visitors.store import take_place
@@ -23,6 +26,7 @@ from tl_core.visitors.usage import allowance, check_photos, usage
 from tl_core.workspace import visitor_at
 
 _HEAD_BYTES = 32
+_POLL_SECONDS = 0.05  # some systems take half a millisecond to tell a thread's processor time
 _QUALITY = 92
 _LOSSLESS = ("PNG", "GIF", "BMP")
 _MAX_PNG_BYTES = 4 * MEGABYTE
@@ -44,6 +48,27 @@ def reencode(data: bytes) -> bytes:
         if buffer.tell() <= _MAX_PNG_BYTES:
             return buffer.getvalue()
     return encode_jpeg(decoded.picture, quality=_QUALITY)
+
+
+def in_time(monitor: Monitor) -> Monitor:
+    """Return a monitor whose checks also hold the processor time that a demo allows an intake.
+
+    It counts from this call, for the thread that makes it and the child processes that decode for
+    it; outside of a demo nothing is added. The checks raise a
+    :class:`~tl_core.errors.LimitError`.
+    """
+    limits = current_limits()
+    if limits is None:
+        return monitor
+    began = time.thread_time() + child_seconds()
+
+    def is_stopped() -> bool:
+        seconds = time.thread_time() + child_seconds() - began
+        if seconds > limits.intake_seconds:
+            raise over("intake_seconds", math.ceil(seconds), "Add fewer photos, or smaller ones.")
+        return monitor.is_stopped()
+
+    return Monitor(monitor.report, is_stopped, report_seconds=0.0, poll_seconds=_POLL_SECONDS)
 
 
 def check_visitor_files(
@@ -89,7 +114,8 @@ def check_label_rows(name: str, data: bytes, before: int = 0) -> int:
     limits = current_limits()
     if limits is None:
         return 0
-    rows = before + data.count(b"\n")  # of a file that is far too long, without decoding it
+    # Of a file that is far too long, without decoding it, which may take seconds.
+    rows = before + max(data.count(b"\n"), len(data) // ROW_BYTES)
     if rows <= limits.label_rows:
         rows = before + num_rows(name, data)
     if rows > limits.label_rows:
@@ -137,6 +163,7 @@ def clean_folder(folder: Path, out_dir: Path, monitor: Monitor) -> list[tuple[st
     check_classes(len({path.parent.name for path in photos}))  # train/cat and test/cat are one
     rows = 0
     for path in sorted(set(paths) - set(photos)):
+        monitor.check()
         rows = check_label_rows(path.name, path.read_bytes(), rows)
     refused: list[tuple[str, str]] = []
     stage = monitor.stage("encode", len(photos))

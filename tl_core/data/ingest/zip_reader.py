@@ -17,15 +17,19 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from tl_core.data.file_names import UnsafeName, name_parts, show_name
+from tl_core.data.ingest.intake_budget import MAX_BYTES, Budget
 from tl_core.data.ingest.name_encoding import guess_encoding
 from tl_core.errors import ArchiveError
+from tl_core.files import size_text
 
 _MAX_DIRECTORY_BYTES = 64 * 2**20
+_MAX_EXTRA_BYTES = 4096  # of an entry; the standard library takes time for each four of them
 _MAX_RATIO = 100
 _SMALL = 10**6  # below this many bytes any ratio is accepted
 _CHUNK = 256 * 1024
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
+_ENTRY = struct.Struct("<28x3H12x")
 _ENTRY_MARK = b"PK\x01\x02"
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
 _PATCH = 0x20
@@ -72,10 +76,10 @@ class ZipReader:
     ``encoding`` is the guessed encoding of names; "" if it is declared.
     """
 
-    def __init__(self, file: BinaryIO, max_entries: int) -> None:
+    def __init__(self, file: BinaryIO, budget: Budget) -> None:
         self._file = file
         self.entries: list[ArchiveEntry] = []
-        found, self.encoding = _read(file, max_entries)
+        found, self.encoding = _read(file, budget)
         self.entries.extend(found)
 
     def contents(
@@ -93,13 +97,13 @@ def read_entries(file: BinaryIO, max_entries: int) -> list[ZipEntry]:
     Raises:
         ArchiveError: this is not a zip archive, or an entry is unsafe.
     """
-    return _read(file, max_entries)[0]
+    return _read(file, Budget(0, max_entries, MAX_BYTES))[0]
 
 
-def _read(file: BinaryIO, max_entries: int) -> tuple[list[ZipEntry], str]:
+def _read(file: BinaryIO, budget: Budget) -> tuple[list[ZipEntry], str]:
     """Return the entries, and the guessed encoding of their names."""
     try:
-        archive = zipfile.ZipFile(_Guarded(file, max_entries))
+        archive = zipfile.ZipFile(_Guarded(file, budget))
         infos, end = archive.infolist(), archive.start_dir
     except (
         zipfile.BadZipFile,
@@ -111,12 +115,14 @@ def _read(file: BinaryIO, max_entries: int) -> tuple[list[ZipEntry], str]:
         OSError,
     ) as error:
         raise ArchiveError(f"It cannot be read as a zip archive{_hint(file, error)}.") from error
-    if len(infos) > max_entries:
-        raise _too_many(max_entries)
+    budget.check_entries(len(infos))
     encoding = guess_encoding(
         [info.orig_filename.encode("cp437") for info in infos if not info.flag_bits & _UTF8]
     )
-    entries = [_check_entry(file, info, end, encoding) for info in infos]
+    entries = []
+    for info in infos:
+        budget.take_entry()
+        entries.append(_check_entry(file, info, end, encoding))
     _check_overlap(entries, infos, end)
     return entries, encoding
 
@@ -154,18 +160,33 @@ class _Guarded:
     A list that is too long is refused before it is parsed into objects.
     """
 
-    def __init__(self, file: BinaryIO, max_entries: int) -> None:
+    def __init__(self, file: BinaryIO, budget: Budget) -> None:
         self._file = file
-        self._max_entries = max_entries
+        self._budget = budget
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, size: int = -1) -> bytes:
         if size > _MAX_DIRECTORY_BYTES:
-            raise _too_many(self._max_entries)
+            raise ArchiveError(
+                f"Its list of entries has more than {size_text(_MAX_DIRECTORY_BYTES)}, the limit."
+            )
         data = self._file.read(size if size >= 0 else _MAX_DIRECTORY_BYTES)
-        if data.count(_ENTRY_MARK) > self._max_entries:
-            raise _too_many(self._max_entries)
+        self._budget.check_entries(data.count(_ENTRY_MARK))
+        _check_extra(data)
         return data
+
+
+def _check_extra(directory: bytes) -> None:
+    """Check the extra fields of a list of entries; what is none has no entry at its start."""
+    position = 0
+    while directory.startswith(_ENTRY_MARK, position) and position + _ENTRY.size < len(directory):
+        name_length, extra_length, comment_length = _ENTRY.unpack_from(directory, position)
+        if extra_length > _MAX_EXTRA_BYTES:
+            raise ArchiveError(
+                f"An entry has {extra_length:,} bytes of extra fields; the limit is "
+                f"{_MAX_EXTRA_BYTES:,}. Pack the class folders as a .zip again."
+            )
+        position += _ENTRY.size + name_length + extra_length + comment_length
 
 
 def _check_entry(file: BinaryIO, info: zipfile.ZipInfo, end: int, encoding: str) -> ZipEntry:
@@ -283,10 +304,6 @@ _UNPACK: dict[int, Callable[[Iterator[bytes]], Iterator[bytes]]] = {
     zipfile.ZIP_DEFLATED: _inflate,
     zipfile.ZIP_BZIP2: _unpack_bzip2,
 }
-
-
-def _too_many(max_entries: int) -> ArchiveError:
-    return ArchiveError(f"It lists more than {max_entries:,} entries, which is the limit.")
 
 
 def _hint(file: BinaryIO, error: Exception) -> str:

@@ -29,7 +29,8 @@ TEXT_SUFFIXES = (*TABLE_SUFFIXES, ".txt", ".lst", ".names", ".xml")
 
 MAX_TABLE_BYTES = 64 * 2**20
 MAX_ROWS = 2_000_000
-_ROW_BYTES = 250  # of a text file that count as one row where rows are limited
+ROW_BYTES = 250
+"""Bytes of a text file that count as one row where rows are limited."""
 _MAX_COLUMNS = 500  # of records in JSON
 _MAX_LEVELS = 8  # of nested values in JSON
 _MAX_NAME = 200  # characters of a column's name in JSON, with those of the levels around it
@@ -231,7 +232,7 @@ def num_rows(name: str, data: bytes) -> int:
         1
     """
     suffix = PurePosixPath(name).suffix.lower()
-    rows = -(-len(data) // _ROW_BYTES)
+    rows = -(-len(data) // ROW_BYTES)
     if suffix == ".json":
         return max(rows, data.count(b"{"))
     if suffix == ".xml":  # a hundred lines for each photo are usual
