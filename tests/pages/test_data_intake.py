@@ -10,8 +10,10 @@ from app_helpers import DATA, assert_sound, open_page, sample_folder, texts
 from conftest import png
 
 from tl_core.data.curation.store import kept_layout
+from tl_core.data.ingest import intake_budget
 from tl_core.data.sample.dataset import SAMPLE_NAME
 from tl_core.projects.registry import load_project, rename_project
+from ui.data.intake import archives
 from ui.data.intake.parts import NEW, NO_NAME, SEE_PHOTOS_OR_LABEL, WITHOUT_CLASSES
 from ui.shared import session_keys
 from ui.shared.errors import LABEL_TAB
@@ -110,6 +112,28 @@ def add_zip(files, name="trees.zip"):
 
 
 GOOD = {f"{name}/{n}.png": png(kind, n) for kind, name in enumerate(("elm", "oak")) for n in (1, 2)}
+
+
+def test_an_archive_is_looked_into_once_and_never_when_there_are_too_many(
+    workspace, dataset, monkeypatch
+):
+    names = []
+    look = archives.look_into
+    monkeypatch.setattr(
+        archives, "look_into", lambda file, name, **more: names.append(name) or look(file, name)
+    )
+    at = open_page(DATA, dataset=SAMPLE_NAME, **ADD)
+    files = at.file_uploader(key="intake_zip_0").upload("elm.zip", zip_of(GOOD))
+    files.upload("none.zip", b"none").run()
+    at.run()
+    assert sorted(names) == ["elm.zip", "none.zip"]
+    assert at.button(key="add_zip").label == "Add 2 archives"
+    monkeypatch.setattr(intake_budget, "MAX_ARCHIVES", 2)
+    files = at.file_uploader(key="intake_zip_0").upload("oak.zip", zip_of(GOOD))
+    files.upload("ash.zip", zip_of(GOOD)).upload("fir.zip", zip_of(GOOD)).run()
+    assert "at most 2 archives at once, received 3" in at.error[0].value
+    assert not at.exception
+    assert len(names) == 2
 
 
 def test_a_zip_with_files_that_cannot_be_read_says_how_many(workspace, dataset):

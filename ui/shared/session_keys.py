@@ -43,6 +43,7 @@ WARMED = "warmed"  # for what features were last asked in advance
 INTAKE_REPORT = "intake_report"  # the IntakeReport of the last intake, see ui/data/intake/parts.py
 INTAKE_NOW = "intake_now"  # name of what is being added; still there when a click ended that
 INTAKE_ROUND = "intake_round"  # counts intakes, so that each begins with an empty uploader
+LOOKED_INTO = "looked_into"  # contents of the archives in the uploader, by the file's id
 NOTICE = "notice"  # one line to show after the next rerun, as it stands
 SEEN_DATA = "seen_data"  # whether the Data page was open in this session
 PICKED = "picked"  # set of paths of the pictures that are ticked on the Data page

@@ -14,13 +14,14 @@ from tl_core.data.ingest.archive import (
     look_into,
 )
 from tl_core.data.ingest.archive_entries import propose_class
+from tl_core.data.ingest.intake_budget import check_num_archives
 from tl_core.data.ingest.name_encoding import ENCODING_TITLES
 from tl_core.data.ingest.uploads import add_archives
 from tl_core.data.layout.folder_structure import is_generic
 from tl_core.errors import TLError
 from tl_core.progress import Monitor
 from ui.data.intake.parts import adding, draw_target, finish, fresh
-from ui.shared.caches import cache_data
+from ui.shared import session_keys
 from ui.shared.progress import shower
 from ui.shared.words import number_of, plain
 from ui.shell.page import Studio
@@ -44,7 +45,8 @@ def draw_archives(studio: Studio, *, begins_new: bool) -> None:
         )
         or []
     )
-    looked = [(file, _look(file.file_id, file)) for file in files]
+    check_num_archives(len(files))
+    looked = _look(files)
     target = draw_target(studio, "zip", _suggestion(looked), begins_new=begins_new)
     # One flat archive alone has photos still to be sorted; several, or one for a project with
     # classes, are classes.
@@ -81,13 +83,23 @@ def _is_heap(contents: ArchiveContents, file_name: str) -> bool:
     return contents.is_flat and (named_alike or is_generic(folder))
 
 
-@cache_data(max_entries=50)
-def _look(file_id: str, _file: UploadedFile) -> ArchiveContents | None:
-    """Return what is in an archive; None for one that cannot be read, as adding it will tell."""
-    try:
-        return look_into(_file, _file.name)
-    except TLError:
-        return None
+def _look(files: list[UploadedFile]) -> list[tuple[UploadedFile, ArchiveContents | None]]:
+    """Return what is in each archive; None for one that cannot be read, as adding it will tell.
+
+    Each is looked into once. Any click ends that, as it ends an intake.
+    """
+    before = st.session_state.get(session_keys.LOOKED_INTO, {})
+    known = {file.file_id: before[file.file_id] for file in files if file.file_id in before}
+    st.session_state[session_keys.LOOKED_INTO] = known
+    for file in files:
+        if file.file_id not in known:
+            bar = st.empty()
+            try:
+                known[file.file_id] = look_into(file, file.name, monitor=Monitor(shower(bar)))
+            except TLError:
+                known[file.file_id] = None
+            bar.empty()
+    return [(file, known[file.file_id]) for file in files]
 
 
 def _suggestion(looked: list[tuple[UploadedFile, ArchiveContents | None]]) -> str:
