@@ -20,6 +20,7 @@ STAGE_WORDS = {
     "entries": "reading the archive",
     "unpack": "unpacking",
     "upload": "checking the photos",
+    "encode": "storing the photos",
     "copy": "copying",
     "audit": "checking each photo",
     "copies": "looking for copies",

@@ -57,6 +57,13 @@ def test_what_is_shared_is_not_counted(host):
     assert usage(mine) == Usage(1, before + 25_000 + 10_000 + folders * 10_000)
 
 
+def test_photos_that_are_being_unpacked_take_room_but_are_not_photos_yet(host):
+    mine = new_visitor(host)
+    before = usage(mine).num_bytes
+    put(mine, "datasets/.pets.tmp/cat/1.jpg", 25_000)
+    assert usage(mine) == Usage(0, before + 25_000 + 3 * 10_000)  # and three folders
+
+
 def test_each_limit_on_photos_and_bytes_is_named(monkeypatch, tmp_path):
     host = start_demo(
         monkeypatch, tmp_path / "demo", photos=5, visitor_mb=2, all_photos=8, disk_mb=3

@@ -20,6 +20,7 @@ from tl_core.analysis.cache import ExploreFiles
 from tl_core.analysis.group_effect import find_group_effect
 from tl_core.data.audit.audit import Audit, audit_dataset
 from tl_core.data.dataset import DatasetIndex, ImageRecord, PhotoLabel, scan_dataset
+from tl_core.data.images.decode_turns import carried
 from tl_core.data.images.images import load_image
 from tl_core.errors import DatasetError, ImageError, TLError
 from tl_core.metrics.nearest import spread_rows
@@ -100,6 +101,7 @@ def mean_images(index: DatasetIndex) -> np.ndarray:
     """
     most = max(1, min(_MAX_IN_MEAN, _MAX_IN_MEANS // index.num_classes))
 
+    @carried
     def read(record: ImageRecord) -> np.ndarray | None:
         try:
             return load_image(

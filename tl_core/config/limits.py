@@ -42,6 +42,7 @@ class Limits(Settings):
     disk_mb: int = Field(8_000, ge=1, title="MB of all visitors")
     intake_seconds: int = Field(60, ge=1, title="seconds of processor time for one upload")
     megapixels: int = Field(25, ge=1, le=250, title="megapixels of a photo")
+    intake_megapixels: int = Field(2_000, ge=1, title="megapixels of the photos added at once")
     classes: int = Field(20, ge=2, title="classes of a dataset")
     label_rows: int = Field(20_000, ge=2, title="rows in the label files of a project")
     epochs: int = Field(50, ge=1, title="epochs of a training, in each of its phases")

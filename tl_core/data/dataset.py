@@ -28,6 +28,7 @@ from tl_core.data.audit.findings import (
     list_some,
 )
 from tl_core.data.images.decode import MAX_FILE_BYTES, PixelScale, is_deep
+from tl_core.data.images.decode_turns import carried
 from tl_core.data.images.images import inspect_image
 from tl_core.data.layout.folder_layout import FoundFile, Layout, natural_key, natural_path_key
 from tl_core.data.layout.layout_findings import find_layout, find_pixel_scale, find_split_gaps
@@ -369,13 +370,13 @@ def _read_files(
     num_workers: int | None,
 ) -> Iterator[dict[str, ScannedFile]]:
     """Read files in threads (decoding runs outside Python's lock) and yield them in batches."""
-    stage = monitor.stage("scan", len(files))
+    stage, read_some = monitor.stage("scan", len(files)), carried(_read_some)
     with ThreadPoolExecutor(num_workers or os.cpu_count() or 1, "scan") as pool:
         for first in range(0, len(files), _BATCH):
             batch: dict[str, ScannedFile] = {}
             chunk = files[first : first + _BATCH]
             tasks = [chunk[at : at + _TASK] for at in range(0, len(chunk), _TASK)]
-            for future in [pool.submit(_read_some, root, task) for task in tasks]:
+            for future in [pool.submit(read_some, root, task) for task in tasks]:
                 if monitor.is_stopped():
                     pool.shutdown(wait=False, cancel_futures=True)
                     yield batch

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tl_core.data.images.decode_turns import carried
 from tl_core.features.engine import EnginePool
 from tl_core.progress import SILENT, Monitor
 
@@ -67,7 +68,7 @@ def run_pipeline(
         Stopped: ``monitor`` was asked to stop.
         Exception: the first error of ``load``, ``make_view``, ``engines`` or ``on_result``.
     """
-    workers = _Workers(jobs, load, make_view, engines, num_workers)
+    workers = _Workers(jobs, carried(load), make_view, engines, num_workers)
     workers.start()
     done = 0
     try:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tl_core.config.limits import current_limits, over
 from tl_core.errors import LimitError
+from tl_core.fair_turns import Asker
 from tl_core.files import read_json, write_json
 from tl_core.visitors.counters import count
 from tl_core.visitors.tokens import keyed_hash, visitor_id
@@ -138,6 +139,13 @@ def address_key(workspace: Workspace) -> str:
         return str(read_json(workspace.root / VISITOR_FILE).get("address", ""))
     except (OSError, ValueError, AttributeError):
         return ""
+
+
+def asker_of(workspace: Workspace) -> Asker | None:
+    """Return for whom work in a workspace is done; None outside of a demo."""
+    if workspace.host is None:
+        return None
+    return Asker(workspace.root.name, address_key(workspace))
 
 
 def seen_seconds(workspace: Workspace) -> float:

@@ -33,22 +33,17 @@ class Usage:
     num_bytes: int
 
 
-def usage(workspace: Workspace, besides: Path | None = None) -> Usage:
-    """Return what a visitor uses: files that are not shared, photos among them.
-
-    Args:
-        workspace: the visitor's.
-        besides: a folder in it that is not counted, as what is in it is still to be added.
-    """
+def usage(workspace: Workspace) -> Usage:
+    """Return what a visitor uses: files that are not shared, photos among them."""
     num_photos = num_bytes = 0
-    for entry, is_photo in _entries(workspace, besides):
+    for entry, is_photo in _entries(workspace):
         with suppress(OSError):
             if entry.is_dir(follow_symlinks=False):
                 num_bytes += ENTRY_BYTES
                 continue
             facts = entry.stat(follow_symlinks=False)
             if facts.st_nlink == 1:  # a link is to the shared sample set or its features
-                num_bytes += max(ENTRY_BYTES, facts.st_size)
+                num_bytes += file_bytes(facts.st_size)
                 num_photos += is_photo
     return Usage(num_photos, num_bytes)
 
@@ -63,6 +58,11 @@ class _Known:
     used: Usage
     address: str
     look_at: float  # when to find out again
+
+
+def file_bytes(num_bytes: int) -> int:
+    """Return for how much a file of so many bytes counts."""
+    return max(ENTRY_BYTES, num_bytes)
 
 
 class _Totals:
@@ -199,6 +199,8 @@ def check_photos(
 ) -> None:
     """Check whether a visitor may add photos, and count them with what all use.
 
+    While they are written :mod:`tl_core.visitors.writing` calls this for each.
+
     Args:
         workspace: the visitor's workspace; any other has no limits.
         num_photos: how many.
@@ -236,6 +238,12 @@ def check_photos(
     _totals[host.root].note(workspace, added)
 
 
+def count_again(workspace: Workspace) -> None:
+    """Have what all use be told what a visitor uses now, after much of it was removed."""
+    if workspace.host is not None:
+        _totals.setdefault(workspace.host.root, _Totals()).note(workspace, usage(workspace))
+
+
 def check_room(workspace: Workspace) -> None:
     """Check whether a visitor may use more of the disk.
 
@@ -266,11 +274,12 @@ def _over_share(name: str, share: int) -> LimitError:
     )
 
 
-def _entries(
-    workspace: Workspace, besides: Path | None = None
-) -> Iterator[tuple[os.DirEntry[str], bool]]:
-    """Yield all files and folders of a workspace, and whether a file is a photo."""
-    left_out = "" if besides is None else str(besides)
+def _entries(workspace: Workspace) -> Iterator[tuple[os.DirEntry[str], bool]]:
+    """Yield all files and folders of a workspace, and whether a file is a photo.
+
+    In a hidden folder none is yet: those are still being unpacked or encoded, and may be there
+    twice.
+    """
     pending = [(str(workspace.root), False)]
     datasets = str(workspace.datasets_dir)
     while pending:
@@ -278,10 +287,9 @@ def _entries(
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    if entry.path == left_out:
-                        continue
                     if entry.is_dir(follow_symlinks=False):
-                        pending.append((entry.path, is_photo or folder == datasets))
+                        is_dataset = folder == datasets and not entry.name.startswith(".")
+                        pending.append((entry.path, is_photo or is_dataset))
                     yield entry, is_photo
         except OSError:  # deleted meanwhile
             continue

@@ -19,13 +19,15 @@ from tl_core.analysis.cache import ExploreFiles, Map, Measured
 from tl_core.analysis.overview import look, look_apart
 from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import DatasetIndex, ImageRecord
-from tl_core.errors import TLError
+from tl_core.data.images.decode_turns import working_for
+from tl_core.errors import Stopped, TLError
+from tl_core.fair_turns import NOBODY, FairTurns
 from tl_core.features.spec import FeatureSpec
 from tl_core.jobs import client as jobs
 from tl_core.progress import Monitor, Progress
 from tl_core.projects.registry import Project
 from tl_core.projects.shared_sample import look_at_shared_sample
-from tl_core.visitors.store import exists, remove_remains
+from tl_core.visitors.store import asker_of, exists, remove_remains
 from tl_core.workspace import Workspace
 from ui.datasets.scans import CuratedDataset, load_curated
 from ui.shared.caches import cache_resource
@@ -74,8 +76,9 @@ class AuditTask:
 @dataclass
 class _AuditTasks:
     by_key: dict[Path, AuditTask] = field(default_factory=dict)
+    newest: dict[Path, Path] = field(default_factory=dict)  # the last key by dataset
     lock: threading.Lock = field(default_factory=threading.Lock)
-    turn: threading.Lock = field(default_factory=threading.Lock)  # one at a time uses the machine
+    turns: FairTurns = field(default_factory=FairTurns)  # each uses the machine
 
 
 def open_view(workspace: Workspace, dataset: Project, config: TrainConfig) -> DatasetView:
@@ -143,9 +146,10 @@ def ensure_audit(workspace: Workspace, raw: DatasetIndex) -> AuditTask | None:
         if (files.dir / "means.npz").is_file() and read_measured(files) is not None:
             return None
         thread = threading.Thread(
-            target=lambda: _look(workspace, raw, looks.turn, task), name="look", daemon=True
+            target=lambda: _look(workspace, raw, files.dir, looks, task), name="look", daemon=True
         )
         task = looks.by_key[files.dir] = AuditTask(thread)
+        looks.newest[raw.data_dir] = files.dir
         thread.start()
         return task
 
@@ -156,6 +160,8 @@ def forget_audits(root: Path) -> None:
     with looks.lock:
         for key in [key for key in looks.by_key if key.is_relative_to(root)]:
             del looks.by_key[key]
+        for data_dir in [one for one in looks.newest if one.is_relative_to(root)]:
+            del looks.newest[data_dir]
 
 
 def forget_failed_audit(workspace: Workspace, raw: DatasetIndex) -> None:
@@ -210,7 +216,9 @@ def _looks() -> _AuditTasks:
     return _AuditTasks()
 
 
-def _look(workspace: Workspace, raw: DatasetIndex, turn: threading.Lock, task: AuditTask) -> None:
+def _look(
+    workspace: Workspace, raw: DatasetIndex, key: Path, looks: _AuditTasks, task: AuditTask
+) -> None:
     """Look at a dataset; a visitor's workspace and the task may be deleted meanwhile."""
 
     def note(progress: Progress) -> None:
@@ -219,12 +227,19 @@ def _look(workspace: Workspace, raw: DatasetIndex, turn: threading.Lock, task: A
     def is_deleted() -> bool:
         return workspace.host is not None and not exists(workspace)
 
+    def check_wanted() -> None:
+        if is_deleted() or looks.newest.get(raw.data_dir) != key:  # it has other photos by now
+            raise Stopped
+
+    asker = asker_of(workspace)
     try:
-        with turn:
+        with looks.turns.turn(asker or NOBODY, check_wanted), working_for(asker):
             is_large = raw.num_images > MAX_LOOKED_AT_HERE
             monitor = Monitor(note, is_deleted)
             if not look_at_shared_sample(workspace, raw, monitor):
                 (look_apart if is_large else look)(raw, workspace.cache_dir, monitor=monitor)
+    except Stopped:
+        pass
     except TLError as error:
         task.error = str(error)
     except Exception:

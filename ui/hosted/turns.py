@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+
+from streamlit.runtime.scriptrunner_utils.script_run_context_attr import (
+    SCRIPT_RUN_CONTEXT_ATTR_NAME as _CONTEXT,
+)
 
 SHARE = 0.25  # of one core, that a visitor may use all the time
 BURST_SECONDS = 5.0  # beyond that, before having to wait for others
@@ -26,10 +31,13 @@ RUNS_IN_ALL = 4  # more at once are charged as if there were so many: each may c
 HEAVY_RUNS = 2  # at once of all who used more than a share, one of them young
 YOUNG_SECONDS = 2.0
 UNSEEN_SECONDS = 0.5  # within which a script begins, if a message makes one begin at all
-LONGEST_SECONDS = 30.0  # that a run counts for and is charged: its end may not be seen
+LONGEST_SECONDS = 30.0  # that a run is charged; then it counts while its script is seen to run
+LOOK_SECONDS = 1.0  # between two looks at which scripts run
 ACTIVE_SECONDS = 3.0  # after a run has ended
 POLL_SECONDS = 0.05
 NUM_KNOWN = 5_000  # visitors, and addresses
+
+_SCRIPT_THREAD = "ScriptRunner.scriptThread"
 
 
 @dataclass(eq=False)
@@ -47,7 +55,13 @@ class _Run:
 
     began_at: float
     is_heavy: bool
-    ends_by: float  # as its end may not be seen
+    charged_until: float
+    is_closed: bool = False
+    looked_at: float = -math.inf
+
+    def is_over_time(self, now: float) -> bool:
+        """Whether it is not charged any more: it goes on, or its end was not seen."""
+        return now >= self.charged_until
 
 
 class _Running:
@@ -113,10 +127,24 @@ class _Use:
         return False
 
 
-class Turns:
-    """Which pages run, what visitors have used, and who may run now."""
+def has_script(session_id: str) -> bool:
+    """Whether the script of a session runs."""
+    return any(
+        thread.name == _SCRIPT_THREAD
+        and getattr(getattr(thread, _CONTEXT, None), "session_id", None) == session_id
+        for thread in threading.enumerate()
+    )
 
-    def __init__(self) -> None:
+
+class Turns:
+    """Which pages run, what visitors have used, and who may run now.
+
+    Args:
+        has_script: whether the script of a session runs.
+    """
+
+    def __init__(self, has_script: Callable[[str], bool] = has_script) -> None:
+        self._has_script = has_script
         self._runs: dict[Page, _Run] = {}
         self._waiting: dict[Page, int] = {}  # in which order they came
         self._num_waited = 0
@@ -150,11 +178,11 @@ class Turns:
         Not each message makes one begin: it may be for a part that the page no longer has.
         """
         now = self._charge()
-        ends_by = now + UNSEEN_SECONDS
+        until = now + UNSEEN_SECONDS
         if (run := self._runs.get(page)) is None:
-            self._runs[page] = _Run(now, self._weight(page, now) > 1, ends_by)
+            self._runs[page] = _Run(now, self._weight(page, now) > 1, until)
         else:
-            run.ends_by = max(run.ends_by, ends_by)
+            run.charged_until = max(run.charged_until, until)
         self._visitors.serve(page.visitor, now)
         self._addresses.serve(page.address, now)
 
@@ -176,7 +204,8 @@ class Turns:
         """Note that a page's connection has closed; its script may go on unseen."""
         run = self._runs.get(page)
         if run is not None:
-            run.ends_by = min(run.ends_by, self._noted_at + YOUNG_SECONDS)
+            run.charged_until = min(run.charged_until, self._noted_at + YOUNG_SECONDS)
+            run.is_closed = True
 
     def may_run(self, page: Page) -> bool:
         """Return whether a page may run now, or has to wait for others."""
@@ -205,7 +234,8 @@ class Turns:
 
     def _may_be_heavy(self, page: Page, young: set[Page], now: float) -> bool:
         """Whether another page may run of those who used too much."""
-        heavy = {one for one, run in self._runs.items() if run.is_heavy}
+        counted = {one: run for one, run in self._runs.items() if not run.is_over_time(now)}
+        heavy = {one for one, run in counted.items() if run.is_heavy}
         return now >= self._free_at and not heavy & young and len(heavy - {page}) < HEAVY_RUNS
 
     def _has_enough(self, page: Page, running: _Running, now: float) -> bool:
@@ -239,12 +269,23 @@ class Turns:
             for page in (*self._runs, *self._waiting):
                 self._visitors.is_here(page.visitor, now)
                 self._addresses.is_here(page.address, now)
-        number = min(RUNS_IN_ALL, len(self._runs))
+        charged = [(page, min(now, run.charged_until) - before) for page, run in self._runs.items()]
+        charged = [(page, seconds) for page, seconds in charged if seconds > 0]
+        number = min(RUNS_IN_ALL, len(charged))
+        for page, seconds in charged:
+            self._visitors.charge(page.visitor, seconds / number)
+            self._addresses.charge(page.address, seconds / number)
         for page, run in list(self._runs.items()):
-            seconds = min(now, run.ends_by) - before
-            if seconds > 0:
-                self._visitors.charge(page.visitor, seconds / number)
-                self._addresses.charge(page.address, seconds / number)
-            if now >= run.ends_by:
+            if run.is_over_time(now) and not self._goes_on(page, run, now):
                 del self._runs[page]
         return now
+
+    def _goes_on(self, page: Page, run: _Run, now: float) -> bool:
+        """Whether a run that is not charged any more counts.
+
+        Its script may have ended unseen, or not begun at all.
+        """
+        if now - run.looked_at >= LOOK_SECONDS and not run.is_closed:
+            run.looked_at = now
+            return self._has_script(page.session_id)
+        return not run.is_closed

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from PIL import Image, ImageOps
 
 from tl_core.data.dataset import DatasetIndex, ImageRecord
 from tl_core.data.images.decode import PixelScale
+from tl_core.data.images.decode_turns import carried
 from tl_core.data.images.images import ImageSource, encode_jpeg, open_image
 from tl_core.errors import ImageError
 from tl_core.files import write_bytes
@@ -72,5 +74,6 @@ def thumbnails(
     workspace: Workspace, index: DatasetIndex, records: Sequence[ImageRecord]
 ) -> list[bytes | None]:
     """Return the thumbnails of several images; missing ones are made side by side."""
+    make = carried(partial(thumbnail, workspace, index))
     with ThreadPoolExecutor(max_workers=4) as pool:
-        return list(pool.map(lambda record: thumbnail(workspace, index, record), records))
+        return list(pool.map(make, records))

@@ -34,6 +34,7 @@ from ui.shared.errors import error_banner, log_to, logger
 from ui.shared.memory import collect_garbage, keep_small
 from ui.shared.page_layout import ICON, LOGO, TITLE
 from ui.shared.words import plain
+from ui.shell.asker import note_askers
 from ui.shell.keep_place import keep_place
 from ui.shell.server import tidy_server
 from ui.shell.sidebar import draw_sidebar
@@ -128,6 +129,7 @@ def _begin(root: Path) -> None:
     sweep_trash(Workspace(root))
     sweep_workspace(Workspace(root))
     tidy_server()
+    note_askers()
     for check in insecure_packages():
         logger.warning("%s %s", check.message, check.advice)
     atexit.register(report_unattended, Workspace(root))

@@ -9,11 +9,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from conftest import png
+from demo_helpers import new_visitor, start_demo
 
 from tl_core.data.curation.export import export_cleaned_copy
 from tl_core.data.curation.store import Decision, Decisions, apply_decisions
 from tl_core.data.dataset import DatasetIndex, scan_dataset
-from tl_core.errors import DatasetError, Stopped
+from tl_core.errors import DatasetError, LimitError, Stopped
 from tl_core.progress import Monitor
 from tl_core.workspace import Workspace
 from ui.data.export import _zipped
@@ -121,6 +123,22 @@ def test_a_full_disk_is_said_in_words_and_leaves_nothing_behind(
     with pytest.raises(DatasetError, match="No space left"):
         export_cleaned_copy(cleaned, tmp_path / name)
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_copies_of_a_visitor_end_where_the_limit_is(monkeypatch, tmp_path):
+    host = start_demo(monkeypatch, tmp_path / "demo", visitor_mb=1)
+    mine = new_visitor(host)
+    for number in range(4):
+        path = mine.datasets_dir / "pets" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(number, number) + bytes(100_000))
+    index = scan_dataset(mine.datasets_dir / "pets")
+    export_cleaned_copy(index, mine.datasets_dir / "first")  # 0.8 MB
+    with pytest.raises(LimitError, match=r"allows 1 MB of a visitor.*this would be 1\.0"):
+        export_cleaned_copy(index, mine.datasets_dir / "second")
+    assert sorted(path.name for path in mine.datasets_dir.iterdir()) == ["first", "pets"]
+    export_cleaned_copy(index, tmp_path / "elsewhere")
+    export_cleaned_copy(index, mine.cache_dir / "download" / "copy.zip")  # goes with its download
 
 
 def test_what_could_not_be_zipped_is_no_download(cleaned, tmp_path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from demo_helpers import new_visitor, start_demo
 
 from tl_core.data.curation.store import (
     Decision,
@@ -19,7 +20,7 @@ from tl_core.data.curation.store import (
     validate,
 )
 from tl_core.data.dataset import DatasetIndex, scan_dataset
-from tl_core.errors import DatasetError
+from tl_core.errors import DatasetError, LimitError
 from tl_core.workspace import Workspace
 
 
@@ -271,3 +272,43 @@ def test_decisions_that_leave_one_class_are_refused_before_they_are_written(inde
 def test_a_decision_names_no_file_outside_of_the_data_folder(path: str) -> None:
     with pytest.raises(DatasetError, match="inside its data folder"):
         Decision(path, "0", "exclude")
+
+
+def many(count: int, class_name: str = "dog") -> list[Decision]:
+    return [Decision(f"cat/{number}.png", "", "relabel", class_name) for number in range(count)]
+
+
+def test_a_visitor_has_as_many_decisions_as_label_files_may_have_rows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    mine = new_visitor(start_demo(monkeypatch, tmp_path / "demo", label_rows=10))
+    data_dir = mine.datasets_dir / "pets"
+
+    def decide(decisions: list[Decision]) -> None:
+        edit_decisions(mine, data_dir, lambda before: before.decide("moved", decisions))
+
+    decide(many(6))
+    with pytest.raises(LimitError, match=r"allows 10 rows in .*this would be 11"):
+        decide(many(5))
+    assert load_decisions(mine, data_dir).num_decisions == 6
+    with pytest.raises(LimitError, match="this would be 13"):
+        decide(many(4, "d" * 3000))  # 12,000 bytes and over a hundred for each of the ten
+    decide(many(4))
+    edit_decisions(mine, data_dir, Decisions.undo)
+    edit_decisions(mine, data_dir, Decisions.redo)
+    assert load_decisions(mine, data_dir).num_decisions == 10
+
+
+def test_decisions_count_for_the_limit_of_a_visitor(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    mine = new_visitor(start_demo(monkeypatch, tmp_path / "demo", visitor_mb=1))
+    data_dir = mine.datasets_dir / "pets"
+
+    def decide(decisions: list[Decision]) -> None:
+        edit_decisions(mine, data_dir, lambda before: before.decide("moved", decisions))
+
+    decide(many(40, "d" * 15_000))  # 0.6 MB
+    with pytest.raises(LimitError, match=r"allows 1 MB of a visitor.*this would be 1\.2"):
+        decide(many(40, "d" * 15_000))
+    assert load_decisions(mine, data_dir).num_decisions == 40

@@ -7,15 +7,19 @@ import struct
 import warnings
 import zipfile
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 from tl_core.data.images import decode as decode_module
-from tl_core.data.images import images as images_module
-from tl_core.data.images.decode import DAMAGED_INSIDE, RARE, decode, explain_error
+from tl_core.data.images.decode import (
+    DAMAGED_INSIDE,
+    RARE,
+    declared_size,
+    decode,
+    explain_error,
+)
 from tl_core.data.images.images import inspect_image, load_image
 from tl_core.data.images.signatures import (
     DAMAGED,
@@ -439,27 +443,27 @@ def test_any_damage_gives_an_image_or_an_image_error_and_inspect_agrees_with_loa
     assert 100 < refused < 600
 
 
-@pytest.mark.parametrize(("side", "is_large"), [(40, True), (9, False)])
-def test_a_large_picture_keeps_its_turn_until_it_is_small(monkeypatch, side, is_large):
-    def others_may_go() -> bool:
-        with ThreadPoolExecutor(1) as other:
-            taken = other.submit(decode_module._large_turn.acquire, blocking=False).result()
-            if taken:
-                other.submit(decode_module._large_turn.release).result()
-        return taken
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("JPEG", {}),
+        ("JPEG", {"progressive": True, "exif": b"Exif\0\0" + bytes(60_000)}),
+        ("PNG", {}),
+        ("GIF", {}),
+        ("BMP", {}),
+        ("WEBP", {}),
+        ("WEBP", {"lossless": True}),
+    ],
+)
+def test_the_size_in_a_header_is_that_of_the_picture(kind, options):
+    data = encode(photo((300, 200)), kind, **options)
+    assert declared_size(data) == (300, 200)
+    assert declared_size(data[:64_000]) == (300, 200)
 
-    found = []
 
-    def fit(picture, image_size, resize):
-        found.append(others_may_go())
-        raise RuntimeError("the turn is given back anyway")
-
-    monkeypatch.setattr(decode_module, "_LARGE_PIXELS", 100)
-    monkeypatch.setattr(images_module, "fit_image", fit)
-    with pytest.raises(ImageError, match="could not be resized"):
-        load_image(encode(Image.new("RGB", (side, side))), (8, 8))
-    assert found == [not is_large]
-    assert others_may_go()
+@pytest.mark.parametrize("head", [b"", b"junk" * 20, b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"])
+def test_what_says_no_size_has_none(head):
+    assert declared_size(head) is None
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "L", "RGB", "PA"])

@@ -9,9 +9,14 @@ from demo_helpers import new_visitor, start_demo
 from PIL import Image
 
 from tl_core.data.dataset import scan_dataset
+from tl_core.data.images import decode_turns
+from tl_core.data.ingest import visitor_photos
 from tl_core.data.ingest.archive import ArchiveSource, extract_archives
 from tl_core.data.ingest.uploads import add_archives, store_uploads
-from tl_core.errors import LimitError, TLError
+from tl_core.errors import LimitError, Stopped, TLError
+from tl_core.fair_turns import Asker, FairTurns
+from tl_core.progress import SILENT, Monitor
+from tl_core.visitors.usage import total_usage, usage
 
 PLACE = "51.5 north"
 
@@ -162,6 +167,157 @@ def test_a_photo_of_too_many_pixels_is_left_out(monkeypatch, tmp_path):
     large, small = store_uploads(uploads, out_dir, class_name="cat")
     assert "this demo allows 1 megapixels of a photo" in large.reason
     assert small.is_stored
+
+
+def add_uploads(files, out_dir, monitor=SILENT):
+    store_uploads(list(files.items()), out_dir, monitor=monitor)
+
+
+def add_archive(files, out_dir, monitor=SILENT):
+    extract_archives([ArchiveSource(packed(files))], out_dir, monitor=monitor)
+
+
+def add_to_project(files, out_dir, monitor=SILENT):
+    """Add the files in archives of two each to a project that exists."""
+    store_uploads([("cat/first.png", png(9, 9)), ("dog/first.png", png(9, 8))], out_dir)
+    pairs = [dict(list(files.items())[first : first + 2]) for first in range(0, len(files), 2)]
+    add_archives([ArchiveSource(packed(pair)) for pair in pairs], out_dir, monitor=monitor)
+
+
+WAYS = pytest.mark.parametrize("add", [add_uploads, add_archive, add_to_project])
+
+
+def small_files(count):
+    """Return small photos of two classes, by name."""
+    return {f"{('cat', 'dog')[n % 2]}/{n}.png": png(n, n) for n in range(count)}
+
+
+def large_files(count, size=(1000, 600)):
+    """Return photos of two classes, of 0.6 megapixels each, by name."""
+    files = {}
+    for number in range(count):
+        buffer = io.BytesIO()
+        Image.new("RGB", size, (number, 0, 0)).save(buffer, "PNG")
+        files[f"{('cat', 'dog')[number % 2]}/{number} {size[0]}.png"] = buffer.getvalue()
+    return files
+
+
+@pytest.fixture
+def encoded(monkeypatch):
+    """Return a list of the photos that are encoded again; each is stored as 400 kB."""
+    encoded = []
+
+    def reencode(data):
+        encoded.append(Image.open(io.BytesIO(data)).size)
+        return data[:9] + bytes([len(encoded)]) * 399_991, 2400
+
+    monkeypatch.setattr(visitor_photos, "_reencode", reencode)
+    return encoded
+
+
+@WAYS
+def test_nothing_is_written_beyond_the_limit_while_photos_are_encoded(
+    monkeypatch, tmp_path, encoded, add
+):
+    host = start_demo(monkeypatch, tmp_path / "demo", visitor_mb=2)
+    mine = new_visitor(host)
+    on_disk = []
+    reencode = visitor_photos._reencode
+    monkeypatch.setattr(
+        visitor_photos,
+        "_reencode",
+        lambda data: on_disk.append(usage(mine).num_bytes) or reencode(data),
+    )
+    with pytest.raises(LimitError, match=r"allows 2 MB of a visitor.*this would be 2"):
+        add(small_files(10), mine.datasets_dir / "pets")
+    assert len(encoded) == 5  # four have 1.6 MB
+    assert max(on_disk) < 2_000_000
+    num_kept = 4 if add is add_to_project else 0  # of earlier archives
+    assert usage(mine).num_photos == num_kept
+    assert usage(mine).num_bytes < (num_kept + 1) * 400_000
+    assert total_usage(host) == usage(mine)  # others are not refused for what is gone
+    assert list(mine.datasets_dir.glob(".*")) == []
+
+
+def test_what_was_unpacked_makes_room_for_what_is_stored(monkeypatch, tmp_path, encoded):
+    mine = new_visitor(start_demo(monkeypatch, tmp_path / "demo", visitor_mb=3))
+    out_dir = mine.datasets_dir / "pets"
+    add_uploads(small_files(2), out_dir)  # 0.8 MB
+    large = [(name, data + bytes(400_000)) for name, data in list(small_files(6).items())[2:]]
+    add_archives([ArchiveSource(packed(dict(large)))], out_dir)  # unpacked and stored 1.6 MB
+    assert len(stored(out_dir)) == 6
+
+
+@WAYS
+def test_photos_of_more_pixels_than_an_intake_may_have_are_not_decoded(
+    monkeypatch, tmp_path, encoded, add
+):
+    mine = new_visitor(start_demo(monkeypatch, tmp_path / "demo", intake_megapixels=2))
+    with pytest.raises(LimitError) as told:
+        add(large_files(4), mine.datasets_dir / "pets")
+    assert str(told.value) == (
+        "This demo allows 2 megapixels of the photos added at once; this would be 2.4. Add fewer "
+        "at once, or smaller copies."
+    )
+    # Of two archives the first is added, and counts.
+    assert encoded.count((1000, 600)) == (2 if add is add_to_project else 0)
+
+
+@WAYS
+def test_photos_of_as_many_pixels_as_an_intake_may_have_are_added(
+    monkeypatch, tmp_path, encoded, add
+):
+    mine = new_visitor(start_demo(monkeypatch, tmp_path / "demo", intake_megapixels=2))
+    add(large_files(3), mine.datasets_dir / "pets")
+    add(large_files(3), mine.datasets_dir / "more")
+    assert encoded.count((1000, 600)) == 6
+
+
+def test_photos_that_are_left_out_for_their_size_do_not_count(monkeypatch, tmp_path):
+    limits = {"intake_megapixels": 2, "megapixels": 1}
+    mine = new_visitor(start_demo(monkeypatch, tmp_path / "demo", **limits))
+    files = {**large_files(4, (1500, 1000)), **large_files(2)}
+    outcomes = store_uploads(list(files.items()), mine.datasets_dir / "pets")
+    assert [one.is_stored for one in outcomes] == [False] * 4 + [True] * 2
+
+
+def test_photos_whose_header_says_no_size_count_when_they_are_decoded(monkeypatch, tmp_path):
+    mine = new_visitor(start_demo(monkeypatch, tmp_path / "demo", intake_megapixels=2))
+    monkeypatch.setattr(visitor_photos, "declared_size", lambda head: None)
+    decoded = []
+    reencode = visitor_photos._reencode
+    monkeypatch.setattr(
+        visitor_photos, "_reencode", lambda data: decoded.append(data) or reencode(data)
+    )
+    with pytest.raises(LimitError, match="allows 2 megapixels of the photos added at once"):
+        store_uploads(list(large_files(6).items()), mine.datasets_dir / "pets")
+    assert len(decoded) == 4  # 2.4 megapixels
+    assert not (mine.datasets_dir / "pets").exists()
+
+
+@WAYS
+def test_as_many_photos_as_a_visitor_may_have_can_be_added_at_once(monkeypatch, tmp_path, add):
+    mine = new_visitor(start_demo(monkeypatch, tmp_path / "demo", photos=10))
+    add(small_files(8 if add is add_to_project else 10), mine.datasets_dir / "pets")
+    assert usage(mine).num_photos == 10
+    with pytest.raises(LimitError, match="allows 10 photos of a visitor; this would be 11"):
+        store_uploads([("x.png", png(1, 11))], mine.datasets_dir / "pets", class_name="cat")
+
+
+@pytest.mark.parametrize("add", [add_uploads, add_archive])
+def test_a_page_that_is_stopped_does_not_wait_for_its_turn(monkeypatch, tmp_path, add):
+    mine = new_visitor(start_demo(monkeypatch, tmp_path / "demo"))
+    monkeypatch.setattr("tl_core.fair_turns.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(decode_turns, "_turns", turns := FairTurns())
+    held = [turns.line_up(Asker(name)) for name in ("x", "y")]
+    stops = iter([False] * 50)
+    with pytest.raises(Stopped):
+        add(small_files(4), mine.datasets_dir / "pets", Monitor(None, lambda: next(stops, True)))
+    assert not (mine.datasets_dir / "pets").exists()
+    for turn in held:
+        turns.give_back(turn)
+    add(small_files(4), mine.datasets_dir / "pets")
+    assert len(stored(mine.datasets_dir / "pets")) == 4
 
 
 ROWS = "file,label\n" + "".join(f"{number}.png,{'ab'[number % 2]}\n" for number in range(9))

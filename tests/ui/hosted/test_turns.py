@@ -1,10 +1,12 @@
 """Whose pages run when many are asked for: counted in runs, on a clock that the test moves."""
 
 import asyncio
+import threading
 from types import SimpleNamespace
 
 import pytest
 from demo_helpers import run_async
+from streamlit.runtime.scriptrunner import add_script_run_ctx
 
 from ui.hosted import turns
 from ui.hosted.turns import RUNS_EACH, Page, Turns
@@ -319,3 +321,112 @@ def test_of_all_who_used_too_much_two_run_at_once_and_pause_as_long_as_they_ran(
     server.turns.ended(heavy[0])  # after six seconds
     assert not may_run(heavy[2], 12.9)
     assert may_run(heavy[2], 13.1)
+
+
+def watched(server, sessions):
+    """Have the turns see scripts of these sessions; return what lets time pass."""
+    server.turns = Turns(lambda session_id: session_id in sessions)
+
+    def wait_until(now):
+        while server.clock.now < now:
+            server.clock.now += 0.5
+            server.turns.may_run(Page("other", "elsewhere"))
+
+    return wait_until
+
+
+def sessions_of(visitor, number):
+    """Return pages of a visitor, whose sessions are 0, 1, ..."""
+    return [Page(visitor, visitor, str(place)) for place in range(number)]
+
+
+def test_runs_that_go_on_count_until_they_end(server):
+    wait_until = watched(server, sessions := {"0", "1", "2"})
+    *long, fourth = sessions_of("visitor", RUNS_EACH + 1)
+    for page in long:
+        server.turns.began(page)
+    for now in (29.0, 31.0, 300.0):
+        wait_until(now)
+        assert not server.turns.may_run(fourth)
+    assert server.turns.may_run(long[0])  # which ends what it does
+    server.turns.ended(long[0])
+    assert server.turns.may_run(fourth)
+    server.turns.began(long[0])
+    assert not server.turns.may_run(fourth)
+    sessions.remove("1")  # it has ended, unseen
+    wait_until(310.0)
+    assert server.turns.may_run(fourth)
+
+
+def test_a_turn_is_reserved_as_long_as_the_script_is_seen_to_run(server):
+    wait_until = watched(server, sessions := {"0"})
+    slow, nothing = sessions_of("visitor", 2)
+    server.turns.reserve(slow)  # the message that its script begins is late
+    server.turns.reserve(nothing)
+    wait_until(5.0)
+    assert list(server.turns._runs) == [slow]
+    sessions.clear()
+    wait_until(7.0)
+    assert list(server.turns._runs) == []
+
+
+def test_a_run_that_goes_on_is_charged_for_half_a_minute(server):
+    wait_until = watched(server, {"0"})
+    server.turns.began(*sessions_of("visitor", 1))
+    wait_until(100.0)  # 30 s count, and a quarter of the 100 is free
+    assert server.turns._visitors._debts["visitor"] == pytest.approx(5.0, abs=0.5)
+
+
+def test_runs_that_go_on_divide_no_charge_of_others(server):
+    wait_until = watched(server, {"0", "1", "2"})
+    for page in sessions_of("long", RUNS_EACH):
+        server.turns.began(page)
+    wait_until(60.0)
+    server.turns.began(page := Page("visitor", "address"))
+    wait_until(68.0)
+    server.turns.ended(page)
+    # Eight seconds less a quarter.
+    assert server.turns._visitors._debts["visitor"] == pytest.approx(6.0, abs=0.2)
+
+
+def test_heavy_runs_that_go_on_do_not_hold_up_all_others_who_used_much(server):
+    wait_until = watched(server, {"a", "b"})
+    heavy, other = [Page(name, name, name) for name in "abc"], Page("other", "elsewhere")
+    for page in heavy:
+        server.turns._visitors.charge(page.visitor, 1000.0)
+    for page in heavy[:2]:
+        server.turns.began(other)
+        server.turns.ended(other)
+        server.turns.began(page)
+    wait_until(29.0)
+    server.turns.began(other)
+    server.turns.ended(other)
+    assert not server.turns.may_run(heavy[2])
+    wait_until(31.0)
+    assert server.turns.may_run(heavy[2])
+
+
+def test_a_page_that_was_closed_counts_no_longer_though_its_script_goes_on(server):
+    wait_until = watched(server, {"0", "1", "2"})
+    *closed, fourth = sessions_of("visitor", RUNS_EACH + 1)
+    for page in closed:
+        server.turns.began(page)
+        server.turns.closed(page)
+    assert not server.turns.may_run(fourth)
+    wait_until(2.5)
+    assert server.turns.may_run(fourth)
+
+
+def test_which_sessions_have_a_script_that_runs():
+    going_on, threads = threading.Event(), []
+    for session, name in (("one", "ScriptRunner.scriptThread"), ("two", "background")):
+        thread = threading.Thread(target=going_on.wait, args=(60,), name=name, daemon=True)
+        add_script_run_ctx(thread, SimpleNamespace(session_id=session))
+        thread.start()
+        threads.append(thread)
+    running = [name for name in ("one", "two", "") if turns.has_script(name)]
+    going_on.set()
+    for thread in threads:
+        thread.join()
+    assert running == ["one"]
+    assert not turns.has_script("one")

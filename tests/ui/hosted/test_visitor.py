@@ -1,3 +1,4 @@
+import shutil
 import threading
 
 import pytest
@@ -6,6 +7,7 @@ from demo_helpers import let_in
 
 from tl_core.config.limits import environment_name
 from tl_core.config.training import TrainConfig
+from tl_core.data.dataset import scan_dataset
 from tl_core.errors import Stopped
 from tl_core.jobs.queue import JobQueue
 from tl_core.projects import shared_sample
@@ -210,6 +212,39 @@ def test_a_look_at_photos_that_are_deleted_meanwhile_leaves_nothing_behind(
     thread.join(60)
     assert not mine.root.exists()
     assert stopped == [True]
+
+
+def test_looks_at_photos_of_one_visitor_do_not_keep_another_waiting(
+    host, monkeypatch, make_dataset
+):
+    looked, may_end = [], threading.Event()
+
+    def look(raw, cache_dir, monitor):
+        looked.append((raw.data_dir.name, raw.num_images))
+        if raw.data_dir.name != "short":
+            assert may_end.wait(60)
+
+    monkeypatch.setattr(dataset_view, "look", look)
+    monkeypatch.setattr(dataset_view, "look_at_shared_sample", lambda *_: False)
+    monkeypatch.setattr("tl_core.fair_turns.LOOK_SECONDS", 0.01)
+    flood, other = (open_visitor(host, issue_token(host)) for _ in range(2))
+
+    def ask(workspace, name, count):
+        folder = workspace.datasets_dir / name
+        shutil.rmtree(folder, ignore_errors=True)
+        index = scan_dataset(make_dataset({"cat": count, "dog": count}, folder))
+        return dataset_view.ensure_audit(workspace, index).thread
+
+    tasks = [ask(flood, "long", 1), ask(flood, "long", 2), ask(flood, "next", 4)]
+    newer = ask(flood, "long", 3)
+    tasks[1].join(60)  # of photos that are there no longer, before its turn
+    assert not tasks[1].is_alive()
+    ask(other, "short", 1).join(60)
+    assert looked == [("long", 2), ("short", 2)]
+    may_end.set()
+    for task in (*tasks, newer):
+        task.join(60)
+    assert looked[2:] == [("next", 8), ("long", 6)]
 
 
 def test_messages_name_no_folder_of_the_server_and_no_log(host, monkeypatch):

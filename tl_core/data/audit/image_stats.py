@@ -18,6 +18,7 @@ from PIL import Image
 
 from tl_core.data.dataset import DatasetIndex, ImageRecord
 from tl_core.data.images.decode import PixelScale
+from tl_core.data.images.decode_turns import carried
 from tl_core.data.images.images import ImageSource, open_image
 from tl_core.data.near_duplicates.perceptual_hash import make_fingerprint
 from tl_core.errors import TLError
@@ -144,12 +145,12 @@ def _measure_records(
     num_workers: int | None,
 ) -> Iterator[dict[str, ImageStats]]:
     """Measure records in threads and yield results by sha256, in batches."""
-    stage = monitor.stage(STAGE, len(records))
+    stage, measure = monitor.stage(STAGE, len(records)), carried(_measure_record)
     with ThreadPoolExecutor(num_workers or os.cpu_count() or 1, "stats") as pool:
         for first in range(0, len(records), _BATCH):
             batch: dict[str, ImageStats] = {}
             chunk = records[first : first + _BATCH]
-            futures = [pool.submit(_measure_record, index, record) for record in chunk]
+            futures = [pool.submit(measure, index, record) for record in chunk]
             try:
                 for record, future in zip(chunk, futures, strict=True):
                     monitor.check()

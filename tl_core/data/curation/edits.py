@@ -109,6 +109,11 @@ class Decisions:
         return held
 
     @cached_property
+    def num_decisions(self) -> int:
+        """How many decisions are stored, those of undone steps among them."""
+        return sum(len(step.decisions) for step in (*self.steps, *self.undone))
+
+    @cached_property
     def added(self) -> frozenset[tuple[str, str]]:
         """Path and sha256 of the photos that were added one by one."""
         return frozenset(

@@ -19,6 +19,7 @@ from tl_core.data.layout.groups import GROUPS_FILE, groups_table
 from tl_core.errors import DatasetError, TakenError
 from tl_core.files import check_is_new, expand, new_folder, replacing
 from tl_core.progress import SILENT, Monitor
+from tl_core.visitors.writing import Written, writing
 
 
 def export_cleaned_copy(
@@ -41,6 +42,7 @@ def export_cleaned_copy(
     Raises:
         DatasetError: ``out_path`` exists, lies inside the dataset or cannot be written to, or a
             file is missing.
+        LimitError: it would exceed what a visitor of a hosted demo may use; nothing was changed.
         Stopped: ``monitor`` was asked to stop; no partial copy remains.
     """
     out = expand(out_path).absolute()
@@ -57,8 +59,9 @@ def export_cleaned_copy(
                 with suppress(OSError):
                     out.rmdir()  # an empty folder of that name gives way, as for a folder copy
         else:
-            with new_folder(out) as folder:
-                _write_folder(folder, _copies(index, groups, monitor), groups)
+            with writing(out) as written, new_folder(out) as folder:
+                copies = _counted(_copies(index, groups, monitor), written)
+                _write_folder(folder, copies, groups)
     except TakenError:
         raise
     except OSError as error:
@@ -89,6 +92,15 @@ def _write_folder(
         shutil.copyfile(source, place)
     if groups:
         (folder / GROUPS_FILE).write_text(groups_table(groups), encoding="utf-8", newline="")
+
+
+def _counted(
+    copies: Iterable[tuple[Path, PurePosixPath]], written: Written
+) -> Iterator[tuple[Path, PurePosixPath]]:
+    """Yield each file, after it was counted with what is written for a demo's visitor."""
+    for source, target in copies:
+        written.add(1, new=source.stat().st_size)
+        yield source, target
 
 
 def _copies(

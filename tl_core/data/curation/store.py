@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from filelock import FileLock
 
+from tl_core.config.limits import MEGABYTE, current_limits, over
 from tl_core.config.training import TrainConfig
 from tl_core.data.audit.findings import Finding
 from tl_core.data.curation.edits import (
@@ -30,6 +31,7 @@ from tl_core.data.layout.layout_name import LayoutName
 from tl_core.errors import DatasetError
 from tl_core.files import expand, plain_storage_errors, read_json, write_json
 from tl_core.progress import SILENT, Monitor
+from tl_core.visitors.writing import writing
 from tl_core.workspace import Workspace
 
 __all__ = [
@@ -53,6 +55,7 @@ __all__ = [
 # A file name has 255 bytes at most; the key, the ending and the mark of a file being written
 # (see tl_core.files.replacing) take 60 of them.
 _MAX_NAME_BYTES = 195
+_BYTES_OF_ROW = 1000  # of decisions with long names, that count as one row of a label file
 
 
 def decisions_path(workspace: Workspace, data_dir: str | os.PathLike[str]) -> Path:
@@ -105,15 +108,35 @@ def edit_decisions(
 
     Raises:
         DatasetError: the existing file is damaged or its schema is newer.
+        LimitError: they would exceed a limit of a hosted demo; nothing was changed.
         StorageError: the disk is full or read-only, or writing is not allowed.
     """
     path = decisions_path(workspace, data_dir)
     with plain_storage_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
-            changed = change(load_decisions(workspace, data_dir))
+            before = load_decisions(workspace, data_dir)
+            changed = change(before)
+            if workspace.host is not None and changed.num_decisions > before.num_decisions:
+                _check_growth(path, changed)
             write_json(path, changed.to_dict())
     return changed
+
+
+def _check_growth(path: Path, changed: Decisions) -> None:
+    """Check how many decisions a visitor of a demo has: they are read at each view of a page.
+
+    Raises:
+        LimitError: they, or their file, would exceed a limit.
+    """
+    limits, num_bytes = current_limits(), len(changed.to_json().encode())
+    rows = max(changed.num_decisions, num_bytes // _BYTES_OF_ROW)
+    if limits is not None and rows > limits.label_rows:
+        advice = "Each decision about a photo counts: begin another project."
+        raise over("label_rows", rows, advice)
+    if num_bytes > MEGABYTE:  # less does not matter, and decisions are made often
+        with writing(path) as written:
+            written.add(0, new=num_bytes, old=path.stat().st_size if path.exists() else None)
 
 
 def kept_layout(workspace: Workspace, data_dir: str | os.PathLike[str]) -> str | None:

@@ -3,7 +3,7 @@
 A file is opened as one of few formats, its size is checked before decoding, and it is decoded at a
 reduced scale where possible and converted. Errors of Pillow become an
 :class:`~tl_core.errors.ImageError` with a message for the user. Threads share nothing here but the
-turn for the largest pictures.
+turns for large pictures.
 """
 
 from __future__ import annotations
@@ -11,25 +11,19 @@ from __future__ import annotations
 import io
 import re
 import struct
-import threading
 import warnings
 import zlib
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import wraps
-from typing import ParamSpec, TypeVar
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError, WebPImagePlugin
 
 from tl_core.config.limits import current_limits
+from tl_core.data.images.decode_turns import is_bulky, large_pictures_in_turn, take_turn
 from tl_core.data.images.extra_formats import decode_extra, is_extra_format
 from tl_core.data.images.signatures import explain_rare_jpeg, explain_unknown, webp_size
 from tl_core.errors import ImageError
-
-P = ParamSpec("P")
-Result = TypeVar("Result")
 
 # A byte FF within coded pixels is followed by 00, or by a restart marker; FF may fill before any.
 _MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
@@ -73,7 +67,8 @@ Image.MAX_IMAGE_PIXELS = MAX_JPEG_MEGAPIXELS * 1_000_000
 # Image.open would register formats on first use, in whichever thread comes first.
 Image.preinit()
 _HEAD_BYTES = 32
-_FORMATS = ("JPEG", "PNG", "GIF", "BMP", WebPImagePlugin.WebPImageFile.format)
+_WITHOUT_CANVAS = ("JPEG", "PNG", "GIF", "BMP")
+_FORMATS = (*_WITHOUT_CANVAS, WebPImagePlugin.WebPImageFile.format)
 # JPEG brings MPO with it, the phones' JPEG of two pictures. TIFF and others are decoded in a child
 # process only: their decoders are many, and a few hundred bytes can make them take a gigabyte.
 
@@ -116,32 +111,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _DARKEST = 32  # of 255: the limit for colours that use only the lowest of 16 bits
 
 _ALWAYS_ALLOWED = 1_000_000  # pixels: no demo's limit is below
-_LARGE_PIXELS = 16_000_000
 _STRIP_ROWS = 256
-_large_turn = threading.RLock()
-_turns = threading.local()
-
-
-def large_pictures_in_turn(function: Callable[P, Result]) -> Callable[P, Result]:
-    """Decorate a function that decodes a picture and makes a smaller one of it.
-
-    The largest pictures take a hundred megabytes and more, several times: one thread at a time
-    decodes one, and keeps its turn until the function returns.
-    """
-
-    @wraps(function)
-    def in_turn(*args: P.args, **kwargs: P.kwargs) -> Result:
-        before = getattr(_turns, "num_held", None)
-        _turns.num_held = 0
-        try:
-            return function(*args, **kwargs)
-        finally:
-            for _ in range(_turns.num_held):
-                _large_turn.release()
-            _turns.num_held = before
-
-    return in_turn
-
 
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -210,6 +180,7 @@ class Decoded:
         return count_frames(self.file) if self.known_frames is None else self.known_frames
 
 
+@large_pictures_in_turn
 def decode(
     data: bytes,
     least_size: LeastSize | None,
@@ -230,8 +201,11 @@ def decode(
     try:
         least = min(MAX_MEGAPIXELS, max_megapixels or MAX_MEGAPIXELS)
         if is_extra_format(data[:_HEAD_BYTES]):
+            take_turn(None)
             return _decode_extra(data, scale, least)
-        check_size(*(webp_size(data) or (1, 1)), least)  # Pillow allocates its canvas to open it
+        if (size := webp_size(data)) is not None:  # Pillow allocates its canvas to open it
+            check_size(*size, least)
+            take_turn(size[0] * size[1], bulky=is_bulky(size))
         file = Image.open(io.BytesIO(data), formats=_FORMATS)
         if max_megapixels is not None:
             check_size(*file.size, max_megapixels)
@@ -254,6 +228,8 @@ def _decode_file(
         check_size(*file.size, MAX_MEGAPIXELS if is_progressive else MAX_JPEG_MEGAPIXELS)
         if count_scans(data) > _MAX_SCANS:
             raise ImageError(f"The JPEG has more than {_MAX_SCANS} scans. Save it again.")
+        if is_progressive:  # at a reduced scale too, all of it is read into memory in each scan
+            take_turn(file.width * file.height)
         # A JPEG's EXIF lies before its pixels, and says which side of the file becomes the width.
         orientation = _orientation(file)
         width, height = _upright(file.size, orientation)
@@ -316,13 +292,9 @@ def _smaller(first: Size, second: Size) -> Size:
 
 
 def _load_rgb(file: ImageFile.ImageFile, scale: PixelScale | None = None) -> Image.Image:
-    is_large = file.width * file.height > _LARGE_PIXELS
-    with _large_turn if is_large else nullcontext():
-        if is_large and getattr(_turns, "num_held", None) is not None:
-            _large_turn.acquire()
-            _turns.num_held += 1
-        file.load()
-        return _to_rgb(file, scale)
+    take_turn(file.width * file.height)
+    file.load()
+    return _to_rgb(file, scale)
 
 
 def _to_rgb(image: Image.Image, scale: PixelScale | None) -> Image.Image:
@@ -417,6 +389,24 @@ def _orientation(file: ImageFile.ImageFile) -> int:
 def _upright(size: Size, orientation: int) -> Size:
     """Swap (width, height) for orientations rotated by 90 degrees; its own inverse."""
     return (size[1], size[0]) if orientation in _SIDEWAYS else size
+
+
+def declared_size(head: bytes) -> Size | None:
+    """Return the (width, height) that a file says it has, without decoding it.
+
+    Args:
+        head: its first bytes.
+
+    Returns:
+        None if they do not say it, as those of HEIC, AVIF and TIFF.
+    """
+    if (size := webp_size(head)) is not None:  # Pillow would allocate its canvas
+        return size
+    try:
+        with Image.open(io.BytesIO(head), formats=_WITHOUT_CANVAS) as file:
+            return file.size
+    except DECODE_ERRORS:
+        return None
 
 
 def count_frames(file: Image.Image) -> int:

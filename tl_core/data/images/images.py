@@ -26,8 +26,8 @@ from tl_core.data.images.decode import (
     Size,
     decode,
     is_deep,
-    large_pictures_in_turn,
 )
+from tl_core.data.images.decode_turns import large_pictures_in_turn
 from tl_core.errors import ImageError
 
 _log = logging.getLogger(__name__)

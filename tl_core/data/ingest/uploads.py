@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -23,17 +24,19 @@ from tl_core.data.file_names import (
     safe_component,
     show_name,
 )
-from tl_core.data.images.decode import MAX_FILE_BYTES
 from tl_core.data.images.images import SUFFIXES, inspect_image
 from tl_core.data.ingest.archive import ArchiveSource, unpack_to
 from tl_core.data.ingest.archive_entries import MAX_TABLE_BYTES, TABLE_SUFFIXES, is_table_name
 from tl_core.data.ingest.class_folders import check_has_folders, class_folder_name, class_home
 from tl_core.data.ingest.intake_budget import MAX_BYTES, MAX_FILES, check_num_archives
 from tl_core.data.ingest.visitor_photos import (
+    VisitorIntake,
     check_label_rows,
     check_visitor_files,
     in_time,
-    reencode,
+    read_whole,
+    removed_after_errors,
+    visitor_intake,
 )
 from tl_core.data.layout.folder_layout import Layout
 from tl_core.data.layout.plan import read_layout
@@ -41,8 +44,6 @@ from tl_core.data.layout.split_names import part_of_name
 from tl_core.errors import DatasetError, ImageError
 from tl_core.files import scratch_folder, size_text
 from tl_core.progress import SILENT, Monitor
-from tl_core.visitors.usage import check_photos, usage
-from tl_core.workspace import visitor_at
 
 _CHUNK = 1024 * 1024
 
@@ -77,7 +78,6 @@ def store_uploads(
     class_name: str | None = None,
     folder: str | None = None,
     layout: str | None = None,
-    unpacked: Path | None = None,
     monitor: Monitor = SILENT,
     max_files: int = MAX_FILES,
     max_bytes: int = MAX_BYTES,
@@ -98,8 +98,6 @@ def store_uploads(
         class_name: Put every file directly into this class, ignoring folders in its name.
         folder: Put every file directly into this folder, whatever the classes are made of.
         layout: The layout of the dataset, if one was chosen.
-        unpacked: The folder that the files were unpacked to, for a visitor of a demo: they are
-            counted once.
         monitor: Counts the files processed; checked before each.
         max_files: Maximum number of files.
         max_bytes: Maximum number of bytes in total.
@@ -114,10 +112,35 @@ def store_uploads(
         Stopped: ``monitor`` was asked to stop; nothing was changed.
     """
     monitor = in_time(monitor)
-    found = read_layout(out_dir, layout=layout) if out_dir.exists() else Layout()
+    with visitor_intake(out_dir) as intake:
+        target = _Target(out_dir, class_name, folder, layout)
+        return _store(list(files), target, intake, monitor, max_files, max_bytes)
+
+
+@dataclass(frozen=True)
+class _Target:
+    """Where files go, as :func:`store_uploads` takes it."""
+
+    out_dir: Path
+    class_name: str | None = None
+    folder: str | None = None
+    layout: str | None = None
+
+
+def _store(
+    uploads: Sequence[Upload],
+    target: _Target,
+    intake: VisitorIntake | None,
+    monitor: Monitor,
+    max_files: int = MAX_FILES,
+    max_bytes: int = MAX_BYTES,
+) -> list[UploadOutcome]:
+    """Add files as :func:`store_uploads`, as part of a visitor's intake if it is one."""
+    out_dir, class_name, folder = target.out_dir, target.class_name, target.folder
+    found = read_layout(out_dir, layout=target.layout) if out_dir.exists() else Layout()
     if folder is None:
         check_has_folders(found, out_dir.name)
-    check_visitor_files(out_dir, uploads := list(files), unpacked)
+    check_visitor_files(out_dir, uploads)
     class_folder = None if folder is None else PurePosixPath(folder)
     if class_name is not None:
         known = class_name in found.classes
@@ -134,8 +157,11 @@ def store_uploads(
     outcomes: list[UploadOutcome] = []
     stage = monitor.stage("upload", len(uploads))
     try:
-        with scratch_folder(out_dir) as scratch:
-            batch = _Batch(out_dir, scratch, max_bytes, unpacked)
+        turns = nullcontext() if intake is None else intake.in_turn(stage.look)
+        with scratch_folder(out_dir) as scratch, turns:
+            if intake is not None:
+                intake.expect(content for name, content in uploads if name not in tables)
+            batch = _Batch(out_dir, scratch, max_bytes, intake)
             for (name, content), place in zip(uploads, places, strict=True):
                 monitor.check()
                 path, reason = place
@@ -173,28 +199,34 @@ def add_archives(
     monitor = in_time(monitor)
     check_num_archives(len(sources))
     outcomes: list[UploadOutcome] = []
+    target = _Target(out_dir, layout=layout)
+    intake: VisitorIntake | None = None
     for source in sources:
         with scratch_folder(out_dir) as folder:
             report = unpack_to([source], folder, monitor=monitor)
             outcomes += [UploadOutcome(name, None, why) for name, why in report.refused]
             files = sorted(path for path in folder.rglob("*") if path.is_file())
-            outcomes += store_uploads(
-                [(path.relative_to(folder).as_posix(), LazyFile(path)) for path in files],
-                out_dir,
-                class_name=source.class_name,
-                layout=layout,
-                unpacked=folder,
-                monitor=monitor,
-            )
+            uploads: list[Upload] = [
+                (path.relative_to(folder).as_posix(), LazyFile(path, is_scratch=True))
+                for path in files
+            ]
+            with visitor_intake(out_dir, intake) as intake, removed_after_errors(folder):
+                of_source = replace(target, class_name=source.class_name)
+                outcomes += _store(uploads, of_source, intake, monitor)
     return outcomes
 
 
 class LazyFile(io.RawIOBase):
-    """A file that is opened only when it is read, so that thousands can be listed."""
+    """A file that is opened only when it is read, so that thousands can be listed.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the file.
+        is_scratch: whether it can go when it was read.
+    """
+
+    def __init__(self, path: Path, *, is_scratch: bool = False) -> None:
         super().__init__()
-        self._path = path
+        self._path, self._is_scratch = path, is_scratch
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
         return 0
@@ -203,19 +235,32 @@ class LazyFile(io.RawIOBase):
         with self._path.open("rb") as file:
             return file.read(size)
 
+    def discard(self) -> int | None:
+        """Remove the file if it can go; return its size then."""
+        if not self._is_scratch:
+            return None
+        num_bytes = self._path.stat().st_size
+        self._path.unlink()
+        return num_bytes
+
 
 class _Batch:
     """The files of one upload, in a hidden folder until all have been checked."""
 
-    def __init__(self, out_dir: Path, folder: Path, max_bytes: int, unpacked: Path | None) -> None:
+    def __init__(
+        self,
+        out_dir: Path,
+        folder: Path,
+        max_bytes: int,
+        intake: VisitorIntake | None,
+    ) -> None:
         self._out_dir = out_dir
         self._folder = folder
         self._max_bytes = max_bytes
+        self._intake = intake
         self._num_bytes = self._num_label_rows = 0
         self._sha256: dict[str, str] = {}  # by path_key, of this upload
         self._paths: list[PurePosixPath] = []
-        self._visitor = visitor_at(out_dir)
-        self._used = None if self._visitor is None else usage(self._visitor, unpacked)
 
     def store(
         self,
@@ -225,17 +270,18 @@ class _Batch:
         is_table: bool = False,
     ) -> _Placed:
         """Write a file if it is a label file or a readable image that does not exist yet."""
-        data = content if isinstance(content, bytes) else _read(content)
         try:
             if is_table:
+                data = read_whole(content)
                 if len(data) > MAX_TABLE_BYTES:
                     return None, f"It has more than {size_text(MAX_TABLE_BYTES)}, the limit."
-                if self._visitor is not None:
+                if self._intake is not None:
                     rows = self._num_label_rows
                     self._num_label_rows = check_label_rows(place.name, data, rows)
+            elif self._intake is not None:
+                data = self._intake.encode(content)
             else:
-                data = reencode(data) if self._visitor is not None else data
-                inspect_image(data)
+                inspect_image(data := read_whole(content))
         except ImageError as error:
             return None, str(error)
         self._num_bytes += len(data)
@@ -244,8 +290,6 @@ class _Batch:
                 f"The files hold more than {size_text(self._max_bytes)}, the limit. Nothing "
                 f"was changed. Upload fewer."
             )
-        if self._visitor is not None:
-            check_photos(self._visitor, len(self._paths) + 1, self._num_bytes, self._used)
         sha256 = hashlib.sha256(data).hexdigest()
         for path in (place, mark_name(place, sha256)):
             existing = self._existing_digest(path)
@@ -255,6 +299,9 @@ class _Batch:
                 break
         else:
             return None, f"Its name is taken: {show_name(str(path))} is another image."
+        if self._intake is not None:
+            freed = content.discard() if isinstance(content, LazyFile) else None
+            self._intake.written.add(1, new=len(data), old=freed)
         try:
             target = self._folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -271,7 +318,7 @@ class _Batch:
         Raises:
             LimitError: it exceeds the limit of a hosted demo.
         """
-        if self._visitor is None:
+        if self._intake is None:
             return
         new = {path.parent.name for path in self._paths} - {"", *found.classes}
         if new:
@@ -401,8 +448,3 @@ def _parts(name: str, is_table: bool) -> tuple[tuple[str, ...] | None, str | Non
     if not is_table and suffix not in SUFFIXES and not may_be_image(parts[-1]):
         return None, "It is not an image file."
     return parts, None
-
-
-def _read(content: BinaryIO | io.RawIOBase) -> bytes:
-    content.seek(0)
-    return content.read(MAX_FILE_BYTES + 1) or b""
