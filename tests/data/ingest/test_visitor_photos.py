@@ -1,6 +1,7 @@
 import io
 import json
 import random
+import threading
 import zipfile
 
 import pytest
@@ -311,8 +312,11 @@ def test_a_page_that_is_stopped_does_not_wait_for_its_turn(monkeypatch, tmp_path
     monkeypatch.setattr(decode_turns, "_turns", turns := FairTurns())
     held = [turns.line_up(Asker(name)) for name in ("x", "y")]
     stops = iter([False] * 50)
+    late = threading.Timer(30, lambda: [turns.give_back(turn) for turn in held])
+    late.start()  # so that this fails, and does not wait without an end
     with pytest.raises(Stopped):
         add(small_files(4), mine.datasets_dir / "pets", Monitor(None, lambda: next(stops, True)))
+    late.cancel()
     assert not (mine.datasets_dir / "pets").exists()
     for turn in held:
         turns.give_back(turn)
