@@ -106,16 +106,16 @@ def test_the_limits_of_all_visitors_are_checked_too(monkeypatch, mine):
     put(other, "datasets/a/1.jpg", 17 * MB)
     run = put(other, "runs/1", 17 * MB)
     with pytest.raises(LimitError, match=r"allows 40 MB of all visitors; this would be 40\.9"):
-        write_anew(monkeypatch, mine, 1, 2 * MB)
+        write_another(monkeypatch, mine, 1, 2 * MB)
     run.unlink()
     for number in range(2, 6):
         put(other, f"datasets/a/{number}.jpg", 10)
     with pytest.raises(LimitError, match="allows 12 photos of all visitors; this would be 13"):
-        write_anew(monkeypatch, mine, 7)
-    write_anew(monkeypatch, mine, 6)
+        write_another(monkeypatch, mine, 7)
+    write_another(monkeypatch, mine, 6)
 
 
-def write_anew(monkeypatch, workspace, *added):
+def write_another(monkeypatch, workspace, *added):
     """Write when it is not known what others use."""
     monkeypatch.setattr(usage_module, "_totals", {})
     with writing(workspace.datasets_dir / "new") as written:

@@ -126,9 +126,7 @@ def test_a_session_holds_few_uploads_more_than_the_photos_a_visitor_may_have(
     assert "holds 10 uploads of one visitor" in run_async(take(uploads, "s", 1))
 
 
-def test_many_uploads_are_not_counted_anew_for_each_other_one_but_what_comes_counts(
-    host, held, monkeypatch
-):
+def test_many_uploads_are_counted_now_and_then_and_what_comes_is_added(host, held, monkeypatch):
     now, counts, count = [1000.0], [], Uploads._count
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(Uploads, "_count", lambda self: counts.append(1) or count(self))
