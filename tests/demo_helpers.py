@@ -29,6 +29,14 @@ def new_visitor(host: Workspace) -> Workspace:
     return open_visitor(host, issue_token(host))
 
 
+def put(workspace: Workspace, name: str, num_bytes: int) -> Path:
+    """Write a file of so many bytes into a workspace, and return its path."""
+    path = workspace.root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes(num_bytes))
+    return path
+
+
 def _no_worker(*_: object) -> None:
     raise OSError("no worker in tests")
 

@@ -1,4 +1,4 @@
-"""The grid of pictures: ticks arrive, whatever else is told before they are answered."""
+"""The grid of pictures: ticks reach Python, whatever other messages follow them."""
 
 import json
 from pathlib import Path

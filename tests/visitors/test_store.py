@@ -4,7 +4,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from demo_helpers import new_visitor, start_demo
+from demo_helpers import new_visitor, put, start_demo
 
 from tl_core.config.training import TrainConfig
 from tl_core.data.ingest.archive import ArchiveSource, extract_archives
@@ -28,13 +28,6 @@ from tl_core.visitors.store import (
 )
 from tl_core.visitors.tokens import is_token, issue_token, token_of_user, visitor_id
 from tl_core.workspace import Workspace, shared_cache_dir, visitor_at
-
-
-def put(workspace, name, num_bytes):
-    path = workspace.root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(bytes(num_bytes))
-    return path
 
 
 def age(workspace, seconds):

@@ -4,7 +4,7 @@ import os
 import time
 
 import pytest
-from demo_helpers import new_visitor, start_demo
+from demo_helpers import new_visitor, put, start_demo
 
 from tl_core.errors import LimitError
 from tl_core.visitors import usage as module
@@ -21,13 +21,6 @@ from tl_core.visitors.usage import (
 from tl_core.workspace import Workspace
 
 MB = 1_000_000
-
-
-def put(workspace, name, num_bytes):
-    path = workspace.root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(bytes(num_bytes))
-    return path
 
 
 def come(host, address):

@@ -1,7 +1,7 @@
 """What is written for a visitor counts before it is on the disk, and no more when it is gone."""
 
 import pytest
-from demo_helpers import new_visitor, start_demo
+from demo_helpers import new_visitor, put, start_demo
 
 from tl_core.errors import LimitError, Stopped
 from tl_core.visitors import usage as usage_module
@@ -11,13 +11,6 @@ from tl_core.visitors.writing import writing
 from tl_core.workspace import Workspace
 
 MB = 1_000_000
-
-
-def put(workspace, path, num_bytes):
-    place = workspace.root / path
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_bytes(bytes(num_bytes))
-    return place
 
 
 @pytest.fixture

@@ -71,8 +71,9 @@ def check_may_queue(
             check_config(TrainConfig.create(config))
         if (backbone := payload.get("backbone")) is not None:
             check_config(TrainConfig(backbone=str(backbone)))
-        _check_memory(workspace, kind, payload, run_dir)
-        check_room(workspace)
+        own = usage(workspace)
+        _check_memory(workspace, kind, payload, run_dir, own.num_photos)
+        check_room(workspace, own)
         queue = JobQueue(workspace)
         if is_unique and queue.find(kind, payload) is not None:
             return
@@ -84,7 +85,11 @@ def check_may_queue(
 
 
 def _check_memory(
-    workspace: Workspace, kind: str, payload: Mapping[str, Any], run_dir: Path | None
+    workspace: Workspace,
+    kind: str,
+    payload: Mapping[str, Any],
+    run_dir: Path | None,
+    num_photos: int,
 ) -> None:
     """Check the memory of a job: what it trains, or the features of a visitor's photos.
 
@@ -98,7 +103,7 @@ def _check_memory(
         elif trials:
             check_memory(trials[0])
         elif isinstance(config := payload.get("config"), Mapping):
-            check_feature_memory(TrainConfig.create(config), usage(workspace).num_photos)
+            check_feature_memory(TrainConfig.create(config), num_photos)
     except ConfigError as error:
         raise LimitError(str(error)) from error
 

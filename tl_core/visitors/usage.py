@@ -32,6 +32,12 @@ class Usage:
     num_photos: int
     num_bytes: int
 
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(self.num_photos + other.num_photos, self.num_bytes + other.num_bytes)
+
+
+NOTHING = Usage(0, 0)
+
 
 def usage(workspace: Workspace) -> Usage:
     """Return what a visitor uses: files that are not shared, photos among them."""
@@ -103,21 +109,16 @@ class _Totals:
             look_at = now + max(_TOTAL_SECONDS, _TIMES * (now - before))
             self._known[workspace.root] = _Known(used, address_key(workspace), look_at)
 
-    def sum(self, address: str | None = None) -> Usage:
-        """Return what all visitors use, or those of an address."""
-        found = [
-            one
-            for root, one in list(self._known.items())
-            if address in (None, one.address) and root.is_dir()
-        ]
-        return Usage(
-            sum(one.used.num_photos for one in found), sum(one.used.num_bytes for one in found)
-        )
+    def sums(self, address: str = "") -> tuple[Usage, Usage]:
+        """Return what all visitors use, and what those of an address do."""
+        found = [one for root, one in list(self._known.items()) if root.is_dir()]
+        of_address = (one.used for one in found if one.address == address)
+        return sum((one.used for one in found), NOTHING), sum(of_address, NOTHING)
 
 
 def total_usage(host: Workspace) -> Usage:
     """Return what all visitors use together, as far as it is known."""
-    return _looked(host).sum()
+    return _looked(host).sums()[0]
 
 
 def _looked(host: Workspace) -> _Totals:
@@ -128,8 +129,11 @@ def _looked(host: Workspace) -> _Totals:
 
 @dataclass(frozen=True)
 class _Left:
-    """How much more a visitor may use by the limits of all, and by the share of the address."""
+    """How much more a visitor may use of a limit of all, and of the share of the address."""
 
+    name: str  # a field of Limits
+    unit: int  # photos or bytes of which that counts one
+    total: int  # what all use
     of_all: int
     of_share: int
     share: int  # what the address may use then
@@ -138,8 +142,24 @@ class _Left:
     def least(self) -> int:
         return max(0, min(self.of_all, self.of_share))
 
+    def check(self, num: int) -> None:
+        """Check that there is as much.
 
-def _left(limit: int, total: int, of_address: int | None) -> _Left:
+        Raises:
+            LimitError: there is less; the message names the limit.
+        """
+        if num > self.of_all:
+            raise over(self.name, (self.total + num) / self.unit, "Try again in a few hours.")
+        if num > self.of_share:
+            limits = current_limits() or Limits()
+            raise LimitError(
+                f"This demo allows {getattr(limits, self.name):,} {Limits.title_of(self.name)}, of "
+                f"which those of your network address may have {self.share // self.unit:,} at the "
+                "moment. Delete photos, projects or runs, or try again in a few hours."
+            )
+
+
+def _left(name: str, unit: int, total: int, of_address: int | None) -> _Left:
     """Return how much more there is of a limit.
 
     One address may use as much as :data:`SHARE_OF_FREE` times what is free then, so that some is
@@ -151,32 +171,38 @@ def _left(limit: int, total: int, of_address: int | None) -> _Left:
         switches", IEEE/ACM Transactions on Networking 6(2), 1998.
 
     Args:
-        limit: of all visitors.
+        name: of the limit of all visitors.
+        unit: photos or bytes of which the limit counts one.
         total: what they use.
         of_address: what those of the address use; None if it is not known, which has no share.
     """
-    free = limit - total
-    if of_address is None:
-        return _Left(free, free, limit)
-    more = (SHARE_OF_FREE * free - of_address) // (1 + SHARE_OF_FREE)
-    return _Left(free, more, of_address + max(0, more))
+    limit = getattr(current_limits() or Limits(), name) * unit
+    free = more = limit - total
+    share = limit
+    if of_address is not None:
+        more = (SHARE_OF_FREE * free - of_address) // (1 + SHARE_OF_FREE)
+        share = of_address + max(0, more)
+    return _Left(name, unit, total, free, more, share)
 
 
 def _left_of_all(workspace: Workspace, host: Workspace, own: Usage) -> tuple[_Left, _Left]:
     """Return how many photos and bytes there are for a visitor, who uses ``own``."""
-    limits, totals = current_limits() or Limits(), _looked(host)
+    totals = _looked(host)
     address = totals.note(workspace, own)
-    total, of_address = totals.sum(), totals.sum(address)
+    total, of_address = totals.sums(address)
+    photos, num_bytes = of_address.num_photos, of_address.num_bytes
     return (
-        _left(limits.all_photos, total.num_photos, of_address.num_photos if address else None),
-        _left(
-            limits.disk_mb * MEGABYTE, total.num_bytes, of_address.num_bytes if address else None
-        ),
+        _left("all_photos", 1, total.num_photos, photos if address else None),
+        _left("disk_mb", MEGABYTE, total.num_bytes, num_bytes if address else None),
     )
 
 
-def allowance(workspace: Workspace) -> Usage:
+def allowance(workspace: Workspace, own: Usage | None = None) -> Usage:
     """Return how many photos and bytes a visitor may still add, each 0 or more.
+
+    Args:
+        workspace: the visitor's workspace; any other has no limits.
+        own: what the visitor uses, when it was computed before.
 
     Example:
         >>> from tl_core.workspace import default_workspace
@@ -186,7 +212,7 @@ def allowance(workspace: Workspace) -> Usage:
     limits, host = current_limits(), workspace.host
     if limits is None or host is None:
         return Usage(2**40, 2**60)
-    own = usage(workspace)
+    own = own or usage(workspace)
     photos, num_bytes = _left_of_all(workspace, host, own)
     return Usage(
         max(0, min(limits.photos - own.num_photos, photos.least)),
@@ -225,27 +251,23 @@ def check_photos(
             "Add smaller photos, or delete projects and runs.",
         )
     photos, free = _left_of_all(workspace, host, own)
-    total = total_usage(host)
-    if num_photos > photos.of_all:
-        raise over("all_photos", total.num_photos + num_photos, "Try again in a few hours.")
-    if num_photos > photos.of_share:
-        raise _over_share("all_photos", photos.share)
-    if num_bytes > free.of_all:
-        raise over("disk_mb", (total.num_bytes + num_bytes) / MEGABYTE, "Try again in a few hours.")
-    if num_bytes > free.of_share:
-        raise _over_share("disk_mb", free.share // MEGABYTE)
-    added = Usage(own.num_photos + num_photos, own.num_bytes + num_bytes)
-    _totals[host.root].note(workspace, added)
+    photos.check(num_photos)
+    free.check(num_bytes)
+    _totals[host.root].note(workspace, own + Usage(num_photos, num_bytes))
 
 
 def count_again(workspace: Workspace) -> None:
-    """Have what all use be told what a visitor uses now, after much of it was removed."""
+    """Look at what a visitor uses now, after much of it was removed, for the sum of all."""
     if workspace.host is not None:
         _totals.setdefault(workspace.host.root, _Totals()).note(workspace, usage(workspace))
 
 
-def check_room(workspace: Workspace) -> None:
+def check_room(workspace: Workspace, own: Usage | None = None) -> None:
     """Check whether a visitor may use more of the disk.
+
+    Args:
+        workspace: the visitor's workspace; any other has no limits.
+        own: what the visitor uses, when it was computed before.
 
     Raises:
         LimitError: a limit on the data of the visitor, of an address or of all is reached.
@@ -253,25 +275,11 @@ def check_room(workspace: Workspace) -> None:
     limits, host = current_limits(), workspace.host
     if limits is None or host is None:
         return
-    own = usage(workspace)
+    own = own or usage(workspace)
     if own.num_bytes >= limits.visitor_mb * MEGABYTE:
         raise over("visitor_mb", own.num_bytes / MEGABYTE, "Delete projects or runs first.")
     _, free = _left_of_all(workspace, host, own)
-    if free.of_all <= 0:
-        used = total_usage(host).num_bytes / MEGABYTE
-        raise over("disk_mb", used, "Try again in a few hours.")
-    if free.of_share <= 0:
-        raise _over_share("disk_mb", free.share // MEGABYTE)
-
-
-def _over_share(name: str, share: int) -> LimitError:
-    """Return the error for what one network address may use of a limit of all visitors."""
-    limits = current_limits() or Limits()
-    return LimitError(
-        f"This demo allows {getattr(limits, name):,} {Limits.title_of(name)}, of which those of "
-        f"your network address may have {share:,} at the moment. Delete photos, projects or runs, "
-        "or try again in a few hours."
-    )
+    free.check(1)
 
 
 def _entries(workspace: Workspace) -> Iterator[tuple[os.DirEntry[str], bool]]:

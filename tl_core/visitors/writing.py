@@ -17,7 +17,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tl_core.config.limits import current_limits
-from tl_core.visitors.usage import Usage, check_photos, count_again, file_bytes, usage
+from tl_core.visitors.usage import (
+    NOTHING,
+    Usage,
+    check_photos,
+    count_again,
+    file_bytes,
+    usage,
+)
 from tl_core.workspace import Workspace, visitor_at
 
 
@@ -25,7 +32,7 @@ class _Shared:
     """What a visitor used when the last of those who write now began, and what was added since."""
 
     def __init__(self) -> None:
-        self.own = self.added = Usage(0, 0)
+        self.own = self.added = NOTHING
         self.writing: list[Written] = []
 
     def begin(self, written: Written, own: Usage) -> None:
@@ -44,7 +51,7 @@ class Written:
 
     def __init__(self, visitor: Workspace | None = None, shared: _Shared | None = None) -> None:
         self._visitor, self._shared = visitor, shared
-        self.added = Usage(0, 0)
+        self.added = NOTHING
 
     def add(self, num_photos: int, new: int | None = None, old: int | None = None) -> None:
         """Count what is to be written next.
@@ -62,8 +69,9 @@ class Written:
         num_bytes = 0 if new is None else file_bytes(new)
         num_bytes -= 0 if old is None else file_bytes(old)
         with _lock:
-            self.added = _sum(self.added, num_photos, num_bytes)
-            added = self._shared.added = _sum(self._shared.added, num_photos, num_bytes)
+            self.added += Usage(num_photos, num_bytes)
+            self._shared.added += Usage(num_photos, num_bytes)
+            added = self._shared.added
         check_photos(self._visitor, added.num_photos, added.num_bytes, self._shared.own)
 
 
@@ -82,7 +90,7 @@ def writing(place: Path) -> Iterator[Written]:
         yield written
     except BaseException:  # a page that is closed or run again too
         with _lock:
-            shared.added = _sum(shared.added, -written.added.num_photos, -written.added.num_bytes)
+            shared.added += Usage(-written.added.num_photos, -written.added.num_bytes)
         count_again(visitor)
         raise
     finally:
@@ -90,7 +98,3 @@ def writing(place: Path) -> Iterator[Written]:
             shared.writing.remove(written)
             if not shared.writing:
                 del _shared[visitor.root]
-
-
-def _sum(usage: Usage, num_photos: int, num_bytes: int) -> Usage:
-    return Usage(usage.num_photos + num_photos, usage.num_bytes + num_bytes)

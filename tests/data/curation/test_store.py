@@ -274,6 +274,10 @@ def test_a_decision_names_no_file_outside_of_the_data_folder(path: str) -> None:
         Decision(path, "0", "exclude")
 
 
+def decide(workspace: Workspace, data_dir: Path, decisions: list[Decision]) -> None:
+    edit_decisions(workspace, data_dir, lambda before: before.decide("moved", decisions))
+
+
 def many(count: int, class_name: str = "dog") -> list[Decision]:
     return [Decision(f"cat/{number}.png", "", "relabel", class_name) for number in range(count)]
 
@@ -284,16 +288,14 @@ def test_a_visitor_has_as_many_decisions_as_label_files_may_have_rows(
     mine = new_visitor(start_demo(monkeypatch, tmp_path / "demo", label_rows=10))
     data_dir = mine.datasets_dir / "pets"
 
-    def decide(decisions: list[Decision]) -> None:
-        edit_decisions(mine, data_dir, lambda before: before.decide("moved", decisions))
-
-    decide(many(6))
+    decide(mine, data_dir, many(6))
     with pytest.raises(LimitError, match=r"allows 10 rows in .*this would be 11"):
-        decide(many(5))
+        decide(mine, data_dir, many(5))
     assert load_decisions(mine, data_dir).num_decisions == 6
     with pytest.raises(LimitError, match="this would be 13"):
-        decide(many(4, "d" * 3000))  # 12,000 bytes and over a hundred for each of the ten
-    decide(many(4))
+        # 12,000 bytes, and over a hundred for each of the ten
+        decide(mine, data_dir, many(4, "d" * 3000))
+    decide(mine, data_dir, many(4))
     edit_decisions(mine, data_dir, Decisions.undo)
     edit_decisions(mine, data_dir, Decisions.redo)
     assert load_decisions(mine, data_dir).num_decisions == 10
@@ -305,10 +307,7 @@ def test_decisions_count_for_the_limit_of_a_visitor(
     mine = new_visitor(start_demo(monkeypatch, tmp_path / "demo", visitor_mb=1))
     data_dir = mine.datasets_dir / "pets"
 
-    def decide(decisions: list[Decision]) -> None:
-        edit_decisions(mine, data_dir, lambda before: before.decide("moved", decisions))
-
-    decide(many(40, "d" * 15_000))  # 0.6 MB
+    decide(mine, data_dir, many(40, "d" * 15_000))  # 0.6 MB
     with pytest.raises(LimitError, match=r"allows 1 MB of a visitor.*this would be 1\.2"):
-        decide(many(40, "d" * 15_000))
+        decide(mine, data_dir, many(40, "d" * 15_000))
     assert load_decisions(mine, data_dir).num_decisions == 40

@@ -25,7 +25,7 @@ from tl_core.data.layout.label_files import ROW_BYTES, num_rows
 from tl_core.errors import ImageError
 from tl_core.progress import Monitor
 from tl_core.visitors.store import asker_of, take_place
-from tl_core.visitors.usage import allowance, check_photos
+from tl_core.visitors.usage import allowance, check_photos, usage
 from tl_core.visitors.writing import Written, writing
 from tl_core.workspace import Workspace, visitor_at
 
@@ -245,8 +245,9 @@ def visitor_allowance(out_dir: Path, max_files: int, max_bytes: int) -> tuple[in
     if visitor is None:
         return max_files, max_bytes
     take_place(visitor)
-    check_photos(visitor, 1, 1)
-    allowed = allowance(visitor)
+    own = usage(visitor)
+    check_photos(visitor, 1, 1, own)
+    allowed = allowance(visitor, own)
     return min(max_files, allowed.num_photos), min(max_bytes, allowed.num_bytes)
 
 
