@@ -32,11 +32,13 @@ from tl_core.training.memory import (
     estimate_search_memory,
 )
 from tl_core.visitors.counters import count
-from tl_core.visitors.usage import check_room, usage
+from tl_core.visitors.usage import check_own_room, check_room, usage
 from tl_core.workspace import Workspace
 
 GRACE_SECONDS = 60.0
 """How long a job may take that was asked to end; then its process is ended."""
+
+_DISK_SECONDS = 2.0  # between two looks at what a job's visitor uses of the disk
 
 
 def check_may_queue(
@@ -157,12 +159,14 @@ def _make_room(queue: JobQueue, limits: Limits) -> None:
 class JobClock:
     """How long the active jobs of a demo have been running, and the memory held as they began.
 
-    Outside of a demo no job is over time.
+    Outside of a demo no job is over time, and none has to stop.
     """
 
     def __init__(self) -> None:
         self._started: dict[str, float] = {}
         self._held: dict[str, int] = {}
+        self._looked: dict[str, float] = {}  # when the disk was looked at
+        self._reasons: dict[str, str] = {}
 
     def start(self, job: Job) -> None:
         """Note that a job was started."""
@@ -170,10 +174,39 @@ class JobClock:
             self._held[job.id] = family_memory()
         self._started[job.id] = time.monotonic()
 
-    def end(self, job: Job) -> None:
-        """Forget a job."""
+    def end(self, job: Job) -> str:
+        """Forget a job, and return why it had to stop, or an empty string."""
         self._started.pop(job.id, None)
         self._held.pop(job.id, None)
+        self._looked.pop(job.id, None)
+        return self._reasons.pop(job.id, "")
+
+    def reason_to_stop(self, job: Job) -> str:
+        """Return why a job must stop, or an empty string.
+
+        It has run longer than allowed, or its visitor uses as much of the disk as a visitor may,
+        which is looked at every two seconds: several jobs that were queued together, or one that
+        writes much, would pass that limit. Once there is a reason, it stays.
+        """
+        if current_limits() is None:
+            return ""
+        if job.id not in self._reasons:
+            if self.is_over(job.id):
+                self._reasons[job.id] = time_message()
+            elif message := self._disk_message(job):
+                self._reasons[job.id] = message
+        return self._reasons.get(job.id, "")
+
+    def _disk_message(self, job: Job) -> str:
+        now = time.monotonic()
+        if job.workspace is None or now - self._looked.get(job.id, -_DISK_SECONDS) < _DISK_SECONDS:
+            return ""
+        self._looked[job.id] = now
+        try:
+            check_own_room(job.workspace)
+        except LimitError as error:
+            return str(error)
+        return ""
 
     def seconds(self, job_id: str) -> float:
         """Return how long a job has been running."""

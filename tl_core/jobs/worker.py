@@ -26,7 +26,7 @@ from tl_core.config.mode import current_mode
 from tl_core.config.training import TrainConfig
 from tl_core.errors import LimitError, RunError, Stopped, StorageError, TLError
 from tl_core.files import storage_error, write_json
-from tl_core.jobs.demo_limits import JobClock, has_room, reason_to_end, time_message
+from tl_core.jobs.demo_limits import JobClock, has_room, reason_to_end
 from tl_core.jobs.fair_queue import FairQueue
 from tl_core.jobs.handlers import KINDS, JobContext, JobKind, work_folder
 from tl_core.jobs.housekeeping import return_memory, sweep_workspace, used_bytes
@@ -43,6 +43,7 @@ from tl_core.progress import Monitor
 from tl_core.runs.files import RunState, end_run, update_status
 from tl_core.runs.state_dir import WorkFolder
 from tl_core.visitors.store import remove_remains
+from tl_core.visitors.usage import check_room
 from tl_core.workspace import Workspace
 
 LOST_TEXT = (
@@ -271,24 +272,23 @@ class _Worker:
             message = str(problem or f"Unexpected error: {type(error).__name__}: {error}")
             _log.exception("job %s failed", job.id)
         finally:
-            is_over = self._clock.is_over(job.id)
             if isinstance(self._queue, FairQueue):
                 self._queue.note_end(job, self._clock.seconds(job.id))
-            self._clock.end(job)
+            reason = self._clock.end(job)
         self._close_work(job, message)
-        if is_over:
-            self._tell_time(job)
+        if reason:
+            self._tell(job, reason)
         with suppress(OSError):  # on a read-only disk its files stay, as an active job
             queue.finish(job.id)
         remove_remains(self._workspace_of(job))
         return message
 
-    def _tell_time(self, job: Job) -> None:
-        """Note at a run or a search that it was ended because it took too long."""
+    def _tell(self, job: Job, reason: str) -> None:
+        """Note at a run or a search why it was ended: it took too long, or too much of the disk."""
         work = work_folder(self._workspace_of(job), job)
         if work is not None and work.state == "stopped":
             with suppress(OSError, RunError):
-                update_status(work.folder, message=f"{time_message()} The best so far is kept.")
+                update_status(work.folder, message=f"{reason} The best so far is kept.")
 
     def _workspace_of(self, job: Job) -> Workspace:
         return job.workspace or self._workspace
@@ -307,6 +307,8 @@ class _Worker:
             report_seconds=_REPORT_SECONDS,
             poll_seconds=_POLL_SECONDS,
         )
+        if kind.keeps_partial:  # the others say why they are stopped
+            check_room(self._workspace_of(job))
         context = JobContext(self._workspace_of(job), job, monitor)
         if kind.gives_way and self._record["warm"]:
             run_at_low_priority(lambda: kind.run(context))
@@ -352,9 +354,9 @@ class _Worker:
         queue = self._queue.queue_of(job)
         if queue.is_stop_requested(job.id) or not self._workspace_of(job).root.is_dir():
             return True
-        if self._clock.is_over(job.id):
+        if reason := self._clock.reason_to_stop(job):
             if not kind.keeps_partial:
-                raise LimitError(time_message())
+                raise LimitError(reason)
             queue.request_stop(job.id)
             return True
         if kind.needs_user and self._is_unused():

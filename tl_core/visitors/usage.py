@@ -262,6 +262,24 @@ def count_again(workspace: Workspace) -> None:
         _totals.setdefault(workspace.host.root, _Totals()).note(workspace, usage(workspace))
 
 
+def check_own_room(workspace: Workspace, own: Usage | None = None) -> None:
+    """Check whether a visitor uses less of the disk than a visitor may, whatever others use.
+
+    Args:
+        workspace: the visitor's workspace; any other has no limits.
+        own: what the visitor uses, when it was computed before.
+
+    Raises:
+        LimitError: the limit on the data of a visitor is reached.
+    """
+    limits = current_limits()
+    if limits is None or workspace.host is None:
+        return
+    own = own or usage(workspace)
+    if own.num_bytes >= limits.visitor_mb * MEGABYTE:
+        raise over("visitor_mb", own.num_bytes / MEGABYTE, "Delete projects or runs first.")
+
+
 def check_room(workspace: Workspace, own: Usage | None = None) -> None:
     """Check whether a visitor may use more of the disk.
 
@@ -272,12 +290,11 @@ def check_room(workspace: Workspace, own: Usage | None = None) -> None:
     Raises:
         LimitError: a limit on the data of the visitor, of an address or of all is reached.
     """
-    limits, host = current_limits(), workspace.host
-    if limits is None or host is None:
+    host = workspace.host
+    if current_limits() is None or host is None:
         return
     own = own or usage(workspace)
-    if own.num_bytes >= limits.visitor_mb * MEGABYTE:
-        raise over("visitor_mb", own.num_bytes / MEGABYTE, "Delete projects or runs first.")
+    check_own_room(workspace, own)
     _, free = _left_of_all(workspace, host, own)
     free.check(1)
 
