@@ -1,6 +1,7 @@
 import csv
 import logging
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -237,6 +238,27 @@ def test_an_error_fails_the_run_and_keeps_what_was_trained(run_training, tmp_pat
     assert len(run.history()) == 2
     log = "\n".join(run.log_tail(50))
     assert message in log or "in fail" in log
+
+
+def test_the_log_of_a_run_has_no_record_of_another_job(run_training):
+    """A worker runs short jobs beside a training, in a demo those of other visitors."""
+    logger = logging.getLogger("tl_core.jobs.worker")
+
+    def log_beside(event):
+        if event.kind == "epoch_end":
+            text = "of another: the class 'passports' is too small"
+            thread = threading.Thread(target=logger.warning, args=(text,))
+            thread.start()
+            thread.join()
+            logger.warning("of this training")
+
+    run = run_training(on_event=log_beside)
+    logger.warning("after it")
+    log = "\n".join(run.log_tail(50))
+    assert log.count("of this training") == len(run.history())
+    assert "head epoch 3" in log
+    assert "passports" not in log
+    assert "after it" not in log
 
 
 def test_a_key_press_stops_the_run_and_goes_on_to_the_caller(run_training, tmp_path):

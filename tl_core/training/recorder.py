@@ -9,6 +9,7 @@ import logging
 import sys
 import time
 from contextlib import suppress
+from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -85,12 +86,15 @@ class TensorBoardLog:
 
 _log = logging.getLogger(__name__)
 
+_recorded: ContextVar[Path | None] = ContextVar("recorded", default=None)  # the run's folder
+
 
 class RunRecorder:
     """Context manager that marks a run as running, and records its final state at the end.
 
     :class:`Stopped` is suppressed and recorded as ``stopped``; other errors are recorded as
-    ``failed`` and raised.
+    ``failed`` and raised. The run's log holds the records of its own thread alone: others of the
+    worker may be about the data of another visitor.
     """
 
     def __init__(self, run: Run, on_event: OnEvent | None = None) -> None:
@@ -105,6 +109,8 @@ class RunRecorder:
         self._events = JsonLines(self.run.run_dir / EVENTS_FILE)
         self._handler = logging.FileHandler(self.run.run_dir / LOG_FILE, encoding="utf-8")
         self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        self._handler.addFilter(lambda _: _recorded.get() == self.run.run_dir)
+        self._token = _recorded.set(self.run.run_dir)
         self._logger = logging.getLogger("tl_core")
         self._logger.addHandler(self._handler)
         self._level_before = self._logger.level
@@ -123,6 +129,7 @@ class RunRecorder:
                 with suppress(RunError):  # the folder may have been deleted
                     self._end_by(error)
         finally:
+            _recorded.reset(self._token)
             self._logger.setLevel(self._level_before)
             self._logger.removeHandler(self._handler)
             self._handler.close()

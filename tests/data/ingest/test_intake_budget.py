@@ -161,6 +161,7 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seconds = 0.0
         monkeypatch.setattr(visitor_photos, "_POLL_SECONDS", 0.0)
+        monkeypatch.setattr(visitor_photos, "child_seconds", lambda: 0.0)  # of tests before
         monkeypatch.setattr(time, "thread_time", self.read)
 
     def read(self) -> float:
