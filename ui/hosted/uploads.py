@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import runtime
 from streamlit.runtime.uploaded_file_manager import UploadedFile
@@ -24,6 +26,7 @@ FILE_BYTES = 5_000  # that an upload holds beside its content: its name, ids and
 UPLOADS_A_PHOTO = 2  # that a session may hold for each photo that a visitor may have
 FEW_UPLOADS = 1_000  # which are counted for each new one
 COUNTING_SECONDS = 50e-6  # between two counts for each of more uploads; one takes 1 to 2e-6
+MOST_BOUNDARIES = 8  # in the body of an upload; one file has one before it and one after
 LEAST_DROPPED = 200_000  # bytes that are given up at once, as what is oldest has to be found
 _lost: deque[str] = deque(maxlen=NUM_SESSIONS)  # sessions of which an upload was given up
 
@@ -36,6 +39,28 @@ class _Incoming:
     address: str
     num_bytes: int
     timeout: asyncio.Timeout
+
+
+class _Boundaries:
+    """Counts where the boundary between two parts stands in a body, which comes in pieces.
+
+    The server does something for each of them, be there a part or not: a body of 10 MB can hold
+    two million of a letter each.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        # as Starlette reads it
+        kind = Headers(scope=scope).get("content-type", "")
+        self._boundary = b"--" + parse_options_header(kind)[1].get(b"boundary", b"")
+        self._end = b""
+        self.number = 0
+
+    def count(self, piece: bytes) -> int:
+        """Count what is in the next piece of the body, and return how many there were so far."""
+        data = self._end + piece
+        self.number += data.count(self._boundary)
+        self._end = data[max(0, len(data) - len(self._boundary) + 1) :]
+        return self.number
 
 
 class _Held:
@@ -92,7 +117,15 @@ class Uploads:
             del self._addresses[next(iter(self._addresses))]
         if (reason := self._refusal(session_id, num_bytes)) is not None:
             return reason
+        boundaries = _Boundaries(scope)
         is_answered = False
+
+        async def counted() -> Message:
+            message = await receive()
+            if boundaries.count(message.get("body", b"")) > MOST_BOUNDARIES:
+                timeout.reschedule(asyncio.get_running_loop().time())
+                await asyncio.Event().wait()
+            return message
 
         async def noted(message: Message) -> None:
             nonlocal is_answered
@@ -105,13 +138,15 @@ class Uploads:
                 self._incoming.append(one)
                 self._counted.add(session_id, num_bytes)
                 try:
-                    await app(scope, receive, noted)
+                    await app(scope, counted, noted)
                 finally:
                     if one in self._incoming:
                         self._incoming.remove(one)
         except TimeoutError:
             if is_answered:
                 return None
+            if boundaries.number > MOST_BOUNDARIES:
+                return "Expected one file, received a body of many parts. Upload one at a time."
             return "This upload took too long, or others needed its memory. Try again."
         return None
 

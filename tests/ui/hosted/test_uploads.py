@@ -38,7 +38,7 @@ async def never(*_):
 
 
 def take(uploads, session, num_bytes, app=nothing, address=""):
-    scope = {"path": f"/_stcore/upload_file/{session}/file"}
+    scope = {"path": f"/_stcore/upload_file/{session}/file", "headers": []}
     return uploads.take(app, scope, nothing, nothing, num_bytes, address)
 
 
@@ -175,3 +175,49 @@ def test_few_uploads_are_counted_exactly_and_what_gives_way_makes_room_for_more_
     monkeypatch.setenv("TL_DEMO_UPLOAD_MEMORY_MB", "50")  # 49.95 MB are held
     assert run_async(take(uploads, "late", 60_000, address="192.0.2.1")) is None
     assert 999 - len(held.storage["small"]) == 4  # 200,000 bytes, and 10,000 would do
+
+
+def upload(body, boundary, piece=1_000):
+    """Return why an upload with this body was refused, and what of it the app has read."""
+    pieces = [body[start : start + piece] for start in range(0, len(body), piece)]
+    read = []
+
+    async def receive():
+        await asyncio.sleep(0)
+        return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
+
+    async def app(scope, receive, send):
+        while True:
+            message = await receive()
+            read.append(message["body"])
+            if not message["more_body"]:
+                return
+
+    kind = b'multipart/form-data; boundary="%s"' % boundary
+    scope = {
+        "type": "http",
+        "path": "/_stcore/upload_file/session/file",
+        "headers": [(b"content-type", kind)],
+    }
+    reason = run_async(Uploads().take(app, scope, receive, nothing, len(body)))
+    return reason, b"".join(read)
+
+
+@pytest.mark.parametrize("boundary", [b"a", b"----WebKitFormBoundary0123456789abcdef", b""])
+@pytest.mark.parametrize("piece", [1, 7, 1_000])
+def test_a_body_of_many_boundaries_is_refused_and_not_read_on(host, held, boundary, piece):
+    """Each costs the server a little, so that megabytes of them keep its loop from all others."""
+    mark = b"--" + boundary
+    part = mark + b"\r\nContent-Disposition: form-data; name=f; filename=f\r\n\r\n"
+    data = bytes(range(3, 45)) * 60  # without the letters of a boundary
+    body = part + data + b"\r\n" + mark + b"--\r\n"
+    assert upload(body, boundary, piece) == (None, body)
+    eight = part + (b"\r\n" + mark + b"X") * 6 + data + b"\r\n" + mark + b"!"
+    assert upload(eight, boundary, piece) == (None, eight)
+    reason, read = upload(eight + b"\r\n" + mark + bytes(5_000), boundary, piece)
+    assert reason == "Expected one file, received a body of many parts. Upload one at a time."
+    assert len(read) <= len(eight) + 2 + len(mark)
+
+
+def test_a_body_without_a_boundary_is_counted_too(host, held):
+    assert upload(b"--" * 9, b"")[0] is not None
