@@ -10,6 +10,7 @@ from PIL import Image
 
 from tl_core.data.dataset import scan_dataset
 from tl_core.errors import DatasetError, RunError, Stopped
+from tl_core.features import extract
 from tl_core.features.extract import FeatureSpec, extract_features
 from tl_core.head.model import head_forward, load_weights
 from tl_core.inference.image_files import find_images
@@ -183,6 +184,39 @@ def test_progress_counts_every_image(predictor, data_dir):
     images = [data_dir / "cat" / "0.png", b"no image", data_dir / "dog" / "0.png"]
     predictor.predict(images, on_progress=seen.append)
     assert (seen[-1].done, seen[-1].total) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("least", "num_bytes", "expected"),
+    [(1, 4 * 32 * 5, [5, 5, 5, 4]), (1, 1, [1] * 19), (16, 1, [16, 3]), (1, 10**9, [19])],
+)
+def test_few_features_are_in_memory_at_once(
+    predictor, data_dir, monkeypatch, least, num_bytes, expected
+):
+    """A photo of a few bytes can have half a megabyte of features; tiny has 32 numbers of one."""
+    images = [data_dir / name / f"{n}.png" for n in range(6) for name in CLASS_NAMES]
+    images.insert(7, b"no image")
+    together = predictor.predict(images)
+    monkeypatch.setattr(extract, "_LEAST_BATCH", least)
+    monkeypatch.setattr(extract, "_BATCH_BYTES", num_bytes)
+    sizes, answer = [], type(predictor).answer
+
+    def note(self, features, top_k):
+        sizes.append(len(features))
+        return answer(self, features, top_k)
+
+    monkeypatch.setattr(type(predictor), "answer", note)
+    seen = []
+    predictions = predictor.predict(images, on_progress=seen.append)
+    assert sizes == expected
+    assert [one.name for one in predictions] == [one.name for one in together]
+    assert [one.error for one in predictions] == [one.error for one in together]
+    for one, other in zip(predictions, together, strict=True):
+        if one.error is None:
+            np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-6)
+            assert [name for name, _ in one.top] == [name for name, _ in other.top]
+    assert [one.is_through for one in seen].count(True) == 1
+    assert (seen[-1].done, seen[-1].total) == (19, 19)
 
 
 def test_a_stop_is_obeyed(predictor, data_dir):

@@ -4,6 +4,8 @@ import io
 import json
 import shutil
 import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 from app_helpers import (
@@ -29,8 +31,7 @@ from tl_core.jobs.handlers import CLASSIFY as CLASSIFY_JOB
 from tl_core.jobs.queue import JobQueue
 from tl_core.progress import Monitor
 from tl_core.runs.store import Run
-from ui.classify import answers, models
-from ui.classify.background import Task
+from ui.classify import answers, background, models
 from ui.classify.folder import PARTLY
 from ui.runs import predictors
 from ui.shared import session_keys
@@ -360,8 +361,39 @@ def test_work_in_a_thread_hears_a_stop():
             monitor.check()
             begun.set()
 
-    task = Task("of", work)
+    task = background.Task("of", work)
     begun.wait(60)
     task.is_stopped.set()
     task.thread.join(60)
     assert isinstance(task.error, Stopped)
+
+
+def test_work_ends_after_its_browser_has_gone_and_begins_again_with_it(monkeypatch):
+    active, begun = [True], []
+    server = SimpleNamespace(is_active_session=lambda session_id: active[0])
+    monkeypatch.setattr(background.runtime, "exists", lambda: True)
+    monkeypatch.setattr(background.runtime, "get_instance", lambda: server)
+    context = SimpleNamespace(session_id="mine")
+    monkeypatch.setattr(background, "get_script_run_ctx", lambda **_: context)
+    monkeypatch.setattr(background, "add_script_run_ctx", lambda *_: None)
+    monkeypatch.setattr(background, "_ASK_SECONDS", 0.0)
+    monkeypatch.setattr(background, "LEFT_SECONDS", 0.05)
+    monkeypatch.setattr(background, "AT_ONCE_SECONDS", 0.05)
+    state = {}
+    monkeypatch.setattr(background, "st", SimpleNamespace(session_state=state))
+
+    def work(monitor: Monitor) -> str:
+        begun.append(time.monotonic())
+        while len(begun) == 1:
+            monitor.check()
+            if time.monotonic() > begun[0] + 0.2:  # with its browser it is not ended
+                active[0] = False
+        return "done"
+
+    monkeypatch.setattr(background, "_draw", lambda name, task, what: task.thread.join(60))
+    assert background.run_in_background("place", "of", "Working", work) is None
+    (tasks,) = state.values()
+    assert tasks["place"].was_left
+    active[0] = True
+    assert background.run_in_background("place", "of", "Working", work) == "done"
+    assert len(begun) == 2

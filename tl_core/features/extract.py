@@ -27,7 +27,7 @@ from tl_core.features.hardware import choose_device, num_cores
 from tl_core.features.pipeline import Job, run_pipeline
 from tl_core.features.spec import FeatureSpec
 from tl_core.features.table import FeatureTable
-from tl_core.progress import SILENT, Monitor, OnProgress, Progress, ShouldStop
+from tl_core.progress import SILENT, Monitor, OnProgress, Progress, ShouldStop, Stage
 
 if TYPE_CHECKING:
     from tl_core.data.dataset import DatasetIndex, ImageRecord
@@ -38,10 +38,13 @@ __all__ = [
     "count_missing",
     "extract_features",
     "extract_images",
+    "image_batches",
     "open_image_engines",
 ]
 
 STAGE = "features"
+_BATCH_BYTES = 16 * 2**20
+_LEAST_BATCH = 16
 _IMAGES_A_LANE = 8  # opening an engine takes time and about 30 MB, too much for a few images
 
 
@@ -176,9 +179,42 @@ def extract_images(
     """
     num_workers = _num_workers(num_workers)
     pool = open_image_engines(spec, cache_dir, num_workers, monitor)
-    errors: list[str | None] = [None] * len(images)
-    found: dict[int, np.ndarray] = {}
     stage = monitor.stage(STAGE, len(images))
+    return _images_features(images, spec, pool, num_workers, stage, monitor)
+
+
+def image_batches(
+    images: Sequence[ImageSource],
+    spec: FeatureSpec,
+    cache_dir: Path,
+    *,
+    monitor: Monitor = SILENT,
+    num_workers: int | None = None,
+) -> Iterator[ImageFeatures]:
+    """Yield what :func:`extract_images` returns in parts, in order, of at most 16 MB of features.
+
+    With pooling ``"flatten"`` one image can have half a megabyte. A part has at least 16 images.
+    Arguments and errors are those of :func:`extract_images`.
+    """
+    num_workers = _num_workers(num_workers)
+    pool = open_image_engines(spec, cache_dir, num_workers, monitor)
+    stage = monitor.stage(STAGE, len(images))
+    size = max(_LEAST_BATCH, _BATCH_BYTES // (4 * pool.feature_dim))
+    for start in range(0, len(images), size):
+        part = images[start : start + size]
+        yield _images_features(part, spec, pool, num_workers, stage, monitor)
+
+
+def _images_features(
+    images: Sequence[ImageSource],
+    spec: FeatureSpec,
+    pool: EnginePool,
+    num_workers: int,
+    stage: Stage,
+    monitor: Monitor,
+) -> ImageFeatures:
+    errors: list[str | None] = [None] * len(images)
+    features = np.zeros((len(images), pool.feature_dim), np.float32)
 
     def load(job: Job) -> np.ndarray | None:
         try:
@@ -187,9 +223,9 @@ def extract_images(
             errors[job.number] = str(error)
             return None
 
-    def on_result(job: Job, features: np.ndarray | None) -> None:
-        if features is not None:
-            found[job.number] = features[0]
+    def on_result(job: Job, found: np.ndarray | None) -> None:
+        if found is not None:
+            features[job.number] = found[0]
         stage.advance(1)
 
     engines: Future[EnginePool] = Future()
@@ -197,9 +233,6 @@ def extract_images(
     jobs = [Job(number) for number in range(len(images))]
     num_workers = min(num_workers, max(1, len(images) // _IMAGES_A_LANE))
     run_pipeline(jobs, load, _same_view, engines, num_workers, on_result, monitor)
-    features = np.zeros((len(images), pool.feature_dim), np.float32)
-    for number, row in found.items():
-        features[number] = row
     return ImageFeatures(features, tuple(errors))
 
 

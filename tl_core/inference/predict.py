@@ -17,7 +17,7 @@ from tl_core.backbones.finetuned_weights import split_weights
 from tl_core.data.images.decode import PixelScale
 from tl_core.data.images.images import ImageSource
 from tl_core.errors import RunError
-from tl_core.features.extract import FeatureSpec, extract_images
+from tl_core.features.extract import FeatureSpec, image_batches
 from tl_core.head.model import head_forward, load_weights
 from tl_core.head.temperature import Calibration
 from tl_core.inference.model_bundle import check_engine, is_bundle, read_bundle
@@ -104,17 +104,19 @@ class Predictor:
             Stopped: ``should_stop`` returned True.
         """
         named = list(names) if names is not None else _names_of(images)
-        features, errors = extract_images(
+        batches = image_batches(
             images,
             self.spec,
             self.cache_dir,
             monitor=Monitor(on_progress, should_stop),
             num_workers=self.num_workers,
         )
-        return [
-            Prediction(name, None, (), error) if error is not None else replace(answer, name=name)
-            for name, error, answer in zip(named, errors, self.answer(features, top_k), strict=True)
+        found = [
+            answer if error is None else Prediction("", None, (), error)
+            for features, errors in batches
+            for error, answer in zip(errors, self.answer(features, top_k), strict=True)
         ]
+        return [replace(answer, name=name) for name, answer in zip(named, found, strict=True)]
 
     def answer(self, features: np.ndarray, top_k: int = 3) -> list[Prediction]:
         """Classify features (n, dim) float32 of the run's backbone; names are empty."""

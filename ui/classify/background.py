@@ -1,15 +1,18 @@
 """Work of more than a second in a thread of the web process: it survives clicks, not a reload.
 
-For what only this session sees, such as uploads, which are not stored. Other work is a job.
+For what only this session sees, such as uploads, which are not stored. Other work is a job. It ends
+a while after the browser has gone, and begins again if that comes back.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 import streamlit as st
+from streamlit import runtime
 from streamlit.runtime.scriptrunner import add_script_run_ctx, get_script_run_ctx
 
 from tl_core.errors import Stopped
@@ -23,6 +26,26 @@ T = TypeVar("T")
 
 AT_ONCE_SECONDS = 0.8  # what is done by then is drawn without a bar
 POLL_SECONDS = 0.4
+LEFT_SECONDS = 20.0
+"""How long work goes on without its browser, which may only have lost its connection."""
+
+_ASK_SECONDS = 1.0
+
+
+class _Browser:
+    """Whether the browser of a session has gone."""
+
+    def __init__(self, session_id: str) -> None:
+        self._session_id = session_id
+        self._seen_at = self._asked_at = time.monotonic()
+
+    def has_left(self) -> bool:
+        now = time.monotonic()
+        if now - self._asked_at >= _ASK_SECONDS:
+            self._asked_at = now
+            if not runtime.exists() or runtime.get_instance().is_active_session(self._session_id):
+                self._seen_at = now
+        return now - self._seen_at >= LEFT_SECONDS
 
 
 class Task:
@@ -38,16 +61,26 @@ class Task:
         self.thread = threading.Thread(
             target=self._run, args=(work,), name="background", daemon=True
         )
+        self._browser: _Browser | None = None
         if (context := get_script_run_ctx(suppress_warning=True)) is not None:
             add_script_run_ctx(self.thread, context)  # whose visitor's caches it fills
+            self._browser = _Browser(context.session_id)
         self.thread.start()
 
     def _run(self, work: Callable[[Monitor], Any]) -> None:
-        monitor = Monitor(self._take, self.is_stopped.is_set)
+        monitor = Monitor(self._take, self._must_stop)
         try:
             self.result = work(monitor)
         except BaseException as error:
             self.error = error
+
+    def _must_stop(self) -> bool:
+        return self.is_stopped.is_set() or (self._browser is not None and self._browser.has_left())
+
+    @property
+    def was_left(self) -> bool:
+        """Whether it ended because its browser had gone."""
+        return isinstance(self.error, Stopped) and not self.is_stopped.is_set()
 
     def _take(self, progress: Progress) -> None:
         self.progress = progress
@@ -74,6 +107,9 @@ def run_in_background(name: str, of: Hashable, what: str, work: Callable[[Monito
             task.is_stopped.set()
         task = tasks[name] = Task(of, work)
     task.thread.join(AT_ONCE_SECONDS)
+    if task.was_left:
+        task = tasks[name] = Task(of, work)
+        task.thread.join(AT_ONCE_SECONDS)
     if task.thread.is_alive():
         _draw(name, task, what)
         return None
