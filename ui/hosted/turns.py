@@ -201,10 +201,9 @@ class Turns:
             self._free_at = max(self._free_at, now + now - run.began_at)
 
     def closed(self, page: Page) -> None:
-        """Note that a page's connection has closed; its script may go on unseen."""
+        """Note that a page's connection has closed; its script may go on, and its end is unseen."""
         run = self._runs.get(page)
         if run is not None:
-            run.charged_until = min(run.charged_until, self._noted_at + YOUNG_SECONDS)
             run.is_closed = True
 
     def may_run(self, page: Page) -> bool:
@@ -276,16 +275,14 @@ class Turns:
             self._visitors.charge(page.visitor, seconds / number)
             self._addresses.charge(page.address, seconds / number)
         for page, run in list(self._runs.items()):
-            if run.is_over_time(now) and not self._goes_on(page, run, now):
+            is_unseen = run.is_closed and now - run.began_at >= YOUNG_SECONDS
+            if (run.is_over_time(now) or is_unseen) and not self._goes_on(page, run, now):
                 del self._runs[page]
         return now
 
     def _goes_on(self, page: Page, run: _Run, now: float) -> bool:
-        """Whether a run that is not charged any more counts.
-
-        Its script may have ended unseen, or not begun at all.
-        """
-        if now - run.looked_at >= LOOK_SECONDS and not run.is_closed:
-            run.looked_at = now
-            return self._has_script(page.session_id)
-        return not run.is_closed
+        """Whether a run counts whose script may have ended unseen, or not begun at all."""
+        if now - run.looked_at < LOOK_SECONDS:
+            return True
+        run.looked_at = now
+        return self._has_script(page.session_id)

@@ -112,9 +112,14 @@ class Uploads:
             address: the network address that it comes from.
         """
         session_id = uploading_session(scope)
+        if not _is_active(session_id):
+            await app(scope, receive, send)  # refuses it
+            return None
         self._addresses[session_id] = address
         if len(self._addresses) > NUM_SESSIONS:
-            del self._addresses[next(iter(self._addresses))]
+            self._addresses = {
+                one: known for one, known in self._addresses.items() if _is_active(one)
+            }
         if (reason := self._refusal(session_id, num_bytes)) is not None:
             return reason
         boundaries = _Boundaries(scope)
@@ -185,12 +190,12 @@ class Uploads:
         own_address = self._addresses[session_id]
         of_addresses: Counter[str] = Counter()
         for one, held in used.items():
-            of_addresses[self._addresses.get(one, "")] += held
+            of_addresses[self._addresses.get(one, one)] += held
         address, most = max(of_addresses.items(), key=lambda item: item[1], default=("", 0))
         if most <= of_addresses[own_address] + num_bytes:
             address = own_address
         held, greedy = max(
-            ((held, one) for one, held in used.items() if self._addresses.get(one, "") == address),
+            ((held, one) for one, held in used.items() if self._addresses.get(one, one) == address),
             default=(0, None),
         )
         is_own = address == own_address
@@ -283,6 +288,11 @@ def has_lost_upload(session_id: str) -> bool:
     while session_id in _lost:
         _lost.remove(session_id)
     return has_lost
+
+
+def _is_active(session_id: str) -> bool:
+    """Whether a page of this session is connected; who uploads may write any id in the address."""
+    return not runtime.exists() or runtime.get_instance().is_active_session(session_id)
 
 
 def held_files() -> dict[str, dict[str, Any]]:

@@ -406,15 +406,33 @@ def test_heavy_runs_that_go_on_do_not_hold_up_all_others_who_used_much(server):
     assert server.turns.may_run(heavy[2])
 
 
-def test_a_page_that_was_closed_counts_no_longer_though_its_script_goes_on(server):
-    wait_until = watched(server, {"0", "1", "2"})
+def test_a_page_that_was_closed_counts_while_its_script_goes_on(server):
+    """Its computation may hear no stop; who opens and closes pages would begin many."""
+    running = {"0", "1", "2"}
+    wait_until = watched(server, running)
     *closed, fourth = sessions_of("visitor", RUNS_EACH + 1)
     for page in closed:
         server.turns.began(page)
         server.turns.closed(page)
-    assert not server.turns.may_run(fourth)
     wait_until(2.5)
+    assert not server.turns.may_run(fourth)
+    wait_until(60.0)
+    assert not server.turns.may_run(fourth)
+    running.remove("1")
+    wait_until(62.0)
     assert server.turns.may_run(fourth)
+
+
+def test_a_closed_page_is_charged_as_long_as_its_script_goes_on(server):
+    running = {"0"}
+    wait_until = watched(server, running)
+    server.turns.began(page := sessions_of("visitor", 1)[0])
+    server.turns.closed(page)
+    wait_until(12.0)
+    running.clear()
+    wait_until(20.0)
+    # Some 12 s less a quarter of 20.
+    assert server.turns._visitors._debts["visitor"] == pytest.approx(8.0, abs=1.1)
 
 
 def test_which_sessions_have_a_script_that_runs():

@@ -100,6 +100,50 @@ def test_many_sessions_of_one_address_keep_no_uploads_of_others_out(host, held, 
     assert not any(held.storage[name] or module.has_lost_upload(name) for name in lost)
 
 
+def test_uploads_of_sessions_that_there_are_not_make_nobody_lose_one(host, held, monkeypatch):
+    """Else whose address was forgotten would count together as one that holds most."""
+    active = {"mine1", "mine2", "mine3", "greedy"}
+    server = SimpleNamespace(is_active_session=lambda session_id: session_id in active)
+    monkeypatch.setattr(module.runtime, "exists", lambda: True)
+    monkeypatch.setattr(module.runtime, "get_instance", lambda: server)
+    monkeypatch.setattr(module, "NUM_SESSIONS", 10)
+    passed = []
+
+    async def refuse(scope, receive, send):
+        passed.append(scope["path"])
+
+    async def attack():
+        uploads = Uploads()
+        for n in (1, 2, 3):
+            assert await take(uploads, f"mine{n}", 1, address=f"192.0.2.{n}") is None
+            held(f"mine{n}", 15 * MB, 15 * MB)
+        for n in range(100):
+            assert await take(uploads, f"random{n}", 1, refuse, "192.0.2.66") is None
+        assert await take(uploads, "greedy", 1, address="192.0.2.66") is None
+        held("greedy", 20 * MB, 20 * MB, 12 * MB)
+        assert set(uploads._addresses) == active
+        return await take(uploads, "greedy", 9 * MB, address="192.0.2.66"), uploads
+
+    reason, uploads = run_async(attack())
+    assert len(passed) == 100
+    assert "holds 150 MB" in reason
+    assert [len(held.storage[f"mine{n}"]) for n in (1, 2, 3)] == [2, 2, 2]
+    active -= {"mine1", "mine2", "mine3"}
+    active |= {f"new{n}" for n in range(10)}
+    for n in range(10):
+        assert run_async(take(uploads, f"new{n}", 1)) is None
+    assert set(uploads._addresses) == active  # what has gone is forgotten when there are many
+
+
+def test_sessions_of_unknown_addresses_do_not_count_as_one_address(host, held):
+    for number in range(6):
+        held(f"modest{number}", 16 * MB)
+    held("greedy", 20 * MB, 20 * MB)
+    assert run_async(take(Uploads(), "visitor", 20 * MB)) is None
+    assert [len(held.storage[f"modest{number}"]) for number in range(6)] == [1] * 6
+    assert len(held.storage["greedy"]) == 1
+
+
 def test_an_upload_slower_than_any_network_is_given_up(host, held, monkeypatch):
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(module, "SLOWEST_BYTES", 10**12)

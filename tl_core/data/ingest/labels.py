@@ -212,7 +212,7 @@ def read_labels_table(path: Path, data_dir: Path, photos: Iterable[str]) -> dict
     for row, image in zip(table.rows, guess.images, strict=True):
         name = label_of(table, guess.columns, row)
         if name:
-            place = table.columns.index(guess.columns.file)
+            place = table.place_of[guess.columns.file]
             class_of.setdefault(row[place] if image is None else image.path, name)
     return class_of
 

@@ -32,6 +32,7 @@ MAX_ROWS = 2_000_000
 ROW_BYTES = 250
 """Bytes of a text file that count as one row where rows are limited."""
 _MAX_COLUMNS = 500  # of records in JSON
+_MAX_CSV_COLUMNS = 2_000  # more are no names of classes; each column is looked at for each role
 _MAX_LEVELS = 8  # of nested values in JSON
 _MAX_NAME = 200  # characters of a column's name in JSON, with those of the levels around it
 _MAX_CELLS_EACH = 2  # for each character: more are cells that the file does not have
@@ -269,7 +270,7 @@ def _read_csv(path: str, text: str, finder: ImageFinder) -> Table | None:
     else:
         columns, rows = tuple(name or f"column {i + 1}" for i, name in enumerate(header)), rows[1:]
     width = len(columns)
-    if width * len(rows) > _MAX_CELLS_EACH * len(text):
+    if width > _MAX_CSV_COLUMNS or width * len(rows) > _MAX_CELLS_EACH * len(text):
         return None
     cells = [
         tuple(cell.strip() for cell in (*row, *[""] * (width - len(row)))[:width]) for row in rows

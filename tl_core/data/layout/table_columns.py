@@ -150,7 +150,7 @@ def _marked(table: Table, one_hot: Sequence[str], row: Sequence[str]) -> list[st
 
 def _other_labels(table: Table, ranked: Sequence[str], matched: Sequence[int]) -> tuple[str, ...]:
     """Return the columns that divide the images otherwise than the first of ``ranked`` does."""
-    places = [table.columns.index(name) for name in ranked]
+    places = [table.place_of[name] for name in ranked]
     kept = [
         {(table.rows[row][places[0]], table.rows[row][place]) for row in matched}
         for place in places
@@ -249,7 +249,7 @@ def _label_columns(table: Table, names: Sequence[str], matched: Sequence[int]) -
     for name in names:
         if _NOT_LABELS.search(name):
             continue
-        place = table.columns.index(name)
+        place = table.place_of[name]
         values = [table.rows[row][place] for row in matched if table.rows[row][place]]
         counts = Counter(values)
         rank = _label_rank(name)

@@ -79,7 +79,7 @@ class Labels:
         """Return the first rows as (cell that names the file, its image, its class)."""
         rows = []
         for table, guess in self.tables:
-            place = table.columns.index(self.columns.file)
+            place = table.place_of[self.columns.file]
             for row, image in zip(table.rows, guess.images, strict=True):
                 if image is not None:
                     rows.append((row[place], image.path, label_of(table, self.columns, row)))
