@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from demo_helpers import new_visitor, start_demo
 
-from tl_core.features.cache import FeatureCache, open_feature_cache
+from tl_core.features.cache import DEFAULT_MAX_BYTES, FeatureCache, open_feature_cache
 
 
 @pytest.fixture
@@ -58,3 +59,19 @@ def test_six_thousand_rows_come_back_by_a_few_statements(
         found = cache.get_many("space", keys)
     assert 1 <= len(statements) <= 6000 / 100
     np.testing.assert_array_equal([found[key] for key in keys], data)
+
+
+def test_features_of_a_visitor_take_a_third_of_what_a_visitor_may_use(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    host = start_demo(monkeypatch, tmp_path / "demo", visitor_mb=3)
+    mine = new_visitor(host)
+    with open_feature_cache(mine.cache_dir) as cache:
+        for number in range(40):  # of 0.1 MB each
+            cache.put_many("space", {str(number): np.full(25_000, number, np.float32)})
+        assert 600_000 < cache.size_bytes <= 1_000_000
+        assert "39" in cache.known_keys("space", ["0", "39"])
+        assert "0" not in cache.known_keys("space", ["0", "39"])
+    assert sum(path.stat().st_size for path in mine.cache_dir.iterdir()) < 1_500_000
+    with open_feature_cache(host.cache_dir) as cache:
+        assert cache.max_bytes == DEFAULT_MAX_BYTES

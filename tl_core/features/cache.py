@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from tl_core.config.limits import MEGABYTE, current_limits
 from tl_core.sqlite_cache import SqliteCache
 from tl_core.workspace import shared_cache_dir
 
 LIMIT_ENVIRONMENT_NAME = "TL_CACHE_GIB"
 DEFAULT_MAX_BYTES = 4 * 2**30
 FILE_NAME = "features.sqlite"
+_VISITORS_SHARE = 3  # of what a visitor of a demo may use of the disk, a third
 
 
 class FeatureCache(SqliteCache):
@@ -59,10 +61,15 @@ def open_feature_cache(cache_dir: Path) -> FeatureCache:
     """Return the feature cache in ``cache_dir``.
 
     That of a demo's visitor also finds the features of the sample set, which all visitors share.
+    It takes at most a third of what a visitor may use, as only photos and runs can be deleted.
     """
-    shared_dir = shared_cache_dir(cache_dir)
-    shared = None if shared_dir == cache_dir else FeatureCache(shared_dir / FILE_NAME)
-    return FeatureCache(cache_dir / FILE_NAME, shared=shared)
+    path, shared_dir = cache_dir / FILE_NAME, shared_cache_dir(cache_dir)
+    if shared_dir == cache_dir:
+        return FeatureCache(path)
+    max_bytes, limits = _limit(), current_limits()
+    if limits is not None:
+        max_bytes = min(max_bytes, limits.visitor_mb * MEGABYTE // _VISITORS_SHARE)
+    return FeatureCache(path, max_bytes, FeatureCache(shared_dir / FILE_NAME))
 
 
 def _limit() -> int:
