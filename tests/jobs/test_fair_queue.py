@@ -223,7 +223,6 @@ def test_turns_that_cannot_be_read_or_lie_ahead_do_no_harm(host, clock, content)
     if content == "ahead":  # the clock was set back
         content = json.dumps({address_key(a): time.time_ns() + 10**15})
     if content is not None:
-        host.queue_dir.mkdir(parents=True)
         (host.queue_dir / "turns.json").write_text(content)
     assert [number for _, number in taken(FairQueue(host), 2)] == [0, 1]
 
@@ -346,6 +345,70 @@ def test_a_backbone_that_is_not_allowed_is_refused_whatever_asks_for_it(host):
         with pytest.raises(LimitError, match="trains these backbones: tiny"):
             client.submit(a, kind, payload)
     assert JobQueue(a).jobs() == []
+
+
+def queued_names(host):
+    return {path.name for path in (host.queue_dir / "visitors").iterdir()}
+
+
+def test_only_visitors_who_have_jobs_are_looked_at(host, monkeypatch):
+    """A page does so each time it is drawn, and a demo may hold thousands who have none."""
+    a, b, _ = (new_visitor(host) for _ in range(3))
+    submit(a, 0)
+    submit(b, 1)
+    looked = []
+    jobs = JobQueue.jobs
+
+    def note(queue):
+        looked.append(queue._workspace.root.name)
+        return jobs(queue)
+
+    monkeypatch.setattr(JobQueue, "jobs", note)
+    queue = FairQueue(host)
+    assert [job.payload["number"] for job in queue.jobs()] == [0, 1]
+    assert set(looked) == {host.root.name, a.root.name, b.root.name}
+    taken(queue, 2)
+    assert queue.jobs() == []
+    assert queued_names(host) == set()
+    looked.clear()
+    queue.jobs()
+    assert looked == [host.root.name]
+
+
+def test_a_job_that_comes_as_its_visitor_is_forgotten_is_not(host, monkeypatch):
+    a = new_visitor(host)
+    submit(a, 0)
+    queue = FairQueue(host)
+    taken(queue, 1)
+    jobs, looks = JobQueue.jobs, []
+
+    def look(one):
+        found = jobs(one)
+        if one._workspace == a:
+            looks.append(len(found))
+            if len(looks) == 1:  # the page writes its job just after this
+                submit(a, 1)
+        return found
+
+    monkeypatch.setattr(JobQueue, "jobs", look)
+    assert [job.payload["number"] for job in queue.jobs()] == [1]
+    assert looks == [0, 1]
+    assert queued_names(host) == {a.root.name}
+
+
+def test_jobs_that_were_never_noted_are_found(host):
+    a, b = new_visitor(host), new_visitor(host)
+    submit(a, 0)
+    submit(b, 1)
+    for name in queued_names(host):
+        (host.queue_dir / "visitors" / name).unlink()
+    queue = FairQueue(host)
+    assert queue.jobs() == []
+    queue.find_unnoted()
+    assert [job.payload["number"] for job in queue.jobs()] == [0, 1]
+    end_visitor(a)
+    assert [job.payload["number"] for job in queue.jobs()] == [1]
+    assert queued_names(host) == {b.root.name}
 
 
 def test_one_worker_runs_the_jobs_of_all_visitors_in_their_workspaces(host):

@@ -1,11 +1,18 @@
 """What is written for a visitor counts before it is on the disk, and no more when it is gone."""
 
+from contextlib import suppress
+
 import pytest
 from demo_helpers import new_visitor, put, start_demo
 
+from tl_core.config.training import AugmentConfig
+from tl_core.data.augmentation.presets import list_presets, save_preset
+from tl_core.data.curation.edits import Decision
+from tl_core.data.curation.store import edit_decisions
 from tl_core.errors import LimitError, Stopped
 from tl_core.visitors import usage as usage_module
 from tl_core.visitors import writing as module
+from tl_core.visitors.store import has_own_data, has_place, take_place
 from tl_core.visitors.usage import total_usage, usage
 from tl_core.visitors.writing import writing
 from tl_core.workspace import Workspace
@@ -116,6 +123,7 @@ def write_another(monkeypatch, workspace, *added):
 
 
 def test_what_is_being_written_counts_with_what_all_use_until_an_error(mine):
+    take_place(mine)
     before = usage(mine)
     with pytest.raises(Stopped):
         stop_writing(mine, before.num_bytes)
@@ -138,3 +146,38 @@ def test_nobody_is_limited_outside_of_a_demo(monkeypatch, tmp_path):
     monkeypatch.delenv("TL_MODE", raising=False)
     with writing(Workspace(tmp_path / "studio").datasets_dir) as written:
         written.add(10**6, 10**12)
+
+
+def exclude(decisions):
+    return decisions.decide("Excluded", [Decision("cat/1.png", "0" * 64, "exclude")])
+
+
+def test_who_writes_has_a_place(monkeypatch, tmp_path):
+    """Else one with fresh cookies makes thousands of workspaces that are kept for a day."""
+    host = start_demo(monkeypatch, tmp_path / "demo", visitors=2)
+    first, second, third = (new_visitor(host) for _ in range(3))
+    augment = AugmentConfig(horizontal_flip=True)
+    save_preset(first, "mine", augment)
+    edit_decisions(second, second.datasets_dir / "sample", exclude)
+    assert [has_place(one) for one in (first, second, third)] == [True, True, False]
+    for write in (
+        lambda: save_preset(third, "mine", augment),
+        lambda: edit_decisions(third, third.datasets_dir / "sample", exclude),
+    ):
+        with pytest.raises(LimitError, match="room for 2 visitors at once"):
+            write()
+    assert not has_own_data(third)
+    save_preset(first, "mine too", augment)
+
+
+def test_presets_count_for_what_a_visitor_may_use(monkeypatch, tmp_path):
+    mine = new_visitor(start_demo(monkeypatch, tmp_path / "demo", visitor_mb=1))
+    put(mine, "runs/1", 900_000)
+    augment = AugmentConfig()
+    for number in range(20):  # of 0.01 MB each
+        with suppress(LimitError):
+            save_preset(mine, str(number), augment)
+    assert 0 < len(list_presets(mine)) < 10
+    with pytest.raises(LimitError, match="allows 1 MB of a visitor"):
+        save_preset(mine, "more", augment)
+    save_preset(mine, "0", augment)  # replaces one

@@ -25,8 +25,8 @@ from contextlib import suppress
 from dataclasses import replace
 
 from tl_core.files import read_json, write_json
-from tl_core.jobs.queue import Job, JobQueue
-from tl_core.visitors.store import address_key, list_visitors
+from tl_core.jobs.queue import QUEUED_DIR, Job, JobQueue
+from tl_core.visitors.store import address_key, exists, list_visitors
 from tl_core.workspace import Workspace
 
 TURNS_FILE = "turns.json"
@@ -56,8 +56,8 @@ class FairQueue:
         active: list[Job] = []
         asked: list[Job] = []
         ahead: list[Job] = []
-        for workspace in [self._host, *list_visitors(self._host)]:
-            for job in JobQueue(workspace).jobs():
+        for workspace in [self._host, *self._visitors()]:
+            for job in self._jobs_of(workspace):
                 group = active if job.active else asked if _waits(job) else ahead
                 group.append(replace(job, workspace=workspace))
         active.sort(key=lambda job: (not _waits(job), job.id))
@@ -70,6 +70,12 @@ class FairQueue:
             *self._in_turn(asked, turns, ticks),
             *self._in_turn(ahead, turns, ticks),
         ]
+
+    def find_unnoted(self) -> None:
+        """Look for jobs in the folders of all visitors, as of an earlier version of the app."""
+        for workspace in list_visitors(self._host):
+            if (queue := JobQueue(workspace)).jobs():
+                queue.note()
 
     def take(self, *, without_kinds: Collection[str] = ()) -> Job | None:
         """Take the next job, except of the given kinds, and make it active; for the worker."""
@@ -129,6 +135,26 @@ class FairQueue:
             pace = (1 - _NEWEST) * self._pace() + _NEWEST * seconds
             with suppress(OSError):
                 write_json(self._host.queue_dir / PACE_FILE, {"seconds": pace})
+
+    def _visitors(self) -> list[Workspace]:
+        """Return the workspaces in which there may be jobs; there may be thousands of others."""
+        try:
+            names = sorted(path.name for path in (self._host.queue_dir / QUEUED_DIR).iterdir())
+        except OSError:
+            return []
+        return [Workspace(self._host.visitors_dir / name) for name in names]
+
+    def _jobs_of(self, workspace: Workspace) -> list[Job]:
+        """Return the jobs of a visitor, who is forgotten here after the last one."""
+        queue = JobQueue(workspace)
+        jobs = queue.jobs() if workspace == self._host or exists(workspace) else []
+        if jobs or workspace == self._host:
+            return jobs
+        with suppress(OSError):
+            (self._host.queue_dir / QUEUED_DIR / workspace.root.name).unlink(missing_ok=True)
+            if exists(workspace) and (jobs := queue.jobs()):  # came between the two
+                queue.note()
+        return jobs
 
     def _pace(self) -> float:
         try:

@@ -22,6 +22,9 @@ from tl_core.errors import StorageError
 from tl_core.files import read_json, retry_on_windows_lock, write_bytes, write_json
 from tl_core.workspace import Workspace
 
+QUEUED_DIR = "visitors"
+"""In the queue folder of a demo, with an empty file for each visitor who has jobs."""
+
 _WAITING = ".waiting.json"
 _ACTIVE = ".active.json"
 _IN_VIEW_SECONDS = 10.0  # a page requests the jobs it shows about once per second
@@ -144,7 +147,13 @@ class JobQueue:
                 "needs_user": needs_user,
             },
         )
+        self.note()
         return job
+
+    def note(self) -> None:
+        """Have the worker of a demo know that this visitor has jobs, once their files are there."""
+        if (host := self._workspace.host) is not None:
+            write_bytes(host.queue_dir / QUEUED_DIR / self._workspace.root.name, b"")
 
     def jobs(self) -> list[Job]:
         """Return the jobs in the order in which they will run, active ones first."""

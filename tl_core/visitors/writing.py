@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tl_core.config.limits import current_limits
+from tl_core.visitors.store import take_place
 from tl_core.visitors.usage import (
     NOTHING,
     Usage,
@@ -77,11 +78,16 @@ class Written:
 
 @contextmanager
 def writing(place: Path) -> Iterator[Written]:
-    """Context manager that counts what is written for the visitor whose workspace has ``place``."""
+    """Context manager that counts what is written for the visitor whose workspace has ``place``.
+
+    Raises:
+        LimitError: a limit of the demo is exceeded, or the visitor gets no place.
+    """
     visitor = visitor_at(place)
     if visitor is None or visitor.host is None or current_limits() is None:
         yield Written()
         return
+    take_place(visitor)
     own = usage(visitor)
     with _lock:
         shared = _shared.setdefault(visitor.root, _Shared())

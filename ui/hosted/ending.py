@@ -40,7 +40,9 @@ def start_upkeep(host: Workspace) -> threading.Event:
                     _forget(workspace.root)
                 for workspace in list_visitors(host):
                     sweep_trash(workspace)
-                if FairQueue(host).jobs():
+                queue = FairQueue(host)
+                queue.find_unnoted()
+                if queue.jobs():
                     ensure_worker(host)
             except Exception:  # a full disk must not end the upkeep
                 logger.exception("The upkeep of workspaces failed")

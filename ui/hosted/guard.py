@@ -34,7 +34,7 @@ from tl_core.workspace import Workspace, default_workspace
 from ui.hosted.connections import Connections, allow_files, watch_connections
 from ui.hosted.downloads import Downloads, watch
 from ui.hosted.frames import Frames, watch_frames
-from ui.hosted.internals import ask_for_no_address
+from ui.hosted.internals import ask_for_no_address, keep_login_clients
 from ui.hosted.paces import Paces, network_address
 from ui.hosted.requests import BUSY, Requests
 from ui.hosted.traffic import (
@@ -68,6 +68,7 @@ OTHER_BROWSER = "This page belongs to another browser or workspace. Load it agai
 
 _CORE = "_stcore/"
 _CORE_ALLOWED = ("health", "host-config", "stream", "upload_file/", "bidi-components/")
+_OF_LOGIN = ("auth/", "oauth2callback")
 _FOR_FILES = ("static/", "media/", "component/", "app/static/", "favicon")
 
 
@@ -122,6 +123,8 @@ class VisitorGuard:
         watch_connections(Connections(allow_files()))
         watch_frames(Frames())
         ask_for_no_address()
+        if is_logged_in_demo():
+            keep_login_clients()
         _Installed.guard = self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -132,7 +135,9 @@ class VisitorGuard:
         scope = _plain(scope)
         path = _relative(scope["path"])
         is_stream = scope["type"] == "websocket"
-        if await self._requests.wait(scope, is_page=is_stream or _is_document(scope, path)):
+        is_page = is_stream or _is_document(scope, path)
+        is_login = path.startswith(_OF_LOGIN)
+        if await self._requests.wait(scope, is_page=is_page, is_login=is_login):
             if is_stream:
                 await self._stream(path, scope, receive, send)
             else:

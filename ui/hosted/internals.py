@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import ssl
 from collections.abc import Callable
 from typing import Any
 
+import certifi
 from streamlit import net_util
 from streamlit.runtime import memory_media_file_storage as storage
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.web.server.starlette import starlette_auth_routes
 
 from tl_core.visitors.tokens import keyed_hash
 from tl_core.workspace import default_workspace
 
 Method = Callable[..., None]  # of a class, called with the object
 _FILE_ID = "_calculate_file_id"
+_CLIENT = "_create_oauth_client"
+NUM_CLIENTS = 20  # of login providers that are kept
 
 
 def streamlit_function(owner: object, name: str, ability: str) -> Any:
@@ -66,6 +73,33 @@ def ask_for_no_address() -> None:
     serves all pages: they stand still until that answers.
     """
     net_util.get_external_ip = lambda: None
+
+
+def keep_login_clients() -> None:
+    """Have the steps of a login use one client for each provider, as Authlib means it to be.
+
+    Streamlit makes a new one for each request, which reads all certificates of the system three
+    times and asks the provider for its addresses: 80 ms, within the loop that serves all pages.
+
+    Raises:
+        RuntimeError: this version of Streamlit makes them in another place.
+    """
+    create = streamlit_function(starlette_auth_routes, _CLIENT, "whose login clients can be kept")
+    if getattr(create, "is_kept", False):
+        return
+    certificates = ssl.create_default_context(
+        cafile=os.environ.get("SSL_CERT_FILE") or certifi.where(),
+        capath=os.environ.get("SSL_CERT_DIR"),
+    )  # as httpx reads them
+
+    @functools.lru_cache(maxsize=NUM_CLIENTS)
+    def client_of(provider: str) -> tuple[Any, str]:
+        client, redirect_uri = create(provider)
+        client.client_kwargs.setdefault("verify", certificates)
+        return client, redirect_uri
+
+    client_of.is_kept = True  # type: ignore[attr-defined]
+    setattr(starlette_auth_routes, _CLIENT, client_of)
 
 
 def key_addresses() -> None:

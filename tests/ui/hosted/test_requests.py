@@ -80,8 +80,11 @@ def ask(monkeypatch, host, clock):
         ("/static/large.js", "http", [], 3),
         ("/Data", "http", [], 4),
         ("/_stcore/stream", "websocket", [], 4),
+        ("/auth/login", "http", [], 30),
+        ("/auth/logout", "http", [], 30),
+        ("/oauth2callback", "http", [], 30),
     ],
-    ids=["small", "file", "long head", "long answer", "page", "stream"],
+    ids=["small", "file", "long head", "long answer", "page", "stream", "login", "logout", "back"],
 )
 def test_an_address_waits_after_a_burst_and_the_others_do_not(
     ask, clock, path, kind, headers, units
@@ -137,6 +140,32 @@ def test_addresses_that_send_many_share_what_is_answered_and_others_do_not_wait(
     clock.now += 4_505 / 450 + 1
     ask("/static/small.js", 1, "192.0.2.0")
     assert clock.seconds == []
+
+
+def test_who_sends_steadily_below_the_pace_waits_for_others_too(clock):
+    """Twelve addresses may send 1,800 units a second, and the server answers some 1,400."""
+    requests, waits = Requests(), []
+
+    async def wait(number):
+        waits.append(number)
+
+    requests._all = SimpleNamespace(seconds_behind=0.0, spend=lambda units: None, wait=wait)
+    scope = {"type": "http", "path": "/", "headers": [], "client": ("192.0.2.7", 1)}
+
+    def waiting_in(seconds, a_second):
+        before = len(waits)
+        for _ in range(seconds):
+            for _ in range(a_second):
+                assert run_async(requests.wait(scope, is_page=False))
+            clock.now += 1
+        return len(waits) - before
+
+    assert waiting_in(8, 140) == 0  # 1,120 units, of which 25 a second are allowed again
+    assert waiting_in(10, 140) == pytest.approx(10 * (140 - 25), abs=140)
+    assert clock.seconds == []  # it is below its own pace
+    clock.now += 45
+    assert waiting_in(8, 140) == 0
+    assert waiting_in(60, 24) == 0
 
 
 def test_who_would_wait_long_is_refused_later_and_the_connection_ends(ask, clock, monkeypatch):

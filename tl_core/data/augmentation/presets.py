@@ -12,6 +12,7 @@ from tl_core.config.training import AUGMENT_PRESETS, AugmentConfig
 from tl_core.data.file_names import path_key, safe_component
 from tl_core.errors import ConfigError
 from tl_core.files import parse_json, write_text
+from tl_core.visitors.writing import writing
 from tl_core.workspace import Workspace
 
 MAX_NAME = 40
@@ -99,13 +100,18 @@ def save_preset(workspace: Workspace, name: str, augment: AugmentConfig) -> Pres
     Raises:
         ConfigError: the name cannot be used, there are as many presets as can be, or the file
             cannot be written.
+        LimitError: a visitor of a demo may write no more, or gets no place.
     """
     preset = Preset(clean_name(name), augment)
     replaced = _path_of(workspace, preset.name)
     if replaced is None and len(list_presets(workspace)) >= MAX_PRESETS:
         raise ConfigError(f"There are {MAX_PRESETS} presets, the most that can be. Delete some.")
+    text = preset.to_json()
     try:
-        write_text(workspace.presets_dir / preset.file_name, preset.to_json())
+        with writing(workspace.presets_dir) as written:
+            before = None if replaced is None else replaced.stat().st_size
+            written.add(0, new=len(text.encode()), old=before)
+            write_text(workspace.presets_dir / preset.file_name, text)
         if replaced is not None and replaced.name != preset.file_name:
             replaced.unlink(missing_ok=True)
     except OSError as error:

@@ -31,6 +31,7 @@ from tl_core.data.layout.layout_name import LayoutName
 from tl_core.errors import DatasetError
 from tl_core.files import expand, plain_storage_errors, read_json, write_json
 from tl_core.progress import SILENT, Monitor
+from tl_core.visitors.store import take_place
 from tl_core.visitors.writing import writing
 from tl_core.workspace import Workspace
 
@@ -108,9 +109,11 @@ def edit_decisions(
 
     Raises:
         DatasetError: the existing file is damaged or its schema is newer.
-        LimitError: they would exceed a limit of a hosted demo; nothing was changed.
+        LimitError: they would exceed a limit of a hosted demo, or the visitor gets no place;
+            nothing was changed.
         StorageError: the disk is full or read-only, or writing is not allowed.
     """
+    take_place(workspace)
     path = decisions_path(workspace, data_dir)
     with plain_storage_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
