@@ -481,6 +481,30 @@ def test_tables_have_at_most_2000_columns(tmp_path: Path, count: int, mark: str)
     assert (0 if table is None else len(table.columns)) == {2_000: 2_000}.get(count, 0)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("l.json", json.dumps({f"{number}.jpg": "cat" for number in range(11)})),
+        ("l.json", json.dumps({"cat": [f"{number}.jpg" for number in range(11)], "dog": ["a"]})),
+        ("l.json", json.dumps([{"file": f"{number}.jpg", "label": "cat"} for number in range(11)])),
+        ("l.jsonl", "\n".join('{"file": "a.jpg", "label": "cat"}' for _ in range(11))),
+        ("l.csv", "\n".join("a.jpg,cat" for _ in range(11))),
+    ],
+    ids=["map", "lists", "records", "lines", "csv"],
+)
+def test_a_table_of_a_demo_has_no_more_rows_than_a_project_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    """A map is one object of JSON, however many photos it names."""
+    (tmp_path / name).write_text(text)
+    assert read_table(tmp_path, name, ImageFinder.of([])) is not None
+    monkeypatch.setenv("TL_MODE", "demo")
+    monkeypatch.setenv("TL_DEMO_LABEL_ROWS", "12")
+    assert read_table(tmp_path, name, ImageFinder.of([])) is not None
+    monkeypatch.setenv("TL_DEMO_LABEL_ROWS", "10")
+    assert read_table(tmp_path, name, ImageFinder.of([])) is None
+
+
 def test_values_that_lie_deep_or_have_long_names_are_left_out(tmp_path: Path) -> None:
     rows = [
         f'{{"file": "p{n}", "label": "c{n}", "deep": {nested(8)}, "shallow": {nested(6)}, '

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
+from tl_core.config.limits import current_limits
 from tl_core.data.images.images import SUFFIXES
 from tl_core.data.layout.split_names import part_of_folders
 from tl_core.data.layout.tree import ImageFile
@@ -206,6 +207,15 @@ def read_table(root: Path, path: str, finder: ImageFinder) -> Table | None:
         return None
 
 
+def _max_rows() -> int:
+    """Return how many rows a table may have: in a demo no more than a project's label files.
+
+    There they are counted as they are uploaded, but an object of JSON may have any number.
+    """
+    limits = current_limits()
+    return MAX_ROWS if limits is None else limits.label_rows
+
+
 def read_text(path: Path, max_bytes: int = MAX_TABLE_BYTES) -> str:
     """Return the text of a file, whatever it is encoded in; "" for one that is too large."""
     try:
@@ -257,7 +267,7 @@ def _read_csv(path: str, text: str, finder: ImageFinder) -> Table | None:
     if not first.count(delimiter):
         return None
     rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(row)]
-    if not rows or len(rows) > MAX_ROWS:
+    if not rows or len(rows) > _max_rows():
         return None
     near = path.rpartition("/")[0]
     near = f"{near}/" if near else ""
@@ -338,10 +348,12 @@ def _is_place(label: Any, classes: Sequence[Any]) -> bool:
 
 
 def _from_records(path: str, records: Sequence[Any], max_cells: int) -> Table | None:
-    """Return the table of records, or None for none, or for more columns or cells than may be."""
+    """Return the table of records; None for none, or for more rows or columns than may be."""
+    if len(records) > _max_rows():
+        return None
     flat: list[dict[str, str]] = []
     names: dict[str, None] = {}
-    for one in records[:MAX_ROWS]:
+    for one in records:
         if isinstance(one, dict):
             flat.append(_flatten(one))
             names.update(dict.fromkeys(flat[-1]))
