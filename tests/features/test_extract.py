@@ -7,8 +7,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,12 +18,14 @@ import pytest
 from tl_core.config.training import AUGMENT_PRESETS, AugmentConfig, TrainConfig
 from tl_core.data.augmentation.augment import augment_view
 from tl_core.data.dataset import DatasetIndex, scan_dataset
+from tl_core.data.images.decode_turns import current_asker, working_for
 from tl_core.data.images.images import load_image
 from tl_core.errors import ConfigError, DatasetError, Stopped
+from tl_core.fair_turns import Asker
 from tl_core.features import extract, table
 from tl_core.features.cache import open_feature_cache
 from tl_core.features.engine import Engine, prepare_engine
-from tl_core.features.extract import FeatureSpec, extract_features, extract_images
+from tl_core.features.extract import FeatureSpec, extract_features, extract_images, image_batches
 from tl_core.progress import Monitor, Progress
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
@@ -335,6 +339,49 @@ def test_loose_images_can_be_stopped_and_tell_their_progress(
     assert (reports[-1].done, reports[-1].total) == (11, 11)
     with pytest.raises(Stopped):
         extract_images(paths * 200, SPEC, cache_dir, monitor=Monitor(None, lambda: True))
+
+
+def test_visitors_take_turns_at_images_that_are_classified(
+    index: DatasetIndex, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One with many pages has one turn; a stop is heard while waiting for it."""
+    images = [index.path_of(record) for record in index.records] * 4
+    (alone,) = image_batches(images, SPEC, cache_dir)
+    active: dict[str, int] = {"a": 0, "b": 0}
+    seen: list[tuple[str, int, int]] = []
+    lock, compute = threading.Lock(), extract._images_features
+
+    def note(part: Sequence[Path], *rest: Any) -> Any:
+        asker = current_asker()
+        assert asker is not None
+        with lock:
+            active[asker.visitor] += 1
+            seen.append((asker.visitor, active[asker.visitor], len(part)))
+        try:
+            return compute(part, *rest)
+        finally:
+            with lock:
+                active[asker.visitor] -= 1
+
+    monkeypatch.setattr(extract, "_images_features", note)
+    found: list[np.ndarray] = []
+
+    def classify(visitor: str) -> None:
+        with working_for(Asker(visitor)):
+            parts = [part.features for part in image_batches(images, SPEC, cache_dir)]
+        found.append(np.concatenate(parts))
+
+    threads = [threading.Thread(target=classify, args=(name,)) for name in "aaab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert Counter(size for _, _, size in seen) == {16: 8, 12: 4}
+    assert {at_once for _, at_once, _ in seen} == {1}
+    for one in found:
+        np.testing.assert_allclose(one, alone.features, atol=1e-6)
+    with extract._turns.turn(Asker("a")), working_for(Asker("a")), pytest.raises(Stopped):
+        next(image_batches(images, SPEC, cache_dir, monitor=Monitor(None, lambda: True)))
 
 
 def test_a_gpu_is_used_by_the_same_pipeline(

@@ -11,15 +11,17 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from tl_core.data.augmentation.augment import augment_view
+from tl_core.data.images.decode_turns import current_asker
 from tl_core.data.images.images import ImageSource, load_image
 from tl_core.errors import ImageError
+from tl_core.fair_turns import FairTurns
 from tl_core.features.cache import open_feature_cache
 from tl_core.features.engine import EnginePool, open_engines, prepare_engine
 from tl_core.features.engine_files import in_background
@@ -43,6 +45,7 @@ __all__ = [
 ]
 
 STAGE = "features"
+_turns = FairTurns()  # at the features of images that are not kept
 _BATCH_BYTES = 16 * 2**20
 _LEAST_BATCH = 16
 _IMAGES_A_LANE = 8  # opening an engine takes time and about 30 MB, too much for a few images
@@ -193,16 +196,22 @@ def image_batches(
 ) -> Iterator[ImageFeatures]:
     """Yield what :func:`extract_images` returns in parts, in order, of at most 16 MB of features.
 
-    With pooling ``"flatten"`` one image can have half a megabyte. A part has at least 16 images.
-    Arguments and errors are those of :func:`extract_images`.
+    With pooling ``"flatten"`` one image can have half a megabyte. A part has at least 16 images;
+    in the web process of a demo it has 16, and visitors take turns. Arguments and errors are those
+    of :func:`extract_images`.
     """
     num_workers = _num_workers(num_workers)
     pool = open_image_engines(spec, cache_dir, num_workers, monitor)
     stage = monitor.stage(STAGE, len(images))
+    asker = current_asker()
     size = max(_LEAST_BATCH, _BATCH_BYTES // (4 * pool.feature_dim))
+    size = size if asker is None else _LEAST_BATCH
     for start in range(0, len(images), size):
         part = images[start : start + size]
-        yield _images_features(part, spec, pool, num_workers, stage, monitor)
+        turn = nullcontext() if asker is None else _turns.turn(asker, monitor.check)
+        with turn:
+            found = _images_features(part, spec, pool, num_workers, stage, monitor)
+        yield found
 
 
 def _images_features(
