@@ -4,6 +4,7 @@
     * TLError                     base class
       x ConfigError  (ValueError) a setting is out of range or unknown
         + LimitError              a limit of a hosted demo was reached
+          - MemoryLimitError      a job needs more memory than it allows, whenever it is asked for
       x DatasetError              folder missing, fewer than two classes, too few to split
         + ArchiveError            an archive was refused; nothing was extracted
         + UnlabelledError         photos without classes, which a person can label
@@ -55,6 +56,10 @@ class ConfigError(TLError, ValueError):
 
 class LimitError(ConfigError):
     """A limit of a hosted demo was reached; the message names it."""
+
+
+class MemoryLimitError(LimitError):
+    """A job needs more memory than a hosted demo allows one, whenever it is asked for."""
 
 
 class DatasetError(TLError):

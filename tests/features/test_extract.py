@@ -23,7 +23,7 @@ from tl_core.data.images.images import load_image
 from tl_core.errors import ConfigError, DatasetError, Stopped
 from tl_core.fair_turns import Asker
 from tl_core.features import extract, table
-from tl_core.features.cache import open_feature_cache
+from tl_core.features.cache import FeatureCache, open_feature_cache
 from tl_core.features.engine import Engine, prepare_engine
 from tl_core.features.extract import FeatureSpec, extract_features, extract_images, image_batches
 from tl_core.progress import Monitor, Progress
@@ -259,6 +259,26 @@ def test_features_too_many_for_memory_are_refused_with_a_way_out(
     monkeypatch.setattr(table, "available_bytes", lambda: 1000)
     with pytest.raises(ConfigError, match="Choose pooling 'avg'"):
         extract_features(index, range(11), SPEC, cache_dir=cache_dir)
+
+
+def test_long_rows_are_read_a_few_at_once(
+    index: DatasetIndex, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = extract_features(index, range(11), SPEC, cache_dir=cache_dir)
+    monkeypatch.setattr(table, "_FIRST_READ", 2)
+    monkeypatch.setattr(table, "_BYTES_A_READ", 4 * features.shape[2] * 4)
+    sizes = []
+    get_many = FeatureCache.get_many
+
+    def read(cache: FeatureCache, space: str, keys: list[str]) -> dict[str, np.ndarray]:
+        sizes.append(len(keys))
+        return get_many(cache, space, keys)
+
+    monkeypatch.setattr(FeatureCache, "get_many", read)
+    again = extract_features(index, range(11), SPEC, cache_dir=cache_dir)
+    assert sum(sizes) == len({record.sha256 for record in index.records[:11]})
+    assert sizes[:2] == [2, 4]
+    np.testing.assert_array_equal(again, features)
 
 
 def test_a_damaged_cache_costs_the_time_to_compute_again(

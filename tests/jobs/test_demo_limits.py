@@ -1,15 +1,40 @@
-"""What a job of a demo writes is limited while it runs, not only when it is queued."""
+"""What a job of a demo may take of the disk and of the memory, and who is to blame for more."""
+
+import threading
+import time
 
 import pytest
 from demo_helpers import new_visitor, start_demo
 
+from tl_core.analysis.effect_cache import KIND as AUGMENT_EFFECT
 from tl_core.config.training import TrainConfig
-from tl_core.errors import LimitError
+from tl_core.errors import LimitError, MemoryLimitError
 from tl_core.jobs import demo_limits, worker
-from tl_core.jobs.handlers import TRAIN, JobKind
-from tl_core.jobs.queue import JobQueue
+from tl_core.jobs.demo_limits import Ending, JobClock, check_may_queue
+from tl_core.jobs.fair_queue import FairQueue
+from tl_core.jobs.handlers import (
+    CLASSIFY,
+    CURVE,
+    EVALUATE,
+    EXPLORE,
+    EXPORT,
+    FEATURES,
+    FIND_LR,
+    KINDS,
+    LABEL,
+    MEASURE_SPEED,
+    SWEEP,
+    TRAIN,
+    JobKind,
+)
+from tl_core.jobs.memory import NEEDS, estimate_job, num_bytes_of
+from tl_core.jobs.queue import Job, JobQueue
 from tl_core.runs.files import end_run, start_run
-from tl_core.runs.store import create_run
+from tl_core.runs.store import create_run, list_runs
+from tl_core.visitors.store import list_visitors
+from tl_core.workspace import Workspace
+
+MB = 10**6
 
 FULL = "This demo allows 1 MB of a visitor: photos, runs and caches; this would be "
 
@@ -102,3 +127,294 @@ def test_a_job_goes_on_whatever_others_use(host, queued):
 
     run_jobs(host, train=JobKind(train, keeps_partial=True))
     assert run.state == "finished"
+
+
+@pytest.fixture
+def end_worker(host, monkeypatch):
+    """Run a training and a job alongside until the worker ends; return what is left then.
+
+    The function takes the MB held as the training begins, as the other one begins, and at last, and
+    what both need by their estimates. It returns of each job that is queued how often it was lost
+    and why, and state and message of the run.
+    """
+
+    def run(at_start, alongside, at_end, need=0, need_beside=0):
+        held, needs = [at_start], {TRAIN: need * MB, "look": need_beside * MB}
+        has_grown = threading.Event()
+
+        def need_of(workspace, kind, payload, run_dir):
+            assert kind == TRAIN or has_grown.wait(60)  # looked at before it runs beside
+            return needs[kind]
+
+        monkeypatch.setattr(demo_limits, "family_memory", lambda: held[0] * MB)
+        monkeypatch.setattr(demo_limits, "num_bytes_of", need_of)
+        monkeypatch.setattr(worker, "end_children", lambda: None)
+        monkeypatch.setattr(worker, "_LIMITS_SECONDS", 0.01)
+        begun, ended, done = threading.Event(), threading.Event(), []
+
+        def train(context):
+            if done:
+                return
+            start_run(context.job.run_dir, "head")
+            held[0] = alongside
+            has_grown.set()
+            assert begun.wait(60)
+            held[0] = at_end
+            assert ended.wait(60)
+            done.append(context.job.kind)
+
+        def look(context):
+            begun.set()
+            assert ended.wait(60)
+
+        def end_process():
+            if ended.is_set():  # a process is ended once; this one goes on
+                return
+            for job in FairQueue(host).jobs():
+                found[job.kind] = (job.num_lost, job.lost)
+            for run in (
+                one for visitor in list_visitors(host) for one in list_runs(visitor.runs_dir)
+            ):
+                found["run"] = (run.state, run.message)
+            held[0] = 0
+            ended.set()
+
+        found = {}
+        kinds = {TRAIN: JobKind(train, keeps_partial=True), "look": JobKind(look, alongside=True)}
+        worker.run_worker(host, warm=False, idle_seconds=0.1, kinds=kinds, end_process=end_process)
+        return found
+
+    return run
+
+
+@pytest.fixture
+def run(host, make_dataset):
+    """A queued training of a visitor, beside which another visitor waits for an evaluation."""
+    a, b = new_visitor(host), new_visitor(host)
+    data = make_dataset({"cat": 2, "dog": 2}, a.datasets_dir / "pets")
+    run = create_run(a.runs_dir, TrainConfig(backbone="tiny"), data)
+    JobQueue(a).submit(TRAIN, {}, run.run_dir)
+    time.sleep(0.001)
+    JobQueue(b).submit("look", {})
+    return run
+
+
+# A job may take 1,300 MB of 2,300, as the worker holds up to 1,000 without one; 100 beyond an
+# estimate are nobody's fault.
+
+
+def test_a_training_within_its_estimate_is_not_blamed_for_a_job_beside_it(run, end_worker):
+    left = end_worker(800, 900, 2301, need=50, need_beside=100)  # 1,401, of which it may take 50
+    assert left == {
+        TRAIN: (0, ""),
+        "look": (1, demo_limits.memory_message()),
+        "run": ("queued", ""),
+    }
+
+
+def test_where_both_may_have_taken_it_what_ran_beside_is_tried_alone(run, end_worker):
+    left = end_worker(800, 1000, 2301, need=500, need_beside=100)  # 1,301: 400 may be its own
+    assert left == {TRAIN: (0, ""), "look": (1, ""), "run": ("queued", "")}
+
+
+def test_a_training_is_queued_again_however_often_other_jobs_end_the_worker(run, end_worker):
+    queue = JobQueue(Workspace(run.run_dir.parents[1]))
+    queue.put_back_lost(queue.take())
+    left = end_worker(800, 1000, 2301, need=500, need_beside=100)
+    assert left == {TRAIN: (1, ""), "look": (1, ""), "run": ("queued", "")}
+
+
+def test_a_training_beyond_its_estimate_is_blamed_for_what_it_took_before(run, end_worker):
+    left = end_worker(800, 2000, 2301, need=100, need_beside=100)  # 1,200, and 201 at least after
+    assert left == {"look": (1, ""), "run": ("failed", demo_limits.memory_message())}
+
+
+def test_jobs_are_queued_again_that_found_too_little_memory_free(run, end_worker):
+    left = end_worker(1001, 2000, 2301, need=100, need_beside=100)  # 1,200 without the other's 100
+    assert left == {TRAIN: (1, ""), "look": (1, ""), "run": ("queued", "")}
+
+
+def test_a_job_beyond_its_estimate_that_was_queued_again_once_is_not_again(run, end_worker):
+    queue = JobQueue(Workspace(run.run_dir.parents[1]))
+    queue.put_back_lost(queue.take())
+    left = end_worker(1001, 2000, 2301, need=100, need_beside=100)
+    assert left == {"look": (1, ""), "run": ("failed", worker.LOST_TEXT)}
+
+
+def test_of_jobs_that_overrun_only_these_are_told_so(run, end_worker, monkeypatch):
+    looks = {job.id for job in FairQueue(Workspace(run.run_dir.parents[3])).jobs()}
+    looks -= {job.id for job in JobQueue(Workspace(run.run_dir.parents[1])).jobs()}
+    monkeypatch.setattr(JobClock, "overdue", lambda self: sorted(looks & set(self._started)))
+    left = end_worker(0, 0, 0)
+    assert left == {
+        TRAIN: (1, ""),
+        "look": (1, demo_limits.time_message()),
+        "run": ("queued", ""),
+    }
+
+
+@pytest.fixture
+def clock(host, monkeypatch):
+    """Return a clock, and a function that has a job begin: with its need, while so much is held."""
+    clock, needs, held = JobClock(), {}, [0]
+    monkeypatch.setattr(demo_limits, "num_bytes_of", lambda _, kind, *__: needs[kind] * MB)
+    monkeypatch.setattr(demo_limits, "family_memory", lambda: held[0] * MB)
+
+    def begin(name, need, now):
+        needs[name], held[0] = need, now
+        clock.start(Job(name, name, workspace=host))
+
+    def fits(need, now, **more):
+        needs["new"], held[0] = need, now
+        clock._needs.pop("new", None)
+        return clock.fits_beside(Job("new", "new", workspace=host, **more), "main")
+
+    def end(name, now):
+        held[0] = now
+        clock.end(Job(name, name, workspace=host))
+
+    clock.begin, clock.fits, clock.end_at = begin, fits, end
+    return clock
+
+
+def test_what_a_job_took_beside_another_is_not_counted_for_that_one(clock):
+    clock.begin("main", 0, 1000)
+    clock.begin("beside", 0, 1100)
+    clock.end_at("beside", 1500)  # 400 are left, as memory is not always returned
+    message = demo_limits.memory_message()
+    assert clock.ending(2700 * MB, "main") == Ending(message, ())
+    assert clock.ending(2701 * MB, "main") == Ending(message, ("main",))
+
+
+def test_a_job_runs_beside_another_only_if_what_both_need_fits(clock):
+    assert not clock.fits(1, 1000)  # the other has not begun
+    clock.begin("main", 900, 1000)
+    assert clock.fits(200, 1100)  # 800 of the other are to come: 2,100
+    assert not clock.fits(201, 1100)  # it waits for its turn
+    assert not clock.fits(1, 1100, num_lost=1)
+    assert clock.fits(200, 2100)  # the other has all that it needs
+    assert not clock.fits(200, 2101)
+
+
+def test_what_needs_much_waits_while_another_trains(host, queued, monkeypatch):
+    needs = {TRAIN: 100, "small": 200, "large": 201}
+    monkeypatch.setattr(demo_limits, "num_bytes_of", lambda _, kind, *__: needs[kind] * MB)
+    a, b, c = new_visitor(host), new_visitor(host), new_visitor(host)
+    run = queued(a)
+    events, begun = [], threading.Event()
+    for visitor, kind in ((b, "large"), (c, "small")):
+        time.sleep(0.001)
+        JobQueue(visitor).submit(kind, {})
+
+    def train(context):
+        assert begun.wait(60)
+        events.append("trained")
+        end_run(run.run_dir, "finished")
+
+    def look(context):
+        events.append(context.job.kind)
+        begun.set()
+
+    beside = JobKind(look, alongside=True)
+    run_jobs(host, train=JobKind(train), small=beside, large=beside)
+    assert events == ["small", "trained", "large"]
+
+
+def test_the_need_of_every_kind_of_job_is_known():
+    assert set(NEEDS) | {TRAIN, FIND_LR, SWEEP} == set(KINDS)
+
+
+# 10 x 10 places of 1,280 values of 4 bytes are 0.512 MB of a photo; 100 MB are allowed
+FLAT = {
+    "backbone": "EfficientNetLite0",
+    "image_size": [320, 320],
+    "pooling": "flatten",
+    "fc_layers": [],
+}
+ABOUT_PHOTOS = {"data_dir": "datasets/pets", "config": FLAT}
+
+
+@pytest.fixture
+def small_demo(monkeypatch, tmp_path):
+    """A visitor of a demo that allows 100 MB, and a function that makes so many photos."""
+    a = new_visitor(start_demo(monkeypatch, tmp_path / "small", job_memory_mb=1000))
+    folder = a.datasets_dir / "pets" / "cat"
+    folder.mkdir(parents=True)
+    (folder / "labels.csv").write_text("no photo")
+
+    def make(num_photos):
+        for number in range(num_photos):
+            (folder / f"{number}.PNG").write_bytes(b"")
+        return a
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "most"),
+    [
+        (FEATURES, ABOUT_PHOTOS, 95),  # a row each and 100: 99.8 MB, of 96 photos 100.4
+        (LABEL, ABOUT_PHOTOS, 11),  # two and 15: 95.7, 104.4
+        (EXPLORE, ABOUT_PHOTOS, 10),  # three and 15: 92.2, 101.4
+        (CURVE, ABOUT_PHOTOS, 10),
+        (AUGMENT_EFFECT, {**ABOUT_PHOTOS, "run": None}, 13),  # 15: 99.8, 107.5
+        # The head has 256,002 weights: two copies take 2.0 MB, fourteen 14.3.
+        (EVALUATE, {"part": "test", "data_dir": None}, 95),  # two: 97.3 and 2.0, 98.3 and 2.0
+        (EVALUATE, {"part": "test", "data_dir": "datasets/pets"}, 95),
+        (TRAIN, {}, 83),  # two: 85.0 and 14.3, 86.0 and 14.3
+        (FIND_LR, ABOUT_PHOTOS, 83),
+    ],
+)
+def test_each_kind_is_refused_that_needs_more_memory_than_a_job_may_have(
+    small_demo, kind, payload, most
+):
+    a = small_demo(most)
+    run = create_run(a.runs_dir, TrainConfig.create(FLAT), a.datasets_dir / "pets")
+    payload = {**payload, "run": a.relative(run.run_dir)} if kind == EVALUATE else payload
+    run_dir = run.run_dir if kind == TRAIN else None
+    check_may_queue(a, kind, payload, run_dir, is_unique=True)
+    small_demo(most + 1)
+    about = r"needs about 10\d MB of memory; 100 MB are available of the 1,000 MB"
+    with pytest.raises(MemoryLimitError, match=about):
+        check_may_queue(a, kind, payload, run_dir, is_unique=True)
+
+
+def test_few_features_and_copies_of_the_head_are_counted_where_a_model_answers(small_demo):
+    a, row = small_demo(3), 128_000 * 4
+    run = create_run(a.runs_dir, TrainConfig.create(FLAT), a.datasets_dir / "pets")
+    to_classify = {"model": a.relative(run.run_dir), "photos": "datasets/pets"}
+    to_export = {"run": a.relative(run.run_dir), "format": "keras"}
+    head = (128_000 * 2 + 2) * 4
+    assert num_bytes_of(a, CLASSIFY, to_classify, None) == 45 * row + 2 * head
+    assert num_bytes_of(a, EXPORT, to_export, None) == 45 * row + 8 * head
+    small_demo(50)
+    assert num_bytes_of(a, CLASSIFY, to_classify, None) == 64 * row + 2 * head
+    wide = create_run(a.runs_dir, TrainConfig.create({**FLAT, "fc_layers": [64]}), run.data_dir)
+    to_classify["model"] = to_export["run"] = a.relative(wide.run_dir)
+    check_may_queue(a, CLASSIFY, to_classify, is_unique=True)  # two copies of 32.8 MB
+    with pytest.raises(MemoryLimitError, match="This export needs about 295 MB"):
+        check_may_queue(a, EXPORT, to_export, is_unique=True)
+
+
+def test_pooled_features_of_many_photos_are_computed(small_demo):
+    a = small_demo(300)
+    pooled = {**ABOUT_PHOTOS, "config": {**FLAT, "pooling": "avg"}}
+    for kind in (FEATURES, LABEL, EXPLORE, CURVE, AUGMENT_EFFECT):
+        check_may_queue(a, kind, {**pooled, "run": None}, is_unique=True)
+    row = 1280 * 4
+    assert num_bytes_of(a, LABEL, pooled, None) == (2 * 300 + 450) * row
+    assert num_bytes_of(a, CURVE, pooled, None) == (3 * 300 + 1200) * row
+
+
+def test_features_ahead_of_a_training_are_counted_in_each_view(small_demo):
+    a = small_demo(10)
+    augmented = {**FLAT, "pooling": "avg", "views": 5, "augment": {"horizontal_flip": True}}
+    payload = {**ABOUT_PHOTOS, "config": augmented}
+    assert num_bytes_of(a, FEATURES, payload, None) == (5 * 10 + 100) * 1280 * 4
+
+
+def test_what_is_gone_or_measures_one_picture_needs_nothing_that_is_known(small_demo):
+    a = small_demo(1)
+    assert estimate_job(a, EXPORT, {"run": "runs/gone", "format": "keras"}, None) is None
+    assert num_bytes_of(a, EVALUATE, {}, a.runs_dir / "gone") is None
+    assert num_bytes_of(a, MEASURE_SPEED, {"backbone": "EfficientNetLite0"}, None) == 0

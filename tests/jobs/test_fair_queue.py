@@ -17,11 +17,7 @@ from tl_core.jobs import client, demo_limits, worker, worker_client
 from tl_core.jobs.demo_limits import JobClock, check_may_queue
 from tl_core.jobs.fair_queue import FairQueue
 from tl_core.jobs.handlers import (
-    CURVE,
-    EXPLORE,
-    FEATURES,
     FIND_LR,
-    LABEL,
     SWEEP,
     TRAIN,
     JobKind,
@@ -33,9 +29,8 @@ from tl_core.runs.files import end_run, start_run
 from tl_core.runs.store import create_run, list_runs
 from tl_core.search.lr_cache import settings_that_matter
 from tl_core.search.store import create_sweep
-from tl_core.visitors.store import address_key, end_visitor, list_visitors, open_visitor
+from tl_core.visitors.store import address_key, end_visitor, open_visitor
 from tl_core.visitors.tokens import issue_token
-from tl_core.visitors.usage import Usage
 from tl_core.workspace import Workspace
 
 
@@ -485,100 +480,7 @@ def test_a_training_that_needs_too_much_memory_ends_with_its_process(
     assert JobQueue(a).jobs() == []
 
 
-@pytest.fixture
-def end_worker(host, monkeypatch):
-    """Run a training and a job alongside until the worker ends; return what is left then.
-
-    The function takes the bytes held as the training begins, as the other one begins, and at last.
-    It returns of each job that is queued how often it was lost and why, and state and message of
-    the run.
-    """
-
-    def run(at_start, alongside, at_end):
-        held = [at_start]
-        monkeypatch.setattr(demo_limits, "family_memory", lambda: held[0])
-        monkeypatch.setattr(worker, "end_children", lambda: None)
-        monkeypatch.setattr(worker, "_LIMITS_SECONDS", 0.01)
-        begun, ended, done = threading.Event(), threading.Event(), []
-
-        def train(context):
-            if done:
-                return
-            start_run(context.job.run_dir, "head")
-            held[0] = alongside
-            assert begun.wait(60)
-            held[0] = at_end
-            assert ended.wait(60)
-            done.append(context.job.kind)
-
-        def look(context):
-            begun.set()
-            assert ended.wait(60)
-
-        def end_process():
-            if ended.is_set():  # a process is ended once; this one goes on
-                return
-            for job in FairQueue(host).jobs():
-                found[job.kind] = (job.num_lost, job.lost)
-            for run in (
-                one for visitor in list_visitors(host) for one in list_runs(visitor.runs_dir)
-            ):
-                found["run"] = (run.state, run.message)
-            held[0] = 0
-            ended.set()
-
-        found = {}
-        kinds = {TRAIN: JobKind(train, keeps_partial=True), "look": JobKind(look, alongside=True)}
-        worker.run_worker(host, warm=False, idle_seconds=0.1, kinds=kinds, end_process=end_process)
-        return found
-
-    return run
-
-
-@pytest.fixture
-def run(host, make_dataset):
-    """A queued training of a visitor, beside which another visitor waits for an evaluation."""
-    a, b = new_visitor(host), new_visitor(host)
-    data = make_dataset({"cat": 2, "dog": 2}, a.datasets_dir / "pets")
-    run = create_run(a.runs_dir, TrainConfig(backbone="tiny"), data)
-    JobQueue(a).submit(TRAIN, {}, run.run_dir)
-    time.sleep(0.001)
-    JobQueue(b).submit("look", {})
-    return run
-
-
-MB = 10**6  # a job may take 1,300 of 2,300: the worker holds up to 1,000 without one
-
-
-def test_only_the_job_to_blame_is_told_so_and_the_other_is_queued_again(run, end_worker):
-    left = end_worker(800 * MB, 900 * MB, 2301 * MB)
-    assert left == {"look": (1, ""), "run": ("failed", demo_limits.memory_message())}
-
-
-def test_jobs_are_queued_again_that_found_too_little_memory_free(run, end_worker):
-    left = end_worker(1001 * MB, 2000 * MB, 2301 * MB)  # the training took 1,300
-    assert left == {TRAIN: (1, ""), "look": (1, ""), "run": ("queued", "")}
-
-
-def test_a_job_that_was_queued_again_once_is_not_again(run, end_worker):
-    queue = FairQueue(Workspace(run.run_dir.parents[3]))
-    for job in queue.jobs():
-        queue.queue_of(job).take()
-        queue.queue_of(job).put_back_lost(job)
-    left = end_worker(1001 * MB, 2000 * MB, 2301 * MB)
-    assert left == {"look": (2, worker.LOST_TEXT), "run": ("failed", worker.LOST_TEXT)}
-
-
-def test_of_jobs_that_overrun_only_these_are_told_so(run, end_worker, monkeypatch):
-    looks = {job.id for job in FairQueue(Workspace(run.run_dir.parents[3])).jobs()}
-    looks -= {job.id for job in JobQueue(Workspace(run.run_dir.parents[1])).jobs()}
-    monkeypatch.setattr(JobClock, "overdue", lambda self: sorted(looks & set(self._started)))
-    left = end_worker(0, 0, 0)
-    assert left == {
-        TRAIN: (1, ""),
-        "look": (1, demo_limits.time_message()),
-        "run": ("queued", ""),
-    }
+MB = 10**6
 
 
 @pytest.mark.parametrize(("held", "num_restarts"), [(2071, 0), (2072, 1)])
@@ -641,24 +543,6 @@ def test_what_needs_more_memory_than_a_job_may_have_is_not_queued(
         resume_sweep(a, sweep)
     assert run.state == sweep.state == "stopped"
     assert JobQueue(a).jobs() == []
-
-
-@pytest.mark.parametrize(("num_photos", "pooling"), [(97, "flatten"), (98, "flatten"), (98, "avg")])
-@pytest.mark.parametrize("kind", [EXPLORE, FEATURES, CURVE, LABEL])
-def test_features_that_need_more_memory_than_a_job_may_have_are_not_computed(
-    monkeypatch, tmp_path, kind, num_photos, pooling
-):
-    host = start_demo(monkeypatch, tmp_path / "demo", job_memory_mb=1000)
-    a = new_visitor(host)
-    monkeypatch.setattr(demo_limits, "usage", lambda _: Usage(num_photos, 0))
-    # 10 x 10 places of 1,280 values of 4 bytes, twice: 1.024 MB of an image, and 100 are allowed
-    config = {"backbone": "EfficientNetLite0", "image_size": [320, 320], "pooling": pooling}
-    payload = {"config": config, "data_dir": "datasets/pets"}
-    if num_photos == 98 and pooling == "flatten":
-        with pytest.raises(LimitError, match=r"This needs about 101 MB.*pooling 'avg'"):
-            check_may_queue(a, kind, payload, is_unique=True)
-    else:
-        check_may_queue(a, kind, payload, is_unique=True)
 
 
 def test_a_worker_inside_another_program_does_not_end_it(host, monkeypatch):

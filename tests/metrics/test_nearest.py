@@ -7,7 +7,13 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from tl_core.metrics import nearest
-from tl_core.metrics.nearest import nearest_pairs, nearest_rows, spread_rows, unit_rows
+from tl_core.metrics.nearest import (
+    make_unit,
+    nearest_pairs,
+    nearest_rows,
+    spread_rows,
+    unit_rows,
+)
 
 
 def test_pairs_are_those_of_each_image_and_its_nearest():
@@ -67,3 +73,11 @@ def test_rows_are_spread_evenly():
     assert spread_rows(3, 5).tolist() == [0, 1, 2]
     assert spread_rows(9, 3).tolist() == [0, 4, 8]
     assert spread_rows(0, 3).tolist() == []
+
+
+def test_rows_are_made_unit_in_place_as_in_a_copy(monkeypatch):
+    monkeypatch.setattr(nearest, "_ROWS_MEASURED", 2)
+    rows = np.array([[3, 4], [0, 0], [0, 5]], np.float32)
+    made = unit_rows(rows)
+    make_unit(rows)
+    assert rows.tolist() == made.tolist() == [[np.float32(0.6), np.float32(0.8)], [0, 0], [0, 1]]

@@ -13,10 +13,11 @@ from tl_core.analysis.labelling_cache import KIND, LabellingFiles
 from tl_core.config.training import TrainConfig
 from tl_core.data.curation.store import load_dataset, load_decisions
 from tl_core.data.ingest.labels import label_photos
+from tl_core.errors import MemoryLimitError
 from tl_core.features.spec import FeatureSpec
 from tl_core.jobs.training import start_training
 from tl_core.workspace import Workspace
-from ui.data.label import panel
+from ui.data.label import panel, state
 from ui.data.label.classes import NOT_ADDED
 from ui.data.label.panel import ALL_HAVE_CLASS, DONE, NAME_CLASSES, NO_GROUPS
 from ui.data.label.sheet import KEYS, Action, keys_of
@@ -199,6 +200,18 @@ def test_a_failure_to_group_is_told_and_tried_again(heap, workspace, monkeypatch
     assert "could not be grouped. no weights here" in words(at)
     at.button(key="retry_label").click().run()
     assert LabellingFiles(workspace, heap, spec).read_failure(KIND) is None
+
+
+def test_photos_that_need_too_much_memory_to_group_say_so(heap, monkeypatch, sheets) -> None:
+    def refuse(*_: object) -> None:
+        raise MemoryLimitError("Grouping these photos needs about 2.6 GB.")
+
+    monkeypatch.setattr(state.jobs, "request", refuse)
+    at = open_page(DATA, **{session_keys.DATA_TABS: LABEL_TAB})
+    assert "could not be grouped. Grouping these photos needs about 2.6 GB." in words(at)
+    assert not at.error
+    at.button(key="retry_label").click().run()
+    assert "could not be grouped. Grouping these photos needs about 2.6 GB." in words(at)
 
 
 def test_no_two_classes_share_a_key_and_none_takes_a_key_of_an_action() -> None:

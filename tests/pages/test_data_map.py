@@ -12,6 +12,7 @@ from tl_core.data.audit.findings import Finding
 from tl_core.data.curation.store import load_dataset
 from tl_core.data.dataset import scan_dataset
 from tl_core.data.split import split_dataset
+from tl_core.errors import MemoryLimitError
 from tl_core.features.spec import FeatureSpec
 from tl_core.jobs.handlers import KINDS, JobContext
 from tl_core.jobs.training import JobQueue
@@ -128,6 +129,23 @@ def test_a_failure_is_told_and_can_be_tried_again(workspace, dataset):
     at.button(key="retry_explore").click().run()
     assert not at.warning
     assert "explore" in [job.kind for job in JobQueue(workspace).jobs()]
+
+
+@pytest.mark.parametrize(("tab", "kind"), [(MAP, "explore"), (SPLIT, "curve")])
+def test_what_needs_too_much_memory_says_so_in_its_place(
+    workspace, dataset, monkeypatch, tab, kind
+):
+    def refuse(workspace, asked, *_, **__):
+        raise MemoryLimitError(f"{asked} needs about 2.6 GB.")
+
+    monkeypatch.setattr("tl_core.jobs.client.request", refuse)
+    monkeypatch.setattr("tl_core.jobs.training.request", refuse)  # features ahead: not told
+    at = open_page(DATA, **tab).run().run()  # then with the default backbone in its place
+    assert [f"{kind} needs about 2.6 GB." in one.value for one in at.warning] == [True]
+    assert not at.error
+    at.button(key=f"retry_{kind}").click().run()
+    assert [f"{kind} needs about 2.6 GB." in one.value for one in at.warning] == [True]
+    assert not at.error
 
 
 def test_the_split_is_the_one_that_training_makes(workspace, dataset):

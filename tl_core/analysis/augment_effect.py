@@ -153,7 +153,9 @@ def _effect(
 
 
 def _nearest(features: np.ndarray, means: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(features[:, None] - means[None], axis=2).argmin(axis=1)
+    # One mean at a time: an array of all differences would be as many times as large.
+    distances = [np.linalg.norm(features - mean, axis=1) for mean in means]
+    return np.argmin(distances, axis=0)
 
 
 def _alone(config: AugmentConfig, name: str) -> AugmentConfig:

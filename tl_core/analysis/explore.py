@@ -58,7 +58,8 @@ def explore(
         chosen = spread_rows(len(features), MAX_TSNE)
         points = np.full((len(features), 2), np.nan, np.float32)
         monitor.stage("map", 1).report()
-        points[chosen] = _tsne_in_child(features[chosen], monitor)
+        some = features if len(chosen) == len(features) else features[chosen]
+        points[chosen] = _tsne_in_child(some, monitor)
         known = files.read_map("pca")
         none = np.zeros((0, 0), np.int32)
         files.write_map("tsne", points, none if known is None else known.neighbours)

@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from tl_core.analysis.learning_curve import standardised
+from tl_core.analysis.learning_curve import standardise
 from tl_core.data.curation.store import Decisions
 from tl_core.data.dataset import DatasetIndex
 from tl_core.features.spec import FeatureSpec
@@ -32,6 +32,7 @@ _LEAST_GROUP = 3  # photos
 _GROUP = 8  # photos of a group, on average
 _MAX_GROUPS = 250
 _MIN_AGREEMENT = 0.9  # of a group's photos on the most probable class
+_ROWS = 256  # that are converted at once
 _SURE = 0.7  # probability from which a photo may be labelled together with others
 
 SheetKind = Literal["group", "sure", "single", "similar"]
@@ -143,15 +144,17 @@ def group_photos(index: DatasetIndex, features: np.ndarray) -> PhotoPool:
 
     Args:
         index: the photos.
-        features: ``(n, dim)``.
+        features: ``(n, dim)`` float32; overwritten, as they may be large: there are never more than
+            two arrays of their size.
     """
-    rows = unit_rows(features)
-    components = _principal_components(standardised(features), 128)
-    group_of, spread = _groups(_principal_components(rows, 64))
+    group_of, spread = _groups(_principal_components(unit_rows(features), 64))
+    directions = np.empty(features.shape, np.float16)
+    for start in range(0, len(features), _ROWS):
+        directions[start : start + _ROWS] = unit_rows(features[start : start + _ROWS])
+    standardise(features)
+    components = _principal_components(features, 128)
     unreadable = [path for one in index.findings if one.kind == "unreadable" for path in one.paths]
-    return PhotoPool(
-        index, rows.astype(np.float16), components, group_of, spread, tuple(unreadable)
-    )
+    return PhotoPool(index, directions, components, group_of, spread, tuple(unreadable))
 
 
 def rank(pool: PhotoPool, class_of: Mapping[str, str]) -> Ranking | None:
@@ -275,8 +278,7 @@ class LabelState:
         others = np.setdiff1d(self.open, own)
         if not own or not len(others):
             return Sheet("similar", ())
-        features = self.pool.features.astype(np.float32)
-        nearest = (features[own] @ features[others].T).max(axis=0)
+        nearest = self._similarity(own, others).max(axis=0)
         places = others[highest(nearest[np.newaxis], num)[0][0]]
         names = {self.class_of[path] for path in paths if path in self.class_of}
         suggestion = names.pop() if len(names) == 1 else self._suggestion(places)
@@ -288,6 +290,19 @@ class LabelState:
             return None
         row = self.ranking.probabilities[self.pool.place_of[path]]
         return self.ranking.class_names[int(row.argmax())], float(row.max())
+
+    def _similarity(self, places: Sequence[int], others: np.ndarray) -> np.ndarray:
+        """Return the cosines of photos with others, ``(num_places, num_others)``.
+
+        A block at a time: pages ask for it, and all features as float32 would take twice as much
+        memory as the pool itself.
+        """
+        features, own = self.pool.features, self.pool.features[places].astype(np.float32)
+        cosines = np.empty((len(own), len(others)), np.float32)
+        for start in range(0, len(others), _ROWS):
+            block = features[others[start : start + _ROWS]].astype(np.float32)
+            cosines[:, start : start + _ROWS] = own @ block.T
+        return cosines
 
     def _agrees(self, places: np.ndarray) -> bool:
         if self.ranking is None:
@@ -324,12 +339,13 @@ class LabelState:
 
 
 def _principal_components(features: np.ndarray, num: int) -> np.ndarray:
-    """Return at most ``num`` principal components of features, ``(n, num)`` float32."""
+    """Return at most ``num`` principal components, ``(n, num)`` float32; overwrite features."""
     from sklearn.decomposition import PCA
 
     if len(features) < 2:
         return np.zeros((len(features), 1), np.float32)
-    components = PCA(min(num, *features.shape), random_state=0).fit_transform(features)
+    pca = PCA(min(num, *features.shape), copy=False, random_state=0)
+    components = pca.fit_transform(features)
     return np.asarray(components, np.float32)
 
 

@@ -13,7 +13,8 @@ from tl_core.features.hardware import available_bytes
 from tl_core.features.spec import FeatureSpec
 from tl_core.files import size_text
 
-_KEYS_A_READ = 512
+_FIRST_READ, _MOST_A_READ = 16, 512  # keys
+_BYTES_A_READ = 2**24  # once it is known how long a row is
 _ROWS_A_WRITE = 64
 _WRITE_SECONDS = 2.0
 
@@ -48,8 +49,10 @@ class FeatureTable:
         keys = list(self._rows_of)
         missing: dict[str, tuple[int, ...]] = {}
         for view, space in enumerate(self._spaces):
-            for start in range(0, len(keys), _KEYS_A_READ):
-                chunk = keys[start : start + _KEYS_A_READ]
+            start = 0
+            while start < len(keys):
+                chunk = keys[start : start + self._num_a_read]
+                start += len(chunk)
                 found = self._cache.get_many(space, chunk)
                 for key in chunk:
                     if key in found:
@@ -57,6 +60,13 @@ class FeatureTable:
                     else:
                         missing[key] = (*missing.get(key, ()), view)
         return missing
+
+    @property
+    def _num_a_read(self) -> int:
+        """How many rows are read at once, beside the table: those of a feature map are long."""
+        if self._values is None:
+            return _FIRST_READ
+        return min(_MOST_A_READ, max(1, _BYTES_A_READ // (4 * self._values.shape[2])))
 
     def add(self, key: str, views: Sequence[int], features: np.ndarray) -> None:
         """Add the features (views, dim) of one key."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,22 +16,13 @@ from tl_core.config.limits import (
     current_limits,
     over,
 )
-from tl_core.config.search import draw_trials
 from tl_core.config.training import TrainConfig
-from tl_core.errors import ConfigError, LimitError, TLError
+from tl_core.errors import ConfigError, LimitError, MemoryLimitError
 from tl_core.jobs.fair_queue import is_in_advance
-from tl_core.jobs.handlers import FIND_LR, SWEEP
+from tl_core.jobs.memory import estimate_job, num_bytes_of
 from tl_core.jobs.queue import Job, JobQueue
 from tl_core.processes import family_memory
-from tl_core.runs.run import Run
-from tl_core.search.store import Sweep
-from tl_core.training.memory import (
-    check_feature_memory,
-    check_memory,
-    check_search_memory,
-    estimate_memory,
-    estimate_search_memory,
-)
+from tl_core.training.memory import check_need
 from tl_core.visitors.counters import count
 from tl_core.visitors.usage import check_own_room, check_room, usage
 from tl_core.workspace import Workspace
@@ -38,6 +30,11 @@ from tl_core.workspace import Workspace
 GRACE_SECONDS = 60.0
 """How long a job may take that was asked to end; then its process is ended."""
 
+BESIDE_MB = 200
+"""MB that a job may need by its estimate to run beside another one."""
+
+_SLACK_BYTES = 100 * MEGABYTE  # that a job may take beyond its estimate and is not to blame
+_MOST_NEEDS = 1_000  # estimates of jobs that are kept
 _DISK_SECONDS = 2.0  # between two looks at what a job's visitor uses of the disk
 
 
@@ -62,7 +59,7 @@ def check_may_queue(
 
     Raises:
         LimitError: the visitor has too many jobs or too much data, a setting is over its limit, or
-            the job needs more memory than a job may have.
+            the job needs more memory than a job may have (a ``MemoryLimitError``).
         RunError: the run or the search to be queued cannot be read.
     """
     limits, host = current_limits(), workspace.host
@@ -74,7 +71,7 @@ def check_may_queue(
         if (backbone := payload.get("backbone")) is not None:
             check_config(TrainConfig(backbone=str(backbone)))
         own = usage(workspace)
-        _check_memory(workspace, kind, payload, run_dir, own.num_photos)
+        _check_memory(workspace, kind, payload, run_dir)
         check_room(workspace, own)
         queue = JobQueue(workspace)
         if is_unique and queue.find(kind, payload) is not None:
@@ -87,45 +84,24 @@ def check_may_queue(
 
 
 def _check_memory(
-    workspace: Workspace,
-    kind: str,
-    payload: Mapping[str, Any],
-    run_dir: Path | None,
-    num_photos: int,
+    workspace: Workspace, kind: str, payload: Mapping[str, Any], run_dir: Path | None
 ) -> None:
-    """Check the memory of a job: what it trains, or the features of a visitor's photos.
+    """Check the memory that a job needs at its peak.
 
     Raises:
-        LimitError: it needs more than a job may have.
+        MemoryLimitError: it needs more than a job may have.
     """
-    trials, num_folds = _trials(workspace, kind, payload, run_dir)
+    estimate = estimate_job(workspace, kind, payload, run_dir)
+    if estimate is None:
+        return
     try:
-        if num_folds:
-            check_search_memory(trials, num_folds)
-        elif trials:
-            check_memory(trials[0])
-        elif isinstance(config := payload.get("config"), Mapping):
-            check_feature_memory(TrainConfig.create(config), num_photos)
+        check_need(*estimate)
     except ConfigError as error:
-        raise LimitError(str(error)) from error
-
-
-def _trials(
-    workspace: Workspace, kind: str, payload: Mapping[str, Any], run_dir: Path | None
-) -> tuple[list[TrainConfig], int]:
-    """Return the settings that a job trains with, and the folds of a search; else 0."""
-    if run_dir is not None:
-        return [Run(run_dir).config], 0
-    if kind == SWEEP:
-        sweep = Sweep(workspace.sweeps_dir / str(payload[SWEEP]))
-        return draw_trials(sweep.config, sweep.base), sweep.config.folds
-    if kind == FIND_LR:
-        return [TrainConfig.create(payload["config"])], 0
-    return [], 0
+        raise MemoryLimitError(str(error)) from error
 
 
 def has_room(job: Job, workspace: Workspace) -> bool:
-    """Whether a job that trains has room beside what the worker's process holds now.
+    """Whether a job has room beside what the worker's process holds now.
 
     It may not, after other jobs, whose memory is not returned to the system. Outside of a demo it
     always has, as it has where its settings cannot be read, which it will say itself.
@@ -133,17 +109,8 @@ def has_room(job: Job, workspace: Workspace) -> bool:
     limits = current_limits()
     if limits is None:
         return True
-    try:
-        trials, num_folds = _trials(workspace, job.kind, job.payload, job.run_dir)
-        if not trials:
-            return True
-        if num_folds:
-            need = estimate_search_memory(trials, num_folds)
-        else:
-            need = estimate_memory(trials[0])
-    except TLError:
-        return True
-    return family_memory() + need.total <= limits.job_memory_mb * MEGABYTE
+    need = num_bytes_of(workspace, job.kind, job.payload, job.run_dir)
+    return need is None or family_memory() + need <= limits.job_memory_mb * MEGABYTE
 
 
 def _make_room(queue: JobQueue, limits: Limits) -> None:
@@ -164,22 +131,71 @@ class JobClock:
 
     def __init__(self) -> None:
         self._started: dict[str, float] = {}
+        self._lock = threading.Lock()  # jobs begin and end in two threads, a third one looks
         self._held: dict[str, int] = {}
+        self._needs: dict[str, int | None] = {}  # of active jobs and those looked at
         self._looked: dict[str, float] = {}  # when the disk was looked at
         self._reasons: dict[str, str] = {}
 
     def start(self, job: Job) -> None:
         """Note that a job was started."""
         if current_limits() is not None:
-            self._held[job.id] = family_memory()
+            self._need(job)
+            with self._lock:
+                self._held[job.id] = family_memory()
         self._started[job.id] = time.monotonic()
 
     def end(self, job: Job) -> str:
-        """Forget a job, and return why it had to stop, or an empty string."""
+        """Forget a job, and return why it had to stop, or an empty string.
+
+        What was taken while it ran beside another job is not counted for that one.
+        """
         self._started.pop(job.id, None)
-        self._held.pop(job.id, None)
+        with self._lock:
+            order = list(self._held)
+            earlier = order[: order.index(job.id)] if job.id in order else []
+            held = self._held.pop(job.id, 0)
+            taken = max(0, family_memory() - held) if earlier else 0
+            for one in earlier:
+                self._held[one] += taken
+        self._needs.pop(job.id, None)
         self._looked.pop(job.id, None)
         return self._reasons.pop(job.id, "")
+
+    def fits_beside(self, job: Job, main_id: str) -> bool:
+        """Whether a job may run beside an active one: what both need by their estimates fits.
+
+        One that may take much waits for a turn of its own, as does one during which a worker
+        ended. Outside of a demo each may.
+
+        Args:
+            job: it waits.
+            main_id: the job that is active.
+        """
+        limits = current_limits()
+        if limits is None:
+            return True
+        need = self._need(job)
+        if job.num_lost or main_id not in self._held or need is None:
+            return False
+        held = family_memory()
+        of_main = self._needs.get(main_id) or 0
+        rest = max(0, of_main - (held - self._held[main_id]))
+        fits = held + rest + need <= limits.job_memory_mb * MEGABYTE
+        return fits and need <= BESIDE_MB * MEGABYTE
+
+    def _need(self, job: Job) -> int | None:
+        """Return the bytes that a job needs by its estimate, None if that is not known."""
+        if job.id not in self._needs:
+            if len(self._needs) > _MOST_NEEDS:  # of jobs that were stopped before they began
+                self._needs = {one: self._needs[one] for one in self._held if one in self._needs}
+            workspace = job.workspace
+            self._needs[job.id] = (
+                None
+                if workspace is None
+                else num_bytes_of(workspace, job.kind, job.payload, job.run_dir)
+            )
+        return self._needs[job.id]
 
     def reason_to_stop(self, job: Job) -> str:
         """Return why a job must stop, or an empty string.
@@ -223,27 +239,51 @@ class JobClock:
         """Return the ids of jobs that did not end in the time of grace."""
         return [job_id for job_id in list(self._started) if self.is_over(job_id, GRACE_SECONDS)]
 
-    def grown(self, num_bytes: int) -> list[str]:
-        """Return the ids of jobs since whose start more memory was taken than a job may.
+    def ending(self, num_bytes: int, main_id: str) -> Ending:
+        """Return who is to blame that more memory is held than a job may take.
+
+        What was taken before a job began beside the main one is the main one's. Later nobody can
+        tell whose it is: what the main one may still take by its estimate is taken to be its own,
+        the rest the other's.
 
         Args:
             num_bytes: what the process and its children hold now.
+            main_id: as for :func:`reason_to_end`.
         """
-        limits = current_limits()
-        most = float("inf") if limits is None else limits.job_bytes
-        return [job_id for job_id, held in list(self._held.items()) if num_bytes - held > most]
+        limits = current_limits() or Limits()
+        message, most = memory_message(), limits.job_bytes
+        with self._lock:
+            held = dict(self._held)  # in the order in which they began
+        beside = [one for one in held if one != main_id]
+        if main_id not in held or not beside:
+            grown = [one for one, before in held.items() if num_bytes - before > most]
+            return Ending(message, tuple(grown[:1]))
+        other = beside[-1]
+        before = held[other] - held[main_id]
+        need, need_of_other = self._needs.get(main_id), self._needs.get(other) or 0
+        may_take = 0 if need is None else need + _SLACK_BYTES
+        later = num_bytes - held[other]
+        if later - max(0, may_take - before) > most:
+            return Ending(message, (other,), (main_id,))
+        if need is None or before <= may_take:
+            return Ending(message, (), (main_id,))
+        is_to_blame = num_bytes - held[main_id] - need_of_other > most
+        return Ending(message, (main_id,) if is_to_blame else ())
 
 
 @dataclass(frozen=True)
 class Ending:
     """Why the worker's process must end now, jobs and all.
 
-    ``to_blame`` are the ids of the jobs because of which. It is empty when none took more than a
-    job may, as when earlier ones left memory that is not free.
+    ``to_blame`` are the ids of the jobs because of which; the others are queued again, and run
+    alone. It is empty when none is known to have taken more than a job may, as when earlier ones
+    left memory that is not free. ``innocent`` are those that took what they may by their estimate:
+    they are queued again however often that happens, so that nobody can end another's training.
     """
 
     message: str
     to_blame: tuple[str, ...]
+    innocent: tuple[str, ...] = ()
 
 
 def reason_to_end(clock: JobClock, main_id: str) -> Ending | None:
@@ -253,8 +293,7 @@ def reason_to_end(clock: JobClock, main_id: str) -> Ending | None:
 
     Args:
         clock: knows the active jobs.
-        main_id: the job that others run alongside of, if any. These take little memory, so it is
-            to blame if either may be.
+        main_id: the job that others run alongside of, if any.
     """
     limits = current_limits()
     if limits is None:
@@ -262,10 +301,7 @@ def reason_to_end(clock: JobClock, main_id: str) -> Ending | None:
     if overdue := clock.overdue():
         return Ending(time_message(), tuple(overdue))
     held = family_memory()
-    if held <= limits.job_memory_mb * MEGABYTE:
-        return None
-    grown = clock.grown(held)
-    return Ending(memory_message(), (main_id,) if main_id in grown else tuple(grown[:1]))
+    return clock.ending(held, main_id) if held > limits.job_memory_mb * MEGABYTE else None
 
 
 def time_message() -> str:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 
@@ -77,11 +77,13 @@ class FairQueue:
             if (queue := JobQueue(workspace)).jobs():
                 queue.note()
 
-    def take(self, *, without_kinds: Collection[str] = ()) -> Job | None:
-        """Take the next job, except of the given kinds, and make it active; for the worker."""
+    def take(
+        self, *, without_kinds: Collection[str] = (), fits: Callable[[Job], bool] | None = None
+    ) -> Job | None:
+        """Take the next job as :meth:`.JobQueue.take` does, of all visitors."""
         jobs = self.jobs()
         for job in jobs:
-            if job.active or job.kind in without_kinds:
+            if job.active or job.kind in without_kinds or (fits is not None and not fits(job)):
                 continue
             whose = self._whose(job)
             taken = self.queue_of(job).take_job(job)

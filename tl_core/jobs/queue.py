@@ -12,7 +12,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -216,10 +216,15 @@ class JobQueue:
             return dict(read_json(self._path(job_id, ".progress.json")))
         return {}
 
-    def take(self, *, without_kinds: Collection[str] = ()) -> Job | None:
-        """Take the next job, except of the given kinds, and make it active; for the worker."""
+    def take(
+        self, *, without_kinds: Collection[str] = (), fits: Callable[[Job], bool] | None = None
+    ) -> Job | None:
+        """Take the next job, except of the given kinds, and make it active; for the worker.
+
+        With ``fits``, those are passed over for which it returns False.
+        """
         for job in self.jobs():
-            if job.active or job.kind in without_kinds:
+            if job.active or job.kind in without_kinds or (fits is not None and not fits(job)):
                 continue
             if (taken := self.take_job(job)) is not None:
                 return taken
@@ -248,19 +253,21 @@ class JobQueue:
                     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
             self._rename(job.id, _ACTIVE, _WAITING)
 
-    def put_back_lost(self, job: Job, reason: str = "") -> None:
+    def put_back_lost(self, job: Job, reason: str = "", *, is_counted: bool = True) -> None:
         """Return a job to the queue whose worker ended while it ran.
 
         Args:
             job: an active one.
             reason: why it is not run again; empty to run it once more.
+            is_counted: whether that may have been because of it.
 
         Raises:
             StorageError: the disk is full or read-only, or writing is not allowed.
         """
         with suppress(FileNotFoundError):
             path = self._path(job.id, _ACTIVE)
-            write_json(path, {**read_json(path), "num_lost": job.num_lost + 1, "lost": reason})
+            num_lost = job.num_lost + is_counted
+            write_json(path, {**read_json(path), "num_lost": num_lost, "lost": reason})
             retry_on_windows_lock(
                 lambda: self._path(job.id, ".progress.json").unlink(missing_ok=True)
             )

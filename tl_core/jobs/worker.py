@@ -214,19 +214,15 @@ class _Worker:
     def _work_alongside(self) -> None:
         """Run short jobs in parallel with a job that does not give way."""
         while not self._left.wait(_POLL_SECONDS):
-            if not self._is_blocked:
-                continue
-            waiting = [job.kind for job in self._queue.jobs() if not job.active]
-            others = {kind for kind in waiting if not self._is_done_alongside(kind)}
-            if len(others) < len(set(waiting)):
-                job = self._queue.take(without_kinds=others)
-                if job is not None and self._is_done_alongside(job.kind):
+            if self._is_blocked:
+                job = self._queue.take(fits=self._fits_alongside)
+                if job is not None:
                     self._do(job)
-                elif job is not None:  # a job was just queued
-                    self._queue.put_back(job)
+                    return_memory()
 
-    def _is_done_alongside(self, kind: str) -> bool:
-        return kind in self._kinds and self._kinds[kind].alongside
+    def _fits_alongside(self, job: Job) -> bool:
+        kind = self._kinds.get(job.kind)
+        return kind is not None and kind.alongside and self._clock.fits_beside(job, self._main_id)
 
     def _is_unused(self) -> bool:
         """Whether the processes that use this worker have ended, after a grace period."""
@@ -403,7 +399,7 @@ class _Worker:
             _log.warning("job %s could not be queued again: %s", job.id, error)
             queue.finish(job.id)
 
-    def _put_back_innocent(self, job: Job, work: WorkFolder | None) -> None:
+    def _put_back_innocent(self, job: Job, work: WorkFolder | None, *, is_counted: bool) -> None:
         """Run a job again, from where it was, whose worker is ended because of another one."""
         queue = self._queue.queue_of(job)
         try:
@@ -414,7 +410,7 @@ class _Worker:
                 return
             if work is not None:
                 update_status(work.folder, state="queued", ended=None, message="")
-            queue.put_back_lost(job)
+            queue.put_back_lost(job, is_counted=is_counted)
         except (OSError, RunError, StorageError) as error:
             _log.warning("job %s could not be queued again: %s", job.id, error)
             queue.finish(job.id)
@@ -462,8 +458,9 @@ class _Worker:
             work = work_folder(self._workspace_of(job), job)
             is_to_blame = job.id in ending.to_blame
             message = ending.message if is_to_blame else LOST_TEXT
-            if not is_to_blame and job.num_lost < _MAX_LOST:
-                self._put_back_innocent(job, work)
+            is_innocent = job.id in ending.innocent
+            if is_innocent or (not is_to_blame and job.num_lost < _MAX_LOST):
+                self._put_back_innocent(job, work, is_counted=not is_innocent)
             elif work is None:
                 self._put_back_lost(job, message)
             else:

@@ -14,12 +14,27 @@ import numpy as np
 _MIN_CELL = 1000  # up to this number all images are compared with all
 _CELLS_EACH = 2  # cells that an image belongs to, so that borders separate few neighbours
 _ROWS = 512
+_ROWS_MEASURED = 64
 
 
 def unit_rows(features: np.ndarray) -> np.ndarray:
     """Return features ``(n, dim)`` as float32 rows of length 1."""
     features = np.asarray(features, np.float32)
-    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    return features / _lengths(features)
+
+
+def make_unit(rows: np.ndarray) -> None:
+    """Do as :func:`unit_rows` in place, which takes no second array of that size."""
+    rows /= _lengths(rows)
+
+
+def _lengths(rows: np.ndarray) -> np.ndarray:
+    """Return the length of each row, not 0: ``(n, 1)``; ``norm`` takes a copy, of a block each."""
+    lengths = np.empty((len(rows), 1), np.float32)
+    for start in range(0, len(rows), _ROWS_MEASURED):
+        block = slice(start, start + _ROWS_MEASURED)
+        lengths[block] = np.linalg.norm(rows[block], axis=1, keepdims=True)
+    return np.maximum(lengths, 1e-12)
 
 
 def spread_rows(total: int, most: int) -> np.ndarray:
@@ -101,7 +116,7 @@ def nearest_pairs(features: np.ndarray, num_neighbours: int, min_cosine: float) 
     for members in _cells(rows):
         num = min(num_neighbours, len(members) - 1)
         if num > 0:
-            inside = rows[members]
+            inside = rows if len(members) == len(rows) else rows[members]
             positions, cosines = nearest_rows(inside, inside, num, np.arange(len(members)))
             row, column = np.nonzero(cosines >= min_cosine)
             pairs = np.stack([members[row], members[positions[row, column]]], axis=1)

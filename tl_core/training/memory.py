@@ -67,13 +67,7 @@ def estimate_memory(
         >>> round(estimate.fc_layers / 2**30)
         25
     """
-    backbone = get_backbone(config.backbone)
     height, width = resolve_image_size(config)
-    dim = backbone.feature_dim
-    if config.pooling == "flatten":
-        dim *= math.ceil(height / _MAP_STRIDE) * math.ceil(width / _MAP_STRIDE)
-    widths = [dim, *config.fc_layers, num_classes]
-    num_weights = sum(ins * outs + outs for ins, outs in itertools.pairwise(widths))
     views = 1 if config.augment.is_identity else config.views
     blocks = 0
     if config.fine_tune_blocks:
@@ -83,10 +77,46 @@ def estimate_memory(
         weights = num_trainable(config.backbone, config.fine_tune_blocks)
         blocks = _FINE_TUNE_BYTES + _FLOAT_BYTES * (num_values + _NUM_COPIES * weights)
     return MemoryEstimate(
-        fc_layers=_FLOAT_BYTES * _NUM_COPIES * num_weights,
-        features=_FLOAT_BYTES * _NUM_FEATURE_COPIES * views * num_images * dim,
+        fc_layers=_FLOAT_BYTES * _NUM_COPIES * _num_weights(config, num_classes),
+        features=_FLOAT_BYTES * _NUM_FEATURE_COPIES * views * num_images * _num_features(config),
         blocks=blocks,
     )
+
+
+def estimate_inference(
+    config: TrainConfig, num_rows: int, num_classes: int = 2, num_copies: int = 0
+) -> MemoryEstimate:
+    """Return about how much memory work with features takes that trains nothing.
+
+    Args:
+        config: the settings of the features and the head.
+        num_rows: how many rows of features it holds at its peak, in all arrays together.
+        num_classes: number of classes.
+        num_copies: how often it holds the weights of the head.
+
+    Raises:
+        ConfigError: no backbone has that name, or the image size does not suit it.
+    """
+    return MemoryEstimate(
+        fc_layers=_FLOAT_BYTES * num_copies * _num_weights(config, num_classes),
+        features=_FLOAT_BYTES * num_rows * _num_features(config),
+        blocks=0,
+    )
+
+
+def _num_features(config: TrainConfig) -> int:
+    """Return the features of one image."""
+    height, width = resolve_image_size(config)
+    num_features = get_backbone(config.backbone).feature_dim
+    if config.pooling == "flatten":
+        num_features *= math.ceil(height / _MAP_STRIDE) * math.ceil(width / _MAP_STRIDE)
+    return num_features
+
+
+def _num_weights(config: TrainConfig, num_classes: int) -> int:
+    """Return the weights of a head."""
+    widths = [_num_features(config), *config.fc_layers, num_classes]
+    return sum(ins * outs + outs for ins, outs in itertools.pairwise(widths))
 
 
 def check_memory(config: TrainConfig, index: DatasetIndex | None = None) -> None:
@@ -99,21 +129,7 @@ def check_memory(config: TrainConfig, index: DatasetIndex | None = None) -> None
     Raises:
         ConfigError: it needs more than is free, or the backbone or image size is invalid.
     """
-    _check("Training with these settings", _estimate(config, index))
-
-
-def check_feature_memory(config: TrainConfig, num_images: int) -> None:
-    """Check that the features of images fit into memory, as :func:`check_memory`.
-
-    Args:
-        config: the settings that features depend on; others are ignored.
-        num_images: how many.
-
-    Raises:
-        ConfigError: they need more than is free, or the backbone or image size is invalid.
-    """
-    need = estimate_memory(config, num_images=num_images).features
-    _check("This", MemoryEstimate(fc_layers=0, features=need, blocks=0))
+    check_need("Training with these settings", _estimate(config, index))
 
 
 def check_search_memory(
@@ -132,15 +148,21 @@ def check_search_memory(
     Raises:
         ConfigError: they need more than is free, or a backbone or image size is invalid.
     """
-    _check("A search with these settings", estimate_search_memory(trials, num_folds, index))
+    check_need("A search with these settings", estimate_search_memory(trials, num_folds, index))
 
 
 def estimate_search_memory(
-    trials: Sequence[TrainConfig], num_folds: int, index: DatasetIndex | None = None
+    trials: Sequence[TrainConfig],
+    num_folds: int,
+    index: DatasetIndex | None = None,
+    num_images: int = 0,
 ) -> MemoryEstimate:
-    """Return about how much memory a search takes; see :func:`check_search_memory`."""
+    """Return about how much memory a search takes; see :func:`check_search_memory`.
+
+    Without an index only the number of images may be known.
+    """
     distinct = {(one.backbone, one.fc_layers): one for one in trials}
-    needs = {key: _estimate(one, index) for key, one in distinct.items()}
+    needs = {key: _estimate(one, index, num_images) for key, one in distinct.items()}
     heads = sorted((needs[one.backbone, one.fc_layers].fc_layers for one in trials), reverse=True)
     at_once = [need for need in heads[: num_cores()] for _ in range(num_folds)][: num_cores()]
     fc_layers = sum(at_once) * _NUM_SEARCH_COPIES // _NUM_COPIES
@@ -148,14 +170,20 @@ def estimate_search_memory(
     return MemoryEstimate(fc_layers, features, 0)
 
 
-def _estimate(config: TrainConfig, index: DatasetIndex | None) -> MemoryEstimate:
+def _estimate(
+    config: TrainConfig, index: DatasetIndex | None, num_images: int = 0
+) -> MemoryEstimate:
     if index is None:
-        return estimate_memory(config)
+        return estimate_memory(config, num_images=num_images)
     return estimate_memory(config, index.num_classes, index.num_images)
 
 
-def _check(what: str, need: MemoryEstimate) -> None:
+def check_need(what: str, need: MemoryEstimate) -> None:
     """Check a need against what is free, and what a demo leaves a job of its limit.
+
+    Args:
+        what: needs it, the beginning of a sentence.
+        need: by an estimate.
 
     Raises:
         ConfigError: it is more.

@@ -10,7 +10,12 @@ from tl_core.analysis.cache import ExploreFiles
 from tl_core.features.spec import FeatureSpec
 from tl_core.jobs import client as jobs
 from tl_core.progress import Progress
-from ui.datasets.dataset_view import DatasetView, ensure_audit, forget_failed_audit
+from ui.datasets.dataset_view import (
+    DatasetView,
+    ensure_audit,
+    forget_failed_audit,
+    request_features,
+)
 from ui.shared.errors import guarded
 from ui.shared.job_progress import draw_bar
 from ui.shared.progress import progress_text
@@ -57,7 +62,7 @@ def draw_job(
         st.warning(f"{what} could not be computed. {plain(failure)}", icon=":material/warning:")
         if st.button("Try again", key=f"retry_{kind}", icon=":material/refresh:"):
             files.forget_failure(kind)
-            jobs.request(view.workspace, kind, view.features_config, view.dataset.path)
+            request_features(view, files, kind)
             st.rerun()
         return
     _poll_job(view, kind, what, files, is_there)

@@ -12,11 +12,10 @@ from tl_core.charts.base import percent
 from tl_core.charts.data import curve_chart, split_chart
 from tl_core.data.split import PARTS, Split, groups_apart, split_dataset
 from tl_core.features.spec import FeatureSpec
-from tl_core.jobs import client as jobs
 from tl_core.metrics.classification import wilson_interval
 from tl_core.projects.registry import runs_of
 from ui.data.progress import draw_job
-from ui.datasets.dataset_view import DatasetView
+from ui.datasets.dataset_view import DatasetView, request_features
 from ui.shared import session_keys
 from ui.shared.address import go_to
 from ui.shared.errors import guarded
@@ -165,7 +164,7 @@ def _draw_curve(view: DatasetView) -> None:
     curve = None if files is None else files.read_curve()
     if curve is None:
         if files is not None and files.read_failure("curve") is None:
-            jobs.request(view.workspace, "curve", view.features_config, view.dataset.path)
+            request_features(view, files, "curve")
         draw_job(view, "curve", "The learning curve", files)
         return
     points = pd.DataFrame(

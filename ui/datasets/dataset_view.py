@@ -20,7 +20,7 @@ from tl_core.analysis.overview import look, look_apart
 from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import DatasetIndex, ImageRecord
 from tl_core.data.images.decode_turns import working_for
-from tl_core.errors import Stopped, TLError
+from tl_core.errors import MemoryLimitError, Stopped, TLError
 from tl_core.fair_turns import NOBODY, FairTurns
 from tl_core.features.spec import FeatureSpec
 from tl_core.jobs import client as jobs
@@ -180,7 +180,19 @@ def ask_for_features(view: DatasetView) -> None:
         return
     has_maps = all((files.dir / name).is_file() for name in ("pca.npz", "tsne.npz"))
     if not has_maps or read_measured(files) is None:
-        jobs.request(view.workspace, "explore", view.features_config, view.dataset.path)
+        request_features(view, files, "explore")
+
+
+def request_features(view: DatasetView, files: ExploreFiles, kind: str) -> None:
+    """Ask the worker for what needs features; what needs too much memory has failed.
+
+    Raises:
+        LimitError: a demo does not take the job now.
+    """
+    try:
+        jobs.request(view.workspace, kind, view.features_config, view.dataset.path)
+    except MemoryLimitError as error:
+        files.write_failure(kind, str(error))
 
 
 def read_measured(files: ExploreFiles) -> Measured | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import streamlit as st
 
 from tl_core.config.training import TrainConfig
+from tl_core.errors import MemoryLimitError
 from tl_core.jobs.training import prepare_features
 from ui.datasets.scans import folder_stamp, load_curated
 from ui.shared import session_keys
@@ -33,5 +36,6 @@ def prepare_features_ahead(studio: Studio, config: TrainConfig) -> None:
     )
     if st.session_state.get(session_keys.WARMED) == wanted:
         return
-    prepare_features(studio.workspace, config, studio.dataset.path)
+    with suppress(MemoryLimitError):  # nobody asked for it: a training says so
+        prepare_features(studio.workspace, config, studio.dataset.path)
     st.session_state[session_keys.WARMED] = wanted

@@ -184,9 +184,11 @@ def _near_groups(
     for place, record in enumerate(index.records):
         places_with.setdefault(record.sha256, []).append(place)
     copies = list(places_with.values())
+    if features is not None and len(copies) < len(features):
+        features = features[[places[0] for places in copies]]
     groups = find_near_duplicates(
         [stats[places[0]].fingerprint for places in copies],
-        features=None if features is None else features[[places[0] for places in copies]],
+        features=features,
         similarity=config.copy_similarity,
         monitor=monitor,
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tl_core.data.folds import assign_folds
-from tl_core.metrics.nearest import nearest_rows, spread_rows, unit_rows
+from tl_core.metrics.nearest import make_unit, nearest_rows, spread_rows
 from tl_core.progress import SILENT, Monitor
 
 STAGE = "labels"
@@ -84,7 +84,7 @@ def check_labels(
     rows = np.flatnonzero(judged)
     if len(rows):
         probabilities[rows] = _out_of_fold(
-            np.asarray(features)[rows],
+            np.asarray(features[rows], np.float32),
             labels[rows],
             groups[rows],
             num_classes,
@@ -114,12 +114,13 @@ def dissimilarity(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
         features: ``(num_images, dim)``.
         labels: ``(num_images,)`` integer.
     """
-    rows = unit_rows(features)
-    scores = np.zeros(len(rows), np.float32)
+    scores = np.zeros(len(features), np.float32)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         if len(members) > _NUM_NEIGHBOURS:
-            distances = _distances(rows[members])
+            rows = np.asarray(features[members], np.float32)
+            make_unit(rows)
+            distances = _distances(rows)
             middle, far = np.quantile(distances, (0.5, 0.95))
             scores[members] = (distances - middle) / max(far - middle, 1e-6)
     return scores
@@ -133,7 +134,10 @@ def _out_of_fold(
     rng: np.random.Generator,
     monitor: Monitor,
 ) -> np.ndarray:
-    """Return probabilities (n, num_classes) of each image by a probe trained without its fold."""
+    """Return probabilities (n, num_classes) of each image by a probe trained without its fold.
+
+    The features, float32, are overwritten.
+    """
     from sklearn.linear_model import LogisticRegression
 
     stage = monitor.stage(STAGE, _NUM_FOLDS)
@@ -152,15 +156,19 @@ def _out_of_fold(
 
 
 def _reduced(features: np.ndarray) -> np.ndarray:
-    """Return centred features of length 1, reduced to their principal components."""
+    """Return centred features of length 1, reduced to their principal components.
+
+    The features are overwritten: a copy of what is not pooled takes hundreds of MB.
+    """
     from sklearn.utils.extmath import randomized_svd
 
-    centred = np.asarray(features, np.float32)
-    centred = unit_rows(centred - centred.mean(axis=0))
-    num = min(_MAX_DIM, *centred.shape)
-    if num == centred.shape[1]:
-        return centred
-    left, values, _ = randomized_svd(centred - centred.mean(axis=0), num, random_state=0)
+    features -= features.mean(axis=0)
+    make_unit(features)
+    num = min(_MAX_DIM, *features.shape)
+    if num == features.shape[1]:
+        return features
+    features -= features.mean(axis=0)
+    left, values, _ = randomized_svd(features, num, random_state=0)
     return (left * values).astype(np.float32)
 
 
@@ -172,5 +180,6 @@ def _distances(rows: np.ndarray) -> np.ndarray:
     num_nearest = max(1, round(_NUM_NEIGHBOURS * len(chosen) / num))
     own = np.full(num, -1)
     own[chosen] = np.arange(len(chosen))
-    _, cosines = nearest_rows(rows, rows[chosen], num_nearest, own)
+    references = rows if len(chosen) == num else rows[chosen]
+    _, cosines = nearest_rows(rows, references, num_nearest, own)
     return np.asarray(1 - cosines.mean(axis=1))

@@ -14,7 +14,7 @@ from tl_core.analysis.labelling_cache import LabellingFiles
 from tl_core.config.training import TrainConfig
 from tl_core.data.curation.store import Decisions
 from tl_core.data.layout.folder_layout import natural_key
-from tl_core.errors import TLError
+from tl_core.errors import MemoryLimitError, TLError
 from tl_core.features.spec import FeatureSpec
 from tl_core.jobs import client as jobs
 from tl_core.projects.registry import Project
@@ -98,7 +98,11 @@ def open_label_view(workspace: Workspace, dataset: Project, config: TrainConfig)
         view = replace(view, state=LabelState.create(pool, view.decisions, ranking))
     view = replace(view, failure=failure)
     if not failure and (not is_current or (view.state is not None and view.state.is_due)):
-        jobs.request(workspace, LABEL, view.config, dataset.path)
+        try:
+            jobs.request(workspace, LABEL, view.config, dataset.path)
+        except MemoryLimitError as error:
+            files.write_failure(LABEL, str(error))
+            view = replace(view, failure=str(error))
     return view
 
 
