@@ -2,6 +2,7 @@
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from demo_helpers import new_visitor, start_demo
@@ -29,6 +30,7 @@ from tl_core.jobs.handlers import (
 )
 from tl_core.jobs.memory import NEEDS, estimate_job, num_bytes_of
 from tl_core.jobs.queue import Job, JobQueue
+from tl_core.jobs.training import stop_run
 from tl_core.runs.files import end_run, start_run
 from tl_core.runs.store import create_run, list_runs
 from tl_core.visitors.store import list_visitors
@@ -113,6 +115,109 @@ def test_what_keeps_nothing_when_it_is_stopped_is_told_that_the_disk_is_used(hos
     JobQueue(a).submit("work", {})
     run_jobs(host, work=JobKind(work))
     assert [text.startswith(FULL) for text in told] == [True]
+
+
+@pytest.fixture
+def train_in_turns(host, monkeypatch):
+    """Run queued trainings of so many epochs, of which every stop is heard; return what happened.
+
+    Each epoch of a training saves a checkpoint, unless it is one of ``unsaved``.
+    """
+    monkeypatch.setattr(demo_limits, "SLICE_SECONDS", 0.0)
+
+    def run_all(num_epochs, unsaved=(), on_epoch=lambda run_dir, epoch: None):
+        events, done = [], {}
+
+        def train(context):
+            run_dir = context.job.run_dir
+            run_all.begun.append(run_dir)
+            start_run(run_dir, "head")
+            while done.setdefault(run_dir, 0) < num_epochs:
+                if context.monitor.is_stopped():
+                    end_run(run_dir, "stopped", "Stopped on request.")
+                    return
+                done[run_dir] += 1
+                events.append((run_dir, done[run_dir]))
+                if run_dir not in unsaved:
+                    (run_dir / "checkpoint.safetensors").write_bytes(bytes(done[run_dir]))
+                on_epoch(run_dir, done[run_dir])
+            end_run(run_dir, "finished")
+
+        run_jobs(host, train=JobKind(train, keeps_partial=True))
+        return events
+
+    run_all.begun = []
+    return run_all
+
+
+def test_trainings_that_take_long_take_turns(host, queued, train_in_turns):
+    a, b = new_visitor(host), new_visitor(host)
+    first, second = queued(a), queued(b)
+    events = train_in_turns(3)
+    names = {first.run_dir: "a", second.run_dir: "b"}
+    order = ["a1", "b1", "a2", "b2", "a3", "b3"]
+    assert [f"{names[run_dir]}{epoch}" for run_dir, epoch in events] == order
+    assert first.state == second.state == "finished"
+    assert JobQueue(a).jobs() == JobQueue(b).jobs() == []
+
+
+def test_a_training_gives_way_to_nobody_before_it_got_on(host, queued, train_in_turns):
+    first, second = queued(new_visitor(host)), queued(new_visitor(host))
+    events = train_in_turns(3, unsaved={first.run_dir})
+    assert [run_dir for run_dir, _ in events] == [first.run_dir] * 3 + [second.run_dir] * 3
+
+
+def test_a_training_goes_on_while_only_its_own_visitor_waits(host, queued, train_in_turns):
+    a = new_visitor(host)
+    first, second = queued(a), queued(a)
+    events = train_in_turns(2)
+    assert [run_dir for run_dir, _ in events] == [first.run_dir] * 2 + [second.run_dir] * 2
+    assert train_in_turns.begun == [first.run_dir, second.run_dir]
+
+
+def test_a_turn_lasts_a_minute(host, queued, train_in_turns, monkeypatch):
+    monkeypatch.setattr(demo_limits, "SLICE_SECONDS", 60.0)
+    first, second = queued(new_visitor(host)), queued(new_visitor(host))
+    events = train_in_turns(2)
+    assert [run_dir for run_dir, _ in events] == [first.run_dir] * 2 + [second.run_dir] * 2
+
+
+def test_a_training_that_waits_for_its_next_turn_can_be_stopped(host, queued, train_in_turns):
+    a, b = new_visitor(host), new_visitor(host)
+    first, second = queued(a), queued(b)
+
+    def stop(run_dir, epoch):
+        if run_dir == second.run_dir and epoch == 1:
+            assert first.state == "queued"  # as it is shown meanwhile
+            stop_run(a, first)
+
+    events = train_in_turns(3, on_epoch=stop)
+    assert [run_dir for run_dir, _ in events] == [first.run_dir] + [second.run_dir] * 3
+    assert (first.state, second.state) == ("stopped", "finished")
+
+
+def test_the_minutes_of_a_job_are_those_of_all_its_turns(host, queued, monkeypatch):
+    monkeypatch.setenv("TL_DEMO_JOB_MINUTES", "1")
+    now = [100.0]
+    monkeypatch.setattr(demo_limits, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    queued(new_visitor(host))
+    (job,) = FairQueue(host).jobs()
+    clock = JobClock()
+    for _ in range(2):
+        clock.start(job)
+        now[0] += 25
+        assert clock.reason_to_stop(job) == ""
+        clock.end(job, is_paused=True)
+        now[0] += 1000  # of others
+    clock.start(job)
+    now[0] += 9
+    assert clock.reason_to_stop(job) == ""
+    now[0] += 2
+    assert clock.reason_to_stop(job) == demo_limits.time_message()
+    clock.end(job)
+    clock.start(job)
+    now[0] += 59
+    assert not clock.is_over(job.id)
 
 
 def test_a_job_goes_on_whatever_others_use(host, queued):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,12 @@ from tl_core.config.limits import (
 from tl_core.config.training import TrainConfig
 from tl_core.errors import ConfigError, LimitError, MemoryLimitError
 from tl_core.jobs.fair_queue import is_in_advance
+from tl_core.jobs.handlers import work_folder
 from tl_core.jobs.memory import estimate_job, num_bytes_of
 from tl_core.jobs.queue import Job, JobQueue
 from tl_core.processes import family_memory
+from tl_core.runs.files import CHECKPOINT_FILE
+from tl_core.search.store import TRIALS_FILE
 from tl_core.training.memory import check_need
 from tl_core.visitors.counters import count
 from tl_core.visitors.usage import check_own_room, check_room, usage
@@ -35,6 +39,9 @@ BESIDE_MB = 200
 
 _SLACK_BYTES = 100 * MEGABYTE  # that a job may take beyond its estimate and is not to blame
 _MOST_NEEDS = 1_000  # estimates of jobs that are kept
+SLICE_SECONDS = 60.0
+"""How long a job runs that can be continued, while other visitors wait for theirs."""
+
 _DISK_SECONDS = 2.0  # between two looks at what a job's visitor uses of the disk
 
 
@@ -131,9 +138,11 @@ class JobClock:
 
     def __init__(self) -> None:
         self._started: dict[str, float] = {}
+        self._before: dict[str, float] = {}  # seconds of earlier turns, of jobs that are continued
         self._lock = threading.Lock()  # jobs begin and end in two threads, a third one looks
         self._held: dict[str, int] = {}
         self._needs: dict[str, int | None] = {}  # of active jobs and those looked at
+        self._saved: dict[str, list[tuple[int, ...]]] = {}  # as each job began
         self._looked: dict[str, float] = {}  # when the disk was looked at
         self._reasons: dict[str, str] = {}
 
@@ -143,14 +152,23 @@ class JobClock:
             self._need(job)
             with self._lock:
                 self._held[job.id] = family_memory()
+            self._saved[job.id] = _saved(job)
         self._started[job.id] = time.monotonic()
 
-    def end(self, job: Job) -> str:
+    def end(self, job: Job, *, is_paused: bool = False) -> str:
         """Forget a job, and return why it had to stop, or an empty string.
 
-        What was taken while it ran beside another job is not counted for that one.
+        What was taken while it ran beside another job is not counted for that one. The time of one
+        that is continued later counts then too.
         """
+        before, used = self._before.pop(job.id, 0.0), self.seconds(job.id)
+        if is_paused:
+            self._before = {
+                **dict(list(self._before.items())[-_MOST_NEEDS:]),
+                job.id: before + used,
+            }
         self._started.pop(job.id, None)
+        self._saved.pop(job.id, None)
         with self._lock:
             order = list(self._held)
             earlier = order[: order.index(job.id)] if job.id in order else []
@@ -225,7 +243,7 @@ class JobClock:
         return ""
 
     def seconds(self, job_id: str) -> float:
-        """Return how long a job has been running."""
+        """Return how long a job has been running, without its earlier turns."""
         return time.monotonic() - self._started.get(job_id, time.monotonic())
 
     def is_over(self, job_id: str, grace_seconds: float = 0.0) -> bool:
@@ -233,7 +251,14 @@ class JobClock:
         limits, started = current_limits(), self._started.get(job_id)
         if limits is None or started is None:
             return False
-        return time.monotonic() - started > limits.job_minutes * 60 + grace_seconds
+        used = self._before.get(job_id, 0.0) + time.monotonic() - started
+        return used > limits.job_minutes * 60 + grace_seconds
+
+    def has_had_turn(self, job: Job) -> bool:
+        """Whether a training or search has run for a whole turn, and saved what it goes on from."""
+        if self.seconds(job.id) < SLICE_SECONDS:
+            return False
+        return _saved(job) != self._saved.get(job.id)
 
     def overdue(self) -> list[str]:
         """Return the ids of jobs that did not end in the time of grace."""
@@ -269,6 +294,19 @@ class JobClock:
             return Ending(message, (), (main_id,))
         is_to_blame = num_bytes - held[main_id] - need_of_other > most
         return Ending(message, (main_id,) if is_to_blame else ())
+
+
+def _saved(job: Job) -> list[tuple[int, ...]]:
+    """Return what changes when a training or search has saved an epoch or a head."""
+    work = None if job.workspace is None else work_folder(job.workspace, job)
+    found: list[tuple[int, ...]] = []
+    if work is None:
+        return found
+    for name in (CHECKPOINT_FILE, TRIALS_FILE):
+        with suppress(OSError):
+            facts = (work.folder / name).stat()
+            found.append((facts.st_ino, facts.st_mtime_ns, facts.st_size))
+    return found
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 Each visitor has a queue of jobs of their own; one worker serves all. What somebody waits for goes
 before what is computed in advance; after some seconds a page that shows it waits as well. Of each,
-the network addresses that visitors come from take turns, one job each, and so do the visitors of
-one address. Whoever has just come, or was just served, goes behind all who wait: nobody gets before
-them by a new cookie. Where all visitors have one address, as behind a proxy that is not trusted,
-visitors take turns.
+the network addresses that visitors come from take turns, one job each or a minute of one that can
+be continued, and so do the visitors of one address. Whoever has just come, or was just served, goes
+behind all who wait: nobody gets before them by a new cookie. Where all visitors have one address,
+as behind a proxy that is not trusted, visitors take turns.
 
 References:
     J. Nagle, "On packet switches with infinite storage", RFC 970, 1985: a queue for each source,
@@ -112,6 +112,21 @@ class FairQueue:
             elif not _waits(now) and _waits(other):
                 return True
         return False
+
+    def is_waited_for(self, job: Job, is_passed_over: Callable[[Job], bool]) -> bool:
+        """Whether another visitor waits for the end of an active job.
+
+        Args:
+            job: the active one.
+            is_passed_over: whether a job that waits needs no turn.
+        """
+        return any(
+            not other.active
+            and other.workspace != job.workspace
+            and _waits(other)
+            and not is_passed_over(other)
+            for other in self.jobs()
+        )
 
     def position(self, workspace: Workspace, job_id: str) -> int | None:
         """Return how many jobs come before a visitor's, 0 for an active one; None if it is over."""

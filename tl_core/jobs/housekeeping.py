@@ -11,6 +11,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+
+from tl_core.config.training import TrainConfig
 from tl_core.files import delete_stale_files, stale_files
 from tl_core.workspace import Workspace
 
@@ -80,3 +83,22 @@ def used_bytes() -> int:
     import psutil
 
     return int(psutil.Process().memory_info().rss)
+
+
+def warm_up(workspace: Workspace) -> None:
+    """Load TensorFlow, prepare the default backbone, and compile the default head once."""
+    from tl_core.backbones.api import get_backbone, resolve_image_size
+    from tl_core.features.engine import prepare_engine
+    from tl_core.head.model import build_head, head_weights
+    from tl_core.processes import BackgroundImport
+    from tl_core.training.head_steps import StepSettings, borrow_steps
+
+    BackgroundImport().wait()
+    config = TrainConfig()
+    prepare_engine(config.backbone, resolve_image_size(config), config.pooling, workspace.cache_dir)
+    dim = get_backbone(config.backbone).feature_dim
+    with borrow_steps(dim, config.fc_layers, 3) as steps:
+        steps.start(head_weights(build_head(dim, config.dropout, config.fc_layers, 3, 0)))
+        features, labels = np.zeros((2, dim), np.float32), np.zeros(2, np.int32)
+        settings = StepSettings(config.batch_size, config.learning_rate, config.dropout, 0.0, 0)
+        steps.train(features, labels, np.ones(3), np.arange(2), 0, settings)

@@ -19,17 +19,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from tl_core.config.mode import current_mode
-from tl_core.config.training import TrainConfig
 from tl_core.errors import LimitError, RunError, Stopped, StorageError, TLError
 from tl_core.files import storage_error, write_json
 from tl_core.jobs.demo_limits import JobClock, has_room, reason_to_end
 from tl_core.jobs.fair_queue import FairQueue
 from tl_core.jobs.handlers import KINDS, JobContext, JobKind, work_folder
-from tl_core.jobs.housekeeping import return_memory, sweep_workspace, used_bytes
+from tl_core.jobs.housekeeping import return_memory, sweep_workspace, used_bytes, warm_up
 from tl_core.jobs.queue import Job, JobQueue
 from tl_core.jobs.worker_client import (
     WORKER_FILE,
@@ -128,6 +126,7 @@ class _Worker:
         self._warming: threading.Thread | None = None
         self._is_blocked = False  # by a job that does not give way
         self._has_worked = False
+        self._paused: set[str] = set()  # active jobs that give way to other visitors
         self._main_id = ""  # of the active job that is not run alongside another
         self._used_at = self._users_seen_at = time.monotonic()
         self._unsaved: dict[Path, tuple[RunState, str]] = {}  # ends that could not be written
@@ -270,7 +269,14 @@ class _Worker:
         finally:
             if isinstance(self._queue, FairQueue):
                 self._queue.note_end(job, self._clock.seconds(job.id))
-            reason = self._clock.end(job)
+            is_paused = job.id in self._paused
+            self._paused.discard(job.id)
+            reason = self._clock.end(job, is_paused=is_paused)
+        work = work_folder(self._workspace_of(job), job)
+        if is_paused and not message and work is not None and work.state == "stopped":
+            _log.info("job %s is continued later", job.id)
+            self._put_back_innocent(job, work, is_counted=False)
+            return ""
         self._close_work(job, message)
         if reason:
             self._tell(job, reason)
@@ -355,9 +361,18 @@ class _Worker:
                 raise LimitError(reason)
             queue.request_stop(job.id)
             return True
+        if kind.keeps_partial and self._has_had_turn(job):
+            self._paused.add(job.id)
+            return True
         if kind.needs_user and self._is_unused():
             return True
         return kind.gives_way and self._queue.must_give_way(job)
+
+    def _has_had_turn(self, job: Job) -> bool:
+        """Whether a training or search goes on later, as other visitors of a demo wait."""
+        if not isinstance(self._queue, FairQueue) or not self._clock.has_had_turn(job):
+            return False
+        return self._queue.is_waited_for(job, self._fits_alongside)
 
     def _recover(self) -> None:
         """Handle the active jobs of a worker that was killed."""
@@ -400,7 +415,7 @@ class _Worker:
             queue.finish(job.id)
 
     def _put_back_innocent(self, job: Job, work: WorkFolder | None, *, is_counted: bool) -> None:
-        """Run a job again, from where it was, whose worker is ended because of another one."""
+        """Run a job again, from where it was, that has to end because of another one."""
         queue = self._queue.queue_of(job)
         try:
             if queue.is_stop_requested(job.id):
@@ -475,22 +490,3 @@ class _Worker:
             if self._workspace.queue_dir.is_dir():  # do not create a deleted workspace again
                 with suppress(OSError):
                     write_json(self._workspace.queue_dir / WORKER_FILE, self._record)
-
-
-def warm_up(workspace: Workspace) -> None:
-    """Load TensorFlow, prepare the default backbone, and compile the default head once."""
-    from tl_core.backbones.api import get_backbone, resolve_image_size
-    from tl_core.features.engine import prepare_engine
-    from tl_core.head.model import build_head, head_weights
-    from tl_core.processes import BackgroundImport
-    from tl_core.training.head_steps import StepSettings, borrow_steps
-
-    BackgroundImport().wait()
-    config = TrainConfig()
-    prepare_engine(config.backbone, resolve_image_size(config), config.pooling, workspace.cache_dir)
-    dim = get_backbone(config.backbone).feature_dim
-    with borrow_steps(dim, config.fc_layers, 3) as steps:
-        steps.start(head_weights(build_head(dim, config.dropout, config.fc_layers, 3, 0)))
-        features, labels = np.zeros((2, dim), np.float32), np.zeros(2, np.int32)
-        settings = StepSettings(config.batch_size, config.learning_rate, config.dropout, 0.0, 0)
-        steps.train(features, labels, np.ones(3), np.arange(2), 0, settings)
