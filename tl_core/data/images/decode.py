@@ -22,6 +22,7 @@ from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError, WebPImagePlu
 from tl_core.config.limits import current_limits
 from tl_core.data.images.decode_turns import is_bulky, large_pictures_in_turn, take_turn
 from tl_core.data.images.extra_formats import decode_extra, is_extra_format
+from tl_core.data.images.header_limits import check_header
 from tl_core.data.images.signatures import explain_rare_jpeg, explain_unknown, webp_size
 from tl_core.errors import ImageError
 
@@ -206,6 +207,7 @@ def decode(
         if (size := webp_size(data)) is not None:  # Pillow allocates its canvas to open it
             check_size(*size, least)
             take_turn(size[0] * size[1], bulky=is_bulky(size))
+        check_header(data)
         file = Image.open(io.BytesIO(data), formats=_FORMATS)
         if max_megapixels is not None:
             check_size(*file.size, max_megapixels)

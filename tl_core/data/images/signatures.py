@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 
 from tl_core.data.images.extra_formats import has_extra_formats, is_extra_format
@@ -69,6 +70,7 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
 )
 _READABLE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM")
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers of a JPEG's frame header
+_NO_FILL = re.compile(rb"[^\xff]")
 _LOSSLESS_FRAMES = frozenset((0xC3, 0xC7, 0xCB, 0xCF))
 _BMP_HEADERS = tuple(size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124))
 _BRANDS = {
@@ -129,8 +131,9 @@ def explain_rare_jpeg(data: bytes) -> str:
     position = 2
     while data[position : position + 1] == b"\xff" and position + 4 < len(data):
         marker = data[position + 1]
-        if marker == 0xFF:  # fills up before a marker
-            position += 1
+        if marker == 0xFF:  # fills up before a marker; a file may be nothing else
+            marker_at = _NO_FILL.search(data, position)
+            position = marker_at.start() - 1 if marker_at else len(data)
             continue
         if marker in _FRAMES:
             bits = data[position + 4]
