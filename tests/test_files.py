@@ -235,6 +235,8 @@ def test_all_but_the_newest_of_a_pattern_are_removed(tmp_path: Path) -> None:
         ("[NaN]", "NaN"),
         ("-Infinity", "-Infinity"),
         ("1e999", "out of range"),
+        ("0." + "1" * 4_299, "a number of 4,301 characters"),
+        ("1e" + "9" * 4_298, "1e9{38}, which is out of range"),
         (r'["\ud800"]', "character"),
         (r'{"a\u0000b": 1}', "character"),
         ("", "Expecting value"),
@@ -247,6 +249,7 @@ def test_json_that_cannot_be_used_is_refused_with_the_reason(text: str, reason: 
 
 def test_sound_json_is_read_as_it_is() -> None:
     assert parse_json("[" * 64 + "]" * 64) is not None
+    assert parse_json("0." + "1" * 4_298) == pytest.approx(1 / 9)
     assert parse_json(r'["\ud83c\udf55", "\\ud800", 1.5e10, true, null]') == [
         "\N{SLICE OF PIZZA}",
         r"\ud800",

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [
     ["tl_core.errors"],
     [
+        "tl_core.connections",
         "tl_core.fair_turns",
         "tl_core.files",
         "tl_core.logs",

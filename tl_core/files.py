@@ -412,12 +412,15 @@ def _refuse_constant(name: str) -> float:
 
 
 def _finite_float(text: str) -> float:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"it holds a number of {len(text):,} characters")
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"it holds {text}, which is out of range")
+        raise ValueError(f"it holds {text[:40]}, which is out of range")
     return value
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite_float)
 _MAX_DEPTH = 64
+_MAX_DIGITS = 4_300  # as Python has it for whole numbers
 _ESCAPE = re.compile(r"\\u(0000|[dD][89a-fA-F])")  # of a NUL or of half a surrogate pair

@@ -147,8 +147,9 @@ def _add_routes(app: FastAPI, service: _Service) -> None:
         with service.bodies.read_later() as body:
             data = await body.read(request)
             _note(request, bytes=len(data))
-            found = images_in_body(
-                data, request.headers.get("content-type", ""), service.settings.max_images
+            kind = request.headers.get("content-type", "")
+            found = await service.bodies.parse(
+                data, lambda body: images_in_body(body, kind, service.settings.max_images)
             )
             del data
             outcomes = await service.answer(request, found)
@@ -233,7 +234,10 @@ def _add_open_inference(app: FastAPI, service: _Service) -> None:
             data = await body.read(request)
             _note(request, bytes=len(data))
             length = request.headers.get(HEADER_LENGTH)
-            asked = InferRequest(data, length, model, service.settings.max_images)
+            asked = await service.bodies.parse(
+                data,
+                lambda body: InferRequest(body, length, model, service.settings.max_images),
+            )
             del data
             outcomes = await service.answer(request, asked.images)
         predictions = []

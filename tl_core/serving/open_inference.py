@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ class InferRequest:
             json_length = int(header_length[:12])
         num_pixels = MAX_JSON_PIXEL_IMAGES * math.prod(self._image_size) * 3
         values = parse_json_object(body[:json_length], MAX_JSON_SYMBOLS + 2 * num_pixels)
-        self._rest = body[json_length:]
+        rest = memoryview(body)[json_length:]
         self.id = values.get("id")
         if not (self.id is None or (isinstance(self.id, str) and len(self.id) <= _MAX_ID)):
             raise _wrong(f"Expected 'id' to be a text of at most {_MAX_ID} characters.")
@@ -92,9 +93,11 @@ class InferRequest:
         inputs = values.get("inputs")
         if not (isinstance(inputs, list) and len(inputs) == 1 and isinstance(inputs[0], dict)):
             raise _wrong(f"Expected one input, '{INPUT}'.")
-        self.images = self._read_input(inputs[0], max_images)
+        self.images = self._read_input(inputs[0], rest, max_images)
 
-    def _read_input(self, values: dict[str, Any], max_images: int) -> list[Image | ImageError]:
+    def _read_input(
+        self, values: dict[str, Any], rest: memoryview, max_images: int
+    ) -> list[Image | ImageError]:
         name, shape, kind = values.get("name"), values.get("shape"), values.get("datatype")
         if name != INPUT:
             raise _wrong(f"Expected one input, '{INPUT}'.")
@@ -106,7 +109,7 @@ class InferRequest:
             raise _wrong("Expected 'shape' to be a list of positive whole numbers.")
         if kind not in ("BYTES", "UINT8"):
             raise _wrong("Expected 'datatype' to be BYTES or UINT8.")
-        binary = self._binary(values.get("parameters"))
+        binary = _binary(values.get("parameters"), rest)
         if binary is None and "data" not in values:
             raise _wrong("Expected 'data' in the input.")
         if kind == "UINT8":
@@ -114,21 +117,11 @@ class InferRequest:
         if math.prod(shape) != shape[0] or len(shape) > 2:
             raise _wrong("Expected the shape [n] or [n, 1] for BYTES.")
         check_count(shape[0], max_images)
-        found = _read_files(binary, values.get("data"))
-        if len(found) != shape[0]:
-            raise _wrong(f"The shape says {shape[0]} images, 'data' has {len(found)}.")
+        found = _read_files(binary, values.get("data"), shape[0])
         return [check_readable(one) if isinstance(one, bytes) else one for one in found]
 
-    def _binary(self, parameters: object) -> bytes | None:
-        """Return the bytes of the input that follow the JSON, None where it is in the JSON."""
-        if not isinstance(parameters, dict) or "binary_data_size" not in parameters:
-            return None
-        if parameters["binary_data_size"] != len(self._rest):
-            raise _wrong("'binary_data_size' is not the number of bytes after the JSON.")
-        return self._rest
-
     def _read_pixels(
-        self, shape: list[int], binary: bytes | None, data: object, max_images: int
+        self, shape: list[int], binary: memoryview | None, data: object, max_images: int
     ) -> np.ndarray:
         if tuple(shape[1:]) != (*self._image_size, 3):
             raise _wrong(
@@ -141,10 +134,7 @@ class InferRequest:
         try:
             if binary is not None:
                 return np.frombuffer(binary, np.uint8).reshape(shape)
-            values = np.array(data)
-            if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 255:
-                raise ValueError("not of that type")
-            return values.astype(np.uint8).reshape(shape)
+            return np.frombuffer(bytes(_whole_numbers(data, shape)), np.uint8).reshape(shape)
         except (ValueError, TypeError) as error:
             raise _wrong("'data' does not hold that many whole numbers from 0 to 255.") from error
 
@@ -186,22 +176,58 @@ def _wanted_outputs(values: object) -> tuple[str, ...]:
     return wanted
 
 
-def _read_files(binary: bytes | None, data: object) -> list[Found]:
-    """Return image files: each with its length in front, or base64 in JSON."""
+def _binary(parameters: object, rest: memoryview) -> memoryview | None:
+    """Return the bytes of the input that follow the JSON, None where it is in the JSON."""
+    if not isinstance(parameters, dict) or "binary_data_size" not in parameters:
+        return None
+    if parameters["binary_data_size"] != len(rest):
+        raise _wrong("'binary_data_size' is not the number of bytes after the JSON.")
+    return rest
+
+
+def _whole_numbers(data: object, shape: list[int]) -> list[Any]:
+    """Return the numbers of a tensor, flat or nested as its shape says.
+
+    Nothing but the lists themselves is made of what was sent: an array of texts would have room for
+    the longest in each of its places.
+
+    Raises:
+        ValueError: it is neither, or holds something else.
+    """
+    level: list[Any] = data if isinstance(data, list) else [data]
+    if level and isinstance(level[0], list):
+        level = [data]
+        for side in shape:
+            if not all(isinstance(one, list) and len(one) == side for one in level):
+                raise ValueError("not of that shape")
+            level = list(chain.from_iterable(level))
+    if len(level) != math.prod(shape) or set(map(type, level)) != {int}:
+        raise ValueError("not of that shape or type")
+    return level
+
+
+def _read_files(binary: memoryview | None, data: object, number: int) -> list[Found]:
+    """Return so many image files: each with its length in front, or base64 in JSON."""
     if binary is None:
         if isinstance(data, list) and len(data) == 1 and isinstance(data[0], list):
             data = data[0]
         if not isinstance(data, list):
             raise _wrong("Expected 'data' to be a list of texts.")
+        if len(data) != number:
+            raise _wrong(f"The shape says {number} images, 'data' has {len(data)}.")
         return [decode_base64(one) for one in data]
     files: list[Found] = []
     start = 0
     while start < len(binary):
+        if len(files) == number:
+            raise _wrong(f"The shape says {number} images, the binary data has more.")
         stop = start + 4 + int.from_bytes(binary[start : start + 4], "little")
         if start + 4 > len(binary) or stop > len(binary):
             raise _wrong("The lengths in the binary data do not add up to its size.")
-        files.append(binary[start + 4 : stop])
+        files.append(bytes(binary[start + 4 : stop]))
         start = stop
+    if len(files) != number:
+        raise _wrong(f"The shape says {number} images, the binary data has {len(files)}.")
     return files
 
 

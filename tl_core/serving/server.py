@@ -7,88 +7,95 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tl_core.connections import (
+    HEAD_SECONDS,
+    OpenConnections,
+    allow_files,
+    check_ahead,
+    check_headers,
+)
 from tl_core.errors import ConfigError
-from tl_core.serving.settings import KEEP_ALIVE_SECONDS, MAX_HEADER_BYTES, ServiceSettings
+from tl_core.serving.settings import (
+    KEEP_ALIVE_SECONDS,
+    MAX_HEADER_BYTES,
+    MAX_URL_BYTES,
+    ServiceSettings,
+)
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """A connection that is closed when a header takes too long or is too large.
+    """A connection that is closed when a request takes too long or has too much before its body.
 
     uvicorn limits neither; clients that send a header byte by byte would hold connections for
     ever. The same time is given to the rest of a body that was refused.
     """
 
-    header_seconds = 30.0
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._watch: asyncio.TimerHandle | None = None
-        self._is_in_header = True
-        self._header_bytes = 0
+    open_connections: OpenConnections
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the time for the first header."""
+        """Note it among those of its server."""
         super().connection_made(transport)
-        self._look()
+        self._connection = self.open_connections.add(self, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timer."""
+        """Forget it."""
+        self.open_connections.remove(self.transport)
         super().connection_lost(exc)
-        self._stop_watch()
 
     def data_received(self, data: bytes) -> None:
-        """Count the bytes of a header, and time it."""
-        if self._is_in_header:
-            self._header_bytes += len(data)  # the end of a header in it sets this to 0
+        """Count the bytes of a header, or of what follows a body."""
+        # the end of a header in it, or a part of a body, sets this to 0
+        self._connection.head_bytes += len(data)
         super().data_received(data)
-        is_open = self._is_in_header and not self.transport.is_closing()
-        if is_open and self._header_bytes > MAX_HEADER_BYTES:
+        is_large = self._connection.head_bytes > MAX_HEADER_BYTES
+        if is_large and not self.transport.is_closing():
             self.send_400_response("The header is too large.")
-        self._look()
+
+    def on_message_begin(self) -> None:
+        """Begin a request, unless many wait."""
+        check_ahead(self)
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the path and its parameters."""
+        if len(self.url) + len(url) > MAX_URL_BYTES:
+            raise ConnectionError("the address is too long")
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one header."""
+        check_headers(self)
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """End the header."""
         super().on_headers_complete()
-        self._is_in_header, self._header_bytes = False, 0
+        self._connection.head_bytes = 0
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        super().on_body(body)
+        self._connection.head_bytes = 0
 
     def on_message_complete(self) -> None:
         """Begin the next header."""
         super().on_message_complete()
-        self._is_in_header = True
-
-    def on_response_complete(self) -> None:
-        """Leave an idle connection to uvicorn's own timer."""
-        super().on_response_complete()
-        self._stop_watch()
-
-    def _look(self) -> None:
-        is_answering = self.cycle is not None and not self.cycle.response_complete
-        if is_answering or self.transport.is_closing():
-            self._stop_watch()
-        elif self._watch is None:
-            self._watch = self.loop.call_later(self.header_seconds, self._give_up)
-
-    def _give_up(self) -> None:
-        self._watch = None
-        self.timeout_keep_alive_handler()
-
-    def _stop_watch(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
+        self._connection.head_bytes = 0
 
 
 def make_server(app: ASGIApp, settings: ServiceSettings) -> uvicorn.Server:
     """Return a server for a socket that listens already; see :func:`listen`."""
-    protocol = type(
-        "Protocol", (GuardedProtocol,), {"header_seconds": float(settings.read_seconds)}
+    connections = OpenConnections(
+        min(settings.max_connections, allow_files() // 2),
+        min(settings.read_seconds, HEAD_SECONDS),
+        writes_at_once=True,
     )
+    protocol = type("Protocol", (GuardedProtocol,), {"open_connections": connections})
     return uvicorn.Server(
         uvicorn.Config(
             app,
@@ -98,7 +105,6 @@ def make_server(app: ASGIApp, settings: ServiceSettings) -> uvicorn.Server:
             log_config=None,
             access_log=False,
             server_header=False,
-            limit_concurrency=settings.max_connections,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=settings.stop_seconds,
         )

@@ -15,6 +15,7 @@ API_KEY_NAME = "TL_API_KEY"
 """The environment variable that holds the key clients have to send; without it, none is needed."""
 
 MAX_HEADER_BYTES = 2**16
+MAX_URL_BYTES = 2**13
 KEEP_ALIVE_SECONDS = 15
 
 
@@ -62,14 +63,14 @@ class ServiceSettings(Settings):
         ge=1,
         le=100_000,
         title="Connections",
-        description="Open connections; further ones are answered 503.",
+        description="Open connections; beyond it the address with most of them gives one up.",
     )
     read_seconds: int = Field(
         30,
         ge=1,
         le=3600,
         title="Seconds to send a request",
-        description="Time a client has to send a header, and again to send a body.",
+        description="Time to send a header, at most 15 s, and again to send a body.",
     )
     stop_seconds: int = Field(
         30,

@@ -13,8 +13,9 @@ from websockets.exceptions import ProtocolError
 from websockets.frames import Close, CloseCode, Frame
 from websockets.server import ServerProtocol
 
+from tl_core.connections import network_address
 from ui.hosted.internals import Method, put_around, streamlit_function
-from ui.hosted.paces import Pace, Paces, network_address
+from ui.hosted.paces import Pace, Paces
 
 FRAMES_A_SECOND = 20.0  # that each connection may send, after a burst
 BURST_FRAMES = 100

@@ -26,16 +26,17 @@ from streamlit import config, runtime
 from streamlit.web.server.component_file_utils import build_safe_abspath, guess_content_type
 
 from tl_core.config.limits import Limits, current_limits
+from tl_core.connections import allow_files, network_address
 from tl_core.visitors.counters import count, read_counters
 from tl_core.visitors.store import has_ended, num_active
 from tl_core.visitors.tokens import is_token, issue_token, keyed_hash, visitor_id
 from tl_core.visitors.usage import total_usage
 from tl_core.workspace import Workspace, default_workspace
-from ui.hosted.connections import Connections, allow_files, watch_connections
+from ui.hosted.connections import Connections, watch_connections
 from ui.hosted.downloads import Downloads, watch
 from ui.hosted.frames import Frames, watch_frames
 from ui.hosted.internals import ask_for_no_address, keep_login_clients
-from ui.hosted.paces import Paces, network_address
+from ui.hosted.paces import Paces
 from ui.hosted.requests import BUSY, Requests
 from ui.hosted.traffic import (
     BURST_FILES,

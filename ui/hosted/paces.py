@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from ipaddress import ip_address
-
-from starlette.types import Scope
 
 NUM_ADDRESSES = 5_000  # whose paces are known
 
@@ -74,24 +71,3 @@ class Paces:
         if len(self._paces) > NUM_ADDRESSES:
             del self._paces[next(iter(self._paces))]
         return pace
-
-
-def network_address(scope: Scope) -> str:
-    """Return the address that a request comes from; of IPv6, the network that one household has.
-
-    Behind a proxy it is that which the proxy says, if uvicorn trusts it: ``FORWARDED_ALLOW_IPS``.
-
-    Example:
-        >>> network_address({"client": ("2001:db8:1:2:3:4:5:6", 443)})
-        '2001:db8:1:2::'
-    """
-    text = str((scope.get("client") or ("",))[0])
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return text
-    if address.version == 4:
-        return text
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ip_address(int(address) >> 64 << 64))

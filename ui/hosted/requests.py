@@ -11,8 +11,9 @@ import asyncio
 
 from starlette.types import Message, Scope, Send
 
+from tl_core.connections import network_address
 from ui.datasets.downloads import CHUNK_BYTES, PATIENCE_SECONDS
-from ui.hosted.paces import Pace, Paces, network_address
+from ui.hosted.paces import Pace, Paces
 
 BURST_UNITS = 2_000  # an app that no browser has loaded before takes some 150
 UNITS_A_SECOND = 150.0

@@ -15,8 +15,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from websockets.exceptions import ConnectionClosed, InvalidMessage
 from websockets.sync.client import connect
 
+from tl_core import connections as shared
+from tl_core.connections import allow_files
 from ui.hosted import connections as module
-from ui.hosted.connections import Connections, allow_files, watch_connections
+from ui.hosted.connections import Connections, watch_connections
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 
@@ -79,8 +81,8 @@ def test_a_second_request_that_never_ends_is_closed_too(port) -> None:
     assert is_closed(connection)
 
 
-def test_who_comes_after_many_that_ask_for_nothing_is_answered(port, monkeypatch) -> None:
-    monkeypatch.setattr(module, "HEAD_SECONDS", 3600.0)
+def test_who_comes_after_many_that_ask_for_nothing_is_answered(connections, port) -> None:
+    connections.seconds = 3600.0
     silent = [call(port) for _ in range(60)]
     visitor = call(port)
     ask(visitor)
@@ -93,8 +95,8 @@ def test_who_comes_after_many_that_ask_for_nothing_is_answered(port, monkeypatch
 def test_who_comes_from_elsewhere_is_answered_when_one_address_has_all_connections(
     connections, monkeypatch
 ) -> None:
-    monkeypatch.setattr(module, "HEAD_SECONDS", 3600.0)
-    monkeypatch.setattr(module, "_is_waiting", lambda _: False)  # each has a request
+    connections.seconds = 3600.0
+    monkeypatch.setattr(shared, "_is_waiting", lambda _: False)  # each has a request
 
     def from_address(number: int) -> socket.socket:
         source = (f"127.0.0.{number}", 0)
@@ -117,10 +119,10 @@ def test_who_comes_from_elsewhere_is_answered_when_one_address_has_all_connectio
     ],
     ids=["address", "header", "headers"],
 )
-def test_a_request_has_a_bound_before_it_is_read_whole(connections, monkeypatch, head) -> None:
+def test_a_request_has_a_bound_before_it_is_read_whole(connections, head) -> None:
     if connections.http == "h11" and b"a:b" in head:
         head += b"a:b\r\n" * 40_000  # it counts bytes alone
-    monkeypatch.setattr(module, "HEAD_SECONDS", 3600.0)
+    connections.seconds = 3600.0
     connection = call(connections.port)
     send(connection, head)
     assert is_closed(connection)
@@ -143,8 +145,8 @@ def test_many_requests_at_once_are_refused_and_a_few_answered(connections) -> No
         assert answers.count(b"hello") <= 1
 
 
-def test_a_connection_that_has_ended_is_forgotten(connections, monkeypatch) -> None:
-    monkeypatch.setattr(module, "HEAD_SECONDS", 3600.0)
+def test_a_connection_that_has_ended_is_forgotten(connections) -> None:
+    connections.seconds = 3600.0
     connection = call(connections.port)
     ask(connection)
     (timer,) = [one.timer for one in connections._open.values()]
@@ -168,8 +170,8 @@ def test_a_connection_that_has_ended_is_forgotten(connections, monkeypatch) -> N
     ],
     ids=["long header", "long protocol", "many headers"],
 )
-def test_an_upgrade_that_is_not_taken_is_ended(connections, monkeypatch, odd) -> None:
-    monkeypatch.setattr(module, "HEAD_SECONDS", 3600.0)
+def test_an_upgrade_that_is_not_taken_is_ended(connections, odd) -> None:
+    connections.seconds = 3600.0
     connection = call(connections.port)
     send(connection, UPGRADE.strip() + b"\r\n" + odd + b"\r\n\r\n")
     assert is_closed(connection)
@@ -198,8 +200,8 @@ def test_an_answer_that_is_taken_slowly_comes_whole(connections) -> None:
         time.sleep(0.03)  # the connection is looked at every half second
 
 
-def test_pages_count_as_connections(connections, monkeypatch) -> None:
-    monkeypatch.setattr(module, "HEAD_SECONDS", 3600.0)
+def test_pages_count_as_connections(connections) -> None:
+    connections.seconds = 3600.0
     address = f"ws://127.0.0.1:{connections.port}/echo"
     pages = [connect(address, ping_interval=None) for _ in range(20)]
     with pytest.raises((ConnectionClosed, OSError, InvalidMessage)):
@@ -274,6 +276,6 @@ def test_a_demo_may_have_as_many_open_files_as_the_system_permits() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
         number = allow_files()
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == number
-        assert number in (hard, module.MOST_FILES)
+        assert number in (hard, shared.MOST_FILES)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
