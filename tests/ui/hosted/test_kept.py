@@ -74,7 +74,7 @@ async def stored(*_):
 
 
 def take(session, num_bytes, uploads=None, address=""):
-    scope = {"path": f"/_stcore/upload_file/{session}/file"}
+    scope = {"path": f"/_stcore/upload_file/{session}/file", "headers": []}
     one = uploads or Uploads()
     return run_async(one.take(stored, scope, stored, stored, num_bytes, address))
 
