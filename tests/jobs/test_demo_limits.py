@@ -31,7 +31,8 @@ from tl_core.jobs.handlers import (
 from tl_core.jobs.memory import NEEDS, estimate_job, num_bytes_of
 from tl_core.jobs.queue import Job, JobQueue
 from tl_core.jobs.training import stop_run
-from tl_core.runs.files import end_run, start_run
+from tl_core.runs.files import end_run, start_run, update_status
+from tl_core.runs.run import Run
 from tl_core.runs.store import create_run, list_runs
 from tl_core.visitors.store import list_visitors
 from tl_core.workspace import Workspace
@@ -125,7 +126,7 @@ def train_in_turns(host, monkeypatch):
     """
     monkeypatch.setattr(demo_limits, "SLICE_SECONDS", 0.0)
 
-    def run_all(num_epochs, unsaved=(), on_epoch=lambda run_dir, epoch: None):
+    def run_all(num_epochs, unsaved=(), on_epoch=lambda *_: None, on_stop=lambda *_: None):
         events, done = [], {}
 
         def train(context):
@@ -135,6 +136,7 @@ def train_in_turns(host, monkeypatch):
             while done.setdefault(run_dir, 0) < num_epochs:
                 if context.monitor.is_stopped():
                     end_run(run_dir, "stopped", "Stopped on request.")
+                    on_stop(context)
                     return
                 done[run_dir] += 1
                 events.append((run_dir, done[run_dir]))
@@ -159,6 +161,44 @@ def test_trainings_that_take_long_take_turns(host, queued, train_in_turns):
     assert [f"{names[run_dir]}{epoch}" for run_dir, epoch in events] == order
     assert first.state == second.state == "finished"
     assert JobQueue(a).jobs() == JobQueue(b).jobs() == []
+
+
+def test_no_page_sees_a_training_stopped_that_is_continued(host, queued, train_in_turns):
+    """It would be shown as over, and its page would not ask again."""
+    queued(new_visitor(host))
+    queued(new_visitor(host))
+    seen = []
+    train_in_turns(2, on_stop=lambda context: seen.append(Run(context.job.run_dir).state))
+    assert seen == ["queued", "queued"]
+
+
+def test_a_training_that_is_stopped_as_it_gives_way_is_stopped(host, queued, train_in_turns):
+    first, second = queued(new_visitor(host)), queued(new_visitor(host))
+
+    def stop(context):
+        if context.job.run_dir == first.run_dir:
+            JobQueue(context.workspace).request_stop(context.job.id)
+
+    events = train_in_turns(3, on_stop=stop)
+    assert [run_dir for run_dir, _ in events] == [first.run_dir] + [second.run_dir] * 3
+    assert (first.state, first.message) == ("stopped", "Stopped.")
+    assert FairQueue(host).jobs() == []
+
+
+def test_a_training_whose_worker_is_killed_as_it_gives_way_is_continued(
+    host, queued, train_in_turns
+):
+    first = queued(new_visitor(host))
+    (job,) = FairQueue(host).jobs()
+    FairQueue(host).queue_of(job).take_job(job)
+    start_run(first.run_dir, "head")
+    update_status(first.run_dir, is_paused=True)
+    end_run(first.run_dir, "stopped", "Stopped on request.")
+    train_in_turns(2)
+    assert first.state == "finished"
+    start_run(first.run_dir, "head")
+    end_run(first.run_dir, "stopped", "Stopped on request.")
+    assert first.state == "stopped"  # not paused any more
 
 
 def test_a_training_gives_way_to_nobody_before_it_got_on(host, queued, train_in_turns):

@@ -38,7 +38,7 @@ from tl_core.jobs.worker_client import (
 from tl_core.logs import log_context
 from tl_core.processes import end_children, own_identity, run_at_low_priority
 from tl_core.progress import Monitor
-from tl_core.runs.files import RunState, end_run, update_status
+from tl_core.runs.files import RunState, end_run, put_back_run, update_status
 from tl_core.runs.state_dir import WorkFolder
 from tl_core.visitors.store import remove_remains
 from tl_core.visitors.usage import check_room
@@ -273,7 +273,7 @@ class _Worker:
             self._paused.discard(job.id)
             reason = self._clock.end(job, is_paused=is_paused)
         work = work_folder(self._workspace_of(job), job)
-        if is_paused and not message and work is not None and work.state == "stopped":
+        if is_paused and not message and work is not None and work.state == "queued":
             _log.info("job %s is continued later", job.id)
             self._put_back_innocent(job, work, is_counted=False)
             return ""
@@ -362,7 +362,7 @@ class _Worker:
             queue.request_stop(job.id)
             return True
         if kind.keeps_partial and self._has_had_turn(job):
-            self._paused.add(job.id)
+            self._pause(job)
             return True
         if kind.needs_user and self._is_unused():
             return True
@@ -373,6 +373,12 @@ class _Worker:
         if not isinstance(self._queue, FairQueue) or not self._clock.has_had_turn(job):
             return False
         return self._queue.is_waited_for(job, self._fits_alongside)
+
+    def _pause(self, job: Job) -> None:
+        """Have a job that is about to stop be queued for all who look at it."""
+        if job.id not in self._paused and (work := work_folder(self._workspace_of(job), job)):
+            self._paused.add(job.id)
+            update_status(work.folder, is_paused=True)
 
     def _recover(self) -> None:
         """Handle the active jobs of a worker that was killed."""
@@ -418,13 +424,13 @@ class _Worker:
         """Run a job again, from where it was, that has to end because of another one."""
         queue = self._queue.queue_of(job)
         try:
+            if work is not None:
+                put_back_run(work.folder)
             if queue.is_stop_requested(job.id):
                 if work is not None:
                     self._end(work.folder, "stopped", "Stopped.")
                 queue.finish(job.id)
                 return
-            if work is not None:
-                update_status(work.folder, state="queued", ended=None, message="")
             queue.put_back_lost(job, is_counted=is_counted)
         except (OSError, RunError, StorageError) as error:
             _log.warning("job %s could not be queued again: %s", job.id, error)

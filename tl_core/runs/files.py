@@ -73,8 +73,13 @@ def create_status(folder: Path) -> None:
 
 
 def state_of(status: dict[str, Any]) -> RunState:
-    """Return the state of a status; a run whose process has ended is ``interrupted``."""
+    """Return the state of a status; a run whose process has ended is ``interrupted``.
+
+    One that is stopped so that others have a turn is ``queued``, before its job is.
+    """
     state = status.get("state")
+    if state == "stopped" and status.get("is_paused") is True:
+        return "queued"
     if state == "running" and not is_alive(status.get("pid"), status.get("pid_create_time")):
         return "interrupted"
     return next((known for known in get_args(RunState) if known == state), "damaged")
@@ -94,6 +99,11 @@ def end_run(run_dir: Path, state: RunState, message: str = "") -> None:
     update_status(run_dir, state=state, ended=now(), message=message)
 
 
+def put_back_run(run_dir: Path) -> None:
+    """Mark a run or search that is to be continued as queued."""
+    update_status(run_dir, state="queued", ended=None, message="", is_paused=False)
+
+
 def start_run(run_dir: Path, phase: str) -> None:
     """Mark the run as being trained by this process."""
     update_status(
@@ -102,6 +112,7 @@ def start_run(run_dir: Path, phase: str) -> None:
         started=now(),
         phase=phase,
         message="",
+        is_paused=False,
         memory_kills=num_memory_kills(),
         **own_identity(),
     )

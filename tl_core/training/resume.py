@@ -13,7 +13,13 @@ from tl_core.data.split import split_dataset
 from tl_core.errors import ConfigError, RunError
 from tl_core.files import write_json
 from tl_core.head.model import load_weights
-from tl_core.runs.files import HISTORY_COLUMNS, ORIGIN_FILE, SPLIT_FILE, WEIGHTS_FILE, update_status
+from tl_core.runs.files import (
+    HISTORY_COLUMNS,
+    ORIGIN_FILE,
+    SPLIT_FILE,
+    WEIGHTS_FILE,
+    put_back_run,
+)
 from tl_core.runs.run import Run
 from tl_core.runs.store import create_run
 from tl_core.runs.weights import weights_facts
@@ -49,7 +55,7 @@ def queue_again(run: Run) -> None:
     if not can_resume(run):
         hint = " Train a new one from it to make it better." if run.state == "finished" else ""
         raise RunError(f"Run '{run.name}' is {run.state}, so there is nothing to resume.{hint}")
-    update_status(run.run_dir, state="queued", ended=None, message="")
+    put_back_run(run.run_dir)
 
 
 def continue_run(
