@@ -69,3 +69,22 @@ def test_a_grid_without_bounds_is_refused_in_words():
 def test_settings_read_back_as_they_were_written():
     sweep = SweepConfig(fc_layers=((), (64, 32)), backbone=("tiny",), folds=5)
     assert SweepConfig.from_json(sweep.to_json()) == sweep
+
+
+def test_only_the_heads_that_are_drawn_are_made(monkeypatch):
+    """Each takes 0.1 ms and a few kB, and 100,000 combinations are allowed."""
+    made = []
+    updated = TrainConfig.updated
+
+    def note(config, **changes):
+        made.append(changes)
+        return updated(config, **changes)
+
+    monkeypatch.setattr(TrainConfig, "updated", note)
+    many = tuple(number / 40 for number in range(36))
+    sweep = SweepConfig(
+        fc_layers=((), (8,)), dropout=many, learning_rate=many[1:], weight_decay=many[:20]
+    )
+    drawn = draw_trials(sweep, BASE)
+    assert len(drawn) == len(set(drawn)) == sweep.num_trials
+    assert len(made) == sweep.num_trials

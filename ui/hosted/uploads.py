@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ FILE_BYTES = 5_000  # that an upload holds beside its content: its name, ids and
 UPLOADS_A_PHOTO = 2  # that a session may hold for each photo that a visitor may have
 FEW_UPLOADS = 1_000  # which are counted for each new one
 COUNTING_SECONDS = 50e-6  # between two counts for each of more uploads; one takes 1 to 2e-6
+_BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{1,70}")
 MOST_BOUNDARIES = 8  # in the body of an upload; one file has one before it and one after
 LEAST_DROPPED = 200_000  # bytes that are given up at once, as what is oldest has to be found
 _lost: deque[str] = deque(maxlen=NUM_SESSIONS)  # sessions of which an upload was given up
@@ -41,6 +43,26 @@ class _Incoming:
     timeout: asyncio.Timeout
 
 
+def _boundary_of(scope: Scope) -> bytes | None:
+    """Return the boundary of a body in parts; None if it is none, or not a boundary of RFC 2046."""
+    kind, options = parse_options_header(Headers(scope=scope).get("content-type", ""))
+    boundary = options.get(b"boundary", b"")
+    if kind != b"multipart/form-data" or not _BOUNDARY.fullmatch(boundary):
+        return None
+    return boundary
+
+
+def _with_plain_type(scope: Scope, boundary: bytes) -> Scope:
+    """Return an upload whose type says its boundary alone.
+
+    Starlette decodes names and fields of a body by any codec that its type names, of which some take
+    time that grows with the square.
+    """
+    kept = [one for one in scope["headers"] if one[0] != b"content-type"]
+    kind = b'multipart/form-data; boundary="%s"' % boundary
+    return {**scope, "headers": [*kept, (b"content-type", kind)]}
+
+
 class _Boundaries:
     """Counts where the boundary between two parts stands in a body, which comes in pieces.
 
@@ -48,10 +70,8 @@ class _Boundaries:
     two million of a letter each.
     """
 
-    def __init__(self, scope: Scope) -> None:
-        # as Starlette reads it
-        kind = Headers(scope=scope).get("content-type", "")
-        self._boundary = b"--" + parse_options_header(kind)[1].get(b"boundary", b"")
+    def __init__(self, boundary: bytes) -> None:
+        self._boundary = b"--" + boundary
         self._end = b""
         self.number = 0
 
@@ -122,7 +142,9 @@ class Uploads:
             }
         if (reason := self._refusal(session_id, num_bytes)) is not None:
             return reason
-        boundaries = _Boundaries(scope)
+        if (boundary := _boundary_of(scope)) is None:
+            return "Expected one file as multipart/form-data. Upload it on the page."
+        scope, boundaries = _with_plain_type(scope, boundary), _Boundaries(boundary)
         is_answered = False
 
         async def counted() -> Message:

@@ -25,6 +25,7 @@ from ui.shared import session_keys
 
 MB = 1_000_000  # each object counts 5,000 bytes beside its content
 EACH = 20 * MB
+MULTIPART = (b"content-type", b"multipart/form-data; boundary=abc")
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ async def stored(*_):
 
 
 def take(session, num_bytes, uploads=None, address=""):
-    scope = {"path": f"/_stcore/upload_file/{session}/file", "headers": []}
+    scope = {"path": f"/_stcore/upload_file/{session}/file", "headers": [MULTIPART]}
     one = uploads or Uploads()
     return run_async(one.take(stored, scope, stored, stored, num_bytes, address))
 
