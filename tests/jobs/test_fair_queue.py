@@ -391,6 +391,43 @@ def test_a_job_that_comes_as_its_visitor_is_forgotten_is_not(host, monkeypatch):
     assert queued_names(host) == {a.root.name}
 
 
+def test_noting_a_visitor_makes_no_other_file_even_for_a_moment(host, monkeypatch):
+    """The worker looks ten times a second, and takes each file there for a visitor."""
+    a = new_visitor(host)
+    folder = host.queue_dir / "visitors"
+    folder.mkdir(parents=True)
+    fsync, seen = os.fsync, set()
+
+    def look(descriptor):
+        seen.update(path.name for path in folder.iterdir())
+        FairQueue(host).jobs()
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", look)
+    submit(a, 0)
+    assert seen <= {a.root.name}
+    assert queued_names(host) == {a.root.name}
+
+
+def test_visitors_are_noted_while_the_worker_looks(host):
+    a, ended = new_visitor(host), threading.Event()
+
+    def look():
+        while not ended.is_set():
+            FairQueue(host).jobs()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        for number in range(200):
+            job = submit(a, number)
+            assert queued_names(host) == {a.root.name}
+            JobQueue(a).finish(job.id)
+    finally:
+        ended.set()
+        thread.join()
+
+
 def test_jobs_that_were_never_noted_are_found(host):
     a, b = new_visitor(host), new_visitor(host)
     submit(a, 0)

@@ -19,7 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from tl_core.errors import StorageError
-from tl_core.files import read_json, retry_on_windows_lock, write_bytes, write_json
+from tl_core.files import (
+    plain_storage_errors,
+    read_json,
+    retry_on_windows_lock,
+    write_bytes,
+    write_json,
+)
 from tl_core.workspace import Workspace
 
 QUEUED_DIR = "visitors"
@@ -153,7 +159,10 @@ class JobQueue:
     def note(self) -> None:
         """Have the worker of a demo know that this visitor has jobs, once their files are there."""
         if (host := self._workspace.host) is not None:
-            write_bytes(host.queue_dir / QUEUED_DIR / self._workspace.root.name, b"")
+            folder = host.queue_dir / QUEUED_DIR
+            with plain_storage_errors(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / self._workspace.root.name).touch()  # no file beside it, even for a moment
 
     def jobs(self) -> list[Job]:
         """Return the jobs in the order in which they will run, active ones first."""

@@ -55,32 +55,50 @@ def _boundary_of(scope: Scope) -> bytes | None:
 def _with_plain_type(scope: Scope, boundary: bytes) -> Scope:
     """Return an upload whose type says its boundary alone.
 
-    Starlette decodes names and fields of a body by any codec that its type names, of which some take
-    time that grows with the square.
+    Starlette decodes names and fields of a body by any codec that its type names, of which some
+    take time that grows with the square.
     """
     kept = [one for one in scope["headers"] if one[0] != b"content-type"]
     kind = b'multipart/form-data; boundary="%s"' % boundary
     return {**scope, "headers": [*kept, (b"content-type", kind)]}
 
 
-class _Boundaries:
-    """Counts where the boundary between two parts stands in a body, which comes in pieces.
+class _Occurrences:
+    """Counts where a text stands in a body, which comes in pieces."""
 
-    The server does something for each of them, be there a part or not: a body of 10 MB can hold
-    two million of a letter each.
+    def __init__(self, text: bytes) -> None:
+        self._text, self._end = text, b""
+
+    def count(self, piece: bytes) -> int:
+        """Return how many times it is in the body with this piece that it was not without."""
+        data = self._end + piece
+        self._end = data[max(0, len(data) - len(self._text) + 1) :]
+        return data.count(self._text)
+
+
+class _Boundaries:
+    """Counts the boundaries of a body.
+
+    The server does something for each of them, be there a part or not, and for each space behind
+    one: a body of 10 MB can hold two million boundaries of a letter each.
     """
 
     def __init__(self, boundary: bytes) -> None:
-        self._boundary = b"--" + boundary
-        self._end = b""
-        self.number = 0
+        boundary = b"--" + boundary
+        self._all = _Occurrences(boundary)
+        self._padded = [_Occurrences(boundary + space) for space in (b" ", b"\t")]
+        self._number = 0
 
-    def count(self, piece: bytes) -> int:
-        """Count what is in the next piece of the body, and return how many there were so far."""
-        data = self._end + piece
-        self.number += data.count(self._boundary)
-        self._end = data[max(0, len(data) - len(self._boundary) + 1) :]
-        return self.number
+    @property
+    def are_too_many(self) -> bool:
+        """Whether there were more than a file has, or one with what no browser sends."""
+        return self._number > MOST_BOUNDARIES
+
+    def count(self, piece: bytes) -> None:
+        """Count what is in the next piece of the body."""
+        self._number += self._all.count(piece)
+        if sum(one.count(piece) for one in self._padded):
+            self._number += MOST_BOUNDARIES
 
 
 class _Held:
@@ -149,7 +167,8 @@ class Uploads:
 
         async def counted() -> Message:
             message = await receive()
-            if boundaries.count(message.get("body", b"")) > MOST_BOUNDARIES:
+            boundaries.count(message.get("body", b""))
+            if boundaries.are_too_many:
                 timeout.reschedule(asyncio.get_running_loop().time())
                 await asyncio.Event().wait()
             return message
@@ -172,7 +191,7 @@ class Uploads:
         except TimeoutError:
             if is_answered:
                 return None
-            if boundaries.number > MOST_BOUNDARIES:
+            if boundaries.are_too_many:
                 return "Expected one file, received a body of many parts. Upload one at a time."
             return "This upload took too long, or others needed its memory. Try again."
         return None

@@ -264,7 +264,7 @@ def test_a_body_of_unknown_length_ends_the_connection(host, ask, method):
 
 def test_uploads_are_bounded_before_they_are_read(host, ask, monkeypatch):
     path = "/_stcore/upload_file/session/file"
-    put = {"method": "PUT"}
+    put = {"method": "PUT", "content_type": "multipart/form-data; boundary=abc"}
     assert ask(path, **put, content_length="1000").status == 200
     assert ask(path, **put).status == 411
     assert ask(f"{path}{'x' * 60_000}", **put, content_length="0").status == 404
