@@ -21,6 +21,7 @@ from tl_core.inference.keras_model import load_keras_model
 from tl_core.inference.predict import load_predictor
 from tl_core.progress import SILENT, Monitor
 from tl_core.runs.weights import engine_file_of
+from tl_core.training import activation_source
 from tl_core.training.activation_source import ActivationSource, ActivationStore, Sample
 from tl_core.training.epochs import epoch_rows
 from tl_core.training.fine_tune_steps import FineTuneSettings, FineTuneSteps, warmup_cosine
@@ -388,3 +389,22 @@ def test_the_rate_rises_in_a_line_and_falls_as_a_cosine():
     assert 0 < rates[5] < 0.05
     assert warmup_cosine(0, 4, 0, 0.3) == 0.3
     assert warmup_cosine(0, 1, 5, 0.3) == 0.3
+
+
+@pytest.mark.parametrize(("num_images", "is_kept"), [(50, True), (51, False)])
+def test_what_a_demo_keeps_of_a_fine_tuning_is_bounded(tmp_path, monkeypatch, num_images, is_kept):
+    """An image of 10^6 values takes 2 MB: with a share of what is free it was 3.4 GB, or a file."""
+    monkeypatch.setenv("TL_MODE", "demo")
+    monkeypatch.setattr(activation_source, "available_bytes", lambda: 10**12)
+    store = ActivationStore(num_images, 1, 10**6, tmp_path)
+    store.put(Sample(0), np.ones(10**6, np.float32))
+    assert store.has(Sample(0)) == is_kept
+    assert list(tmp_path.iterdir()) == []
+    source = ActivationSource(None, None, None, 1)
+    assert source._pixels._left == 50_000_000
+    monkeypatch.setattr(activation_source, "available_bytes", lambda: 10**6)
+    assert ActivationSource(None, None, None, 1)._pixels._left == 150_000
+    monkeypatch.delenv("TL_MODE")
+    store = ActivationStore(51, 1, 10**6, tmp_path)  # in a file
+    store.put(Sample(0), np.ones(10**6, np.float32))
+    assert store.has(Sample(0))

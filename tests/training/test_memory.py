@@ -39,6 +39,15 @@ def test_a_flattened_map_has_a_place_for_each_32_pixels_of_a_side() -> None:
     assert estimate_memory(config, 2, 1).features == 2 * 7 * 5 * 1280 * 4
 
 
+def test_what_a_fine_tuning_keeps_is_counted_in_a_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There it is at most 300 MB; else a share of what is free."""
+    config = TrainConfig(fine_tune_blocks=5)
+    alone = estimate_memory(config).blocks
+    monkeypatch.setenv("TL_MODE", "demo")
+    assert estimate_memory(config).blocks == alone + 300_000_000
+    assert estimate_memory(TrainConfig()).blocks == 0
+
+
 def test_fine_tuning_grows_with_blocks_batch_and_pixels() -> None:
     rows = block_table("EfficientNetLite0")
     # The widest layer of block 1a has 32 channels at half the side: at least 8 numbers a pixel.

@@ -37,7 +37,6 @@ GRACE_SECONDS = 60.0
 BESIDE_MB = 200
 """MB that a job may need by its estimate to run beside another one."""
 
-_SLACK_BYTES = 100 * MEGABYTE  # that a job may take beyond its estimate and is not to blame
 _MOST_NEEDS = 1_000  # estimates of jobs that are kept
 SLICE_SECONDS = 60.0
 """How long a job runs that can be continued, while other visitors wait for theirs."""
@@ -143,6 +142,7 @@ class JobClock:
         self._held: dict[str, int] = {}
         self._needs: dict[str, int | None] = {}  # of active jobs and those looked at
         self._saved: dict[str, list[tuple[int, ...]]] = {}  # as each job began
+        self._alone: set[str] = set()  # active jobs beside which none begins
         self._looked: dict[str, float] = {}  # when the disk was looked at
         self._reasons: dict[str, str] = {}
 
@@ -153,6 +153,8 @@ class JobClock:
             with self._lock:
                 self._held[job.id] = family_memory()
             self._saved[job.id] = _saved(job)
+            if job.num_lost:
+                self._alone.add(job.id)
         self._started[job.id] = time.monotonic()
 
     def end(self, job: Job, *, is_paused: bool = False) -> str:
@@ -169,6 +171,7 @@ class JobClock:
             }
         self._started.pop(job.id, None)
         self._saved.pop(job.id, None)
+        self._alone.discard(job.id)
         with self._lock:
             order = list(self._held)
             earlier = order[: order.index(job.id)] if job.id in order else []
@@ -183,8 +186,8 @@ class JobClock:
     def fits_beside(self, job: Job, main_id: str) -> bool:
         """Whether a job may run beside an active one: what both need by their estimates fits.
 
-        One that may take much waits for a turn of its own, as does one during which a worker
-        ended. Outside of a demo each may.
+        One that may take much waits for a turn of its own, and one during which a worker ended is
+        alone. Outside of a demo each may.
 
         Args:
             job: it waits.
@@ -194,11 +197,12 @@ class JobClock:
         if limits is None:
             return True
         need = self._need(job)
-        if job.num_lost or main_id not in self._held or need is None:
+        held_before = self._held.get(main_id)  # None once it has ended, in the other thread
+        if job.num_lost or main_id in self._alone or held_before is None or need is None:
             return False
         held = family_memory()
         of_main = self._needs.get(main_id) or 0
-        rest = max(0, of_main - (held - self._held[main_id]))
+        rest = max(0, of_main - (held - held_before))
         fits = held + rest + need <= limits.job_memory_mb * MEGABYTE
         return fits and need <= BESIDE_MB * MEGABYTE
 
@@ -264,36 +268,20 @@ class JobClock:
         """Return the ids of jobs that did not end in the time of grace."""
         return [job_id for job_id in list(self._started) if self.is_over(job_id, GRACE_SECONDS)]
 
-    def ending(self, num_bytes: int, main_id: str) -> Ending:
+    def ending(self, num_bytes: int) -> Ending:
         """Return who is to blame that more memory is held than a job may take.
 
-        What was taken before a job began beside the main one is the main one's. Later nobody can
-        tell whose it is: what the main one may still take by its estimate is taken to be its own,
-        the rest the other's.
+        Of two that run beside each other nobody can tell whose it is: neither is to blame, and each
+        runs alone the next time.
 
         Args:
             num_bytes: what the process and its children hold now.
-            main_id: as for :func:`reason_to_end`.
         """
         limits = current_limits() or Limits()
-        message, most = memory_message(), limits.job_bytes
         with self._lock:
-            held = dict(self._held)  # in the order in which they began
-        beside = [one for one in held if one != main_id]
-        if main_id not in held or not beside:
-            grown = [one for one, before in held.items() if num_bytes - before > most]
-            return Ending(message, tuple(grown[:1]))
-        other = beside[-1]
-        before = held[other] - held[main_id]
-        need, need_of_other = self._needs.get(main_id), self._needs.get(other) or 0
-        may_take = 0 if need is None else need + _SLACK_BYTES
-        later = num_bytes - held[other]
-        if later - max(0, may_take - before) > most:
-            return Ending(message, (other,), (main_id,))
-        if need is None or before <= may_take:
-            return Ending(message, (), (main_id,))
-        is_to_blame = num_bytes - held[main_id] - need_of_other > most
-        return Ending(message, (main_id,) if is_to_blame else ())
+            held = dict(self._held)
+        grown = [one for one, before in held.items() if num_bytes - before > limits.job_bytes]
+        return Ending(memory_message(), tuple(grown) if len(held) == 1 else ())
 
 
 def _saved(job: Job) -> list[tuple[int, ...]]:
@@ -313,15 +301,13 @@ def _saved(job: Job) -> list[tuple[int, ...]]:
 class Ending:
     """Why the worker's process must end now, jobs and all.
 
-    ``to_blame`` are the ids of the jobs because of which; the others are queued again, and run
-    alone. It is empty when none is known to have taken more than a job may, as when earlier ones
-    left memory that is not free. ``innocent`` are those that took what they may by their estimate:
-    they are queued again however often that happens, so that nobody can end another's training.
+    ``to_blame`` are the ids of the jobs because of which; the others are queued again once, and run
+    alone. It is empty when none is known to have taken more than a job may, as when two ran beside
+    each other, or earlier ones left memory that is not free.
     """
 
     message: str
     to_blame: tuple[str, ...]
-    innocent: tuple[str, ...] = ()
 
 
 def reason_to_end(clock: JobClock, main_id: str) -> Ending | None:
@@ -339,7 +325,7 @@ def reason_to_end(clock: JobClock, main_id: str) -> Ending | None:
     if overdue := clock.overdue():
         return Ending(time_message(), tuple(overdue))
     held = family_memory()
-    return clock.ending(held, main_id) if held > limits.job_memory_mb * MEGABYTE else None
+    return clock.ending(held) if held > limits.job_memory_mb * MEGABYTE else None
 
 
 def time_message() -> str:

@@ -213,11 +213,12 @@ class _Worker:
     def _work_alongside(self) -> None:
         """Run short jobs in parallel with a job that does not give way."""
         while not self._left.wait(_POLL_SECONDS):
-            if self._is_blocked:
-                job = self._queue.take(fits=self._fits_alongside)
-                if job is not None:
+            try:
+                if self._is_blocked and (job := self._queue.take(fits=self._fits_alongside)):
                     self._do(job)
                     return_memory()
+            except Exception:  # this thread has to go on for the next job
+                _log.exception("working beside a job failed")
 
     def _fits_alongside(self, job: Job) -> bool:
         kind = self._kinds.get(job.kind)
@@ -467,7 +468,7 @@ class _Worker:
     def _watch_limits(self, end_process: Callable[[], None]) -> None:
         """End this process when a job of a demo cannot be ended otherwise.
 
-        Only the jobs that caused it get the reason; those that ran alongside are queued again.
+        Only the job that caused it gets the reason; where nobody can tell they are queued again.
         """
         ending = reason_to_end(self._clock, self._main_id)
         if ending is None:
@@ -479,9 +480,10 @@ class _Worker:
             work = work_folder(self._workspace_of(job), job)
             is_to_blame = job.id in ending.to_blame
             message = ending.message if is_to_blame else LOST_TEXT
-            is_innocent = job.id in ending.innocent
-            if is_innocent or (not is_to_blame and job.num_lost < _MAX_LOST):
-                self._put_back_innocent(job, work, is_counted=not is_innocent)
+            if isinstance(self._queue, FairQueue):
+                self._queue.note_end(job, self._clock.seconds(job.id))
+            if not is_to_blame and job.num_lost < _MAX_LOST:
+                self._put_back_innocent(job, work, is_counted=True)
             elif work is None:
                 self._put_back_lost(job, message)
             else:

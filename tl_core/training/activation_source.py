@@ -18,6 +18,7 @@ from typing import Self
 
 import numpy as np
 
+from tl_core.config.limits import MEGABYTE, current_limits
 from tl_core.errors import Stopped
 from tl_core.features.engine import EnginePool
 from tl_core.features.hardware import available_bytes
@@ -30,6 +31,11 @@ _SHARE_FOR_PIXELS = 0.15
 _SHARE_FOR_ACTIVATIONS = 0.3
 _MAX_FILE_BYTES = 16 * 2**30
 _SHARE_OF_DISK = 0.3
+_DEMO_PIXEL_BYTES = 50 * MEGABYTE
+_DEMO_ACTIVATION_BYTES = 100 * MEGABYTE
+DEMO_CACHE_BYTES = 2 * (_DEMO_PIXEL_BYTES + _DEMO_ACTIVATION_BYTES)
+"""What the caches of a fine-tuning take at most in a demo, of training and validation images."""
+
 _POLL_SECONDS = 0.1
 _LARGEST_HALF = 65504.0
 
@@ -50,6 +56,15 @@ MakeView = Callable[[int, np.ndarray, int], np.ndarray]
 """Returns one view of an image from its index, its pixels and the view's number."""
 
 
+def _room(share: float, most_in_demo: int) -> int:
+    """Return how many bytes a cache may take: a share of the free memory, in a demo a fixed number.
+
+    There the memory of a job is estimated before, and what it writes counts for its visitor.
+    """
+    most = int(share * available_bytes())
+    return most if current_limits() is None else min(most, most_in_demo)
+
+
 class ActivationStore:
     """Cached activations of images and views that will be needed again, as float16."""
 
@@ -58,9 +73,9 @@ class ActivationStore:
         shape = (num_images * num_views, dim)
         num_bytes = 2 * shape[0] * dim
         self._rows: np.ndarray | None = None
-        if num_bytes <= _SHARE_FOR_ACTIVATIONS * available_bytes():
+        if num_bytes <= _room(_SHARE_FOR_ACTIVATIONS, _DEMO_ACTIVATION_BYTES):
             self._rows = np.empty(shape, np.float16)
-        elif num_bytes <= min(
+        elif current_limits() is None and num_bytes <= min(
             _MAX_FILE_BYTES, _SHARE_OF_DISK * shutil.disk_usage(scratch_dir).free
         ):
             with tempfile.TemporaryFile(dir=scratch_dir) as file:
@@ -103,7 +118,7 @@ class ActivationSource:
         num_workers: int,
         store: ActivationStore | None = None,
     ) -> None:
-        self._pixels = _PixelCache(load_pixels, int(_SHARE_FOR_PIXELS * available_bytes()))
+        self._pixels = _PixelCache(load_pixels, _room(_SHARE_FOR_PIXELS, _DEMO_PIXEL_BYTES))
         self._make_view = make_view
         self._engines: Future[EnginePool] = Future()
         self._engines.set_result(engines)

@@ -15,6 +15,7 @@ from tl_core.data.dataset import DatasetIndex
 from tl_core.errors import ConfigError
 from tl_core.features.hardware import available_bytes, num_cores
 from tl_core.files import size_text
+from tl_core.training.activation_source import DEMO_CACHE_BYTES
 
 _FLOAT_BYTES = 4
 _NUM_COPIES = 14  # of each weight: itself, gradient, Adam's moments, and a checkpoint being saved
@@ -76,6 +77,7 @@ def estimate_memory(
         num_values = int(config.batch_size * height * width * values)
         weights = num_trainable(config.backbone, config.fine_tune_blocks)
         blocks = _FINE_TUNE_BYTES + _FLOAT_BYTES * (num_values + _NUM_COPIES * weights)
+        blocks += 0 if current_limits() is None else DEMO_CACHE_BYTES  # else they take what is free
     return MemoryEstimate(
         fc_layers=_FLOAT_BYTES * _NUM_COPIES * _num_weights(config, num_classes),
         features=_FLOAT_BYTES * _NUM_FEATURE_COPIES * views * num_images * _num_features(config),
