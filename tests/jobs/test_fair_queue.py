@@ -8,6 +8,7 @@ import pytest
 from demo_helpers import new_visitor, start_demo
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_service import wait_until
 
 from tl_core.config.search import SweepConfig
 from tl_core.config.training import TrainConfig
@@ -131,6 +132,22 @@ def play(host, steps):
 )
 def test_visitors_are_served_in_this_order(host, clock, steps, expected):
     assert play(host, steps) == expected
+
+
+def test_a_job_that_is_taken_and_put_back_waits_as_before(host, clock):
+    """As when the worker has to start again for its memory: it does not wait for all others."""
+    first, second = (open_visitor(host, issue_token(host), f"192.0.2.{n}") for n in (1, 2))
+    for visitor in (first, second, first, second):
+        submit(visitor, visitor.root.name)
+    queue = FairQueue(host)
+    assert [name for name, _ in taken(queue, 2)] == [first.root.name, second.root.name]
+    expected, turns = [job.id for job in queue.jobs()], queue._turns()
+    job = queue.take()
+    assert job.id == expected[0]
+    queue.put_back(job)
+    assert [job.id for job in FairQueue(host).jobs()] == expected  # another worker
+    assert queue._turns() == turns
+    assert queue._before == queue._taken == {}
 
 
 def test_an_urgent_job_is_the_first_of_its_visitor_who_waits_no_longer_for_it(host, clock):
@@ -421,7 +438,7 @@ def test_visitors_are_noted_while_the_worker_looks(host):
     try:
         for number in range(200):
             job = submit(a, number)
-            assert queued_names(host) == {a.root.name}
+            wait_until(lambda: queued_names(host) == {a.root.name})
             JobQueue(a).finish(job.id)
     finally:
         ended.set()

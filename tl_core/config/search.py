@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from tl_core.config.base import Settings
@@ -113,6 +112,8 @@ def draw_trials(sweep: SweepConfig, base: TrainConfig) -> list[TrainConfig]:
     # Numbers first: a configuration takes 0.1 ms to make, and there may be 100,000 of them.
     distinct = list(dict.fromkeys(_distinct(names, values, base)))
     if sweep.search == "random":
+        import numpy as np  # limits and presets are read without it
+
         order = np.random.default_rng(sweep.seed).permutation(len(distinct))
         distinct = [distinct[place] for place in order[: sweep.num_trials]]
     patience = base.early_stopping or sweep.early_stopping

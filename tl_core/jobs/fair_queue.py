@@ -46,6 +46,7 @@ class FairQueue:
         self._host = host
         self._noting = threading.Lock()  # the worker takes jobs in two threads
         self._taken: dict[str, tuple[str, str]] = {}  # by job: whose, also after data were deleted
+        self._before: dict[str, dict[str, int]] = {}  # by job: the turns before it was taken
 
     def queue_of(self, job: Job) -> JobQueue:
         """Return the queue that a job is in."""
@@ -89,15 +90,22 @@ class FairQueue:
             taken = self.queue_of(job).take_job(job)
             if taken is not None:
                 self._taken[job.id] = whose
+                self._before[job.id] = self._turns()
                 self._note_turn(whose, jobs)
                 return taken
         return None
 
     def put_back(self, job: Job, *, gave_way: bool = False) -> None:
-        """Return an active job to its place in its visitor's queue."""
+        """Return an active job to its place in its visitor's queue; it had no turn if it never ran.
+
+        Args:
+            job: the active one.
+            gave_way: whether it ran.
+        """
         self.queue_of(job).put_back(job, gave_way=gave_way)
-        if not gave_way:  # it never ran
-            self._taken.pop(job.id, None)
+        before = self._before.pop(job.id, None)
+        if not gave_way and (whose := self._taken.pop(job.id, None)) is not None:
+            self._give_turn_back(whose, before or {})
 
     def must_give_way(self, job: Job) -> bool:
         """Whether a job waits that is more urgent: of the same visitor, or not in advance."""
@@ -146,6 +154,7 @@ class FairQueue:
     def note_end(self, job: Job, seconds: float) -> None:
         """Note that a turn is over, and how long a job took that somebody waited for."""
         whose = self._taken.pop(job.id, None)
+        self._before.pop(job.id, None)
         if whose is not None and _takes_turns(job):
             self._note_turn(whose, self.jobs())
         if not is_in_advance(job):
@@ -236,6 +245,13 @@ class FairQueue:
         with self._noting, suppress(OSError):
             turns = {name: turn for name, turn in self._turns().items() if turn > oldest}
             turns.update(dict.fromkeys(whose, time.time_ns()))
+            write_json(self._host.queue_dir / TURNS_FILE, turns)
+
+    def _give_turn_back(self, whose: Iterable[str], before: dict[str, int]) -> None:
+        """Note that a turn was not used: whose it was waits as before."""
+        with self._noting, suppress(OSError):
+            turns = {name: turn for name, turn in self._turns().items() if name not in whose}
+            turns.update({name: before[name] for name in whose if name in before})
             write_json(self._host.queue_dir / TURNS_FILE, turns)
 
 
