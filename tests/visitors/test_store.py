@@ -125,6 +125,23 @@ def test_who_only_looks_takes_no_place_and_goes_first_when_there_are_many(monkey
     assert exists(open_visitor(host, tokens[0]))  # who comes back has a workspace again
 
 
+def test_fresh_cookies_of_one_address_take_the_place_of_each_other(monkeypatch, tmp_path):
+    """A page that is open, and waits for its map, kept its workspace for some ten seconds."""
+    host = start_demo(monkeypatch, tmp_path / "demo", visitors=2)
+    looking = [open_visitor(host, issue_token(host), f"192.0.2.{number}") for number in range(3)]
+    for workspace in looking:
+        age(workspace, 60)
+    crowd = [
+        open_visitor(host, issue_token(host), f"198.51.100.{number % 2}") for number in range(50)
+    ]
+    assert all(exists(one) for one in looking)
+    assert len(list_visitors(host)) == 2 * store.EMPTY_EACH
+    assert exists(crowd[-1])
+    for number in range(10, 20):  # each of another address: then who was seen longest ago goes
+        open_visitor(host, issue_token(host), f"203.0.113.{number}")
+    assert len(list_visitors(host)) == 2 * store.EMPTY_EACH
+
+
 def test_those_with_own_data_leave_no_less_room_for_who_only_looks(monkeypatch, tmp_path):
     host = start_demo(monkeypatch, tmp_path / "demo", visitors=1)
     for number in range(store.EMPTY_EACH // 2):

@@ -231,7 +231,11 @@ def _forget_ended(host: Workspace) -> None:
 
 
 def _end_empty(host: Workspace) -> None:
-    """Make room for a new visitor among those who only look: who was seen longest ago goes."""
+    """Make room for a new visitor among those who only look.
+
+    Of the network address with most of them, who was seen longest ago goes: fresh cookies of one
+    address take the place of each other.
+    """
     limits = current_limits()
     if limits is None:
         return
@@ -239,9 +243,16 @@ def _end_empty(host: Workspace) -> None:
     if len(found) < most:
         return
     empty = [one for one in found if not has_place(one) and not has_own_data(one)]
-    too_many = max(0, len(empty) + 1 - most)
-    for one in sorted(empty, key=seen_seconds, reverse=True)[:too_many]:
-        end_visitor(one, may_return=True)
+    groups: dict[str, list[Workspace]] = {}
+    for one in sorted(empty, key=seen_seconds):
+        groups.setdefault(address_key(one), []).append(one)
+    for _ in range(len(empty) + 1 - most):
+        largest = max(filter(None, groups.values()), key=lambda own: (len(own), _longest_ago(own)))
+        end_visitor(largest.pop(), may_return=True)
+
+
+def _longest_ago(workspaces: list[Workspace]) -> float:
+    return seen_seconds(workspaces[-1])
 
 
 def _age(path: Path) -> float:

@@ -174,7 +174,7 @@ def _gather(folder: Path) -> list[Photo]:
         "Photos", accept_multiple_files=True, key="viewer_upload",
         label_visibility="collapsed",
     )  # fmt: skip
-    return [Photo(file.name, file.getvalue()) for file in files or []][: MAX_PHOTOS + 1]
+    return [Photo(file.name, file.getvalue()) for file in (files or [])[: MAX_PHOTOS + 1]]
 
 
 def _examples(folder: Path) -> list[Path]:

@@ -46,7 +46,9 @@ TensorFlow. It reads photos exactly as in training and keeps none.
   LFS. There is no `packages.txt`, because no system package is needed. An app without visitors
   falls asleep; the next visitor wakes it.
 - **A Docker host**: `docker build -t classifier .`, then `docker run -p 8501:8501 classifier`. One
-  processor and 512 MB of memory are enough. A proxy before it has to let WebSockets through.
+  processor and 512 MB of memory are enough for a few visitors; what each uploads is in memory until
+  two minutes after the page was closed. Before strangers use it, put a proxy in front that lets
+  WebSockets through and bounds how much and how often one address may send.
 
 Browsers allow the camera only with https or on localhost. To show another model, set `TL_BUNDLE` to
 the folder of one exported with `--format bundle`. `python predict.py PHOTO...` answers on the
@@ -70,7 +72,7 @@ _CONFIG = """\
 [server]
 # Without a watcher the app starts faster; photos are small.
 fileWatcherType = "none"
-maxUploadSize = 50
+maxUploadSize = 20
 
 [browser]
 gatherUsageStats = false
