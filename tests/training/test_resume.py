@@ -11,7 +11,7 @@ from tl_core.evaluation.evaluate import evaluate_run
 from tl_core.head.model import load_weights
 from tl_core.jobs import training as training_jobs
 from tl_core.jobs.queue import JobQueue
-from tl_core.runs.files import update_status
+from tl_core.runs.files import put_back_run, update_status
 from tl_core.runs.store import create_run, load_run
 from tl_core.training import epochs
 from tl_core.training.checkpoints import epochs_done, load_checkpoint
@@ -182,6 +182,58 @@ def test_a_run_whose_images_have_changed_is_not_resumed(run_training, index, cac
     with pytest.raises(RunError, match="no longer those that run 'part' began with"):
         resume_run(run.run_dir, cache_dir=cache_dir)
     assert load_run(run.run_dir).is_loadable
+
+
+def change_nothing(index):
+    """Leave the photos as they are."""
+
+
+def add_photos(index):
+    """Add photos in a class and a class of its own, so that classes and split are others."""
+    first = index.path_of(index.records[0])
+    for name in ("a/new.png", "0/x.png", "0/y.png", "0/z.png"):
+        path = index.data_dir / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(first.read_bytes() + name.encode())
+
+
+@pytest.mark.parametrize("change", [change_nothing, add_photos])
+@pytest.mark.parametrize("config", [HEAD, FINE_TUNE], ids=["head", "fine-tuning"])
+def test_a_run_that_made_place_for_others_goes_on_with_its_own_images(
+    run_training, index, cache_dir, change, config
+):
+    """Whoever waits sorts photos meanwhile; what was trained is not lost by that."""
+    phase = "fine_tune" if config is FINE_TUNE else "head"
+    whole = run_training(config, "whole")
+    stop = StopAt("epoch_end", phase, 1)
+    run = run_training(config, "part", stop.on_event, stop.should_stop)
+    before = run.split()
+    change(index)
+    put_back_run(run.run_dir, is_continued=True)
+    run = train_queued(run, cache_dir=cache_dir)
+    assert run.state == "finished"
+    assert run.split() == before
+    assert run.class_names == ("a", "b", "c")
+    assert run.origin["fingerprint"] == whole.origin["fingerprint"]
+    assert weights_of(run) == weights_of(whole)
+
+
+def test_a_run_that_made_place_keeps_its_best_when_an_image_is_gone(run_training, index, cache_dir):
+    stop = StopAt("epoch_end", "head", 1)
+    run = run_training(HEAD, "part", stop.on_event, stop.should_stop)
+    index.path_of(index.records[0]).unlink()
+    put_back_run(run.run_dir, is_continued=True)
+    run = train_queued(run, cache_dir=cache_dir)
+    assert (run.state, run.is_loadable) == ("stopped", True)
+    path = index.records[0].path
+    assert run.message == (
+        f"'{path}' was changed, moved or excluded while others had their turn. The best so far is "
+        "kept."
+    )
+    assert str(index.data_dir) not in run.message
+    with pytest.raises(RunError, match="no longer those that run 'part' began with") as told:
+        resume_run(run.run_dir, cache_dir=cache_dir)  # asked for by a person
+    assert str(index.data_dir) not in str(told.value)
 
 
 # Making a finished run better

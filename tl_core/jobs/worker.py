@@ -426,7 +426,7 @@ class _Worker:
         queue = self._queue.queue_of(job)
         try:
             if work is not None:
-                put_back_run(work.folder)
+                put_back_run(work.folder, is_continued=True)
             if queue.is_stop_requested(job.id):
                 if work is not None:
                     self._end(work.folder, "stopped", "Stopped.")

@@ -99,9 +99,20 @@ def end_run(run_dir: Path, state: RunState, message: str = "") -> None:
     update_status(run_dir, state=state, ended=now(), message=message)
 
 
-def put_back_run(run_dir: Path) -> None:
-    """Mark a run or search that is to be continued as queued."""
-    update_status(run_dir, state="queued", ended=None, message="", is_paused=False)
+def put_back_run(run_dir: Path, *, is_continued: bool) -> None:
+    """Mark a run or search as queued again.
+
+    Args:
+        run_dir: its folder.
+        is_continued: whether it had to make place for others, and nobody asked for it again.
+    """
+    changes = {"state": "queued", "ended": None, "message": "", "is_paused": False}
+    update_status(run_dir, **changes, is_continued=is_continued)
+
+
+def is_continued(run_dir: Path) -> bool:
+    """Whether a run had to make place for others when it was trained last."""
+    return read_status(run_dir).get("is_continued") is True
 
 
 def start_run(run_dir: Path, phase: str) -> None:

@@ -35,6 +35,7 @@ from tl_core.runs.files import (
     METRICS_FILE,
     ORIGIN_FILE,
     SPLIT_FILE,
+    is_continued,
 )
 from tl_core.runs.images import load_images_of
 from tl_core.runs.store import Run, create_run_at, load_run
@@ -46,7 +47,7 @@ from tl_core.training.memory import check_memory
 from tl_core.training.phases import Phase, PhaseContext
 from tl_core.training.recorder import RunRecorder
 from tl_core.training.reliability import record_reliability
-from tl_core.training.resume import check_same_images, queue_again
+from tl_core.training.resume import check_same_images, images_as_begun, queue_again
 from tl_core.workspace import default_workspace
 
 PHASES: dict[str, type[Phase]] = {HeadPhase.name: HeadPhase, FineTunePhase.name: FineTunePhase}
@@ -124,11 +125,17 @@ def train_queued(
             monitor=Monitor(recorder.report, should_stop),
         )
         scan_seconds = time.monotonic() - started
-        check_memory(run.config, index)
-        split = split_dataset(index, run.config)
         resumed = load_checkpoint(run.run_dir)
-        if resumed is not None:
-            check_same_images(run, index)
+        if resumed is not None and is_continued(run.run_dir):
+            try:
+                index, split = images_as_begun(run, index)
+            except RunError as error:
+                raise Stopped(str(error)) from error
+        else:
+            split = split_dataset(index, run.config)
+            if resumed is not None:
+                check_same_images(run, index)
+        check_memory(run.config, index)
         _train(
             recorder,
             run.config,
