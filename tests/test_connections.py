@@ -4,6 +4,7 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+from demo_helpers import run_async
 
 from tl_core.connections import OpenConnections, network_address
 
@@ -47,7 +48,7 @@ def given_up(cycles, most, addresses=None):
             opened.remove(transport)
         return [one.name for one in transports if one.is_aborted]
 
-    return asyncio.run(add_all())
+    return run_async(add_all())
 
 
 @pytest.mark.parametrize(

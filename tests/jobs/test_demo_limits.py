@@ -46,6 +46,7 @@ FULL = "This demo allows 1 MB of a visitor: photos, runs and caches; this would 
 def host(monkeypatch, tmp_path):
     monkeypatch.setattr(demo_limits, "_DISK_SECONDS", 0.0)  # whenever a job asks
     monkeypatch.setattr(worker, "_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(demo_limits, "family_memory", lambda: 1000 * MB)  # whatever tests hold
     return start_demo(monkeypatch, tmp_path / "demo", backbones="tiny", visitor_mb=1)
 
 
