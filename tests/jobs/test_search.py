@@ -3,7 +3,7 @@ import pytest
 from tl_core.config.search import SweepConfig
 from tl_core.config.training import TrainConfig
 from tl_core.data.curation.store import load_dataset
-from tl_core.errors import ConfigError, RunError
+from tl_core.errors import ConfigError, RunError, Stopped
 from tl_core.jobs import handlers
 from tl_core.jobs.queue import JobQueue
 from tl_core.jobs.search import (
@@ -18,7 +18,8 @@ from tl_core.jobs.search import (
     sweep_progress,
 )
 from tl_core.jobs.worker import run_worker
-from tl_core.runs.files import start_run, update_status
+from tl_core.progress import Monitor
+from tl_core.runs.files import end_run, start_run, update_status
 from tl_core.search.lr_cache import RangeFile
 from tl_core.search.store import list_sweeps
 
@@ -71,6 +72,28 @@ def test_a_search_that_gives_way_waits_and_goes_on(workspace, data_dir, monkeypa
     assert [trial.number for trial in sweep.trials()] == [0, 1, 2]
     assert [state for state, _ in states] == ["queued", "queued"]
     assert states[1][1] in (1, 2)
+
+
+def test_a_search_that_gave_way_to_another_visitor_can_be_stopped_while_it_waits(
+    workspace, data_dir, monkeypatch
+):
+    """It would be shown as queued for good, without a job."""
+    sweep = start_sweep(workspace, CONFIG, BASE, data_dir)
+
+    def give_way(sweep, **_):
+        start_run(sweep.sweep_dir, "trials")
+        update_status(sweep.sweep_dir, is_paused=True)  # as the worker does
+        end_run(sweep.sweep_dir, "stopped", "Stopped. The heads tried so far are kept.")
+        raise Stopped
+
+    monkeypatch.setattr(handlers, "run_sweep", give_way)
+    with pytest.raises(Stopped):
+        handlers.run_search(handlers.JobContext(workspace, job_of(sweep), Monitor()))
+    assert sweep.state == "queued"
+    stop_sweep(workspace, sweep)
+    assert sweep.state == "stopped"
+    resume_sweep(workspace, sweep)
+    assert sweep.state == "queued"
 
 
 def test_a_waiting_search_can_be_stopped_and_go_on_later(workspace, data_dir):

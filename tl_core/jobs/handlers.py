@@ -40,7 +40,7 @@ from tl_core.inference.folder_answers import FolderAnswers
 from tl_core.jobs.queue import Job, JobQueue
 from tl_core.progress import Monitor
 from tl_core.projects.registry import project_of, public_name
-from tl_core.runs.files import WEIGHTS_FILE, update_status
+from tl_core.runs.files import WEIGHTS_FILE, put_back_run
 from tl_core.runs.state_dir import WorkFolder
 from tl_core.runs.store import Run, load_run
 from tl_core.runs.weights import feature_spec_of
@@ -198,7 +198,7 @@ def run_search(context: JobContext) -> None:
     except Stopped:
         stopped = JobQueue(context.workspace).is_stop_requested(context.job.id)
         if sweep.sweep_dir.is_dir() and not stopped:
-            update_status(sweep.sweep_dir, state="queued", message="")
+            put_back_run(sweep.sweep_dir, is_continued=True)
         raise
 
 

@@ -11,7 +11,7 @@ from tl_core.jobs import client
 from tl_core.jobs import training as training_jobs
 from tl_core.jobs.handlers import FIND_LR, SWEEP
 from tl_core.jobs.queue import Job, JobQueue, JobState
-from tl_core.runs.files import end_run, update_status
+from tl_core.runs.files import end_run, put_back_run
 from tl_core.runs.state_dir import delete_work
 from tl_core.search.store import Sweep, create_sweep
 from tl_core.training.memory import check_search_memory
@@ -83,7 +83,7 @@ def resume_sweep(workspace: Workspace, sweep: Sweep) -> None:
     """
     check_resumable(workspace, sweep)
     check_search_memory(draw_trials(sweep.config, sweep.base), sweep.config.folds)
-    update_status(sweep.sweep_dir, state="queued", message="")
+    put_back_run(sweep.sweep_dir, is_continued=False)
     client.submit(workspace, SWEEP, {SWEEP: sweep.id})
 
 
