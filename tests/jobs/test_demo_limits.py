@@ -403,7 +403,7 @@ def test_who_ended_the_worker_comes_after_those_who_asked_meanwhile(run, end_wor
 def test_of_jobs_that_overrun_only_these_are_told_so(run, end_worker, monkeypatch):
     looks = {job.id for job in FairQueue(Workspace(run.run_dir.parents[3])).jobs()}
     looks -= {job.id for job in JobQueue(Workspace(run.run_dir.parents[1])).jobs()}
-    monkeypatch.setattr(JobClock, "overdue", lambda self: sorted(looks & set(self._started)))
+    monkeypatch.setattr(JobClock, "overdue", lambda self: sorted(looks & set(self._active)))
     left = end_worker(0, 0, 0)
     assert left == {
         TRAIN: (1, ""),
@@ -471,7 +471,7 @@ def test_a_job_may_end_while_it_is_asked_what_fits_beside_it(clock, host, monkey
     monkeypatch.setattr(demo_limits, "family_memory", lambda: clock.end(job) or 1000 * MB)
     new = Job("new", "new", workspace=host)
     clock.fits_beside(new, "main")  # whatever it says
-    assert "main" not in clock._held
+    assert "main" not in clock._active
     assert not clock.fits_beside(new, "main")
 
 

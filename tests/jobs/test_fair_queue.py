@@ -147,7 +147,7 @@ def test_a_job_that_is_taken_and_put_back_waits_as_before(host, clock):
     queue.put_back(job)
     assert [job.id for job in FairQueue(host).jobs()] == expected  # another worker
     assert queue._turns() == turns
-    assert queue._before == queue._taken == {}
+    assert queue._taken == {}
 
 
 def test_an_urgent_job_is_the_first_of_its_visitor_who_waits_no_longer_for_it(host, clock):

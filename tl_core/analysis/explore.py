@@ -23,7 +23,7 @@ from tl_core.data.dataset import DatasetIndex
 from tl_core.data.folds import units_of
 from tl_core.errors import DatasetError
 from tl_core.features.spec import FeatureSpec
-from tl_core.metrics.nearest import nearest_rows, spread_rows, unit_rows
+from tl_core.metrics.nearest import nearest_rows, spread_rows, take_rows, unit_rows
 from tl_core.processes import child_environment, module_command
 from tl_core.progress import SILENT, Monitor
 
@@ -58,8 +58,7 @@ def explore(
         chosen = spread_rows(len(features), MAX_TSNE)
         points = np.full((len(features), 2), np.nan, np.float32)
         monitor.stage("map", 1).report()
-        some = features if len(chosen) == len(features) else features[chosen]
-        points[chosen] = _tsne_in_child(some, monitor)
+        points[chosen] = _tsne_in_child(take_rows(features, chosen), monitor)
         known = files.read_map("pca")
         none = np.zeros((0, 0), np.int32)
         files.write_map("tsne", points, none if known is None else known.neighbours)

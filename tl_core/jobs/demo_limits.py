@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,10 @@ GRACE_SECONDS = 60.0
 BESIDE_MB = 200
 """MB that a job may need by its estimate to run beside another one."""
 
-_MOST_NEEDS = 1_000  # estimates of jobs that are kept
 SLICE_SECONDS = 60.0
 """How long a job runs that can be continued, while other visitors wait for theirs."""
 
+_MOST_NEEDS = 1_000  # estimates of jobs that are kept
 _DISK_SECONDS = 2.0  # between two looks at what a job's visitor uses of the disk
 
 
@@ -129,6 +130,18 @@ def _make_room(queue: JobQueue, limits: Limits) -> None:
         queue.request_stop(job.id)
 
 
+@dataclass
+class _Active:
+    """What is known of an active job; outside of a demo only when it started."""
+
+    started: float
+    saved: list[tuple[int, ...]] = field(default_factory=list)  # what it had saved then
+    held: int = 0  # bytes of memory, as it began
+    is_alone: bool = False  # none begins beside it
+    looked_at: float = -math.inf  # when the disk was looked at
+    reason: str = ""  # why it has to stop
+
+
 class JobClock:
     """How long the active jobs of a demo have been running, and the memory held as they began.
 
@@ -136,26 +149,20 @@ class JobClock:
     """
 
     def __init__(self) -> None:
-        self._started: dict[str, float] = {}
-        self._before: dict[str, float] = {}  # seconds of earlier turns, of jobs that are continued
         self._lock = threading.Lock()  # jobs begin and end in two threads, a third one looks
-        self._held: dict[str, int] = {}
+        self._active: dict[str, _Active] = {}  # in the order in which they began
+        self._before: dict[str, float] = {}  # seconds of earlier turns, of jobs that are continued
         self._needs: dict[str, int | None] = {}  # of active jobs and those looked at
-        self._saved: dict[str, list[tuple[int, ...]]] = {}  # as each job began
-        self._alone: set[str] = set()  # active jobs beside which none begins
-        self._looked: dict[str, float] = {}  # when the disk was looked at
-        self._reasons: dict[str, str] = {}
 
     def start(self, job: Job) -> None:
         """Note that a job was started."""
+        active = _Active(time.monotonic())
         if current_limits() is not None:
             self._need(job)
-            with self._lock:
-                self._held[job.id] = family_memory()
-            self._saved[job.id] = _saved(job)
-            if job.num_lost:
-                self._alone.add(job.id)
-        self._started[job.id] = time.monotonic()
+            active.saved, active.held = _saved(job), family_memory()
+            active.is_alone = job.num_lost > 0
+        with self._lock:
+            self._active[job.id] = active
 
     def end(self, job: Job, *, is_paused: bool = False) -> str:
         """Forget a job, and return why it had to stop, or an empty string.
@@ -165,23 +172,18 @@ class JobClock:
         """
         before, used = self._before.pop(job.id, 0.0), self.seconds(job.id)
         if is_paused:
-            self._before = {
-                **dict(list(self._before.items())[-_MOST_NEEDS:]),
-                job.id: before + used,
-            }
-        self._started.pop(job.id, None)
-        self._saved.pop(job.id, None)
-        self._alone.discard(job.id)
+            kept = list(self._before.items())[-_MOST_NEEDS:]  # of jobs that may have been stopped
+            self._before = dict([*kept, (job.id, before + used)])
         with self._lock:
-            order = list(self._held)
+            order = list(self._active)
             earlier = order[: order.index(job.id)] if job.id in order else []
-            held = self._held.pop(job.id, 0)
-            taken = max(0, family_memory() - held) if earlier else 0
-            for one in earlier:
-                self._held[one] += taken
+            ended = self._active.pop(job.id, None)
+            if ended is not None and earlier:
+                taken = max(0, family_memory() - ended.held)
+                for one in earlier:
+                    self._active[one].held += taken
         self._needs.pop(job.id, None)
-        self._looked.pop(job.id, None)
-        return self._reasons.pop(job.id, "")
+        return "" if ended is None else ended.reason
 
     def fits_beside(self, job: Job, main_id: str) -> bool:
         """Whether a job may run beside an active one: what both need by their estimates fits.
@@ -197,12 +199,12 @@ class JobClock:
         if limits is None:
             return True
         need = self._need(job)
-        held_before = self._held.get(main_id)  # None once it has ended, in the other thread
-        if job.num_lost or main_id in self._alone or held_before is None or need is None:
+        main = self._active.get(main_id)  # None once it has ended, in the other thread
+        if main is None or main.is_alone or job.num_lost or need is None:
             return False
         held = family_memory()
         of_main = self._needs.get(main_id) or 0
-        rest = max(0, of_main - (held - held_before))
+        rest = max(0, of_main - (held - main.held))
         fits = held + rest + need <= limits.job_memory_mb * MEGABYTE
         return fits and need <= BESIDE_MB * MEGABYTE
 
@@ -210,7 +212,7 @@ class JobClock:
         """Return the bytes that a job needs by its estimate, None if that is not known."""
         if job.id not in self._needs:
             if len(self._needs) > _MOST_NEEDS:  # of jobs that were stopped before they began
-                self._needs = {one: self._needs[one] for one in self._held if one in self._needs}
+                self._needs = {one: self._needs[one] for one in self._active if one in self._needs}
             workspace = job.workspace
             self._needs[job.id] = (
                 None
@@ -226,47 +228,43 @@ class JobClock:
         which is looked at every two seconds: several jobs that were queued together, or one that
         writes much, would pass that limit. Once there is a reason, it stays.
         """
-        if current_limits() is None:
+        active = self._active.get(job.id)
+        if current_limits() is None or active is None:
             return ""
-        if job.id not in self._reasons:
-            if self.is_over(job.id):
-                self._reasons[job.id] = time_message()
-            elif message := self._disk_message(job):
-                self._reasons[job.id] = message
-        return self._reasons.get(job.id, "")
-
-    def _disk_message(self, job: Job) -> str:
+        if not active.reason and self.is_over(job.id):
+            active.reason = time_message()
         now = time.monotonic()
-        if job.workspace is None or now - self._looked.get(job.id, -_DISK_SECONDS) < _DISK_SECONDS:
-            return ""
-        self._looked[job.id] = now
-        try:
-            check_own_room(job.workspace)
-        except LimitError as error:
-            return str(error)
-        return ""
+        if not active.reason and job.workspace and now - active.looked_at >= _DISK_SECONDS:
+            active.looked_at = now
+            try:
+                check_own_room(job.workspace)
+            except LimitError as error:
+                active.reason = str(error)
+        return active.reason
 
     def seconds(self, job_id: str) -> float:
         """Return how long a job has been running, without its earlier turns."""
-        return time.monotonic() - self._started.get(job_id, time.monotonic())
+        active = self._active.get(job_id)
+        return 0.0 if active is None else time.monotonic() - active.started
 
     def is_over(self, job_id: str, grace_seconds: float = 0.0) -> bool:
         """Whether a job has run longer than allowed, by more than ``grace_seconds``."""
-        limits, started = current_limits(), self._started.get(job_id)
-        if limits is None or started is None:
+        limits = current_limits()
+        if limits is None or job_id not in self._active:
             return False
-        used = self._before.get(job_id, 0.0) + time.monotonic() - started
+        used = self._before.get(job_id, 0.0) + self.seconds(job_id)
         return used > limits.job_minutes * 60 + grace_seconds
 
     def has_had_turn(self, job: Job) -> bool:
         """Whether a training or search has run for a whole turn, and saved what it goes on from."""
-        if self.seconds(job.id) < SLICE_SECONDS:
+        active = self._active.get(job.id)
+        if active is None or self.seconds(job.id) < SLICE_SECONDS:
             return False
-        return _saved(job) != self._saved.get(job.id)
+        return _saved(job) != active.saved
 
     def overdue(self) -> list[str]:
         """Return the ids of jobs that did not end in the time of grace."""
-        return [job_id for job_id in list(self._started) if self.is_over(job_id, GRACE_SECONDS)]
+        return [job_id for job_id in list(self._active) if self.is_over(job_id, GRACE_SECONDS)]
 
     def ending(self, num_bytes: int) -> Ending:
         """Return who is to blame that more memory is held than a job may take.
@@ -279,7 +277,7 @@ class JobClock:
         """
         limits = current_limits() or Limits()
         with self._lock:
-            held = dict(self._held)
+            held = {name: one.held for name, one in self._active.items()}
         grown = [one for one, before in held.items() if num_bytes - before > limits.job_bytes]
         return Ending(memory_message(), tuple(grown) if len(held) == 1 else ())
 
@@ -310,14 +308,13 @@ class Ending:
     to_blame: tuple[str, ...]
 
 
-def reason_to_end(clock: JobClock, main_id: str) -> Ending | None:
+def reason_to_end(clock: JobClock) -> Ending | None:
     """Return why the worker's process must end now; None if it need not.
 
     A job is overdue, or the process and its children hold more memory than a job may.
 
     Args:
         clock: knows the active jobs.
-        main_id: the job that others run alongside of, if any.
     """
     limits = current_limits()
     if limits is None:

@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from tl_core.files import read_json, write_json
 from tl_core.jobs.queue import QUEUED_DIR, Job, JobQueue
@@ -39,14 +39,21 @@ IN_ADVANCE = -10
 """Jobs of this priority and below are computed before anybody asks."""
 
 
+@dataclass(frozen=True)
+class _Taken:
+    """A job that was taken: whose it is, also after data were deleted, and their turns before."""
+
+    whose: tuple[str, str]
+    before: dict[str, int]
+
+
 class FairQueue:
     """The jobs of a demo and its visitors. Only the worker takes jobs."""
 
     def __init__(self, host: Workspace) -> None:
         self._host = host
         self._noting = threading.Lock()  # the worker takes jobs in two threads
-        self._taken: dict[str, tuple[str, str]] = {}  # by job: whose, also after data were deleted
-        self._before: dict[str, dict[str, int]] = {}  # by job: the turns before it was taken
+        self._taken: dict[str, _Taken] = {}  # by job
 
     def queue_of(self, job: Job) -> JobQueue:
         """Return the queue that a job is in."""
@@ -57,8 +64,10 @@ class FairQueue:
         active: list[Job] = []
         asked: list[Job] = []
         ahead: list[Job] = []
-        for workspace in [self._host, *self._visitors()]:
-            for job in self._jobs_of(workspace):
+        queues = [(self._host, JobQueue(self._host).jobs())]
+        queues += [(visitor, self._jobs_of(visitor)) for visitor in self._visitors()]
+        for workspace, jobs in queues:
+            for job in jobs:
                 group = active if job.active else asked if _waits(job) else ahead
                 group.append(replace(job, workspace=workspace))
         active.sort(key=lambda job: (not _waits(job), job.id))
@@ -89,8 +98,9 @@ class FairQueue:
             whose = self._whose(job)
             taken = self.queue_of(job).take_job(job)
             if taken is not None:
-                self._taken[job.id] = whose
-                self._before[job.id] = self._turns()
+                turns = self._turns()
+                before = {name: turns[name] for name in whose if name in turns}
+                self._taken[job.id] = _Taken(whose, before)
                 self._note_turn(whose, jobs)
                 return taken
         return None
@@ -103,9 +113,8 @@ class FairQueue:
             gave_way: whether it ran.
         """
         self.queue_of(job).put_back(job, gave_way=gave_way)
-        before = self._before.pop(job.id, None)
-        if not gave_way and (whose := self._taken.pop(job.id, None)) is not None:
-            self._give_turn_back(whose, before or {})
+        if not gave_way and (taken := self._taken.pop(job.id, None)) is not None:
+            self._give_turn_back(taken)
 
     def must_give_way(self, job: Job) -> bool:
         """Whether a job waits that is more urgent: of the same visitor, or not in advance."""
@@ -153,10 +162,9 @@ class FairQueue:
 
     def note_end(self, job: Job, seconds: float) -> None:
         """Note that a turn is over, and how long a job took that somebody waited for."""
-        whose = self._taken.pop(job.id, None)
-        self._before.pop(job.id, None)
-        if whose is not None and _takes_turns(job):
-            self._note_turn(whose, self.jobs())
+        taken = self._taken.pop(job.id, None)
+        if taken is not None and _takes_turns(job):
+            self._note_turn(taken.whose, self.jobs())
         if not is_in_advance(job):
             pace = (1 - _NEWEST) * self._pace() + _NEWEST * seconds
             with suppress(OSError):
@@ -170,15 +178,15 @@ class FairQueue:
             return []
         return [Workspace(self._host.visitors_dir / name) for name in names]
 
-    def _jobs_of(self, workspace: Workspace) -> list[Job]:
+    def _jobs_of(self, visitor: Workspace) -> list[Job]:
         """Return the jobs of a visitor, who is forgotten here after the last one."""
-        queue = JobQueue(workspace)
-        jobs = queue.jobs() if workspace == self._host or exists(workspace) else []
-        if jobs or workspace == self._host:
+        queue = JobQueue(visitor)
+        jobs = queue.jobs() if exists(visitor) else []
+        if jobs:
             return jobs
         with suppress(OSError):
-            (self._host.queue_dir / QUEUED_DIR / workspace.root.name).unlink(missing_ok=True)
-            if exists(workspace) and (jobs := queue.jobs()):  # came between the two
+            (self._host.queue_dir / QUEUED_DIR / visitor.root.name).unlink(missing_ok=True)
+            if exists(visitor) and (jobs := queue.jobs()):  # came between the two
                 queue.note()
         return jobs
 
@@ -247,12 +255,11 @@ class FairQueue:
             turns.update(dict.fromkeys(whose, time.time_ns()))
             write_json(self._host.queue_dir / TURNS_FILE, turns)
 
-    def _give_turn_back(self, whose: Iterable[str], before: dict[str, int]) -> None:
+    def _give_turn_back(self, taken: _Taken) -> None:
         """Note that a turn was not used: whose it was waits as before."""
         with self._noting, suppress(OSError):
-            turns = {name: turn for name, turn in self._turns().items() if name not in whose}
-            turns.update({name: before[name] for name in whose if name in before})
-            write_json(self._host.queue_dir / TURNS_FILE, turns)
+            turns = {name: turn for name, turn in self._turns().items() if name not in taken.whose}
+            write_json(self._host.queue_dir / TURNS_FILE, {**turns, **taken.before})
 
 
 def _waits(job: Job) -> bool:

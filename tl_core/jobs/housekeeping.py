@@ -11,9 +11,6 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-
-from tl_core.config.training import TrainConfig
 from tl_core.files import delete_stale_files, stale_files
 from tl_core.workspace import Workspace
 
@@ -87,7 +84,10 @@ def used_bytes() -> int:
 
 def warm_up(workspace: Workspace) -> None:
     """Load TensorFlow, prepare the default backbone, and compile the default head once."""
+    import numpy as np
+
     from tl_core.backbones.api import get_backbone, resolve_image_size
+    from tl_core.config.training import TrainConfig
     from tl_core.features.engine import prepare_engine
     from tl_core.head.model import build_head, head_weights
     from tl_core.processes import BackgroundImport

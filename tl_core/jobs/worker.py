@@ -276,22 +276,16 @@ class _Worker:
         work = work_folder(self._workspace_of(job), job)
         if is_paused and not message and work is not None and work.state == "queued":
             _log.info("job %s is continued later", job.id)
-            self._put_back_innocent(job, work, is_counted=False)
+            self._put_back(job, work, is_counted=False)
             return ""
         self._close_work(job, message)
-        if reason:
-            self._tell(job, reason)
+        if reason and work is not None and work.state == "stopped":
+            with suppress(OSError, RunError):  # it took too long, or too much of the disk
+                update_status(work.folder, message=f"{reason} The best so far is kept.")
         with suppress(OSError):  # on a read-only disk its files stay, as an active job
             queue.finish(job.id)
         remove_remains(self._workspace_of(job))
         return message
-
-    def _tell(self, job: Job, reason: str) -> None:
-        """Note at a run or a search why it was ended: it took too long, or too much of the disk."""
-        work = work_folder(self._workspace_of(job), job)
-        if work is not None and work.state == "stopped":
-            with suppress(OSError, RunError):
-                update_status(work.folder, message=f"{reason} The best so far is kept.")
 
     def _workspace_of(self, job: Job) -> Workspace:
         return job.workspace or self._workspace
@@ -421,7 +415,7 @@ class _Worker:
             _log.warning("job %s could not be queued again: %s", job.id, error)
             queue.finish(job.id)
 
-    def _put_back_innocent(self, job: Job, work: WorkFolder | None, *, is_counted: bool) -> None:
+    def _put_back(self, job: Job, work: WorkFolder | None, *, is_counted: bool) -> None:
         """Run a job again, from where it was, that has to end because of another one."""
         queue = self._queue.queue_of(job)
         try:
@@ -470,7 +464,7 @@ class _Worker:
 
         Only the job that caused it gets the reason; where nobody can tell they are queued again.
         """
-        ending = reason_to_end(self._clock, self._main_id)
+        ending = reason_to_end(self._clock)
         if ending is None:
             return
         _log.error("leaving: %s", ending.message)
@@ -483,7 +477,7 @@ class _Worker:
             if isinstance(self._queue, FairQueue):
                 self._queue.note_end(job, self._clock.seconds(job.id))
             if not is_to_blame and job.num_lost < _MAX_LOST:
-                self._put_back_innocent(job, work, is_counted=True)
+                self._put_back(job, work, is_counted=True)
             elif work is None:
                 self._put_back_lost(job, message)
             else:

@@ -7,7 +7,7 @@ scikit-learn's brute-force ``NearestNeighbors``, which computes in float64, 2.2 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -35,6 +35,11 @@ def _lengths(rows: np.ndarray) -> np.ndarray:
         block = slice(start, start + _ROWS_MEASURED)
         lengths[block] = np.linalg.norm(rows[block], axis=1, keepdims=True)
     return np.maximum(lengths, 1e-12)
+
+
+def take_rows(features: np.ndarray, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Return these rows, each once and ascending; if these are all, without a copy of them."""
+    return features if len(rows) == len(features) else features[rows]
 
 
 def spread_rows(total: int, most: int) -> np.ndarray:
@@ -116,7 +121,7 @@ def nearest_pairs(features: np.ndarray, num_neighbours: int, min_cosine: float) 
     for members in _cells(rows):
         num = min(num_neighbours, len(members) - 1)
         if num > 0:
-            inside = rows if len(members) == len(rows) else rows[members]
+            inside = take_rows(rows, members)
             positions, cosines = nearest_rows(inside, inside, num, np.arange(len(members)))
             row, column = np.nonzero(cosines >= min_cosine)
             pairs = np.stack([members[row], members[positions[row, column]]], axis=1)

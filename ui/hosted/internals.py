@@ -8,7 +8,6 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-import certifi
 from streamlit import net_util
 from streamlit.runtime import memory_media_file_storage as storage
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -84,6 +83,8 @@ def keep_login_clients() -> None:
     Raises:
         RuntimeError: this version of Streamlit makes them in another place.
     """
+    import certifi  # comes with what the login needs
+
     create = streamlit_function(starlette_auth_routes, _CLIENT, "whose login clients can be kept")
     if getattr(create, "is_kept", False):
         return

@@ -28,6 +28,7 @@ from tl_core.data.audit.labels import find_outliers, find_wrong_labels
 from tl_core.data.dataset import DatasetIndex
 from tl_core.data.near_duplicates.search import Group, find_near_duplicates
 from tl_core.errors import DatasetError
+from tl_core.metrics.nearest import take_rows
 from tl_core.progress import Monitor, OnProgress, ShouldStop
 
 if TYPE_CHECKING:
@@ -184,8 +185,8 @@ def _near_groups(
     for place, record in enumerate(index.records):
         places_with.setdefault(record.sha256, []).append(place)
     copies = list(places_with.values())
-    if features is not None and len(copies) < len(features):
-        features = features[[places[0] for places in copies]]
+    if features is not None:
+        features = take_rows(features, [places[0] for places in copies])
     groups = find_near_duplicates(
         [stats[places[0]].fingerprint for places in copies],
         features=features,

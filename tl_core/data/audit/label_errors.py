@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tl_core.data.folds import assign_folds
-from tl_core.metrics.nearest import make_unit, nearest_rows, spread_rows
+from tl_core.metrics.nearest import make_unit, nearest_rows, spread_rows, take_rows
 from tl_core.progress import SILENT, Monitor
 
 STAGE = "labels"
@@ -180,6 +180,5 @@ def _distances(rows: np.ndarray) -> np.ndarray:
     num_nearest = max(1, round(_NUM_NEIGHBOURS * len(chosen) / num))
     own = np.full(num, -1)
     own[chosen] = np.arange(len(chosen))
-    references = rows if len(chosen) == num else rows[chosen]
-    _, cosines = nearest_rows(rows, references, num_nearest, own)
+    _, cosines = nearest_rows(rows, take_rows(rows, chosen), num_nearest, own)
     return np.asarray(1 - cosines.mean(axis=1))

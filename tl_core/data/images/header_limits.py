@@ -19,10 +19,10 @@ MAX_BLOCKS = 100_000  # of a GIF before its first picture; one holds up to 255 b
 
 _TOO_MUCH = "The file has too many parts before its pixels. Save it again as JPEG or PNG."
 _PNG = b"\x89PNG\r\n\x1a\n"
-_NO_FILL = re.compile(rb"[^\xff]")
+NO_FILL = re.compile(rb"[^\xff]")  # what comes after the bytes that fill up before a marker
 _START_OF_SCAN = 0xDA
 _WITHOUT_LENGTH = frozenset((0x00, *range(0xD0, 0xDA)))  # escaped bytes, restarts, start and end
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers of a JPEG's frame header
 _EXIF = 0xE1
 
 
@@ -45,7 +45,7 @@ def _is_bounded_jpeg(data: bytes) -> bool:
     position, num_stray, num_exif, num_frames = 2, 0, 0, 0
     for _ in range(MAX_SEGMENTS):
         start = data.find(b"\xff", position)
-        found = _NO_FILL.search(data, start) if start >= 0 else None
+        found = NO_FILL.search(data, start) if start >= 0 else None
         end = len(data) if found is None else found.start() - 1
         num_stray += end - position
         if num_stray > MAX_STRAY_BYTES:
@@ -55,7 +55,7 @@ def _is_bounded_jpeg(data: bytes) -> bool:
         position = end + 2
         if marker in _WITHOUT_LENGTH:
             continue
-        num_frames += marker in _FRAMES
+        num_frames += marker in FRAMES
         num_exif += marker == _EXIF and data.startswith(b"Exif", position + 2)
         if num_frames > 1 or num_exif > MAX_EXIF_SEGMENTS:
             return False

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import struct
 
 from tl_core.data.images.extra_formats import has_extra_formats, is_extra_format
+from tl_core.data.images.header_limits import FRAMES, NO_FILL
 
 _CONVERT = "Convert it to JPEG or PNG."
 _HEIC = f"It is a HEIC photo, as iPhones save them. {_CONVERT}"
@@ -69,8 +69,6 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", _LFS),
 )
 _READABLE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM")
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers of a JPEG's frame header
-_NO_FILL = re.compile(rb"[^\xff]")
 _LOSSLESS_FRAMES = frozenset((0xC3, 0xC7, 0xCB, 0xCF))
 _BMP_HEADERS = tuple(size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124))
 _BRANDS = {
@@ -132,10 +130,10 @@ def explain_rare_jpeg(data: bytes) -> str:
     while data[position : position + 1] == b"\xff" and position + 4 < len(data):
         marker = data[position + 1]
         if marker == 0xFF:  # fills up before a marker; a file may be nothing else
-            marker_at = _NO_FILL.search(data, position)
+            marker_at = NO_FILL.search(data, position)
             position = marker_at.start() - 1 if marker_at else len(data)
             continue
-        if marker in _FRAMES:
+        if marker in FRAMES:
             bits = data[position + 4]
             if marker in _LOSSLESS_FRAMES:
                 return LOSSLESS_JPEG
