@@ -34,7 +34,9 @@ from tl_core.jobs.training import stop_run
 from tl_core.runs.files import end_run, start_run, update_status
 from tl_core.runs.run import Run
 from tl_core.runs.store import create_run, list_runs
+from tl_core.visitors import usage
 from tl_core.visitors.store import list_visitors
+from tl_core.visitors.usage import check_room
 from tl_core.workspace import Workspace
 
 MB = 10**6
@@ -162,6 +164,42 @@ def test_trainings_that_take_long_take_turns(host, queued, train_in_turns):
     assert [f"{names[run_dir]}{epoch}" for run_dir, epoch in events] == order
     assert first.state == second.state == "finished"
     assert JobQueue(a).jobs() == JobQueue(b).jobs() == []
+
+
+def test_a_training_that_comes_back_to_a_full_disk_keeps_its_best(host, queued, train_in_turns):
+    """It had begun when there was room, so it must not end as one that failed."""
+    a, b = new_visitor(host), new_visitor(host)
+    first, second = queued(a), queued(b)
+
+    def fill(run_dir, epoch):
+        if (run_dir, epoch) == (second.run_dir, 1):
+            (a.root / "large").write_bytes(bytes(10**6))
+
+    events = train_in_turns(3, on_epoch=fill)
+    assert [epoch for run_dir, epoch in events if run_dir == first.run_dir] == [1]
+    assert first.state == "stopped"
+    assert first.message.startswith(FULL)
+    assert first.message.endswith("The best so far is kept.")
+    assert second.state == "finished"
+
+
+def test_a_training_that_comes_back_to_a_full_demo_goes_on(
+    host, queued, train_in_turns, monkeypatch
+):
+    """What fills it is of others, who may still be stopped; it adds a few megabytes at most."""
+    a, other = new_visitor(host), new_visitor(host)
+    first, second = queued(a), queued(new_visitor(host))
+
+    def fill(run_dir, epoch):
+        if (run_dir, epoch) == (second.run_dir, 1):
+            monkeypatch.setenv("TL_DEMO_DISK_MB", "1")
+            (other.root / "large").write_bytes(bytes(10**6))
+            monkeypatch.setattr(usage, "_totals", {})  # look at once
+
+    train_in_turns(2, on_epoch=fill)
+    assert (first.state, second.state) == ("finished", "finished")
+    with pytest.raises(LimitError):
+        check_room(a)
 
 
 def test_no_page_sees_a_training_stopped_that_is_continued(host, queued, train_in_turns):

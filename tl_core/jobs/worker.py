@@ -38,7 +38,7 @@ from tl_core.jobs.worker_client import (
 from tl_core.logs import log_context
 from tl_core.processes import end_children, own_identity, run_at_low_priority
 from tl_core.progress import Monitor
-from tl_core.runs.files import RunState, end_run, put_back_run, update_status
+from tl_core.runs.files import RunState, end_run, is_continued, put_back_run, update_status
 from tl_core.runs.state_dir import WorkFolder
 from tl_core.visitors.store import remove_remains
 from tl_core.visitors.usage import check_room
@@ -304,7 +304,9 @@ class _Worker:
             report_seconds=_REPORT_SECONDS,
             poll_seconds=_POLL_SECONDS,
         )
-        if kind.keeps_partial:  # the others say why they are stopped
+        work = work_folder(self._workspace_of(job), job)
+        # What is computed in one go, and what goes on from earlier, says itself why it is stopped.
+        if kind.keeps_partial and not (work is not None and is_continued(work.folder)):
             check_room(self._workspace_of(job))
         context = JobContext(self._workspace_of(job), job, monitor)
         if kind.gives_way and self._record["warm"]:
