@@ -117,6 +117,25 @@ def end_children() -> None:
             one.kill()
 
 
+_PARENT_SECONDS = 1.0
+
+
+def end_with_parent() -> None:
+    """End this process soon after the one that started it, however that ends.
+
+    For a child that computes and reads no pipe: nobody would take its result, and it would hold its
+    memory until it is done. On Windows it is not ended.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_PARENT_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
+
+
 @functools.lru_cache(maxsize=1)
 def _identity_of(pid: int) -> dict[str, float]:
     import psutil

@@ -11,6 +11,8 @@ import sys
 
 import numpy as np
 
+from tl_core.processes import end_with_parent
+
 _MAX_TSNE_DIM = 50  # reduced first, as t-SNE's authors do (to 30 to 50): less noise and less time
 
 
@@ -70,4 +72,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     main()

@@ -16,7 +16,7 @@ from typing import Any
 from tl_core import errors, files
 from tl_core.backbones.build import build_base_model
 from tl_core.config.training import Pooling
-from tl_core.processes import print_error
+from tl_core.processes import end_with_parent, print_error
 
 
 def build_forward(
@@ -99,4 +99,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     sys.exit(main(sys.argv[1:]))

@@ -19,6 +19,7 @@ from tl_core.export.model_info import read_model_info
 from tl_core.export.writers import Writing
 from tl_core.processes import (
     child_environment,
+    end_with_parent,
     module_command,
     parse_error,
     print_error,
@@ -87,6 +88,7 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     code = main(sys.argv[1:])
     sys.stdout.flush()
     os._exit(code)  # converters' libraries are known to crash while they unload
