@@ -11,8 +11,10 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
+from demo_helpers import new_visitor, start_demo
 
 from tl_core.backbones import litert
+from tl_core.backbones.registry import get_backbone
 from tl_core.errors import Stopped, TLError, WeightsError
 from tl_core.features import engine_files
 from tl_core.features.engine_files import engine_path, in_background, prepare_engine
@@ -91,6 +93,55 @@ def test_a_backbone_that_is_there_is_not_converted_again(tmp_path: Path, child) 
     assert prepare_engine(*TINY, tmp_path) == first
     assert first.read_text() == "model\n"
     assert (tmp_path / "count").read_text() == "x\n"
+
+
+def test_visitors_share_backbones_of_the_sizes_of_pretraining_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = start_demo(monkeypatch, tmp_path / "demo")
+    a, b = new_visitor(host), new_visitor(host)
+    size = get_backbone("tiny").image_size
+    paths = {engine_path("tiny", size, "max", one.cache_dir) for one in (a, b, host)}
+    assert [path.parent for path in paths] == [host.cache_dir / "engines"]
+    other = engine_path("tiny", (size[0] + 1, size[1]), "max", a.cache_dir)
+    assert other.parent == a.cache_dir / "engines"
+    assert engine_path("tiny", (40, 48), "avg", host.cache_dir).parent == paths.pop().parent
+
+
+def test_of_a_visitors_own_those_used_least_recently_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, child
+) -> None:
+    host = start_demo(monkeypatch, tmp_path / "demo", visitor_mb=3)  # 1 MB of these
+    cache_dir = new_visitor(host).cache_dir
+    child('head -c 300000 /dev/zero > "$out"; touch "$out.lock"')
+
+    def prepare(side: int) -> Path:
+        path = prepare_engine("tiny", (side, 40), "avg", cache_dir)
+        time.sleep(0.01)  # the times of files differ
+        return path
+
+    first, second, third = map(prepare, (41, 42, 43))
+    assert prepare(41) == first  # used again
+    fourth = prepare(44)
+    kept = [first, fourth, third]
+    assert sorted(fourth.parent.iterdir()) == sorted(
+        [*kept, *(Path(f"{one}.lock") for one in kept)]
+    )
+    assert not second.exists()
+    monkeypatch.delenv("TL_MODE")
+    elsewhere = [prepare_engine("tiny", (side, 40), "avg", tmp_path) for side in (41, 42, 43, 44)]
+    assert all(path.exists() for path in elsewhere)  # of a studio none
+
+
+def test_one_that_takes_more_than_all_may_is_kept_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, child
+) -> None:
+    host = start_demo(monkeypatch, tmp_path / "demo", visitor_mb=3)
+    cache_dir = new_visitor(host).cache_dir
+    child('head -c 1100000 /dev/zero > "$out"')
+    prepare_engine("tiny", (41, 40), "avg", cache_dir)
+    last = prepare_engine("tiny", (42, 40), "avg", cache_dir)
+    assert list(last.parent.glob("*.tflite")) == [last]
 
 
 def test_those_who_want_it_at_once_share_one_conversion(tmp_path: Path, child) -> None:

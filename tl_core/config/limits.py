@@ -67,6 +67,11 @@ class Limits(Settings):
         return MEGABYTE * max(LEAST_JOB_MB, self.job_memory_mb - WORKER_MB)
 
     @property
+    def cache_bytes(self) -> int:
+        """The bytes that each cache of a visitor may take: a third of what a visitor may use."""
+        return MEGABYTE * self.visitor_mb // 3
+
+    @property
     def backbone_names(self) -> tuple[str, ...]:
         """The backbones that may be trained."""
         return tuple(name.strip() for name in self.backbones.split(",") if name.strip())

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tl_core.config.limits import MEGABYTE, current_limits
+from tl_core.config.limits import current_limits
 from tl_core.sqlite_cache import SqliteCache
 from tl_core.workspace import shared_cache_dir
 
 LIMIT_ENVIRONMENT_NAME = "TL_CACHE_GIB"
 DEFAULT_MAX_BYTES = 4 * 2**30
 FILE_NAME = "features.sqlite"
-_VISITORS_SHARE = 3  # of what a visitor of a demo may use of the disk, a third
 
 
 class FeatureCache(SqliteCache):
@@ -68,7 +67,7 @@ def open_feature_cache(cache_dir: Path) -> FeatureCache:
         return FeatureCache(path)
     max_bytes, limits = _limit(), current_limits()
     if limits is not None:
-        max_bytes = min(max_bytes, limits.visitor_mb * MEGABYTE // _VISITORS_SHARE)
+        max_bytes = min(max_bytes, limits.cache_bytes)
     return FeatureCache(path, max_bytes, FeatureCache(shared_dir / FILE_NAME))
 
 

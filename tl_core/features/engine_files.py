@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
 from tl_core import errors
+from tl_core.backbones.registry import get_backbone
 from tl_core.backbones.weights import fetch_weights, weights_fingerprint
+from tl_core.config.limits import current_limits
 from tl_core.config.training import Pooling
 from tl_core.processes import child_environment, module_command, parse_error, run_watched
 from tl_core.progress import SILENT, Monitor, Stage
@@ -39,14 +43,20 @@ def engine_path(
 ) -> Path:
     """Return the path of the converted backbone, whether it exists or not.
 
+    In a demo the visitors share those of the sizes of pretraining; one of another size lies in the
+    visitor's own cache, where it counts, as there could be any number of them.
+
     Raises:
+        ConfigError: no backbone has that name.
         WeightsError: its weights are in a package that is not installed.
     """
+    if image_size == get_backbone(backbone).image_size:
+        cache_dir = shared_cache_dir(cache_dir)
     identity = json.dumps([weights_fingerprint(backbone), ENGINE_VERSION])
     digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
     height, width = image_size
     name = f"{backbone}_{height}x{width}_{pooling}_{digest}.tflite"
-    return shared_cache_dir(cache_dir) / _DIR_NAME / name
+    return cache_dir / _DIR_NAME / name
 
 
 def engine_error(path: Path, reason: Exception) -> errors.TLError:
@@ -93,6 +103,8 @@ def prepare_engine(
     """
     path = engine_path(backbone, image_size, pooling, cache_dir)
     if path.exists():
+        with suppress(OSError):  # removed or read-only
+            os.utime(path)  # used last
         return path
     fetch_weights(backbone, image_size, monitor)
     stage = monitor.stage(STAGE, 1)
@@ -115,6 +127,8 @@ def prepare_engine(
                 _convert_in_child(backbone, image_size, pooling, path, stage)
     finally:
         lock.release()
+    if shared_cache_dir(cache_dir) not in path.parents:
+        _remove_oldest(path)
     stage.advance()
     return path
 
@@ -134,6 +148,21 @@ def in_background(work: Callable[[], _Result], name: str) -> Future[_Result]:
     future.set_running_or_notify_cancel()
     threading.Thread(target=run, name=name, daemon=True).start()
     return future
+
+
+def _remove_oldest(newest: Path) -> None:
+    """Remove those of a demo's visitor that were used least recently, if all take too much."""
+    limits = current_limits()
+    if limits is None:
+        return
+    facts = {path: path.stat() for path in newest.parent.glob("*.tflite")}
+    used = sum(one.st_size for one in facts.values())
+    for path in sorted(facts, key=lambda path: facts[path].st_mtime_ns):
+        if used <= limits.cache_bytes or path == newest:
+            return
+        path.unlink(missing_ok=True)
+        Path(f"{path}.lock").unlink(missing_ok=True)
+        used -= facts[path].st_size
 
 
 def _convert_in_child(
