@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from demo_helpers import new_visitor, start_demo
 from tl_core.analysis.effect_cache import KIND as AUGMENT_EFFECT
 from tl_core.config.training import TrainConfig
 from tl_core.errors import LimitError, MemoryLimitError
-from tl_core.jobs import demo_limits, worker
+from tl_core.jobs import demo_limits, fair_queue, worker
 from tl_core.jobs.demo_limits import Ending, JobClock, check_may_queue
 from tl_core.jobs.fair_queue import FairQueue
 from tl_core.jobs.handlers import (
@@ -536,6 +537,34 @@ def test_work_beside_a_training_goes_on_after_an_error(host, queued, monkeypatch
     run_jobs(host, train=JobKind(train), look=beside)
     assert tries[:2] == ["look", "look"]
     assert FairQueue(host).jobs() == []
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        JobKind(None, priority=-5, gives_way=True, keeps_partial=True),
+        JobKind(None, priority=-20, gives_way=True, needs_user=True),
+    ],
+)
+def test_what_is_short_is_done_beside_all_that_does_not_give_way_to_others(
+    host, queued, monkeypatch, kind
+):
+    """A search, and a map that has been waited for, give way to jobs of their own visitor alone."""
+    monkeypatch.setattr(demo_limits, "num_bytes_of", lambda *_: 0)
+    monkeypatch.setattr(fair_queue, "_PATIENCE_SECONDS", 0.0)
+    begun, ended = threading.Event(), []
+
+    def work(context):
+        ended.append(begun.wait(10))
+
+    JobQueue(new_visitor(host)).submit(
+        "long", {}, priority=kind.priority, needs_user=kind.needs_user
+    )
+    time.sleep(0.001)
+    JobQueue(new_visitor(host)).submit("look", {}, priority=5)
+    look = JobKind(lambda context: begun.set(), priority=5, alongside=True)
+    run_jobs(host, long=replace(kind, run=work), look=look)
+    assert ended == [True]
 
 
 def test_what_needs_much_waits_while_another_trains(host, queued, monkeypatch):

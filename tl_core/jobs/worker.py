@@ -124,7 +124,7 @@ class _Worker:
         self._record_lock = threading.Lock()
         self._left = threading.Event()
         self._warming: threading.Thread | None = None
-        self._is_blocked = False  # by a job that does not give way
+        self._is_blocked = False  # by a job that does not give way to all
         self._has_worked = False
         self._paused: set[str] = set()  # active jobs that give way to other visitors
         self._main_id = ""  # of the active job that is not run alongside another
@@ -161,9 +161,7 @@ class _Worker:
                 elif job is not None:
                     self._note_idle_size()
                     self._publish(state="busy", job_id=job.id)
-                    self._is_blocked = (
-                        job.kind in self._kinds and not self._kinds[job.kind].gives_way
-                    )
+                    self._is_blocked = not self._gives_way(job)
                     self._main_id = job.id
                     message = self._do(job)
                     self._has_worked = True
@@ -211,7 +209,7 @@ class _Worker:
         self._publish(state="idle", warm="tensorflow" in sys.modules)
 
     def _work_alongside(self) -> None:
-        """Run short jobs in parallel with a job that does not give way."""
+        """Run short jobs in parallel with a job that does not give way to them."""
         while not self._left.wait(_POLL_SECONDS):
             try:
                 if self._is_blocked and (job := self._queue.take(fits=self._fits_alongside)):
@@ -219,6 +217,11 @@ class _Worker:
                     return_memory()
             except Exception:  # this thread has to go on for the next job
                 _log.exception("working beside a job failed")
+
+    def _gives_way(self, job: Job) -> bool:
+        """Whether a job gives way to all that is more urgent; in a demo only to some of others."""
+        kind = self._kinds.get(job.kind)
+        return kind is None or (kind.gives_way and not isinstance(self._queue, FairQueue))
 
     def _fits_alongside(self, job: Job) -> bool:
         kind = self._kinds.get(job.kind)
