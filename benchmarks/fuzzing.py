@@ -21,7 +21,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tl_core.cli.terminal import printable
 from tl_core.config.training import TrainConfig
 from tl_core.data.curation.store import decisions_path, load_decisions
 from tl_core.data.dataset import DatasetIndex, ImageRecord
@@ -33,6 +32,7 @@ from tl_core.data.split import read_split, split_dataset, write_split
 from tl_core.errors import TLError
 from tl_core.files import is_contained, parse_json
 from tl_core.inference.model_info import ModelInfo
+from tl_core.logs import printable
 from tl_core.runs.store import Run
 from tl_core.workspace import Workspace
 

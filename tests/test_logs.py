@@ -146,6 +146,24 @@ def test_long_ones_are_cut(clock) -> None:
     assert told(repeats, "for %s", "a" * 1_996) == "for " + "a" * 1_996
 
 
+def test_what_a_terminal_acts_on_is_escaped(clock) -> None:
+    """Else who reads the log sees lines that the server did not write, or an empty window."""
+    repeats = FewRepeats()
+    assert told(repeats, "for %s", "\x1b]0;x\x07\nok") == r"for \x1b]0;x\x07\nok"
+    assert told(repeats, "of\x85 %s", "a\u202e") == r"of\x85 a\u202e"
+    try:
+        raise ValueError("\x1b[2J\nok")
+    except ValueError as error:
+        info = (ValueError, error, error.__traceback__)
+    record = logging.LogRecord("x", logging.ERROR, "", 0, "failed", (), info)
+    assert repeats.filter(record)
+    lines = logging.Formatter().format(record).split("\n")
+    assert (lines[:2], lines[-2:]) == (
+        ["failed", "Traceback (most recent call last):"],
+        [r"ValueError: \x1b[2J", "ok"],
+    )
+
+
 def test_each_error_is_of_its_own_kind(clock) -> None:
     repeats = FewRepeats()
     for error in (ValueError("a"), ValueError("b"), OSError("a"), None):

@@ -13,6 +13,7 @@ import math
 import re
 import threading
 import time
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -32,6 +33,8 @@ _MAX_CHARS = 20_000
 _MAX_REPEATED_CHARS = 2_000  # of what strangers can cause
 _HOMES = re.compile(r"(/home/|/Users/|[A-Za-z]:[/\\]+Users[/\\]+)[^/\\\s'\":]+")
 _VISITORS = re.compile(r"(visitors[/\\]).+")
+_ACTED_ON = ("Cc", "Cf", "Zl", "Zp", "Cs")
+_JOINERS = "\u200c\u200d"  # parts of emoji and of words in some scripts
 _context: ContextVar[dict[str, str] | None] = ContextVar("log_context", default=None)
 
 
@@ -108,7 +111,7 @@ class FewRepeats(logging.Filter):
 
     For what strangers can cause as often as they like. Records are of one kind when they say the
     same, whatever their arguments, of the same error. The next one of a kind tells how many were
-    left out. Long ones are cut.
+    left out. Long ones are cut, and what a terminal would act on is escaped.
 
     Examples:
         >>> repeats = FewRepeats()
@@ -139,11 +142,16 @@ class FewRepeats(logging.Filter):
                 del self._kinds[oldest]
             self._kinds[kind] = (now, 0)
         text = record.getMessage()
-        shown = text if len(text) <= _MAX_REPEATED_CHARS else f"{text[:_MAX_REPEATED_CHARS]} ..."
+        shown = printable(text[:_MAX_REPEATED_CHARS])
+        if len(text) > _MAX_REPEATED_CHARS:
+            shown = f"{shown} ..."
         if left_out:
             shown = f"{shown} ({left_out} more like it since the last)"
         if shown != text:
             record.msg, record.args = shown, None
+        if record.exc_info:
+            lines = logging.Formatter().formatException(record.exc_info).split("\n")
+            record.exc_text = "\n".join(map(printable, lines))
         return True
 
 
@@ -168,6 +176,27 @@ def add_log_file(logger: logging.Logger, path: Path, root: Path) -> bool:
     handler.setFormatter(JsonFormatter(root, is_demo=current_mode() == "demo"))
     logger.addHandler(handler)
     return True
+
+
+def printable(text: str) -> str:
+    r"""Return a text without characters that a terminal acts on; they are shown as in ``\x1b``.
+
+    Names of files and classes, and what strangers send, may hold any character: a line break would
+    forge a line, an escape sequence could overwrite what stands there, a mark of direction reorder
+    it.
+
+    Examples:
+        >>> printable("cat\x1b[2J.jpg")
+        'cat\\x1b[2J.jpg'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(map(_shown_character, text))
+
+
+def _shown_character(character: str) -> str:
+    is_acted_on = unicodedata.category(character) in _ACTED_ON and character not in _JOINERS
+    return character.encode("unicode_escape").decode() if is_acted_on else character
 
 
 def readable(line: str) -> str:

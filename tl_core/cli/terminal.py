@@ -11,7 +11,6 @@ import shutil
 import signal
 import sys
 import time
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from tl_core.cli.exit_codes import EXIT_STOPPED, EXIT_USER_ERROR
 from tl_core.cli.streams import silence_libraries
 from tl_core.errors import Stopped, TLError
+from tl_core.logs import printable
 from tl_core.progress import Monitor, amount, counts_bytes, stage_words
 
 if TYPE_CHECKING:
@@ -41,8 +41,6 @@ COMMANDS = {
 """What helps on the command line, for each of :data:`~tl_core.errors.REMEDIES`."""
 
 # Control characters, marks of direction, line and paragraph separators, halves of pairs.
-_ACTED_ON = ("Cc", "Cf", "Zl", "Zp", "Cs")
-_JOINERS = "\u200c\u200d"  # parts of emoji and of words in some scripts
 # Those that JSON itself does not escape.
 _ACTED_ON_IN_JSON = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 # A full disk, or a place that may not be read or written.
@@ -191,26 +189,6 @@ def _stop_on_interrupt(progress: ProgressLine) -> Iterator[ShouldStop]:
         yield should_stop
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def printable(text: str) -> str:
-    r"""Return a text without characters that a terminal acts on; they are shown as in ``\x1b``.
-
-    Names of files and classes may hold any character: a line break would forge a line of output,
-    an escape sequence could overwrite what stands there, a mark of direction reorder it.
-
-    Examples:
-        >>> printable("cat\x1b[2J.jpg")
-        'cat\\x1b[2J.jpg'
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(map(_shown_character, text))
-
-
-def _shown_character(character: str) -> str:
-    is_acted_on = unicodedata.category(character) in _ACTED_ON and character not in _JOINERS
-    return character.encode("unicode_escape").decode() if is_acted_on else character
 
 
 def say(text: object = "", *, stream: TextIO | None = None) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from dataclasses import dataclass
 
 from streamlit.runtime.media_file_manager import MediaFileManager
 
+from tl_core.fair_turns import Asker, FairTurns, Turn
 from ui.hosted.internals import streamlit_function
 from ui.hosted.turns import Page
 
@@ -26,6 +26,7 @@ class _Asked:
     """A file that was asked for, from when the message is let through until it is made."""
 
     page: Page
+    turn: Turn
     at: float
     has_begun: bool = False
 
@@ -35,25 +36,24 @@ class Downloads:
 
     def __init__(self) -> None:
         self._now: dict[str, _Asked] = {}
-        self._waiting: list[Page] = []
-        self._made: Counter[str] = Counter()  # for each visitor
-        self._made_at: Counter[str] = Counter()  # for each network address
+        self._turns = FairTurns()
 
     async def wait(self, page: Page, file_id: str) -> None:
-        """Wait until no other file is made; those who were given fewer go first.
+        """Wait until no other file is made.
 
-        Those whose address was given fewer go first of all, so that many requests of one address
-        keep nobody else waiting, even with a new cookie each time.
+        Those for whose address, and then for whom, it has taken least time of late go first, so
+        that many requests of one address keep nobody else waiting, even with a new cookie each
+        time.
         """
-        self._waiting.append(page)
+        turn = self._turns.line_up(Asker(page.visitor, page.address), is_bulky=True)
         try:
-            while not self._is_next(page):
+            while not self._turns.has_come(turn):
                 await asyncio.sleep(POLL_SECONDS)
-        finally:
-            self._waiting.remove(page)
-        self._made[page.visitor] += 1
-        self._made_at[page.address] += 1
-        self._now[file_id] = _Asked(page, time.monotonic())
+                self._end_unbegun()
+        except BaseException:
+            self._turns.give_back(turn)
+            raise
+        self._now[file_id] = _Asked(page, turn, time.monotonic())
 
     def answered(self, page: Page) -> None:
         """Note that a page has its answer, or is closed; only a file that is made goes on."""
@@ -69,22 +69,14 @@ class Downloads:
 
     def ended(self, file_id: str) -> None:
         """Note that a file has been made, or could not be; called in its thread."""
-        self._now.pop(file_id, None)
+        asked = self._now.pop(file_id, None)
+        if asked is not None:
+            self._turns.give_back(asked.turn)
 
-    def _is_next(self, page: Page) -> bool:
+    def _end_unbegun(self) -> None:
         for file_id, asked in list(self._now.items()):
             if not asked.has_begun and time.monotonic() - asked.at > START_SECONDS:
                 self.ended(file_id)
-        if self._now:
-            return False
-        if len(self._made) > 10 * len(self._waiting) + 1_000:
-            self._made.clear()
-        if len(self._made_at) > 10 * len(self._waiting) + 1_000:
-            self._made_at.clear()
-        return self._given(page) <= min(map(self._given, self._waiting))
-
-    def _given(self, page: Page) -> tuple[int, int]:
-        return self._made_at[page.address], self._made[page.visitor]
 
 
 def watch(downloads: Downloads) -> None:

@@ -62,6 +62,7 @@ ADDRESS_HEADER = "X-Visitor-Address"  # from the guard to the page
 COUNTERS_PATH = "demo/counters"
 
 MOST_FIELDS = 100  # of an address
+MOST_COOKIES = 200  # that are looked at; browsers keep no more for a site
 MOST_DIGITS = 15  # of the length of an upload
 LONGEST_ID = 64  # of an upload; Streamlit's have 36 characters, and it keeps any
 
@@ -133,12 +134,12 @@ class VisitorGuard:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        scope = _plain(scope)
         path = _relative(scope["path"])
         is_stream = scope["type"] == "websocket"
         is_page = is_stream or _is_document(scope, path)
         is_login = path.startswith(_OF_LOGIN)
         if await self._requests.wait(scope, is_page=is_page, is_login=is_login):
+            scope = _plain(scope)
             if is_stream:
                 await self._stream(path, scope, receive, send)
             else:
@@ -308,16 +309,16 @@ def _plain(scope: Scope) -> Scope:
     compresses a model's file again for each request, which takes half a second.
     """
     rest = [one for one in scope["headers"] if one[0] not in (b"cookie", b"accept-encoding")]
-    plain = [one for one in _cookies(scope) if not set(one) & set('"\\')]
+    plain = [one for one in _cookies(scope) if '"' not in one and "\\" not in one]
     if plain:
         rest.append((b"cookie", "; ".join(plain).encode("latin-1")))
     return {**scope, "headers": rest}
 
 
 def _cookies(scope: Scope) -> list[str]:
-    """Return the cookies of a request as they came, each ``name=value``."""
+    """Return the cookies of a request as they came, each ``name=value``; at most 200 of them."""
     given = ";".join(Headers(scope=scope).getlist("cookie"))
-    return [one.strip() for one in given.split(";") if "=" in one]
+    return [one.strip() for one in given.split(";", MOST_COOKIES)[:MOST_COOKIES] if "=" in one]
 
 
 def _cookie(scope: Scope) -> str | None:

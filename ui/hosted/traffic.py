@@ -31,7 +31,7 @@ FILES_A_SECOND = 200.0  # for which one network address may ask, after a burst
 BURST_FILES = MOST_FILES
 MOST_WIDGETS = 2_000  # of which one message may tell the values
 MOST_CHARS = 10_000  # of the address of a page
-MOST_ID_CHARS = 1_000  # of a page and a part of it, which the server's answer repeats
+MOST_ID_CHARS = 1_000  # of what the server's answer repeats: a page and its part, a download
 MESSAGE_BYTES = 500  # of a message beside its content
 MOST_AHEAD_BYTES = 50_000  # that are read after a message that waits for its turn
 MESSAGES_A_SECOND = 4.0  # of one page, after a burst
@@ -254,7 +254,10 @@ def messages_of_pages(
                 number = len(asked.file_urls_request.file_names)
                 await names.of(page.address).wait(number)
             elif kind == "backend_operation_request":
-                file_id = asked.backend_operation_request.deferred_file.file_id
+                operation = asked.backend_operation_request
+                if operation.session_id != page.session_id:
+                    continue  # Streamlit would refuse it, and make no file
+                file_id = operation.deferred_file.file_id
                 if await has_ended(downloads.wait(page, file_id)):
                     continue
             return message
@@ -296,7 +299,11 @@ def _asked(data: bytes) -> BackMsg | None:
     elif kind == "file_urls_request":
         is_own = len(message.file_urls_request.file_names) <= MOST_FILES
     elif kind == "backend_operation_request":
-        is_own = message.backend_operation_request.WhichOneof("payload") == "deferred_file"
+        operation = message.backend_operation_request
+        is_own = (
+            operation.WhichOneof("payload") == "deferred_file"
+            and len(operation.request_id) + len(operation.deferred_file.file_id) <= MOST_ID_CHARS
+        )
     return message if is_own else None
 
 

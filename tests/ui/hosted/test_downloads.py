@@ -2,13 +2,16 @@
 
 import asyncio
 import threading
+import time
 import uuid
+from types import SimpleNamespace
 
 import pytest
 from demo_helpers import run_async
 from streamlit.runtime.media_file_manager import MediaFileManager
 from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 
+from tl_core import fair_turns
 from ui.hosted import downloads as module
 from ui.hosted.downloads import Downloads, watch
 from ui.hosted.turns import Page
@@ -44,6 +47,7 @@ def test_files_are_made_one_at_a_time_and_who_asked_once_does_not_wait_for_who_a
         def make():
             at_once.append(lock.acquire(blocking=False))
             all_ask.wait(60)
+            time.sleep(0.05)  # what takes no time is not counted
             order.append(name)
             lock.release()
             return b"a zip"
@@ -66,6 +70,39 @@ def test_files_are_made_one_at_a_time_and_who_asked_once_does_not_wait_for_who_a
     assert all(at_once)
     assert len(order) == 21
     assert order.index("visitor") <= 1
+
+
+def test_what_was_made_long_ago_does_not_count(manager, monkeypatch):
+    """Who had made much, such as a school behind one address, would wait for all strangers."""
+    now = [0.0]
+    monkeypatch.setattr(fair_turns, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    downloads = Downloads()
+
+    async def make(name, seconds):
+        await downloads.wait(Page(name, name), name)
+        downloads.began(name)
+        now[0] += seconds
+        downloads.ended(name)
+
+    async def ask():
+        for _ in range(60):
+            await make("school", 1.0)
+        await make("stranger", 0.1)
+        now[0] += 300  # fifteen times that of which half is forgotten
+        await make("stranger", 0.1)
+        order = []
+        held = Page("other", "other")
+        await downloads.wait(held, "other")
+        asked = []
+        for name in ("stranger", "school"):
+            asked.append(asyncio.create_task(make(name, 0.0)))
+            asked[-1].add_done_callback(lambda _, name=name: order.append(name))
+            await asyncio.sleep(0)
+        downloads.answered(held)
+        await asyncio.gather(*asked)
+        return order
+
+    assert run_async(ask()) == ["school", "stranger"]
 
 
 @pytest.mark.parametrize("kind", ["late", "answered"])

@@ -119,7 +119,12 @@ def back_message(kind, number=0):
         message.rerun_script.query_string = "a=b"
         for widget in range(number):
             message.rerun_script.widget_states.widgets.add(id=str(widget), int_value=1)
-    elif kind in ("deferred_file", "install_skills", "dismiss_skills_nudge"):
+    elif kind == "deferred_file":
+        message.backend_operation_request.deferred_file.file_id = "f" * number
+    elif kind == "deferred_file of another":
+        message.backend_operation_request.deferred_file.SetInParent()
+        message.backend_operation_request.session_id = "other"
+    elif kind in ("install_skills", "dismiss_skills_nudge"):
         getattr(message.backend_operation_request, kind).SetInParent()
     else:
         setattr(message, kind, True)
@@ -134,7 +139,9 @@ def back_message(kind, number=0):
         ("rerun_script", 300_000, False),  # more than any page has: seconds of a core
         ("stop_script", 0, True),
         ("app_heartbeat", 0, True),
-        ("deferred_file", 0, True),
+        ("deferred_file", 1_000, True),
+        ("deferred_file", 1_001, False),  # the answer would repeat it, and hide that it is one
+        ("deferred_file of another", 0, False),  # which would be refused, and made for nobody
         ("file_urls_request", 3_000, True),
         ("file_urls_request", 3_001, False),  # each name costs an id: seconds for all visitors
         ("clear_cache", 0, False),  # of all sessions
@@ -277,7 +284,7 @@ def test_streamlit_tells_which_parts_a_page_has():
 @pytest.mark.parametrize("num_more", [0, 40])
 def test_a_page_that_is_closed_while_it_waits_is_forgotten(kind, num_more):
     page, turns, downloads = Page("visitor", "address"), Turns(), Downloads()
-    turns.may_run = downloads._is_next = lambda _: False  # others are there
+    turns.may_run = downloads._turns.has_come = lambda _: False  # others are there
     sent = [{"type": "websocket.receive", "bytes": back_message(kind)}] * (1 + num_more)
     sent.append({"type": "websocket.disconnect", "code": 1001})
 
@@ -287,7 +294,7 @@ def test_a_page_that_is_closed_while_it_waits_is_forgotten(kind, num_more):
     listening = messages_of_pages(receive, turns, downloads, names_of_files(), page)
     assert run_async(asyncio.wait_for(listening(), 30))["type"] == "websocket.disconnect"
     assert page not in turns._waiting
-    assert page not in downloads._waiting
+    assert downloads._turns._waiting == downloads._turns._held == []
 
 
 def test_what_comes_while_a_page_waits_is_kept_in_order():
