@@ -1,6 +1,7 @@
 """The open connections of a uvicorn server: who sends no whole request keeps nobody out.
 
-uvicorn waits for a request without end, and has no bound on its headers, nor on how many requests
+uvicorn waits for a request without end, and has no bound on its address, its headers and the pieces
+of its body, each of which takes time of the loop that answers everyone, nor on how many requests
 one connection sends ahead. What it has is one number of connections for all, which one address can
 take by itself.
 """
@@ -17,6 +18,11 @@ from typing import Any
 
 HEAD_SECONDS = 15.0  # within which a request has to be sent, up to its body
 MOST_HEADERS = 200
+MOST_URL_BYTES = 8_192  # of the path and its parameters
+MOST_HEADER_BYTES = 8_192  # of one; cookies are bounded by the request alone
+MOST_WORDS_BYTES = 256  # of Connection, which is taken apart: browsers send two words
+SMALL_PIECE_BYTES = 100  # of a body
+MOST_SMALL_PIECES = 1_000  # of one request
 MOST_AHEAD = 8  # requests of one connection that wait for the answer to an earlier one
 LEAST_BYTES = 75_000  # of an answer that is over, to be taken within that time
 MOST_FILES = 65_536  # that this process asks to be allowed to have open
@@ -30,6 +36,7 @@ class Connection:
     address: str
     timer: asyncio.TimerHandle | None = None  # when it is looked at next; None for a WebSocket
     head_bytes: int = 0  # of a request that has begun
+    num_small_pieces: int = 0  # of its body
 
 
 class OpenConnections:
@@ -117,14 +124,41 @@ def check_ahead(protocol: Any) -> None:
         raise ConnectionError("too many requests at once")
 
 
-def check_headers(protocol: Any) -> None:
+def check_url(protocol: Any, more: bytes) -> None:
+    """Check that the address of a request may go on.
+
+    Raises:
+        ConnectionError: it is too long, and uvicorn refuses it.
+    """
+    if len(protocol.url) + len(more) > MOST_URL_BYTES:
+        raise ConnectionError("the address is too long")
+
+
+def check_header(protocol: Any, name: bytes, value: bytes) -> None:
     """Check that a request may have one more header.
 
     Raises:
-        ConnectionError: it has too many, and uvicorn refuses it.
+        ConnectionError: it has too many, or this one is too long, and uvicorn refuses it.
     """
     if len(protocol.headers) >= MOST_HEADERS:
         raise ConnectionError("too many headers")
+    if len(value) > MOST_WORDS_BYTES:
+        name = name.lower()
+        is_long = len(value) > MOST_HEADER_BYTES and name != b"cookie"
+        if is_long or name == b"connection":
+            raise ConnectionError("a header is too long")
+
+
+def check_piece(connection: Connection | None, body: bytes) -> None:
+    """Check that the body of a request may have one more piece, such as a chunk.
+
+    Raises:
+        ConnectionError: it has too many small ones, and uvicorn refuses it.
+    """
+    if connection is not None and len(body) < SMALL_PIECE_BYTES:
+        connection.num_small_pieces += 1
+        if connection.num_small_pieces > MOST_SMALL_PIECES:
+            raise ConnectionError("too many pieces")
 
 
 def network_address(scope: Mapping[str, Any]) -> str:

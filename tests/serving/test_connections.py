@@ -136,8 +136,11 @@ def test_a_header_has_some_seconds_also_where_a_body_has_minutes():
         REQUEST + b"a: b\r\n" * 201 + b"\r\n",
         REQUEST + b"X: " + b"a" * 400_000,
         (REQUEST + b"\r\n") * 400,
+        REQUEST + b"X: " + b"a" * 8_193 + b"\r\n\r\n",
+        REQUEST + b"Connection: " + b"a," * 129 + b"\r\n\r\n",
+        POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 1_001,
     ],
-    ids=["address", "headers", "header", "requests ahead"],
+    ids=["address", "headers", "header", "requests ahead", "long header", "words", "pieces"],
 )
 def test_what_comes_before_a_body_has_a_bound(head):
     with served(FakeModel(), ServiceSettings()) as service:
@@ -147,6 +150,17 @@ def test_what_comes_before_a_body_has_a_bound(head):
         answers = read_all(connection)
         assert answers.count(b" 200 ") <= 1
         assert answers == b"" or b" 400 " in answers
+
+
+def test_cookies_are_not_taken_apart(monkeypatch):
+    """The service has none; 10,000 of them took the loop 5 ms for each request."""
+    taken_apart = []
+    monkeypatch.setattr("starlette.requests.cookie_parser", lambda text: taken_apart.append(text))
+    with served(FakeModel(), ServiceSettings()) as service:
+        connection = call(service, REQUEST + b"Cookie: a=b\r\n\r\n")
+        assert b" 200 " in connection.recv(65_536)
+        connection.close()
+    assert taken_apart == []
 
 
 def test_a_few_requests_ahead_and_a_long_address_are_answered():
@@ -164,7 +178,7 @@ def test_a_few_requests_ahead_and_a_long_address_are_answered():
 def test_what_follows_a_body_has_a_bound():
     with served(FakeModel(), ServiceSettings()) as service:
         connection = call(service, POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\nG\r\n0\r\nX: ")
-        # 100 MB, of which the service keeps 64 kB
+        # 100 MB, of which the service keeps 16 kB
         assert not all(send(connection, b"x" * 1_000_000) for _ in range(100))
         connection.close()
 

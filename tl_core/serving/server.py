@@ -17,13 +17,14 @@ from tl_core.connections import (
     OpenConnections,
     allow_files,
     check_ahead,
-    check_headers,
+    check_header,
+    check_piece,
+    check_url,
 )
 from tl_core.errors import ConfigError
 from tl_core.serving.settings import (
     KEEP_ALIVE_SECONDS,
     MAX_HEADER_BYTES,
-    MAX_URL_BYTES,
     ServiceSettings,
 )
 
@@ -59,18 +60,19 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a request, unless many wait."""
         check_ahead(self)
+        self._connection.num_small_pieces = 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the path and its parameters."""
-        if len(self.url) + len(url) > MAX_URL_BYTES:
-            raise ConnectionError("the address is too long")
+        check_url(self, url)
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one header."""
-        check_headers(self)
-        super().on_header(name, value)
+        """Take one header; cookies, which would be taken apart, mean nothing here."""
+        check_header(self, name, value)
+        if name.lower() != b"cookie":
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """End the header."""
@@ -79,6 +81,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
+        check_piece(self._connection, body)
         super().on_body(body)
         self._connection.head_bytes = 0
 

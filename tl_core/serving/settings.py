@@ -14,8 +14,7 @@ from tl_core.errors import ConfigError
 API_KEY_NAME = "TL_API_KEY"
 """The environment variable that holds the key clients have to send; without it, none is needed."""
 
-MAX_HEADER_BYTES = 2**16
-MAX_URL_BYTES = 2**13
+MAX_HEADER_BYTES = 2**14
 KEEP_ALIVE_SECONDS = 15
 
 

@@ -12,13 +12,20 @@ import logging
 import re
 from typing import Any
 
-from tl_core.connections import HEAD_SECONDS, OpenConnections, check_ahead, check_headers
+from tl_core.connections import (
+    HEAD_SECONDS,
+    OpenConnections,
+    check_ahead,
+    check_header,
+    check_piece,
+    check_url,
+)
 from tl_core.logs import FewRepeats
 from ui.hosted.frames import page_protocol
 from ui.hosted.internals import Method, put_around
 
 LARGEST_HEAD = 32_768  # bytes of a request without its body, as many as proxies pass on
-LARGEST_MESSAGE = 1_000_000  # bytes of a browser's message; files are uploaded by requests
+LARGEST_MESSAGE = 400_000  # bytes of a browser's message; files are uploaded by requests
 MOST_CONNECTIONS = 1_000  # after which the address with most gives one up
 _PROTOCOLS = (("httptools_impl", "HttpToolsProtocol"), ("h11_impl", "H11Protocol"))
 _BOUNDED = "H11Protocol"  # takes requests one by one, each with a head of 64 kB
@@ -58,6 +65,18 @@ class Connections(OpenConnections):
             if one.head_bytes > LARGEST_HEAD:
                 protocol.transport.abort()
 
+    def begin_request(self, original: Method, protocol: Any) -> None:
+        """Begin a request, unless many wait."""
+        check_ahead(protocol)
+        if (one := self._open.get(protocol.transport)) is not None:
+            one.num_small_pieces = 0
+        original(protocol)
+
+    def add_piece(self, original: Method, protocol: Any, body: bytes) -> None:
+        """Take a piece of the body of a request."""
+        check_piece(self._open.get(protocol.transport), body)
+        original(protocol, body)
+
     def receive_page(self, original: Method, protocol: Any, data: bytes) -> None:
         """Pass on what the WebSocket of a page sends, and end it if it began with no request."""
         original(protocol, data)
@@ -75,13 +94,13 @@ def _is_in_head(protocol: Any) -> bool:
     return is_begun and (protocol.cycle is None or protocol.cycle.scope is not protocol.scope)
 
 
-def _begin_request(original: Method, protocol: Any) -> None:
-    check_ahead(protocol)
-    original(protocol)
+def _add_url(original: Method, protocol: Any, more: bytes) -> None:
+    check_url(protocol, more)
+    original(protocol, more)
 
 
 def _add_header(original: Method, protocol: Any, name: bytes, value: bytes) -> None:
-    check_headers(protocol)
+    check_header(protocol, name, value)
     original(protocol, name, value)
 
 
@@ -96,7 +115,12 @@ def watch_connections(connections: Connections) -> None:
         "connection_lost": connections.lost,
         "data_received": connections.receive,
     }
-    parsed: dict[str, Method] = {"on_message_begin": _begin_request, "on_header": _add_header}
+    parsed: dict[str, Method] = {
+        "on_message_begin": connections.begin_request,
+        "on_url": _add_url,
+        "on_header": _add_header,
+        "on_body": connections.add_piece,
+    }
     for module, name in _PROTOCOLS:
         try:
             protocol = getattr(importlib.import_module(f"uvicorn.protocols.http.{module}"), name)

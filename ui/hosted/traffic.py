@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf import message as protobuf  # type: ignore[import-untyped]
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 from streamlit import runtime
@@ -31,11 +31,14 @@ FILES_A_SECOND = 200.0  # for which one network address may ask, after a burst
 BURST_FILES = MOST_FILES
 MOST_WIDGETS = 2_000  # of which one message may tell the values
 MOST_CHARS = 10_000  # of the address of a page
+MOST_PLAIN_BYTES = 20_000  # of a message, which cannot hold too many entries
+MOST_ENTRIES = 10_000  # of all lists of a message
 MOST_ID_CHARS = 1_000  # of what the server's answer repeats: a page and its part, a download
 MESSAGE_BYTES = 500  # of a message beside its content
 MOST_AHEAD_BYTES = 50_000  # that are read after a message that waits for its turn
 MESSAGES_A_SECOND = 4.0  # of one page, after a burst
 BURST = 40
+BYTES_A_MESSAGE = 10_000  # count as one more: what a message says of each widget takes time
 NUM_SESSIONS = 5_000  # whose cookies are known
 LIFECYCLE_BYTES = 50_000  # of a message that says that a script begins or ends
 
@@ -238,8 +241,9 @@ def messages_of_pages(
             message = await next_message()
             if message["type"] != "websocket.receive":
                 return message
-            await pace.wait()
-            asked = _asked(message.get("bytes") or b"")
+            data = message.get("bytes") or b""
+            await pace.wait(1 + len(data) // BYTES_A_MESSAGE)
+            asked = _asked(data)
             if asked is None:
                 continue
             kind = asked.WhichOneof("type")
@@ -285,8 +289,10 @@ def _asked(data: bytes) -> BackMsg | None:
     message = BackMsg()
     try:
         message.ParseFromString(data)
-    except DecodeError:
+    except protobuf.DecodeError:
         return BackMsg()  # Streamlit closes the connection
+    if len(data) > MOST_PLAIN_BYTES and _num_entries(message) > MOST_ENTRIES:
+        return None
     kind = message.WhichOneof("type")
     is_own = kind in _MESSAGES
     if kind == "rerun_script":
@@ -305,6 +311,22 @@ def _asked(data: bytes) -> BackMsg | None:
             and len(operation.request_id) + len(operation.deferred_file.file_id) <= MOST_ID_CHARS
         )
     return message if is_own else None
+
+
+def _num_entries(message: protobuf.Message, so_far: int = 0) -> int:
+    """Return how many entries the lists of a message have; of too many only that.
+
+    Each takes many times the two bytes that it may be sent in.
+    """
+    for field_of, value in message.ListFields():
+        values = value if field_of.is_repeated else [value]
+        so_far += len(values) if field_of.is_repeated else 0
+        if so_far > MOST_ENTRIES:
+            break
+        if field_of.message_type is not None:
+            for one in values:
+                so_far = _num_entries(one, so_far)
+    return so_far
 
 
 def refused(status: int, reason: str) -> PlainTextResponse:

@@ -128,6 +128,49 @@ def test_a_request_has_a_bound_before_it_is_read_whole(connections, head) -> Non
     assert is_closed(connection)
 
 
+CHUNKED = b"POST / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (REQUEST.replace(b"/ ", b"/" + b"%61" * 2_700 + b" "), 404),
+        (REQUEST.replace(b"/ ", b"/" + b"%61" * 2_731 + b" "), 400),  # 8,194 bytes
+        (REQUEST[:-2] + b"Connection: " + b"a," * 128 + b"\r\n\r\n", 200),
+        (REQUEST[:-2] + b"Connection: " + b"a," * 128 + b"a\r\n\r\n", 400),
+        (REQUEST[:-2] + b"X: " + b"a" * 8_192 + b"\r\n\r\n", 200),
+        (REQUEST[:-2] + b"X: " + b"a" * 8_193 + b"\r\n\r\n", 400),
+        (REQUEST[:-2] + b"Cookie: " + b"a" * 20_000 + b"\r\n\r\n", 200),
+        (CHUNKED + b"1\r\na\r\n" * 1_000 + b"0\r\n\r\n", 405),
+        (CHUNKED + b"1\r\na\r\n" * 1_001 + b"0\r\n\r\n", 400),
+        (CHUNKED + (b"64\r\n" + b"a" * 100 + b"\r\n") * 1_001 + b"0\r\n\r\n", 405),
+    ],
+    ids=[
+        *("address", "long address", "words", "many words", "header", "long header"),
+        *("cookies", "pieces", "many pieces", "many large pieces"),
+    ],
+)
+def test_what_takes_long_to_read_is_refused_before_it_is(connections, request_bytes, status):
+    """Each of these took the loop 10 to 20 ms, in which nobody was answered."""
+    if connections.http == "h11":
+        pytest.skip("bounds bytes alone; both packages of a demo have httptools")
+    connections.seconds = 3600.0
+    connection = call(connections.port)
+    send(connection, request_bytes)
+    begin = b"HTTP/1.1 %d" % status
+    assert connection.recv(len(begin)) == begin
+    if status == 400:
+        assert is_closed(connection)
+        return
+    send(connection, request_bytes + REQUEST)  # of each request the pieces are counted again
+    answers = begin
+    while not (answers.count(b"HTTP/1.1") == 3 and answers.endswith(b"hello")):
+        part = connection.recv(1000)
+        assert part
+        answers += part
+    assert answers.count(begin) == (3 if status == 200 else 2)
+
+
 def test_many_requests_at_once_are_refused_and_a_few_answered(connections) -> None:
     few, many = call(connections.port), call(connections.port)
     few.sendall(REQUEST * 6)

@@ -165,6 +165,57 @@ def test_only_messages_about_the_own_session_reach_the_server(kind, number, pass
     assert (message["type"] == "websocket.receive") == passes
 
 
+def with_entries(kind, number):
+    """Return a message with so many entries in lists, each of two bytes, and one more."""
+    message = BackMsg()
+    message.rerun_script.query_string = "x" * 20_000
+    if kind == "hashes":
+        message.rerun_script.cached_message_hashes.extend([""] * (number + 1))
+        return message.SerializeToString()
+    widget = message.rerun_script.widget_states.widgets.add(id="a")  # this is the one more
+    if kind == "texts":
+        widget.string_array_value.data.extend([""] * number)
+    else:
+        for _ in range(number):
+            widget.file_uploader_state_value.uploaded_file_info.add()
+    return message.SerializeToString()
+
+
+@pytest.mark.parametrize("kind", ["hashes", "texts", "files"])
+def test_a_message_has_no_more_entries_than_any_page_has(monkeypatch, kind):
+    """Two bytes each take fifty times that in memory, and time to take apart."""
+    monkeypatch.setattr(traffic, "MOST_CHARS", 100_000)
+    assert traffic._asked(with_entries(kind, 9_999)) is not None
+    assert traffic._asked(with_entries(kind, 10_000)) is None
+
+
+def test_large_messages_count_as_several(monkeypatch):
+    waited = []
+
+    class Noted(traffic.Pace):
+        async def wait(self, number=1):
+            waited.append(number)
+
+    monkeypatch.setattr(traffic, "Pace", Noted)
+    sent = [
+        {"type": "websocket.receive", "bytes": back_message("rerun_script", number)}
+        for number in (0, 1_500)
+    ]
+    sizes = [len(one["bytes"]) for one in sent]
+
+    async def listen_to_both():
+        async def receive():
+            return sent.pop(0)
+
+        receive_next = listen(receive)
+        for _ in sizes:
+            await receive_next()
+
+    run_async(listen_to_both())
+    assert sizes[0] < 10_000 < sizes[1] < 20_000
+    assert waited == [1, 2]
+
+
 def test_what_is_no_message_is_left_to_streamlit(host):
     async def receive():
         return {"type": "websocket.receive", "bytes": b"\xff\xff"}
