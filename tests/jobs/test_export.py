@@ -1,6 +1,7 @@
 """The job that exports a run: its result lies in the run's folder, or the reason why not."""
 
 import zipfile
+from contextlib import nullcontext
 
 import pytest
 from made_export import make_export_run
@@ -15,6 +16,7 @@ from tl_core.jobs import handlers, worker_client
 from tl_core.jobs.queue import JobQueue
 from tl_core.progress import Monitor
 from tl_core.runs.files import WEIGHTS_FILE
+from tl_core.runs.store import delete_run
 
 
 @pytest.fixture
@@ -119,3 +121,21 @@ def test_a_run_deleted_meanwhile_is_no_error(run):
     run.run_dir.rename(run.run_dir.with_name("gone"))
     do_next(run)
     assert not run.run_dir.exists()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_is_left_of_a_run_that_is_deleted_while_it_is_exported(run, monkeypatch, fails):
+    """What was written after that would be shown as a damaged run."""
+
+    def write(run_dir, format_name, folder, **more):
+        delete_run(run)
+        folder.mkdir(parents=True)
+        (folder / "model").write_bytes(b"model")
+        if fails:
+            raise ExportError("It does not agree.")
+
+    monkeypatch.setattr(handlers, "export_run", write)
+    export_jobs.request_export(run.workspace, run, "litert")
+    with pytest.raises(ExportError) if fails else nullcontext():
+        do_next(run)
+    assert list(run.run_dir.parent.iterdir()) == []

@@ -1,10 +1,11 @@
 import pytest
+from demo_helpers import new_visitor, start_demo
 
 from tl_core.config.search import SweepConfig
 from tl_core.config.training import TrainConfig
 from tl_core.data.curation.store import load_dataset
-from tl_core.errors import ConfigError, RunError, Stopped
-from tl_core.jobs import handlers
+from tl_core.errors import ConfigError, LimitError, RunError, Stopped
+from tl_core.jobs import handlers, worker_client
 from tl_core.jobs.queue import JobQueue
 from tl_core.jobs.search import (
     delete_sweep,
@@ -17,9 +18,11 @@ from tl_core.jobs.search import (
     stop_sweep,
     sweep_progress,
 )
+from tl_core.jobs.training import resume_training
 from tl_core.jobs.worker import run_worker
 from tl_core.progress import Monitor
 from tl_core.runs.files import end_run, start_run, update_status
+from tl_core.runs.store import create_run
 from tl_core.search.lr_cache import RangeFile
 from tl_core.search.store import list_sweeps
 
@@ -156,6 +159,29 @@ def test_an_active_search_stops_where_it_is(workspace, data_dir, monkeypatch):
     assert sweep.state == "stopped"
     assert 1 <= len(sweep.trials()) < 3
     assert JobQueue(workspace).jobs() == []
+
+
+def test_what_is_refused_is_as_it_was_before(monkeypatch, tmp_path, make_dataset):
+    """A search or run that waits without a job would wait for good."""
+    host = start_demo(monkeypatch, tmp_path / "demo", backbones="tiny", waiting_jobs=1)
+    monkeypatch.setattr(worker_client, "ensure_worker", lambda *_, **__: None)
+    visitor = new_visitor(host)
+    data = make_dataset({"cat": 12, "dog": 12}, visitor.datasets_dir / "pets")
+    first = start_sweep(visitor, CONFIG, BASE, data)
+    JobQueue(visitor).finish(job_of(first).id)
+    update_status(first.sweep_dir, state="stopped", message="Stopped.")
+    JobQueue(visitor).submit("other", {})
+    run = create_run(visitor.runs_dir, BASE, data)
+    end_run(run.run_dir, "failed", "No more memory.")
+    before = first.status, run.status
+    with pytest.raises(LimitError):
+        start_sweep(visitor, CONFIG, BASE, data)
+    assert [one.id for one in list_sweeps(visitor)] == [first.id]
+    with pytest.raises(LimitError):
+        resume_sweep(visitor, first)
+    with pytest.raises(LimitError):
+        resume_training(visitor, run)
+    assert (first.status, run.status) == before
 
 
 def test_a_backbone_that_is_unknown_starts_nothing(workspace, data_dir):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tl_core.errors import ExportError, TLError
@@ -60,15 +60,23 @@ def is_outdated(export: Export, now: ModelInfo | None) -> bool:
 def replacing_export(run: Run, format_name: str) -> Iterator[Path]:
     """Yield where to write an export, which then takes the place of an earlier one.
 
-    The earlier one is kept if the new one fails or is stopped.
+    The earlier one is kept if the new one fails or is stopped. Of a run that is deleted meanwhile
+    nothing is left.
     """
     target = export_folder(run, format_name)
-    with scratch_folder(target) as scratch:
-        made = scratch / target.name
-        yield made
-        if target.exists():
-            delete_folder(target)
-        made.rename(target)
+    try:
+        with scratch_folder(target) as scratch:
+            made = scratch / target.name
+            yield made
+            if not _is_deleted(run):
+                if target.exists():
+                    delete_folder(target)
+                made.rename(target)
+    finally:
+        if _is_deleted(run):
+            for folder in (target.parent, run.run_dir):  # those that writing made again
+                with suppress(OSError):
+                    folder.rmdir()
 
 
 def export_failure(run: Run, format_name: str) -> str:
@@ -80,13 +88,22 @@ def export_failure(run: Run, format_name: str) -> str:
 
 
 def write_failure(run: Run, format_name: str, reason: str) -> None:
-    """Keep why an export failed."""
-    write_json(_failure_path(run, format_name), {"reason": reason})
+    """Keep why an export failed, unless the run was deleted meanwhile."""
+    if not _is_deleted(run):
+        write_json(_failure_path(run, format_name), {"reason": reason})
 
 
 def forget_failure(run: Run, format_name: str) -> None:
     """Forget why the last export in a format failed."""
     _failure_path(run, format_name).unlink(missing_ok=True)
+
+
+def _is_deleted(run: Run) -> bool:
+    """Whether there is nothing of a run but what exports wrote."""
+    try:
+        return all(path.name == EXPORTS_DIR for path in run.run_dir.iterdir())
+    except FileNotFoundError:
+        return True
 
 
 def _failure_path(run: Run, format_name: str) -> Path:

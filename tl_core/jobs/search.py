@@ -6,13 +6,13 @@ from pathlib import Path
 
 from tl_core.config.search import SweepConfig, draw_trials
 from tl_core.config.training import TrainConfig
-from tl_core.errors import RunError
+from tl_core.errors import LimitError, RunError, StorageError
 from tl_core.jobs import client
 from tl_core.jobs import training as training_jobs
 from tl_core.jobs.handlers import FIND_LR, SWEEP
 from tl_core.jobs.queue import Job, JobQueue, JobState
 from tl_core.runs.files import end_run, put_back_run
-from tl_core.runs.state_dir import delete_work
+from tl_core.runs.state_dir import delete_work, kept_unless_queued
 from tl_core.search.store import Sweep, create_sweep
 from tl_core.training.memory import check_search_memory
 from tl_core.workspace import Workspace
@@ -41,10 +41,18 @@ def start_sweep(
     Raises:
         ConfigError: there are too many combinations, or a backbone does not suit the image size.
         DatasetError: the folder is missing or empty.
+        StorageError: the disk is full or read-only, or writing is not allowed.
+        LimitError: as :func:`~tl_core.jobs.client.submit`.
     """
     check_sweep(workspace, config, base, data_dir)
     sweep = create_sweep(workspace, config, base, data_dir)
-    client.submit(workspace, SWEEP, {SWEEP: sweep.id})
+    try:
+        client.submit(workspace, SWEEP, {SWEEP: sweep.id})
+    except (StorageError, LimitError):
+        if (job := job_of(sweep)) is not None:
+            JobQueue(workspace).finish(job.id)
+        delete_work(sweep)
+        raise
     return sweep
 
 
@@ -80,11 +88,13 @@ def resume_sweep(workspace: Workspace, sweep: Sweep) -> None:
     Raises:
         RunError: it is finished or running, or cannot be read.
         ConfigError: its largest heads need more memory than is free.
+        LimitError: as :func:`~tl_core.jobs.client.submit`; it stays as it was.
     """
     check_resumable(workspace, sweep)
     check_search_memory(draw_trials(sweep.config, sweep.base), sweep.config.folds)
-    put_back_run(sweep.sweep_dir, is_continued=False)
-    client.submit(workspace, SWEEP, {SWEEP: sweep.id})
+    with kept_unless_queued(sweep):
+        put_back_run(sweep.sweep_dir, is_continued=False)
+        client.submit(workspace, SWEEP, {SWEEP: sweep.id})
 
 
 def stop_sweep(workspace: Workspace, sweep: Sweep) -> None:

@@ -30,6 +30,7 @@ from tl_core.jobs.worker_client import (
     worker_state,
 )
 from tl_core.runs.files import end_run
+from tl_core.runs.state_dir import kept_unless_queued
 from tl_core.runs.store import Run, create_run, delete_run
 from tl_core.training.memory import check_memory
 from tl_core.training.resume import continue_run, queue_again
@@ -79,13 +80,15 @@ def resume_training(workspace: Workspace, run: Run) -> None:
     Raises:
         RunError: the run is finished, queued, or being trained.
         ConfigError: it needs more memory than is free.
+        LimitError: as :func:`~tl_core.jobs.client.submit`; it stays as it was.
     """
     check_memory(run.config)
-    queue_again(run)
-    queue = JobQueue(workspace)
-    if (left := queue.job_of(run.run_dir)) is not None:  # of a worker that was killed
-        queue.finish(left.id)
-    submit(workspace, TRAIN, {}, run.run_dir)
+    with kept_unless_queued(run):
+        queue_again(run)
+        queue = JobQueue(workspace)
+        if (left := queue.job_of(run.run_dir)) is not None:  # of a worker that was killed
+            queue.finish(left.id)
+        submit(workspace, TRAIN, {}, run.run_dir)
 
 
 def continue_training(

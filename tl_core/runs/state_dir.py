@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from tl_core.errors import RunError, TLError
-from tl_core.files import delete_folder, is_folder, is_plain_text, shown_name
+from tl_core.errors import LimitError, RunError, StorageError, TLError
+from tl_core.files import delete_folder, is_folder, is_plain_text, shown_name, write_json
 from tl_core.runs.files import (
     ORIGIN_FILE,
+    STATUS_FILE,
     RunState,
     read_file,
     read_status,
@@ -142,6 +143,21 @@ def list_work(root: Path, open_folder: Callable[[Path], _Work]) -> list[_Work]:
     names = [name for name in names if is_folder(root / name)]
     found = [open_folder(root / name) for name in names]
     return sorted(found, key=lambda work: (work.created, work.id), reverse=True)
+
+
+@contextmanager
+def kept_unless_queued(work: WorkFolder) -> Iterator[None]:
+    """Context manager in which work is marked as queued and then queued.
+
+    If that is refused it is as before: without a job it would wait for good.
+    """
+    before = work.status
+    try:
+        yield
+    except (StorageError, LimitError):
+        with suppress(OSError):  # the disk may be full
+            write_json(work.folder / STATUS_FILE, before)
+        raise
 
 
 def delete_work(work: WorkFolder) -> None:

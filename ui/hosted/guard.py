@@ -302,13 +302,18 @@ def _relative(path: str) -> str:
 
 
 def _plain(scope: Scope) -> Scope:
-    """Return a request without what would take long: quoted cookies, and compressed answers.
+    """Return a request without what would take long: odd cookies, compression, many ranges.
 
     Nothing here sets cookies in quotes. Reading the escapes within them took a minute for 60 kB, in
     which nobody was answered (CVE-2024-7592, mended in Python 3.11.10 and 3.12.6). Starlette
-    compresses a model's file again for each request, which takes half a second.
+    compresses a model's file again for each request, which takes half a second, and reads a file
+    again for each of many ranges, of which browsers ask for one.
     """
-    rest = [one for one in scope["headers"] if one[0] not in (b"cookie", b"accept-encoding")]
+    rest = [
+        (name, value)
+        for name, value in scope["headers"]
+        if name not in (b"cookie", b"accept-encoding") and not (name == b"range" and b"," in value)
+    ]
     plain = [one for one in _cookies(scope) if '"' not in one and "\\" not in one]
     if plain:
         rest.append((b"cookie", "; ".join(plain).encode("latin-1")))

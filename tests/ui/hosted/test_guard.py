@@ -117,6 +117,7 @@ def test_cookies_in_quotes_which_may_take_a_minute_are_taken_away(host, monkeypa
     async def remember(scope, receive, send):
         passed_on.append(Headers(scope=scope).getlist("cookie"))
         assert "accept-encoding" not in Headers(scope=scope)  # as compressing takes half a second
+        assert Headers(scope=scope).getlist("range") == ["bytes=5-"]  # the file is read for each
 
     monkeypatch.setattr(guards._Installed, "guard", None)
     token = issue_token(host)
@@ -131,7 +132,8 @@ def test_cookies_in_quotes_which_may_take_a_minute_are_taken_away(host, monkeypa
         "query_string": b"",
         "headers": [(b"cookie", given[0]), (b"cookie", given[1] + f"{COOKIE}={token}".encode())],
     }
-    scope["headers"].append((b"accept-encoding", b"gzip"))
+    scope["headers"] += [(b"accept-encoding", b"gzip"), (b"range", b"bytes=0-0,2-2")]
+    scope["headers"].append((b"range", b"bytes=5-"))
     run_async(VisitorGuard(remember)(scope, None, None))
     assert passed_on == [[f"_streamlit_xsrf=2|1f; {COOKIE}={token}"]]
 
