@@ -9,6 +9,7 @@ import pytest
 from demo_helpers import new_visitor, start_demo
 
 from tl_core.analysis.effect_cache import KIND as AUGMENT_EFFECT
+from tl_core.config.search import SweepConfig
 from tl_core.config.training import TrainConfig
 from tl_core.errors import LimitError, MemoryLimitError
 from tl_core.jobs import demo_limits, fair_queue, worker
@@ -35,6 +36,8 @@ from tl_core.jobs.training import stop_run
 from tl_core.runs.files import end_run, start_run, update_status
 from tl_core.runs.run import Run
 from tl_core.runs.store import create_run, list_runs
+from tl_core.search.ranking import Fold
+from tl_core.search.store import create_sweep
 from tl_core.visitors import usage
 from tl_core.visitors.store import list_visitors
 from tl_core.visitors.usage import check_room
@@ -126,7 +129,7 @@ def test_what_keeps_nothing_when_it_is_stopped_is_told_that_the_disk_is_used(hos
 def train_in_turns(host, monkeypatch):
     """Run queued trainings of so many epochs, of which every stop is heard; return what happened.
 
-    Each epoch of a training saves a checkpoint, unless it is one of ``unsaved``.
+    Each epoch of a training saves a checkpoint, unless it is one of ``unsaved``, which begin again.
     """
     monkeypatch.setattr(demo_limits, "SLICE_SECONDS", 0.0)
 
@@ -136,6 +139,8 @@ def train_in_turns(host, monkeypatch):
         def train(context):
             run_dir = context.job.run_dir
             run_all.begun.append(run_dir)
+            if run_dir in unsaved:
+                done[run_dir] = 0
             start_run(run_dir, "head")
             while done.setdefault(run_dir, 0) < num_epochs:
                 if context.monitor.is_stopped():
@@ -247,6 +252,114 @@ def test_a_training_gives_way_to_nobody_before_it_got_on(host, queued, train_in_
     assert [run_dir for run_dir, _ in events] == [first.run_dir] * 3 + [second.run_dir] * 3
 
 
+@pytest.fixture
+def now(monkeypatch):
+    """The seconds of the clock of the demo's jobs, which the test moves."""
+    now = [100.0]
+    monkeypatch.setattr(demo_limits, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+def test_a_training_that_saves_nothing_gives_way_after_two_minutes_and_has_more_the_next_time(
+    host, queued, train_in_turns, now, monkeypatch
+):
+    """Epochs of 30 s; the first training saves nothing before its fifth, so it begins again."""
+    monkeypatch.setattr(demo_limits, "SLICE_SECONDS", 60.0)
+    first, second = queued(new_visitor(host)), queued(new_visitor(host))
+
+    def pass_time(run_dir, epoch):
+        now[0] += 30
+
+    events = train_in_turns(5, unsaved={first.run_dir}, on_epoch=pass_time)
+    names = {first.run_dir: "a", second.run_dir: "b"}
+    order = "a1 a2 a3 a4 b1 b2 a1 a2 a3 a4 a5 b3 b4 b5"
+    assert [f"{names[run_dir]}{epoch}" for run_dir, epoch in events] == order.split()
+    assert first.state == second.state == "finished"
+
+
+@pytest.fixture
+def search_job(host, make_dataset):
+    """Return a search of a visitor and its job."""
+    a = new_visitor(host)
+    data = make_dataset({"cat": 2, "dog": 2}, a.datasets_dir / "pets")
+    sweep = create_sweep(a, SweepConfig(fc_layers=((),)), TrainConfig(backbone="tiny"), data)
+    return sweep, replace(JobQueue(a).submit(SWEEP, {SWEEP: sweep.id}), workspace=a)
+
+
+def turn_of(clock, job, now, waits=lambda seconds: True):
+    """Have a job run until its turn is over or it has to end; return how many seconds.
+
+    ``waits`` says whether others wait after so many seconds.
+    """
+    clock.start(job)
+    began = now[0]
+    while not clock.reason_to_stop(job):
+        if clock.has_had_turn(job, lambda: waits(now[0] - began)):
+            break
+        now[0] += 1
+    seconds = now[0] - began
+    clock.end(job, is_paused=True)
+    return seconds
+
+
+@pytest.mark.parametrize("is_replaced", [False, True], ids=["one worker", "a new worker each time"])
+def test_a_job_that_never_saves_anything_ends_after_its_minutes(host, search_job, now, is_replaced):
+    """Others wait for four minutes at most, and it does not begin again and again for good."""
+    clock, (_, job), turns = JobClock(host), search_job, []
+    for _ in range(3):
+        turns.append(turn_of(clock, job, now))
+        if is_replaced:
+            clock = JobClock(host)
+    assert turns == [120, 240, 241]  # the last one ends above the ten minutes
+    clock.start(job)
+    assert clock.reason_to_stop(job) == demo_limits.time_message()
+
+
+def test_a_search_that_has_kept_a_fold_has_had_its_turn_after_a_minute(host, search_job, now):
+    clock, (sweep, job) = JobClock(host), search_job
+    assert turn_of(clock, job, now) == 120
+    clock.start(job)
+    now[0] += 61
+    assert not clock.has_had_turn(job, lambda: True)
+    sweep.add_fold(Fold(0, 0, 0.5, 0.6, 3))
+    assert not clock.has_had_turn(job, lambda: False)
+    assert clock.has_had_turn(job, lambda: True)
+    clock.end(job, is_paused=True)
+    assert turn_of(clock, job, now) == 240  # one was for nothing, and this one is again
+    assert turn_of(clock, job, now) == 600 - 120 - 61 - 240 + 1
+
+
+@pytest.mark.parametrize(
+    ("waits", "seconds"),
+    [
+        (lambda seconds: seconds > 299, 360),  # a minute from 300 on, as from 60 on
+        (lambda seconds: seconds < 100 or seconds > 199, 260),  # those who came first left
+        (lambda seconds: False, 601),
+    ],
+    ids=["came late", "left", "nobody"],
+)
+def test_who_comes_late_waits_no_longer_and_the_job_still_has_time_to_save(
+    host, search_job, now, waits, seconds
+):
+    _, job = search_job
+    assert turn_of(JobClock(host), job, now, waits) == seconds
+
+
+@pytest.mark.parametrize(
+    ("content", "seconds"),
+    [
+        *[(content, 120) for content in ("{", "[]", '{"JOB": 1}', '{"JOB": [1e999, 0]}')],
+        ('{"JOB": [0, -5]}', 120),
+        ('{"JOB": [0, 1000000000]}', 601),
+    ],
+)
+def test_earlier_turns_that_cannot_be_read_do_no_harm(host, search_job, now, content, seconds):
+    _, job = search_job
+    host.queue_dir.mkdir(parents=True, exist_ok=True)
+    (host.queue_dir / "earlier.json").write_text(content.replace("JOB", job.id))
+    assert turn_of(JobClock(host), job, now) == seconds
+
+
 def test_a_training_goes_on_while_only_its_own_visitor_waits(host, queued, train_in_turns):
     a = new_visitor(host)
     first, second = queued(a), queued(a)
@@ -276,10 +389,8 @@ def test_a_training_that_waits_for_its_next_turn_can_be_stopped(host, queued, tr
     assert (first.state, second.state) == ("stopped", "finished")
 
 
-def test_the_minutes_of_a_job_are_those_of_all_its_turns(host, queued, monkeypatch):
+def test_the_minutes_of_a_job_are_those_of_all_its_turns(host, queued, now, monkeypatch):
     monkeypatch.setenv("TL_DEMO_JOB_MINUTES", "1")
-    now = [100.0]
-    monkeypatch.setattr(demo_limits, "time", SimpleNamespace(monotonic=lambda: now[0]))
     queued(new_visitor(host))
     (job,) = FairQueue(host).jobs()
     clock = JobClock()

@@ -21,8 +21,9 @@ from tl_core.jobs.search import (
 from tl_core.jobs.training import resume_training
 from tl_core.jobs.worker import run_worker
 from tl_core.progress import Monitor
-from tl_core.runs.files import end_run, start_run, update_status
+from tl_core.runs.files import end_run, put_back_run, start_run, update_status
 from tl_core.runs.store import create_run
+from tl_core.search import run as sweep_module
 from tl_core.search.lr_cache import RangeFile
 from tl_core.search.store import list_sweeps
 
@@ -97,6 +98,24 @@ def test_a_search_that_gave_way_to_another_visitor_can_be_stopped_while_it_waits
     assert sweep.state == "stopped"
     resume_sweep(workspace, sweep)
     assert sweep.state == "queued"
+
+
+def test_a_search_whose_images_went_while_others_had_their_turn_is_over(workspace, data_dir):
+    """It would be queued again for good."""
+    sweep = start_sweep(workspace, CONFIG, BASE, data_dir)
+    tried = []
+    with pytest.raises(Stopped):
+        sweep_module.run_sweep(
+            sweep, on_trial=tried.append, monitor=Monitor(None, lambda: bool(tried))
+        )
+    put_back_run(sweep.sweep_dir, is_continued=True)
+    (data_dir / "cat" / "0.png").unlink()
+    handlers.run_search(handlers.JobContext(workspace, job_of(sweep), Monitor()))
+    assert sweep.state == "stopped"
+    work(workspace)
+    assert JobQueue(workspace).jobs() == []
+    assert "'cat/0.png' was changed" in sweep.message
+    assert 1 <= len(sweep.trials()) < 3
 
 
 def test_a_waiting_search_can_be_stopped_and_go_on_later(workspace, data_dir):

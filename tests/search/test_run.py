@@ -1,18 +1,21 @@
 import dataclasses
 import math
+import shutil
 
 import numpy as np
 import pytest
+from conftest import png
 
 from tl_core.config.search import SweepConfig
 from tl_core.config.training import TrainConfig
 from tl_core.data.dataset import scan_dataset
+from tl_core.data.split import split_dataset
 from tl_core.errors import RunError, Stopped, TLError
 from tl_core.jobs.search import delete_sweep
 from tl_core.progress import Monitor
-from tl_core.runs.files import start_run
+from tl_core.runs.files import put_back_run, start_run
 from tl_core.search import run as sweep_module
-from tl_core.search.ranking import Trial, rank_trials, settings_of, trials_table
+from tl_core.search.ranking import Fold, Trial, rank_trials, settings_of, trials_table
 from tl_core.search.run import cross_validation, run_sweep, try_heads
 from tl_core.search.store import create_sweep, list_sweeps
 from tl_core.training.feature_stage import load_features
@@ -45,7 +48,7 @@ def new_sweep(place, data_dir):
 def test_a_fold_comes_to_what_a_run_on_the_same_images_comes_to(place, data_dir, tmp_path):
     index = scan_dataset(data_dir, cache_dir=place.cache_dir)
     base = BASE.updated(augment="photo", views=2, class_weights="balanced", early_stopping=2)
-    pool, folds = cross_validation(index, base, 3, seed=0)
+    pool, folds = cross_validation(index, split_dataset(index, base), 3, seed=0)
     parts = {int(p): "val" if f == 1 else "train" for p, f in zip(pool, folds, strict=True)}
     given = tuple(
         dataclasses.replace(record, part=parts.get(position, "test"))
@@ -71,8 +74,8 @@ def test_a_fold_comes_to_what_a_run_on_the_same_images_comes_to(place, data_dir,
 
 def test_no_image_of_the_test_part_is_in_a_fold(place, data_dir):
     index = scan_dataset(data_dir, cache_dir=place.cache_dir)
-    split = sweep_module.split_dataset(index, BASE)
-    pool, folds = cross_validation(index, BASE, 3, seed=0)
+    split = split_dataset(index, BASE)
+    pool, folds = cross_validation(index, split, 3, seed=0)
     assert set(pool.tolist()) == {*split.train.tolist(), *split.val.tolist()}
     assert not set(pool.tolist()) & set(split.test.tolist())
     assert len(split.test) == 8
@@ -133,6 +136,160 @@ def test_heads_on_other_images_are_not_mixed_in(new_sweep, data_dir):
         run_sweep(sweep)
     assert sweep.state == "failed"
     assert "Start a new search" in sweep.message
+
+
+# A search that makes place for others
+
+
+def figures_of(sweep):
+    return [
+        (trial.number, trial.accuracies, trial.losses, trial.best_epochs, trial.num_params)
+        for trial in sweep.trials()
+    ]
+
+
+@pytest.fixture
+def count_fits(monkeypatch):
+    """Train one fold at a time; return the list of the learning rates of those that are begun."""
+    fit, begun = sweep_module.fit_head, []
+
+    def fit_and_note(steps, data, config, *rest):
+        begun.append(config.learning_rate)
+        return fit(steps, data, config, *rest)
+
+    monkeypatch.setattr(sweep_module, "fit_head", fit_and_note)
+    monkeypatch.setattr(sweep_module, "num_cores", lambda: 1)
+    return begun
+
+
+@pytest.fixture
+def stop_after(count_fits):
+    """Return a function that runs a search until so many folds are done, and stops the next."""
+
+    def run_part(sweep, num_folds):
+        count_fits.clear()
+        with pytest.raises(Stopped):
+            run_sweep(sweep, monitor=Monitor(None, lambda: len(count_fits) > num_folds))
+        count_fits.clear()
+
+    return run_part
+
+
+def test_folds_of_a_head_that_is_not_finished_are_not_trained_again(
+    new_sweep, stop_after, count_fits
+):
+    whole, sweep = new_sweep(), new_sweep()
+    run_sweep(whole)
+    stop_after(sweep, 5)
+    assert [trial.number for trial in sweep.trials()] == [0]
+    assert [(fold.number, fold.fold) for fold in sweep.folds()] == [
+        *((0, 0), (0, 1), (0, 2)),
+        *((1, 0), (1, 1)),
+    ]
+    stages = []
+    run_sweep(sweep, monitor=Monitor(stages.append))
+    assert count_fits == [0.03] + [0.003] * 3 + [0.03] * 3  # 7 of 12 were left
+    assert figures_of(sweep) == figures_of(whole)
+    of_heads = [progress.done for progress in stages if progress.stage == "sweep"]
+    assert (of_heads[0], of_heads[-1]) == (5, 12)
+    assert sweep.folds() == []  # they are in the trials
+
+
+def test_a_fold_that_runs_away_is_not_trained_again(new_sweep, stop_after, monkeypatch):
+    sweep = new_sweep()
+    fold = Fold(0, 1, error="The loss is no longer a number.")
+    sweep.add_fold(fold)
+    run_sweep(sweep)
+    assert sweep.trials()[0].error == fold.error
+    assert [trial.error for trial in sweep.trials()[1:]] == ["", "", ""]
+
+
+def test_a_search_goes_on_where_no_fold_can_be_kept(new_sweep, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    sweep = new_sweep()
+    monkeypatch.setattr(type(sweep), "add_fold", fail)
+    run_sweep(sweep)
+    assert (sweep.state, len(sweep.trials())) == ("finished", 4)
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"number": 0}', '{"number": "x", "fold": 1}'])
+def test_folds_that_cannot_be_read_are_trained_again(new_sweep, line):
+    sweep = new_sweep()
+    (sweep.sweep_dir / "folds.jsonl").write_text(f"{line}\n")
+    kept = Fold(2, 1, 0.5, 0.6931471805599453, 3, 17, 0.25)
+    sweep.add_fold(kept)
+    assert sweep.folds() == [kept]
+
+
+def add_nothing(data_dir):
+    pass
+
+
+def add_photos(data_dir):
+    """Add a photo to a class, and a class that comes first by its name."""
+    (data_dir / "ant").mkdir()
+    (data_dir / "cat" / "new.png").write_bytes(png(0, 5000))
+    for number in range(8):
+        (data_dir / "ant" / f"{number}.png").write_bytes(png(3, 5000 + number))
+
+
+@pytest.mark.parametrize("num_folds", [2, 4], ids=["in its first head", "later"])
+@pytest.mark.parametrize("change", [add_nothing, add_photos])
+def test_a_search_that_made_place_goes_on_with_its_own_images(
+    new_sweep, data_dir, stop_after, change, num_folds
+):
+    whole, sweep = new_sweep(), new_sweep()
+    run_sweep(whole)
+    stop_after(sweep, num_folds)
+    change(data_dir)
+    put_back_run(sweep.sweep_dir, is_continued=True)
+    run_sweep(sweep)
+    assert (sweep.state, sweep.message) == ("finished", "")
+    assert figures_of(sweep) == figures_of(whole)
+    assert sweep.class_names == ("cat", "dog", "owl")
+    assert sweep.origin == whole.origin
+
+
+def test_a_search_that_made_place_before_it_had_anything_takes_the_images_of_now(
+    new_sweep, data_dir, stop_after
+):
+    sweep = new_sweep()
+    stop_after(sweep, 0)
+    add_photos(data_dir)
+    put_back_run(sweep.sweep_dir, is_continued=True)
+    run_sweep(sweep)
+    assert sweep.state == "finished"
+    assert sweep.class_names == ("ant", "cat", "dog", "owl")
+
+
+def test_a_search_that_made_place_keeps_its_heads_when_an_image_is_gone(
+    new_sweep, data_dir, stop_after
+):
+    sweep = new_sweep()
+    stop_after(sweep, 4)
+    before = figures_of(sweep)
+    (data_dir / "cat" / "0.png").unlink()
+    put_back_run(sweep.sweep_dir, is_continued=True)
+    run_sweep(sweep)
+    assert (sweep.state, figures_of(sweep)) == ("stopped", before)
+    assert sweep.message == (
+        "'cat/0.png' was changed, moved or excluded while others had their turn. The best so far "
+        "is kept."
+    )
+    put_back_run(sweep.sweep_dir, is_continued=False)  # asked for by a person
+    with pytest.raises(RunError, match="images have changed"):
+        run_sweep(sweep)
+
+
+def test_folds_on_other_images_are_not_mixed_in(new_sweep, data_dir, stop_after, count_fits):
+    sweep = new_sweep()
+    stop_after(sweep, 2)
+    shutil.rmtree(data_dir / "owl")
+    run_sweep(sweep)  # no head of it was finished, so it begins with the images of now
+    assert sweep.state == "finished"
+    assert len(count_fits) == 12
 
 
 def test_too_few_images_fail_in_words(place, make_dataset):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +20,14 @@ from tl_core.config.limits import (
 )
 from tl_core.config.training import TrainConfig
 from tl_core.errors import ConfigError, LimitError, MemoryLimitError
+from tl_core.files import read_json, write_json
 from tl_core.jobs.fair_queue import is_in_advance
 from tl_core.jobs.handlers import work_folder
 from tl_core.jobs.memory import estimate_job, num_bytes_of
 from tl_core.jobs.queue import Job, JobQueue
 from tl_core.processes import family_memory
 from tl_core.runs.files import CHECKPOINT_FILE
-from tl_core.search.store import TRIALS_FILE
+from tl_core.search.store import FOLDS_FILE, TRIALS_FILE
 from tl_core.training.memory import check_need
 from tl_core.visitors.counters import count
 from tl_core.visitors.usage import check_own_room, check_room, usage
@@ -41,7 +42,19 @@ BESIDE_MB = 200
 SLICE_SECONDS = 60.0
 """How long a job runs that can be continued, while other visitors wait for theirs."""
 
-_MOST_NEEDS = 1_000  # estimates of jobs that are kept
+UNSAVED_SECONDS = 120.0
+"""How long others wait for it if it could save nothing, such as an epoch or a fold of a head.
+
+It begins that step again in its next turn, for which they wait twice as long, and so on up to the
+limit of all turns together: with that of ten minutes they wait for four at most, and a step that
+takes longer than these is never done while others wait.
+"""
+
+EARLIER_FILE = "earlier.json"
+"""In the queue folder of a demo, of each job that is continued: seconds, and turns for nothing."""
+
+_MOST_NEEDS = 1_000  # estimates and earlier turns of jobs that are kept
+_MOST_DOUBLED = 10  # more would pass any limit
 _DISK_SECONDS = 2.0  # between two looks at what a job's visitor uses of the disk
 
 
@@ -140,18 +153,32 @@ class _Active:
     is_alone: bool = False  # none begins beside it
     looked_at: float = -math.inf  # when the disk was looked at
     reason: str = ""  # why it has to stop
+    waited_since: float = math.inf  # when others were first seen to wait, after its turn
+
+
+@dataclass(frozen=True)
+class _Earlier:
+    """The earlier turns of a job that is continued."""
+
+    seconds: float = 0.0
+    num_unsaved: int = 0  # of how many nothing was kept
 
 
 class JobClock:
     """How long the active jobs of a demo have been running, and the memory held as they began.
 
     Outside of a demo no job is over time, and none has to stop.
+
+    Args:
+        host: the workspace in whose queue folder the earlier turns are kept, since the worker may
+            be replaced between two of them; without it they are forgotten with the clock.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, host: Workspace | None = None) -> None:
+        self._path = None if host is None else host.queue_dir / EARLIER_FILE
         self._lock = threading.Lock()  # jobs begin and end in two threads, a third one looks
         self._active: dict[str, _Active] = {}  # in the order in which they began
-        self._before: dict[str, float] = {}  # seconds of earlier turns, of jobs that are continued
+        self._earlier = self._read_earlier()  # of jobs that are continued
         self._needs: dict[str, int | None] = {}  # of active jobs and those looked at
 
     def start(self, job: Job) -> None:
@@ -170,10 +197,7 @@ class JobClock:
         What was taken while it ran beside another job is not counted for that one. The time of one
         that is continued later counts then too.
         """
-        before, used = self._before.pop(job.id, 0.0), self.seconds(job.id)
-        if is_paused:
-            kept = list(self._before.items())[-_MOST_NEEDS:]  # of jobs that may have been stopped
-            self._before = dict([*kept, (job.id, before + used)])
+        self._note_turn(job, is_paused=is_paused)
         with self._lock:
             order = list(self._active)
             earlier = order[: order.index(job.id)] if job.id in order else []
@@ -184,6 +208,36 @@ class JobClock:
                     self._active[one].held += taken
         self._needs.pop(job.id, None)
         return "" if ended is None else ended.reason
+
+    def _note_turn(self, job: Job, *, is_paused: bool) -> None:
+        """Add the turn of a job to its earlier ones, or forget these if it is not continued."""
+        active, earlier = self._active.get(job.id), self._earlier.get(job.id)
+        if is_paused and active is not None:
+            before = earlier or _Earlier()
+            is_unsaved = _saved(job) == active.saved
+            kept = list(self._earlier.items())[-_MOST_NEEDS:]  # of jobs that may have been stopped
+            turns = _Earlier(before.seconds + self.seconds(job.id), before.num_unsaved + is_unsaved)
+            self._earlier = dict([*kept, (job.id, turns)])
+        elif earlier is not None:
+            self._earlier = {name: one for name, one in self._earlier.items() if name != job.id}
+        else:
+            return
+        if self._path is not None and self._path.parent.is_dir():
+            values = {name: [one.seconds, one.num_unsaved] for name, one in self._earlier.items()}
+            with suppress(OSError):
+                write_json(self._path, values)
+
+    def _read_earlier(self) -> dict[str, _Earlier]:
+        if self._path is None:
+            return {}
+        try:
+            stored = read_json(self._path).items()
+            return {str(name): _Earlier(float(one), int(num)) for name, (one, num) in stored}
+        except (OSError, ValueError, OverflowError, TypeError, AttributeError):
+            return {}
+
+    def _earlier_of(self, job_id: str) -> _Earlier:
+        return self._earlier.get(job_id) or _Earlier()
 
     def fits_beside(self, job: Job, main_id: str) -> bool:
         """Whether a job may run beside an active one: what both need by their estimates fits.
@@ -252,15 +306,30 @@ class JobClock:
         limits = current_limits()
         if limits is None or job_id not in self._active:
             return False
-        used = self._before.get(job_id, 0.0) + self.seconds(job_id)
+        used = self._earlier_of(job_id).seconds + self.seconds(job_id)
         return used > limits.job_minutes * 60 + grace_seconds
 
-    def has_had_turn(self, job: Job) -> bool:
-        """Whether a training or search has run for a whole turn, and saved what it goes on from."""
+    def has_had_turn(self, job: Job, is_waited_for: Callable[[], bool]) -> bool:
+        """Whether a training or search gives way now to other visitors who wait.
+
+        Its turn lasts until something is saved to go on from; without that they wait no longer than
+        :data:`UNSAVED_SECONDS`, or twice that for each earlier turn of which nothing was kept.
+
+        Args:
+            job: the active one.
+            is_waited_for: whether another visitor waits for its end.
+        """
         active = self._active.get(job.id)
         if active is None or self.seconds(job.id) < SLICE_SECONDS:
             return False
-        return _saved(job) != active.saved
+        if not is_waited_for():
+            active.waited_since = math.inf
+            return False
+        now = time.monotonic()
+        active.waited_since = min(active.waited_since, now)
+        num_doubled = max(0, min(self._earlier_of(job.id).num_unsaved, _MOST_DOUBLED))
+        patience = UNSAVED_SECONDS * 2**num_doubled - SLICE_SECONDS  # of which they waited before
+        return now - active.waited_since >= patience or _saved(job) != active.saved
 
     def overdue(self) -> list[str]:
         """Return the ids of jobs that did not end in the time of grace."""
@@ -283,12 +352,12 @@ class JobClock:
 
 
 def _saved(job: Job) -> list[tuple[int, ...]]:
-    """Return what changes when a training or search has saved an epoch or a head."""
+    """Return what changes when a training or search has saved an epoch, a head or a fold."""
     work = None if job.workspace is None else work_folder(job.workspace, job)
     found: list[tuple[int, ...]] = []
     if work is None:
         return found
-    for name in (CHECKPOINT_FILE, TRIALS_FILE):
+    for name in (CHECKPOINT_FILE, TRIALS_FILE, FOLDS_FILE):
         with suppress(OSError):
             facts = (work.folder / name).stat()
             found.append((facts.st_ino, facts.st_mtime_ns, facts.st_size))

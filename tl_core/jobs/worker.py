@@ -29,12 +29,7 @@ from tl_core.jobs.fair_queue import FairQueue
 from tl_core.jobs.handlers import KINDS, JobContext, JobKind, work_folder
 from tl_core.jobs.housekeeping import return_memory, sweep_workspace, used_bytes, warm_up
 from tl_core.jobs.queue import Job, JobQueue
-from tl_core.jobs.worker_client import (
-    WORKER_FILE,
-    chosen_idle_seconds,
-    has_users,
-    spawn_lock,
-)
+from tl_core.jobs.worker_client import WORKER_FILE, chosen_idle_seconds, has_users, spawn_lock
 from tl_core.logs import log_context
 from tl_core.processes import end_children, own_identity, run_at_low_priority
 from tl_core.progress import Monitor
@@ -119,7 +114,7 @@ class _Worker:
         self._queue: JobQueue | FairQueue = JobQueue(workspace)
         if current_mode() == "demo":
             self._queue = FairQueue(workspace)
-        self._clock = JobClock()
+        self._clock = JobClock(workspace)
         self._record: dict[str, Any] = {**own_identity(), "warm": False, "message": ""}
         self._record_lock = threading.Lock()
         self._left = threading.Event()
@@ -370,9 +365,10 @@ class _Worker:
 
     def _has_had_turn(self, job: Job) -> bool:
         """Whether a training or search goes on later, as other visitors of a demo wait."""
-        if not isinstance(self._queue, FairQueue) or not self._clock.has_had_turn(job):
+        if not isinstance(self._queue, FairQueue):
             return False
-        return self._queue.is_waited_for(job, self._fits_alongside)
+        is_waited_for = functools.partial(self._queue.is_waited_for, job, self._fits_alongside)
+        return self._clock.has_had_turn(job, is_waited_for)
 
     def _pause(self, job: Job) -> None:
         """Have a job that is about to stop be queued for all who look at it."""

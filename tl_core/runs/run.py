@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tl_core.config.training import TrainConfig
-from tl_core.data.images.decode import PixelScale
 from tl_core.errors import RunError
 from tl_core.files import read_json_lines
 from tl_core.runs.files import (
@@ -27,8 +26,6 @@ from tl_core.runs.files import (
     LOG_FILE,
     META_FILE,
     METRICS_FILE,
-    ORIGIN_FILE,
-    SPLIT_FILE,
     WEIGHTS_FILE,
     check_metrics,
     read_file,
@@ -38,8 +35,6 @@ from tl_core.runs.state_dir import WorkFolder
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from tl_core.data.split import SplitRow
 
 
 @dataclass(frozen=True)
@@ -81,34 +76,6 @@ class Run(WorkFolder):
             return TrainConfig.from_json((self.run_dir / CONFIG_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RunError(f"Run '{self.id}' has no readable {CONFIG_FILE}: {error}") from error
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The classes in the order of the labels; empty until the data was read."""
-        if not (self.run_dir / CLASSES_FILE).exists():
-            return ()
-        names = read_file(self.run_dir, CLASSES_FILE, list)
-        if not all(isinstance(name, str) for name in names):
-            raise RunError(f"Expected the names of classes in {CLASSES_FILE} of run '{self.id}'.")
-        return tuple(names)
-
-    @property
-    def pixel_scale(self) -> PixelScale | None:
-        """The values of 16-bit images mapped to black and white; None uses their upper 8 bits.
-
-        Raises:
-            RunError: ``origin.json`` is unreadable or says something else.
-        """
-        values = self.origin.get("pixel_scale")
-        if values is None:
-            return None
-        try:
-            return PixelScale(*map(float, values))
-        except (TypeError, ValueError) as error:
-            raise RunError(
-                f"Expected two numbers as pixel_scale in {ORIGIN_FILE} of run '{self.id}', "
-                f"received {values!r}."
-            ) from error
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -174,13 +141,6 @@ class Run(WorkFolder):
         """Return the events from byte ``offset`` on, and the offset for the next call."""
         found, offset = read_json_lines(self.run_dir / EVENTS_FILE, offset)
         return [event for event in found if "event" in event], offset
-
-    def split(self) -> list[SplitRow]:
-        """Return the images with their parts; empty until the data was split."""
-        from tl_core.data.split import read_split
-
-        path = self.run_dir / SPLIT_FILE
-        return read_split(path) if path.exists() else []
 
     def num_images_of(self, part: str) -> int | None:
         """Return how many images a part has; None when neither the figures nor the split say.

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from tl_core.data.images.decode import PixelScale
 from tl_core.errors import LimitError, RunError, StorageError, TLError
 from tl_core.files import delete_folder, is_folder, is_plain_text, shown_name, write_json
 from tl_core.runs.files import (
+    CLASSES_FILE,
     ORIGIN_FILE,
+    SPLIT_FILE,
     STATUS_FILE,
     RunState,
     read_file,
@@ -21,6 +24,9 @@ from tl_core.runs.files import (
     was_killed_for_memory,
 )
 from tl_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tl_core.data.split import SplitRow
 
 MEMORY_MESSAGE = (
     "The system ended its process for lack of memory. Close other programs or choose narrower FC "
@@ -111,6 +117,41 @@ class WorkFolder:
             RunError: it is missing or unreadable.
         """
         return read_file(self.folder, ORIGIN_FILE, dict)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes in the order of the labels; empty until the data was read."""
+        if not (self.folder / CLASSES_FILE).exists():
+            return ()
+        names = read_file(self.folder, CLASSES_FILE, list)
+        if not all(isinstance(name, str) for name in names):
+            raise RunError(f"Expected the names of classes in {CLASSES_FILE} of run '{self.id}'.")
+        return tuple(names)
+
+    @property
+    def pixel_scale(self) -> PixelScale | None:
+        """The values of 16-bit images mapped to black and white; None uses their upper 8 bits.
+
+        Raises:
+            RunError: ``origin.json`` is unreadable or says something else.
+        """
+        values = self.origin.get("pixel_scale")
+        if values is None:
+            return None
+        try:
+            return PixelScale(*map(float, values))
+        except (TypeError, ValueError) as error:
+            raise RunError(
+                f"Expected two numbers as pixel_scale in {ORIGIN_FILE} of run '{self.id}', "
+                f"received {values!r}."
+            ) from error
+
+    def split(self) -> list[SplitRow]:
+        """Return the images with their parts; empty until the data was split."""
+        from tl_core.data.split import read_split
+
+        path = self.folder / SPLIT_FILE
+        return read_split(path) if path.exists() else []
 
     @property
     def workspace(self) -> Workspace:

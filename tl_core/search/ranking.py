@@ -18,6 +18,49 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Fold:
+    """One fold of a head, at its best epoch.
+
+    Attributes:
+        number: of the head among those of the search, from 0.
+        fold: which of the folds was held out, from 0.
+        accuracy: on the images that were held out.
+        loss: mean cross-entropy on them in nats.
+        best_epoch: counted from 0.
+        num_params: number of weights of the head alone.
+        seconds: how long it took.
+        error: why there are no figures; "" if there are.
+    """
+
+    number: int
+    fold: int
+    accuracy: float = 0.0
+    loss: float = 0.0
+    best_epoch: int = 0
+    num_params: int = 0
+    seconds: float = 0.0
+    error: str = ""
+
+    def to_json(self) -> str:
+        """Return the fold as one line, from which exactly these figures are read."""
+        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Fold:
+        """Read what :meth:`to_json` wrote; raises ``ValueError``, ``TypeError`` or ``KeyError``."""
+        return cls(
+            number=int(values["number"]),
+            fold=int(values["fold"]),
+            accuracy=float(values["accuracy"]),
+            loss=float(values["loss"]),
+            best_epoch=int(values["best_epoch"]),
+            num_params=int(values["num_params"]),
+            seconds=float(values["seconds"]),
+            error=str(values["error"]),
+        )
+
+
+@dataclass(frozen=True)
 class Trial:
     """One head, cross-validated. Tuples hold one value a fold, of its best epoch.
 

@@ -2,7 +2,9 @@
 
 config.json base.json    the values to try, and the settings they are applied to
 origin.json              data folder, fingerprint and number of the held-out images
+classes.json split.csv   the images that it began with
 trials.jsonl             one line per head, appended as they finish
+folds.jsonl              one line per fold, while heads are left to try
 status.json              state and message, written by the process that searches
 """
 
@@ -22,11 +24,12 @@ from tl_core.errors import RunError
 from tl_core.files import JsonLines, new_folder, read_json_lines, write_json, write_text
 from tl_core.runs.files import CONFIG_FILE, ORIGIN_FILE, create_status, read_file
 from tl_core.runs.state_dir import WorkFolder, list_work
-from tl_core.search.ranking import Ranking, Trial, rank_trials
+from tl_core.search.ranking import Fold, Ranking, Trial, rank_trials
 from tl_core.workspace import Workspace
 
 BASE_FILE = "base.json"
 TRIALS_FILE = "trials.jsonl"
+FOLDS_FILE = "folds.jsonl"
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,24 @@ class Sweep(WorkFolder):
         """Append a trial."""
         with JsonLines(self.sweep_dir / TRIALS_FILE) as lines:
             lines.append(trial.to_json(), flush=True)
+
+    def folds(self) -> list[Fold]:
+        """Return the folds trained so far, also of heads that are not finished."""
+        found: dict[tuple[int, int], Fold] = {}
+        for values in read_json_lines(self.sweep_dir / FOLDS_FILE)[0]:
+            with suppress(ValueError, OverflowError, TypeError, KeyError):
+                fold = Fold.from_dict(values)
+                found.setdefault((fold.number, fold.fold), fold)
+        return list(found.values())
+
+    def add_fold(self, fold: Fold) -> None:
+        """Append a fold; only one thread at a time."""
+        with JsonLines(self.sweep_dir / FOLDS_FILE) as lines:
+            lines.append(fold.to_json())
+
+    def forget_folds(self) -> None:
+        """Remove the folds, which are part of the trials or were trained on other images."""
+        (self.sweep_dir / FOLDS_FILE).unlink(missing_ok=True)
 
 
 def create_sweep(

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tl_core.config.training import TrainConfig
-from tl_core.data.dataset import DatasetIndex, ImageRecord
-from tl_core.data.split import Split, split_dataset
+from tl_core.data.dataset import DatasetIndex
+from tl_core.data.split import split_dataset
 from tl_core.errors import ConfigError, RunError
 from tl_core.files import write_json
 from tl_core.head.model import load_weights
@@ -122,42 +119,6 @@ def check_same_images(run: Run, index: DatasetIndex) -> None:
         f"The images in '{index.data_dir.name}' are no longer those that run '{run.name}' began "
         "with, so its figures would not compare. Start a new run with its settings."
     )
-
-
-def images_as_begun(run: Run, index: DatasetIndex) -> tuple[DatasetIndex, Split]:
-    """Return the images, classes and parts that a run was started with.
-
-    A run that is continued by itself, after others had a turn, goes on with them though photos were
-    added or got another class meanwhile.
-
-    Args:
-        run: a run whose data was split.
-        index: its current dataset, with decisions applied.
-
-    Raises:
-        RunError: one of the images is gone, excluded or has changed.
-    """
-    present = {record.path: record for record in index.records}
-    records: list[ImageRecord] = []
-    parts = dict[str, list[int]](train=[], val=[], test=[])
-    for row in run.split():
-        record = present.get(row.path)
-        if record is None or record.sha256 != row.sha256:
-            raise RunError(
-                f"'{row.path}' was changed, moved or excluded while others had their turn. The "
-                "best so far is kept."
-            )
-        parts[row.part].append(len(records))
-        label = run.class_names.index(row.class_name)
-        records.append(dataclasses.replace(record, label=label, group=row.group or None))
-    begun = dataclasses.replace(
-        index,
-        class_names=tuple(run.class_names),
-        records=tuple(records),
-        decisions_fingerprint=str(run.origin.get("decisions_fingerprint", "")),
-        pixel_scale=run.pixel_scale,
-    )
-    return begun, Split(**{part: np.array(rows, np.int64) for part, rows in parts.items()})
 
 
 def _check_changes(before: TrainConfig, after: TrainConfig) -> None:

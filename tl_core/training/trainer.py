@@ -21,23 +21,15 @@ from tl_core.config.limits import check_classes
 from tl_core.config.training import TrainConfig
 from tl_core.data.audit.findings import unreadable_files
 from tl_core.data.dataset import DatasetIndex
-from tl_core.data.split import Split, split_dataset, write_split
+from tl_core.data.split import Split, split_dataset
 from tl_core.errors import RunError, Stopped
 from tl_core.files import write_json, write_text
 from tl_core.metrics.classification import accuracy, log_loss, wilson_interval
 from tl_core.processes import BackgroundImport
 from tl_core.progress import Monitor, ShouldStop
 from tl_core.runs.events import OnEvent, RunResumed
-from tl_core.runs.files import (
-    CLASSES_FILE,
-    CONFIG_FILE,
-    LEFT_OUT_FILE,
-    METRICS_FILE,
-    ORIGIN_FILE,
-    SPLIT_FILE,
-    is_continued,
-)
-from tl_core.runs.images import load_images_of
+from tl_core.runs.files import CONFIG_FILE, LEFT_OUT_FILE, METRICS_FILE, is_continued
+from tl_core.runs.images import images_as_begun, load_images_of, write_images
 from tl_core.runs.store import Run, create_run_at, load_run
 from tl_core.tables import csv_text
 from tl_core.training.checkpoints import Checkpoint, Checkpoints, load_checkpoint
@@ -47,7 +39,7 @@ from tl_core.training.memory import check_memory
 from tl_core.training.phases import Phase, PhaseContext
 from tl_core.training.recorder import RunRecorder
 from tl_core.training.reliability import record_reliability
-from tl_core.training.resume import check_same_images, images_as_begun, queue_again
+from tl_core.training.resume import check_same_images, queue_again
 from tl_core.workspace import default_workspace
 
 PHASES: dict[str, type[Phase]] = {HeadPhase.name: HeadPhase, FineTunePhase.name: FineTunePhase}
@@ -279,28 +271,19 @@ def _describe(run: Run, config: TrainConfig, index: DatasetIndex, split: Split) 
         index.data_dir,
     )
     _log.info("split: %s", ", ".join(f"{part} {len(rows)}" for part, rows in split.items()))
-    write_json(run.run_dir / CLASSES_FILE, list(index.class_names))
-    write_split(run.run_dir / SPLIT_FILE, index, split)
     if left_out := unreadable_files(index.findings):
         _log.info("%d files could not be read and were left out", len(left_out))
         table = pd.DataFrame(left_out, columns=["file", "reason"])
         write_text(run.run_dir / LEFT_OUT_FILE, csv_text(table))
     command = ("train", run.origin["data_dir"], "--config", f"{run.run_dir.parent.name}/{run.id}/")
-    write_json(
-        run.run_dir / ORIGIN_FILE,
-        {
-            **run.origin,
-            "fingerprint": index.fingerprint,
-            "decisions_fingerprint": index.decisions_fingerprint,
-            "layout": index.layout,
-            "pixel_scale": None
-            if index.pixel_scale is None
-            else [index.pixel_scale.low, index.pixel_scale.high],
-            "num_images": index.num_images,
-            "backbone_weights": weights_fingerprint(config.backbone),
-            "versions": _versions(),
-            "command": shlex.join(["python", "-m", "tl_core", *command]) + CONFIG_FILE,
-        },
+    write_images(
+        run,
+        index,
+        split,
+        num_images=index.num_images,
+        backbone_weights=weights_fingerprint(config.backbone),
+        versions=_versions(),
+        command=shlex.join(["python", "-m", "tl_core", *command]) + CONFIG_FILE,
     )
 
 
