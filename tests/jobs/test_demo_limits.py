@@ -278,6 +278,76 @@ def test_a_training_that_saves_nothing_gives_way_after_two_minutes_and_has_more_
 
 
 @pytest.fixture
+def long_and_short(host, now, monkeypatch):
+    """Run a job of six steps of half a minute, for which a short one of another visitor waits.
+
+    The function returns what was done, and what the long one was told.
+    """
+    monkeypatch.setattr(demo_limits, "num_bytes_of", lambda *_: 10**9)  # none beside another
+
+    def run(kind):
+        events, told, done = [], [], []
+
+        def work(context):
+            try:
+                while len(done) < 6:
+                    context.monitor.check()
+                    done.append(1)
+                    events.append("step")
+                    now[0] += 30
+            except LimitError as error:
+                told.append(str(error))
+                raise
+
+        JobQueue(new_visitor(host)).submit("long", {}, priority=kind.priority)
+        time.sleep(0.001)
+        JobQueue(new_visitor(host)).submit("short", {})
+        short = JobKind(lambda context: events.append("short"))
+        run_jobs(host, long=replace(kind, run=work), short=short)
+        assert FairQueue(host).jobs() == []
+        return events, told
+
+    return run
+
+
+def test_a_job_that_cannot_go_on_later_ends_after_two_minutes_while_others_wait(long_and_short):
+    """Such as a learning-rate test or an export: others waited for its ten minutes."""
+    events, told = long_and_short(JobKind(None))
+    assert events == ["step"] * 4 + ["short"]
+    assert told == [demo_limits.turn_message()]
+    assert told[0].startswith("Ended after more than 2 minutes, as other visitors of this demo")
+
+
+def test_a_job_that_goes_on_later_makes_place_after_two_minutes(long_and_short):
+    """Such as a map that a page shows, which gave way to nobody any more."""
+    kind = JobKind(None, priority=-5, gives_way=True)
+    assert long_and_short(kind) == (["step"] * 4 + ["short"] + ["step"] * 2, [])
+
+
+def test_nobody_waits_for_a_job_that_runs_beside_another(host, queued, now, monkeypatch):
+    monkeypatch.setattr(demo_limits, "num_bytes_of", lambda *_: 0)
+    run = queued(new_visitor(host))
+    begun, done = threading.Event(), threading.Event()
+    JobQueue(new_visitor(host)).submit("look", {})
+    JobQueue(new_visitor(host)).submit("later", {})
+
+    def train(context):
+        done.wait(60)
+        end_run(run.run_dir, "finished")
+
+    def look(context):
+        for _ in range(6):
+            context.monitor.check()
+            now[0] += 30
+        begun.set()
+        done.set()
+
+    kinds = {"look": JobKind(look, alongside=True), "later": JobKind(lambda context: None)}
+    run_jobs(host, train=JobKind(train, keeps_partial=True), **kinds)
+    assert begun.is_set()
+
+
+@pytest.fixture
 def search_job(host, make_dataset):
     """Return a search of a visitor and its job."""
     a = new_visitor(host)

@@ -310,10 +310,11 @@ class JobClock:
         return used > limits.job_minutes * 60 + grace_seconds
 
     def has_had_turn(self, job: Job, is_waited_for: Callable[[], bool]) -> bool:
-        """Whether a training or search gives way now to other visitors who wait.
+        """Whether a job gives way now to other visitors who wait.
 
-        Its turn lasts until something is saved to go on from; without that they wait no longer than
-        :data:`UNSAVED_SECONDS`, or twice that for each earlier turn of which nothing was kept.
+        Its turn lasts until a training or search has saved something to go on from; without that,
+        and of jobs of other kinds, they wait no longer than :data:`UNSAVED_SECONDS`, or twice that
+        for each earlier turn of which nothing was kept.
 
         Args:
             job: the active one.
@@ -398,6 +399,14 @@ def time_message() -> str:
     """Return why a job was ended that ran too long."""
     limits = current_limits() or Limits()
     return f"Ended after {limits.job_minutes:g} minutes, the longest that this demo allows a job."
+
+
+def turn_message() -> str:
+    """Return why a job was ended that others waited for, and that cannot go on later."""
+    return (
+        f"Ended after more than {UNSAVED_SECONDS / 60:g} minutes, as other visitors of this demo "
+        "wait. Try again with fewer photos, a smaller image size or narrower FC layers, or later."
+    )
 
 
 def memory_message() -> str:

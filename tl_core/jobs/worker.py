@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from tl_core.config.mode import current_mode
 from tl_core.errors import LimitError, RunError, Stopped, StorageError, TLError
 from tl_core.files import storage_error, write_json
-from tl_core.jobs.demo_limits import JobClock, has_room, reason_to_end
+from tl_core.jobs.demo_limits import JobClock, has_room, reason_to_end, turn_message
 from tl_core.jobs.fair_queue import FairQueue
 from tl_core.jobs.handlers import KINDS, JobContext, JobKind, work_folder
 from tl_core.jobs.housekeeping import return_memory, sweep_workspace, used_bytes, warm_up
@@ -356,7 +356,9 @@ class _Worker:
                 raise LimitError(reason)
             queue.request_stop(job.id)
             return True
-        if kind.keeps_partial and self._has_had_turn(job):
+        if self._has_had_turn(job):
+            if not (kind.keeps_partial or kind.gives_way):
+                raise LimitError(turn_message())
             self._pause(job)
             return True
         if kind.needs_user and self._is_unused():
@@ -364,16 +366,18 @@ class _Worker:
         return kind.gives_way and self._queue.must_give_way(job)
 
     def _has_had_turn(self, job: Job) -> bool:
-        """Whether a training or search goes on later, as other visitors of a demo wait."""
-        if not isinstance(self._queue, FairQueue):
+        """Whether other visitors of a demo have waited long enough for the end of a job."""
+        if not isinstance(self._queue, FairQueue) or job.id != self._main_id:
             return False
         is_waited_for = functools.partial(self._queue.is_waited_for, job, self._fits_alongside)
         return self._clock.has_had_turn(job, is_waited_for)
 
     def _pause(self, job: Job) -> None:
         """Have a job that is about to stop be queued for all who look at it."""
-        if job.id not in self._paused and (work := work_folder(self._workspace_of(job), job)):
-            self._paused.add(job.id)
+        if job.id in self._paused:
+            return
+        self._paused.add(job.id)
+        if work := work_folder(self._workspace_of(job), job):
             update_status(work.folder, is_paused=True)
 
     def _recover(self) -> None:
