@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -48,6 +49,68 @@ def test_changes_and_the_paths_that_were_there_are_kept(monkeypatch: pytest.Monk
     assert environment["TL_DEVICE"] == "cpu"
     assert environment["PYTHONPATH"].endswith("elsewhere")
     assert environment["PYTHONPATH"] != "elsewhere"
+
+
+class FakeProcess:
+    """A process that holds so many bytes, of which it shares some where that is known."""
+
+    def __init__(self, name: str, rss: int, shared: int | None = None, children=()) -> None:
+        self._name, self._children = name, children
+        self._held = SimpleNamespace(rss=rss, **({} if shared is None else {"shared": shared}))
+
+    def name(self) -> str:
+        return self._name
+
+    def memory_info(self) -> SimpleNamespace:
+        if self._held.rss == 0:
+            raise psutil.NoSuchProcess(1)
+        return self._held
+
+    def children(self, recursive: bool):
+        assert recursive
+        return self._children
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([("python", 800, 450), ("python", 400, 350)], 350 + 50 + 450),
+        (
+            [
+                ("python", 800, 450),
+                ("python", 550, 500),  # shares more, as it has loaded more libraries
+                ("chromium", 200, 170),
+                ("chromium", 80, 70),
+                ("chromium", 0, 0),  # has just ended
+                ("chromium", 90, 70),
+            ],
+            350 + 50 + 500 + 30 + 10 + 20 + 170,
+        ),
+        ([("python", 800), ("chrome", 200), ("chrome", 80)], 1080),  # not known there
+    ],
+    ids=["child", "browser", "windows"],
+)
+def test_what_the_processes_of_a_program_share_is_counted_once(
+    monkeypatch: pytest.MonkeyPatch, sizes, expected
+) -> None:
+    own, *others = sizes
+    family = FakeProcess(*own, children=[FakeProcess(*one) for one in others])
+    monkeypatch.setattr(psutil, "Process", lambda: family)
+    assert processes.family_memory() == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what is shared is known on Linux alone")
+def test_a_child_adds_what_is_its_own() -> None:
+    fill = "held = b'x' * 50_000_000; print('full', flush=True); input()"
+    before = processes.family_memory()
+    with subprocess.Popen(
+        [sys.executable, "-c", fill], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "full\n"
+        grown = processes.family_memory() - before
+        child.communicate("\n")
+    assert 50_000_000 < grown < 65_000_000
 
 
 def test_a_child_ends_with_its_parent_however_that_ends() -> None:

@@ -97,15 +97,24 @@ def own_identity() -> dict[str, float]:
 
 
 def family_memory() -> int:
-    """Return the bytes of memory that this process and its children hold."""
+    """Return the bytes of memory that this process and its children hold.
+
+    Pages that a program shares with others, which are nearly all those of its libraries, are
+    counted once for all its processes, at the most that one of them has: in each of a browser's
+    processes they are the same.
+    """
     import psutil
 
-    total = 0
+    own, shared = 0, dict[str, int]()
     process = psutil.Process()
     for one in [process, *process.children(recursive=True)]:
-        with suppress(psutil.NoSuchProcess):
-            total += one.memory_info().rss
-    return total
+        with suppress(psutil.Error):  # it has ended
+            held = one.memory_info()
+            num_shared = getattr(held, "shared", 0)  # known on Linux alone
+            name = one.name() if num_shared else ""
+            own += held.rss - num_shared
+            shared[name] = max(shared.get(name, 0), num_shared)
+    return own + sum(shared.values())
 
 
 def end_children() -> None:

@@ -10,9 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_service import wait_until
 
+from tl_core.backbones.registry import resolve_image_size
 from tl_core.config.search import SweepConfig
 from tl_core.config.training import TrainConfig
 from tl_core.errors import ConfigError, LimitError
+from tl_core.features.engine_files import engine_path
 from tl_core.files import read_json
 from tl_core.jobs import client, demo_limits, worker, worker_client
 from tl_core.jobs.demo_limits import JobClock, check_may_queue
@@ -544,6 +546,9 @@ def test_a_training_begins_in_a_new_process_where_earlier_jobs_left_too_little_m
     a = new_visitor(host)
     data = make_dataset({"cat": 2, "dog": 2}, a.datasets_dir / "pets")
     wide = TrainConfig(backbone="tiny", fc_layers=(2000, 2000))  # 228.03 MB: 2,071.97 are left
+    converted = engine_path("tiny", resolve_image_size(wide), wide.pooling, a.cache_dir)
+    converted.parent.mkdir(parents=True)
+    converted.touch()
     monkeypatch.setattr(demo_limits, "family_memory", lambda: held * MB)
     began = []
 

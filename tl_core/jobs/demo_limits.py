@@ -20,10 +20,11 @@ from tl_core.config.limits import (
 )
 from tl_core.config.training import TrainConfig
 from tl_core.errors import ConfigError, LimitError, MemoryLimitError
+from tl_core.export.formats import get_format
 from tl_core.files import read_json, write_json
 from tl_core.jobs.fair_queue import is_in_advance
-from tl_core.jobs.handlers import work_folder
-from tl_core.jobs.memory import estimate_job, num_bytes_of
+from tl_core.jobs.handlers import EXPORT, work_folder
+from tl_core.jobs.memory import EXPORTS, LEAST_EXPORT, estimate_job, num_bytes_of
 from tl_core.jobs.queue import Job, JobQueue
 from tl_core.processes import family_memory
 from tl_core.runs.files import CHECKPOINT_FILE
@@ -117,7 +118,10 @@ def _check_memory(
     try:
         check_need(*estimate)
     except ConfigError as error:
-        raise MemoryLimitError(str(error)) from error
+        text, least = str(error), EXPORTS[LEAST_EXPORT]
+        if kind == EXPORT and EXPORTS.get(str(payload.get("format"))) != least:
+            text += f" Exported as {get_format(LEAST_EXPORT).title} it needs less."
+        raise MemoryLimitError(text) from error
 
 
 def has_room(job: Job, workspace: Workspace) -> bool:

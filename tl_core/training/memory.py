@@ -28,25 +28,28 @@ _ADVICE = {
     "fc_layers": "the FC layers. Choose fewer or narrower ones.",
     "features": "the images' features. Choose pooling 'avg', fewer views or a smaller image size.",
     "blocks": "the fine-tuned blocks. Choose a smaller batch size or fewer blocks.",
+    "programs": "the programs that convert the model.",
 }
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Memory that a training needs in bytes, by what takes it.
+    """Memory that a job needs in bytes, by what takes it.
 
     ``fc_layers`` and ``blocks`` count weights, gradients, Adam's moments and saved copies;
-    ``blocks`` also the values of the layers for one batch, and the Keras model.
+    ``blocks`` also the values of the layers for one batch, and the Keras model. ``programs`` are
+    the processes that it starts, with the backbone in them.
     """
 
     fc_layers: int
     features: int
     blocks: int
+    programs: int = 0
 
     @property
     def total(self) -> int:
         """The sum in bytes."""
-        return self.fc_layers + self.features + self.blocks
+        return self.fc_layers + self.features + self.blocks + self.programs
 
 
 def estimate_memory(
