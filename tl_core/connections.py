@@ -20,12 +20,20 @@ HEAD_SECONDS = 15.0  # within which a request has to be sent, up to its body
 MOST_HEADERS = 200
 MOST_URL_BYTES = 8_192  # of the path and its parameters
 MOST_HEADER_BYTES = 8_192  # of one; cookies are bounded by the request alone
-MOST_WORDS_BYTES = 256  # of Connection, which is taken apart: browsers send two words
+MOST_WORDS_BYTES = 1_024  # of all headers that are taken apart into words; browsers send 400
 SMALL_PIECE_BYTES = 100  # of a body
-MOST_SMALL_PIECES = 1_000  # of one request
+MOST_SMALL_PIECES = 200  # of one request
 MOST_AHEAD = 8  # requests of one connection that wait for the answer to an earlier one
 LEAST_BYTES = 75_000  # of an answer that is over, to be taken within that time
 MOST_FILES = 65_536  # that this process asks to be allowed to have open
+
+
+_OF_WORDS = (
+    b"connection",
+    b"upgrade",
+    b"sec-websocket-protocol",
+    b"sec-websocket-extensions",
+)
 
 
 @dataclass(eq=False)
@@ -142,11 +150,15 @@ def check_header(protocol: Any, name: bytes, value: bytes) -> None:
     """
     if len(protocol.headers) >= MOST_HEADERS:
         raise ConnectionError("too many headers")
-    if len(value) > MOST_WORDS_BYTES:
-        name = name.lower()
-        is_long = len(value) > MOST_HEADER_BYTES and name != b"cookie"
-        if is_long or name == b"connection":
-            raise ConnectionError("a header is too long")
+    name = name.lower()
+    num_bytes = len(value)
+    if name in _OF_WORDS:
+        more = sum(len(one) for other, one in protocol.headers if other in _OF_WORDS)
+        is_long = num_bytes + more > MOST_WORDS_BYTES
+    else:
+        is_long = num_bytes > MOST_HEADER_BYTES and name != b"cookie"
+    if is_long:
+        raise ConnectionError("a header is too long")
 
 
 def check_piece(connection: Connection | None, body: bytes) -> None:

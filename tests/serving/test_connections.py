@@ -137,8 +137,8 @@ def test_a_header_has_some_seconds_also_where_a_body_has_minutes():
         REQUEST + b"X: " + b"a" * 400_000,
         (REQUEST + b"\r\n") * 400,
         REQUEST + b"X: " + b"a" * 8_193 + b"\r\n\r\n",
-        REQUEST + b"Connection: " + b"a," * 129 + b"\r\n\r\n",
-        POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 1_001,
+        REQUEST + b"Connection: " + b"a," * 513 + b"\r\n\r\n",
+        POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 201,
     ],
     ids=["address", "headers", "header", "requests ahead", "long header", "words", "pieces"],
 )

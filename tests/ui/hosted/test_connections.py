@@ -128,6 +128,13 @@ def test_a_request_has_a_bound_before_it_is_read_whole(connections, head) -> Non
     assert is_closed(connection)
 
 
+def with_words(*names, more=0):
+    """Return a request with a header of 256 bytes of each name, the last one with more."""
+    values = [b"a," * 128] * (len(names) - 1) + [b"a," * 128 + b"a" * more]
+    lines = [name + b": " + value + b"\r\n" for name, value in zip(names, values, strict=True)]
+    return REQUEST[:-2] + b"".join(lines) + b"\r\n"
+
+
 CHUNKED = b"POST / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -136,18 +143,20 @@ CHUNKED = b"POST / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n"
     [
         (REQUEST.replace(b"/ ", b"/" + b"%61" * 2_700 + b" "), 404),
         (REQUEST.replace(b"/ ", b"/" + b"%61" * 2_731 + b" "), 400),  # 8,194 bytes
-        (REQUEST[:-2] + b"Connection: " + b"a," * 128 + b"\r\n\r\n", 200),
-        (REQUEST[:-2] + b"Connection: " + b"a," * 128 + b"a\r\n\r\n", 400),
+        (with_words(b"Connection", b"Connection", b"Upgrade", b"Sec-WebSocket-Protocol"), 200),
+        (with_words(*[b"connection"] * 4, more=1), 400),
+        (with_words(*[b"Sec-WebSocket-Protocol"] * 3, b"UPGRADE", more=1), 400),
+        (with_words(b"Sec-WebSocket-Extensions", more=769), 400),
         (REQUEST[:-2] + b"X: " + b"a" * 8_192 + b"\r\n\r\n", 200),
         (REQUEST[:-2] + b"X: " + b"a" * 8_193 + b"\r\n\r\n", 400),
         (REQUEST[:-2] + b"Cookie: " + b"a" * 20_000 + b"\r\n\r\n", 200),
-        (CHUNKED + b"1\r\na\r\n" * 1_000 + b"0\r\n\r\n", 405),
-        (CHUNKED + b"1\r\na\r\n" * 1_001 + b"0\r\n\r\n", 400),
-        (CHUNKED + (b"64\r\n" + b"a" * 100 + b"\r\n") * 1_001 + b"0\r\n\r\n", 405),
+        (CHUNKED + b"1\r\na\r\n" * 200 + b"0\r\n\r\n", 405),
+        (CHUNKED + b"1\r\na\r\n" * 201 + b"0\r\n\r\n", 400),
+        (CHUNKED + (b"64\r\n" + b"a" * 100 + b"\r\n") * 201 + b"0\r\n\r\n", 405),
     ],
     ids=[
-        *("address", "long address", "words", "many words", "header", "long header"),
-        *("cookies", "pieces", "many pieces", "many large pieces"),
+        *("address", "long address", "words", "lines of words", "words of kinds", "many words"),
+        *("header", "long header", "cookies", "pieces", "many pieces", "large pieces"),
     ],
 )
 def test_what_takes_long_to_read_is_refused_before_it_is(connections, request_bytes, status):
