@@ -3,6 +3,7 @@
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -747,6 +748,49 @@ def test_what_is_short_is_done_beside_all_that_does_not_give_way_to_others(
     look = JobKind(lambda context: begun.set(), priority=5, alongside=True)
     run_jobs(host, long=replace(kind, run=work), look=look)
     assert ended == [True]
+
+
+@pytest.mark.parametrize("reason", ["swollen", "no room"])
+def test_the_worker_is_not_replaced_while_a_job_runs_in_it(host, queued, monkeypatch, reason):
+    """A grouping of another visitor, beside which a training had ended, was ended with it."""
+    monkeypatch.setattr(demo_limits, "num_bytes_of", lambda *_: 0)
+    monkeypatch.setattr(worker, "_REPORT_SECONDS", 0.01)
+    monkeypatch.setattr(worker, "_SHRINK_SECONDS", 0.0)
+    run, events = queued(new_visitor(host)), []
+    beside, tried, calls = threading.Event(), threading.Event(), []
+    JobQueue(new_visitor(host)).submit("look", {})
+
+    def train(context):
+        assert beside.wait(60)
+        end_run(run.run_dir, "finished")
+        if reason == "no room":
+            JobQueue(new_visitor(host)).submit("large", {})
+
+    def look(context):
+        beside.set()
+        assert tried.wait(60)
+        events.append("looked")
+
+    def is_in_the_way(*_):
+        if not beside.is_set() or run.state != "finished":
+            return False
+        calls.append(1)
+        if len(calls) > 1:  # it was in the way once, and is again
+            tried.set()
+        return "restarted" not in events
+
+    if reason == "swollen":
+        monkeypatch.setattr(worker._Worker, "_is_swollen", is_in_the_way)
+    else:
+        monkeypatch.setattr(worker, "has_room", lambda *_: not is_in_the_way())
+    kinds = {
+        TRAIN: JobKind(train),
+        "look": JobKind(look, alongside=True),
+        "large": JobKind(lambda context: events.append("large")),
+    }
+    restart = partial(events.append, "restarted")
+    worker.run_worker(host, warm=False, idle_seconds=0.1, kinds=kinds, restart=restart)
+    assert events == ["looked", "restarted"] + ["large"] * (reason == "no room")
 
 
 def test_what_needs_much_waits_while_another_trains(host, queued, monkeypatch):

@@ -121,6 +121,7 @@ class _Worker:
         self._warming: threading.Thread | None = None
         self._is_blocked = False  # by a job that does not give way to all
         self._has_worked = False
+        self._beside = threading.Lock()  # held while a job may run beside another
         self._paused: set[str] = set()  # active jobs that give way to other visitors
         self._main_id = ""  # of the active job that is not run alongside another
         self._used_at = self._users_seen_at = time.monotonic()
@@ -187,29 +188,30 @@ class _Worker:
 
     def _has_room(self, job: Job) -> bool:
         """Whether a job has memory in this process, or would have no more in a new one."""
-        if self._restart is None or not self._has_worked:
-            return True
-        if has_room(job, self._workspace_of(job)):
-            return True
-        return any(one.active and one.id != job.id for one in self._queue.jobs())
+        is_new = not self._has_worked or self._restart is None
+        return is_new or has_room(job, self._workspace_of(job))
 
     def _replace(self) -> None:
-        """Replace this process by a new worker, unless that is not possible."""
+        """Replace this process by a new worker, unless that is not possible or a job runs in it."""
+        if not self._beside.acquire(timeout=_REPORT_SECONDS):
+            return
         restart, self._restart = self._restart, None
         _log.info("starting again to return %d MB", used_bytes() // 2**20)
         self._publish(state="starting", warm=False)
         with suppress(OSError):
             if restart is not None:
                 restart()
+        self._beside.release()
         self._publish(state="idle", warm="tensorflow" in sys.modules)
 
     def _work_alongside(self) -> None:
         """Run short jobs in parallel with a job that does not give way to them."""
         while not self._left.wait(_POLL_SECONDS):
             try:
-                if self._is_blocked and (job := self._queue.take(fits=self._fits_alongside)):
-                    self._do(job)
-                    return_memory()
+                with self._beside:
+                    if self._is_blocked and (job := self._queue.take(fits=self._fits_alongside)):
+                        self._do(job)
+                        return_memory()
             except Exception:  # this thread has to go on for the next job
                 _log.exception("working beside a job failed")
 
