@@ -77,6 +77,12 @@ ODD: list[tuple[str, str, Any]] = [
     ("part", "json_value", "[NaN]"),
     ("part", "json_value", '{"told": "\\ud800"}'),
     ("part", "json_value", DEEP),
+    # More than any widget of the app has; the session would keep it.
+    ("text", "string_value", "a" * 100_001),
+    ("text", "string_value", "," * 5_001),
+    ("table", "string_value", '{"selection": {"rows": [' + "{}," * 2_500 + "{}]}}"),
+    ("part", "json_value", '{"told": [' + "[]," * 2_500 + "[]]}"),
+    ("choices", "string_array_value", ["A"] * 40_000),
 ]
 SENT: dict[str, tuple[str, Any, Any]] = {  # what a person could choose, and what the page sees
     "whole": ("double_value", 4.0, 4),
@@ -190,6 +196,20 @@ def assert_whole(at: AppTest) -> None:
     assert not at.exception
     assert [one.value for one in (*at.error, *at.toast)] == []
     assert [one.value for one in at.caption] == ["The end"]
+
+
+@pytest.mark.parametrize(
+    ("key", "field", "value", "seen"),
+    [
+        ("text", "string_value", "a" * 99_000, "a" * 99_000),
+        ("text", "string_value", "," * 5_000, "," * 5_000),
+        ("part", "json_value", '{"told": [' + "1," * 4_900 + "1]}", [1] * 4_901),
+    ],
+)
+def test_what_a_person_could_enter_at_most_is_taken(widgets, key, field, value, seen):
+    at = send(opened(), (widgets[key], field, value))
+    assert_whole(at)
+    assert at.session_state["seen"][key] == seen
 
 
 @pytest.mark.parametrize("key", SENT)

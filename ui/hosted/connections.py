@@ -25,7 +25,7 @@ from ui.hosted.frames import page_protocol
 from ui.hosted.internals import Method, put_around
 
 LARGEST_HEAD = 32_768  # bytes of a request without its body, as many as proxies pass on
-LARGEST_MESSAGE = 400_000  # bytes of a browser's message; files are uploaded by requests
+LARGEST_MESSAGE = 1_000_000  # bytes of a browser's message; files are uploaded by requests
 MOST_CONNECTIONS = 1_000  # after which the address with most gives one up
 _PROTOCOLS = (("httptools_impl", "HttpToolsProtocol"), ("h11_impl", "H11Protocol"))
 _BOUNDED = "H11Protocol"  # takes requests one by one, each with a head of 64 kB

@@ -38,8 +38,9 @@ MESSAGE_BYTES = 500  # of a message beside its content
 MOST_AHEAD_BYTES = 50_000  # that are read after a message that waits for its turn
 MESSAGES_A_SECOND = 4.0  # of one page, after a burst
 BURST = 40
-BYTES_A_MESSAGE = 10_000  # count as one more: what a message says of each widget takes time
-NUM_SESSIONS = 5_000  # whose cookies are known
+BYTES_A_MESSAGE = 50_000  # count as one more: what a message says of each widget takes time
+NUM_SESSIONS = 50_000  # whose cookies are known
+MOST_KEPT = 100  # sessions for browsers that come back; Streamlit keeps 128, whosever they are
 LIFECYCLE_BYTES = 50_000  # of a message that says that a script begins or ends
 
 _MESSAGES = ("stop_script", "app_heartbeat")
@@ -137,6 +138,23 @@ class Sessions:
 
     def __init__(self) -> None:
         self._tokens: dict[str, str] = {}
+        self._addresses: dict[str, str] = {}
+
+    def make_room(self) -> None:
+        """Have the address with most of the sessions that wait for their browsers give some up.
+
+        Streamlit keeps those whose connection broke for two minutes, and drops the oldest of all
+        when there are too many: a stranger's would push out those of others.
+        """
+        if not runtime.exists():
+            return
+        server: Any = runtime.get_instance()
+        with suppress(AttributeError, KeyError, RuntimeError):
+            kept = server._session_mgr._session_storage._cache
+            while len(kept) >= MOST_KEPT:
+                numbers = Counter(self._addresses.get(one, "") for one in kept)
+                ((greedy, _),) = numbers.most_common(1)
+                del kept[next(one for one in kept if self._addresses.get(one, "") == greedy)]
 
     def without_foreign(self, scope: Scope, token: str) -> Scope:
         """Return a websocket's request, which asks for no session begun with another cookie."""
@@ -153,11 +171,13 @@ class Sessions:
         """Whether a session began with another cookie; False for one that is not known any more."""
         return self._tokens.get(session_id, token) != token
 
-    def note(self, session_id: str, token: str) -> None:
-        """Note the cookie of the browser for which the server began a session."""
-        self._tokens[session_id] = token
-        if len(self._tokens) > NUM_SESSIONS:
-            del self._tokens[next(iter(self._tokens))]
+    def note(self, session_id: str, token: str, address: str = "") -> None:
+        """Note the cookie and address of the browser for which the server began a session."""
+        for known, value in ((self._tokens, token), (self._addresses, address)):
+            known.pop(session_id, None)
+            known[session_id] = value
+            if len(known) > NUM_SESSIONS:
+                del known[next(iter(known))]
 
 
 def messages_to_pages(
@@ -172,7 +192,7 @@ def messages_to_pages(
             kind = answer.WhichOneof("type")
             if kind == "new_session":
                 page.session_id = answer.new_session.initialize.session_id
-                sessions.note(page.session_id, token)
+                sessions.note(page.session_id, token, page.address)
                 turns.began(page)
                 script = PurePath(answer.new_session.main_script_path)
                 answer.new_session.main_script_path = script.name  # no folder of the server

@@ -24,7 +24,10 @@ from streamlit.runtime.state.session_state import Serialized, SessionState, Valu
 from ui.shared.errors import error_toast
 
 MOST_LEVELS = 20  # of lists and mappings within each other; those of this app have five
+MOST_BYTES = 100_000  # of a value; the largest of this app are paths of some hundred photos
+MOST_PARTS = 5_000  # of JSON, or commas of a text
 _OPTION_FIELDS = ("string_value", "string_array_value")
+_TEXTS = ("string_value", "json_value", "json_trigger_value")
 
 logger = logging.getLogger("studio")
 
@@ -114,6 +117,7 @@ def read_value(state: Any, metadata: Any) -> Any:
         Exception: it is not of the widget's kind, or the widget's reader cannot take it.
     """
     field = state.WhichOneof("value")
+    _check_size(state, field)
     is_whole = field == "int_value" and metadata.value_type == "double_value"  # of a number input
     if field not in (None, metadata.value_type) and not is_whole:
         raise TypeError(f"Expected {metadata.value_type}, received {field}.")
@@ -126,6 +130,20 @@ def read_value(state: Any, metadata: Any) -> Any:
     if metadata.formatted_options is None and not is_option:  # options may be whatever the app has
         _check_plain(value)  # that of a chart or table comes as a text of JSON
     return value
+
+
+def _check_size(state: Any, field: str | None) -> None:
+    """Raise ``ValueError`` for more than any widget of this app has; a session keeps each value.
+
+    A part of JSON takes many times its bytes: 390 kB of empty mappings take 10 MB.
+    """
+    if field == "file_uploader_state_value":  # of thousands of photos
+        return
+    if state.ByteSize() > MOST_BYTES:
+        raise ValueError(f"Expected at most {MOST_BYTES:,} bytes.")
+    text = getattr(state, field) if field in _TEXTS else ""
+    if sum(map(text.count, ",[{")) > MOST_PARTS:
+        raise ValueError(f"Expected at most {MOST_PARTS:,} parts.")
 
 
 def _check_options(state: Any, metadata: Any) -> None:

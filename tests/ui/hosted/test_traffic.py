@@ -197,23 +197,21 @@ def test_large_messages_count_as_several(monkeypatch):
             waited.append(number)
 
     monkeypatch.setattr(traffic, "Pace", Noted)
-    sent = [
-        {"type": "websocket.receive", "bytes": back_message("rerun_script", number)}
-        for number in (0, 1_500)
-    ]
-    sizes = [len(one["bytes"]) for one in sent]
+    large = BackMsg()
+    large.rerun_script.widget_states.widgets.add(id="a", string_value="x" * 120_000)
+    messages = [back_message("rerun_script"), large.SerializeToString()]
+    sent = [{"type": "websocket.receive", "bytes": one} for one in messages]
 
     async def listen_to_both():
         async def receive():
             return sent.pop(0)
 
         receive_next = listen(receive)
-        for _ in sizes:
+        for _ in messages:
             await receive_next()
 
     run_async(listen_to_both())
-    assert sizes[0] < 10_000 < sizes[1] < 20_000
-    assert waited == [1, 2]
+    assert waited == [1, 3]
 
 
 def test_what_is_no_message_is_left_to_streamlit(host):
@@ -244,6 +242,37 @@ def test_a_session_goes_on_only_for_the_browser_that_began_it(cookie, asked, pas
     (_, got), host = sessions.without_foreign(scope, cookie)["headers"]
     assert got == (protocols if passes else b"streamlit, xsrf")
     assert host == (b"host", b"here")
+
+
+def test_sessions_of_one_address_push_out_none_of_another(monkeypatch):
+    """A browser whose connection broke comes back to its own within two minutes."""
+    sessions, kept = Sessions(), {}
+    storage = SimpleNamespace(_cache=kept)
+    server = SimpleNamespace(_session_mgr=SimpleNamespace(_session_storage=storage))
+    monkeypatch.setattr(traffic.runtime, "exists", lambda: True)
+    monkeypatch.setattr(traffic.runtime, "get_instance", lambda: server)
+    for number in range(3):
+        sessions.note(f"own{number}", "a", "192.0.2.1")
+        kept[f"own{number}"] = None
+    for number in range(1_000):
+        name = f"flood{number}"
+        if number % 2:  # of the others no script ever began
+            sessions.note(name, "b", "192.0.2.66")
+        sessions.make_room()
+        kept[name] = None
+        assert len(kept) <= 100
+    assert {f"own{number}" for number in range(3)} <= set(kept)
+    assert "flood999" in kept
+
+
+def test_a_session_that_is_used_is_known_longer_than_many_that_came_later(monkeypatch):
+    monkeypatch.setattr(traffic, "NUM_SESSIONS", 10)
+    sessions = Sessions()
+    for number in range(30):
+        sessions.note("own", "a", "192.0.2.1")
+        sessions.note(f"flood{number}", "b", "192.0.2.66")
+    assert sessions.is_of_another("own", "b")
+    assert len(sessions._tokens) == len(sessions._addresses) == 10
 
 
 def test_who_asks_for_many_uploads_waits_on_all_pages_of_one_address(monkeypatch):
