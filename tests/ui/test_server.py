@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import weakref
 from collections.abc import Iterator
 
@@ -16,6 +17,7 @@ from streamlit.runtime.stats import StatsManager
 from streamlit.web.server.server_util import is_url_from_allowed_origins
 
 from ui.hosted.internals import ask_for_no_address
+from ui.shared import memory
 from ui.shell import server
 
 
@@ -27,23 +29,57 @@ class Session:
         self.id = name
 
 
-def test_sessions_whose_time_is_over_are_dropped_with_what_they_hold() -> None:
-    now = [0.0]
-    storage = MemorySessionStorage(ttl_seconds=120)
-    storage._cache._timer = lambda: now[0]
+class Manager:
+    """As Streamlit's of sessions, with a clock of its own."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._session_storage = MemorySessionStorage(ttl_seconds=120)
+        self._session_storage._cache._timer = lambda: self.now
+        self._active_session_info_by_id: dict[str, Session] = {}
+
+
+@pytest.mark.parametrize("is_spared", [False, True])
+def test_sessions_whose_time_is_over_are_dropped_with_what_they_hold(
+    monkeypatch, is_spared
+) -> None:
+    manager = Manager()
+    storage = manager._session_storage
     old, young = Session("old"), Session("young")
     held = weakref.ref(old)
     storage.save(old)
     del old
-    now[0] = 100.0
+    if is_spared:  # by an import while it was open
+        monkeypatch.setattr(memory._Collected, "at", -math.inf)
+        monkeypatch.setattr(memory._Collected, "num_modules", 0)
+        memory.collect_garbage()
+    manager.now = 100.0
     storage.save(young)
-    assert server.drop_expired(storage) == 0
-    now[0] = 130.0
+    known = server.drop_ended(manager, frozenset())
+    assert known == {"old", "young"}
+    manager.now = 130.0
     gc.collect()
     assert held() is not None  # Streamlit itself keeps it until another session comes
-    assert server.drop_expired(storage) == 1
+    assert server.drop_ended(manager, known) == {"young"}
     assert held() is None
     assert storage.get("young") is young
+
+
+def test_garbage_is_collected_when_a_session_has_ended_and_only_then(monkeypatch) -> None:
+    collected = []
+    monkeypatch.setattr(server, "collect_ended", lambda: collected.append(1))
+    manager = Manager()
+    manager._active_session_info_by_id["a"] = Session("a")
+    known = server.drop_ended(manager, frozenset())
+    manager._session_storage.save(manager._active_session_info_by_id.pop("a"))
+    manager._active_session_info_by_id["b"] = Session("b")
+    known = server.drop_ended(manager, known)
+    assert (known, collected) == ({"a", "b"}, [])
+    del manager._active_session_info_by_id["b"]  # such as by a log-out
+    known = server.drop_ended(manager, known)
+    assert (known, collected) == ({"a"}, [1])
+    assert server.drop_ended(manager, known) == {"a"}
+    assert collected == [1]
 
 
 def test_the_metrics_of_the_server_are_empty(monkeypatch) -> None:

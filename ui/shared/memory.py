@@ -42,6 +42,19 @@ def collect_garbage() -> None:
     _Collected.at = time.monotonic()
 
 
+def collect_ended() -> None:
+    """Collect what ended sessions held, and return it to the system; 100 to 200 ms.
+
+    A session is a cycle, and one that was open while something was imported is among what is spared
+    from collections: it would be kept for good.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+    _Collected.at = time.monotonic()
+    give_back()
+
+
 def keep_small() -> None:
     """Have threads share memory pools, and pictures lie outside of them, to go when dropped.
 

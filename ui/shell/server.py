@@ -6,7 +6,6 @@ nothing is done.
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,7 +16,7 @@ from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests, ScriptRequestType
 
 from ui.hosted.internals import ask_for_no_address
-from ui.shared.memory import give_back
+from ui.shared.memory import collect_ended
 
 _SWEEP_SECONDS = 15.0
 _started: list[threading.Thread] = []
@@ -37,10 +36,10 @@ def tidy_server() -> None:
     with suppress(AttributeError):
         server.stats_mgr._providers_by_family.clear()
     with suppress(AttributeError):
-        storage = server._session_mgr._session_storage
+        manager = server._session_mgr
         if not any(thread.is_alive() for thread in _started):
             _started.append(
-                threading.Thread(target=_sweep, args=(storage,), name="sessions", daemon=True)
+                threading.Thread(target=_sweep, args=(manager,), name="sessions", daemon=True)
             )
             _started[-1].start()
 
@@ -86,24 +85,31 @@ def is_late(request: Any, page: str) -> bool:
     return bool(request.is_auto_rerun and asked and page and asked != page)
 
 
-def _sweep(storage: Any) -> None:
-    wait = threading.Event()
+def _sweep(manager: Any) -> None:
+    wait, known = threading.Event(), frozenset[str]()
     with suppress(AttributeError):
         while not wait.wait(_SWEEP_SECONDS):
             with suppress(RuntimeError):  # one came or went meanwhile: at the next turn
-                drop_expired(storage)
+                known = drop_ended(manager, known)
 
 
-def drop_expired(storage: Any) -> int:
-    """Drop the disconnected sessions whose time is over, with their uploads; return how many.
+def drop_ended(manager: Any, known: frozenset[str]) -> frozenset[str]:
+    """Drop the sessions whose time is over, and free what all that ended since have held.
 
     Streamlit keeps a session for two minutes after its browser has gone, but drops those that are
-    over only when another one comes or goes.
+    over only when another one comes or goes; and it ends, and its uploads go, when nothing refers
+    to it any more.
+
+    Args:
+        manager: Streamlit's of sessions.
+        known: the ids of the sessions that there were the last time.
+
+    Returns:
+        Those that there are now.
     """
-    removed = storage._cache.expire()
-    number = len(removed)
-    if removed:
-        removed.clear()
-        gc.collect()  # a session ends, and its uploads go, when nothing refers to it any more
-        give_back()
-    return number
+    kept = manager._session_storage._cache
+    kept.expire()
+    now = frozenset((*manager._active_session_info_by_id, *kept))
+    if known - now:
+        collect_ended()
+    return now
