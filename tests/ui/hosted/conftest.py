@@ -23,7 +23,7 @@ def own_protocols(monkeypatch):
     for protocol in (HttpToolsProtocol, H11Protocol, WebSocketsSansIOProtocol):
         for name in ("connection_made", "connection_lost", "data_received"):
             monkeypatch.setattr(protocol, name, getattr(protocol, name))
-    for name in ("on_message_begin", "on_header"):
+    for name in ("on_message_begin", "on_url", "on_header", "on_body"):
         monkeypatch.setattr(HttpToolsProtocol, name, getattr(HttpToolsProtocol, name))
     for name in ("uvicorn.error", "asyncio", *logging.root.manager.loggerDict):
         monkeypatch.setattr(logging.getLogger(name), "filters", [])

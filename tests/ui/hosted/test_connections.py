@@ -7,10 +7,12 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from server_helpers import UPGRADE, serve
 from streamlit.runtime import app_session
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from websockets.exceptions import ConnectionClosed, InvalidMessage
 from websockets.sync.client import connect
@@ -162,7 +164,7 @@ CHUNKED = b"POST / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n"
 def test_what_takes_long_to_read_is_refused_before_it_is(connections, request_bytes, status):
     """Each of these took the loop 10 to 20 ms, in which nobody was answered."""
     if connections.http == "h11":
-        pytest.skip("bounds bytes alone; both packages of a demo have httptools")
+        pytest.skip("bounds bytes alone; requirements.txt has httptools")
     connections.seconds = 3600.0
     connection = call(connections.port)
     send(connection, request_bytes)
@@ -178,6 +180,12 @@ def test_what_takes_long_to_read_is_refused_before_it_is(connections, request_by
         assert part
         answers += part
     assert answers.count(begin) == (3 if status == 200 else 2)
+
+
+def test_a_demo_that_is_installed_by_its_requirements_has_these_bounds() -> None:
+    requirements = (Path(__file__).parents[3] / "requirements.txt").read_text(encoding="utf-8")
+    assert any(line.startswith("httptools>=") for line in requirements.splitlines())
+    assert AutoHTTPProtocol is HttpToolsProtocol  # what uvicorn takes where it is installed
 
 
 def test_many_requests_at_once_are_refused_and_a_few_answered(connections) -> None:
