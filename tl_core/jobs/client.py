@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from tl_core.config.training import TrainConfig
+from tl_core.errors import LimitError, StorageError
 from tl_core.jobs import worker_client
 from tl_core.jobs.demo_limits import check_may_queue
 from tl_core.jobs.fair_queue import IN_ADVANCE
 from tl_core.jobs.handlers import EVALUATE, KINDS
 from tl_core.jobs.queue import Job, JobQueue, JobState
 from tl_core.runs.run import Run
+from tl_core.runs.state_dir import WorkFolder, delete_work
 from tl_core.visitors.store import take_place
 from tl_core.workspace import Workspace
 
@@ -47,6 +49,33 @@ def submit(
     )
     worker_client.ensure_worker(workspace)
     return job
+
+
+def submit_new(
+    workspace: Workspace, work: WorkFolder, kind: str, payload: Mapping[str, Any]
+) -> None:
+    """Queue a new run or search; it is deleted again when the job cannot be queued.
+
+    Args:
+        workspace: where it is.
+        work: it has just been created.
+        kind: the kind of its job.
+        payload: the arguments; a training has none, and its job names the run.
+
+    Raises:
+        LimitError: as :func:`submit`.
+        StorageError: the disk is full or read-only, or writing is not allowed.
+    """
+    run_dir = None if payload else work.folder
+    try:
+        submit(workspace, kind, payload, run_dir)
+    except (StorageError, LimitError):
+        queue = JobQueue(workspace)
+        job = queue.find(kind, payload) if run_dir is None else queue.job_of(run_dir)
+        if job is not None:
+            queue.finish(job.id)
+        delete_work(work)
+        raise
 
 
 def request(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tl_core.config.search import SweepConfig, draw_trials
 from tl_core.config.training import TrainConfig
-from tl_core.errors import LimitError, RunError, StorageError
+from tl_core.errors import RunError
 from tl_core.jobs import client
 from tl_core.jobs import training as training_jobs
 from tl_core.jobs.handlers import FIND_LR, SWEEP
@@ -46,13 +46,7 @@ def start_sweep(
     """
     check_sweep(workspace, config, base, data_dir)
     sweep = create_sweep(workspace, config, base, data_dir)
-    try:
-        client.submit(workspace, SWEEP, {SWEEP: sweep.id})
-    except (StorageError, LimitError):
-        if (job := job_of(sweep)) is not None:
-            JobQueue(workspace).finish(job.id)
-        delete_work(sweep)
-        raise
+    client.submit_new(workspace, sweep, SWEEP, {SWEEP: sweep.id})
     return sweep
 
 

@@ -17,8 +17,8 @@ from tl_core.config.training import TrainConfig
 from tl_core.data.curation.store import load_decisions, with_kept_layout
 from tl_core.data.dataset import check_folder_name
 from tl_core.data.layout.plan import plan_layout
-from tl_core.errors import DatasetError, LimitError, RunError, StorageError
-from tl_core.jobs.client import request, submit
+from tl_core.errors import DatasetError, RunError
+from tl_core.jobs.client import request, submit, submit_new
 from tl_core.jobs.fair_queue import FairQueue
 from tl_core.jobs.handlers import FEATURES, TRAIN
 from tl_core.jobs.queue import Job, JobQueue
@@ -31,7 +31,7 @@ from tl_core.jobs.worker_client import (
 )
 from tl_core.runs.files import end_run
 from tl_core.runs.state_dir import kept_unless_queued
-from tl_core.runs.store import Run, create_run, delete_run
+from tl_core.runs.store import Run, create_run
 from tl_core.training.memory import check_memory
 from tl_core.training.resume import continue_run, queue_again
 from tl_core.workspace import Workspace
@@ -70,7 +70,7 @@ def start_training(
     check_start(workspace, config, Path(data_dir))
     config = with_kept_layout(config, workspace, data_dir)
     run = create_run(workspace.runs_dir, config, Path(data_dir), name=name)
-    _queue_new(workspace, run)
+    submit_new(workspace, run, TRAIN, {})
     return run
 
 
@@ -104,25 +104,8 @@ def continue_training(
     check_settings(config)
     check_memory(config)
     new = continue_run(run, changes, name=name)
-    _queue_new(workspace, new)
+    submit_new(workspace, new, TRAIN, {})
     return new
-
-
-def _queue_new(workspace: Workspace, run: Run) -> None:
-    """Queue a new run; it is deleted again when the job cannot be written.
-
-    Raises:
-        StorageError: the disk is full or read-only, or writing is not allowed.
-        LimitError: as :func:`~tl_core.jobs.client.submit`.
-    """
-    try:
-        submit(workspace, TRAIN, {}, run.run_dir)
-    except (StorageError, LimitError):
-        queue = JobQueue(workspace)
-        if (job := queue.job_of(run.run_dir)) is not None:
-            queue.finish(job.id)
-        delete_run(run)
-        raise
 
 
 def prepare_features(workspace: Workspace, config: TrainConfig, data_dir: Path | str) -> Job:
