@@ -27,7 +27,6 @@ MOST_AHEAD = 8  # requests of one connection that wait for the answer to an earl
 LEAST_BYTES = 75_000  # of an answer that is over, to be taken within that time
 MOST_FILES = 65_536  # that this process asks to be allowed to have open
 
-
 _OF_WORDS = (
     b"connection",
     b"upgrade",

@@ -129,6 +129,14 @@ class Tabs:
         return min(found, key=lambda tab: tab.used_at, default=None)
 
 
+@dataclass(frozen=True)
+class _Begun:
+    """The cookie and the address of the browser for which a session began."""
+
+    token: str
+    address: str
+
+
 class Sessions:
     """With which cookie each session of a page began; no other browser may go on with it.
 
@@ -137,8 +145,7 @@ class Sessions:
     """
 
     def __init__(self) -> None:
-        self._tokens: dict[str, str] = {}
-        self._addresses: dict[str, str] = {}
+        self._begun: dict[str, _Begun] = {}
 
     def make_room(self) -> None:
         """Have the address with most of the sessions that wait for their browsers give some up.
@@ -152,9 +159,11 @@ class Sessions:
         with suppress(AttributeError, KeyError, RuntimeError):
             kept = server._session_mgr._session_storage._cache
             while len(kept) >= MOST_KEPT:
-                numbers = Counter(self._addresses.get(one, "") for one in kept)
-                ((greedy, _),) = numbers.most_common(1)
-                del kept[next(one for one in kept if self._addresses.get(one, "") == greedy)]
+                ((greedy, _),) = Counter(map(self._address_of, kept)).most_common(1)
+                del kept[next(one for one in kept if self._address_of(one) == greedy)]
+
+    def _address_of(self, session_id: str) -> str:
+        return self._begun[session_id].address if session_id in self._begun else ""
 
     def without_foreign(self, scope: Scope, token: str) -> Scope:
         """Return a websocket's request, which asks for no session begun with another cookie."""
@@ -162,22 +171,23 @@ class Sessions:
         for name, value in scope["headers"]:
             if name == b"sec-websocket-protocol":
                 parts = [part.strip() for part in value.decode("latin-1").split(",")]
-                if len(parts) > 2 and self._tokens.get(parts[2]) != token:
+                begun = self._begun.get(parts[2]) if len(parts) > 2 else None
+                if len(parts) > 2 and (begun is None or begun.token != token):
                     value = ", ".join(parts[:2]).encode("latin-1")
             headers.append((name, value))
         return {**scope, "headers": headers}
 
     def is_of_another(self, session_id: str, token: str) -> bool:
         """Whether a session began with another cookie; False for one that is not known any more."""
-        return self._tokens.get(session_id, token) != token
+        begun = self._begun.get(session_id)
+        return begun is not None and begun.token != token
 
     def note(self, session_id: str, token: str, address: str = "") -> None:
         """Note the cookie and address of the browser for which the server began a session."""
-        for known, value in ((self._tokens, token), (self._addresses, address)):
-            known.pop(session_id, None)
-            known[session_id] = value
-            if len(known) > NUM_SESSIONS:
-                del known[next(iter(known))]
+        self._begun.pop(session_id, None)
+        self._begun[session_id] = _Begun(token, address)
+        if len(self._begun) > NUM_SESSIONS:
+            del self._begun[next(iter(self._begun))]
 
 
 def messages_to_pages(
@@ -339,12 +349,12 @@ def _num_entries(message: protobuf.Message, so_far: int = 0) -> int:
     Each takes many times the two bytes that it may be sent in.
     """
     for field_of, value in message.ListFields():
-        values = value if field_of.is_repeated else [value]
-        so_far += len(values) if field_of.is_repeated else 0
+        if field_of.is_repeated:
+            so_far += len(value)
         if so_far > MOST_ENTRIES:
             break
         if field_of.message_type is not None:
-            for one in values:
+            for one in value if field_of.is_repeated else [value]:
                 so_far = _num_entries(one, so_far)
     return so_far
 

@@ -272,7 +272,7 @@ def test_a_session_that_is_used_is_known_longer_than_many_that_came_later(monkey
         sessions.note("own", "a", "192.0.2.1")
         sessions.note(f"flood{number}", "b", "192.0.2.66")
     assert sessions.is_of_another("own", "b")
-    assert len(sessions._tokens) == len(sessions._addresses) == 10
+    assert len(sessions._begun) == 10
 
 
 def test_who_asks_for_many_uploads_waits_on_all_pages_of_one_address(monkeypatch):
