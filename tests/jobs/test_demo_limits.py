@@ -14,6 +14,7 @@ from tl_core.config.search import SweepConfig
 from tl_core.config.training import TrainConfig
 from tl_core.errors import LimitError, MemoryLimitError
 from tl_core.features.engine_files import engine_path
+from tl_core.files import read_json
 from tl_core.jobs import demo_limits, fair_queue, worker
 from tl_core.jobs.demo_limits import Ending, JobClock, check_may_queue
 from tl_core.jobs.fair_queue import FairQueue
@@ -399,6 +400,23 @@ def test_a_search_that_has_kept_a_fold_has_had_its_turn_after_a_minute(host, sea
     clock.end(job, is_paused=True)
     assert turn_of(clock, job, now) == 240  # one was for nothing, and this one is again
     assert turn_of(clock, job, now) == 600 - 120 - 61 - 240 + 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "turns", "num_unsaved"),
+    [
+        ("features", [60, 60, 60], 0),
+        ("classify", [60, 60, 60], 0),
+        ("explore", [120, 240, 241], 3),
+    ],
+)
+def test_jobs_that_keep_each_result_give_way_after_a_minute(host, now, kind, turns, num_unsaved):
+    """A map is computed again from its beginning, so it is given longer turns."""
+    a = new_visitor(host)
+    job, clock = replace(JobQueue(a).submit(kind, {}), workspace=a), JobClock(host)
+    assert [turn_of(clock, job, now) for _ in turns] == turns
+    seconds = sum(turns)
+    assert read_json(host.queue_dir / demo_limits.EARLIER_FILE) == {job.id: [seconds, num_unsaved]}
 
 
 @pytest.mark.parametrize(

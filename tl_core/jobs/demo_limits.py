@@ -23,7 +23,7 @@ from tl_core.errors import ConfigError, LimitError, MemoryLimitError
 from tl_core.export.formats import get_format
 from tl_core.files import read_json, write_json
 from tl_core.jobs.fair_queue import is_in_advance
-from tl_core.jobs.handlers import EXPORT, work_folder
+from tl_core.jobs.handlers import CLASSIFY, EXPORT, FEATURES, work_folder
 from tl_core.jobs.memory import EXPORTS, LEAST_EXPORT, estimate_job, num_bytes_of
 from tl_core.jobs.queue import Job, JobQueue
 from tl_core.processes import family_memory
@@ -50,6 +50,9 @@ It begins that step again in its next turn, for which they wait twice as long, a
 limit of all turns together: with that of ten minutes they wait for four at most, and a step that
 takes longer than these is never done while others wait.
 """
+
+KEEPS_ALL = frozenset({CLASSIFY, FEATURES})
+"""Kinds of jobs that keep each photo's result, and so lose nothing when their turn ends."""
 
 EARLIER_FILE = "earlier.json"
 """In the queue folder of a demo, of each job that is continued: seconds, and turns for nothing."""
@@ -218,7 +221,7 @@ class JobClock:
         active, earlier = self._active.get(job.id), self._earlier.get(job.id)
         if is_paused and active is not None:
             before = earlier or _Earlier()
-            is_unsaved = _saved(job) == active.saved
+            is_unsaved = not _has_saved(job, active)
             kept = list(self._earlier.items())[-_MOST_NEEDS:]  # of jobs that may have been stopped
             turns = _Earlier(before.seconds + self.seconds(job.id), before.num_unsaved + is_unsaved)
             self._earlier = dict([*kept, (job.id, turns)])
@@ -316,9 +319,9 @@ class JobClock:
     def has_had_turn(self, job: Job, is_waited_for: Callable[[], bool]) -> bool:
         """Whether a job gives way now to other visitors who wait.
 
-        Its turn lasts until a training or search has saved something to go on from; without that,
-        and of jobs of other kinds, they wait no longer than :data:`UNSAVED_SECONDS`, or twice that
-        for each earlier turn of which nothing was kept.
+        Its turn lasts until it has saved something to go on from, as a training, a search and those
+        of :data:`KEEPS_ALL` do. Without that they wait no longer than :data:`UNSAVED_SECONDS`, or
+        twice that for each earlier turn of which nothing was kept.
 
         Args:
             job: the active one.
@@ -334,7 +337,7 @@ class JobClock:
         active.waited_since = min(active.waited_since, now)
         num_doubled = max(0, min(self._earlier_of(job.id).num_unsaved, _MOST_DOUBLED))
         patience = UNSAVED_SECONDS * 2**num_doubled - SLICE_SECONDS  # of which they waited before
-        return now - active.waited_since >= patience or _saved(job) != active.saved
+        return now - active.waited_since >= patience or _has_saved(job, active)
 
     def overdue(self) -> list[str]:
         """Return the ids of jobs that did not end in the time of grace."""
@@ -354,6 +357,11 @@ class JobClock:
             held = {name: one.held for name, one in self._active.items()}
         grown = [one for one, before in held.items() if num_bytes - before > limits.job_bytes]
         return Ending(memory_message(), tuple(grown) if len(held) == 1 else ())
+
+
+def _has_saved(job: Job, active: _Active) -> bool:
+    """Whether a job has saved something to go on from since it began."""
+    return job.kind in KEEPS_ALL or _saved(job) != active.saved
 
 
 def _saved(job: Job) -> list[tuple[int, ...]]:
