@@ -203,6 +203,57 @@ def test_the_places_of_one_network_address_are_limited_where_the_operator_says_s
     store.take_place(here[2])
 
 
+def test_an_address_with_many_places_gives_one_up_when_all_are_taken(monkeypatch, tmp_path):
+    """Cookies cost nothing: one stranger had all places of a demo, and everybody else had none."""
+    host = start_demo(monkeypatch, tmp_path / "demo", visitors=6)
+
+    def visitors(address, number):
+        return [open_visitor(host, issue_token(host), address) for _ in range(number)]
+
+    crowd, refused = visitors("198.51.100.1", 7), pytest.raises(LimitError, match="all places are")
+    for workspace in crowd[:6]:
+        store.take_place(workspace)
+        work_ago(workspace, 40)
+    for place in (0, 1, 3, 4, 5):
+        store.take_place(crowd[place])  # they add more photos
+    others = visitors("192.0.2.1", 4)
+    store.take_place(others[0])
+    assert [store.has_place(one) for one in crowd] == [True, True, False, True, True, True, False]
+    store.take_place(others[1])
+    store.take_place(others[2])
+    for workspace in (others[3], crowd[2], crowd[6]):  # 3 and 3: each address has its half
+        with refused:
+            store.take_place(workspace)
+    work_ago(others[1], 30)
+    alone = visitors("203.0.113.1", 1)[0]
+    store.take_place(alone)
+    assert [store.has_place(one) for one in others] == [True, False, True, False]
+    with refused:  # 3, 2 and 1: nobody may take a place to have as many as who loses it
+        store.take_place(others[1])
+    assert store.has_place(alone)
+    assert store.num_active(host) == 6
+
+
+def work_ago(workspace, seconds):
+    """Have a visitor's last work be so long ago, who was seen since then."""
+    place = workspace.root / store.PLACE_FILE
+    os.utime(place, (time.time() - seconds, time.time()))
+    age(workspace, 60)
+
+
+def test_to_be_seen_is_no_work(monkeypatch, tmp_path):
+    host = start_demo(monkeypatch, tmp_path / "demo", visitors=2)
+    tokens = [issue_token(host) for _ in range(2)]
+    first, second = (open_visitor(host, token, "198.51.100.1") for token in tokens)
+    for workspace in (first, second):
+        store.take_place(workspace)
+        work_ago(workspace, 40)
+    work_ago(first, 41)
+    open_visitor(host, tokens[0], "198.51.100.1")  # its page is open
+    store.take_place(open_visitor(host, issue_token(host), "192.0.2.1"))
+    assert [store.has_place(one) for one in (first, second)] == [False, True]
+
+
 def test_the_address_is_that_of_the_last_time(monkeypatch, tmp_path):
     host = start_demo(monkeypatch, tmp_path / "demo", address_visitors=1)
     token = issue_token(host)

@@ -2,7 +2,8 @@
 
     <demo's workspace>/visitors/<id>/   a workspace as any other, see tl_core.workspace
                        visitor.json     modified when the visitor was last seen
-                       place            modified while the visitor has one of the places
+                       place            modified while the visitor has one of the places; its
+                                        time of access is that of the last work
     <demo's workspace>/visitors/.ended/ one empty file for each that was deleted with own data,
                                         of the last 14 days and the newest MOST_ENDED
 
@@ -16,6 +17,7 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,6 +41,8 @@ _TOUCH_SECONDS = 20.0
 _REMAINS_SECONDS = 120.0  # after which what is no workspace is removed
 _OWN_DIRS = ("runs", "sweeps", "decisions", "presets", "trash")
 
+
+_AgeOf = Callable[[Workspace], float]
 
 _taking = threading.Lock()  # one process serves all visitors
 
@@ -87,7 +91,8 @@ def open_visitor(host: Workspace, token: str, address: str = "") -> Workspace:
     if age > _TOUCH_SECONDS:
         with suppress(OSError):
             if has_place(workspace):
-                os.utime(workspace.root / PLACE_FILE)
+                place = workspace.root / PLACE_FILE
+                os.utime(place, (place.stat().st_atime, time.time()))
             if address_key(workspace) != key:
                 write_json(path, {"created": time.time() - age, "address": key})
             else:
@@ -104,27 +109,38 @@ def has_place(workspace: Workspace) -> bool:
 def take_place(workspace: Workspace) -> None:
     """Take one of the demo's places, as who adds photos or starts work must; others need none.
 
+    When all are taken, one of the network address with most is given up, of the visitor who added
+    or started something longest ago, unless the address of ``workspace`` would have more then.
+
     Raises:
         LimitError: all places are taken, or those for one network address.
     """
     limits, host = current_limits(), workspace.host
-    if limits is None or host is None or has_place(workspace) or not exists(workspace):
+    if limits is None or host is None or not exists(workspace):
+        return
+    place = workspace.root / PLACE_FILE
+    if has_place(workspace):
+        with suppress(OSError):
+            os.utime(place)
         return
     with _taking:
         others = [one for one in list_visitors(host) if has_place(one)]
-        address = address_key(workspace)
-        if len(others) >= limits.visitors:
-            count(host, "visitors_refused")
-            raise LimitError(
-                f"This demo has room for {limits.visitors:,} visitors at once, and all places are "
-                "taken. Look around, and try again in a few minutes."
-            )
-        neighbours = sum(address_key(one) == address for one in others) if address else 0
+        groups = _by_address(others, _idle_seconds)
+        neighbours = len(groups.get(_group_of(workspace), ()))
         if 0 < limits.address_visitors <= neighbours:
             count(host, "visitors_refused")
             raise over("address_visitors", neighbours + 1, "Try again in a few minutes.")
+        if len(others) >= limits.visitors:
+            largest = _largest(groups, _idle_seconds)
+            if len(largest) <= neighbours + 1:
+                count(host, "visitors_refused")
+                raise LimitError(
+                    f"This demo has room for {limits.visitors:,} visitors at once, and all places "
+                    "are taken. Look around, and try again in a few minutes."
+                )
+            (largest[-1].root / PLACE_FILE).unlink(missing_ok=True)
         with suppress(FileNotFoundError):  # deleted meanwhile
-            (workspace.root / PLACE_FILE).touch()
+            place.touch()
 
 
 def list_visitors(host: Workspace) -> list[Workspace]:
@@ -243,16 +259,35 @@ def _end_empty(host: Workspace) -> None:
     if len(found) < most:
         return
     empty = [one for one in found if not has_place(one) and not has_own_data(one)]
-    groups: dict[str, list[Workspace]] = {}
-    for one in sorted(empty, key=seen_seconds):
-        groups.setdefault(address_key(one), []).append(one)
+    groups = _by_address(empty, seen_seconds)
     for _ in range(len(empty) + 1 - most):
-        largest = max(filter(None, groups.values()), key=lambda own: (len(own), _longest_ago(own)))
-        end_visitor(largest.pop(), may_return=True)
+        end_visitor(_largest(groups, seen_seconds).pop(), may_return=True)
 
 
-def _longest_ago(workspaces: list[Workspace]) -> float:
-    return seen_seconds(workspaces[-1])
+def _group_of(workspace: Workspace) -> str:
+    """Return the address of a visitor; where that is unknown each is a group of one."""
+    return address_key(workspace) or workspace.root.name
+
+
+def _by_address(workspaces: Iterable[Workspace], age: _AgeOf) -> dict[str, list[Workspace]]:
+    """Return the visitors of each network address, each time the one of the highest age last."""
+    groups: dict[str, list[Workspace]] = {}
+    for one in sorted(workspaces, key=age):
+        groups.setdefault(_group_of(one), []).append(one)
+    return groups
+
+
+def _largest(groups: dict[str, list[Workspace]], age: _AgeOf) -> list[Workspace]:
+    """Return the group with most visitors; of several, that whose last one has the highest age."""
+    return max(filter(None, groups.values()), key=lambda own: (len(own), age(own[-1])))
+
+
+def _idle_seconds(workspace: Workspace) -> float:
+    """Return how long ago a visitor with a place added photos or started work."""
+    try:
+        return time.time() - (workspace.root / PLACE_FILE).stat().st_atime
+    except OSError:
+        return 0.0
 
 
 def _age(path: Path) -> float:
