@@ -184,7 +184,7 @@ class VisitorGuard:
             return
         is_known = is_token(default_workspace(), token)
         page = Page(token if is_known else address, address)
-        self._sessions.make_room()
+        self._sessions.share_kept()
         with self._tabs.opened(token, address) as tab:
             closing = asyncio.create_task(tab.close_when_given_up(send))
             receive, send = tab.messages(receive, send)

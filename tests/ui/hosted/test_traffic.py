@@ -9,6 +9,7 @@ from demo_helpers import run_async
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.app_session import AppSession
+from streamlit.runtime.memory_session_storage import MemorySessionStorage
 from streamlit.runtime.session_manager import SessionManager
 
 from ui.hosted import paces, traffic
@@ -246,22 +247,28 @@ def test_a_session_goes_on_only_for_the_browser_that_began_it(cookie, asked, pas
 
 def test_sessions_of_one_address_push_out_none_of_another(monkeypatch):
     """A browser whose connection broke comes back to its own within two minutes."""
-    sessions, kept = Sessions(), {}
-    storage = SimpleNamespace(_cache=kept)
+    sessions, storage = Sessions(), MemorySessionStorage()
     server = SimpleNamespace(_session_mgr=SimpleNamespace(_session_storage=storage))
     monkeypatch.setattr(traffic.runtime, "exists", lambda: True)
     monkeypatch.setattr(traffic.runtime, "get_instance", lambda: server)
+
+    def close(name):
+        storage.save(SimpleNamespace(session=SimpleNamespace(id=name)))
+
     for number in range(3):
         sessions.note(f"own{number}", "a", "192.0.2.1")
-        kept[f"own{number}"] = None
-    for number in range(1_000):
+    for _ in range(2):  # with each page that opens
+        sessions.share_kept()
+    for number in range(3):
+        close(f"own{number}")
+    for number in range(1_000):  # of pages that were all open, and close at once
         name = f"flood{number}"
         if number % 2:  # of the others no script ever began
             sessions.note(name, "b", "192.0.2.66")
-        sessions.make_room()
-        kept[name] = None
-        assert len(kept) <= 100
-    assert {f"own{number}" for number in range(3)} <= set(kept)
+        close(name)
+        assert len(storage.list()) <= 100
+    kept = {session.session.id for session in storage.list()}
+    assert {f"own{number}" for number in range(3)} <= kept
     assert "flood999" in kept
 
 
