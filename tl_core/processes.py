@@ -75,11 +75,18 @@ def run_at_low_priority(work: Callable[[], None]) -> None:
     if sys.platform != "linux":
         work()
         return
-    with ThreadPoolExecutor(1, "background", initializer=_lower_own_priority) as thread:
+    with ThreadPoolExecutor(1, "background", initializer=lower_own_priority) as thread:
         thread.submit(contextvars.copy_context().run, work).result()
 
 
-def _lower_own_priority() -> None:
+def lower_own_priority() -> None:
+    """Lower the priority of this thread, and of the threads and processes that it starts.
+
+    A process that calls this first has a low priority as a whole. Of processes that were replaced
+    by :func:`os.execv` nothing is lowered twice. On Windows nothing is done.
+    """
+    if sys.platform == "win32":
+        return
     with suppress(OSError):  # if not permitted, the work runs at normal priority
         own = os.getpriority(os.PRIO_PROCESS, 0)
         os.setpriority(os.PRIO_PROCESS, 0, max(own, _NICENESS))

@@ -17,6 +17,7 @@ from tl_core.features.engine_files import engine_path
 from tl_core.files import read_json
 from tl_core.jobs import demo_limits, fair_queue, worker
 from tl_core.jobs.demo_limits import Ending, JobClock, check_may_queue
+from tl_core.jobs.ends import LOST_TEXT
 from tl_core.jobs.fair_queue import FairQueue
 from tl_core.jobs.handlers import (
     CLASSIFY,
@@ -606,7 +607,7 @@ def test_of_two_jobs_none_is_to_blame_and_each_runs_alone_then(
         (1000, 0, "failed", demo_limits.memory_message),
         (1000, 1, "failed", demo_limits.memory_message),
         (1001, 0, "queued", str),
-        (1001, 1, "failed", lambda: worker.LOST_TEXT),
+        (1001, 1, "failed", lambda: LOST_TEXT),
     ],
     ids=["too much", "too much again", "little was free", "little was free again"],
 )
@@ -672,7 +673,7 @@ def clock(host, monkeypatch):
         held[0] = now
         clock.end(Job(name, name, workspace=host))
 
-    clock.begin, clock.fits, clock.end_at = begin, fits, end
+    clock.begin, clock.fits, clock.end_at, clock.host = begin, fits, end, host
     return clock
 
 
@@ -768,6 +769,140 @@ def test_what_is_short_is_done_beside_all_that_does_not_give_way_to_others(
     assert ended == [True]
 
 
+@pytest.fixture
+def beside(host, queued, monkeypatch):
+    """Return what runs a training, a grouping beside it, and then others while that goes on.
+
+    It takes the names of the jobs of other visitors, the seconds between two looks of the grouping
+    at whether it has to stop, and what has to happen before it ends; it returns what happened.
+    """
+    now = [0.0]
+    monkeypatch.setattr(demo_limits, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(demo_limits, "num_bytes_of", lambda *_: 0)
+    monkeypatch.setattr(worker, "_REPORT_SECONDS", 0.01)
+
+    def run(others, seconds, until, events=None, **more):
+        events = [] if events is None else events
+        begun, mine = threading.Event(), queued(new_visitor(host))
+        time.sleep(0.001)
+        JobQueue(new_visitor(host)).submit("group", {})
+
+        def train(context):
+            assert begun.wait(60)
+            for name in others:
+                time.sleep(0.001)
+                visitor = new_visitor(host)
+                job = JobQueue(visitor).submit(name, {})
+                if name == "lost":
+                    JobQueue(visitor).take()
+                    JobQueue(visitor).put_back_lost(job)
+            end_run(mine.run_dir, "finished")
+
+        def group(context):
+            events.append("group")
+            begun.set()
+            for _ in range(2_000):
+                if set(until) <= set(events):
+                    break
+                now[0] += seconds * (mine.state == "finished")
+                time.sleep(0.02)
+                context.monitor.check()
+            events.append("grouped")
+
+        def note(context):
+            events.append(context.job.kind)
+
+        monkeypatch.setattr(
+            JobClock, "has_room", lambda _, job: job.kind != "large" or "new" in events
+        )
+        kinds = {
+            TRAIN: JobKind(train),
+            "group": JobKind(group, alongside=True),
+            **{name: JobKind(note) for name in ("small", "large", "lost")},
+            **more,
+        }
+        restart = partial(events.append, "new")
+        worker.run_worker(host, warm=False, idle_seconds=0.1, kinds=kinds, restart=restart)
+        return events
+
+    return run
+
+
+def test_a_job_that_needs_a_new_process_keeps_no_other_waiting(beside):
+    """The main place stood empty for it, for as long as a grouping ran that had begun before."""
+    assert beside(["large", "small"], 0, ["small"]) == ["group", "small", "grouped", "new", "large"]
+
+
+def test_a_job_that_runs_alone_waits_for_what_was_begun_beside_another(beside):
+    """It began beside that one, of which it could not be told apart."""
+    assert beside(["lost", "small"], 0, ["small"]) == ["group", "small", "grouped", "lost"]
+
+
+def test_nothing_more_begins_beside_others_while_a_job_waits_to_be_alone(beside):
+    events = []
+
+    def small(context):
+        events.append("small")
+        while "grouped" not in events:
+            time.sleep(0.01)
+        time.sleep(0.3)  # in which the other could begin
+        events.append("smalled")
+
+    kinds = {
+        "small": JobKind(small),
+        "glance": JobKind(lambda context: events.append("glance"), alongside=True),
+    }
+    beside(["large", "small", "glance"], 0, ["small"], events, **kinds)
+    assert events == ["group", "small", "grouped", "smalled", "new", "large", "glance"]
+
+
+@pytest.mark.parametrize("name", ["large", "lost"])
+def test_what_runs_beside_others_gives_way_to_one_that_has_to_be_alone(beside, name):
+    """Others wait for it for two minutes at most, and it goes on where it was."""
+    new = ["new"] * (name == "large")
+    assert beside([name], 10, [name]) == ["group", *new, name, "group", "grouped"]
+
+
+def test_what_runs_beside_a_training_gives_way_to_what_could_run_there(host, queued, monkeypatch):
+    """An evaluation waited for a grouping of another visitor that may take ten minutes."""
+    now, events, done = [0.0], [], threading.Event()
+    monkeypatch.setattr(demo_limits, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(demo_limits, "num_bytes_of", lambda *_: 0)
+    run = queued(new_visitor(host))
+    time.sleep(0.001)
+    JobQueue(new_visitor(host)).submit("group", {})
+
+    def train(context):
+        assert done.wait(60)
+        end_run(run.run_dir, "finished")
+
+    def group(context):
+        if not events:
+            JobQueue(new_visitor(host)).submit("look", {})
+        events.append("group")
+        while "looked" not in events:
+            now[0] += 30
+            context.monitor.check()
+            time.sleep(0.01)
+        done.set()
+
+    kinds = {"group": JobKind(group, alongside=True)}
+    kinds["look"] = JobKind(lambda context: events.append("looked"), alongside=True)
+    run_jobs(host, train=JobKind(train), **kinds)
+    assert events == ["group", "looked", "group"]
+    assert 120 <= now[0] <= 180
+
+
+def test_photos_that_are_added_while_a_job_waits_count(clock, monkeypatch, now):
+    clock.begin("main", 100, 1000)
+    assert clock.fits(100, 1100)
+    needs = {"new": 300}
+    monkeypatch.setattr(demo_limits, "num_bytes_of", lambda _, kind, *__: needs[kind] * MB)
+    job = Job("new", "new", workspace=new_visitor(clock.host))
+    now[0] += 2
+    assert not clock.fits_beside(job, "main")
+
+
 @pytest.mark.parametrize("reason", ["swollen", "no room"])
 def test_the_worker_is_not_replaced_while_a_job_runs_in_it(host, queued, monkeypatch, reason):
     """A grouping of another visitor, beside which a training had ended, was ended with it."""
@@ -800,7 +935,7 @@ def test_the_worker_is_not_replaced_while_a_job_runs_in_it(host, queued, monkeyp
     if reason == "swollen":
         monkeypatch.setattr(worker._Worker, "_is_swollen", is_in_the_way)
     else:
-        monkeypatch.setattr(worker, "has_room", lambda *_: not is_in_the_way())
+        monkeypatch.setattr(JobClock, "has_room", lambda *_: not is_in_the_way())
     kinds = {
         TRAIN: JobKind(train),
         "look": JobKind(look, alongside=True),

@@ -11,7 +11,7 @@ from tl_core.export.formats import FORMATS
 from tl_core.features.engine_files import engine_path
 from tl_core.head.model import METADATA_KEY
 from tl_core.jobs import demo_limits
-from tl_core.jobs.demo_limits import JobClock, check_may_queue, has_room
+from tl_core.jobs.demo_limits import JobClock, check_may_queue
 from tl_core.jobs.handlers import CLASSIFY, EVALUATE, EXPLORE, EXPORT, LABEL, MEASURE_SPEED
 from tl_core.jobs.memory import EXPORTS, num_bytes_of
 from tl_core.jobs.queue import Job
@@ -128,7 +128,7 @@ def test_a_worker_that_holds_too_much_for_an_export_starts_again_first(
 ):
     monkeypatch.setattr(demo_limits, "family_memory", lambda: held * MB)
     job = Job("1", EXPORT, export_of(run_with(visitor, 256), visitor, "web"), workspace=visitor)
-    assert has_room(job, visitor) is fits
+    assert JobClock().has_room(job) is fits
 
 
 def test_nothing_runs_beside_an_export_for_which_it_leaves_no_room(visitor, monkeypatch):

@@ -18,11 +18,12 @@ from tl_core.features import benchmark
 from tl_core.features.spec import FeatureSpec
 from tl_core.inference.folder_answers import FolderAnswers
 from tl_core.jobs import client, handlers, worker_client
-from tl_core.jobs.classify import request_answers
+from tl_core.jobs.client import request_answers
+from tl_core.jobs.ends import LOST_TEXT
 from tl_core.jobs.export import request_export
 from tl_core.jobs.handlers import KINDS, JobKind
 from tl_core.jobs.queue import JobQueue
-from tl_core.jobs.worker import LOST_TEXT, run_worker
+from tl_core.jobs.worker import run_worker
 from tl_core.runs.store import create_run
 from tl_core.search.lr_cache import RangeFile
 

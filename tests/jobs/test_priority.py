@@ -1,4 +1,5 @@
 import os
+import subprocess
 import sys
 import threading
 
@@ -73,3 +74,25 @@ def test_a_warm_worker_does_what_gives_way_at_low_priority(
     kinds = {"look": JobKind(look, gives_way=gives_way)}
     worker.run_worker(workspace, warm=warm, idle_seconds=0.1, kinds=kinds)
     assert found == [max(before, expected) - before]
+
+
+TELL = """
+import os
+from tl_core.jobs import __main__ as worker
+
+def tell(*_, **more):
+    print(os.getpriority(os.PRIO_PROCESS, 0))
+
+worker.run_worker = tell
+worker.main()  # as of a worker that replaces itself, the second time
+worker.main()
+"""
+
+
+@linux
+@pytest.mark.parametrize(("mode", "expected"), [("studio", 0), ("demo", 10)])
+def test_in_a_demo_the_worker_is_of_low_priority(tmp_path, mode, expected):
+    """Trainings made the pages of all visitors slow; in a studio who trains waits for that."""
+    run, environment = [sys.executable, "-c", TELL, str(tmp_path)], {**os.environ, "TL_MODE": mode}
+    ended = subprocess.run(run, capture_output=True, text=True, check=True, env=environment)
+    assert [int(line) for line in ended.stdout.split()] == 2 * [max(own_priority(), expected)]

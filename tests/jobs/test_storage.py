@@ -17,7 +17,7 @@ from tl_core.config.training import TrainConfig
 from tl_core.data.curation.store import Decision, edit_decisions, load_decisions
 from tl_core.errors import RunError, StorageError
 from tl_core.jobs import __main__ as process
-from tl_core.jobs import worker, worker_client
+from tl_core.jobs import ends, worker, worker_client
 from tl_core.jobs.handlers import TRAIN, JobContext, JobKind
 from tl_core.jobs.queue import JobQueue
 from tl_core.jobs.training import start_training
@@ -120,7 +120,7 @@ def _decision() -> Decision:
 def test_the_worker_survives_a_full_disk_and_writes_the_end_when_there_is_space(
     studio: Workspace, tmp_path: Path, refuse: Refuse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "_SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(ends, "_SAVE_SECONDS", 0.0)
     first, second = (create_run(studio.runs_dir, CONFIG, tmp_path, name=str(i)) for i in range(2))
     seen: list[str] = []
 

@@ -7,7 +7,6 @@ results are not computed again.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +26,7 @@ from tl_core.metrics.nearest import spread_rows
 from tl_core.processes import (
     child_environment,
     exit_reason,
+    lower_own_priority,
     module_command,
     parse_error,
     print_error,
@@ -168,8 +168,7 @@ def main() -> None:
     Labels of photos without a class are read from standard input, as JSON.
     """
     data_dir, cache_dir, layout = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-    if hasattr(os, "nice"):
-        os.nice(10)
+    lower_own_priority()
 
     def send(progress: Progress) -> None:
         print(json.dumps(asdict(progress)), flush=True)

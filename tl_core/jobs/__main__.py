@@ -9,10 +9,11 @@ import os
 import sys
 from pathlib import Path
 
+from tl_core.config.mode import current_mode
 from tl_core.jobs.worker import run_worker
 from tl_core.jobs.worker_client import LOG_NAME, PROCESS_MODULE
 from tl_core.logs import add_log_file
-from tl_core.processes import module_command
+from tl_core.processes import lower_own_priority, module_command
 from tl_core.workspace import Workspace
 
 
@@ -23,6 +24,8 @@ def main() -> None:
     parser.add_argument("--cold", action="store_true", help="do not preload anything")
     arguments = parser.parse_args()
     faulthandler.enable()
+    if current_mode() == "demo":  # its pages, of all visitors, go before its jobs
+        lower_own_priority()
     workspace = Workspace(arguments.workspace.absolute())
     logger = logging.getLogger("tl_core")
     logger.setLevel(logging.INFO)

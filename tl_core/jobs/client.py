@@ -11,10 +11,11 @@ from typing import Any
 
 from tl_core.config.training import TrainConfig
 from tl_core.errors import LimitError, StorageError
+from tl_core.inference.folder_answers import FolderAnswers
 from tl_core.jobs import worker_client
 from tl_core.jobs.demo_limits import check_may_queue
 from tl_core.jobs.fair_queue import IN_ADVANCE
-from tl_core.jobs.handlers import EVALUATE, KINDS
+from tl_core.jobs.handlers import CLASSIFY, EVALUATE, KINDS
 from tl_core.jobs.queue import Job, JobQueue, JobState
 from tl_core.runs.run import Run
 from tl_core.runs.state_dir import WorkFolder, delete_work
@@ -146,3 +147,27 @@ def _settings(kind: str, config: TrainConfig) -> dict[str, Any]:
     if settings is None:
         raise ValueError(f"jobs of kind '{kind}' are not about a data folder")
     return settings(config)
+
+
+def request_answers(answers: FolderAnswers) -> None:
+    """Queue the classification of a folder unless it is queued already."""
+    submit(answers.workspace, CLASSIFY, _payload_of(answers))
+
+
+def answers_state(answers: FolderAnswers) -> JobState | None:
+    """Return the progress of a classification that a page shows; None if it is not queued."""
+    queue = JobQueue(answers.workspace)
+    job = queue.find(CLASSIFY, _payload_of(answers))
+    return None if job is None else queue.watch(job)
+
+
+def stop_answers(answers: FolderAnswers) -> None:
+    """Stop a classification; the answers so far are kept."""
+    queue = JobQueue(answers.workspace)
+    if (job := queue.find(CLASSIFY, _payload_of(answers))) is not None:
+        queue.request_stop(job.id)
+
+
+def _payload_of(answers: FolderAnswers) -> dict[str, Any]:
+    relative = answers.workspace.relative
+    return {"model": relative(answers.model_dir), "photos": relative(answers.photos_dir)}

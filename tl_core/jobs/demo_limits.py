@@ -58,6 +58,7 @@ EARLIER_FILE = "earlier.json"
 """In the queue folder of a demo, of each job that is continued: seconds, and turns for nothing."""
 
 _MOST_NEEDS = 1_000  # estimates and earlier turns of jobs that are kept
+_NEED_SECONDS = 1.0  # how long an estimate is kept: its visitor may add photos while a job waits
 _MOST_DOUBLED = 10  # more would pass any limit
 _DISK_SECONDS = 2.0  # between two looks at what a job's visitor uses of the disk
 
@@ -127,19 +128,6 @@ def _check_memory(
         raise MemoryLimitError(text) from error
 
 
-def has_room(job: Job, workspace: Workspace) -> bool:
-    """Whether a job has room beside what the worker's process holds now.
-
-    It may not, after other jobs, whose memory is not returned to the system. Outside of a demo it
-    always has, as it has where its settings cannot be read, which it will say itself.
-    """
-    limits = current_limits()
-    if limits is None:
-        return True
-    need = num_bytes_of(workspace, job.kind, job.payload, job.run_dir)
-    return need is None or family_memory() + need <= limits.job_memory_mb * MEGABYTE
-
-
 def _make_room(queue: JobQueue, limits: Limits) -> None:
     jobs = queue.jobs()
     ahead = [job for job in jobs if is_in_advance(job)]
@@ -157,6 +145,7 @@ class _Active:
     started: float
     saved: list[tuple[int, ...]] = field(default_factory=list)  # what it had saved then
     held: int = 0  # bytes of memory, as it began
+    need: int | None = None  # what it needs by its estimate, if that is known
     is_alone: bool = False  # none begins beside it
     looked_at: float = -math.inf  # when the disk was looked at
     reason: str = ""  # why it has to stop
@@ -186,13 +175,13 @@ class JobClock:
         self._lock = threading.Lock()  # jobs begin and end in two threads, a third one looks
         self._active: dict[str, _Active] = {}  # in the order in which they began
         self._earlier = self._read_earlier()  # of jobs that are continued
-        self._needs: dict[str, int | None] = {}  # of active jobs and those looked at
+        self._needs: dict[str, tuple[float, int | None]] = {}  # when estimated, of waiting jobs
 
     def start(self, job: Job) -> None:
         """Note that a job was started."""
         active = _Active(time.monotonic())
         if current_limits() is not None:
-            self._need(job)
+            active.need = self._need(job)
             active.saved, active.held = _saved(job), family_memory()
             active.is_alone = job.num_lost > 0
         with self._lock:
@@ -213,7 +202,6 @@ class JobClock:
                 taken = max(0, family_memory() - ended.held)
                 for one in earlier:
                     self._active[one].held += taken
-        self._needs.pop(job.id, None)
         return "" if ended is None else ended.reason
 
     def _note_turn(self, job: Job, *, is_paused: bool) -> None:
@@ -264,23 +252,36 @@ class JobClock:
         if main is None or main.is_alone or job.num_lost or need is None:
             return False
         held = family_memory()
-        of_main = self._needs.get(main_id) or 0
-        rest = max(0, of_main - (held - main.held))
+        rest = max(0, (main.need or 0) - (held - main.held))
         fits = held + rest + need <= limits.job_memory_mb * MEGABYTE
         return fits and need <= BESIDE_MB * MEGABYTE
 
+    def has_room(self, job: Job) -> bool:
+        """Whether a job has room beside what the worker's process holds now.
+
+        It may not, after other jobs, whose memory is not returned to the system. Outside of a demo
+        it always has, as it has where its settings cannot be read, which it will say itself.
+        """
+        limits = current_limits()
+        if limits is None:
+            return True
+        need = self._need(job)
+        return need is None or family_memory() + need <= limits.job_memory_mb * MEGABYTE
+
     def _need(self, job: Job) -> int | None:
         """Return the bytes that a job needs by its estimate, None if that is not known."""
-        if job.id not in self._needs:
-            if len(self._needs) > _MOST_NEEDS:  # of jobs that were stopped before they began
-                self._needs = {one: self._needs[one] for one in self._active if one in self._needs}
+        now = time.monotonic()
+        if job.id not in self._needs or now - self._needs[job.id][0] > _NEED_SECONDS:
+            if len(self._needs) > _MOST_NEEDS:
+                self._needs = {}
             workspace = job.workspace
-            self._needs[job.id] = (
+            need = (
                 None
                 if workspace is None
                 else num_bytes_of(workspace, job.kind, job.payload, job.run_dir)
             )
-        return self._needs[job.id]
+            self._needs[job.id] = (now, need)
+        return self._needs[job.id][1]
 
     def reason_to_stop(self, job: Job) -> str:
         """Return why a job must stop, or an empty string.

@@ -105,7 +105,8 @@ class JobKind:
         gives_way: whether it is interrupted for more urgent jobs and resumed later.
         needs_user: whether it waits while the app is closed, and takes precedence while a page
             shows it. False for trainings and searches.
-        alongside: whether it runs in parallel with a job that does not give way.
+        alongside: whether it runs in parallel with a job that does not give way. In a demo it is
+            continued later when others have waited, as the features so far are kept.
         keeps_partial: whether it keeps what it has when it is stopped.
         settings: the settings that its result depends on; requests with equal ones are one job.
     """
@@ -236,7 +237,7 @@ def run_export(context: JobContext) -> None:
 def run_classify(context: JobContext) -> None:
     """Answer for the photos of a folder with a run or an imported model.
 
-    The payload with model and photos is created by :mod:`tl_core.jobs.classify`.
+    The payload with model and photos is created by :mod:`tl_core.jobs.client`.
     """
     workspace, payload = context.workspace, context.job.payload
     model_dir, photos_dir = (workspace.resolve(payload[name]) for name in ("model", "photos"))

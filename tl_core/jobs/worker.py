@@ -16,15 +16,15 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from tl_core.config.mode import current_mode
-from tl_core.errors import LimitError, RunError, Stopped, StorageError, TLError
+from tl_core.errors import LimitError, RunError, Stopped, TLError
 from tl_core.files import storage_error, write_json
-from tl_core.jobs.demo_limits import JobClock, has_room, reason_to_end, turn_message
+from tl_core.jobs.demo_limits import JobClock, reason_to_end, turn_message
+from tl_core.jobs.ends import LOST_TEXT, MAX_LOST, JobEnds, workspace_of
 from tl_core.jobs.fair_queue import FairQueue
 from tl_core.jobs.handlers import KINDS, JobContext, JobKind, work_folder
 from tl_core.jobs.housekeeping import return_memory, sweep_workspace, used_bytes, warm_up
@@ -33,16 +33,10 @@ from tl_core.jobs.worker_client import WORKER_FILE, chosen_idle_seconds, has_use
 from tl_core.logs import log_context
 from tl_core.processes import end_children, own_identity, run_at_low_priority
 from tl_core.progress import Monitor
-from tl_core.runs.files import RunState, end_run, is_continued, put_back_run, update_status
-from tl_core.runs.state_dir import WorkFolder
+from tl_core.runs.files import is_continued, update_status
 from tl_core.visitors.store import remove_remains
 from tl_core.visitors.usage import check_room
 from tl_core.workspace import Workspace
-
-LOST_TEXT = (
-    "The process that worked on it ended unexpectedly. Try again; if it happens again, close other "
-    "programs, as the system may have ended it for lack of memory."
-)
 
 _log = logging.getLogger(__name__)
 
@@ -54,8 +48,6 @@ _USERS_SECONDS = 1.0
 _SHRINK_SECONDS = 20.0  # after the last job
 _SPARE_BYTES = 400 * 2**20
 _TENSORFLOW_BYTES = 800 * 2**20
-_SAVE_SECONDS = 2.0  # between two tries to write on a full disk
-_MAX_LOST = 1  # a job that can be resumed is run again this often after its worker was killed
 _UNUSED_SECONDS = 2.0  # so that a restarted server finds its worker
 
 
@@ -114,6 +106,7 @@ class _Worker:
         self._queue: JobQueue | FairQueue = JobQueue(workspace)
         if current_mode() == "demo":
             self._queue = FairQueue(workspace)
+        self._ends = JobEnds(workspace, self._queue, kinds)
         self._clock = JobClock(workspace)
         self._record: dict[str, Any] = {**own_identity(), "warm": False, "message": ""}
         self._record_lock = threading.Lock()
@@ -124,9 +117,9 @@ class _Worker:
         self._beside = threading.Lock()  # held while a job may run beside another
         self._paused: set[str] = set()  # active jobs that give way to other visitors
         self._main_id = ""  # of the active job that is not run alongside another
+        self._beside_id = ""  # of the one that is
+        self._lone_id = ""  # of a job that waits until no other runs
         self._used_at = self._users_seen_at = time.monotonic()
-        self._unsaved: dict[Path, tuple[RunState, str]] = {}  # ends that could not be written
-        self._saved_at = 0.0
         self._restart = restart
         self._end_process = end_process
         self._idle_bytes: int | None = None  # in use before the first job
@@ -140,7 +133,7 @@ class _Worker:
         if warm:
             self._warming = threading.Thread(target=self._warm_up, name="warm-up", daemon=True)
             self._warming.start()
-        self._recover()
+        self._ends.recover()
         sweep_workspace(self._workspace)
         beside = threading.Thread(target=self._work_alongside, name="alongside", daemon=True)
         beside.start()
@@ -148,8 +141,8 @@ class _Worker:
         try:
             while self._workspace.root.is_dir():
                 unused = self._is_unused()
-                self._save_ends()
-                job = self._queue.take(without_kinds=self._kinds_for_users if unused else ())
+                self._ends.save()
+                job = self._take(unused)
                 is_idle = time.monotonic() - idle_since >= self._idle_seconds
                 if job is not None and not self._has_room(job):
                     self._queue.put_back(job)
@@ -175,6 +168,29 @@ class _Worker:
             self._left.set()
             beside.join()
 
+    def _take(self, unused: bool) -> Job | None:
+        """Take the next job that can begin now.
+
+        While a job runs that was begun beside an earlier one, those that need a new process or run
+        alone cannot. They keep their place: others begin before them, but none beside these.
+        """
+        passed_over: list[str] = []
+
+        def may_begin(job: Job) -> bool:
+            if not self._beside_id or not isinstance(self._queue, FairQueue):
+                return True
+            if job.id == self._beside_id:  # it was just put back, and is about to be over
+                return False
+            if self._has_room(job) and not job.num_lost:
+                return True
+            passed_over.append(job.id)
+            return False
+
+        kinds = self._kinds_for_users if unused else ()
+        job = self._queue.take(without_kinds=kinds, fits=may_begin)
+        self._lone_id = passed_over[0] if passed_over else ""
+        return job
+
     def _note_idle_size(self) -> None:
         if self._idle_bytes is None and not self._is_warming:
             self._idle_bytes = used_bytes()
@@ -189,7 +205,7 @@ class _Worker:
     def _has_room(self, job: Job) -> bool:
         """Whether a job has memory in this process, or would have no more in a new one."""
         is_new = not self._has_worked or self._restart is None
-        return is_new or has_room(job, self._workspace_of(job))
+        return is_new or self._clock.has_room(job)
 
     def _replace(self) -> None:
         """Replace this process by a new worker, unless that is not possible or a job runs in it."""
@@ -210,10 +226,13 @@ class _Worker:
             try:
                 with self._beside:
                     if self._is_blocked and (job := self._queue.take(fits=self._fits_alongside)):
+                        self._beside_id = job.id
                         self._do(job)
                         return_memory()
             except Exception:  # this thread has to go on for the next job
                 _log.exception("working beside a job failed")
+            finally:
+                self._beside_id = ""
 
     def _gives_way(self, job: Job) -> bool:
         """Whether a job gives way to all that is more urgent; in a demo only to some of others."""
@@ -222,7 +241,9 @@ class _Worker:
 
     def _fits_alongside(self, job: Job) -> bool:
         kind = self._kinds.get(job.kind)
-        return kind is not None and kind.alongside and self._clock.fits_beside(job, self._main_id)
+        if kind is None or not kind.alongside or self._lone_id:
+            return False
+        return self._clock.fits_beside(job, self._main_id)
 
     def _is_unused(self) -> bool:
         """Whether the processes that use this worker have ended, after a grace period."""
@@ -256,7 +277,10 @@ class _Worker:
         try:
             self._run(job)
         except Stopped:
-            if not queue.is_stop_requested(job.id) and self._workspace_of(job).root.is_dir():
+            if (
+                not queue.is_stop_requested(job.id)
+                and workspace_of(job, self._workspace).root.is_dir()
+            ):
                 _log.info("job %s gives way", job.id)
                 queue.put_back(job, gave_way=True)
                 return ""
@@ -273,22 +297,19 @@ class _Worker:
             is_paused = job.id in self._paused
             self._paused.discard(job.id)
             reason = self._clock.end(job, is_paused=is_paused)
-        work = work_folder(self._workspace_of(job), job)
+        work = work_folder(workspace_of(job, self._workspace), job)
         if is_paused and not message and work is not None and work.state == "queued":
             _log.info("job %s is continued later", job.id)
-            self._put_back(job, work, is_counted=False)
+            self._ends.put_back(job, work, is_counted=False)
             return ""
-        self._close_work(job, message)
+        self._ends.close(job, message)
         if reason and work is not None and work.state == "stopped":
             with suppress(OSError, RunError):  # it took too long, or too much of the disk
                 update_status(work.folder, message=f"{reason} The best so far is kept.")
         with suppress(OSError):  # on a read-only disk its files stay, as an active job
             queue.finish(job.id)
-        remove_remains(self._workspace_of(job))
+        remove_remains(workspace_of(job, self._workspace))
         return message
-
-    def _workspace_of(self, job: Job) -> Workspace:
-        return job.workspace or self._workspace
 
     def _run(self, job: Job) -> None:
         """Run a job, at low priority if its kind gives way.
@@ -304,11 +325,11 @@ class _Worker:
             report_seconds=_REPORT_SECONDS,
             poll_seconds=_POLL_SECONDS,
         )
-        work = work_folder(self._workspace_of(job), job)
+        work = work_folder(workspace_of(job, self._workspace), job)
         # What is computed in one go, and what goes on from earlier, says itself why it is stopped.
         if kind.keeps_partial and not (work is not None and is_continued(work.folder)):
-            check_room(self._workspace_of(job))
-        context = JobContext(self._workspace_of(job), job, monitor)
+            check_room(workspace_of(job, self._workspace))
+        context = JobContext(workspace_of(job, self._workspace), job, monitor)
         if kind.gives_way and self._record["warm"]:
             run_at_low_priority(lambda: kind.run(context))
         else:
@@ -319,39 +340,11 @@ class _Worker:
             raise TLError(f"Jobs of kind '{job.kind}' are unknown to this version.")
         return self._kinds[job.kind]
 
-    def _close_work(self, job: Job, message: str) -> None:
-        """End a run or search whose job is over without having finished it."""
-        work = work_folder(self._workspace_of(job), job)
-        if work is None or not work.is_active:
-            return
-        if self._queue.queue_of(job).is_stop_requested(job.id):
-            self._end(work.folder, "stopped", "Cancelled before it started.")
-        else:
-            self._end(work.folder, "failed", message or "Its job ended without doing it.")
-
-    def _end(self, folder: Path, state: RunState, message: str) -> None:
-        """Mark a run or search as over; on a full disk this is done as soon as it is possible."""
-        try:
-            end_run(folder, state, message)
-        except (OSError, RunError) as error:
-            _log.warning("the end of %s could not be written: %s", folder.name, error)
-            self._unsaved[folder] = (state, message)
-
-    def _save_ends(self) -> None:
-        """Try again to write what :meth:`_end` could not; what was deleted is forgotten."""
-        if not self._unsaved or time.monotonic() - self._saved_at < _SAVE_SECONDS:
-            return
-        self._saved_at = time.monotonic()
-        unsaved, self._unsaved = self._unsaved, {}
-        for folder, (state, message) in unsaved.items():
-            if folder.is_dir():
-                self._end(folder, state, message)
-
     def _must_stop(self, job: Job) -> bool:
         """Whether the job was stopped, has to give way, or is no longer needed."""
         kind = self._kind_of(job)
         queue = self._queue.queue_of(job)
-        if queue.is_stop_requested(job.id) or not self._workspace_of(job).root.is_dir():
+        if queue.is_stop_requested(job.id) or not workspace_of(job, self._workspace).root.is_dir():
             return True
         if reason := self._clock.reason_to_stop(job):
             if not kind.keeps_partial:
@@ -359,7 +352,7 @@ class _Worker:
             queue.request_stop(job.id)
             return True
         if self._has_had_turn(job):
-            if not (kind.keeps_partial or kind.gives_way):
+            if not (kind.keeps_partial or kind.gives_way or kind.alongside):
                 raise LimitError(turn_message())
             self._pause(job)
             return True
@@ -369,74 +362,24 @@ class _Worker:
 
     def _has_had_turn(self, job: Job) -> bool:
         """Whether other visitors of a demo have waited long enough for the end of a job."""
-        if not isinstance(self._queue, FairQueue) or job.id != self._main_id:
+        if not isinstance(self._queue, FairQueue):
             return False
-        is_waited_for = functools.partial(self._queue.is_waited_for, job, self._fits_alongside)
+        is_passed_over = self._fits_alongside
+        if job.id == self._beside_id:  # those wait for it that could take its place, or be alone
+            is_passed_over = self._is_not_kept_by_beside
+        is_waited_for = functools.partial(self._queue.is_waited_for, job, is_passed_over)
         return self._clock.has_had_turn(job, is_waited_for)
+
+    def _is_not_kept_by_beside(self, job: Job) -> bool:
+        return job.id != self._lone_id and not self._fits_alongside(job)
 
     def _pause(self, job: Job) -> None:
         """Have a job that is about to stop be queued for all who look at it."""
         if job.id in self._paused:
             return
         self._paused.add(job.id)
-        if work := work_folder(self._workspace_of(job), job):
+        if work := work_folder(workspace_of(job, self._workspace), job):
             update_status(work.folder, is_paused=True)
-
-    def _recover(self) -> None:
-        """Handle the active jobs of a worker that was killed."""
-        for job in self._queue.jobs():
-            if not job.active:
-                continue
-            work = work_folder(self._workspace_of(job), job)
-            if work is not None and work.state == "queued" and job.kind in self._kinds:
-                self._queue.put_back(job)  # killed before it started
-                continue
-            _log.warning("job %s was interrupted", job.id)
-            if work is None:
-                self._put_back_lost(job)
-                continue
-            if work.state == "interrupted":
-                self._end(work.folder, "interrupted", work.message)
-            self._queue.queue_of(job).finish(job.id)
-
-    def _put_back_lost(self, job: Job, reason: str = "") -> None:
-        """Run a job again that can be resumed, and have others say why they ended.
-
-        Only its own function knows where the reason has to be kept, so the job is queued for that.
-        It is run again only once, as it may be what ended the worker.
-
-        Args:
-            job: an active one without a run or search, whose worker ended.
-            reason: why it must not be run again; by default it is unknown why the worker ended.
-        """
-        queue = self._queue.queue_of(job)
-        kind = self._kinds.get(job.kind)
-        if kind is None or job.lost or queue.is_stop_requested(job.id):
-            queue.finish(job.id)
-            return
-        if not reason and not (kind.gives_way and job.num_lost < _MAX_LOST):
-            reason = LOST_TEXT
-        try:
-            queue.put_back_lost(job, reason)
-        except OSError as error:
-            _log.warning("job %s could not be queued again: %s", job.id, error)
-            queue.finish(job.id)
-
-    def _put_back(self, job: Job, work: WorkFolder | None, *, is_counted: bool) -> None:
-        """Run a job again, from where it was, that has to end because of another one."""
-        queue = self._queue.queue_of(job)
-        try:
-            if work is not None:
-                put_back_run(work.folder, is_continued=True)
-            if queue.is_stop_requested(job.id):
-                if work is not None:
-                    self._end(work.folder, "stopped", "Stopped.")
-                queue.finish(job.id)
-                return
-            queue.put_back_lost(job, is_counted=is_counted)
-        except (OSError, RunError, StorageError) as error:
-            _log.warning("job %s could not be queued again: %s", job.id, error)
-            queue.finish(job.id)
 
     def _may_leave(self, unused: bool) -> bool:
         """Announce the exit, unless there is a new job or, with ``unused``, a new user.
@@ -478,17 +421,17 @@ class _Worker:
         for job in self._queue.jobs():
             if not job.active:
                 continue
-            work = work_folder(self._workspace_of(job), job)
+            work = work_folder(workspace_of(job, self._workspace), job)
             is_to_blame = job.id in ending.to_blame
             message = ending.message if is_to_blame else LOST_TEXT
             if isinstance(self._queue, FairQueue):
                 self._queue.note_end(job, self._clock.seconds(job.id))
-            if not is_to_blame and job.num_lost < _MAX_LOST:
-                self._put_back(job, work, is_counted=True)
+            if not is_to_blame and job.num_lost < MAX_LOST:
+                self._ends.put_back(job, work, is_counted=True)
             elif work is None:
-                self._put_back_lost(job, message)
+                self._ends.put_back_lost(job, message)
             else:
-                self._end(work.folder, "failed", message)
+                self._ends.end(work.folder, "failed", message)
                 self._queue.queue_of(job).finish(job.id)
         end_children()
         end_process()

@@ -8,7 +8,7 @@ import streamlit as st
 
 from tl_core.errors import DatasetError
 from tl_core.inference.folder_answers import FolderAnswers, list_folder_answers
-from tl_core.jobs.classify import answers_state, request_answers, stop_answers
+from tl_core.jobs.client import answers_state, request_answers, stop_answers
 from tl_core.workspace import Workspace
 from ui.classify.corrections import CorrectionTarget
 from ui.classify.models import Model
