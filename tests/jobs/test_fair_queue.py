@@ -136,6 +136,67 @@ def test_visitors_are_served_in_this_order(host, clock, steps, expected):
     assert play(host, steps) == expected
 
 
+@pytest.fixture
+def addresses(host, monkeypatch):
+    """Return visitors of three addresses, and a function that has a job of one take so long."""
+    now = [time.time_ns()]
+
+    def clock():
+        now[0] += 1000
+        return now[0]
+
+    monkeypatch.setattr(time, "time_ns", clock)
+    visitors = [open_visitor(host, issue_token(host), f"192.0.2.{number}") for number in range(3)]
+
+    def serve(seconds):
+        queue = FairQueue(host)
+        job = queue.take()
+        now[0] += int(seconds * 1e9)
+        queue.note_end(job, seconds)
+        queue.queue_of(job).finish(job.id)
+        return visitors.index(job.workspace)
+
+    def wait(seconds):
+        now[0] += int(seconds * 1e9)
+
+    return visitors, serve, wait
+
+
+def test_who_used_little_of_late_goes_before_those_with_long_trainings(addresses):
+    """Nine addresses had long trainings: another's of five seconds waited a minute for each."""
+    (first, second, third), serve, _ = addresses
+    for visitor in (first, first, first, second, second, second):
+        submit(visitor, 0)
+    assert [serve(60) for _ in range(3)] == [0, 1, 0]
+    for _ in range(3):
+        submit(third, 0)
+    # Of 1's minute, 52 s count still; it was first, but 2 used less than 20 s, then no more.
+    assert [serve(15) for _ in range(5)] == [2, 2, 1, 0, 2]
+
+
+def test_half_of_what_an_address_used_is_forgotten_in_five_minutes(addresses):
+    (first, second, _), serve, wait = addresses
+    submit(first, 0)
+    assert serve(39) == 0
+    for visitor in (first, second):
+        submit(visitor, 0)
+    wait(280)
+    assert FairQueue(first.host).jobs()[0].workspace == second  # 20.4 s are left
+    wait(10)
+    assert FairQueue(first.host).jobs()[0].workspace == first  # 19.95
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "3", '{"a": 1}', '{"a": [1, "x"]}', '{"a": [1e999, 1]}']
+)
+def test_what_was_used_is_nothing_where_it_cannot_be_read(addresses, content):
+    (first, second, _), serve, _ = addresses
+    for visitor in (first, second):
+        submit(visitor, 0)
+    (first.host.queue_dir / "used.json").write_text(content)
+    assert [serve(1), serve(1)] == [0, 1]
+
+
 def test_a_job_that_is_taken_and_put_back_waits_as_before(host, clock):
     """As when the worker has to start again for its memory: it does not wait for all others."""
     first, second = (open_visitor(host, issue_token(host), f"192.0.2.{n}") for n in (1, 2))

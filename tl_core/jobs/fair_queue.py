@@ -4,8 +4,9 @@ Each visitor has a queue of jobs of their own; one worker serves all. What someb
 before what is computed in advance; after some seconds a page that shows it waits as well. Of each,
 the network addresses that visitors come from take turns, one job each or a minute of one that can
 be continued, and so do the visitors of one address. Whoever has just come, or was just served, goes
-behind all who wait: nobody gets before them by a new cookie. Where all visitors have one address,
-as behind a proxy that is not trusted, visitors take turns.
+behind all who wait: nobody gets before them by a new cookie. But addresses that used less than 20 s
+of late go before others, so that a short training does not wait for a turn of each long one.
+Where all visitors have one address, as behind a proxy that is not trusted, visitors take turns.
 
 References:
     J. Nagle, "On packet switches with infinite storage", RFC 970, 1985: a queue for each source,
@@ -13,6 +14,8 @@ References:
     robin", IEEE/ACM Transactions on Networking 4(3), 1996: a list of those who wait, at whose end
     come new ones and those just served; here each job costs one turn. J. Bennett and H. Zhang,
     "Hierarchical packet fair queueing algorithms", SIGCOMM 1996: one such queue within another.
+    F. Corbató, M. Merwin-Daggett and R. Daley, "An experimental time-sharing system", AFIPS 1962:
+    a queue for those who used little, before that of the others.
 """
 
 from __future__ import annotations
@@ -31,6 +34,14 @@ from tl_core.workspace import Workspace
 
 TURNS_FILE = "turns.json"
 PACE_FILE = "pace.json"
+USED_FILE = "used.json"
+"""In the queue folder of a demo: seconds of jobs of each address, and when that was noted."""
+
+LITTLE_SECONDS = 20.0
+"""Of jobs; an address that used less of late goes before those that used more."""
+
+_HALF_LIFE_SECONDS = 300.0  # in which half of what an address used is forgotten
+_FORGOTTEN_SECONDS = 1.0  # what is not kept any more
 _FIRST_PACE = 20.0  # seconds of a job, before any was measured
 _NEWEST = 0.3  # weight of the last job in the mean
 _PATIENCE_SECONDS = 10.0  # until what was begun in advance, and a page shows, takes turns
@@ -165,6 +176,7 @@ class FairQueue:
         taken = self._taken.pop(job.id, None)
         if taken is not None and _takes_turns(job):
             self._note_turn(taken.whose, self.jobs())
+            self._note_used(taken.whose[0], seconds)
         if not is_in_advance(job):
             pace = (1 - _NEWEST) * self._pace() + _NEWEST * seconds
             with suppress(OSError):
@@ -215,10 +227,14 @@ class FairQueue:
             """Return since when an address or a visitor waits for a turn."""
             return max(turns.get(name, 0), min(job.submitted for job in own))
 
-        ordered = []
+        used, ordered = self._used(), []
         while waiting:
-            _, address = min(
-                (since(name, itertools.chain(*visitors.values())), name)
+            *_, address = min(
+                (
+                    used.get(name, 0.0) >= LITTLE_SECONDS,
+                    since(name, itertools.chain(*visitors.values())),
+                    name,
+                )
                 for name, visitors in waiting.items()
             )
             visitors = waiting[address]
@@ -254,6 +270,30 @@ class FairQueue:
             turns = {name: turn for name, turn in self._turns().items() if turn > oldest}
             turns.update(dict.fromkeys(whose, time.time_ns()))
             write_json(self._host.queue_dir / TURNS_FILE, turns)
+
+    def _used(self) -> dict[str, float]:
+        """Return how many seconds of jobs each address used of late."""
+        now = time.time_ns()
+        try:
+            stored = read_json(self._host.queue_dir / USED_FILE)
+            ages = {
+                str(name): (float(used), (now - int(at)) / 1e9)
+                for name, (used, at) in stored.items()
+            }
+            used = {
+                name: seconds * 0.5 ** (max(0.0, age) / _HALF_LIFE_SECONDS)
+                for name, (seconds, age) in ages.items()
+            }
+        except (OSError, ValueError, OverflowError, TypeError, AttributeError):
+            return {}
+        return {name: seconds for name, seconds in used.items() if seconds >= _FORGOTTEN_SECONDS}
+
+    def _note_used(self, address: str, seconds: float) -> None:
+        with self._noting, suppress(OSError):
+            used, now = self._used(), time.time_ns()
+            used[address] = used.get(address, 0.0) + seconds
+            values = {name: [one, now] for name, one in used.items()}
+            write_json(self._host.queue_dir / USED_FILE, values)
 
     def _give_turn_back(self, taken: _Taken) -> None:
         """Note that a turn was not used: whose it was waits as before."""
