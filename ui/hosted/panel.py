@@ -13,7 +13,7 @@ from tl_core.visitors.usage import usage
 from tl_core.workspace import Workspace
 from ui.hosted.ending import delete_now
 from ui.hosted.guard import is_logged_in_demo
-from ui.hosted.uploads import has_lost_upload
+from ui.hosted.uploads import has_lost_upload, note_run
 from ui.hosted.visitor import COOKIES_BLOCKED, leave, own_link
 from ui.shared import words
 from ui.shared.errors import guarded
@@ -38,8 +38,10 @@ def draw_demo_panel(workspace: Workspace) -> None:
     if limits is None or workspace.host is None:
         return
     context = get_script_run_ctx()
-    if context is not None and has_lost_upload(context.session_id):
-        st.toast(UPLOAD_LOST, icon=":material/warning:", duration="long")
+    if context is not None:
+        note_run(context.session_id)
+        if has_lost_upload(context.session_id):
+            st.toast(UPLOAD_LOST, icon=":material/warning:", duration="long")
     if st.session_state.get(COOKIES_BLOCKED):
         st.caption(BLOCKED)
         st.link_button(

@@ -8,7 +8,7 @@ import re
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from python_multipart.multipart import parse_options_header
@@ -23,14 +23,17 @@ from ui.hosted.traffic import NUM_SESSIONS
 
 SLOWEST_BYTES = 50_000  # a second, of an upload
 PATIENCE_SECONDS = 30.0  # beyond that
+PACE_SECONDS = 1.0  # after which an upload slower than that gives way to others
+AHEAD_BYTES = 1_000_000  # of an upload that count before they have come
 FILE_BYTES = 5_000  # that an upload holds beside its content: its name, ids and address
 UPLOADS_A_PHOTO = 2  # that a session may hold for each photo that a visitor may have
 FEW_UPLOADS = 1_000  # which are counted for each new one
 COUNTING_SECONDS = 50e-6  # between two counts for each of more uploads; one takes 1 to 2e-6
 _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{1,70}")
 MOST_BOUNDARIES = 8  # in the body of an upload; one file has one before it and one after
-LEAST_DROPPED = 200_000  # bytes that are given up at once, as what is oldest has to be found
+LEAST_DROPPED = 200_000  # bytes that are given up at once, as what gives way has to be found
 _lost: deque[str] = deque(maxlen=NUM_SESSIONS)  # sessions of which an upload was given up
+_ran_at: dict[str, float] = {}  # when a page of a session ran last
 
 
 @dataclass(eq=False)
@@ -38,9 +41,28 @@ class _Incoming:
     """An upload whose body is on its way."""
 
     session_id: str
-    address: str
-    num_bytes: int
+    num_bytes: int  # of the whole body
     timeout: asyncio.Timeout
+    begun_at: float = field(default_factory=lambda: time.monotonic())
+    come: int = 0
+    counted: int = 0  # bytes: what has come, and a little ahead
+
+    def is_behind(self) -> bool:
+        """Whether it comes slower than any network, as one that is only announced."""
+        seconds = time.monotonic() - self.begun_at
+        return seconds > PACE_SECONDS and self.come < SLOWEST_BYTES * seconds
+
+
+@dataclass(frozen=True, eq=False)
+class _Upload:
+    """What is held of an upload, and how it is given up."""
+
+    session_id: str
+    num_bytes: int
+    give_up: Callable[[], None]
+    used_at: float = 0.0  # by a run of its page; when it came if by none
+    is_in_use: bool = True  # by a run of its page, or on its way
+    is_behind: bool = False
 
 
 def _boundary_of(scope: Scope) -> bytes | None:
@@ -110,23 +132,25 @@ class _Held:
 
     def add(self, session_id: str, num_bytes: int) -> None:
         self.numbers[session_id] += 1
-        self.num_bytes[session_id] += num_bytes + FILE_BYTES
+        self.num_bytes[session_id] += num_bytes
 
     def remove(self, session_id: str, num_bytes: int) -> None:
         self.numbers[session_id] -= 1
-        self.num_bytes[session_id] -= num_bytes + FILE_BYTES
+        self.num_bytes[session_id] -= num_bytes
 
 
 class Uploads:
     """The uploads on their way, and the memory of those that wait for a page or that it keeps.
 
-    When it is full, the oldest of the network address that holds most is dropped, or of the session
-    that holds most at one address. :func:`has_lost_upload` tells whether a page has lost one.
+    :meth:`_giving_way` says what is given up when it is full, and :func:`has_lost_upload` whether a
+    page has lost one. Of a body on its way counts what has come and a little ahead, so that none
+    holds a place by being announced.
     """
 
     def __init__(self) -> None:
         self._incoming: list[_Incoming] = []
         self._addresses: dict[str, str] = {}  # of sessions that have uploaded
+        self._came_at: dict[tuple[str, str], float] = {}  # of files in Streamlit's store
         self._counted = _Held()
         self._count_at = 0.0  # when to count again
 
@@ -168,7 +192,7 @@ class Uploads:
         async def counted() -> Message:
             message = await receive()
             boundaries.count(message.get("body", b""))
-            if boundaries.are_too_many:
+            if boundaries.are_too_many or not self._has_come(one, len(message.get("body", b""))):
                 timeout.reschedule(asyncio.get_running_loop().time())
                 await asyncio.Event().wait()
             return message
@@ -180,9 +204,11 @@ class Uploads:
 
         try:
             async with asyncio.timeout(PATIENCE_SECONDS + num_bytes / SLOWEST_BYTES) as timeout:
-                one = _Incoming(session_id, address, num_bytes, timeout)
+                one = _Incoming(session_id, num_bytes, timeout)
+                one.counted = min(num_bytes, AHEAD_BYTES) + FILE_BYTES
                 self._incoming.append(one)
-                self._counted.add(session_id, num_bytes)
+                self._note_file(session_id, scope["path"].rstrip("/").rpartition("/")[2])
+                self._counted.add(session_id, one.counted)
                 try:
                     await app(scope, counted, noted)
                 finally:
@@ -196,51 +222,111 @@ class Uploads:
             return "This upload took too long, or others needed its memory. Try again."
         return None
 
+    def _has_come(self, one: _Incoming, num_bytes: int) -> bool:
+        """Count the next bytes of a body; whether there is room for them."""
+        one.come += num_bytes
+        if one in self._incoming and one.come + FILE_BYTES > one.counted:
+            ahead = min(one.num_bytes, one.come + AHEAD_BYTES) + FILE_BYTES - one.counted
+            if not self._make_room(one.session_id, ahead) or one not in self._incoming:
+                return False
+            one.counted += ahead
+            self._counted.num_bytes[one.session_id] += ahead
+        return one in self._incoming
+
+    def _note_file(self, session_id: str, file_id: str) -> None:
+        self._came_at[session_id, file_id] = time.monotonic()
+        if len(self._came_at) > NUM_SESSIONS:
+            storage = held_files()
+            self._came_at = {
+                key: at for key, at in self._came_at.items() if key[1] in storage.get(key[0], {})
+            }
+
     def _refusal(self, session_id: str, num_bytes: int) -> str | None:
         """Return why an upload has no place, after making one where that is fair."""
         limits = current_limits() or Limits()
-        most = int(limits.upload_mb * MEGABYTE * 1.05)
+        most = _largest_body(limits)
         if num_bytes > most:
             return f"This demo allows {limits.upload_mb} MB of one upload."
         held = self._held()
-        used = held.num_bytes
-        own = used[session_id] + num_bytes
+        coming = [one for one in self._incoming if one.session_id == session_id]
+        announced = sum(one.num_bytes + FILE_BYTES - one.counted for one in coming)
         if held.numbers[session_id] >= limits.photos * UPLOADS_A_PHOTO:
             return (
                 f"This demo holds {limits.photos * UPLOADS_A_PHOTO:,} uploads of one visitor at "
                 "once. Add these first, or put the photos into a zip."
             )
-        if own > 3 * most:
+        if held.num_bytes[session_id] + announced + num_bytes > 3 * most:
             return (
                 f"This demo holds {3 * limits.upload_mb} MB of uploads of one visitor at once, "
                 "those on Classify among them. Remove some first."
             )
-        while used.total() + num_bytes > limits.upload_memory_mb * MEGABYTE:
-            greedy = self._to_give_up(used, session_id, num_bytes)
-            too_much = used.total() + num_bytes - limits.upload_memory_mb * MEGABYTE
-            too_much = min(max(too_much, LEAST_DROPPED), MEGABYTE)
-            if greedy is None or not self._drop(greedy, too_much):
-                return (
-                    f"This demo holds {limits.upload_memory_mb} MB of uploads at once. Try again."
-                )
-            used = self._held().num_bytes
+        if not self._make_room(session_id, num_bytes):
+            return f"This demo holds {limits.upload_memory_mb} MB of uploads at once. Try again."
         return None
 
-    def _to_give_up(self, used: Counter[str], session_id: str, num_bytes: int) -> str | None:
-        """Return the session that gives place to an upload of another; None if none has more."""
-        own_address = self._addresses[session_id]
+    def _make_room(self, session_id: str, num_bytes: int) -> bool:
+        """Give up what gives way to so many more bytes of a session; whether they have a place."""
+        memory = (current_limits() or Limits()).upload_memory_mb * MEGABYTE
+        while (too_much := self._held().num_bytes.total() + num_bytes - memory) > 0:
+            dropped = 0
+            for one in self._giving_way(session_id, num_bytes):
+                one.give_up()
+                self._counted.remove(one.session_id, one.num_bytes)
+                dropped += one.num_bytes
+                if dropped >= max(too_much, LEAST_DROPPED):
+                    break
+            if not dropped:
+                return False
+        return True
+
+    def _giving_way(self, session_id: str, num_bytes: int) -> Iterator[_Upload]:
+        """Yield what gives way to more bytes of a session, in this order.
+
+        1. What sessions hold whose page has gone, of the one that ran longest ago first.
+        2. Bodies that come slower than any network, such as those that are only announced.
+        3. Of the network address that holds most, while that is more than one largest upload, and
+           there of the session that holds most: what no run of its page uses, then the oldest.
+        4. What no run of a page uses, the oldest first.
+        5. What pages use, and bodies on their way: what was used longest ago first.
+
+        An upload with which its address would hold more than a largest upload, and more than an
+        equal share of the memory, takes nothing from other addresses. There 1 and 2 give way, then
+        sessions that hold more than its own would.
+        """
+        limits = current_limits() or Limits()
+        largest = _largest_body(limits) + FILE_BYTES
+        of_sessions = +self._held().num_bytes
         of_addresses: Counter[str] = Counter()
-        for one, held in used.items():
-            of_addresses[self._addresses.get(one, one)] += held
-        address, most = max(of_addresses.items(), key=lambda item: item[1], default=("", 0))
-        if most <= of_addresses[own_address] + num_bytes:
-            address = own_address
-        held, greedy = max(
-            ((held, one) for one, held in used.items() if self._addresses.get(one, one) == address),
-            default=(0, None),
-        )
-        is_own = address == own_address
-        return None if is_own and held <= used[session_id] + num_bytes else greedy
+        for name, held in of_sessions.items():
+            of_addresses[self._address_of(name)] += held
+        address = self._address_of(session_id)
+        share = limits.upload_memory_mb * MEGABYTE // len({*of_addresses, address})
+        is_fair = of_addresses[address] + num_bytes <= max(largest, share)
+        own = of_sessions.pop(session_id, 0) + num_bytes
+        gone = {name for name in of_sessions if not _is_active(name)}
+        found = set(of_sessions)
+        if not is_fair:  # only what may give way is listed, which takes a while
+            may = gone | {one.session_id for one in self._incoming if one.is_behind()}
+            may |= {name for name, held in of_sessions.items() if held > own}
+            found = {name for name in found & may if self._address_of(name) == address}
+        uploads = self._uploads(found) if found else []
+        of_gone = [one for one in uploads if one.session_id in gone]
+        yield from sorted(of_gone, key=lambda one: _ran_at.get(one.session_id, 0.0))
+        uploads = [one for one in uploads if one.session_id not in gone]
+        yield from (one for one in uploads if one.is_behind)
+        uploads = [one for one in uploads if not one.is_behind]
+        if not is_fair:
+            yield from _of_most(uploads, lambda name: name, own)
+            return
+        taken = set()
+        for one in _of_most(uploads, self._address_of, largest):
+            taken.add(one)
+            yield one
+        uploads = [one for one in uploads if one not in taken]
+        yield from sorted(uploads, key=lambda one: (one.is_in_use, one.used_at))
+
+    def _address_of(self, session_id: str) -> str:
+        return self._addresses.get(session_id, session_id)
 
     def _held(self) -> _Held:
         """Return what is held; of many uploads as it was counted last, and what came since.
@@ -260,7 +346,7 @@ class Uploads:
         seen: dict[int, bytes] = {}  # what several objects share counts once
 
         def add(session_id: str, data: bytes) -> None:
-            counted.add(session_id, 0 if id(data) in seen else len(data))
+            counted.add(session_id, FILE_BYTES + (0 if id(data) in seen else len(data)))
             seen[id(data)] = data
 
         for session_id, files in list(held_files().items()):
@@ -271,43 +357,81 @@ class Uploads:
         for (session_id, _), value in _removed_values():
             add(session_id, kept.content_of(value))
         for one in self._incoming:
-            counted.add(one.session_id, one.num_bytes)
+            counted.add(one.session_id, one.counted)
         return counted
 
-    def _drop(self, session_id: str, num_bytes: int) -> bool:
-        """Give up the oldest uploads of a session, of so many bytes; whether there was one."""
-        dropped = 0
-        for size, give_up in self._oldest(session_id):
-            give_up()
-            self._counted.remove(session_id, size)
-            dropped += size + FILE_BYTES
-            if dropped >= num_bytes:
-                break
-        return dropped > 0
-
-    def _oldest(self, session_id: str) -> Iterator[tuple[int, Callable[[], None]]]:
-        """Yield the bytes of each upload of a session and what gives it up, as they are to go."""
-
-        def lose(forget: Callable[..., None], *of: object) -> None:
-            _lost.append(session_id)
-            forget(*of)
-
-        for one in list(self._incoming):
-            if one.session_id == session_id:
-                yield one.num_bytes, functools.partial(self._give_up_incoming, one)
+    def _uploads(self, sessions: set[str]) -> list[_Upload]:
+        """Return what sessions hold: bodies on their way, values and photos of pages, files."""
+        found = []
+        for one in self._incoming:
+            if one.session_id in sessions:
+                forget = functools.partial(self._give_up_incoming, one)
+                behind = one.is_behind()
+                found.append(
+                    _Upload(one.session_id, one.counted, forget, one.begun_at, is_behind=behind)
+                )
+        photos = [(key, photo.content) for key, photo in kept.photos() if key[0] in sessions]
+        shared = {id(content) for _, content in photos}
         for key, value in _removed_values():
-            if key[0] == session_id:
-                yield len(kept.content_of(value)), functools.partial(kept.give_up_value, key)
-        for key, photo in kept.photos():
-            if key[0] == session_id:
-                yield len(photo.content), functools.partial(lose, kept.give_up_photo, key)
-        for file_id, file in list(held_files().get(session_id, {}).items()):
-            forget = functools.partial(lose, _manager().remove_file, session_id, file_id)
-            yield len(file.data), forget
+            content = kept.content_of(value)
+            if key[0] in sessions and id(content) not in shared:  # else it goes after its photo
+                forget = functools.partial(kept.give_up_value, key)
+                found.append(_Upload(key[0], len(content) + FILE_BYTES, forget, is_in_use=False))
+        for key, content in photos:
+            forget = functools.partial(_lose, key[0], kept.give_up_photo, key)
+            used_at = _ran_at.get(key[0], 0.0)
+            found.append(_Upload(key[0], len(content) + FILE_BYTES, forget, used_at))
+        values: dict[tuple[str, str], list[kept.Key]] = {}
+        for key, value in kept.values():
+            values.setdefault((key[0], value.file_id), []).append(key)
+        for name, files in list(held_files().items()):
+            for file_id, file in list(files.items()) if name in sessions else ():
+                keys = values.get((name, file_id), [])
+                forget = functools.partial(_lose, name, _forget_file, name, file_id, keys)
+                came_at = self._came_at.get((name, file_id), 0.0)
+                used_at = _ran_at.get(name, 0.0) if keys else came_at
+                size = len(file.data) + FILE_BYTES
+                found.append(_Upload(name, size, forget, used_at, is_in_use=bool(keys)))
+        return found
 
     def _give_up_incoming(self, one: _Incoming) -> None:
         self._incoming.remove(one)
         one.timeout.reschedule(asyncio.get_running_loop().time())
+
+
+def _of_most(
+    uploads: list[_Upload], group_of: Callable[[str], str], bound: int
+) -> Iterator[_Upload]:
+    """Yield what goes until no group of sessions holds more than a bound, of the largest first."""
+    held: Counter[str] = Counter()
+    of_sessions: Counter[str] = Counter()
+    groups: dict[str, dict[str, deque[_Upload]]] = {}
+    for one in sorted(uploads, key=lambda one: one.is_in_use):
+        group = group_of(one.session_id)
+        held[group] += one.num_bytes
+        of_sessions[one.session_id] += one.num_bytes
+        groups.setdefault(group, {}).setdefault(one.session_id, deque()).append(one)
+    while held:
+        group = max(held, key=held.__getitem__)
+        if held[group] <= bound:
+            return
+        name = max(groups[group], key=of_sessions.__getitem__)
+        one = groups[group][name].popleft()
+        held[group] -= one.num_bytes
+        of_sessions[name] -= one.num_bytes
+        yield one
+
+
+def _lose(session_id: str, forget: Callable[..., None], *of: object) -> None:
+    """Give up an upload of which its page says that it was lost."""
+    _lost.append(session_id)
+    forget(*of)
+
+
+def _forget_file(session_id: str, file_id: str, keys: list[kept.Key]) -> None:
+    _manager().remove_file(session_id, file_id)
+    for key in keys:
+        kept.give_up_value(key)  # else it keeps the bytes until its page runs again
 
 
 def _removed_values() -> Iterator[tuple[kept.Key, UploadedFile]]:
@@ -323,12 +447,24 @@ def uploading_session(scope: Scope) -> str:
     return str(scope["path"].rstrip("/").split("/")[-2])
 
 
+def note_run(session_id: str) -> None:
+    """Note that a page of a session runs, so that what it uses gives way to others late."""
+    _ran_at.pop(session_id, None)
+    _ran_at[session_id] = time.monotonic()
+    if len(_ran_at) > NUM_SESSIONS:
+        del _ran_at[next(iter(_ran_at))]
+
+
 def has_lost_upload(session_id: str) -> bool:
     """Whether an upload of a session was given up since this was last asked."""
     has_lost = session_id in _lost
     while session_id in _lost:
         _lost.remove(session_id)
     return has_lost
+
+
+def _largest_body(limits: Limits) -> int:
+    return int(limits.upload_mb * MEGABYTE * 1.05)
 
 
 def _is_active(session_id: str) -> bool:

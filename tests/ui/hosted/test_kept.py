@@ -38,6 +38,7 @@ def server(monkeypatch):
     manager = MemoryUploadedFileManager("/_stcore/upload_file")
     context = SimpleNamespace(session_id="", uploaded_file_mgr=manager)
     monkeypatch.setattr(kept, "get_script_run_ctx", lambda **_: context)
+    module._lost.clear()
     monkeypatch.setattr(module, "held_files", lambda: manager.file_storage)
     monkeypatch.setattr(module, "_manager", lambda: manager)
     kept.count_uploader_values()
@@ -122,6 +123,38 @@ def test_who_holds_most_gives_up_the_oldest_photo_and_its_page_says_so(host, ser
     assert greedy[0].content == b""
     with pytest.raises(ImageError, match="Choose it again"):
         _ = greedy[0].data
+
+
+def test_what_a_page_uses_stays_when_strangers_upload_and_run_no_page(host, server):
+    uploads = Uploads()
+    assert take("visitor", 19 * MB, uploads, "192.0.2.99") is None
+    chosen = server.upload("visitor", bytes(19 * MB))
+    files = server.manager.file_storage
+    for number in range(24):  # each address once more as its first was given up
+        address, name = f"192.0.2.{number % 12}", f"s{number}"
+        assert take(name, 12_400_000, uploads, address) is None
+        server.manager.add_file(name, UploadedFileRec(name, "x", "x", bytes(12_400_000)))
+        assert sum(used(one) for one in files) <= 150 * MB
+    assert len(chosen.getvalue()) == 19 * MB
+    assert not module.has_lost_upload("visitor")
+    # 131 of 150 MB are left to ten of them.
+    assert [number for number in range(24) if files[f"s{number}"]] == list(range(14, 24))
+
+
+def test_of_files_that_pages_use_that_of_the_page_that_ran_longest_ago_gives_way(
+    host, server, monkeypatch
+):
+    now = [1000.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(module, "_ran_at", {})
+    chosen = {name: server.upload(name, bytes(14 * MB)) for name in "abcdefghij"}
+    for name in "bcdafeghij":
+        now[0] += 1
+        module.note_run(name)
+    assert take("visitor", EACH) is None  # 140.05 MB are held
+    assert [name for name in chosen if not chosen[name].getvalue()] == ["b"]
+    assert [name for name in chosen if module.has_lost_upload(name)] == ["b"]
+    assert used("b") == 0  # nor does the page's value keep the bytes
 
 
 def test_many_sessions_of_one_address_keep_no_photos_of_others_out(host, server):
