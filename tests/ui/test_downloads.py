@@ -17,7 +17,7 @@ from streamlit.web.server.starlette.starlette_routes import create_media_routes
 from tl_core.errors import DatasetError
 from tl_core.workspace import Workspace
 from ui.datasets import downloads
-from ui.datasets.downloads import Content, file_for_download, forget_downloads
+from ui.datasets.downloads import READY, Content, file_for_download, forget_downloads
 from ui.hosted.ending import delete_now
 
 MIB = 2**20
@@ -48,7 +48,7 @@ def offer(workspace):
     app = Starlette(routes=create_media_routes(storage, None))
     served = SelectiveGZipMiddleware(app)
 
-    def ask(address, method="GET", **headers):
+    def ask(address, method="GET", ready=None, **headers):
         """Return status, headers and body of the answer."""
         sent = []
 
@@ -61,7 +61,8 @@ def offer(workspace):
         headers = {"accept-encoding": "gzip", **headers}
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         scope = {"type": "http", "method": method, "path": address, "headers": raw}
-        run_async(served({**scope, "query_string": b"", "root_path": ""}, receive, send))
+        scope |= {"query_string": b"", "root_path": ""} | ({READY: ready} if ready else {})
+        run_async(served(scope, receive, send))
         got = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
         body = b"".join(message.get("body", b"") for message in sent[1:])
         is_packed = got.get("content-encoding") == "gzip"
@@ -119,6 +120,48 @@ def test_streamlit_is_given_no_large_bytes_and_each_piece_is_small(offer, monkey
     assert isinstance(kept.content, Content)
     assert max(sizes) == downloads.CHUNK_BYTES
     assert sum(sizes) >= len(data)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "wanted"),
+    [
+        (0, MIB - 1, [MIB // 4] * 4),
+        (5, MIB // 4 + 6, [MIB // 4, 2]),
+        (MIB, MIB + 9, [10]),
+    ],
+    ids=["largest", "a piece and more", "small"],
+)
+def test_a_part_is_read_piece_by_piece_too_each_when_its_turn_has_come(
+    offer, monkeypatch, first, last, wanted
+):
+    """Hundreds who ask for a part and never take it would have it in memory once each."""
+    address_of, ask, _ = offer
+    data, happened, read = pattern(3 * MIB), [], Content.read
+    address = address_of(data)
+
+    def noted(self, start, num_bytes):
+        found = read(self, start, num_bytes)
+        happened.append(("read", len(found)))
+        return found
+
+    async def ready(num_bytes):
+        happened.append(("ready", num_bytes))
+
+    monkeypatch.setattr(Content, "read", noted)
+    assert ask(address, ready=ready, range=f"bytes={first}-{last}")[2] == data[first : last + 1]
+    assert happened == [(kind, size) for size in wanted for kind in ("ready", "read")]
+
+
+@pytest.mark.parametrize("num_bytes", [10, MIB])
+def test_no_part_of_what_is_kept_in_memory_is_copied(offer, num_bytes):
+    address_of, ask, storage = offer
+    data = pattern(num_bytes)
+    address = address_of(data)
+    assert ask(address, range="bytes=3-8")[2] == data[3:9]
+    ((file_id, kept),) = storage._files_by_id.items()
+    part = storage.get_file(file_id).content[3:9]
+    assert part.obj is kept.content
+    assert bytes(part) == data[3:9]
 
 
 def test_what_is_written_leaves_no_name_and_goes_with_the_last_who_refers_to_it(workspace):

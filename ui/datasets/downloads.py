@@ -2,7 +2,8 @@
 
 Streamlit keeps what it offers in memory, and its server writes it to the connection in one piece: a
 zip of 300 MB would take that several times. A :class:`FileOnDisk` is kept in a file that has no
-name any more, so that it goes with the last who refers to it, and is sent in pieces.
+name any more, so that it goes with the last who refers to it, and is sent in pieces. So is a part
+of one that a browser asks for; of what Streamlit keeps in memory no part is copied either.
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ import os
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar, cast
 
 import pandas as pd
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 from streamlit.delta_generator import DeltaGenerator
+from streamlit.runtime.memory_media_file_storage import MemoryFile, MemoryMediaFileStorage
 
 from tl_core.config.limits import MEGABYTE, current_limits
 from tl_core.errors import TLError
@@ -32,10 +34,12 @@ from ui.shared.errors import logger
 SMALL_BYTES = 2**20  # up to here bytes are read at once; Streamlit names larger files by samples
 CHUNK_BYTES = 2**18
 PATIENCE_SECONDS = 30.0  # for a browser to take a piece
+READY = "ready_for_a_piece"  # of a request's scope: waits until as many bytes may be sent
+Ready = Callable[[int], Awaitable[None]]
 
 
 class Content:
-    """Bytes in a file, with what Streamlit and Starlette ask of bytes: a length, slices."""
+    """Bytes in a file, with what Starlette asks of bytes: a length, slices, which are not read."""
 
     def __init__(self, file: BinaryIO, start: int, stop: int) -> None:
         self.file = file
@@ -45,9 +49,12 @@ class Content:
         return self._stop - self._start
 
     def __getitem__(self, part: slice) -> bytes | Content:
+        return self.part(part)
+
+    def part(self, part: slice) -> Content:
+        """Return a slice."""
         start, stop, _ = part.indices(len(self))
-        cut = Content(self.file, self._start + start, self._start + max(start, stop))
-        return cut if len(cut) > SMALL_BYTES else cut.read(0, len(cut))
+        return Content(self.file, self._start + start, self._start + max(start, stop))
 
     def encode(self, _: str) -> Content:
         """Return this; Starlette calls it for the content of an answer that is not bytes."""
@@ -67,17 +74,33 @@ class Content:
             place, wanted = place + len(part), wanted - len(part)
         return b"".join(parts)
 
-    async def send(self, send: Send) -> None:
+    async def send(self, send: Send, ready: Ready | None = None) -> None:
         """Send all bytes as the body of an answer, no more than a piece at a time.
+
+        Args:
+            send: sends a message.
+            ready: is waited for before a piece is read.
 
         Raises:
             TimeoutError: the browser did not take a piece for half a minute.
         """
+        if len(self) == 0:
+            await send({"type": "http.response.body", "body": b""})
         for start in range(0, len(self), CHUNK_BYTES):
+            if ready is not None:
+                await ready(min(CHUNK_BYTES, len(self) - start))
             data = await asyncio.to_thread(self.read, start, CHUNK_BYTES)
             is_last = start + CHUNK_BYTES >= len(self)
             message = {"type": "http.response.body", "body": data, "more_body": not is_last}
             await asyncio.wait_for(send(message), PATIENCE_SECONDS)
+
+
+class _Kept(Content):
+    """What Streamlit keeps of a large file; the samples by which it names it are read."""
+
+    def __getitem__(self, part: slice) -> bytes | Content:
+        cut = self.part(part)
+        return cut if len(cut) > SMALL_BYTES else cut.read(0, len(cut))
 
 
 class FileOnDisk(io.RawIOBase):
@@ -85,7 +108,7 @@ class FileOnDisk(io.RawIOBase):
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__()
-        self._content = Content(file, 0, os.fstat(file.fileno()).st_size)
+        self._content = _Kept(file, 0, os.fstat(file.fileno()).st_size)
 
     def seek(self, *_: int) -> int:
         """Do nothing: it is always read from its start."""
@@ -93,7 +116,8 @@ class FileOnDisk(io.RawIOBase):
 
     def read(self, _: int = -1) -> Any:
         """Return all of it."""
-        return self._content[:]
+        size = len(self._content)
+        return self._content if size > SMALL_BYTES else self._content.read(0, size)
 
 
 class _Held:
@@ -128,7 +152,7 @@ def file_for_download(
                 return io.BytesIO(path.read_bytes())
             file = path.open("rb")
         _hold(workspace, file)
-        _serve_from_disk()
+        serve_in_pieces()
         return FileOnDisk(file)
     except (TLError, OSError):
         logger.exception("A file could not be made for download")
@@ -160,8 +184,16 @@ def _size(file: BinaryIO) -> int:
     return os.fstat(file.fileno()).st_size
 
 
-def _serve_from_disk() -> None:
-    """Have the server's answers send a :class:`Content` in pieces, from now on."""
+def serve_in_pieces() -> None:
+    """Have the server send a :class:`Content` in pieces, and copy no part of any file, from now on.
+
+    Streamlit cuts what a browser asks for out of what it keeps, and holds that until it is taken.
+    """
+    _send_contents()
+    _cut_without_copies()
+
+
+def _send_contents() -> None:
     original = Response.__call__
     if hasattr(original, "original"):
         return
@@ -181,13 +213,31 @@ def _serve_from_disk() -> None:
             elif scope["method"] == "HEAD":
                 await send({**message, "body": b""})
             else:
-                await content.send(send)
+                await content.send(send, scope.get(READY))
 
         with suppress(TimeoutError, ValueError):  # nobody takes it, or it was closed: it breaks off
             await original(self, scope, receive, send_in_pieces)
 
     answer.original = original  # type: ignore[attr-defined]
     Response.__call__ = answer  # type: ignore[method-assign]
+
+
+def _cut_without_copies() -> None:
+    original = MemoryMediaFileStorage.get_file
+    if hasattr(original, "original"):
+        return
+
+    def get_file(self: MemoryMediaFileStorage, filename: str) -> MemoryFile:
+        found = original(self, filename)
+        content: Any = found.content
+        if isinstance(content, Content):
+            uncopied: Any = content.part(slice(None))
+        else:
+            uncopied = memoryview(content)
+        return found._replace(content=cast(bytes, uncopied))
+
+    get_file.original = original  # type: ignore[attr-defined]
+    MemoryMediaFileStorage.get_file = get_file  # type: ignore[method-assign]
 
 
 def draw_files_download(

@@ -32,6 +32,7 @@ from tl_core.visitors.store import has_ended, num_active
 from tl_core.visitors.tokens import is_token, issue_token, keyed_hash, visitor_id
 from tl_core.visitors.usage import total_usage
 from tl_core.workspace import Workspace, default_workspace
+from ui.datasets.downloads import serve_in_pieces
 from ui.hosted.connections import Connections, watch_connections
 from ui.hosted.downloads import Downloads, watch
 from ui.hosted.frames import Frames, watch_frames
@@ -125,6 +126,7 @@ class VisitorGuard:
         watch_connections(Connections(allow_files()))
         watch_frames(Frames())
         ask_for_no_address()
+        serve_in_pieces()
         if is_logged_in_demo():
             keep_login_clients()
         _Installed.guard = self

@@ -4,6 +4,7 @@ import pytest
 from demo_helpers import run_async
 from starlette.datastructures import Headers
 from streamlit import config
+from streamlit.runtime.memory_media_file_storage import MemoryFile, MemoryMediaFileStorage
 
 from tl_core.export.web.folder import PLAYER_FILE
 from tl_core.visitors.store import end_visitor, open_visitor, take_place
@@ -399,3 +400,16 @@ def test_addresses_below_a_sub_path_are_recognised(host, ask, monkeypatch):
     assert "Path=/demo/app;" in answer.cookie
     assert ask("/demo/app/_stcore/metrics").status == 404
     assert ask("/demo/app/_stcore/health").cookie is None
+
+
+def test_parts_of_files_in_memory_are_not_copied_from_the_start_on(monkeypatch, host):
+    """Also before anybody has asked for a download."""
+    content = b"a picture"
+
+    def get_file(self, filename):
+        return MemoryFile(content, "image/png", "media", None)
+
+    monkeypatch.setattr(MemoryMediaFileStorage, "get_file", get_file)
+    monkeypatch.setattr(guards._Installed, "guard", None)
+    VisitorGuard(None)
+    assert MemoryMediaFileStorage("/media").get_file("x").content[2:4].obj is content
