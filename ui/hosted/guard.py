@@ -145,8 +145,8 @@ class VisitorGuard:
             if is_stream:
                 await self._stream(path, scope, receive, send)
             else:
-                send = self._requests.counting(scope, send)
-                await self._answer(path, scope, receive, send)
+                async with self._requests.answering(scope, send) as (scope, send):
+                    await self._answer(path, scope, receive, send)
         elif is_stream:
             await send({"type": "websocket.close", "code": TRY_LATER})
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 
 NUM_ADDRESSES = 5_000  # whose paces are known
 
@@ -32,7 +33,7 @@ class Pace:
         self._refill()
         return self._burst - self._allowed
 
-    async def wait(self, number: int = 1) -> None:
+    async def wait(self, number: float = 1) -> None:
         """Wait until as much more may be asked for."""
         self.spend(number)
         if (seconds := self.seconds_behind) > 0:
@@ -71,3 +72,42 @@ class Paces:
         if len(self._paces) > NUM_ADDRESSES:
             del self._paces[next(iter(self._paces))]
         return pace
+
+
+class FairSemaphore:
+    """A semaphore for which addresses wait in turns, whatever number of waiters each has.
+
+    Args:
+        number: of those who may have it at once.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._free = number
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+
+    async def acquire(self, address: str) -> None:
+        """Wait until it may be had, for :meth:`release`."""
+        if self._free > 0:
+            self._free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(address, deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.release()
+            raise
+
+    def release(self) -> None:
+        """Give it to the next address that waits; it then comes last."""
+        while self._waiting:
+            address = next(iter(self._waiting))
+            turns = self._waiting.pop(address)
+            turn = turns.popleft()
+            if turns:
+                self._waiting[address] = turns
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1

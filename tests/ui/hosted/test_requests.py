@@ -1,11 +1,13 @@
 """Requests of one network address: more than a browser sends wait, and the others do not."""
 
 import asyncio
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
 from demo_helpers import run_async
 
+from ui.datasets.downloads import CHUNK_BYTES, READY
 from ui.hosted import guard as guards
 from ui.hosted import paces
 from ui.hosted import requests as module
@@ -187,6 +189,13 @@ def test_who_would_wait_long_is_refused_later_and_the_connection_ends(ask, clock
     assert clock.now == now
 
 
+async def answer(requests, scope, send, *messages):
+    """Send messages as the answer to a request."""
+    async with requests.answering(scope, send) as (_, sending):
+        for message in messages:
+            await sending(message)
+
+
 def test_a_long_answer_is_sent_in_pieces_and_given_up_when_nobody_takes_one(monkeypatch):
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.05)
     scope = {"type": "http", "client": ("192.0.2.7", 1)}
@@ -201,12 +210,151 @@ def test_a_long_answer_is_sent_in_pieces_and_given_up_when_nobody_takes_one(monk
     text = b"".join(number.to_bytes(4, "big") for number in range(200_000))
     for message in ({"body": text}, {"body": text, "more_body": True}, {}, {"body": b""}):
         taken.clear()
-        run_async(Requests().counting(scope, take)({"type": "http.response.body", **message}))
+        run_async(answer(Requests(), scope, take, {"type": "http.response.body", **message}))
         assert b"".join(one["body"] for one in taken) == message.get("body", b"")
         is_last = [not one["more_body"] for one in taken]
         assert is_last == [False] * (len(taken) - 1) + [not message.get("more_body", False)]
         assert all(len(one["body"]) <= 2**18 for one in taken)
     with pytest.raises(TimeoutError):
         run_async(
-            Requests().counting(scope, take_none)({"type": "http.response.body", "body": b"a"})
+            answer(Requests(), scope, take_none, {"type": "http.response.body", "body": b"a"})
         )
+
+
+def body(num_bytes):
+    return {"type": "http.response.body", "body": b"x" * num_bytes}
+
+
+def asked_by(client):
+    return {"type": "http", "client": (client, 1)}
+
+
+async def take(_):
+    """Take a message at once."""
+
+
+async def turns_of_the_loop(number):
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+def test_what_does_not_fit_into_one_piece_waits_for_the_pace_of_its_address(clock, monkeypatch):
+    monkeypatch.setattr(module, "BURST_UNITS", 10)
+    monkeypatch.setattr(module, "BODY_BYTES", CHUNK_BYTES)
+    requests, mine = Requests(), asked_by("192.0.2.7")
+    run_async(answer(requests, mine, take, body(10 * CHUNK_BYTES)))
+    assert clock.seconds == []
+    run_async(answer(requests, mine, take, body(CHUNK_BYTES)))  # at the pace of its request
+    assert clock.seconds == []
+    messages = [{**body(CHUNK_BYTES), "more_body": True}] * 3
+    run_async(answer(requests, mine, take, *messages))
+    assert clock.seconds == pytest.approx([3 / 150, 1 / 150])
+    run_async(answer(requests, asked_by("192.0.2.8"), take, *messages))
+    assert len(clock.seconds) == 2
+
+
+@pytest.mark.parametrize("how", ["cancelled", "broken", "taken"])
+def test_few_long_answers_of_one_address_are_under_way_at_once(monkeypatch, how):
+    monkeypatch.setattr(module, "LONG_ANSWERS", 2)
+
+    async def ask():
+        requests, sent, is_taken, is_broken = Requests(), Counter(), asyncio.Event(), False
+
+        def taking(name):
+            async def slowly(_):
+                sent[name] += 1
+                if sent[name] == 2:
+                    await is_taken.wait()
+                    if is_broken:
+                        raise TimeoutError
+
+            return slowly
+
+        def begin(name, num_bytes, client="192.0.2.7"):
+            answering = answer(requests, asked_by(client), taking(name), body(num_bytes))
+            return asyncio.create_task(answering)
+
+        tasks = [begin(name, CHUNK_BYTES + 1) for name in ("first", "second", "third")]
+        tasks.append(begin("whole", CHUNK_BYTES))
+        tasks.append(begin("other", CHUNK_BYTES + 1, "192.0.2.8"))
+        await turns_of_the_loop(100)
+        before = dict(sent)
+        is_broken = how == "broken"
+        if how == "cancelled":
+            tasks[0].cancel()
+        else:
+            is_taken.set()
+        await turns_of_the_loop(100)
+        is_taken.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return before, sent["third"]
+
+    before, later = run_async(asyncio.wait_for(ask(), 60))
+    assert before == {"first": 2, "second": 2, "third": 1, "whole": 1, "other": 2}
+    assert later == 2
+
+
+def test_few_pieces_are_written_in_one_turn_of_the_loop_and_addresses_take_turns():
+    async def ask():
+        requests, order, turns = Requests(), [], 0
+
+        def noting(name):
+            async def note(_):
+                order.append((name, turns))
+
+            return note
+
+        clients = ["192.0.2.7"] * 20 + ["192.0.2.8"]
+        tasks = [
+            asyncio.create_task(answer(requests, asked_by(one), noting(one), body(100_000)))
+            for one in clients
+        ]
+        small = asked_by("192.0.2.7")
+        tasks.append(asyncio.create_task(answer(requests, small, noting("small"), body(50_000))))
+        while not all(one.done() for one in tasks):
+            await asyncio.sleep(0)
+            turns += 1
+        return order
+
+    order = run_async(asyncio.wait_for(ask(), 60))
+    large = [(name, turn) for name, turn in order if name != "small"]
+    assert max(Counter(turn for _, turn in large).values()) == 4
+    assert [name for name, _ in large].index("192.0.2.8") == 5  # who asked before, four and one
+    assert [name for name, _ in order].index("small") <= 4
+
+
+def test_a_piece_that_is_never_sent_keeps_no_other_waiting():
+    async def ask():
+        requests = Requests()
+        for _ in range(5):
+            async with requests.answering(asked_by("192.0.2.7"), take) as (scope, _):
+                await scope[READY](CHUNK_BYTES)
+        for _ in range(5):
+            holding = [requests.answering(asked_by("192.0.2.7"), take) for _ in range(4)]
+            scopes = [(await one.__aenter__())[0] for one in holding]
+            await asyncio.gather(*(scope[READY](CHUNK_BYTES) for scope in scopes))
+            waiting = asyncio.create_task(answer(requests, scopes[0], take, body(CHUNK_BYTES)))
+            await turns_of_the_loop(10)
+            waiting.cancel()
+            for one in holding:
+                await one.__aexit__(None, None, None)
+        await asyncio.wait_for(answer(requests, scopes[0], take, body(CHUNK_BYTES)), 60)
+
+    run_async(asyncio.wait_for(ask(), 60))
+
+
+def test_the_app_can_wait_before_it_reads_a_piece(monkeypatch, host):
+    monkeypatch.setattr(guards._Installed, "guard", None)
+    got = []
+
+    async def app(scope, receive, send):
+        await scope[READY](CHUNK_BYTES)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send(body(CHUNK_BYTES))
+
+    async def note(message):
+        got.append(len(message.get("body", b"")))
+
+    scope = asked_by("192.0.2.7") | {"method": "GET", "path": "/static/a.js", "headers": []}
+    run_async(VisitorGuard(app)(scope | {"query_string": b""}, None, note))
+    assert got == [0, CHUNK_BYTES]
