@@ -51,6 +51,9 @@ limit of all turns together: with that of ten minutes they wait for four at most
 takes longer than these is never done while others wait.
 """
 
+SHORT_SECONDS = 5.0
+"""How long a job runs beside others while one waits for its place; twice as long each next time."""
+
 KEEPS_ALL = frozenset({CLASSIFY, FEATURES})
 """Kinds of jobs that keep each photo's result, and so lose nothing when their turn ends."""
 
@@ -60,6 +63,7 @@ EARLIER_FILE = "earlier.json"
 _MOST_NEEDS = 1_000  # estimates and earlier turns of jobs that are kept
 _NEED_SECONDS = 1.0  # how long an estimate is kept: its visitor may add photos while a job waits
 _MOST_DOUBLED = 10  # more would pass any limit
+_GONE_SECONDS = 5.0  # after which those who waited do no more; what fits varies with the memory
 _DISK_SECONDS = 2.0  # between two looks at what a job's visitor uses of the disk
 
 
@@ -150,6 +154,7 @@ class _Active:
     looked_at: float = -math.inf  # when the disk was looked at
     reason: str = ""  # why it has to stop
     waited_since: float = math.inf  # when others were first seen to wait, after its turn
+    waited_at: float = -math.inf  # and last
 
 
 @dataclass(frozen=True)
@@ -317,7 +322,9 @@ class JobClock:
         used = self._earlier_of(job_id).seconds + self.seconds(job_id)
         return used > limits.job_minutes * 60 + grace_seconds
 
-    def has_had_turn(self, job: Job, is_waited_for: Callable[[], bool]) -> bool:
+    def has_had_turn(
+        self, job: Job, is_waited_for: Callable[[], bool], *, is_short: bool = False
+    ) -> bool:
         """Whether a job gives way now to other visitors who wait.
 
         Its turn lasts until it has saved something to go on from, as a training, a search and those
@@ -327,17 +334,22 @@ class JobClock:
         Args:
             job: the active one.
             is_waited_for: whether another visitor waits for its end.
+            is_short: whether it is of a kind that may run beside others. Its turns begin with
+                :data:`SHORT_SECONDS` and become no longer than :data:`UNSAVED_SECONDS`.
         """
         active = self._active.get(job.id)
-        if active is None or self.seconds(job.id) < SLICE_SECONDS:
-            return False
-        if not is_waited_for():
-            active.waited_since = math.inf
+        if active is None or self.seconds(job.id) < (SHORT_SECONDS if is_short else SLICE_SECONDS):
             return False
         now = time.monotonic()
-        active.waited_since = min(active.waited_since, now)
-        num_doubled = max(0, min(self._earlier_of(job.id).num_unsaved, _MOST_DOUBLED))
-        patience = UNSAVED_SECONDS * 2**num_doubled - SLICE_SECONDS  # of which they waited before
+        if not is_waited_for():
+            if now - active.waited_at > _GONE_SECONDS:
+                active.waited_since = math.inf
+            return False
+        active.waited_since, active.waited_at = min(active.waited_since, now), now
+        doubled = 2 ** max(0, min(self._earlier_of(job.id).num_unsaved, _MOST_DOUBLED))
+        if is_short:
+            return self.seconds(job.id) >= min(SHORT_SECONDS * doubled, UNSAVED_SECONDS)
+        patience = UNSAVED_SECONDS * doubled - SLICE_SECONDS  # of which they waited before
         return now - active.waited_since >= patience or _has_saved(job, active)
 
     def overdue(self) -> list[str]:

@@ -364,14 +364,16 @@ class _Worker:
         """Whether other visitors of a demo have waited long enough for the end of a job."""
         if not isinstance(self._queue, FairQueue):
             return False
-        is_passed_over = self._fits_alongside
-        if job.id == self._beside_id:  # those wait for it that could take its place, or be alone
-            is_passed_over = self._is_not_kept_by_beside
+        is_beside = job.id == self._beside_id
+        is_passed_over = self._waits_for_main if is_beside else self._fits_alongside
         is_waited_for = functools.partial(self._queue.is_waited_for, job, is_passed_over)
-        return self._clock.has_had_turn(job, is_waited_for)
+        is_short = self._kind_of(job).alongside
+        return self._clock.has_had_turn(job, is_waited_for, is_short=is_short)
 
-    def _is_not_kept_by_beside(self, job: Job) -> bool:
-        return job.id != self._lone_id and not self._fits_alongside(job)
+    def _waits_for_main(self, job: Job) -> bool:
+        """Whether a waiting job does not begin when the one ends that runs beside."""
+        kind = self._kinds.get(job.kind)
+        return job.id != self._lone_id and (kind is None or not kind.alongside)
 
     def _pause(self, job: Job) -> None:
         """Have a job that is about to stop be queued for all who look at it."""
