@@ -1,5 +1,6 @@
 """What a job of a demo may take of the disk and of the memory, and who is to blame for more."""
 
+import itertools
 import threading
 import time
 from dataclasses import replace
@@ -43,7 +44,8 @@ from tl_core.runs.store import create_run, list_runs
 from tl_core.search.ranking import Fold
 from tl_core.search.store import create_sweep
 from tl_core.visitors import usage
-from tl_core.visitors.store import list_visitors
+from tl_core.visitors.store import address_key, list_visitors, open_visitor
+from tl_core.visitors.tokens import issue_token
 from tl_core.visitors.usage import check_room
 from tl_core.workspace import Workspace
 
@@ -351,6 +353,60 @@ def test_nobody_waits_for_a_job_that_runs_beside_another(host, queued, now, monk
     assert begun.is_set()
 
 
+@pytest.mark.parametrize(
+    ("second", "order"),
+    [
+        # 6 s an epoch. Of who comes after 6 s and used nothing, both epochs are done after 12 s.
+        (0.0, "a1 a2 b1 b2 a3 a4 a5 a6 a7 a8 a9 a10 a11 a12"),
+        (100.0, "a1 a2 a3 a4 a5 a6 a7 a8 a9 a10 b1 b2 a11 a12"),  # a minute
+    ],
+)
+def test_who_used_little_of_late_waits_ten_seconds(host, queued, now, monkeypatch, second, order):
+    """Nine addresses that came with long trainings had a minute each before anybody else."""
+    ticks = itertools.count(time.time_ns(), 1_000_000)
+    monkeypatch.setattr(time, "time_ns", lambda: next(ticks))
+    a, b = (open_visitor(host, issue_token(host), f"192.0.2.{number}") for number in range(2))
+    FairQueue(host)._note_used(address_key(b), second)
+    run, events, done = queued(a), [], {}
+
+    def train(context):
+        own = done.setdefault(context.job.run_dir, [])
+        name, num_epochs = ("a", 12) if context.job.run_dir == run.run_dir else ("b", 2)
+        start_run(context.job.run_dir, "head")
+        while len(own) < num_epochs:
+            if context.monitor.is_stopped():
+                end_run(context.job.run_dir, "stopped", "Stopped on request.")
+                return
+            own.append(1)
+            events.append(f"{name}{len(own)}")
+            now[0] += 6
+            (context.job.run_dir / "checkpoint.safetensors").write_bytes(bytes(len(own)))
+            if events == ["a1"]:
+                queued(b)
+        end_run(context.job.run_dir, "finished")
+
+    run_jobs(host, train=JobKind(train, keeps_partial=True))
+    assert " ".join(events) == order
+
+
+@pytest.mark.parametrize(("need", "gives_way"), [(200, False), (201, True)])
+def test_a_training_goes_on_for_what_may_run_beside_it(
+    host, queued, now, monkeypatch, need, gives_way
+):
+    run = queued(new_visitor(host))
+    needs = {TRAIN: 100, "look": need}
+    monkeypatch.setattr(demo_limits, "num_bytes_of", lambda _, kind, *__: needs[kind] * MB)
+    kinds = {TRAIN: JobKind(None, keeps_partial=True), "look": JobKind(None, alongside=True)}
+    busy = worker._Worker(host, kinds, 1.0, None, None)
+    job = busy._take(False)
+    busy._main_id = job.id
+    busy._clock.start(job)
+    (run.run_dir / "checkpoint.safetensors").write_bytes(b"1")
+    JobQueue(new_visitor(host)).submit("look", {})
+    now[0] += 11
+    assert busy._has_had_turn(job) is gives_way
+
+
 @pytest.fixture
 def search_job(host, make_dataset):
     """Return a search of a visitor and its job."""
@@ -426,7 +482,17 @@ def test_turns_beside_others_begin_short_and_become_no_longer_than_two_minutes(h
         JobClock(),
     )
     turns = [turn_of(clock, job, now, is_short=True) for _ in range(9)]
-    assert turns == [5, 10, 20, 40, 80, 120, 120, 120, 86]  # the last one ends above the ten minutes
+    assert turns == [
+        5,
+        10,
+        20,
+        40,
+        80,
+        120,
+        120,
+        120,
+        86,
+    ]
     assert turn_of(JobClock(), job, now, lambda seconds: seconds > 99, is_short=True) == 100
 
 

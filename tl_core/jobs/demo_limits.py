@@ -43,6 +43,9 @@ BESIDE_MB = 200
 SLICE_SECONDS = 60.0
 """How long a job runs that can be continued, while other visitors wait for theirs."""
 
+FIRST_SECONDS = 10.0
+"""How long it runs while others wait who used little of late."""
+
 UNSAVED_SECONDS = 120.0
 """How long others wait for it if it could save nothing, such as an epoch or a fold of a head.
 
@@ -351,6 +354,13 @@ class JobClock:
             return self.seconds(job.id) >= min(SHORT_SECONDS * doubled, UNSAVED_SECONDS)
         patience = UNSAVED_SECONDS * doubled - SLICE_SECONDS  # of which they waited before
         return now - active.waited_since >= patience or _has_saved(job, active)
+
+    def has_had_first_turn(self, job: Job) -> bool:
+        """Whether a job gives way now to others who used little: it has saved something by then."""
+        active = self._active.get(job.id)
+        if active is None or self.seconds(job.id) < FIRST_SECONDS:
+            return False
+        return _has_saved(job, active)
 
     def overdue(self) -> list[str]:
         """Return the ids of jobs that did not end in the time of grace."""

@@ -5,7 +5,8 @@ before what is computed in advance; after some seconds a page that shows it wait
 the network addresses that visitors come from take turns, one job each or a minute of one that can
 be continued, and so do the visitors of one address. Whoever has just come, or was just served, goes
 behind all who wait: nobody gets before them by a new cookie. But addresses that used less than 20 s
-of late go before others, so that a short training does not wait for a turn of each long one.
+of late go before others, and for these a turn lasts ten seconds: a short training does not wait for
+a minute of each long one.
 Where all visitors have one address, as behind a proxy that is not trusted, visitors take turns.
 
 References:
@@ -156,6 +157,11 @@ class FairQueue:
             for other in self.jobs()
         )
 
+    def used_little(self) -> Callable[[Job], bool]:
+        """Return what tells whether the address of a job used little of late."""
+        used = self._used()
+        return lambda job: used.get(self._whose(job)[0], 0.0) < LITTLE_SECONDS
+
     def position(self, workspace: Workspace, job_id: str) -> int | None:
         """Return how many jobs come before a visitor's, 0 for an active one; None if it is over."""
         jobs = self.jobs()
@@ -227,11 +233,11 @@ class FairQueue:
             """Return since when an address or a visitor waits for a turn."""
             return max(turns.get(name, 0), min(job.submitted for job in own))
 
-        used, ordered = self._used(), []
+        used_little, ordered = self.used_little(), list[Job]()
         while waiting:
             *_, address = min(
                 (
-                    used.get(name, 0.0) >= LITTLE_SECONDS,
+                    not used_little(next(iter(visitors.values()))[0]),
                     since(name, itertools.chain(*visitors.values())),
                     name,
                 )

@@ -366,6 +366,12 @@ class _Worker:
             return False
         is_beside = job.id == self._beside_id
         is_passed_over = self._waits_for_main if is_beside else self._fits_alongside
+        if self._clock.has_had_first_turn(job):
+            used_little = self._queue.used_little()
+            if self._queue.is_waited_for(
+                job, lambda other: not used_little(other) or is_passed_over(other)
+            ):
+                return True
         is_waited_for = functools.partial(self._queue.is_waited_for, job, is_passed_over)
         is_short = self._kind_of(job).alongside
         return self._clock.has_had_turn(job, is_waited_for, is_short=is_short)
