@@ -4,7 +4,7 @@ Each visitor has a queue of jobs of their own; one worker serves all. What someb
 before what is computed in advance; after some seconds a page that shows it waits as well. Of each,
 the network addresses that visitors come from take turns, one job each or a minute of one that can
 be continued, and so do the visitors of one address. Whoever has just come, or was just served, goes
-behind all who wait: nobody gets before them by a new cookie. But addresses that used less than 20 s
+behind all who wait: nobody gets before them by a new cookie. But addresses that used less than 8 s
 of late go before others, and for these a turn lasts ten seconds: a short training does not wait for
 a minute of each long one.
 Where all visitors have one address, as behind a proxy that is not trusted, visitors take turns.
@@ -38,7 +38,7 @@ PACE_FILE = "pace.json"
 USED_FILE = "used.json"
 """In the queue folder of a demo: seconds of jobs of each address, and when that was noted."""
 
-LITTLE_SECONDS = 20.0
+LITTLE_SECONDS = 8.0
 """Of jobs; an address that used less of late goes before those that used more."""
 
 _HALF_LIFE_SECONDS = 300.0  # in which half of what an address used is forgotten
