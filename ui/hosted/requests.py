@@ -31,7 +31,7 @@ LOGIN_UNITS = 30  # of a step of the login, which asks the provider
 UPLOAD_UNITS = 3  # of a file that a page uploads
 HEAD_BYTES = 500  # of the request, a unit
 BODY_BYTES = 256_000  # of the answer, a unit
-LONG_ANSWERS = 32  # of an address that are under way at once: of more than one piece
+LONG_ANSWERS = 32  # of an address that are under way at once: of more than one piece, of media
 SMALL_PIECE_BYTES = 50_000  # that wait for no other piece
 PIECES_AT_ONCE = 4  # that are read, and written in one turn of the loop
 
@@ -86,8 +86,10 @@ class Requests:
         piece for half a minute.
         """
         address = network_address(scope)
-        answers = self._long_answers.get(address) or asyncio.Semaphore(LONG_ANSWERS)
-        self._long_answers[address] = answers
+        answers = None
+        if "/media/" in scope["path"]:  # who reads slowly holds up no files of the app itself
+            answers = self._long_answers.get(address) or asyncio.Semaphore(LONG_ANSWERS)
+            self._long_answers[address] = answers
         answer = _Answer(self, address, answers, send)
         try:
             yield {**scope, READY: answer.ready}, answer.send
@@ -104,7 +106,7 @@ class _Answer:
     """
 
     def __init__(
-        self, requests: Requests, address: str, answers: asyncio.Semaphore, send: Send
+        self, requests: Requests, address: str, answers: asyncio.Semaphore | None, send: Send
     ) -> None:
         self._requests, self._address, self._answers = requests, address, answers
         self._send = send
@@ -117,7 +119,7 @@ class _Answer:
         pace = self._requests.pace_of_answers(self._address, units)
         self._num_bytes += num_bytes
         if num_bytes > 0 and self._num_bytes > CHUNK_BYTES:
-            if not self._is_long:
+            if self._answers is not None and not self._is_long:
                 await self._answers.acquire()
                 self._is_long = True
             await pace.wait(units)
@@ -149,7 +151,7 @@ class _Answer:
         """Let others go on, also if it broke off."""
         if self._has_turn:
             self._requests.pieces.release()
-        if self._is_long:
+        if self._answers is not None and self._is_long:
             self._answers.release()
         self._has_turn = self._is_long = False
 

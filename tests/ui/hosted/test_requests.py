@@ -225,8 +225,8 @@ def body(num_bytes):
     return {"type": "http.response.body", "body": b"x" * num_bytes}
 
 
-def asked_by(client):
-    return {"type": "http", "client": (client, 1)}
+def asked_by(client, path="/media/1.zip"):
+    return {"type": "http", "client": (client, 1), "path": path}
 
 
 async def take(_):
@@ -270,13 +270,14 @@ def test_few_long_answers_of_one_address_are_under_way_at_once(monkeypatch, how)
 
             return slowly
 
-        def begin(name, num_bytes, client="192.0.2.7"):
-            answering = answer(requests, asked_by(client), taking(name), body(num_bytes))
+        def begin(name, num_bytes, client="192.0.2.7", **of):
+            answering = answer(requests, asked_by(client, **of), taking(name), body(num_bytes))
             return asyncio.create_task(answering)
 
         tasks = [begin(name, CHUNK_BYTES + 1) for name in ("first", "second", "third")]
         tasks.append(begin("whole", CHUNK_BYTES))
         tasks.append(begin("other", CHUNK_BYTES + 1, "192.0.2.8"))
+        tasks.append(begin("app", CHUNK_BYTES + 1, path="/static/js/index.js"))
         await turns_of_the_loop(100)
         before = dict(sent)
         is_broken = how == "broken"
@@ -290,7 +291,7 @@ def test_few_long_answers_of_one_address_are_under_way_at_once(monkeypatch, how)
         return before, sent["third"]
 
     before, later = run_async(asyncio.wait_for(ask(), 60))
-    assert before == {"first": 2, "second": 2, "third": 1, "whole": 1, "other": 2}
+    assert before == {"first": 2, "second": 2, "third": 1, "whole": 1, "other": 2, "app": 2}
     assert later == 2
 
 
