@@ -198,7 +198,7 @@ async def answer(requests, scope, send, *messages):
 
 def test_a_long_answer_is_sent_in_pieces_and_given_up_when_nobody_takes_one(monkeypatch):
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.05)
-    scope = {"type": "http", "client": ("192.0.2.7", 1)}
+    scope = asked_by("192.0.2.7")
     taken = []
 
     async def take(message):
