@@ -35,7 +35,7 @@ from tl_core.workspace import Workspace, default_workspace
 from ui.datasets.downloads import serve_in_pieces
 from ui.hosted.connections import Connections, watch_connections
 from ui.hosted.downloads import Downloads, watch
-from ui.hosted.frames import Frames, watch_frames
+from ui.hosted.frames import Frames, Unsent, watch_frames, watch_unsent
 from ui.hosted.internals import ask_for_no_address, keep_login_clients
 from ui.hosted.paces import Paces
 from ui.hosted.requests import BUSY, Requests
@@ -118,6 +118,7 @@ class VisitorGuard:
         self._uploads = Uploads()
         self._tabs = Tabs()
         self._sessions = Sessions()
+        self._unsent = Unsent()
         self._turns = Turns()
         self._downloads = Downloads()
         self._requests = Requests()
@@ -125,6 +126,7 @@ class VisitorGuard:
         watch(self._downloads)
         watch_connections(Connections(allow_files()))
         watch_frames(Frames())
+        watch_unsent(self._unsent)
         ask_for_no_address()
         serve_in_pieces()
         if is_logged_in_demo():
@@ -191,8 +193,9 @@ class VisitorGuard:
             closing = asyncio.create_task(tab.close_when_given_up(send))
             receive, send = tab.messages(receive, send)
             try:
+                scope = self._unsent.of_tab(self._sessions.without_foreign(scope, token), tab)
                 await self._app(
-                    _with_address(self._sessions.without_foreign(scope, token), address),
+                    _with_address(scope, address),
                     messages_of_pages(receive, self._turns, self._downloads, self._names, page),
                     messages_to_pages(
                         send, self._sessions, self._turns, self._downloads, page, token

@@ -3,8 +3,10 @@ from types import SimpleNamespace
 import pytest
 from demo_helpers import run_async
 from starlette.datastructures import Headers
+from starlette.websockets import WebSocket
 from streamlit import config
 from streamlit.runtime.memory_media_file_storage import MemoryFile, MemoryMediaFileStorage
+from streamlit.web.server.starlette.starlette_websocket import StarletteSessionClient
 
 from tl_core.export.web.folder import PLAYER_FILE
 from tl_core.visitors.store import end_visitor, open_visitor, take_place
@@ -214,10 +216,12 @@ def test_an_address_is_that_of_a_household(client, expected):
 
 
 def test_a_page_is_told_where_it_is_asked_from_whatever_the_browser_says(host, monkeypatch):
-    told = []
+    """And what waits to be sent to it is counted for its address."""
+    told, queues = [], []
 
     async def page(scope, receive, send):
         told.extend(value for name, value in scope["headers"] if name == b"x-visitor-address")
+        queues.append(StarletteSessionClient(WebSocket(scope, receive, send))._send_queue)
 
     monkeypatch.setattr(guards._Installed, "guard", None)
     scope = {
@@ -232,6 +236,7 @@ def test_a_page_is_told_where_it_is_asked_from_whatever_the_browser_says(host, m
 
     run_async(VisitorGuard(page)(scope, nothing, nothing))
     assert told == [b"192.0.2.7"]
+    assert [queue.tab.address for queue in queues] == ["192.0.2.7"]
 
 
 @pytest.mark.parametrize("kind", ["made up", "ended", "garbage"])
