@@ -3,7 +3,8 @@
 Scripts of all sessions share one interpreter, so that each that runs slows down all others. A
 visitor, and the address that a visitor comes from, are charged for the time during which pages run.
 Who stays below a fair share waits only while as many pages run as the interpreter serves well; then
-addresses take turns, and the visitors of one address, as in :mod:`tl_core.jobs.fair_queue`.
+the address goes first that used least of late, of those that used about as much the one whose turn
+was longest ago, and so do the visitors of one address.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ RUNS_EACH = 3  # of a visitor at once
 SHARE_OF_ADDRESS = 0.5  # these three while other addresses are active
 BURST_OF_ADDRESS = 10.0
 RUNS_OF_ADDRESS = 2  # young ones
-RUNS_AT_ONCE = 4  # young ones of all
+RUNS_AT_ONCE = 3  # young ones of all
+RUNS_MORE = 1  # for an address that used little of late
+LITTLE = 5  # of ABOUT_SECONDS each
 RUNS_IN_ALL = 4  # more at once are charged as if there were so many: each may claim to take long
 HEAVY_RUNS = 2  # at once of all who used more than a share, one of them young
 YOUNG_SECONDS = 2.0
@@ -35,6 +38,8 @@ LONGEST_SECONDS = 30.0  # that a run is charged; then it counts while its script
 LOOK_SECONDS = 1.0  # between two looks at which scripts run
 ACTIVE_SECONDS = 3.0  # after a run has ended
 POLL_SECONDS = 0.05
+HALF_LIFE_SECONDS = 10.0  # in which half of what was used is forgotten, for the order of turns
+ABOUT_SECONDS = 0.2  # of what was used of late; less makes no difference
 NUM_KNOWN = 5_000  # visitors, and addresses
 
 _SCRIPT_THREAD = "ScriptRunner.scriptThread"
@@ -81,6 +86,15 @@ class _Use:
         self._debts: dict[str, float] = {}
         self._active: dict[str, float] = {}
         self._served: dict[str, float] = {}
+        self._of_late: dict[str, tuple[float, float]] = {}  # seconds, and when that was noted
+
+    def used(self, name: str, now: float) -> int:
+        """Return about how much a visitor or address used of late, of ABOUT_SECONDS each."""
+        return round(self._seconds(name, now) / ABOUT_SECONDS)
+
+    def _seconds(self, name: str, now: float) -> float:
+        seconds, noted_at = self._of_late.get(name, (0.0, now))
+        return seconds * 0.5 ** ((now - noted_at) / HALF_LIFE_SECONDS)
 
     def served(self, name: str) -> float:
         """Return when a page of a visitor or address began last; -inf if none has."""
@@ -99,9 +113,11 @@ class _Use:
             del self._active[oldest]
             self._debts.pop(oldest, None)
             self._served.pop(oldest, None)
+            self._of_late.pop(oldest, None)
 
-    def charge(self, name: str, seconds: float) -> None:
+    def charge(self, name: str, seconds: float, now: float) -> None:
         self._debts[name] = self._debts.get(name, 0.0) + seconds
+        self._of_late[name] = (self._seconds(name, now) + seconds, now)
 
     def pass_time(self, seconds: float) -> None:
         for name, debt in list(self._debts.items()):
@@ -211,16 +227,18 @@ class Turns:
         now = self._charge()
         young = {one for one, run in self._runs.items() if now - run.began_at < YOUNG_SECONDS}
         num_free = RUNS_AT_ONCE - len(young - {page})
+        if self._addresses.used(page.address, now) <= LITTLE:
+            num_free += RUNS_MORE
         weight = self._weight(page, now)
         if num_free <= 0 or (weight > 1 and not self._may_be_heavy(page, young, now)):
             return False
         running = _Running(self._runs, young)
         if self._has_enough(page, running, now):
             return False
-        own_turn = self._turn(page)
+        own_turn = self._turn(page, now)
         for one in self._waiting:
             if (
-                self._turn(one) < own_turn
+                self._turn(one, now) < own_turn
                 and self._weight(one, now) <= 1
                 and not self._has_enough(one, running, now)
             ):
@@ -244,10 +262,12 @@ class Turns:
         of_address = running.young_of_address[page.address] - (page in running.young)
         return of_address >= RUNS_OF_ADDRESS and self._addresses.has_others(page.address, now)
 
-    def _turn(self, page: Page) -> tuple[float, float, float]:
-        """Return what orders the pages that wait: whose turn was longest ago, then who came."""
+    def _turn(self, page: Page, now: float) -> tuple[float, ...]:
+        """Return what orders the pages that wait: who used least, whose turn was longest ago."""
         return (
+            self._addresses.used(page.address, now),
             self._addresses.served(page.address),
+            self._visitors.used(page.visitor, now),
             self._visitors.served(page.visitor),
             self._waiting.get(page, math.inf),
         )
@@ -272,8 +292,8 @@ class Turns:
         charged = [(page, seconds) for page, seconds in charged if seconds > 0]
         number = min(RUNS_IN_ALL, len(charged))
         for page, seconds in charged:
-            self._visitors.charge(page.visitor, seconds / number)
-            self._addresses.charge(page.address, seconds / number)
+            self._visitors.charge(page.visitor, seconds / number, now)
+            self._addresses.charge(page.address, seconds / number, now)
         for page, run in list(self._runs.items()):
             is_unseen = run.is_closed and now - run.began_at >= YOUNG_SECONDS
             if (run.is_over_time(now) or is_unseen) and not self._goes_on(page, run, now):

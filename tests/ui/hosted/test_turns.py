@@ -197,8 +197,12 @@ def test_a_page_that_waits_runs_when_its_turn_comes(monkeypatch):
 def test_what_was_used_is_forgotten_with_the_oldest_visitor(server, monkeypatch):
     monkeypatch.setattr(turns, "NUM_KNOWN", 3)
     for number in range(5):
-        server.turns.began(Page(f"visitor{number}", "x"))
-    assert list(server.turns._visitors._active) == ["visitor2", "visitor3", "visitor4"]
+        page = Page(f"visitor{number}", "x")
+        server.turns.began(page)
+        server.clock.now += 0.1
+        server.turns.ended(page)
+    use = server.turns._visitors
+    assert list(use._active) == list(use._of_late) == ["visitor2", "visitor3", "visitor4"]
 
 
 def expensive(server, page_list, seconds):
@@ -236,6 +240,47 @@ def test_pages_of_a_few_addresses_that_ask_for_more_than_there_is_delay_others_l
     assert max(server.took["honest"]) < 1.0
 
 
+@pytest.mark.parametrize(("each", "seconds"), [(2, 0.3), (1, 0.5)])
+def test_who_uses_little_waits_little_for_ten_addresses_that_use_what_they_can(
+    server, each, seconds
+):
+    """All stay below the shares, so that each waited for a run of each other: up to 4.5 s."""
+    flood = expensive(
+        server, [Page(f"{n}.{m}", f"address{n}") for n in range(10) for m in range(each)], seconds
+    )
+    honest = every(2.0, Page("honest", "other"), takes=0.05)
+    server.run(20, flood)
+    server.took.clear()
+    server.run(60, honest, flood)
+    assert len(server.took["honest"]) == 30
+    assert sorted(server.took["honest"])[15] <= 0.25  # 0.05 s beside three others
+    assert max(server.took["honest"]) < 1.0
+    others = [len(taken) for name, taken in server.took.items() if name != "honest"]
+    assert max(others) <= min(others) + 2  # these have equal shares of the rest
+
+
+def test_who_used_least_of_late_goes_first_and_it_is_forgotten(server, monkeypatch):
+    monkeypatch.setattr(turns, "RUNS_AT_ONCE", 1)
+    monkeypatch.setattr(turns, "RUNS_MORE", 0)
+    much, little, third = Page("much", "a"), Page("little", "a"), Page("third", "b")
+    for page, seconds in ((third, 4.0), (much, 2.0), (little, 1.0)):
+        server.turns.began(page)
+        server.clock.now += seconds
+        server.turns.ended(page)
+    for page in (much, little, third):
+        server.turns.line_up(page)
+
+    def first():
+        (page,) = [one for one in server.turns._waiting if server.turns.may_run(one)]
+        return page
+
+    assert first() is little  # of the address with 2.9 s; the other one has 3.2
+    server.turns.step_out(little)
+    assert first() is much
+    server.clock.now += 60  # 0.04 and 0.05 s: whose turn was longest ago
+    assert first() is third
+
+
 @pytest.mark.parametrize(
     ("asking", "order"),
     [
@@ -246,6 +291,7 @@ def test_pages_of_a_few_addresses_that_ask_for_more_than_there_is_delay_others_l
 )
 def test_in_which_order_pages_that_wait_run(server, monkeypatch, asking, order):
     monkeypatch.setattr(turns, "RUNS_AT_ONCE", 1)
+    monkeypatch.setattr(turns, "RUNS_MORE", 0)
     names = {Page(name[0], address): name for name, address in map(str.split, asking)}
     for page in names:
         server.turns.line_up(page)
@@ -267,7 +313,7 @@ def test_no_more_pages_run_at_once_than_the_interpreter_serves_well(server):
         if server.turns.may_run(page):
             server.turns.began(page)
             begun.append(page)
-    assert len(begun) == turns.RUNS_AT_ONCE
+    assert len(begun) == turns.RUNS_AT_ONCE + turns.RUNS_MORE
     server.clock.now += turns.YOUNG_SECONDS  # those seem to do something long
     assert server.turns.may_run(Page("h", "h"))
 
@@ -303,7 +349,7 @@ def test_who_is_kept_waiting_by_a_slow_server_has_not_left(server):
 def test_of_all_who_used_too_much_two_run_at_once_and_pause_as_long_as_they_ran(server):
     heavy, other = [Page(name, name) for name in "abc"], Page("other", "elsewhere")
     for page in heavy:
-        server.turns._visitors.charge(page.visitor, 100.0)
+        server.turns._visitors.charge(page.visitor, 100.0, server.clock.now)
 
     def may_run(page, now):
         server.clock.now = now
@@ -393,7 +439,7 @@ def test_heavy_runs_that_go_on_do_not_hold_up_all_others_who_used_much(server):
     wait_until = watched(server, {"a", "b"})
     heavy, other = [Page(name, name, name) for name in "abc"], Page("other", "elsewhere")
     for page in heavy:
-        server.turns._visitors.charge(page.visitor, 1000.0)
+        server.turns._visitors.charge(page.visitor, 1000.0, server.clock.now)
     for page in heavy[:2]:
         server.turns.began(other)
         server.turns.ended(other)
