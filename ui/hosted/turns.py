@@ -14,7 +14,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from streamlit.runtime.scriptrunner_utils.script_run_context_attr import (
@@ -27,9 +27,7 @@ RUNS_EACH = 3  # of a visitor at once
 SHARE_OF_ADDRESS = 0.5  # these three while other addresses are active
 BURST_OF_ADDRESS = 10.0
 RUNS_OF_ADDRESS = 2  # young ones
-RUNS_AT_ONCE = 3  # young ones of all
-RUNS_MORE = 1  # for an address that used little of late
-LITTLE = 5  # of ABOUT_SECONDS each
+RUNS_AT_ONCE = 4  # young ones of all
 RUNS_IN_ALL = 4  # more at once are charged as if there were so many: each may claim to take long
 HEAVY_RUNS = 2  # at once of all who used more than a share, one of them young
 YOUNG_SECONDS = 2.0
@@ -89,16 +87,27 @@ class _Use:
         self._of_late: dict[str, tuple[float, float]] = {}  # seconds, and when that was noted
 
     def used(self, name: str, now: float) -> int:
-        """Return about how much a visitor or address used of late, of ABOUT_SECONDS each."""
+        """Return how much a visitor or address counts as having used, of ABOUT_SECONDS each."""
         return round(self._seconds(name, now) / ABOUT_SECONDS)
 
     def _seconds(self, name: str, now: float) -> float:
         seconds, noted_at = self._of_late.get(name, (0.0, now))
         return seconds * 0.5 ** ((now - noted_at) / HALF_LIFE_SECONDS)
 
-    def served(self, name: str) -> float:
-        """Return when a page of a visitor or address began last; -inf if none has."""
-        return self._served.get(name, -math.inf)
+    def served(self, name: str, came_at: float) -> float:
+        """Return when a page of a visitor or address began last; if none has, when this one came.
+
+        So whoever is new goes behind all who wait.
+        """
+        return self._served.get(name, came_at)
+
+    def comes(self, name: str, now: float) -> None:
+        """Note that a page waits: whoever was away counts as having used as much as who used least.
+
+        Else many newcomers would go before those who are there, until they have used as much.
+        """
+        least = min((self._seconds(one, now) for one in self._present(now)), default=0.0)
+        self._of_late[name] = (max(self._seconds(name, now), least), now)
 
     def serve(self, name: str, now: float) -> None:
         """Note that a page begins."""
@@ -135,12 +144,14 @@ class _Use:
             self.began(name, now)
 
     def has_others(self, name: str, now: float) -> bool:
-        for other, began_at in reversed(self._active.items()):
+        return any(other != name for other in self._present(now))
+
+    def _present(self, now: float) -> Iterator[str]:
+        """Yield who is active."""
+        for name, began_at in reversed(self._active.items()):
             if now - began_at >= ACTIVE_SECONDS:
-                return False
-            if other != name:
-                return True
-        return False
+                return
+            yield name
 
 
 def has_script(session_id: str) -> bool:
@@ -162,7 +173,7 @@ class Turns:
     def __init__(self, has_script: Callable[[str], bool] = has_script) -> None:
         self._has_script = has_script
         self._runs: dict[Page, _Run] = {}
-        self._waiting: dict[Page, int] = {}  # in which order they came
+        self._waiting: dict[Page, tuple[float, int]] = {}  # when and in which order they came
         self._num_waited = 0
         self._visitors = _Use(SHARE, BURST_SECONDS)
         self._addresses = _Use(SHARE_OF_ADDRESS, BURST_OF_ADDRESS)
@@ -181,8 +192,11 @@ class Turns:
 
     def line_up(self, page: Page) -> None:
         """Note that a page waits from now on."""
+        now = time.monotonic()
         self._num_waited += 1
-        self._waiting[page] = self._num_waited
+        self._waiting[page] = (now, self._num_waited)
+        self._visitors.comes(page.visitor, now)
+        self._addresses.comes(page.address, now)
 
     def step_out(self, page: Page) -> None:
         """Note that a page waits no longer."""
@@ -227,8 +241,6 @@ class Turns:
         now = self._charge()
         young = {one for one, run in self._runs.items() if now - run.began_at < YOUNG_SECONDS}
         num_free = RUNS_AT_ONCE - len(young - {page})
-        if self._addresses.used(page.address, now) <= LITTLE:
-            num_free += RUNS_MORE
         weight = self._weight(page, now)
         if num_free <= 0 or (weight > 1 and not self._may_be_heavy(page, young, now)):
             return False
@@ -264,12 +276,13 @@ class Turns:
 
     def _turn(self, page: Page, now: float) -> tuple[float, ...]:
         """Return what orders the pages that wait: who used least, whose turn was longest ago."""
+        came_at, number = self._waiting.get(page, (now, math.inf))
         return (
             self._addresses.used(page.address, now),
-            self._addresses.served(page.address),
+            self._addresses.served(page.address, came_at),
             self._visitors.used(page.visitor, now),
-            self._visitors.served(page.visitor),
-            self._waiting.get(page, math.inf),
+            self._visitors.served(page.visitor, came_at),
+            number,
         )
 
     def _weight(self, page: Page, now: float) -> float:
