@@ -170,20 +170,20 @@ def test_who_used_little_of_late_goes_before_those_with_long_trainings(addresses
     assert [serve(60) for _ in range(3)] == [0, 1, 0]
     for _ in range(3):
         submit(third, 0)
-    # Of 1's minute, 52 s count still; it was first, but 2 used less than 8 s, then no more.
-    assert [serve(5) for _ in range(5)] == [2, 2, 1, 0, 2]
+    # Of 1's minute, 52 s count still; it was first, but 2 used less than 20 s, then no more.
+    assert [serve(15) for _ in range(5)] == [2, 2, 1, 0, 2]
 
 
 def test_half_of_what_an_address_used_is_forgotten_in_five_minutes(addresses):
     (first, second, _), serve, wait = addresses
     submit(first, 0)
-    assert serve(15.5) == 0
+    assert serve(39) == 0
     for visitor in (first, second):
         submit(visitor, 0)
     wait(280)
-    assert FairQueue(first.host).jobs()[0].workspace == second  # 8.1 s are left
+    assert FairQueue(first.host).jobs()[0].workspace == second  # 20.4 s are left
     wait(10)
-    assert FairQueue(first.host).jobs()[0].workspace == first  # 7.9
+    assert FairQueue(first.host).jobs()[0].workspace == first  # 19.95
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,8 @@ BESIDE_MB = 200
 SLICE_SECONDS = 60.0
 """How long a job runs that can be continued, while other visitors wait for theirs."""
 
-FIRST_SECONDS = 10.0
-"""How long it runs while others wait who used little of late."""
+FIRST_SECONDS = 20.0
+"""How long it runs while others wait who used little of late; more than a default training."""
 
 UNSAVED_SECONDS = 120.0
 """How long others wait for it if it could save nothing, such as an epoch or a fold of a head.

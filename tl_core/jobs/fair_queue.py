@@ -4,8 +4,8 @@ Each visitor has a queue of jobs of their own; one worker serves all. What someb
 before what is computed in advance; after some seconds a page that shows it waits as well. Of each,
 the network addresses that visitors come from take turns, one job each or a minute of one that can
 be continued, and so do the visitors of one address. Whoever has just come, or was just served, goes
-behind all who wait: nobody gets before them by a new cookie. But addresses that used less than 8 s
-of late go before others, and for these a turn lasts ten seconds: a short training does not wait for
+behind all who wait: nobody gets before them by a new cookie. But addresses that used less than 20 s
+of late go before others, and for these a turn lasts 20 s: a short training does not wait for
 a minute of each long one.
 Where all visitors have one address, as behind a proxy that is not trusted, visitors take turns.
 
@@ -38,7 +38,7 @@ PACE_FILE = "pace.json"
 USED_FILE = "used.json"
 """In the queue folder of a demo: seconds of jobs of each address, and when that was noted."""
 
-LITTLE_SECONDS = 8.0
+LITTLE_SECONDS = 20.0
 """Of jobs; an address that used less of late goes before those that used more."""
 
 _HALF_LIFE_SECONDS = 300.0  # in which half of what an address used is forgotten
@@ -158,9 +158,11 @@ class FairQueue:
         )
 
     def used_little(self) -> Callable[[Job], bool]:
-        """Return what tells whether the address of a job used little of late."""
+        """Return what tells whether somebody asked for a job whose address used little of late."""
         used = self._used()
-        return lambda job: used.get(self._whose(job)[0], 0.0) < LITTLE_SECONDS
+        return lambda job: (
+            job.priority > IN_ADVANCE and used.get(self._whose(job)[0], 0.0) < LITTLE_SECONDS
+        )
 
     def position(self, workspace: Workspace, job_id: str) -> int | None:
         """Return how many jobs come before a visitor's, 0 for an active one; None if it is over."""
@@ -237,7 +239,7 @@ class FairQueue:
         while waiting:
             *_, address = min(
                 (
-                    not used_little(next(iter(visitors.values()))[0]),
+                    not any(map(used_little, itertools.chain(*visitors.values()))),
                     since(name, itertools.chain(*visitors.values())),
                     name,
                 )
