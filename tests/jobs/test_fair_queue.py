@@ -35,6 +35,7 @@ from tl_core.search.store import create_sweep
 from tl_core.visitors.store import address_key, end_visitor, open_visitor
 from tl_core.visitors.tokens import issue_token
 from tl_core.workspace import Workspace
+from ui.hosted.panel import waiting_jobs
 
 
 @pytest.fixture
@@ -373,6 +374,41 @@ def test_a_map_that_nobody_looks_at_waits_for_all_that_was_asked_for(host, wall)
     for number in range(2):
         submit(a, number)
     assert [job.payload["number"] for job in FairQueue(host).jobs()] == [0, 1, 9]
+
+
+def test_what_nobody_asked_for_and_no_page_shows_is_forgotten_after_a_minute(host, wall):
+    """Each page opened with a fresh cookie left two jobs, which were all read each time."""
+    gone, shown, asked = [new_visitor(host) for _ in range(3)]
+    for visitor in (gone, shown):
+        JobQueue(visitor).submit("map", {}, priority=-20, needs_user=True)
+    JobQueue(asked).submit("look", {}, priority=5, needs_user=True)
+    JobQueue(asked).submit("train", {})
+    for visitor in (gone, shown, asked):
+        show(visitor)
+    queue = FairQueue(host)
+    wall[0] += 59
+    queue.take(fits=lambda _: False)
+    assert len(queue.jobs()) == 4
+    show(shown)
+    wall[0] += 2
+    queue.take(fits=lambda _: False)
+    assert JobQueue(gone).jobs() == []
+    assert sorted(job.kind for job in queue.jobs()) == ["look", "map", "train"]
+
+
+def test_whoever_has_no_jobs_reads_none_of_others(host, monkeypatch):
+    """Each page of everybody read all jobs of all visitors twice."""
+    mine, other = new_visitor(host), new_visitor(host)
+    submit(other, 0)
+    submit(mine, 0, priority=-20)
+    with monkeypatch.context() as patch:
+        patch.setattr(FairQueue, "jobs", lambda _: pytest.fail("all jobs were read"))
+        assert waiting_jobs(mine, host) == []
+    submit(mine, 1)
+    assert waiting_jobs(mine, host) == [1]
+    assert FairQueue(host).take().workspace == other
+    assert waiting_jobs(mine, host) == [1]
+    assert waiting_jobs(other, host) == [0]
 
 
 def test_a_visitor_sees_how_many_jobs_of_all_come_before(host, monkeypatch, make_dataset):

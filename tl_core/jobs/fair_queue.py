@@ -47,6 +47,9 @@ _FIRST_PACE = 20.0  # seconds of a job, before any was measured
 _NEWEST = 0.3  # weight of the last job in the mean
 _PATIENCE_SECONDS = 10.0  # until what was begun in advance, and a page shows, takes turns
 _LATER = 2**64  # nanoseconds since the epoch, later than any job
+UNWATCHED_SECONDS = 60.0
+"""After which what nobody asked for is forgotten if no page shows it."""
+
 IN_ADVANCE = -10
 """Jobs of this priority and below are computed before anybody asks."""
 
@@ -103,7 +106,7 @@ class FairQueue:
         self, *, without_kinds: Collection[str] = (), fits: Callable[[Job], bool] | None = None
     ) -> Job | None:
         """Take the next job as :meth:`.JobQueue.take` does, of all visitors."""
-        jobs = self.jobs()
+        jobs = self._without_unwatched(self.jobs())
         for job in jobs:
             if job.active or job.kind in without_kinds or (fits is not None and not fits(job)):
                 continue
@@ -116,6 +119,22 @@ class FairQueue:
                 self._note_turn(whose, jobs)
                 return taken
         return None
+
+    def _without_unwatched(self, jobs: list[Job]) -> list[Job]:
+        """Remove what nobody asked for and no page has shown for a minute.
+
+        Who opens pages with fresh cookies leaves two of them each time, and all are read again at
+        each look. A page that is opened again asks for them again.
+        """
+        latest, kept = time.time() - UNWATCHED_SECONDS, []
+        for job in jobs:
+            is_unwatched = job.needs_user and job.priority <= IN_ADVANCE and job.asked < latest
+            if job.active or not is_unwatched:
+                kept.append(job)
+            else:
+                with suppress(OSError):
+                    self.queue_of(job).request_stop(job.id)
+        return kept
 
     def put_back(self, job: Job, *, gave_way: bool = False) -> None:
         """Return an active job to its place in its visitor's queue; it had no turn if it never ran.
@@ -167,13 +186,19 @@ class FairQueue:
     def position(self, workspace: Workspace, job_id: str) -> int | None:
         """Return how many jobs come before a visitor's, 0 for an active one; None if it is over."""
         jobs = self.jobs()
-        this = next((j for j in jobs if j.id == job_id and j.workspace == workspace), None)
-        if this is None:
-            return None
-        if this.active:
-            return 0
-        before = jobs[: jobs.index(this)]
-        return sum(not job.active or _waits(job) for job in before)
+        for number, job in enumerate(jobs):
+            if job.id == job_id and job.workspace == workspace:
+                return _num_before(jobs, number)
+        return None
+
+    def positions(self, workspace: Workspace) -> list[int]:
+        """Return the same for each job that a visitor asked for, in order."""
+        jobs = self.jobs()
+        return [
+            _num_before(jobs, number)
+            for number, job in enumerate(jobs)
+            if job.workspace == workspace and not is_in_advance(job)
+        ]
 
     def wait_seconds(self, num_before: int) -> float:
         """Return about how long so many jobs take, from how long the last ones took."""
@@ -308,6 +333,12 @@ class FairQueue:
         with self._noting, suppress(OSError):
             turns = {name: turn for name, turn in self._turns().items() if name not in taken.whose}
             write_json(self._host.queue_dir / TURNS_FILE, {**turns, **taken.before})
+
+
+def _num_before(jobs: list[Job], number: int) -> int:
+    if jobs[number].active:
+        return 0
+    return sum(not job.active or _waits(job) for job in jobs[:number])
 
 
 def _waits(job: Job) -> bool:

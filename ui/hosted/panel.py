@@ -9,6 +9,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from tl_core.config.limits import MEGABYTE, Limits, current_limits
 from tl_core.jobs.fair_queue import FairQueue, is_in_advance
+from tl_core.jobs.queue import JobQueue
 from tl_core.visitors.usage import usage
 from tl_core.workspace import Workspace
 from ui.hosted.ending import delete_now
@@ -76,10 +77,9 @@ def waiting_jobs(workspace: Workspace, host: Workspace) -> list[int]:
 
     An active job has 0; jobs computed in advance are left out.
     """
-    queue = FairQueue(host)
-    own = [job for job in queue.jobs() if job.workspace == workspace and not is_in_advance(job)]
-    positions = [queue.position(workspace, job.id) for job in own]
-    return [position for position in positions if position is not None]
+    if all(map(is_in_advance, JobQueue(workspace).jobs())):  # those of all take long to read
+        return []
+    return FairQueue(host).positions(workspace)
 
 
 @guarded
