@@ -287,7 +287,9 @@ class Uploads:
         3. Of the network address that holds most, while that is more than one largest upload, and
            there of the session that holds most: what no run of its page uses, then the oldest.
         4. What no run of a page uses, the oldest first.
-        5. What pages use, and bodies on their way: what was used longest ago first.
+        5. Of the network address that holds most of what pages use, or is on its way, while that
+           is more than an equal share of the memory, the oldest of its session that holds most.
+        6. The rest of that: what was used longest ago first.
 
         An upload with which its address would hold more than a largest upload, and more than an
         equal share of the memory, takes nothing from other addresses. There 1 and 2 give way, then
@@ -318,12 +320,19 @@ class Uploads:
         if not is_fair:
             yield from _of_most(uploads, lambda name: name, own)
             return
-        taken = set()
+        taken: set[_Upload] = set()
         for one in _of_most(uploads, self._address_of, largest):
             taken.add(one)
             yield one
         uploads = [one for one in uploads if one not in taken]
-        yield from sorted(uploads, key=lambda one: (one.is_in_use, one.used_at))
+        uploads.sort(key=lambda one: one.used_at)
+        yield from (one for one in uploads if not one.is_in_use)
+        uploads = [one for one in uploads if one.is_in_use]
+        taken = set()
+        for one in _of_most(uploads, self._address_of, share):
+            taken.add(one)
+            yield one
+        yield from (one for one in uploads if one not in taken)
 
     def _address_of(self, session_id: str) -> str:
         return self._addresses.get(session_id, session_id)

@@ -157,6 +157,24 @@ def test_of_files_that_pages_use_that_of_the_page_that_ran_longest_ago_gives_way
     assert used("b") == 0  # nor does the page's value keep the bytes
 
 
+def test_who_holds_less_than_an_equal_share_loses_nothing_to_pages_that_hold_more(
+    host, server, monkeypatch
+):
+    """Eight addresses with a largest upload each pushed out photos of a page that was not used."""
+    now = [1000.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(module, "_ran_at", {})
+    uploads, files = Uploads(), {}
+    for name, size in [("visitor", 3 * MB), *((f"s{number}", 20 * MB) for number in range(9))]:
+        assert take(name, size, uploads, f"address of {name}") is None
+        files[name] = server.upload(name, bytes(size))
+        now[0] += 1
+        module.note_run(name)
+    assert len(files["visitor"].getvalue()) == 3 * MB
+    # 143 MB are held by eight: an equal share is 16.7 MB, and the oldest that hold more give way.
+    assert [name for name in files if not files[name].getvalue()] == ["s0", "s1"]
+
+
 def test_many_sessions_of_one_address_keep_no_photos_of_others_out(host, server):
     uploads = Uploads()
     assert take("early", 1, uploads, "192.0.2.1") is None
