@@ -183,3 +183,12 @@ def test_what_others_use_is_read_again_after_a_while(monkeypatch, tmp_path):
     assert total_usage(host).num_photos == 2
     now[0] += 30
     assert total_usage(host).num_photos == 1
+
+
+@pytest.mark.parametrize("total", [14_480, 14_492, 14_522])
+def test_what_an_address_is_told_does_not_tell_how_many_photos_others_add(
+    monkeypatch, tmp_path, total
+):
+    """(2 x 5,520 - 9,000) / 3 are 680: who has 9,000 photos knew to one how many others had."""
+    start_demo(monkeypatch, tmp_path / "demo")
+    assert module._left("all_photos", 1, total, 9_000).least == 650

@@ -20,6 +20,7 @@ _TIMES = 200  # of the time that it took to find out, if that is longer
 _PAUSE_SECONDS = 1.0  # between two looks at others
 _LOOK_SECONDS = 0.2  # for which a page finds out what others use
 SHARE_OF_FREE = 2  # of what no visitor uses, that one network address may use
+_STEPS = 400  # of a limit, in which that is told: it would tell how many photos others have
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,7 @@ def _left(name: str, unit: int, total: int, of_address: int | None) -> _Left:
     share = limit
     if of_address is not None:
         more = (SHARE_OF_FREE * free - of_address) // (1 + SHARE_OF_FREE)
+        more -= more % (limit // _STEPS or 1)
         share = of_address + max(0, more)
     return _Left(name, unit, total, free, more, share)
 
