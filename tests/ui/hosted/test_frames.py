@@ -203,8 +203,9 @@ def test_pages_that_do_not_read_end_when_too_much_waits_for_all(unsent):
 
     other, pages = run_async(attack())
     assert not other.tab.is_given_up.is_set()
-    # 8,000 bytes wait for each: with each page from the third on, one before gives up
-    assert [page.tab.is_given_up.is_set() for page in pages] == [True, True, True, False, False]
+    # 8,000 bytes wait for each: with each page from the third on, one of those before gives up
+    assert sum(page.tab.is_given_up.is_set() for page in pages) == 3
+    assert not pages[-1].tab.is_given_up.is_set()
     assert other.num_bytes + sum(page.num_bytes for page in pages) <= 30_000
 
 
