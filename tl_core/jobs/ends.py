@@ -24,12 +24,7 @@ MAX_LOST = 1
 
 _SAVE_SECONDS = 2.0  # between two tries to write on a full disk
 
-_log = logging.getLogger("tl_core.jobs.worker")
-
-
-def workspace_of(job: Job, host: Workspace) -> Workspace:
-    """Return the workspace of a job: a visitor's, or that of the worker."""
-    return job.workspace or host
+_log = logging.getLogger(__name__)
 
 
 class JobEnds:
@@ -50,12 +45,20 @@ class JobEnds:
         self._unsaved: dict[Path, tuple[RunState, str]] = {}  # ends that could not be written
         self._saved_at = 0.0
 
+    def workspace_of(self, job: Job) -> Workspace:
+        """Return the workspace of a job: a visitor's, or that of the worker."""
+        return job.workspace or self._workspace
+
+    def work_of(self, job: Job) -> WorkFolder | None:
+        """Return the run or the search of a job; None for jobs without one."""
+        return work_folder(self.workspace_of(job), job)
+
     def recover(self) -> None:
         """Handle the active jobs of a worker that was killed."""
         for job in self._queue.jobs():
             if not job.active:
                 continue
-            work = work_folder(workspace_of(job, self._workspace), job)
+            work = self.work_of(job)
             if work is not None and work.state == "queued" and job.kind in self._kinds:
                 self._queue.put_back(job)  # killed before it started
                 continue
@@ -108,7 +111,7 @@ class JobEnds:
 
     def close(self, job: Job, message: str) -> None:
         """End a run or search whose job is over without having finished it."""
-        work = work_folder(workspace_of(job, self._workspace), job)
+        work = self.work_of(job)
         if work is None or not work.is_active:
             return
         if self._queue.queue_of(job).is_stop_requested(job.id):
@@ -125,7 +128,7 @@ class JobEnds:
             self._unsaved[folder] = (state, message)
 
     def save(self) -> None:
-        """Try again to write what :meth:`_end` could not; what was deleted is forgotten."""
+        """Try again to write what :meth:`end` could not; what was deleted is forgotten."""
         if not self._unsaved or time.monotonic() - self._saved_at < _SAVE_SECONDS:
             return
         self._saved_at = time.monotonic()

@@ -309,13 +309,10 @@ class FairQueue:
         now = time.time_ns()
         try:
             stored = read_json(self._host.queue_dir / USED_FILE)
-            ages = {
-                str(name): (float(used), (now - int(at)) / 1e9)
-                for name, (used, at) in stored.items()
-            }
             used = {
-                name: seconds * 0.5 ** (max(0.0, age) / _HALF_LIFE_SECONDS)
-                for name, (seconds, age) in ages.items()
+                str(name): float(seconds)
+                * 0.5 ** (max(0, now - int(at)) / 1e9 / _HALF_LIFE_SECONDS)
+                for name, (seconds, at) in stored.items()
             }
         except (OSError, ValueError, OverflowError, TypeError, AttributeError):
             return {}

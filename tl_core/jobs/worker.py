@@ -24,9 +24,9 @@ from tl_core.config.mode import current_mode
 from tl_core.errors import LimitError, RunError, Stopped, TLError
 from tl_core.files import storage_error, write_json
 from tl_core.jobs.demo_limits import JobClock, reason_to_end, turn_message
-from tl_core.jobs.ends import LOST_TEXT, MAX_LOST, JobEnds, workspace_of
+from tl_core.jobs.ends import LOST_TEXT, MAX_LOST, JobEnds
 from tl_core.jobs.fair_queue import FairQueue
-from tl_core.jobs.handlers import KINDS, JobContext, JobKind, work_folder
+from tl_core.jobs.handlers import KINDS, JobContext, JobKind
 from tl_core.jobs.housekeeping import return_memory, sweep_workspace, used_bytes, warm_up
 from tl_core.jobs.queue import Job, JobQueue
 from tl_core.jobs.worker_client import WORKER_FILE, chosen_idle_seconds, has_users, spawn_lock
@@ -277,10 +277,7 @@ class _Worker:
         try:
             self._run(job)
         except Stopped:
-            if (
-                not queue.is_stop_requested(job.id)
-                and workspace_of(job, self._workspace).root.is_dir()
-            ):
+            if not queue.is_stop_requested(job.id) and self._ends.workspace_of(job).root.is_dir():
                 _log.info("job %s gives way", job.id)
                 queue.put_back(job, gave_way=True)
                 return ""
@@ -297,7 +294,7 @@ class _Worker:
             is_paused = job.id in self._paused
             self._paused.discard(job.id)
             reason = self._clock.end(job, is_paused=is_paused)
-        work = work_folder(workspace_of(job, self._workspace), job)
+        work = self._ends.work_of(job)
         if is_paused and not message and work is not None and work.state == "queued":
             _log.info("job %s is continued later", job.id)
             self._ends.put_back(job, work, is_counted=False)
@@ -308,7 +305,7 @@ class _Worker:
                 update_status(work.folder, message=f"{reason} The best so far is kept.")
         with suppress(OSError):  # on a read-only disk its files stay, as an active job
             queue.finish(job.id)
-        remove_remains(workspace_of(job, self._workspace))
+        remove_remains(self._ends.workspace_of(job))
         return message
 
     def _run(self, job: Job) -> None:
@@ -325,11 +322,11 @@ class _Worker:
             report_seconds=_REPORT_SECONDS,
             poll_seconds=_POLL_SECONDS,
         )
-        work = work_folder(workspace_of(job, self._workspace), job)
+        work = self._ends.work_of(job)
         # What is computed in one go, and what goes on from earlier, says itself why it is stopped.
         if kind.keeps_partial and not (work is not None and is_continued(work.folder)):
-            check_room(workspace_of(job, self._workspace))
-        context = JobContext(workspace_of(job, self._workspace), job, monitor)
+            check_room(self._ends.workspace_of(job))
+        context = JobContext(self._ends.workspace_of(job), job, monitor)
         if kind.gives_way and self._record["warm"]:
             run_at_low_priority(lambda: kind.run(context))
         else:
@@ -344,7 +341,7 @@ class _Worker:
         """Whether the job was stopped, has to give way, or is no longer needed."""
         kind = self._kind_of(job)
         queue = self._queue.queue_of(job)
-        if queue.is_stop_requested(job.id) or not workspace_of(job, self._workspace).root.is_dir():
+        if queue.is_stop_requested(job.id) or not self._ends.workspace_of(job).root.is_dir():
             return True
         if reason := self._clock.reason_to_stop(job):
             if not kind.keeps_partial:
@@ -386,7 +383,7 @@ class _Worker:
         if job.id in self._paused:
             return
         self._paused.add(job.id)
-        if work := work_folder(workspace_of(job, self._workspace), job):
+        if work := self._ends.work_of(job):
             update_status(work.folder, is_paused=True)
 
     def _may_leave(self, unused: bool) -> bool:
@@ -429,7 +426,7 @@ class _Worker:
         for job in self._queue.jobs():
             if not job.active:
                 continue
-            work = work_folder(workspace_of(job, self._workspace), job)
+            work = self._ends.work_of(job)
             is_to_blame = job.id in ending.to_blame
             message = ending.message if is_to_blame else LOST_TEXT
             if isinstance(self._queue, FairQueue):

@@ -20,7 +20,7 @@ _TIMES = 200  # of the time that it took to find out, if that is longer
 _PAUSE_SECONDS = 1.0  # between two looks at others
 _LOOK_SECONDS = 0.2  # for which a page finds out what others use
 SHARE_OF_FREE = 2  # of what no visitor uses, that one network address may use
-_STEPS = 400  # of a limit, in which that is told: it would tell how many photos others have
+_STEPS = 400  # to which shares are rounded, so that they do not reveal how much others use
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ from ui.hosted.traffic import (
     messages_of_pages,
     messages_to_pages,
     refused,
+    watch_kept,
 )
 from ui.hosted.turns import Page, Turns
 from ui.hosted.uploads import Uploads, uploading_session
@@ -127,6 +128,7 @@ class VisitorGuard:
         watch_connections(Connections(allow_files()))
         watch_frames(Frames())
         watch_unsent(self._unsent)
+        watch_kept(self._sessions)
         ask_for_no_address()
         serve_in_pieces()
         if is_logged_in_demo():
@@ -188,7 +190,6 @@ class VisitorGuard:
             return
         is_known = is_token(default_workspace(), token)
         page = Page(token if is_known else address, address)
-        self._sessions.share_kept()
         with self._tabs.opened(token, address) as tab:
             closing = asyncio.create_task(tab.close_when_given_up(send))
             receive, send = tab.messages(receive, send)

@@ -48,8 +48,8 @@ def draw_demo_panel(workspace: Workspace) -> None:
         st.link_button(
             "Open in a tab of its own", own_link(), icon=":material/open_in_new:", width="stretch"
         )
-    has_jobs = bool(waiting_jobs(workspace, workspace.host))
-    st.fragment(run_every=POLL_SECONDS if has_jobs else None)(_draw_jobs)(workspace)
+    polls = POLL_SECONDS if _has_jobs(workspace) else None
+    st.fragment(run_every=polls)(_draw_jobs)(workspace)
     with (
         st.popover("Your data", icon=":material/shield_person:", key="your_data"),
         st.container(width=PANEL_WIDTH),
@@ -77,9 +77,13 @@ def waiting_jobs(workspace: Workspace, host: Workspace) -> list[int]:
 
     An active job has 0; jobs computed in advance are left out.
     """
-    if all(map(is_in_advance, JobQueue(workspace).jobs())):  # those of all take long to read
-        return []
-    return FairQueue(host).positions(workspace)
+    # Those of all take long to read.
+    return FairQueue(host).positions(workspace) if _has_jobs(workspace) else []
+
+
+def _has_jobs(workspace: Workspace) -> bool:
+    """Whether a visitor asked for jobs that are not over."""
+    return not all(map(is_in_advance, JobQueue(workspace).jobs()))
 
 
 @guarded

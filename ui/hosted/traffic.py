@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Coroutine, Iterable, Iterator, MutableMapping
+from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
-from weakref import WeakSet
 
 from google.protobuf import message as protobuf  # type: ignore[import-untyped]
 from starlette.responses import PlainTextResponse
@@ -18,9 +17,11 @@ from starlette.types import Message, Receive, Scope, Send
 from streamlit import runtime
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime.memory_session_storage import MemorySessionStorage
 
 from tl_core.config.limits import Limits, current_limits, over
 from ui.hosted.downloads import Downloads
+from ui.hosted.internals import Method, put_around
 from ui.hosted.paces import Pace, Paces
 from ui.hosted.turns import Page, Turns
 
@@ -147,36 +148,20 @@ class Sessions:
 
     def __init__(self) -> None:
         self._begun: dict[str, _Begun] = {}
-        self._shared: WeakSet[Any] = WeakSet()  # storages of sessions
 
-    def share_kept(self) -> None:
+    def keep(self, original: Method, storage: Any, session: Any) -> None:
         """Have the address with most of the sessions that wait for their browsers give some up.
 
         Streamlit keeps those whose connection broke for two minutes, and drops the oldest of all
         when there are too many: a stranger's would push out those of others. Room is made before
         each is kept, as many pages may close at once.
         """
-        if not runtime.exists():
-            return
-        server: Any = runtime.get_instance()
-        with suppress(AttributeError):
-            storage = server._session_mgr._session_storage
-            save, kept = storage.save, storage._cache
-            if storage in self._shared:
-                return
-
-            def make_room_and_save(session: Any) -> None:
-                with suppress(KeyError, RuntimeError):
-                    self._make_room(kept)
-                save(session)
-
-            storage.save = make_room_and_save
-            self._shared.add(storage)
-
-    def _make_room(self, kept: MutableMapping[str, Any]) -> None:
-        while len(kept) >= MOST_KEPT:
-            ((greedy, _),) = Counter(map(self._address_of, kept)).most_common(1)
-            del kept[next(one for one in kept if self._address_of(one) == greedy)]
+        with suppress(AttributeError, KeyError, RuntimeError):
+            kept = storage._cache
+            while len(kept) >= MOST_KEPT:
+                ((greedy, _),) = Counter(map(self._address_of, kept)).most_common(1)
+                del kept[next(one for one in kept if self._address_of(one) == greedy)]
+        original(storage, session)
 
     def _address_of(self, session_id: str) -> str:
         return self._begun[session_id].address if session_id in self._begun else ""
@@ -204,6 +189,15 @@ class Sessions:
         self._begun[session_id] = _Begun(token, address)
         if len(self._begun) > NUM_SESSIONS:
             del self._begun[next(iter(self._begun))]
+
+
+def watch_kept(sessions: Sessions) -> None:
+    """Have Streamlit make room for the sessions that it keeps for browsers, from now on.
+
+    Raises:
+        RuntimeError: this version of Streamlit keeps them in another way.
+    """
+    put_around(MemorySessionStorage, "save", sessions.keep, "whose kept sessions can be shared out")
 
 
 def messages_to_pages(

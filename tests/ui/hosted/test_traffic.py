@@ -20,6 +20,7 @@ from ui.hosted.traffic import (
     Tabs,
     messages_of_pages,
     messages_to_pages,
+    watch_kept,
 )
 from ui.hosted.turns import Page, Turns
 
@@ -248,17 +249,15 @@ def test_a_session_goes_on_only_for_the_browser_that_began_it(cookie, asked, pas
 def test_sessions_of_one_address_push_out_none_of_another(monkeypatch):
     """A browser whose connection broke comes back to its own within two minutes."""
     sessions, storage = Sessions(), MemorySessionStorage()
-    server = SimpleNamespace(_session_mgr=SimpleNamespace(_session_storage=storage))
-    monkeypatch.setattr(traffic.runtime, "exists", lambda: True)
-    monkeypatch.setattr(traffic.runtime, "get_instance", lambda: server)
+    monkeypatch.setattr(MemorySessionStorage, "save", MemorySessionStorage.save)  # as it was, later
+    for _ in range(2):  # as of two guards of one process: the last one's
+        watch_kept(sessions)
 
     def close(name):
         storage.save(SimpleNamespace(session=SimpleNamespace(id=name)))
 
     for number in range(3):
         sessions.note(f"own{number}", "a", "192.0.2.1")
-    for _ in range(2):  # with each page that opens
-        sessions.share_kept()
     for number in range(3):
         close(f"own{number}")
     for number in range(1_000):  # of pages that were all open, and close at once
